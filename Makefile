@@ -1,0 +1,30 @@
+# Everything that a developer or CI runs. Bare `make` lists it.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := list
+CARGO ?= cargo
+
+.PHONY: list
+list: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+
+.PHONY: setup
+setup: ## install what builds and tests need (as root on Debian or Ubuntu), or say what to type
+	@tests/live/install.sh
+
+.PHONY: check
+check: setup ## formatting, lints, docs, licences: all that is not a test
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items --quiet
+	@tests/deny.sh
+
+.PHONY: test
+test: setup ## every test, against real servers that the tests start themselves; ROOM=topics for one room
+	$(CARGO) test --locked $(if $(ROOM),--test suite $(ROOM)::)
+
+.PHONY: rooms
+rooms: ## which command's folder has which file
+	@for room in src/commands/*/; do printf '%-12s' "$$(basename $$room)"; \
+	  for name in command spec observe plan apply agent verdict report; do \
+	    if [ -e $$room$$name.rs ] || [ -d $$room$$name ]; then printf ' %-8s' $$name; else printf ' %-8s' .; fi; done; echo; done

@@ -1,0 +1,9 @@
+//! Verbs: how anything at all is changed. Everything here is pure but [`carry_out`] and [`every`].
+//!
+//! A command plans ([`plan`]), the plan is shown ([`render`]), its steps are carried out batch by batch
+//! ([`carry_out`]), and each leaves an intent before and an outcome after ([`event`]).
+
+pub mod carry_out;
+pub mod event;
+pub mod plan;
+pub mod render;

@@ -1,0 +1,81 @@
+//! Plans and their steps.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What to change and in which order; an empty plan means that the cluster is as desired.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan<S> {
+    /// The changes, in the order in which they are carried out.
+    pub steps: Vec<S>,
+    /// What a person should know; nothing is done about it.
+    pub warnings: Vec<String>,
+    /// Wishes that are not carried out, each with its reason and what to do instead.
+    pub refusals: Vec<Refusal>,
+}
+
+impl<S> Default for Plan<S> {
+    fn default() -> Self {
+        Self { steps: Vec::new(), warnings: Vec::new(), refusals: Vec::new() }
+    }
+}
+
+/// A wish that a guard refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// `kind:name`, as `topic:orders`.
+    pub subject: String,
+    /// The verb of the change that is refused, as `delete`.
+    pub change: String,
+    /// Why, and what to do next.
+    pub reason: String,
+}
+
+/// One change to one subject, small enough to be retried on its own. `Display` is its line in the plan.
+pub trait Step: fmt::Display + Clone + Serialize + Send + Sync {
+    /// `kind:name`: `topic:orders`, `broker:3`.
+    fn subject(&self) -> String;
+
+    /// What could be lost.
+    fn risk(&self) -> Risk;
+
+    /// The event's kind, as `topic.created`: observability's vocabulary.
+    fn kind(&self) -> &'static str;
+
+    /// Which neighbouring steps one call may carry along: those that say the same word.
+    fn batch(&self) -> &'static str;
+
+    /// How much of a batch it fills, in records that the controller writes for it (1 or more). A batch holds
+    /// [`crate::change::carry_out::BATCH_WEIGHT_MAX`] at most, or one step.
+    fn weight(&self) -> usize {
+        1
+    }
+
+    /// What was there and what will be, one `key: value` a line, for the event's table. Secrets never.
+    fn before_after(&self) -> (Option<String>, Option<String>) {
+        (None, None)
+    }
+}
+
+/// What a step could cost. Ordered: `--max-risk` refuses what lies above it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Risk {
+    /// It can be taken back, and costs nothing.
+    Reversible,
+    /// It copies data between brokers, or shuffles where records with one key go.
+    MovesData,
+    /// It loses data for good.
+    LosesData,
+}
+
+impl fmt::Display for Risk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reversible => "reversible",
+            Self::MovesData => "moves-data",
+            Self::LosesData => "loses-data",
+        })
+    }
+}

@@ -1,0 +1,45 @@
+//! The command line: global flags and one line a command. The only file that names all commands.
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::context::{Context, Flags};
+use crate::exit::Exit;
+use crate::manual;
+
+/// Runs Kafka on Kubernetes: topics from ConfigMaps, an event for every side effect.
+///
+/// Every command plans, shows, asks, applies and records. Exit codes: 0 as desired, or now is; 1 failed; 2 wrong
+/// usage or bad input; 3 a dry run found changes; 4 refused; 5 unhealthy.
+#[derive(Debug, Parser)]
+#[command(name = "toolbox", version, max_term_width = 120, subcommand_required = true)]
+pub struct Cli {
+    #[command(flatten)]
+    flags: Flags,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// What a shell needs to complete commands, flags and live names
+    Completions(manual::CompletionsArgs),
+    /// Man pages
+    Man(manual::ManArgs),
+}
+
+impl Cli {
+    /// The flags that every command takes.
+    pub fn flags(&self) -> &Flags {
+        &self.flags
+    }
+
+    /// Runs the command to its end.
+    #[expect(clippy::unused_async, reason = "commands that talk to a cluster wait")]
+    pub async fn run(self) -> anyhow::Result<Exit> {
+        let _context = Context::new(self.flags);
+        match self.command {
+            Command::Completions(args) => manual::completions(&args),
+            Command::Man(args) => manual::man(&args, Self::command()),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The door to Datadog: events over HTTP and DogStatsD.

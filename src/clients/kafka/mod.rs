@@ -1,0 +1,181 @@
+//! The door to Kafka: [`Kafka`] is what the commands may ask of a cluster.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::broker::BrokerId;
+use crate::cluster::config::{ConfigChange, ConfigEntry, ConfigResource};
+use crate::cluster::group::LiveGroup;
+use crate::cluster::metadata::{Metadata, Reassignment, ReplicaSize, TopicSelection};
+use crate::cluster::offset::{FoundOffset, OffsetQuery};
+use crate::cluster::topic::{TopicName, TopicPartition};
+
+/// One Kafka cluster.
+///
+/// Reads are retried until the connection's deadline. Writes are sent again only where the first one certainly did
+/// nothing; where an answer was lost they end in [`KafkaError::AnswerLost`], and the caller looks before it decides.
+/// A write of many items returns one result an item, in the order of the items; it is cut into requests that the
+/// brokers take, and one bad item does not stop the others.
+/// In KRaft, reads may show the state from before one's own write for some hundred milliseconds: poll.
+#[async_trait]
+pub trait Kafka: Send + Sync {
+    /// The cluster's id, brokers and topics, with one request.
+    async fn metadata(&self, topics: TopicSelection<'_>) -> Result<Metadata, KafkaError>;
+
+    /// Config entries of each resource: all keys, or those named. A missing topic has an error of its own.
+    async fn configs(
+        &self,
+        resources: &[ConfigResource],
+        keys: Option<&[&str]>,
+    ) -> Result<BTreeMap<ConfigResource, Result<Vec<ConfigEntry>, KafkaError>>, KafkaError>;
+
+    /// Creates topics, or asks whether they could be.
+    async fn create_topics(&self, topics: &[NewTopic], mode: Mode) -> Vec<Result<(), KafkaError>>;
+
+    /// Grows topics to a number of partitions, or asks whether they could be.
+    async fn create_partitions(&self, topics: &[NewPartitions], mode: Mode) -> Vec<Result<(), KafkaError>>;
+
+    /// Deletes topics with all their records.
+    async fn delete_topics(&self, topics: &[TopicName]) -> Vec<Result<(), KafkaError>>;
+
+    /// Changes single config keys (IncrementalAlterConfigs), or asks whether they could be.
+    async fn alter_configs(&self, changes: &[ConfigChange], mode: Mode) -> Vec<Result<(), KafkaError>>;
+
+    /// Moves that are running now.
+    async fn reassignments(&self) -> Result<BTreeMap<TopicPartition, Reassignment>, KafkaError>;
+
+    /// What each replica holds on disk; all brokers are asked at once. Brokers that can't be asked are named apart.
+    async fn replica_sizes(&self, brokers: &[BrokerId]) -> Result<ReplicaSizes, KafkaError>;
+
+    /// Offsets of partitions; each is asked of its leader.
+    async fn offsets(
+        &self,
+        partitions: &[TopicPartition],
+        query: OffsetQuery,
+    ) -> Result<BTreeMap<TopicPartition, Result<Option<FoundOffset>, KafkaError>>, KafkaError>;
+
+    /// Consumer groups that have members now, classic and new protocol, with the topics that they read.
+    async fn live_groups(&self) -> Result<Vec<LiveGroup>, KafkaError>;
+
+    /// How many requests were sent so far, for benchmarks and `--log debug`.
+    fn requests_sent(&self) -> u64;
+}
+
+/// Whether a write is carried out or only checked (`validate_only`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Do it.
+    Apply,
+    /// Ask the brokers whether they would; nothing changes.
+    Validate,
+}
+
+/// A topic to create.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewTopic {
+    /// Its name.
+    pub name: TopicName,
+    /// Number of partitions; none for the broker's default (`num.partitions`; brokers from 2.4).
+    pub partitions: Option<i32>,
+    /// Replicas a partition; none for the broker's default (`default.replication.factor`).
+    pub replication_factor: Option<i16>,
+    /// Replicas of each partition, preferred leader first; where given, the two numbers above are not sent.
+    pub assignment: Option<Vec<Vec<BrokerId>>>,
+    /// Config keys and values that differ from the defaults.
+    pub config: BTreeMap<String, String>,
+}
+
+/// A topic to give more partitions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewPartitions {
+    /// The topic.
+    pub name: TopicName,
+    /// How many partitions it has afterwards.
+    pub count: i32,
+    /// Replicas of each new partition; none lets Kafka choose.
+    pub assignment: Option<Vec<Vec<BrokerId>>>,
+}
+
+/// What replicas hold, and which brokers could not be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ReplicaSizes {
+    /// Sizes by partition, one entry a replica.
+    pub sizes: BTreeMap<TopicPartition, Vec<ReplicaSize>>,
+    /// Brokers that did not answer, or that have a broken log dir, and why.
+    pub missing: BTreeMap<BrokerId, String>,
+}
+
+/// Why a call to Kafka did not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KafkaError {
+    /// No broker could be reached before the deadline; each address with its reason.
+    #[error("no broker could be reached within {}: {}", show_seconds(*.within), .tried.iter().map(|(address, why)| format!("{address}: {why}")).collect::<Vec<_>>().join("; "))]
+    Unreachable {
+        /// Addresses and reasons.
+        tried: Vec<(String, String)>,
+        /// The deadline (`--timeout`).
+        within: Duration,
+    },
+    /// TLS or SASL failed in a way that a retry does not mend: wrong password, wrong CA, wrong host name, …
+    #[error("{address}: {message}")]
+    Security {
+        /// The broker's address.
+        address: String,
+        /// What is wrong, and which setting to look at.
+        message: String,
+    },
+    /// The connection's settings are wrong.
+    #[error("{0}")]
+    Settings(String),
+    /// The broker answered with an error code.
+    #[error("{name} ({code}){}", .message.as_deref().map(|text| format!(": {text}")).unwrap_or_default())]
+    Broker {
+        /// Kafka's error code.
+        code: i16,
+        /// Kafka's name for the code, as `TOPIC_ALREADY_EXISTS`.
+        name: &'static str,
+        /// The broker's own words.
+        message: Option<String>,
+    },
+    /// The request may or may not have been carried out: its answer did not come.
+    #[error("the answer to {request} was lost ({why}); whether it was carried out is not known")]
+    AnswerLost {
+        /// The request, as `CreateTopics to broker 2`.
+        request: String,
+        /// What happened to the connection.
+        why: String,
+    },
+    /// The broker's version lacks this request.
+    #[error("broker {broker} does not support {request}; it needs Kafka {since} or newer")]
+    Unsupported {
+        /// The broker.
+        broker: String,
+        /// The request's name.
+        request: &'static str,
+        /// The first version of Kafka that has it.
+        since: &'static str,
+    },
+    /// The deadline passed.
+    #[error("{what} took longer than {}", show_seconds(*.after))]
+    TimedOut {
+        /// What was waited for.
+        what: String,
+        /// The deadline.
+        after: Duration,
+    },
+    /// The broker answered with bytes that make no sense.
+    #[error("{address} answered something that is not Kafka's protocol: {message}")]
+    Protocol {
+        /// The broker's address.
+        address: String,
+        /// What could not be read.
+        message: String,
+    },
+}
+
+fn show_seconds(duration: Duration) -> String {
+    format!("{} s", duration.as_secs_f64())
+}

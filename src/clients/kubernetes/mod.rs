@@ -1,0 +1,1 @@
+//! The door to Kubernetes: ConfigMaps, Leases and Events.

@@ -1,0 +1,88 @@
+//! Config keys and values of topics and brokers, and changes to them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::broker::BrokerId;
+use crate::cluster::topic::TopicName;
+
+/// What a config belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConfigResource {
+    /// A topic.
+    Topic(TopicName),
+    /// One broker; such a request must go to that broker itself.
+    Broker(BrokerId),
+    /// The cluster-wide dynamic default of all brokers.
+    BrokerDefaults,
+}
+
+impl fmt::Display for ConfigResource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Topic(name) => write!(f, "topic:{name}"),
+            Self::Broker(id) => write!(f, "broker:{id}"),
+            Self::BrokerDefaults => f.write_str("broker:default"),
+        }
+    }
+}
+
+/// Where a value comes from (DescribeConfigs' `config_source`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConfigSource {
+    /// Set on this topic.
+    Topic,
+    /// Set on this broker at run time.
+    Broker,
+    /// Set at run time for all brokers.
+    BrokerDefaults,
+    /// From the broker's `server.properties`.
+    BrokerFile,
+    /// Kafka's own default.
+    Default,
+    /// A source that this tool does not know, or set on another kind of resource (loggers, groups, client metrics).
+    Other,
+}
+
+/// One key of one resource.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigEntry {
+    /// The key.
+    pub name: String,
+    /// The value; none where Kafka hides it because it is sensitive, or where it is null.
+    pub value: Option<String>,
+    /// Where the value comes from.
+    pub source: ConfigSource,
+    /// Whether Kafka calls the value sensitive.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sensitive: bool,
+    /// Whether it can't be changed at run time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_only: bool,
+}
+
+/// What happens to one key (IncrementalAlterConfigs).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConfigOperation {
+    /// Sets the value.
+    Set(String),
+    /// Removes the value, so that the default holds again.
+    Delete,
+    /// Appends to a list; elements that are there are not doubled.
+    Append(String),
+    /// Takes elements out of a list; what is left may be an explicit empty list.
+    Subtract(String),
+}
+
+/// Changes to some keys of one resource. Keys that are not named keep their values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigChange {
+    /// The resource.
+    pub resource: ConfigResource,
+    /// The keys and what happens to each.
+    pub operations: Vec<(String, ConfigOperation)>,
+}

@@ -1,0 +1,10 @@
+//! Nouns: what Kafka is made of, as plain, serialisable data. Pure: no I/O, no libraries of outside systems.
+
+pub mod broker;
+pub mod config;
+pub mod group;
+pub mod map;
+pub mod metadata;
+pub mod offset;
+pub mod size;
+pub mod topic;

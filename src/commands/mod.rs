@@ -1,0 +1,3 @@
+//! Rooms: one folder a subcommand, with the same file names in each (ARCHITECTURE.md has the matrix).
+
+pub mod topics;

@@ -1,0 +1,58 @@
+//! What topics should be: checked wishes, with the place where each was written. Text in, [`Spec`] or faults out.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::topic::TopicName;
+use crate::formats::place::Place;
+
+/// A value and where it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placed<T> {
+    /// The value.
+    pub value: T,
+    /// Where it was written.
+    pub place: Place,
+}
+
+/// All declared topics of one or several merged sources.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Spec {
+    /// Topics by name.
+    pub topics: BTreeMap<TopicName, TopicSpec>,
+    /// What a person should know about the sources, as a field of another tool that has no counterpart here.
+    pub notes: Vec<String>,
+}
+
+/// One declared topic, `defaults` already merged in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopicSpec {
+    /// Its name and where it is declared.
+    pub name: Placed<TopicName>,
+    /// Wished number of partitions, 1 and up; none leaves it as it is (or to the broker's default).
+    pub partitions: Option<Placed<i32>>,
+    /// Wished replicas a partition, 1 and up; none leaves it as it is (or to the broker's default).
+    pub replication_factor: Option<Placed<i16>>,
+    /// Wished config, keys and values verbatim as Kafka has them.
+    pub config: BTreeMap<String, Placed<String>>,
+    /// The map that it must belong to, where the author named one.
+    pub map: Option<Placed<String>>,
+    /// Whether it should exist.
+    pub state: State,
+    /// Free labels.
+    pub labels: BTreeMap<String, String>,
+    /// Whether keys that are set in the cluster but not here are unset.
+    pub strict: bool,
+}
+
+/// Whether a topic should exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It should.
+    #[default]
+    Present,
+    /// It should not: its records are lost for good.
+    Absent,
+}

@@ -1,0 +1,120 @@
+//! Flags that every command takes. Each has an environment variable.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::change::plan::Risk;
+use crate::output::Format;
+use crate::telemetry::LogFormat;
+
+/// Flags of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Flags {
+    /// Brokers to start from, `HOST:PORT[,HOST:PORT…]`
+    #[arg(
+        long,
+        env = "TOOLBOX_BOOTSTRAP_SERVER",
+        global = true,
+        help_heading = "Connecting",
+        value_name = "HOST:PORT"
+    )]
+    pub bootstrap_server: Option<String>,
+
+    /// Java client properties with `security.protocol`, `sasl.*`, `ssl.*`, as Kafka's own tools read them
+    #[arg(long, env = "TOOLBOX_COMMAND_CONFIG", global = true, help_heading = "Connecting", value_name = "FILE")]
+    pub command_config: Option<PathBuf>,
+
+    /// A cluster by its name in toolbox.yaml
+    #[arg(long, env = "TOOLBOX_CLUSTER", global = true, help_heading = "Connecting", value_name = "NAME")]
+    pub cluster: Option<String>,
+
+    /// The file that names clusters and maps [default: ./toolbox.yaml, else /etc/toolbox/toolbox.yaml, where there is one]
+    #[arg(long, env = "TOOLBOX_FILE", global = true, help_heading = "Connecting", value_name = "FILE")]
+    pub toolbox_file: Option<PathBuf>,
+
+    /// The cluster id that must be found; any other stops the run before anything is changed
+    #[arg(long, env = "TOOLBOX_CLUSTER_ID", global = true, help_heading = "Connecting", value_name = "ID")]
+    pub cluster_id: Option<String>,
+
+    /// Longest wait for the cluster's answer, as `10s` or `2m`
+    #[arg(long, env = "TOOLBOX_TIMEOUT", global = true, help_heading = "Connecting", value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub timeout: std::time::Duration,
+
+    /// Show the plan and change nothing; exit 3 if there is something to do
+    #[arg(long, env = "TOOLBOX_DRY_RUN", global = true, help_heading = "Changing")]
+    pub dry_run: bool,
+
+    /// Do not ask; for jobs
+    #[arg(long, short, env = "TOOLBOX_YES", global = true, help_heading = "Changing")]
+    pub yes: bool,
+
+    /// Refuse steps above this risk [default with --yes: reversible; on a terminal the question shows the risk]
+    #[arg(long, env = "TOOLBOX_MAX_RISK", global = true, help_heading = "Changing", value_name = "RISK")]
+    pub max_risk: Option<Risk>,
+
+    /// Plan from a file that --save-observed wrote, without a cluster; always a dry run
+    #[arg(long, env = "TOOLBOX_OBSERVED", global = true, help_heading = "Rehearsing", value_name = "FILE")]
+    pub observed: Option<PathBuf>,
+
+    /// Write what was observed to a file, for a rehearsal or a bug report; no secrets are in it
+    #[arg(long, env = "TOOLBOX_SAVE_OBSERVED", global = true, help_heading = "Rehearsing", value_name = "FILE")]
+    pub save_observed: Option<PathBuf>,
+
+    /// How results are shown
+    #[arg(
+        long,
+        short,
+        env = "TOOLBOX_OUTPUT",
+        global = true,
+        help_heading = "Output",
+        value_name = "FORMAT",
+        default_value = "table"
+    )]
+    pub output: Format,
+
+    /// Log level: error, warn, info, debug or trace, or `tracing` directives
+    #[arg(
+        long,
+        env = "TOOLBOX_LOG",
+        global = true,
+        help_heading = "Output",
+        value_name = "LEVEL",
+        default_value = "warn"
+    )]
+    pub log: String,
+
+    /// Form of log lines
+    #[arg(
+        long,
+        env = "TOOLBOX_LOG_FORMAT",
+        global = true,
+        help_heading = "Output",
+        value_name = "FORM",
+        default_value = "text"
+    )]
+    pub log_format: LogFormat,
+
+    /// Who does this, for the events [default: the pod or ServiceAccount, else the user]
+    #[arg(long, env = "TOOLBOX_ACTOR", global = true, help_heading = "Recording", value_name = "NAME")]
+    pub actor: Option<String>,
+
+    /// Folder for the audit log, the event spool and what was last applied [default: $XDG_STATE_HOME/kafka-toolbox]
+    #[arg(long, env = "TOOLBOX_STATE_FOLDER", global = true, help_heading = "Recording", value_name = "FOLDER")]
+    pub state_folder: Option<PathBuf>,
+}
+
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let wrong = || format!("`{text}` is not a duration such as 500ms, 10s, 5m, 2h or 7d");
+    let span: jiff::SignedDuration = match text.strip_suffix('d') {
+        // jiff has no day of a fixed length: ours has 24 hours.
+        Some(days) => jiff::SignedDuration::from_hours(
+            days.trim().parse::<i64>().map_err(|_| wrong())?.checked_mul(24).ok_or_else(wrong)?,
+        ),
+        None => text.parse().map_err(|_| wrong())?,
+    };
+    match std::time::Duration::try_from(span) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err(wrong()),
+    }
+}

@@ -1,0 +1,7 @@
+//! Texts that people write, read with the place of every value: YAML, Java properties, durations. Pure.
+//!
+//! A fault in a text is a [`place::Fault`]: file, line, column, what is wrong and what would be right.
+
+pub mod place;
+pub mod secret;
+pub mod suggest;

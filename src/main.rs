@@ -1,0 +1,32 @@
+//! Start: parse, logs, runtime, dispatch, exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use kafka_toolbox::cli::Cli;
+use kafka_toolbox::exit::Exit;
+use kafka_toolbox::{output, telemetry};
+
+fn main() -> ExitCode {
+    clap_complete::CompleteEnv::with_factory(<Cli as clap::CommandFactory>::command).complete();
+    let cli = Cli::parse();
+    if let Err(message) = telemetry::start(&cli.flags().log, cli.flags().log_format) {
+        output::complain(&message);
+        return Exit::Usage.into();
+    }
+    // One thread: it starts faster, and the work is waiting.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::complain(&format!("failed to start: {error}"));
+            return Exit::Failed.into();
+        }
+    };
+    match runtime.block_on(cli.run()) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            output::complain(&format!("{error:#}"));
+            output::exit_of(&error).into()
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The contract of `clients::kafka::Kafka`, on real brokers and in memory.

@@ -1,0 +1,1 @@
+//! The contract of `clients::kubernetes`, on a real API server and in memory.

@@ -1,0 +1,1 @@
+//! `toolbox events`, the outbox, Datadog.

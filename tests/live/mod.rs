@@ -1,0 +1,4 @@
+//! Real servers for tests and for hands.
+
+mod kubernetes;
+mod security;

@@ -1,0 +1,1 @@
+//! Every security setting against a real broker.

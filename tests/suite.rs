@@ -1,0 +1,15 @@
+//! The one test binary: it links once, and the live clusters are shared.
+#![expect(clippy::unwrap_used, reason = "a test that meets a surprise should stop right there")]
+
+/// The house itself: who may import whom, pure files, names, lengths.
+mod architecture;
+/// Contracts that live clients and their memory twins both keep.
+mod clients;
+/// `toolbox events`, the outbox, Datadog.
+mod events;
+/// What real Kafka, ZooKeeper and Kubernetes servers say; starts them by itself.
+mod live;
+/// What several tests need.
+mod support;
+/// `toolbox topics`.
+mod topics;

@@ -1,0 +1,1 @@
+//! `toolbox topics`, whole commands.
