@@ -1,6 +1,6 @@
 //! The command line: global flags and one line a command. The only file that names all commands.
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::context::{Context, Flags};
 use crate::exit::Exit;
@@ -28,6 +28,19 @@ enum Command {
 }
 
 impl Cli {
+    /// The definition of the command line. Help names environment variables, never their values: some are secrets.
+    pub fn definition() -> clap::Command {
+        let mut definition = hide_values(Self::command());
+        definition.build();
+        definition
+    }
+
+    /// Reads this process's arguments; prints help or what is wrong with them, and ends the process, where clap does.
+    pub fn read() -> Self {
+        let matches = Self::definition().get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
     /// The flags that every command takes.
     pub fn flags(&self) -> &Flags {
         &self.flags
@@ -39,7 +52,11 @@ impl Cli {
         let _context = Context::new(self.flags);
         match self.command {
             Command::Completions(args) => manual::completions(&args),
-            Command::Man(args) => manual::man(&args, Self::command()),
+            Command::Man(args) => manual::man(&args, Self::definition()),
         }
     }
+}
+
+fn hide_values(command: clap::Command) -> clap::Command {
+    command.mut_args(|argument| argument.hide_env_values(true)).mut_subcommands(hide_values)
 }

@@ -2,14 +2,13 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use kafka_toolbox::cli::Cli;
 use kafka_toolbox::exit::Exit;
 use kafka_toolbox::{output, telemetry};
 
 fn main() -> ExitCode {
-    clap_complete::CompleteEnv::with_factory(<Cli as clap::CommandFactory>::command).complete();
-    let cli = Cli::parse();
+    clap_complete::CompleteEnv::with_factory(Cli::definition).complete();
+    let cli = Cli::read();
     if let Err(message) = telemetry::start(&cli.flags().log, cli.flags().log_format) {
         output::complain(&message);
         return Exit::Usage.into();

@@ -50,8 +50,7 @@ pub fn completions(args: &CompletionsArgs) -> anyhow::Result<Exit> {
 }
 
 /// Prints or writes man pages.
-pub fn man(args: &ManArgs, mut command: Command) -> anyhow::Result<Exit> {
-    command.build();
+pub fn man(args: &ManArgs, command: Command) -> anyhow::Result<Exit> {
     let Some(folder) = &args.out else {
         let mut page = Vec::new();
         clap_mangen::Man::new(command).render(&mut page)?;

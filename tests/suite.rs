@@ -7,6 +7,8 @@ mod architecture;
 mod clients;
 /// `toolbox events`, the outbox, Datadog.
 mod events;
+/// `--help` of every command.
+mod help;
 /// What real Kafka, ZooKeeper and Kubernetes servers say; starts them by itself.
 mod live;
 /// What several tests need.

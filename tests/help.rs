@@ -1,0 +1,65 @@
+//! `--help` of every command, as people read it.
+//!
+//! A changed text is reviewed with `make snap`.
+
+use clap::Command;
+use kafka_toolbox::cli::Cli;
+
+#[test]
+fn the_command_line_has_no_contradictions() {
+    Cli::definition().debug_assert();
+}
+
+#[test]
+fn every_command_explains_itself() {
+    let mut command = Cli::definition().term_width(110);
+    let mut pages = Vec::new();
+    collect(&mut command, "toolbox", &mut pages);
+    for (name, page) in pages {
+        insta::assert_snapshot!(name.replace(' ', "-"), page);
+    }
+}
+
+#[test]
+fn every_flag_has_a_text() {
+    let command = Cli::definition();
+    let mut silent = Vec::new();
+    collect_silent(&command, "toolbox", &mut silent);
+    assert_eq!(silent, Vec::<String>::new());
+}
+
+#[test]
+fn every_global_flag_has_an_environment_variable() {
+    let command = Cli::definition();
+    let missing: Vec<_> = command
+        .get_arguments()
+        .filter(|argument| argument.is_global_set() && argument.get_env().is_none())
+        .map(|argument| argument.get_id().to_string())
+        .collect();
+    assert_eq!(missing, Vec::<String>::new());
+}
+
+/// The page of a command without the global flags, which stand on the main page, and those of its subcommands.
+fn collect(command: &mut Command, name: &str, pages: &mut Vec<(String, String)>) {
+    let shown = if name == "toolbox" { command.clone() } else { without_global_flags(command) };
+    pages.push((name.to_owned(), shown.clone().render_long_help().to_string()));
+    for inner in command.get_subcommands_mut().filter(|inner| inner.get_name() != "help") {
+        let inner_name = format!("{name} {}", inner.get_name());
+        collect(inner, &inner_name, pages);
+    }
+}
+
+fn without_global_flags(command: &Command) -> Command {
+    command.clone().mut_args(|argument| if argument.is_global_set() { argument.hide(true) } else { argument })
+}
+
+fn collect_silent(command: &Command, name: &str, silent: &mut Vec<String>) {
+    if command.get_about().is_none() {
+        silent.push(name.to_owned());
+    }
+    let arguments = command.get_arguments().filter(|argument| argument.get_help().is_none());
+    silent.extend(arguments.map(|argument| format!("{name} --{}", argument.get_id())));
+    for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+        collect_silent(inner, &format!("{name} {}", inner.get_name()), silent);
+    }
+}
