@@ -28,3 +28,12 @@ rooms: ## which command's folder has which file
 	@for room in src/commands/*/; do printf '%-12s' "$$(basename $$room)"; \
 	  for name in command spec observe plan apply agent verdict report; do \
 	    if [ -e $$room$$name.rs ] || [ -d $$room$$name ]; then printf ' %-8s' $$name; else printf ' %-8s' .; fi; done; echo; done
+
+.PHONY: new
+new: ## make the folder of a new command: make new ROOM=quotas
+	@tests/new-room.sh $(ROOM)
+
+.PHONY: snap
+snap: ## write what people read (help pages, tables, plans) anew, and show what changed
+	INSTA_UPDATE=always $(CARGO) test --locked --test suite help::
+	@git diff --stat -- '*.snap'

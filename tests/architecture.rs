@@ -191,6 +191,30 @@ fn only_cli_names_commands() {
 }
 
 #[test]
+fn a_new_room_keeps_the_rules_of_the_house() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    for part in ["src/commands", "tests"] {
+        fs::create_dir_all(root.join(part)).unwrap();
+    }
+    for file in ["src/commands/mod.rs", "src/cli.rs", "tests/suite.rs"] {
+        fs::copy(file, root.join(file)).unwrap();
+    }
+    let script = || std::process::Command::new("tests/new-room.sh");
+    assert!(script().arg("quotas").arg(root).status().unwrap().success());
+    for path in rust_files(&root.join("src/commands/quotas")) {
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(check(path.strip_prefix(root).unwrap(), &text), Vec::<String>::new());
+    }
+    let cli = fs::read_to_string(root.join("src/cli.rs")).unwrap();
+    assert!(cli.contains("Quotas(crate::commands::quotas::command::Args)"));
+    assert!(cli.contains("Command::Quotas(args) => crate::commands::quotas::command::run"));
+    assert!(fs::read_to_string(root.join("tests/suite.rs")).unwrap().contains("mod quotas;"));
+    assert!(!script().arg("quotas").arg(root).status().unwrap().success(), "a room that exists is not overwritten");
+    assert!(!script().arg("Two Words").arg(root).status().unwrap().success());
+}
+
+#[test]
 fn planted_faults_are_found() {
     let cases: &[(&str, &str, &str)] = &[
         ("src/cluster/x.rs", "use crate::clients::kafka::Kafka;", "`cluster` may not import `clients`"),
