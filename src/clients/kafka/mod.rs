@@ -1,5 +1,9 @@
 //! The door to Kafka: [`Kafka`] is what the commands may ask of a cluster.
 
+pub mod sasl;
+pub mod settings;
+pub mod tls;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
