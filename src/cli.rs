@@ -47,9 +47,14 @@ impl Cli {
     }
 
     /// Runs the command to its end.
-    #[expect(clippy::unused_async, reason = "commands that talk to a cluster wait")]
     pub async fn run(self) -> anyhow::Result<Exit> {
-        let _context = Context::new(self.flags);
+        self.run_in(|context| context).await
+    }
+
+    /// The same in a context that the caller changed: with memory twins, another clock.
+    #[expect(clippy::unused_async, reason = "commands that talk to a cluster wait")]
+    pub async fn run_in(self, change: impl FnOnce(Context) -> Context) -> anyhow::Result<Exit> {
+        let _context = change(Context::new(self.flags));
         match self.command {
             Command::Completions(args) => manual::completions(&args),
             Command::Man(args) => manual::man(&args, Self::definition()),

@@ -1,6 +1,8 @@
 //! The only file that prints. Results go to standard output, everything else to standard error, secrets to neither.
 
+use std::cell::RefCell;
 use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -46,11 +48,43 @@ impl Output {
     }
 }
 
+/// What a command printed while it was listened to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+thread_local! {
+    static LISTENER: RefCell<Option<(Heard, Option<bool>)>> = const { RefCell::new(None) };
+}
+
+/// Runs something on this thread and keeps what it prints, for tests of whole commands. Questions are answered with
+/// `answer`; without one there is nobody to ask.
+pub async fn listen<T>(answer: Option<bool>, work: impl Future<Output = T>) -> (T, Heard) {
+    LISTENER.with_borrow_mut(|listener| *listener = Some((Heard::default(), answer)));
+    let done = work.await;
+    let heard = LISTENER.take().unwrap_or_default().0;
+    (done, heard)
+}
+
+/// The answer that a listener gives, or whether somebody listens at all.
+fn listener<T>(with: impl FnOnce(&mut Heard, Option<bool>) -> T) -> Option<T> {
+    LISTENER.with_borrow_mut(|listener| listener.as_mut().map(|(heard, answer)| with(heard, *answer)))
+}
+
 /// Prints a text to standard output, with a newline at its end. A reader that went away (`| head`) is no error.
 pub fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
     let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-    let written = write!(out, "{}{end}", scrub(text)).and_then(|()| out.flush());
+    let text = scrub(text);
+    if listener(|heard, _| heard.out.extend([&*text, end])).is_some() {
+        return Ok(());
+    }
+    let mut out = std::io::stdout().lock();
+    let written =
+        out.write_all(text.as_bytes()).and_then(|()| out.write_all(end.as_bytes())).and_then(|()| out.flush());
     match written {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
@@ -59,7 +93,10 @@ pub fn print(text: &str) -> anyhow::Result<()> {
 
 /// Says something to the person who runs the command: standard error. If that is gone, nobody is left to tell.
 pub fn say(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", scrub(text));
+    let text = scrub(text);
+    if listener(|heard, _| heard.err.extend([&*text, "\n"])).is_none() {
+        let _ = writeln!(std::io::stderr().lock(), "{text}");
+    }
 }
 
 /// Says why the command did not do its work.
@@ -69,14 +106,23 @@ pub fn complain(text: &str) {
 
 /// Whether a person can be asked: standard input and standard error are terminals.
 pub fn can_ask() -> bool {
-    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+    listener(|_, answer| answer.is_some())
+        .unwrap_or_else(|| std::io::stdin().is_terminal() && std::io::stderr().is_terminal())
 }
 
 /// Asks; only `y` and `yes` mean yes.
 pub fn ask(question: &str) -> anyhow::Result<bool> {
+    let question = scrub(question);
+    let answered = listener(|heard, answer| {
+        heard.err.extend([&*question, " [y/N] \n"]);
+        answer.unwrap_or(false)
+    });
+    if let Some(answer) = answered {
+        return Ok(answer);
+    }
     {
         let mut err = std::io::stderr().lock();
-        write!(err, "{} [y/N] ", scrub(question))?;
+        write!(err, "{question} [y/N] ")?;
         err.flush()?;
     }
     let mut answer = String::new();
@@ -87,4 +133,66 @@ pub fn ask(question: &str) -> anyhow::Result<bool> {
 /// The exit code that an error asks for: that of the [`Stop`] in its chain, else 1.
 pub fn exit_of(error: &anyhow::Error) -> Exit {
     error.chain().find_map(|cause| cause.downcast_ref::<Stop>()).map_or(Exit::Failed, |stop| stop.exit)
+}
+
+/// A table without lines: columns padded, two spaces between them, no spaces at a line's end.
+pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.max().unwrap_or(0).max(head[column].chars().count())
+    };
+    let widths: Vec<_> = (0..head.len()).map(width).collect();
+    let mut out = String::new();
+    let heads: Vec<_> = head.iter().map(|cell| (*cell).to_owned()).collect();
+    for row in std::iter::once(&heads).chain(rows) {
+        let start = out.len();
+        for (cell, width) in row.iter().zip(&widths) {
+            out.push_str(cell);
+            out.extend(std::iter::repeat_n(' ', width + 2 - cell.chars().count().min(*width)));
+        }
+        let end = out[start..].trim_end().len();
+        out.truncate(start + end);
+        out.push('\n');
+    }
+    out
+}
+
+/// Lines about progress where there is no terminal come no faster than this.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How far a long piece of work is: a bar on a terminal, elsewhere a line now and then.
+pub struct Bar {
+    drawn: Option<indicatif::ProgressBar>,
+    total: usize,
+    said: Instant,
+}
+
+impl Bar {
+    /// Begins. A bar is drawn only once something took a while.
+    pub fn new(total: usize) -> Self {
+        let is_watched = std::io::stderr().is_terminal() && listener(|_, _| ()).is_none();
+        let drawn = is_watched.then(|| {
+            let bar = indicatif::ProgressBar::new(total.try_into().unwrap_or(u64::MAX));
+            let style = indicatif::ProgressStyle::with_template("{bar:30} {pos}/{len}, {eta} left");
+            style.map_or(bar.clone(), |style| bar.with_style(style))
+        });
+        Self { drawn, total, said: Instant::now() }
+    }
+
+    /// Says how much is done.
+    pub fn at(&mut self, done: usize) {
+        if let Some(bar) = &self.drawn {
+            bar.set_position(done.try_into().unwrap_or(u64::MAX));
+        } else if self.said.elapsed() >= LINE_INTERVAL && done < self.total {
+            self.said = Instant::now();
+            say(&format!("{done} of {} done", self.total));
+        }
+    }
+
+    /// Ends; the bar leaves no trace.
+    pub fn clear(self) {
+        if let Some(bar) = self.drawn {
+            bar.finish_and_clear();
+        }
+    }
 }

@@ -7,9 +7,11 @@
 
 use std::ops::Range;
 
+use jiff::Timestamp;
 use serde::Serialize;
+use uuid::Uuid;
 
-use crate::change::event::Outcome;
+use crate::change::event::{Event, Outcome, Recorder, Severity};
 use crate::change::plan::Step;
 
 /// Most records that the steps of one batch make the controller write: half of the 10,000 that KRaft takes in one
@@ -36,10 +38,127 @@ impl Ended {
         Self { outcome: Outcome::Failed, reason: Some(reason.into()) }
     }
 
+    /// It was not tried.
+    pub fn refused(reason: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Refused, reason: Some(reason.into()) }
+    }
+
     /// Nobody knows.
     pub fn unknown(reason: impl Into<String>) -> Self {
         Self { outcome: Outcome::Unknown, reason: Some(reason.into()) }
     }
+}
+
+/// What all events of one run say.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// UUIDv7 of the run.
+    pub id: Uuid,
+    /// The cluster's name, else its id.
+    pub cluster: String,
+    /// Who does it.
+    pub actor: String,
+    /// The command, as `topics apply`.
+    pub command: String,
+    /// The clock.
+    pub clock: fn() -> Timestamp,
+}
+
+impl Run {
+    /// An event of this run with an id of its own; callers fill in what else they know.
+    pub fn event(&self, kind: &str, subject: &str, outcome: Outcome, title: &str) -> Event {
+        Event {
+            event_id: self.new_id(),
+            run_id: self.id,
+            time: (self.clock)(),
+            kind: kind.to_owned(),
+            outcome,
+            reason: None,
+            severity: loudness(outcome, Severity::Info),
+            cluster: self.cluster.clone(),
+            actor: self.actor.clone(),
+            command: self.command.clone(),
+            subject: subject.to_owned(),
+            title: title.to_owned(),
+            before: None,
+            after: None,
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    /// The intent to carry out a step.
+    fn intent<S: Step>(&self, step: &S) -> Event {
+        let shown = step.to_string();
+        let title = shown.lines().next().unwrap_or_default();
+        let (before, after) = step.before_after();
+        let event = self.event(step.kind(), &step.subject(), Outcome::Planned, title);
+        Event { severity: step.severity(), before, after, ..event }
+    }
+
+    /// The outcome that belongs to an intent.
+    pub fn outcome(&self, intent: &Event, ended: &Ended) -> Event {
+        let Ended { outcome, reason } = ended.clone();
+        let severity = loudness(outcome, intent.severity);
+        Event { time: (self.clock)(), outcome, reason, severity, ..intent.clone() }
+    }
+
+    fn new_id(&self) -> Uuid {
+        let now = (self.clock)();
+        let seconds = u64::try_from(now.as_second()).unwrap_or_default();
+        let nanoseconds = u32::try_from(now.subsec_nanosecond()).unwrap_or_default();
+        Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanoseconds))
+    }
+}
+
+fn loudness(outcome: Outcome, when_done: Severity) -> Severity {
+    match outcome {
+        Outcome::Planned | Outcome::Done => when_done,
+        Outcome::Refused | Outcome::Unknown => Severity::Warning,
+        Outcome::Failed => Severity::Error,
+    }
+}
+
+/// Watches a plan being carried out.
+pub trait Watch {
+    /// Called when so many steps of all are done with, however they ended.
+    fn at(&mut self, ended: usize, of: usize);
+
+    /// Whether to stop before the next batch: somebody asked for it.
+    fn should_stop(&self) -> bool;
+
+    /// Called at each boundary (`intents`, `applied`, `recorded`) of each batch.
+    fn boundary(&self, _name: &'static str) {}
+}
+
+/// Carries steps out in their order and says how each one ended. Those that were not begun because the run was
+/// asked to stop are missing at the end.
+pub async fn carry_out<S: Step>(
+    steps: &[S],
+    run: &Run,
+    recorder: &mut dyn Recorder,
+    watch: &mut dyn Watch,
+    mut apply: impl AsyncFnMut(&[S]) -> Vec<Ended>,
+) -> Vec<Ended> {
+    let mut all = Vec::with_capacity(steps.len());
+    for range in batches(steps) {
+        if watch.should_stop() {
+            break;
+        }
+        let batch = &steps[range];
+        let intents: Vec<_> = batch.iter().map(|step| run.intent(step)).collect();
+        recorder.record(&intents).await;
+        watch.boundary("intents");
+        let mut ended = apply(batch).await;
+        // A step without an answer is a fault of `apply`; it must not be counted as done.
+        ended.resize_with(batch.len(), || Ended::unknown("no answer was given for this step"));
+        watch.boundary("applied");
+        let outcomes: Vec<_> = intents.iter().zip(&ended).map(|(intent, ended)| run.outcome(intent, ended)).collect();
+        recorder.record(&outcomes).await;
+        watch.boundary("recorded");
+        all.extend(ended);
+        watch.at(all.len(), steps.len());
+    }
+    all
 }
 
 /// How many steps ended how.
@@ -56,6 +175,15 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Counts how steps ended.
+    pub fn of<S>(ended: &[(S, Ended)]) -> Self {
+        let mut tally = Self::default();
+        for (_, ended) in ended {
+            tally.count(ended.outcome);
+        }
+        tally
+    }
+
     /// Counts one more.
     pub fn count(&mut self, outcome: Outcome) {
         match outcome {

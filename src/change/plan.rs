@@ -4,13 +4,15 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::change::event::Severity;
+
 /// What to change and in which order; an empty plan means that the cluster is as desired.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan<S> {
     /// The changes, in the order in which they are carried out.
     pub steps: Vec<S>,
     /// What a person should know; nothing is done about it.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
     /// Wishes that are not carried out, each with its reason and what to do instead.
     pub refusals: Vec<Refusal>,
 }
@@ -19,6 +21,44 @@ impl<S> Default for Plan<S> {
     fn default() -> Self {
         Self { steps: Vec::new(), warnings: Vec::new(), refusals: Vec::new() }
     }
+}
+
+impl<S> Plan<S> {
+    /// Adds a warning that is shown and nothing else.
+    pub fn warn(&mut self, text: impl Into<String>) {
+        self.warnings.push(Warning { text: text.into(), finding: None });
+    }
+
+    /// Adds a warning that is recorded as an event too.
+    pub fn find(&mut self, subject: impl Into<String>, kind: &str, text: impl Into<String>) {
+        let finding = Some(Finding { subject: subject.into(), kind: kind.to_owned() });
+        self.warnings.push(Warning { text: text.into(), finding });
+    }
+
+    /// Adds a refusal.
+    pub fn refuse(&mut self, subject: impl Into<String>, change: &str, reason: impl Into<String>) {
+        let change = change.to_owned();
+        self.refusals.push(Refusal { subject: subject.into(), change, reason: reason.into() });
+    }
+}
+
+/// What a person should know.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Warning {
+    /// The warning itself.
+    pub text: String,
+    /// What was found and where, if it is recorded as an event when the plan is carried out.
+    #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
+    pub finding: Option<Finding>,
+}
+
+/// Something that was found, as `topic.drift`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Finding {
+    /// `kind:name`, as `topic:orders`.
+    pub subject: String,
+    /// The event's kind.
+    pub kind: String,
 }
 
 /// A wish that a guard refused.
@@ -32,7 +72,8 @@ pub struct Refusal {
     pub reason: String,
 }
 
-/// One change to one subject, small enough to be retried on its own. `Display` is its line in the plan.
+/// One change to one subject, small enough to be retried on its own. `Display` is its line in the plan; it starts
+/// with `+` (create), `~` (change) or `-` (remove).
 pub trait Step: fmt::Display + Clone + Serialize + Send + Sync {
     /// `kind:name`: `topic:orders`, `broker:3`.
     fn subject(&self) -> String;
@@ -45,6 +86,11 @@ pub trait Step: fmt::Display + Clone + Serialize + Send + Sync {
 
     /// Which neighbouring steps one call may carry along: those that say the same word.
     fn batch(&self) -> &'static str;
+
+    /// How loud its event is once it is done.
+    fn severity(&self) -> Severity {
+        Severity::Info
+    }
 
     /// How much of a batch it fills, in records that the controller writes for it (1 or more). A batch holds
     /// [`crate::change::carry_out::BATCH_WEIGHT_MAX`] at most, or one step.

@@ -1,19 +1,133 @@
 //! What a command is handed: how to reach the clusters, the mode of the run, the clock, the recorder, the output.
+//!
+//! The way through: [`Context::observed`] (read, or load what was saved), the command's own pure plan, then
+//! [`Context::settle`] (show, refuse, ask, carry out, record). No command prints plans, asks or records by itself.
 
 mod flags;
+mod observed;
+mod settle;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::sync::OnceCell;
+use uuid::Uuid;
+
+use crate::change::event::Delivery;
+use crate::change::event::Event;
+use crate::change::event::Recorder;
+use crate::clients::kafka::Kafka;
+use crate::exit::Stop;
+use crate::output::Output;
 
 pub use flags::Flags;
+pub use settle::Settled;
 
 /// Everything that a command needs from outside its room.
-#[derive(Debug)]
 pub struct Context {
     /// The global flags.
     pub flags: Flags,
+    /// UUIDv7 of this run.
+    pub run_id: Uuid,
+    /// The command, as `topics apply`: each command says it first, and it is named in every event.
+    pub command: String,
+    clock: fn() -> Timestamp,
+    /// The cluster's name for events: known once its metadata was read.
+    cluster: Option<String>,
+    /// The door to Kafka, opened at the first use.
+    kafka: OnceCell<Arc<dyn Kafka>>,
+    /// Where events go, opened at the first use.
+    recorder: Option<Box<dyn Recorder>>,
 }
 
 impl Context {
     /// A context for one run.
     pub fn new(flags: Flags) -> Self {
-        Self { flags }
+        Self {
+            flags,
+            run_id: Uuid::now_v7(),
+            command: String::new(),
+            clock: Timestamp::now,
+            cluster: None,
+            kafka: OnceCell::new(),
+            recorder: None,
+        }
+    }
+
+    /// The same with another door to Kafka: a memory twin.
+    #[must_use]
+    pub fn with_kafka(mut self, kafka: Arc<dyn Kafka>) -> Self {
+        self.kafka = OnceCell::new_with(Some(kafka));
+        self
+    }
+
+    /// The same with another recorder.
+    #[must_use]
+    pub fn with_recorder(mut self, recorder: Box<dyn Recorder>) -> Self {
+        self.recorder = Some(recorder);
+        self
+    }
+
+    /// The same with another clock.
+    #[must_use]
+    pub fn with_clock(mut self, clock: fn() -> Timestamp) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// Where events go.
+    fn recorder(&mut self) -> &mut dyn Recorder {
+        &mut **self.recorder.get_or_insert_with(|| Box::new(LogLines))
+    }
+
+    /// Who does this: `--actor`, else the user.
+    fn actor(&self) -> String {
+        let named = self.flags.actor.clone().or_else(|| std::env::var("USER").ok());
+        named.unwrap_or_else(|| "unknown".to_owned())
+    }
+
+    /// How results are shown.
+    pub fn output(&self) -> Output {
+        Output { format: self.flags.output }
+    }
+
+    /// Whether nothing may be changed: `--dry-run`, or a rehearsal from a file.
+    pub fn is_dry_run(&self) -> bool {
+        self.flags.dry_run || self.flags.observed.is_some()
+    }
+
+    /// Remembers which cluster this is, for the events, and stops the run if it is not the one that was expected.
+    pub fn is_cluster(&mut self, id: &str) -> Result<(), Stop> {
+        if let Some(expected) = self.flags.cluster_id.as_deref().filter(|expected| *expected != id) {
+            return Err(Stop::refused(format!(
+                "this is cluster {id}, but {expected} is expected: nothing was changed; look at --bootstrap-server, \
+                 --cluster and --cluster-id"
+            )));
+        }
+        self.cluster = Some(self.flags.cluster.clone().unwrap_or_else(|| id.to_owned()));
+        Ok(())
+    }
+}
+
+/// Events as log lines.
+struct LogLines;
+
+#[async_trait]
+impl Recorder for LogLines {
+    async fn record(&mut self, events: &[Event]) {
+        for event in events {
+            let Event { kind, subject, outcome, title, .. } = event;
+            tracing::info!(kind, subject, ?outcome, title, "event");
+        }
+    }
+
+    async fn close(&mut self) -> Delivery {
+        Delivery::default()
     }
 }

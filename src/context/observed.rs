@@ -1,0 +1,87 @@
+//! Observations: read from the cluster, or from a file that an earlier run saved.
+//!
+//! A saved observation is one JSON document: `{"kind", "version", "tool_version", "observed"}`. It has no secrets, so that
+//! it can be sent with a bug report, and that bug report is a test case.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+use crate::exit::Stop;
+use crate::formats::secret::scrub;
+
+/// Raised when a saved observation of an older version can't be read any more.
+const VERSION: u32 = 1;
+
+/// Larger files are no observation of ours.
+const SIZE_MAX: u64 = 1 << 30;
+
+#[derive(Serialize, Deserialize)]
+struct Saved<T> {
+    /// The room that saved it, as `topics`.
+    kind: String,
+    version: u32,
+    tool_version: String,
+    observed: T,
+}
+
+/// What is looked at first: it says whether the rest can be understood.
+#[derive(Deserialize)]
+struct Head {
+    kind: String,
+    version: u32,
+}
+
+impl Context {
+    /// What is there: read by `observe`, or loaded from `--observed`; written to `--save-observed` where that is given.
+    pub async fn observed<T: Serialize + DeserializeOwned>(
+        &self,
+        observe: impl AsyncFnOnce() -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let observed = match &self.flags.observed {
+            Some(path) => load(path, self.room())?,
+            None => observe().await?,
+        };
+        if let Some(path) = &self.flags.save_observed {
+            save(path, self.room(), &observed)?;
+        }
+        Ok(observed)
+    }
+
+    /// The first word of the command.
+    fn room(&self) -> &str {
+        self.command.split(' ').next().unwrap_or_default()
+    }
+}
+
+fn load<T: DeserializeOwned>(path: &Path, room: &str) -> anyhow::Result<T> {
+    let shown = path.display();
+    let size = std::fs::metadata(path).with_context(|| format!("failed to read {shown}"))?.len();
+    if size > SIZE_MAX {
+        return Err(Stop::usage(format!("{shown} has {size} bytes: too many for a saved observation")).into());
+    }
+    let text = std::fs::read_to_string(path).with_context(|| format!("failed to read {shown}"))?;
+    let wrong = |error: serde_json::Error| {
+        let place = format!("{shown}:{}:{}", error.line(), error.column());
+        Stop::usage(format!("{place}: this is not a saved observation: {error}; --save-observed writes one"))
+    };
+    let head: Head = serde_json::from_str(&text).map_err(wrong)?;
+    if head.kind != room || head.version != VERSION {
+        return Err(Stop::usage(format!(
+            "{shown} is an observation for `{}`, version {}; this command reads `{room}`, version {VERSION}",
+            head.kind, head.version
+        ))
+        .into());
+    }
+    Ok(serde_json::from_str::<Saved<T>>(&text).map_err(wrong)?.observed)
+}
+
+fn save<T: Serialize>(path: &Path, room: &str, observed: &T) -> anyhow::Result<()> {
+    let saved =
+        Saved { kind: room.to_owned(), version: VERSION, tool_version: env!("CARGO_PKG_VERSION").to_owned(), observed };
+    let text = serde_json::to_string(&saved)?;
+    std::fs::write(path, scrub(&text).as_bytes()).with_context(|| format!("failed to write {}", path.display()))
+}

@@ -1,0 +1,308 @@
+//! Settling a plan: show, refuse, ask, carry out, record.
+//!
+//! Steps:
+//! 1. Set apart the steps above `--max-risk`: they are refused.
+//! 2. Show the plan. A dry run ends here: 3 if there is something to do.
+//! 3. Ask on a terminal unless `--yes`; without a terminal, `--yes` is needed.
+//! 4. Carry out batch by batch, with an intent before and an outcome after each step. SIGINT and SIGTERM let the batch
+//!    end and stop.
+//! 5. Show what failed, what was refused, what is not known, and the counts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::change::carry_out::{Ended, Run, Tally, Watch, carry_out};
+use crate::change::event::{Event, Outcome, Severity};
+use crate::change::plan::{Plan, Risk, Step};
+use crate::change::render;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::output;
+
+/// How a plan was settled.
+#[derive(Debug)]
+pub struct Settled<S> {
+    /// The exit code of the run.
+    pub exit: Exit,
+    /// Every step that was to be carried out, and how it ended. Empty after a dry run or a "no".
+    pub ended: Vec<(S, Ended)>,
+    /// Whether the plan was agreed to and carried out; a plan without steps counts as carried out, a dry run does not.
+    pub carried_out: bool,
+}
+
+impl Context {
+    /// Shows a plan and, where that is agreed to, carries it out and records it. `apply` gets one batch at a time and
+    /// answers with one ending a step.
+    pub async fn settle<S: Step>(
+        &mut self,
+        plan: Plan<S>,
+        apply: impl AsyncFnMut(&[S]) -> Vec<Ended>,
+    ) -> anyhow::Result<Settled<S>> {
+        let (plan, too_risky) = self.split_by_risk(plan);
+        if let Some(settled) = self.settle_without_acting(&plan, &too_risky)? {
+            return Ok(settled);
+        }
+        let ended = self.act(&plan, &too_risky, apply).await?;
+        let mut tally = Tally::of(&ended);
+        tally.refused += plan.refusals.len();
+        self.show_result(&plan, &too_risky, &ended, tally)?;
+        Ok(Settled { exit: exit_of(tally), ended, carried_out: true })
+    }
+
+    /// The plan without the steps that `--max-risk` forbids, and those.
+    fn split_by_risk<S: Step>(&self, plan: Plan<S>) -> (Plan<S>, Vec<(S, Ended)>) {
+        let Some(limit) = self.risk_limit() else { return (plan, Vec::new()) };
+        let Plan { steps, warnings, refusals } = plan;
+        let (steps, risky): (Vec<_>, Vec<_>) = steps.into_iter().partition(|step| step.risk() <= limit);
+        let refused = risky.into_iter().map(|step| {
+            let risk = step.risk();
+            let why = format!("its risk is {risk}; --max-risk {limit} refuses it, --max-risk {risk} lets it through");
+            (step, Ended::refused(why))
+        });
+        (Plan { steps, warnings, refusals }, refused.collect())
+    }
+
+    /// The highest risk that is let through: what was said, else `reversible` where nobody is asked.
+    fn risk_limit(&self) -> Option<Risk> {
+        let asks = !self.flags.yes && !self.is_dry_run();
+        let silent = self.flags.yes.then_some(Risk::Reversible);
+        self.flags.max_risk.or(if asks { None } else { silent })
+    }
+
+    /// Ends the run before anything is changed, where it is a dry run, nothing is to do, or the answer is no.
+    fn settle_without_acting<S: Step>(
+        &self,
+        plan: &Plan<S>,
+        too_risky: &[(S, Ended)],
+    ) -> anyhow::Result<Option<Settled<S>>> {
+        let ends = |exit| Ok(Some(Settled { exit, ended: Vec::new(), carried_out: false }));
+        let shown = shown(plan, too_risky);
+        if self.is_dry_run() {
+            let exit = match (shown.steps.is_empty(), plan.refusals.is_empty()) {
+                (false, _) => Exit::Changes,
+                (true, false) => Exit::Refused,
+                (true, true) => Exit::Done,
+            };
+            let document = json!({ "cluster": self.cluster, "dry_run": true, "plan": render::json(&shown) });
+            self.output().result(&document, |_| render::text(&shown))?;
+            return ends(exit);
+        }
+        let document_follows = self.output().is_structured();
+        match document_follows {
+            false => output::print(&render::text(&shown))?,
+            true if !self.flags.yes => output::say(render::text(&shown).trim_end()),
+            true => {}
+        }
+        if plan.steps.is_empty() || self.flags.yes {
+            return Ok(None);
+        }
+        if !output::can_ask() {
+            output::complain(
+                "refused: nobody can be asked, because this is not a terminal; --yes applies without asking, --dry-run \
+                 only shows",
+            );
+            return ends(Exit::Refused);
+        }
+        if output::ask(&format!("Apply? {}.", render::counts(plan)))? {
+            return Ok(None);
+        }
+        output::complain("nothing was changed");
+        ends(Exit::Refused)
+    }
+
+    /// Carries the steps out and records everything, the refused steps too.
+    async fn act<S: Step>(
+        &mut self,
+        plan: &Plan<S>,
+        too_risky: &[(S, Ended)],
+        apply: impl AsyncFnMut(&[S]) -> Vec<Ended>,
+    ) -> anyhow::Result<Vec<(S, Ended)>> {
+        let run = self.run();
+        let recorder = self.recorder();
+        recorder.record(&refused_and_found(&run, plan, too_risky)).await;
+        if plan.steps.is_empty() {
+            return Ok(too_risky.to_vec());
+        }
+        let started = started(&run, plan);
+        recorder.record(std::slice::from_ref(&started)).await;
+        let mut progress = Progress::new(plan.steps.len());
+        let ended = carry_out(&plan.steps, &run, recorder, &mut progress, apply).await;
+        progress.clear();
+        if ended.len() < plan.steps.len() {
+            output::complain(&format!(
+                "stopped as asked: {} of {} steps were not begun; run the same command again to finish",
+                plan.steps.len() - ended.len(),
+                plan.steps.len()
+            ));
+        }
+        let left = std::iter::repeat_with(|| Ended::refused("not begun: the run was asked to stop"));
+        let all: Vec<_> = plan.steps.iter().cloned().zip(ended.into_iter().chain(left)).collect();
+        let recorder = self.recorder();
+        recorder.record(&[finished(&run, &started, &all)]).await;
+        Ok(all.into_iter().chain(too_risky.to_vec()).collect())
+    }
+
+    fn show_result<S: Step>(
+        &self,
+        plan: &Plan<S>,
+        too_risky: &[(S, Ended)],
+        ended: &[(S, Ended)],
+        tally: Tally,
+    ) -> anyhow::Result<()> {
+        let document = || {
+            json!({
+                "cluster": self.cluster,
+                "dry_run": false,
+                "plan": render::json(&shown(plan, too_risky)),
+                "result": render::result_json(ended, tally),
+            })
+        };
+        match self.output().is_structured() {
+            true => self.output().result(&document(), |_| String::new()),
+            false if ended.is_empty() && tally.refused == 0 => Ok(()),
+            false => output::print(&render::result_text(ended, tally)),
+        }
+    }
+
+    /// What all events of this run say.
+    fn run(&self) -> Run {
+        Run {
+            id: self.run_id,
+            cluster: self.cluster.clone().unwrap_or_else(|| "unknown".to_owned()),
+            actor: self.actor(),
+            command: self.command.clone(),
+            clock: self.clock,
+        }
+    }
+}
+
+/// The plan with every step, those that are refused for their risk last and as refusals.
+fn shown<S: Step>(plan: &Plan<S>, too_risky: &[(S, Ended)]) -> Plan<S> {
+    let mut shown = plan.clone();
+    for (step, ended) in too_risky {
+        let line = step.to_string();
+        let first = line.lines().next().unwrap_or_default().trim_start_matches(['+', '~', '-', ' ']).to_owned();
+        shown.refuse(step.subject(), &first, ended.reason.as_deref().unwrap_or_default());
+    }
+    shown
+}
+
+fn exit_of(tally: Tally) -> Exit {
+    let Tally { done: _, failed, refused, unknown } = tally;
+    match (failed + unknown, refused) {
+        (0, 0) => Exit::Done,
+        (0, _) => Exit::Refused,
+        _ => Exit::Failed,
+    }
+}
+
+/// Events of what is refused and of what was found.
+fn refused_and_found<S: Step>(run: &Run, plan: &Plan<S>, too_risky: &[(S, Ended)]) -> Vec<Event> {
+    let refusals = plan.refusals.iter().map(|refusal| {
+        let kind = format!("{}.refused", refusal.subject.split(':').next().unwrap_or_default());
+        let event = run.event(&kind, &refusal.subject, Outcome::Refused, &refusal.change);
+        Event { reason: Some(refusal.reason.clone()), ..event }
+    });
+    let risky = too_risky.iter().map(|(step, ended)| {
+        let line = step.to_string();
+        let event = run.event(step.kind(), &step.subject(), Outcome::Refused, line.lines().next().unwrap_or_default());
+        Event { reason: ended.reason.clone(), ..event }
+    });
+    let found = plan.warnings.iter().filter_map(|warning| {
+        let finding = warning.finding.as_ref()?;
+        let event = run.event(&finding.kind, &finding.subject, Outcome::Done, &warning.text);
+        Some(Event { severity: Severity::Warning, ..event })
+    });
+    found.chain(refusals).chain(risky).collect()
+}
+
+fn started<S: Step>(run: &Run, plan: &Plan<S>) -> Event {
+    let kind = format!("{}.started", verb(run));
+    let event = run.event(&kind, &format!("cluster:{}", run.cluster), Outcome::Planned, &render::counts(plan));
+    Event { severity: Severity::Low, ..event }
+}
+
+/// The end of the run: the outcome that belongs to [`started`].
+fn finished<S: Step>(run: &Run, started: &Event, ended: &[(S, Ended)]) -> Event {
+    let Tally { done, failed, refused, unknown } = Tally::of(ended);
+    let words = format!("{done} done, {failed} failed, {refused} refused, {unknown} unknown");
+    let (word, severity, ended) = match failed + unknown {
+        0 => ("completed", Severity::Success, Ended::done()),
+        _ => ("failed", Severity::Error, Ended::failed(words.clone())),
+    };
+    let event = run.outcome(started, &ended);
+    Event { kind: format!("{}.{word}", verb(run)), severity, title: words, ..event }
+}
+
+/// The last word of the command: `apply`.
+fn verb(run: &Run) -> &str {
+    run.command.rsplit(' ').next().unwrap_or_default()
+}
+
+/// A bar on a terminal, a line now and then elsewhere; and the ear for SIGINT and SIGTERM.
+struct Progress {
+    bar: output::Bar,
+    stop: Arc<AtomicBool>,
+    listener: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Progress {
+    fn new(steps: usize) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let listener = listen(Arc::clone(&stop));
+        Self { bar: output::Bar::new(steps), stop, listener }
+    }
+
+    fn clear(self) {
+        let Self { bar, stop: _, listener } = self;
+        bar.clear();
+        if let Some(listener) = listener {
+            listener.abort();
+        }
+    }
+}
+
+impl Watch for Progress {
+    fn at(&mut self, ended: usize, _of: usize) {
+        self.bar.at(ended);
+    }
+
+    fn should_stop(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn boundary(&self, name: &'static str) {
+        #[cfg(debug_assertions)]
+        die_here(name);
+        tracing::trace!(name, "boundary");
+    }
+}
+
+/// Lets the batch end that is being carried out. Where signals can't be heard, they end the process as ever.
+fn listen(stop: Arc<AtomicBool>) -> Option<tokio::task::JoinHandle<()>> {
+    let mut interrupt = signal(SignalKind::interrupt()).ok()?;
+    let mut terminate = signal(SignalKind::terminate()).ok()?;
+    Some(tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        stop.store(true, Ordering::Relaxed);
+        output::complain("asked to stop: the changes that are under way are finished first");
+    }))
+}
+
+/// Test builds die without a word at the boundary that `TOOLBOX_DIE_AT` names, as `applied:2` for the second batch.
+#[cfg(debug_assertions)]
+fn die_here(name: &'static str) {
+    use std::sync::atomic::AtomicUsize;
+    static SEEN: AtomicUsize = AtomicUsize::new(0);
+    let Ok(wanted) = std::env::var("TOOLBOX_DIE_AT") else { return };
+    let Some((boundary, count)) = wanted.split_once(':') else { return };
+    if boundary == name && SEEN.fetch_add(1, Ordering::Relaxed) + 1 == count.parse().unwrap_or(0) {
+        std::process::abort();
+    }
+}
