@@ -5,6 +5,7 @@
 //! 2. For each batch: record all intents (one fsync), apply, record one outcome a step.
 //! 3. Count. A failed step does not stop the others.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use jiff::Timestamp;
@@ -82,6 +83,7 @@ impl Run {
             title: title.to_owned(),
             before: None,
             after: None,
+            tags: BTreeMap::new(),
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

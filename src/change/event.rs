@@ -1,9 +1,16 @@
 //! Events: the record of what was done, to whom, and how it ended.
+//!
+//! They are made by [`crate::change::carry_out::Run`], and cleaned of secrets before they are written or sent
+//! ([`Event::cleaned`]).
+
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use crate::formats::secret;
 
 /// One side effect, before ([`Outcome::Planned`]) or after it. Two events with one `event_id` are one side effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,8 +46,50 @@ pub struct Event {
     /// What is there now, or would be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
+    /// Labels from a script (`events send --tag`); few, and with few values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
     /// The tool's version.
     pub tool_version: String,
+}
+
+impl Event {
+    /// Whether it is only an intent.
+    pub fn is_intent(&self) -> bool {
+        self.outcome == Outcome::Planned
+    }
+
+    /// The same event with every free text cleaned of secrets: the last gate before it is written or sent.
+    #[must_use]
+    pub fn cleaned(&self) -> Self {
+        let clean = |text: &String| secret::clean(text);
+        let tags = self.tags.iter().map(|(key, value)| {
+            let value = if secret::is_secret_key(key) { secret::HIDDEN.to_owned() } else { clean(value) };
+            (clean(key), value)
+        });
+        Self {
+            reason: self.reason.as_ref().map(clean),
+            cluster: clean(&self.cluster),
+            actor: clean(&self.actor),
+            command: clean(&self.command),
+            subject: clean(&self.subject),
+            title: clean_title(&self.title, &self.subject),
+            before: self.before.as_deref().map(secret::shown_lines),
+            after: self.after.as_deref().map(secret::shown_lines),
+            tags: tags.collect(),
+            kind: clean(&self.kind),
+            ..self.clone()
+        }
+    }
+}
+
+/// A title without secrets. A subject that is called `user-token` does not make the words behind it a secret.
+fn clean_title(title: &str, subject: &str) -> String {
+    let name = subject.split_once(':').map_or(subject, |(_, name)| name);
+    if !secret::is_secret_key(name) {
+        return secret::clean(title);
+    }
+    secret::scrub(title).split(name).map(secret::clean).collect::<Vec<_>>().join(name)
 }
 
 /// How a side effect ended.
@@ -82,7 +131,8 @@ pub trait Recorder: Send {
     /// Makes the events durable, with one fsync for all, and hands them to the sinks without waiting for them.
     async fn record(&mut self, events: &[Event]);
 
-    /// Delivers what is waiting, within the flush budget, and says what became of all of it. Called once, last.
+    /// Delivers what is waiting, within the flush budget, and says what became of all of it. What is recorded after
+    /// that needs another call.
     async fn close(&mut self) -> Delivery;
 }
 
@@ -95,4 +145,50 @@ pub struct Delivery {
     pub spooled: usize,
     /// Lost, and said so.
     pub dropped: usize,
+    /// Of earlier runs, taken now.
+    pub sent_of_earlier: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(subject: &str, title: &str) -> Event {
+        Event {
+            event_id: Uuid::nil(),
+            run_id: Uuid::nil(),
+            time: Timestamp::UNIX_EPOCH,
+            kind: "topic.config_changed".into(),
+            outcome: Outcome::Failed,
+            reason: Some("password=abcd is wrong".into()),
+            severity: Severity::Error,
+            cluster: "prod".into(),
+            actor: "user:ann".into(),
+            command: "topics apply".into(),
+            subject: subject.into(),
+            title: title.into(),
+            before: Some("retention.ms: 1\nplugin.password: x".into()),
+            after: None,
+            tags: BTreeMap::from([("team".into(), "data".into()), ("api_key".into(), "x".into())]),
+            tool_version: "0".into(),
+        }
+    }
+
+    #[test]
+    fn a_cleaned_event_has_no_secrets_and_cleaning_again_changes_nothing() {
+        let cleaned = event("topic:orders", "~ topic orders").cleaned();
+        assert_eq!(cleaned.reason.as_deref(), Some("password=(hidden) is wrong"));
+        assert_eq!(cleaned.before.as_deref(), Some("retention.ms: 1\nplugin.password: (hidden)"));
+        assert_eq!(cleaned.tags["api_key"], "(hidden)");
+        assert_eq!(cleaned.tags["team"], "data");
+        assert_eq!(cleaned.cleaned(), cleaned);
+    }
+
+    #[test]
+    fn a_topic_called_token_does_not_hide_the_words_behind_it() {
+        let title = "~ topic user-token: retention.ms 1 -> 2, token=x";
+        let cleaned = event("topic:user-token", title).cleaned();
+        assert_eq!(cleaned.title, "~ topic user-token: retention.ms 1 -> 2, token=(hidden)");
+        assert_eq!(cleaned.cleaned(), cleaned);
+    }
 }
