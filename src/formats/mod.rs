@@ -5,3 +5,4 @@
 pub mod place;
 pub mod secret;
 pub mod suggest;
+pub mod yaml;

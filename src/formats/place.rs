@@ -22,6 +22,17 @@ impl fmt::Display for Place {
     }
 }
 
+/// A value and where it was written.
+///
+/// [`yaml::read`](crate::formats::yaml::read) knows this type by its name and its two fields.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placed<T> {
+    /// The value.
+    pub value: T,
+    /// Where it was written.
+    pub place: Place,
+}
+
 /// Something wrong in a text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Fault {

@@ -5,16 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::topic::TopicName;
-use crate::formats::place::Place;
-
-/// A value and where it was written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Placed<T> {
-    /// The value.
-    pub value: T,
-    /// Where it was written.
-    pub place: Place,
-}
+pub use crate::formats::place::Placed;
 
 /// All declared topics of one or several merged sources.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
