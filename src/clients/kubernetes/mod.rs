@@ -1,1 +1,72 @@
-//! The door to Kubernetes: ConfigMaps, Leases and Events.
+//! The door to Kubernetes: ConfigMaps, Leases and Events, and who we are there.
+//!
+//! [`Kubernetes`] is what the commands may ask; [`live::Live`] asks an API server, in the cluster or through a
+//! kubeconfig; [`memory::Memory`] is its twin. What a ServiceAccount needs for all of it:
+//!
+//! | resource | verbs | for |
+//! |---|---|---|
+//! | `configmaps` | `get`, `list` | specs by name and by label |
+//! | `configmaps` | `get`, `create`, `update` | what was last applied |
+//! | `leases.coordination.k8s.io` | `get`, `create`, `update` | one run at a time |
+//! | `events.events.k8s.io` | `create` | the courtesy event on the pod or CronJob |
+
+mod access;
+mod error;
+mod live;
+mod memory;
+mod objects;
+mod selector;
+
+use async_trait::async_trait;
+
+pub use access::Access;
+pub use error::{KubernetesError, Resource, Verb};
+pub use live::Live;
+pub use memory::Memory;
+pub use objects::{
+    CONFIG_MAP_BYTES_MAX, ConfigMap, EventType, Identity, Lease, NOTE_BYTES_MAX, NewEvent, ObjectName, Pod, Regarding,
+};
+
+/// Most ConfigMaps that one selector may match.
+pub const CONFIG_MAPS_MAX: usize = 1_000;
+
+/// Most bytes that the ConfigMaps of one selector may hold together.
+pub const CONFIG_MAPS_BYTES_MAX: usize = 64 << 20;
+
+/// The part of the Kubernetes API that the toolbox uses.
+///
+/// Every call has a deadline. Reads are retried until then. A write is sent once, and again only where the server said
+/// that it did nothing (429); one that ends in [`KubernetesError::Unreachable`] may have been carried out, so read
+/// before the next. A write that replaces an object carries the `resource_version` that was read; if somebody was
+/// faster it ends in [`KubernetesError::Conflict`], and only what is read afresh may be written again.
+#[async_trait]
+pub trait Kubernetes: Send + Sync {
+    /// Who and where we are.
+    fn identity(&self) -> &Identity;
+
+    /// The ConfigMap of that name, if there is one.
+    async fn config_map(&self, name: &ObjectName) -> Result<Option<ConfigMap>, KubernetesError>;
+
+    /// The ConfigMaps of a namespace that a label selector matches, ordered by name; read page by page, at most
+    /// [`CONFIG_MAPS_MAX`] and [`CONFIG_MAPS_BYTES_MAX`].
+    async fn config_maps(&self, namespace: &str, selector: &str) -> Result<Vec<ConfigMap>, KubernetesError>;
+
+    /// Creates a ConfigMap; its `resource_version` is not sent. Returns what is there now.
+    async fn create_config_map(&self, config_map: &ConfigMap) -> Result<ConfigMap, KubernetesError>;
+
+    /// Replaces the ConfigMap that was read. Returns what is there now.
+    async fn replace_config_map(&self, config_map: &ConfigMap) -> Result<ConfigMap, KubernetesError>;
+
+    /// The Lease of that name, if there is one.
+    async fn lease(&self, name: &ObjectName) -> Result<Option<Lease>, KubernetesError>;
+
+    /// Creates a Lease; its `resource_version` is not sent. Returns what is there now.
+    async fn create_lease(&self, lease: &Lease) -> Result<Lease, KubernetesError>;
+
+    /// Replaces the Lease that was read. Returns what is there now.
+    async fn replace_lease(&self, lease: &Lease) -> Result<Lease, KubernetesError>;
+
+    /// Writes an event about an object; texts beyond the API's limits are cut. An event of that name that is there
+    /// already counts as written, so that sending again does not double it.
+    async fn create_event(&self, event: &NewEvent) -> Result<(), KubernetesError>;
+}

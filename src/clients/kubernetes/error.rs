@@ -1,0 +1,167 @@
+//! Why a call to the Kubernetes API did not do what was asked.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A kind of object that the toolbox works with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Resource {
+    /// `configmaps`, in the core group.
+    ConfigMaps,
+    /// `leases` in `coordination.k8s.io`.
+    Leases,
+    /// `events` in `events.k8s.io`.
+    Events,
+}
+
+impl Resource {
+    /// Its API group; the core group's is empty.
+    pub fn group(self) -> &'static str {
+        match self {
+            Self::ConfigMaps => "",
+            Self::Leases => "coordination.k8s.io",
+            Self::Events => "events.k8s.io",
+        }
+    }
+
+    /// Its name in a Role.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::ConfigMaps => "configmaps",
+            Self::Leases => "leases",
+            Self::Events => "events",
+        }
+    }
+
+    /// What one of it is called.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::ConfigMaps => "ConfigMap",
+            Self::Leases => "Lease",
+            Self::Events => "Event",
+        }
+    }
+}
+
+/// What is asked of an object, in the words of a Role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verb {
+    /// Read one by its name.
+    Get,
+    /// Read several.
+    List,
+    /// Make one.
+    Create,
+    /// Replace one.
+    Update,
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Get => "get",
+            Self::List => "list",
+            Self::Create => "create",
+            Self::Update => "update",
+        })
+    }
+}
+
+/// Why a call to the Kubernetes API did not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KubernetesError {
+    /// 403: no Role allows it.
+    #[error(
+        "{who} may not {verb} {} in namespace {namespace}: its Role lacks the rule \
+         {{apiGroups: [\"{}\"], resources: [\"{}\"], verbs: [\"{verb}\"]}}",
+        .resource.plural(), .resource.group(), .resource.plural()
+    )]
+    Forbidden {
+        /// The ServiceAccount or user, as the server knows it.
+        who: String,
+        /// What was asked.
+        verb: Verb,
+        /// Of what.
+        resource: Resource,
+        /// Where.
+        namespace: String,
+    },
+    /// 401: the server does not know who we are.
+    #[error("{server} does not accept the credentials of {source_of_credentials}: {message}")]
+    Unauthorized {
+        /// The API server.
+        server: String,
+        /// `in cluster` or `context NAME of FILE`.
+        source_of_credentials: String,
+        /// The server's words.
+        message: String,
+    },
+    /// 404 for something that must be there, as the namespace of an object to create.
+    #[error("{what} does not exist")]
+    NotFound {
+        /// What is missing, as `Lease kafka/topics` or `namespace kafka`.
+        what: String,
+    },
+    /// 409: an object of that name is there already.
+    #[error("{what} exists already")]
+    AlreadyExists {
+        /// What.
+        what: String,
+    },
+    /// 409: somebody changed the object after it was read.
+    #[error("{what} was changed by somebody else in the meantime")]
+    Conflict {
+        /// What.
+        what: String,
+    },
+    /// 400, 413 or 422: the request is wrong, or the object is too large.
+    #[error("{what} was refused as invalid: {message}")]
+    Invalid {
+        /// What.
+        what: String,
+        /// The server's words.
+        message: String,
+    },
+    /// More was found than a run takes in.
+    #[error("{what}: more than {limit}; use a narrower selector")]
+    TooMuch {
+        /// What was read.
+        what: String,
+        /// The limit, with its unit.
+        limit: String,
+    },
+    /// The server answered with another error, as 500 or 503.
+    #[error("{server} answered {code}: {message}")]
+    Server {
+        /// The API server.
+        server: String,
+        /// The HTTP status.
+        code: u16,
+        /// The server's words.
+        message: String,
+    },
+    /// No answer came. A write may have been carried out nonetheless: read before the next.
+    #[error("the Kubernetes API at {server} could not be reached within {} s: {why}", .within.as_secs_f64())]
+    Unreachable {
+        /// The API server.
+        server: String,
+        /// What went wrong last.
+        why: String,
+        /// The deadline.
+        within: Duration,
+    },
+    /// The kubeconfig or the in-cluster files can't be used.
+    #[error("{0}")]
+    Settings(String),
+}
+
+impl KubernetesError {
+    /// Whether the same call may succeed later, with nothing changed by a person.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Server { code, .. } => *code == 429 || *code >= 500,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The twin in memory: an API server's rules about names, versions, sizes and roles, without the server.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::clients::kubernetes::selector::{Selector, within_limits};
+use crate::clients::kubernetes::{
+    CONFIG_MAP_BYTES_MAX, ConfigMap, Identity, Kubernetes, KubernetesError, Lease, NewEvent, ObjectName, Resource, Verb,
+};
+
+/// An API server in memory. Clones of an `Arc` of it are several clients of one server.
+#[derive(Debug)]
+pub struct Memory {
+    identity: Identity,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    namespaces: BTreeSet<String>,
+    config_maps: BTreeMap<ObjectName, ConfigMap>,
+    leases: BTreeMap<ObjectName, Lease>,
+    events: BTreeMap<ObjectName, NewEvent>,
+    forbidden: BTreeSet<(Verb, Resource)>,
+    is_down: bool,
+    version: u64,
+    requests: u64,
+}
+
+/// One call, for messages; the same words as the live door's.
+struct Call<'a>(Verb, Resource, &'a ObjectName);
+
+impl fmt::Display for Call<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.1.kind(), self.2)
+    }
+}
+
+impl Memory {
+    /// A server with the namespace of the identity and nothing in it.
+    pub fn new(identity: Identity) -> Self {
+        let namespaces = BTreeSet::from([identity.namespace.clone()]);
+        Self { identity, state: Mutex::new(State { namespaces, ..State::default() }) }
+    }
+
+    /// From now on the server does not answer, or answers again.
+    pub fn set_down(&self, is_down: bool) {
+        self.lock().is_down = is_down;
+    }
+
+    /// From now on nobody may do this (403).
+    pub fn forbid(&self, verb: Verb, resource: Resource) {
+        self.lock().forbidden.insert((verb, resource));
+    }
+
+    /// Makes a namespace.
+    pub fn create_namespace(&self, name: &str) {
+        self.lock().namespaces.insert(name.to_owned());
+    }
+
+    /// The events that were written, ordered by name, as they were kept.
+    pub fn events(&self) -> Vec<NewEvent> {
+        self.lock().events.values().cloned().collect()
+    }
+
+    /// How many calls reached the server.
+    pub fn requests(&self) -> u64 {
+        self.lock().requests
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What holds for every call: the server is there, and a role allows it.
+    fn enter(&self, verb: Verb, resource: Resource, namespace: &str) -> Result<MutexGuard<'_, State>, KubernetesError> {
+        let mut state = self.lock();
+        if state.is_down {
+            let (server, why) = (self.identity.server.clone(), "connection refused".into());
+            return Err(KubernetesError::Unreachable { server, why, within: Duration::from_millis(1) });
+        }
+        state.requests += 1;
+        if state.forbidden.contains(&(verb, resource)) {
+            let (who, namespace) = (self.identity.asker(), namespace.to_owned());
+            return Err(KubernetesError::Forbidden { who, verb, resource, namespace });
+        }
+        Ok(state)
+    }
+}
+
+impl State {
+    fn next_version(&mut self) -> String {
+        self.version += 1;
+        self.version.to_string()
+    }
+
+    fn check_new(&self, call: &Call<'_>, is_there: bool) -> Result<(), KubernetesError> {
+        let Call(_, _, name) = call;
+        if !self.namespaces.contains(&name.namespace) {
+            return Err(KubernetesError::NotFound { what: format!("namespace {}", name.namespace) });
+        }
+        if is_there {
+            return Err(KubernetesError::AlreadyExists { what: call.to_string() });
+        }
+        if !is_subdomain(&name.name) {
+            let message = format!("metadata.name: Invalid value: \"{}\": a lowercase RFC 1123 subdomain", name.name);
+            return Err(KubernetesError::Invalid { what: call.to_string(), message });
+        }
+        Ok(())
+    }
+}
+
+fn check_version(call: &Call<'_>, sent: &str, there: Option<&str>) -> Result<(), KubernetesError> {
+    let what = call.to_string();
+    if sent.is_empty() {
+        let message = "metadata.resourceVersion must be specified for an update".into();
+        return Err(KubernetesError::Invalid { what, message });
+    }
+    match there {
+        None => Err(KubernetesError::NotFound { what }),
+        Some(there) if there != sent => Err(KubernetesError::Conflict { what }),
+        Some(_) => Ok(()),
+    }
+}
+
+fn check_config_map(call: &Call<'_>, config_map: &ConfigMap) -> Result<(), KubernetesError> {
+    let invalid = |message: String| Err(KubernetesError::Invalid { what: call.to_string(), message });
+    let is_key = |key: &str| {
+        !key.is_empty() && key.len() <= 253 && key.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    };
+    if let Some(key) = config_map.data.keys().chain(config_map.binary_data.keys()).find(|key| !is_key(key)) {
+        return invalid(format!("data[{key}]: Invalid value: a key has letters, digits, `-`, `_` and `.`"));
+    }
+    let texts: usize = config_map.data.values().map(String::len).sum();
+    let bytes: usize = config_map.binary_data.values().map(Vec::len).sum();
+    if texts + bytes > CONFIG_MAP_BYTES_MAX {
+        return invalid(format!("Too long: may not be more than {CONFIG_MAP_BYTES_MAX} bytes"));
+    }
+    Ok(())
+}
+
+fn check_lease(call: &Call<'_>, lease: &Lease) -> Result<(), KubernetesError> {
+    if lease.duration_seconds <= 0 || lease.transitions < 0 {
+        let message = "spec.leaseDurationSeconds: Invalid value: must be greater than 0".into();
+        return Err(KubernetesError::Invalid { what: call.to_string(), message });
+    }
+    Ok(())
+}
+
+fn is_subdomain(name: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+    };
+    name.len() <= 253 && name.split('.').all(is_label)
+}
+
+#[async_trait]
+impl Kubernetes for Memory {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    async fn config_map(&self, name: &ObjectName) -> Result<Option<ConfigMap>, KubernetesError> {
+        let state = self.enter(Verb::Get, Resource::ConfigMaps, &name.namespace)?;
+        Ok(state.config_maps.get(name).cloned())
+    }
+
+    async fn config_maps(&self, namespace: &str, selector: &str) -> Result<Vec<ConfigMap>, KubernetesError> {
+        let state = self.enter(Verb::List, Resource::ConfigMaps, namespace)?;
+        let wanted = Selector::parse(selector).map_err(|message| KubernetesError::Invalid {
+            what: format!("{} of namespace {namespace}", Resource::ConfigMaps.plural()),
+            message: format!("unable to parse requirement: {message}"),
+        })?;
+        let is_wanted = |found: &&ConfigMap| found.name.namespace == namespace && wanted.matches(&found.labels);
+        let found: Vec<_> = state.config_maps.values().filter(is_wanted).cloned().collect();
+        within_limits(namespace, selector, found.len(), found.iter().map(ConfigMap::bytes).sum())?;
+        Ok(found)
+    }
+
+    async fn create_config_map(&self, config_map: &ConfigMap) -> Result<ConfigMap, KubernetesError> {
+        let name = &config_map.name;
+        let call = Call(Verb::Create, Resource::ConfigMaps, name);
+        let mut state = self.enter(call.0, call.1, &name.namespace)?;
+        state.check_new(&call, state.config_maps.contains_key(name))?;
+        check_config_map(&call, config_map)?;
+        let kept = ConfigMap { resource_version: state.next_version(), ..config_map.clone() };
+        state.config_maps.insert(name.clone(), kept.clone());
+        Ok(kept)
+    }
+
+    async fn replace_config_map(&self, config_map: &ConfigMap) -> Result<ConfigMap, KubernetesError> {
+        let name = &config_map.name;
+        let call = Call(Verb::Update, Resource::ConfigMaps, name);
+        let mut state = self.enter(call.0, call.1, &name.namespace)?;
+        let there = state.config_maps.get(name).map(|there| there.resource_version.as_str());
+        check_version(&call, &config_map.resource_version, there)?;
+        check_config_map(&call, config_map)?;
+        let kept = ConfigMap { resource_version: state.next_version(), ..config_map.clone() };
+        state.config_maps.insert(name.clone(), kept.clone());
+        Ok(kept)
+    }
+
+    async fn lease(&self, name: &ObjectName) -> Result<Option<Lease>, KubernetesError> {
+        let state = self.enter(Verb::Get, Resource::Leases, &name.namespace)?;
+        Ok(state.leases.get(name).cloned())
+    }
+
+    async fn create_lease(&self, lease: &Lease) -> Result<Lease, KubernetesError> {
+        let name = &lease.name;
+        let call = Call(Verb::Create, Resource::Leases, name);
+        let mut state = self.enter(call.0, call.1, &name.namespace)?;
+        state.check_new(&call, state.leases.contains_key(name))?;
+        check_lease(&call, lease)?;
+        let kept = Lease { resource_version: state.next_version(), ..lease.clone() };
+        state.leases.insert(name.clone(), kept.clone());
+        Ok(kept)
+    }
+
+    async fn replace_lease(&self, lease: &Lease) -> Result<Lease, KubernetesError> {
+        let name = &lease.name;
+        let call = Call(Verb::Update, Resource::Leases, name);
+        let mut state = self.enter(call.0, call.1, &name.namespace)?;
+        let there = state.leases.get(name).map(|there| there.resource_version.as_str());
+        check_version(&call, &lease.resource_version, there)?;
+        check_lease(&call, lease)?;
+        let kept = Lease { resource_version: state.next_version(), ..lease.clone() };
+        state.leases.insert(name.clone(), kept.clone());
+        Ok(kept)
+    }
+
+    async fn create_event(&self, event: &NewEvent) -> Result<(), KubernetesError> {
+        let name = ObjectName::new(event.regarding.name.namespace.clone(), event.name.clone());
+        let call = Call(Verb::Create, Resource::Events, &name);
+        let mut state = self.enter(call.0, call.1, &name.namespace)?;
+        match state.check_new(&call, state.events.contains_key(&name)) {
+            Err(KubernetesError::AlreadyExists { .. }) => return Ok(()),
+            other => other?,
+        }
+        state.events.insert(name, event.within_limits());
+        Ok(())
+    }
+}
