@@ -6,7 +6,9 @@
 mod flags;
 mod observed;
 mod settle;
+mod toolbox_file;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -18,6 +20,7 @@ use crate::change::event::Delivery;
 use crate::change::event::Event;
 use crate::change::event::Recorder;
 use crate::clients::kafka::Kafka;
+use crate::cluster::map::Maps;
 use crate::exit::Stop;
 use crate::output::Output;
 
@@ -32,6 +35,10 @@ pub struct Context {
     pub run_id: Uuid,
     /// The command, as `topics apply`: each command says it first, and it is named in every event.
     pub command: String,
+    /// Which topics live on which brokers, from toolbox.yaml; empty where it has none.
+    pub maps: Maps,
+    /// The cluster's tags from toolbox.yaml, for events.
+    pub tags: BTreeMap<String, String>,
     clock: fn() -> Timestamp,
     /// The cluster's name for events: known once its metadata was read.
     cluster: Option<String>,
@@ -48,6 +55,8 @@ impl Context {
             flags,
             run_id: Uuid::now_v7(),
             command: String::new(),
+            maps: Maps::default(),
+            tags: BTreeMap::new(),
             clock: Timestamp::now,
             cluster: None,
             kafka: OnceCell::new(),

@@ -5,4 +5,5 @@
 pub mod place;
 pub mod secret;
 pub mod suggest;
+pub mod toolbox_file;
 pub mod yaml;
