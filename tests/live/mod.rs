@@ -1,4 +1,4 @@
 //! Real servers for tests and for hands.
 
-mod kubernetes;
+pub(crate) mod kubernetes;
 mod security;

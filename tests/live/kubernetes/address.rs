@@ -36,6 +36,11 @@ impl Network {
     pub(crate) fn services(&self) -> String {
         format!("{}.0.0/24", self.prefix)
     }
+
+    /// The address of a node, which is its name as well.
+    pub(crate) fn node(&self, number: u8) -> String {
+        format!("{}.1.{number}", self.prefix)
+    }
 }
 
 fn take(folder: &Path, prefix: &str) -> Option<Network> {

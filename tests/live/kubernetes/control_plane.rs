@@ -149,6 +149,19 @@ impl ControlPlane {
         self.supervisor.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    pub(super) fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    pub(super) fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Where everything of this cluster is.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// A kubeconfig for a client certificate of this authority.
     pub(super) fn write_client(&self, file: &str, name: &str, group: Option<&str>) {
         self.authority.client(file, name, group);

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::control_plane::ControlPlane;
+use super::image;
+use super::node::Node;
 use super::supervisor::Supervisor;
 
 #[test]
@@ -43,4 +45,29 @@ fn programs_end_with_whoever_started_them() {
         assert!(Instant::now() < end, "process {} or {} is left behind", pid.trim(), folder.display());
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+#[test]
+fn a_real_node_runs_pods_and_leaves_nothing_behind() {
+    if !Node::is_possible() {
+        return;
+    }
+    let cluster = ControlPlane::start();
+    let pause = image::pause(cluster.folder());
+    let node = Node::start(&cluster, &[&pause]);
+    let namespace = cluster.namespace("harness");
+    let pod = r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": {"hostNetwork": true,
+        "restartPolicy": "Never", "containers": [{"name": "pod", "image": "localhost/pause:1", "command": ["/busybox", "sh",
+        "-c", "echo on $NODE; exec /busybox sleep 1000"], "env": [{"name": "NODE", "valueFrom": {"fieldRef":
+        {"fieldPath": "spec.nodeName"}}}]}]}}"#;
+    cluster.kubectl_with_input(&["--namespace", &namespace, "apply", "-f", "-"], pod);
+    cluster.kubectl(&["--namespace", &namespace, "wait", "--for=condition=Ready", "pod/pod", "--timeout=30s"]);
+    assert_eq!(cluster.kubectl(&["--namespace", &namespace, "logs", "pod"]), format!("on {}\n", node.name()));
+    let said = cluster.kubectl(&["--namespace", &namespace, "exec", "pod", "--", "/busybox", "echo", "hello"]);
+    assert_eq!(said, "hello\n");
+    let folder = cluster.folder().to_owned();
+    drop(cluster);
+    assert!(!folder.exists(), "{} is left behind", folder.display());
+    let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+    assert!(!mounts.contains(folder.to_str().unwrap()), "mounts are left behind:\n{mounts}");
 }

@@ -1,11 +1,13 @@
 //! A real Kubernetes that the tests start themselves, and what it says.
 //!
 //! [`control_plane::ControlPlane`] is etcd, API server, controllers and scheduler of a pinned version, on loopback
-//! addresses of its own.
+//! addresses of its own; [`node::Node`] is a node that runs pods.
 
 mod address;
 mod certificates;
 pub(crate) mod control_plane;
+mod image;
+pub(crate) mod node;
 mod program;
 mod supervisor;
 

@@ -63,6 +63,11 @@ impl Supervisor {
         self.order(&format!("kill {name}"));
     }
 
+    /// What to run after everything was killed.
+    pub(crate) fn at_the_end(&self, name: &str, command: &[&str]) {
+        self.write_script("end", name, &format!("exec {}", quoted(command)));
+    }
+
     /// Whether a program that was started is still running.
     pub(crate) fn is_running(&self, name: &str) -> bool {
         let Ok(pid) = fs::read_to_string(self.folder.join("pid").join(name)) else { return false };
