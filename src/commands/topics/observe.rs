@@ -1,0 +1,296 @@
+//! Reads what the planner needs: one Metadata request for all, configs of declared topics with only the needed keys,
+//! and what only some plans ask for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::clients::kafka::{Kafka, KafkaError};
+use crate::cluster::config::{ConfigEntry, ConfigResource, ConfigSource};
+use crate::cluster::metadata::{Metadata, Reassignment};
+use crate::cluster::offset::OffsetQuery;
+use crate::cluster::size::Bytes;
+use crate::cluster::topic::{Topic, TopicName, TopicPartition};
+use crate::commands::topics::plan::last::LastApplied;
+use crate::commands::topics::plan::questions::Questions;
+use crate::commands::topics::spec::{Spec, State, TopicSpec};
+use crate::formats::secret::is_secret_key;
+
+/// Keys that are asked of every declared topic.
+const KEYS_ALWAYS: [&str; 2] = ["cleanup.policy", "min.insync.replicas"];
+
+/// What is there.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Observed {
+    /// The cluster's id, brokers and topics.
+    pub metadata: Metadata,
+    /// Config of the declared topics that are there: the keys that matter.
+    pub configs: BTreeMap<TopicName, Vec<ConfigEntry>>,
+    /// Keys that the brokers know; empty where nobody asked.
+    #[serde(default)]
+    pub known_keys: BTreeSet<String>,
+    /// What was last applied of this spec; none where there is no record.
+    #[serde(default)]
+    pub last_applied: Option<LastApplied>,
+    /// The brokers' defaults, where a topic is to be created.
+    #[serde(default)]
+    pub broker_defaults: Option<BrokerDefaults>,
+    /// Moves that are running, by topic and partition, where that matters.
+    #[serde(default)]
+    pub moves: BTreeMap<TopicName, BTreeMap<i32, Reassignment>>,
+    /// Bytes that the largest replica of each partition holds, added up, where that matters.
+    #[serde(default)]
+    pub bytes: BTreeMap<TopicName, u64>,
+    /// Who uses the topics that are to be deleted.
+    #[serde(default)]
+    pub uses: BTreeMap<TopicName, Use>,
+}
+
+/// What holds for a new topic that does not say otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrokerDefaults {
+    /// `num.partitions`.
+    pub partitions: i32,
+    /// `default.replication.factor`.
+    pub replication_factor: i16,
+    /// `min.insync.replicas`.
+    pub min_insync_replicas: usize,
+}
+
+impl Default for BrokerDefaults {
+    /// Kafka's own.
+    fn default() -> Self {
+        Self { partitions: 1, replication_factor: 1, min_insync_replicas: 1 }
+    }
+}
+
+/// Who uses a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Use {
+    /// Groups with live members that read it.
+    pub groups: Vec<String>,
+    /// When a record that is newer than `--min-idle` was written, where there is one.
+    pub newest: Option<Timestamp>,
+    /// Why it could not be found out.
+    pub unclear: Option<String>,
+}
+
+impl Observed {
+    /// What a topic's leaders hold, where that is known.
+    pub fn bytes_of(&self, name: &TopicName) -> Option<Bytes> {
+        self.bytes.get(name).copied().map(Bytes)
+    }
+
+    /// Whether partitions of a topic are being reassigned.
+    pub fn is_moving(&self, name: &TopicName) -> bool {
+        self.moves.contains_key(name)
+    }
+
+    /// How many replicas the partitions of a topic have; those of a running move as they will be.
+    pub fn replication_factor(&self, topic: &Topic) -> usize {
+        let moves = self.moves.get(&topic.name);
+        let target = |partition: &crate::cluster::topic::Partition| {
+            let leaving = moves.and_then(|moves| moves.get(&partition.partition)).map_or(0, |one| one.removing.len());
+            partition.replicas.len().saturating_sub(leaving)
+        };
+        topic.partitions.iter().map(target).min().unwrap_or(0)
+    }
+
+    /// The value of a key that is in force on a topic, where it was read.
+    pub fn config_of(&self, name: &TopicName, key: &str) -> Option<&str> {
+        self.configs.get(name)?.iter().find(|entry| entry.name == key)?.value.as_deref()
+    }
+
+    /// `min.insync.replicas` of a topic that is there.
+    pub fn min_insync_replicas(&self, name: &TopicName) -> Option<usize> {
+        self.config_of(name, "min.insync.replicas")?.parse().ok()
+    }
+
+    /// Declared keys that the brokers left out of their answer about this topic: they do not know them.
+    pub fn unknown_keys<'a>(&self, name: &TopicName, declared: &'a TopicSpec) -> Vec<&'a str> {
+        let Some(entries) = self.configs.get(name) else { return Vec::new() };
+        let known: BTreeSet<_> = entries.iter().map(|entry| entry.name.as_str()).collect();
+        declared.config.keys().map(String::as_str).filter(|key| !known.contains(key)).collect()
+    }
+}
+
+/// Reads all that planning this spec needs. `idle_since` is the moment of `--min-idle` ago.
+pub async fn observe(
+    kafka: &dyn Kafka,
+    spec: &Spec,
+    metadata: Metadata,
+    last_applied: Option<LastApplied>,
+    idle_since: Timestamp,
+) -> anyhow::Result<Observed> {
+    let configs = configs(kafka, spec, &metadata, last_applied.as_ref()).await?;
+    let mut observed = Observed { metadata, configs, last_applied, ..Observed::default() };
+    let Questions { reassignments, sizes, broker_defaults, known_keys, uses } = Questions::of(spec, &observed);
+    if reassignments {
+        observed.moves = moves(kafka).await?;
+    }
+    if sizes {
+        observed.bytes = bytes(kafka, spec, &observed.metadata).await?;
+    }
+    if broker_defaults {
+        observed.broker_defaults = Some(defaults(kafka, &observed.metadata).await?);
+    }
+    if known_keys {
+        observed.known_keys = self::known_keys(kafka, &observed.metadata).await?;
+    }
+    if !uses.is_empty() {
+        observed.uses = self::uses(kafka, &uses, &observed.metadata, idle_since).await;
+    }
+    Ok(observed)
+}
+
+/// Configs of the declared topics that are there: of strict ones all keys, of others those that matter.
+async fn configs(
+    kafka: &dyn Kafka,
+    spec: &Spec,
+    metadata: &Metadata,
+    last_applied: Option<&LastApplied>,
+) -> anyhow::Result<BTreeMap<TopicName, Vec<ConfigEntry>>> {
+    let mut keys: BTreeSet<&str> = KEYS_ALWAYS.into();
+    let (mut strict, mut others) = (Vec::new(), Vec::new());
+    for (name, declared) in &spec.topics {
+        if declared.state == State::Absent || !metadata.topics.contains_key(name) {
+            continue;
+        }
+        let last = last_applied.and_then(|last| last.topics.get(name));
+        keys.extend(declared.config.keys().chain(last.iter().flat_map(|last| last.keys())).map(String::as_str));
+        let group = if declared.strict { &mut strict } else { &mut others };
+        group.push(ConfigResource::Topic(name.clone()));
+    }
+    let keys: Vec<_> = keys.into_iter().collect();
+    let mut found = BTreeMap::new();
+    for (resources, keys) in [(strict, None), (others, Some(&keys[..]))] {
+        if resources.is_empty() {
+            continue;
+        }
+        let answers = kafka.configs(&resources, keys).await.context("failed to read the topics' configs")?;
+        for (resource, entries) in answers {
+            let ConfigResource::Topic(name) = resource else { continue };
+            let entries = entries.with_context(|| format!("failed to read the config of topic {name}"))?;
+            found.insert(name, entries.into_iter().map(without_secret).collect());
+        }
+    }
+    Ok(found)
+}
+
+/// An observation can be saved to a file: no secret may be in it.
+fn without_secret(mut entry: ConfigEntry) -> ConfigEntry {
+    if entry.sensitive || is_secret_key(&entry.name) {
+        entry.value = None;
+    }
+    entry
+}
+
+async fn moves(kafka: &dyn Kafka) -> anyhow::Result<BTreeMap<TopicName, BTreeMap<i32, Reassignment>>> {
+    let mut moves: BTreeMap<TopicName, BTreeMap<i32, Reassignment>> = BTreeMap::new();
+    let running = kafka.reassignments().await.context("failed to list the moves that are running")?;
+    for (TopicPartition { topic, partition }, reassignment) in running {
+        moves.entry(topic).or_default().insert(partition, reassignment);
+    }
+    Ok(moves)
+}
+
+/// The size of each declared topic that is there; those of brokers that can't be asked count by their other replicas.
+async fn bytes(kafka: &dyn Kafka, spec: &Spec, metadata: &Metadata) -> anyhow::Result<BTreeMap<TopicName, u64>> {
+    let brokers: Vec<_> = metadata.brokers.keys().copied().collect();
+    let sizes = kafka.replica_sizes(&brokers).await.context("failed to read how large the topics are")?;
+    let mut bytes = BTreeMap::new();
+    for (TopicPartition { topic, .. }, replicas) in sizes.sizes {
+        if spec.topics.contains_key(&topic) {
+            let largest = replicas.iter().filter(|replica| !replica.is_future).map(|replica| replica.bytes).max();
+            *bytes.entry(topic).or_insert(0) += largest.unwrap_or(0);
+        }
+    }
+    Ok(bytes)
+}
+
+/// What one live broker says holds for new topics.
+async fn defaults(kafka: &dyn Kafka, metadata: &Metadata) -> anyhow::Result<BrokerDefaults> {
+    const KEYS: [&str; 3] = ["num.partitions", "default.replication.factor", "min.insync.replicas"];
+    let Some(broker) = metadata.brokers.keys().next() else { return Ok(BrokerDefaults::default()) };
+    let resource = ConfigResource::Broker(*broker);
+    let mut answers = kafka
+        .configs(std::slice::from_ref(&resource), Some(&KEYS))
+        .await
+        .with_context(|| format!("failed to read the defaults of broker {broker}"))?;
+    let entries = match answers.remove(&resource) {
+        Some(entries) => entries.with_context(|| format!("failed to read the defaults of broker {broker}"))?,
+        None => Vec::new(),
+    };
+    let value = |key: &str| entries.iter().find(|entry| entry.name == key)?.value.as_deref()?.parse::<i16>().ok();
+    let kafkas = BrokerDefaults::default();
+    Ok(BrokerDefaults {
+        partitions: value(KEYS[0]).map_or(kafkas.partitions, i32::from),
+        replication_factor: value(KEYS[1]).unwrap_or(kafkas.replication_factor),
+        min_insync_replicas: value(KEYS[2]).and_then(|least| least.try_into().ok()).unwrap_or(1),
+    })
+}
+
+/// Every config key of topics that the brokers know: those of any topic.
+pub async fn known_keys(kafka: &dyn Kafka, metadata: &Metadata) -> anyhow::Result<BTreeSet<String>> {
+    let Some(name) = metadata.topics.keys().next() else { return Ok(BTreeSet::new()) };
+    let resource = ConfigResource::Topic(name.clone());
+    let answers = kafka.configs(&[resource], None).await.context("failed to read which config keys there are")?;
+    let entries = answers.into_values().filter_map(Result::ok).flatten();
+    Ok(entries.map(|entry| entry.name).collect())
+}
+
+/// Who uses topics. What can't be found out is said, and nothing is deleted then.
+async fn uses(
+    kafka: &dyn Kafka,
+    topics: &BTreeSet<TopicName>,
+    metadata: &Metadata,
+    idle_since: Timestamp,
+) -> BTreeMap<TopicName, Use> {
+    let groups = kafka.live_groups().await;
+    let partitions: Vec<_> = topics
+        .iter()
+        .filter_map(|name| metadata.topics.get(name))
+        .flat_map(|topic| {
+            let partition = |number| TopicPartition { topic: topic.name.clone(), partition: number };
+            topic.partitions.iter().map(move |one| partition(one.partition))
+        })
+        .collect();
+    let newest = kafka.offsets(&partitions, OffsetQuery::AtOrAfter(idle_since.as_millisecond())).await;
+    let mut uses: BTreeMap<TopicName, Use> = topics.iter().map(|name| (name.clone(), Use::default())).collect();
+    for (name, one) in &mut uses {
+        match &groups {
+            Ok(groups) => {
+                let readers = groups.iter().filter(|group| group.topics.contains(name));
+                one.groups = readers.map(|group| group.id.clone()).collect();
+            }
+            Err(error) => one.unclear = Some(format!("consumer groups: {error}")),
+        }
+        if let Err(error) = &newest {
+            one.unclear = Some(format!("newest records: {error}"));
+        }
+    }
+    for (TopicPartition { topic, partition }, found) in newest.unwrap_or_default() {
+        let Some(one) = uses.get_mut(&topic) else { continue };
+        match found {
+            Ok(found) => {
+                // A record without a time is newer than any limit: better not deleted than lost.
+                let time = found.map(|found| found.timestamp.and_then(|ms| Timestamp::from_millisecond(ms).ok()));
+                one.newest = one.newest.max(time.map(|time| time.unwrap_or(Timestamp::MAX)));
+            }
+            Err(error) => one.unclear = Some(format!("newest records of partition {partition}: {error}")),
+        }
+    }
+    uses
+}
+
+/// A topic's own settings: what differs from the defaults of its brokers.
+pub fn own_settings(entries: &[ConfigEntry]) -> impl Iterator<Item = &ConfigEntry> {
+    entries.iter().filter(|entry| entry.source == ConfigSource::Topic)
+}
+
+/// Whether an error says that a topic is not there.
+pub fn is_missing(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::Broker { name: "UNKNOWN_TOPIC_OR_PARTITION", .. })
+}

@@ -1,0 +1,115 @@
+//! What is wrong with a declared topic, now that the cluster and its maps are known. Each fault has its place.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::cluster::broker::BrokerId;
+use crate::cluster::topic::TopicName;
+use crate::commands::topics::observe::Observed;
+use crate::commands::topics::plan::Options;
+use crate::commands::topics::plan::step::count;
+use crate::commands::topics::spec::{Placed, Spec, State, TopicSpec};
+use crate::formats::place::Fault;
+use crate::formats::suggest::nearest;
+
+/// What every check needs to know, gathered once.
+pub struct Known {
+    /// Names as Kafka's metrics see them, with `.` and `_` merged.
+    names: BTreeMap<String, BTreeSet<TopicName>>,
+    /// Brokers that live, or that hold a replica and are down.
+    brokers: BTreeSet<BrokerId>,
+}
+
+impl Known {
+    /// Of a spec and a cluster.
+    pub fn of(spec: &Spec, observed: &Observed) -> Self {
+        let mut names: BTreeMap<String, BTreeSet<TopicName>> = BTreeMap::new();
+        let declared = spec.topics.iter().filter(|(_, declared)| declared.state == State::Present);
+        let colliding = |name: &&TopicName| name.as_str().contains(['.', '_']);
+        for name in declared.map(|(name, _)| name).chain(observed.metadata.topics.keys()).filter(colliding) {
+            names.entry(name.collision_key()).or_default().insert(name.clone());
+        }
+        let partitions = observed.metadata.topics.values().flat_map(|topic| &topic.partitions);
+        let with_replicas = partitions.flat_map(|partition| partition.replicas.iter().copied());
+        Self { names, brokers: with_replicas.chain(observed.metadata.brokers.keys().copied()).collect() }
+    }
+
+    /// Another topic whose name collides with this one.
+    fn rival(&self, name: &TopicName) -> Option<&TopicName> {
+        self.names.get(&name.collision_key())?.iter().find(|other| *other != name)
+    }
+}
+
+/// The faults of one declared topic.
+pub fn faults(declared: &TopicSpec, known: &Known, observed: &Observed, options: &Options) -> Vec<Fault> {
+    if declared.state == State::Absent {
+        return Vec::new();
+    }
+    let mut faults = Vec::new();
+    let name = &declared.name.value;
+    let is_there = observed.metadata.topics.contains_key(name);
+    if !is_there && let Some(rival) = known.rival(name) {
+        let message =
+            format!("topic {name} collides with topic {rival}: Kafka's metrics take `.` and `_` for the same");
+        faults.push(Fault::new(declared.name.place.clone(), message).with_hint("choose another name"));
+    }
+    faults.extend(fault_of_map(declared, options));
+    faults.extend(fault_of_factor(declared, known, options));
+    faults.extend(fault_of_min_insync(declared));
+    for key in observed.unknown_keys(name, declared) {
+        faults.push(unknown_key(&declared.config[key].place, key, observed));
+    }
+    faults
+}
+
+fn fault_of_map(declared: &TopicSpec, options: &Options) -> Option<Fault> {
+    let name = &declared.name.value;
+    let place = declared.map.as_ref().map_or(&declared.name.place, |map| &map.place);
+    let by_pattern = match options.maps.of(name) {
+        Ok(map) => map,
+        Err(message) => return Some(Fault::new(place.clone(), message)),
+    };
+    let Placed { value: wish, place } = declared.map.as_ref()?;
+    match by_pattern {
+        Some(map) if map.name == *wish => None,
+        Some(map) => Some(Fault::new(
+            place.clone(),
+            format!("topic {name} belongs to map {} ({}), not to {wish}", map.name, map.topics),
+        )),
+        None => Some(
+            Fault::new(place.clone(), format!("there is no map {wish}: no maps are known for this cluster"))
+                .with_hint("maps are declared in toolbox.yaml; --cluster or --toolbox-file names it"),
+        ),
+    }
+}
+
+/// More replicas than brokers exist. Brokers that are only down are no fault of the spec: the plan says so.
+fn fault_of_factor(declared: &TopicSpec, known: &Known, options: &Options) -> Option<Fault> {
+    let Placed { value: factor, place } = declared.replication_factor.as_ref()?;
+    let map = options.maps.of(&declared.name.value).ok().flatten();
+    let brokers = map.map_or(&known.brokers, |map| &map.brokers).len();
+    let whose = map.map_or("the cluster".to_owned(), |map| format!("map {}", map.name));
+    (usize::try_from(*factor).unwrap_or(0) > brokers).then(|| {
+        let message = format!("replication factor {factor}, but {whose} has {}", count(brokers, "broker"));
+        Fault::new(place.clone(), message).with_hint(format!("{brokers} at most"))
+    })
+}
+
+fn fault_of_min_insync(declared: &TopicSpec) -> Option<Fault> {
+    let factor = declared.replication_factor.as_ref()?.value;
+    let Placed { value, place } = declared.config.get("min.insync.replicas")?;
+    let least = value.trim().parse::<i16>().ok()?;
+    (least > factor).then(|| {
+        let message =
+            format!("min.insync.replicas {least} is more than the replication factor {factor}: no write would succeed");
+        Fault::new(place.clone(), message).with_hint(format!("{} or less", (factor - 1).max(1)))
+    })
+}
+
+/// The fault of a key that the brokers do not know.
+pub fn unknown_key(place: &crate::formats::place::Place, key: &str, observed: &Observed) -> Fault {
+    let fault = Fault::new(place.clone(), format!("the brokers do not know the config key `{key}`"));
+    match nearest(key, observed.known_keys.iter().map(String::as_str)) {
+        Some(near) => fault.with_hint(format!("did you mean `{near}`?")),
+        None => fault,
+    }
+}

@@ -1,0 +1,78 @@
+//! Which config keys of one topic change: what is declared, what is there, and what was last applied, merged three
+//! ways.
+//!
+//! | declared | last applied | then |
+//! |---|---|---|
+//! | yes | the same value | whatever else is there is drift: set back |
+//! | yes | another value, or none | the spec changed: set |
+//! | no | any | we set it once: unset |
+//! | no | none | somebody else's: left alone, unless the spec is strict |
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::cluster::config::{ConfigEntry, ConfigSource};
+use crate::commands::topics::plan::last::Applied;
+use crate::commands::topics::plan::step::{Cause, ConfigEdit};
+use crate::commands::topics::spec::TopicSpec;
+use crate::formats::secret::HIDDEN;
+
+/// Lists of throttled replicas: they belong to a running move and are never touched.
+pub const THROTTLES: [&str; 2] = ["leader.replication.throttled.replicas", "follower.replication.throttled.replicas"];
+
+/// Changes to the config of one topic, ordered by key.
+pub fn edits(declared: &TopicSpec, there: &[ConfigEntry], last: Option<&Applied>) -> Vec<ConfigEdit> {
+    let set: BTreeMap<&str, &str> = there
+        .iter()
+        .filter(|entry| entry.source == ConfigSource::Topic)
+        .map(|entry| (entry.name.as_str(), entry.value.as_deref().unwrap_or(HIDDEN)))
+        .collect();
+    let ours: BTreeSet<&str> = last.iter().flat_map(|last| last.keys()).map(String::as_str).collect();
+    let strict = set.keys().copied().filter(|_| declared.strict);
+    let keys: BTreeSet<&str> =
+        declared.config.keys().map(String::as_str).chain(ours.iter().copied()).chain(strict).collect();
+    keys.into_iter()
+        .filter(|key| !THROTTLES.contains(key))
+        .filter_map(|key| {
+            let wish = declared.config.get(key).map(|wish| wish.value.as_str());
+            let last = last.and_then(|last| last.config.get(key)).map(String::as_str);
+            edit(key, wish, set.get(key).copied(), (last, ours.contains(key)))
+        })
+        .collect()
+}
+
+/// The change to one key. `there` is the value that is set on the topic.
+fn edit(key: &str, wish: Option<&str>, there: Option<&str>, (last, ours): (Option<&str>, bool)) -> Option<ConfigEdit> {
+    let cause = match (wish, there) {
+        // What Kafka hides can't be compared: it is taken for what was last applied.
+        (Some(wish), Some(HIDDEN)) if last == Some(wish) => return None,
+        (Some(wish), Some(there)) if same_value(wish, there) => return None,
+        (Some(wish), _) if last.is_some_and(|last| same_value(last, wish)) => Cause::Drift,
+        (Some(_), _) => Cause::Declared,
+        (None, None) => return None,
+        (None, Some(_)) if ours => Cause::NoLongerDeclared,
+        (None, Some(_)) => Cause::Strict,
+    };
+    let from = there.map(str::to_owned);
+    Some(ConfigEdit { key: key.to_owned(), from, to: wish.map(str::to_owned), cause })
+}
+
+/// Whether Kafka takes two texts for one value: it keeps numbers, booleans and lists in a form of its own.
+pub fn same_value(one: &str, other: &str) -> bool {
+    one == other || canonical(one) == canonical(other)
+}
+
+fn canonical(value: &str) -> String {
+    let value = value.trim();
+    if let Ok(number) = value.parse::<i64>() {
+        return number.to_string();
+    }
+    if let Ok(number) = value.parse::<f64>()
+        && number.is_finite()
+    {
+        return number.to_string();
+    }
+    if value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false") {
+        return value.to_ascii_lowercase();
+    }
+    value.split(',').map(str::trim).collect::<Vec<_>>().join(",")
+}

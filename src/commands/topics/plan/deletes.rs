@@ -1,0 +1,58 @@
+//! Deleting: only with `state: absent`, and only past every guard.
+
+use crate::change::plan::Plan;
+use crate::cluster::topic::Topic;
+use crate::commands::topics::observe::{Observed, Use};
+use crate::commands::topics::plan::Options;
+use crate::commands::topics::plan::step::{TopicStep, count, subject};
+
+/// Plans the deletion of topics that should be absent and are there.
+pub fn plan(wished: &[&Topic], observed: &Observed, options: &Options, plan: &mut Plan<TopicStep>) {
+    let mut steps = Vec::new();
+    for topic in wished {
+        match guard(topic, observed, options) {
+            Some(reason) => plan.refuse(subject(&topic.name), "delete", reason),
+            None => steps.push(TopicStep::Delete {
+                name: topic.name.clone(),
+                partitions: topic.partitions.len(),
+                bytes: observed.bytes_of(&topic.name),
+            }),
+        }
+    }
+    if steps.len() <= options.max_deletes {
+        plan.steps.extend(steps);
+        return;
+    }
+    let reason = format!(
+        "{} would be deleted, more than --max-deletes {}: none is; look at the spec, then raise the limit",
+        count(steps.len(), "topic"),
+        options.max_deletes
+    );
+    for step in steps {
+        plan.refuse(subject(step.name()), "delete", reason.clone());
+    }
+}
+
+/// Why a topic may not be deleted.
+fn guard(topic: &Topic, observed: &Observed, options: &Options) -> Option<String> {
+    if topic.internal || topic.name.as_str().starts_with("__") {
+        return Some("Kafka keeps this topic for itself; it is never deleted".to_owned());
+    }
+    if options.named_deletes.contains(&topic.name) {
+        return None;
+    }
+    let way_out = format!("--delete {} deletes it nonetheless", topic.name);
+    let Some(Use { groups, newest, unclear }) = observed.uses.get(&topic.name) else {
+        return Some(format!("whether it is in use was not looked at; {way_out}"));
+    };
+    if let Some(why) = unclear {
+        return Some(format!("whether it is in use could not be found out ({why}); {way_out}"));
+    }
+    if let [first, rest @ ..] = &groups[..] {
+        let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+        return Some(format!("consumer group {first}{more} reads it now; stop it first, or {way_out}"));
+    }
+    newest
+        .as_ref()
+        .map(|newest| format!("it has records from {newest}, newer than --min-idle {}; {way_out}", options.min_idle))
+}

@@ -1,0 +1,86 @@
+//! What was last applied: one side of the three-way merge, as `kubectl apply` keeps it.
+//!
+//! It is written twice in a run that changes something: before, to claim the keys that are about to be set (so that
+//! they are unset one day even if this run is killed), and after, with the values that are in force.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::topic::TopicName;
+use crate::commands::topics::plan::step::TopicStep;
+use crate::commands::topics::spec::{Spec, State, TopicSpec};
+
+/// What was last applied of one spec.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LastApplied {
+    /// Topics by name.
+    pub topics: BTreeMap<TopicName, Applied>,
+}
+
+/// What was last applied to one topic.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Applied {
+    /// Config keys and values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: BTreeMap<String, String>,
+    /// Keys that a run was about to set; whether it did is not known.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub claimed: BTreeSet<String>,
+    /// Where it was declared.
+    #[serde(default)]
+    pub source: String,
+}
+
+impl Applied {
+    /// Every key that was, or may have been, set by us.
+    pub fn keys(&self) -> impl Iterator<Item = &String> {
+        self.config.keys().chain(&self.claimed)
+    }
+}
+
+impl LastApplied {
+    /// What to keep before the steps are carried out.
+    #[must_use]
+    pub fn claiming(&self, steps: &[TopicStep], spec: &Spec) -> Self {
+        let mut next = self.clone();
+        for step in steps {
+            let Some(declared) = spec.topics.get(step.name()) else { continue };
+            let keys: Vec<_> = match step {
+                TopicStep::Create { config, .. } => config.keys().cloned().collect(),
+                TopicStep::SetConfig { edits, .. } => {
+                    edits.iter().filter(|edit| edit.to.is_some()).map(|edit| edit.key.clone()).collect()
+                }
+                TopicStep::AddPartitions { .. } | TopicStep::Delete { .. } => continue,
+            };
+            let applied = next.topics.entry(step.name().clone()).or_default();
+            applied.source = source(declared);
+            let new = keys.into_iter().filter(|key| !applied.config.contains_key(key));
+            let new: Vec<_> = new.collect();
+            applied.claimed.extend(new);
+        }
+        next
+    }
+
+    /// What to keep at the end: what is declared, where every step of the topic was done; what was kept before (and
+    /// claimed since) where one was not. `exists` says which topics are there now.
+    #[must_use]
+    pub fn settled(&self, spec: &Spec, unsettled: &BTreeSet<TopicName>, exists: impl Fn(&TopicName) -> bool) -> Self {
+        let mut next = Self::default();
+        for (name, declared) in &spec.topics {
+            let before = self.topics.get(name);
+            if unsettled.contains(name) {
+                next.topics.extend(before.map(|before| (name.clone(), before.clone())));
+            } else if declared.state == State::Present && exists(name) {
+                let config = declared.config.iter().map(|(key, value)| (key.clone(), value.value.clone())).collect();
+                let applied = Applied { config, claimed: BTreeSet::new(), source: source(declared) };
+                next.topics.insert(name.clone(), applied);
+            }
+        }
+        next
+    }
+}
+
+fn source(declared: &TopicSpec) -> String {
+    declared.name.place.source.to_string()
+}

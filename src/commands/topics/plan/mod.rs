@@ -1,0 +1,108 @@
+//! What to change so that the cluster is as declared, with every guard. (spec, observed, options) in, plan out. Pure.
+
+pub mod checks;
+pub mod configs;
+pub mod deletes;
+pub mod last;
+pub mod placement;
+pub mod questions;
+pub mod step;
+
+pub mod topics;
+
+use std::collections::BTreeSet;
+
+use crate::change::plan::{Plan, Step};
+use crate::cluster::map::Maps;
+use crate::cluster::topic::TopicName;
+use crate::commands::topics::observe::Observed;
+use crate::commands::topics::spec::{Spec, State};
+use crate::formats::place::Fault;
+
+pub use step::TopicStep;
+
+/// What else decides about a plan.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The maps of the cluster, where it has some.
+    pub maps: Maps,
+    /// Topics whose deletion was asked for one by one (`--delete`).
+    pub named_deletes: BTreeSet<TopicName>,
+    /// Most topics that one run deletes.
+    pub max_deletes: usize,
+    /// How long a topic must have had no new record to be deleted, as it was written.
+    pub min_idle: String,
+}
+
+/// A plan, and what is wrong with the spec now that the cluster is known.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Planned {
+    /// The plan for the topics without a fault.
+    pub plan: Plan<TopicStep>,
+    /// What is wrong, ordered by place.
+    pub faults: Vec<Fault>,
+}
+
+/// Plans.
+///
+/// Steps:
+/// 1. Check each declared topic against the cluster and the maps; one with a fault is left out.
+/// 2. Per topic: create, add partitions, set config; or delete.
+/// 3. Order: creates, partitions, configs, deletes; each by name. One request carries neighbours of one kind.
+pub fn plan(spec: &Spec, observed: &Observed, options: &Options) -> Planned {
+    let mut planned = Planned::default();
+    let mut absent = Vec::new();
+    let mut world = topics::World::new(observed, options);
+    let known = checks::Known::of(spec, observed);
+    for (name, declared) in &spec.topics {
+        let faults = checks::faults(declared, &known, observed, options);
+        if !faults.is_empty() {
+            planned.faults.extend(faults);
+            continue;
+        }
+        let there = observed.metadata.topics.get(name);
+        match (declared.state, there) {
+            (State::Absent, None) => {}
+            (State::Absent, Some(topic)) => absent.push(topic),
+            (State::Present, None) => topics::create(declared, &mut world, &mut planned.plan),
+            (State::Present, Some(topic)) => topics::change(declared, topic, &mut world, &mut planned.plan),
+        }
+    }
+    deletes::plan(&absent, observed, options, &mut planned.plan);
+    topics::warn_of_lone_replicas(&world, &mut planned.plan);
+    warn_of_history(spec, observed, &mut planned.plan);
+    planned.faults.sort();
+    planned.plan.steps.sort_by_key(|step| (order(step), step.name().clone()));
+    planned
+}
+
+fn order(step: &TopicStep) -> usize {
+    ["create", "add-partitions", "set-config", "delete"]
+        .iter()
+        .position(|word| *word == step.batch())
+        .unwrap_or(usize::MAX)
+}
+
+/// Says what the three-way merge could not know, and which topics are declared no more.
+fn warn_of_history(spec: &Spec, observed: &Observed, plan: &mut Plan<TopicStep>) {
+    let Some(last) = &observed.last_applied else {
+        if spec.topics.keys().any(|name| observed.metadata.topics.contains_key(name)) {
+            plan.warn(
+                "there is no record of an earlier apply of this spec: config keys that it does not name are left \
+                 alone, and drift can't be told from a change of the spec",
+            );
+        }
+        return;
+    };
+    let gone: Vec<_> = last
+        .topics
+        .keys()
+        .filter(|name| !spec.topics.contains_key(*name) && observed.metadata.topics.contains_key(*name))
+        .collect();
+    if !gone.is_empty() {
+        plan.warn(format!(
+            "declared no more and left as it is: {}; `state: absent` deletes a topic",
+            topics::some_of(&gone)
+        ));
+    }
+}

@@ -1,0 +1,54 @@
+//! What must be asked of the cluster beyond metadata and configs, because this plan needs it. A run that finds
+//! nothing to do asks nothing more.
+
+use std::collections::BTreeSet;
+
+use crate::cluster::topic::TopicName;
+use crate::commands::topics::observe::Observed;
+use crate::commands::topics::spec::{Spec, State};
+
+/// Questions that only some plans have.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
+pub struct Questions {
+    /// Moves that are running: asked where partitions or replicas differ.
+    pub reassignments: bool,
+    /// How large topics are: asked where replicas differ, or a topic is to be deleted.
+    pub sizes: bool,
+    /// The brokers' own defaults: asked where a topic is created.
+    pub broker_defaults: bool,
+    /// Every config key that the brokers know: asked where one is not known.
+    pub known_keys: bool,
+    /// Topics that are to be deleted: asked who uses them.
+    pub uses: BTreeSet<TopicName>,
+}
+
+impl Questions {
+    /// What is still to be asked.
+    pub fn of(spec: &Spec, observed: &Observed) -> Self {
+        let mut questions = Self::default();
+        for (name, declared) in &spec.topics {
+            let Some(topic) = observed.metadata.topics.get(name) else {
+                questions.broker_defaults |= declared.state == State::Present;
+                continue;
+            };
+            if declared.state == State::Absent {
+                questions.sizes = true;
+                questions.uses.insert(name.clone());
+                continue;
+            }
+            let grows = declared
+                .partitions
+                .as_ref()
+                .is_some_and(|wish| usize::try_from(wish.value) != Ok(topic.partitions.len()));
+            let differs = declared.replication_factor.as_ref().is_some_and(|wish| {
+                let wish = usize::try_from(wish.value);
+                topic.partitions.iter().any(|partition| Ok(partition.replicas.len()) != wish)
+            });
+            questions.reassignments |= grows || differs;
+            questions.sizes |= differs;
+            questions.known_keys |= !observed.unknown_keys(name, declared).is_empty();
+        }
+        questions
+    }
+}

@@ -1,0 +1,234 @@
+//! One change to one topic: what it is called, what it costs, how it reads.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::change::event::Severity;
+use crate::change::plan::{Risk, Step};
+use crate::cluster::broker::BrokerId;
+use crate::cluster::size::Bytes;
+use crate::cluster::topic::TopicName;
+use crate::formats::secret::{HIDDEN, is_secret_key};
+
+/// One change to one topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "kebab-case")]
+pub enum TopicStep {
+    /// Creates it.
+    Create {
+        /// Its name.
+        name: TopicName,
+        /// Replicas of each partition, preferred leader first.
+        assignment: Vec<Vec<BrokerId>>,
+        /// Its config.
+        config: BTreeMap<String, String>,
+    },
+    /// Gives it more partitions.
+    AddPartitions {
+        /// Its name.
+        name: TopicName,
+        /// How many it has.
+        from: i32,
+        /// Replicas of each new partition, preferred leader first.
+        assignment: Vec<Vec<BrokerId>>,
+        /// Whether records with one key will go elsewhere from now on, and somebody relies on where they go.
+        keyed: bool,
+    },
+    /// Sets and unsets config keys.
+    SetConfig {
+        /// Its name.
+        name: TopicName,
+        /// What happens to each key, ordered by key.
+        edits: Vec<ConfigEdit>,
+    },
+    /// Deletes it with all its records.
+    Delete {
+        /// Its name.
+        name: TopicName,
+        /// How many partitions it has.
+        partitions: usize,
+        /// How much its leaders hold, where that is known.
+        bytes: Option<Bytes>,
+    },
+}
+
+/// What happens to one config key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigEdit {
+    /// The key.
+    pub key: String,
+    /// The value that is set on the topic now; none while the default holds.
+    pub from: Option<String>,
+    /// The value that will be set; none lets the default hold again.
+    pub to: Option<String>,
+    /// Why it changes.
+    pub cause: Cause,
+}
+
+/// Why a config key changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// The spec says so.
+    Declared,
+    /// Somebody changed it by hand since it was last applied.
+    Drift,
+    /// It was applied once and is not declared any more.
+    NoLongerDeclared,
+    /// The spec is strict and does not name it.
+    Strict,
+}
+
+impl TopicStep {
+    /// The topic.
+    pub fn name(&self) -> &TopicName {
+        match self {
+            Self::Create { name, .. }
+            | Self::AddPartitions { name, .. }
+            | Self::SetConfig { name, .. }
+            | Self::Delete { name, .. } => name,
+        }
+    }
+}
+
+impl Step for TopicStep {
+    fn subject(&self) -> String {
+        subject(self.name())
+    }
+
+    fn risk(&self) -> Risk {
+        match self {
+            Self::Create { .. } | Self::SetConfig { .. } | Self::AddPartitions { keyed: false, .. } => Risk::Reversible,
+            Self::AddPartitions { keyed: true, .. } => Risk::MovesData,
+            Self::Delete { .. } => Risk::LosesData,
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Create { .. } => "topic.created",
+            Self::AddPartitions { .. } => "topic.partitions_increased",
+            Self::SetConfig { .. } => "topic.config_changed",
+            Self::Delete { .. } => "topic.deleted",
+        }
+    }
+
+    fn batch(&self) -> &'static str {
+        match self {
+            Self::Create { .. } => "create",
+            Self::AddPartitions { .. } => "add-partitions",
+            Self::SetConfig { .. } => "set-config",
+            Self::Delete { .. } => "delete",
+        }
+    }
+
+    fn severity(&self) -> Severity {
+        match self {
+            Self::Delete { .. } => Severity::Warning,
+            _ => Severity::Info,
+        }
+    }
+
+    /// KRaft writes one record for the topic, one for each partition and one for each config key.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Create { assignment, config, .. } => 1 + assignment.len() + config.len(),
+            Self::AddPartitions { assignment, .. } => assignment.len().max(1),
+            Self::SetConfig { edits, .. } => edits.len().max(1),
+            Self::Delete { .. } => 1,
+        }
+    }
+
+    fn before_after(&self) -> (Option<String>, Option<String>) {
+        match self {
+            Self::Create { assignment, config, .. } => {
+                let mut after = vec![
+                    format!("partitions: {}", assignment.len()),
+                    format!("replication factor: {}", replication_factor(assignment)),
+                ];
+                after.extend(config.iter().map(|(key, value)| format!("{key}: {}", shown(key, value))));
+                (None, Some(after.join("\n")))
+            }
+            Self::AddPartitions { from, assignment, .. } => {
+                let to = from.unsigned_abs() as usize + assignment.len();
+                (Some(format!("partitions: {from}")), Some(format!("partitions: {to}")))
+            }
+            Self::SetConfig { edits, .. } => {
+                let side = |value: fn(&ConfigEdit) -> Option<&str>| {
+                    let line = |edit: &ConfigEdit| format!("{}: {}", edit.key, edit.show(value(edit)));
+                    edits.iter().map(line).collect::<Vec<_>>().join("\n")
+                };
+                (Some(side(|edit| edit.from.as_deref())), Some(side(|edit| edit.to.as_deref())))
+            }
+            Self::Delete { partitions, .. } => (Some(format!("partitions: {partitions}")), None),
+        }
+    }
+}
+
+impl ConfigEdit {
+    fn show<'a>(&self, value: Option<&'a str>) -> &'a str {
+        value.map_or("default", |value| shown(&self.key, value))
+    }
+}
+
+impl fmt::Display for ConfigEdit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} -> {}", self.key, self.show(self.from.as_deref()), self.show(self.to.as_deref()))?;
+        f.write_str(match self.cause {
+            Cause::Declared => "",
+            Cause::Drift => " (drift: changed by hand)",
+            Cause::NoLongerDeclared => " (no longer declared)",
+            Cause::Strict => " (strict: not declared)",
+        })
+    }
+}
+
+impl fmt::Display for TopicStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Create { name, assignment, config } => {
+                let factor = replication_factor(assignment);
+                write!(f, "+ topic {name}: {}, replication factor {factor}", count(assignment.len(), "partition"))?;
+                config.iter().try_for_each(|(key, value)| write!(f, ", {key}={}", shown(key, value)))
+            }
+            Self::AddPartitions { name, from, assignment, keyed: _ } => {
+                let to = from.unsigned_abs() as usize + assignment.len();
+                write!(f, "~ topic {name}: partitions {from} -> {to}")
+            }
+            Self::SetConfig { name, edits } => {
+                write!(f, "~ topic {name}: ")?;
+                let edits: Vec<_> = edits.iter().map(ToString::to_string).collect();
+                f.write_str(&edits.join(", "))
+            }
+            Self::Delete { name, partitions, bytes } => {
+                write!(f, "- topic {name}: {}", count(*partitions, "partition"))?;
+                bytes.map_or(Ok(()), |bytes| write!(f, ", {bytes}"))
+            }
+        }
+    }
+}
+
+/// How events and refusals name a topic.
+pub fn subject(name: &TopicName) -> String {
+    format!("topic:{name}")
+}
+
+/// `1 partition`, `2 partitions`.
+pub fn count(number: usize, noun: &str) -> String {
+    let end = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{end}")
+}
+
+fn replication_factor(assignment: &[Vec<BrokerId>]) -> usize {
+    assignment.first().map_or(0, Vec::len)
+}
+
+fn shown<'a>(key: &str, value: &'a str) -> &'a str {
+    match value {
+        _ if is_secret_key(key) => HIDDEN,
+        "" => "\"\"",
+        _ => value,
+    }
+}

@@ -1,0 +1,230 @@
+//! The plan of one topic: created, or given more partitions and another config.
+
+use crate::change::plan::Plan;
+use crate::cluster::broker::Broker;
+use crate::cluster::broker::BrokerId;
+use crate::cluster::map::Map;
+use crate::cluster::size::Bytes;
+use crate::cluster::topic::{Topic, TopicName};
+use crate::commands::topics::observe::Observed;
+use crate::commands::topics::plan::Options;
+use crate::commands::topics::plan::configs;
+use crate::commands::topics::plan::placement::{Load, place};
+use crate::commands::topics::plan::step::{Cause, TopicStep, count, subject};
+use crate::commands::topics::spec::TopicSpec;
+
+/// More names than this are counted.
+const NAMES_SHOWN_MAX: usize = 5;
+
+/// What is known, and what the plan has put on the brokers so far.
+pub struct World<'a> {
+    observed: &'a Observed,
+    options: &'a Options,
+    /// Counted when the first replica is placed.
+    load: Option<Load>,
+    lone: Vec<TopicName>,
+}
+
+impl<'a> World<'a> {
+    /// Before the first topic.
+    pub fn new(observed: &'a Observed, options: &'a Options) -> Self {
+        Self { observed, options, load: None, lone: Vec::new() }
+    }
+
+    fn map_of(&self, name: &TopicName) -> Option<&'a Map> {
+        self.options.maps.of(name).ok().flatten()
+    }
+
+    /// Live brokers that a topic may be placed on.
+    fn brokers_for(&self, name: &TopicName) -> Vec<&'a Broker> {
+        let map = self.map_of(name);
+        let live = self.observed.metadata.brokers.values();
+        live.filter(|broker| map.is_none_or(|map| map.brokers.contains(&broker.id))).collect()
+    }
+
+    fn place(&mut self, brokers: &[&Broker], existing: &[&[BrokerId]], size: (usize, usize)) -> Vec<Vec<BrokerId>> {
+        let load = self.load.get_or_insert_with(|| Load::of(&self.observed.metadata));
+        place(brokers, existing, size, load)
+    }
+
+    /// Why so many replicas can't be placed now.
+    fn too_few(&self, name: &TopicName, live: usize, factor: usize) -> Option<String> {
+        let whose = self.map_of(name).map_or("the cluster".to_owned(), |map| format!("map {}", map.name));
+        (live < factor).then(|| {
+            format!("{factor} replicas need as many live brokers, and {whose} has {live}; run again when more are up")
+        })
+    }
+}
+
+/// Plans a topic that is not there.
+pub fn create(declared: &TopicSpec, world: &mut World, plan: &mut Plan<TopicStep>) {
+    let name = &declared.name.value;
+    let defaults = world.observed.broker_defaults.clone().unwrap_or_default();
+    let partitions = declared.partitions.as_ref().map_or(defaults.partitions, |wish| wish.value);
+    let factor = declared.replication_factor.as_ref().map_or(defaults.replication_factor, |wish| wish.value);
+    let (partitions, factor) = (positive(partitions.into()), positive(factor.into()));
+    let brokers = world.brokers_for(name);
+    if let Some(reason) = world.too_few(name, brokers.len(), factor) {
+        plan.refuse(subject(name), "create", reason);
+        return;
+    }
+    let declared_least = declared.config.get("min.insync.replicas").and_then(|least| least.value.trim().parse().ok());
+    let least = declared_least.unwrap_or(defaults.min_insync_replicas);
+    if factor < least {
+        plan.refuse(subject(name), "create", below_min_insync(factor, least));
+        return;
+    }
+    if factor == 1 {
+        world.lone.push(name.clone());
+    }
+    let assignment = world.place(&brokers, &[], (partitions, factor));
+    let kept = |key: &&String| !configs::THROTTLES.contains(&key.as_str());
+    let keys = declared.config.keys().filter(kept);
+    let config = keys.map(|key| (key.clone(), declared.config[key].value.clone())).collect();
+    plan.steps.push(TopicStep::Create { name: name.clone(), assignment, config });
+}
+
+/// Plans a topic that is there.
+pub fn change(declared: &TopicSpec, topic: &Topic, world: &mut World, plan: &mut Plan<TopicStep>) {
+    let name = &declared.name.value;
+    warn_of_map(topic, world, plan);
+    if let Some(key) = configs::THROTTLES.iter().find(|key| declared.config.contains_key(**key)) {
+        plan.warn(format!("topic {name}: {key} belongs to running moves; it is not applied"));
+    }
+    replication_factor(declared, topic, world, plan);
+    partitions(declared, topic, world, plan);
+    let there = world.observed.configs.get(name).map_or(&[][..], Vec::as_slice);
+    let last = world.observed.last_applied.as_ref().and_then(|last| last.topics.get(name));
+    let edits = configs::edits(declared, there, last);
+    for edit in edits.iter().filter(|edit| edit.cause == Cause::Drift) {
+        plan.find(subject(name), "topic.drift", format!("drift: topic {name} was changed by hand: {edit}"));
+    }
+    if !edits.is_empty() {
+        plan.steps.push(TopicStep::SetConfig { name: name.clone(), edits });
+    }
+}
+
+fn warn_of_map(topic: &Topic, world: &World, plan: &mut Plan<TopicStep>) {
+    let Some(map) = world.map_of(&topic.name) else { return };
+    let outside = |broker: &BrokerId| !map.brokers.contains(broker);
+    let strays = topic.partitions.iter().filter(|partition| partition.replicas.iter().any(outside)).count();
+    if strays > 0 {
+        plan.warn(format!(
+            "topic {}: {} of {} have replicas outside map {}; they are left where they are",
+            topic.name,
+            strays,
+            count(topic.partitions.len(), "partition"),
+            map.name
+        ));
+    }
+}
+
+/// Refuses another replication factor: it needs a move.
+fn replication_factor(declared: &TopicSpec, topic: &Topic, world: &mut World, plan: &mut Plan<TopicStep>) {
+    let name = &topic.name;
+    let Some(wish) = declared.replication_factor.as_ref().map(|wish| positive(wish.value.into())) else { return };
+    let now = world.observed.replication_factor(topic);
+    let least = world.observed.min_insync_replicas(name);
+    if let Some(least) = least.filter(|least| wish < *least && wish != now) {
+        plan.refuse(subject(name), "change replication factor", below_min_insync(wish, least));
+        return;
+    }
+    if wish == 1 {
+        world.lone.push(name.clone());
+    }
+    if wish == now {
+        return;
+    }
+    let bytes = world.observed.bytes_of(name).map(|Bytes(bytes)| {
+        let replicas = u64::try_from(wish.abs_diff(now)).unwrap_or(u64::MAX);
+        Bytes(bytes.saturating_mul(replicas))
+    });
+    let what = match (wish > now, bytes) {
+        (true, Some(bytes)) => format!("it copies {bytes}"),
+        (false, Some(bytes)) => format!("it frees {bytes}"),
+        (_, None) => "how many bytes it moves could not be found out".to_owned(),
+    };
+    plan.refuse(
+        subject(name),
+        &format!("replication factor {now} -> {wish}"),
+        format!("this needs a move of partitions ({what}), which `topics apply` does not make; the rest is applied"),
+    );
+}
+
+/// Plans more partitions; refuses fewer.
+fn partitions(declared: &TopicSpec, topic: &Topic, world: &mut World, plan: &mut Plan<TopicStep>) {
+    let name = &topic.name;
+    let Some(wish) = declared.partitions.as_ref().map(|wish| positive(wish.value.into())) else { return };
+    let now = topic.partitions.len();
+    if wish == now {
+        return;
+    }
+    let change = format!("partitions {now} -> {wish}");
+    if wish < now {
+        let reason = "Kafka can't take partitions away; to have fewer, make a new topic and copy the records";
+        plan.refuse(subject(name), &change, reason);
+        return;
+    }
+    if world.observed.is_moving(name) {
+        let reason = "its partitions are being reassigned now; run again when that is done";
+        plan.refuse(subject(name), &change, reason);
+        return;
+    }
+    let factor = world.observed.replication_factor(topic);
+    let brokers = world.brokers_for(name);
+    if let Some(reason) = world.too_few(name, brokers.len(), factor) {
+        plan.refuse(subject(name), &change, reason);
+        return;
+    }
+    let keyed = is_keyed(declared, world.observed);
+    if keyed {
+        plan.warn(format!(
+            "topic {name}: {change} sends records of one key to another partition from now on; its order, and \
+             compaction, hold within a partition only"
+        ));
+    }
+    let existing: Vec<_> = topic.partitions.iter().map(|partition| partition.replicas.as_slice()).collect();
+    let assignment = world.place(&brokers, &existing, (wish - now, factor));
+    let from = i32::try_from(now).unwrap_or(i32::MAX);
+    plan.steps.push(TopicStep::AddPartitions { name: name.clone(), from, assignment, keyed });
+}
+
+/// Whether somebody relies on where records of one key go: it is compacted, or labelled `keyed`.
+fn is_keyed(declared: &TopicSpec, observed: &Observed) -> bool {
+    let is_labelled = declared.labels.get("keyed").is_some_and(|value| value == "true");
+    let wished = declared.config.get("cleanup.policy").map(|policy| policy.value.as_str());
+    let now = observed.config_of(&declared.name.value, "cleanup.policy");
+    is_labelled || [wished, now].into_iter().flatten().any(|policy| policy.contains("compact"))
+}
+
+/// One warning for all topics with a single replica.
+pub fn warn_of_lone_replicas(world: &World, plan: &mut Plan<TopicStep>) {
+    let lone: Vec<_> = world.lone.iter().collect();
+    if !lone.is_empty() {
+        plan.warn(format!(
+            "replication factor 1: when one broker stops, so do {}, and when its disk is lost, so are their records: {}",
+            if lone.len() == 1 { "this topic" } else { "these topics" },
+            some_of(&lone)
+        ));
+    }
+}
+
+/// The first names of many.
+pub fn some_of(names: &[&TopicName]) -> String {
+    let shown: Vec<_> = names.iter().take(NAMES_SHOWN_MAX).map(ToString::to_string).collect();
+    match names.len().saturating_sub(NAMES_SHOWN_MAX) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+fn below_min_insync(factor: usize, least: usize) -> String {
+    format!(
+        "replication factor {factor} is below min.insync.replicas {least}: no write with acks=all would succeed; \
+         declare more replicas, or a lower min.insync.replicas"
+    )
+}
+
+fn positive(number: i64) -> usize {
+    usize::try_from(number.max(1)).unwrap_or(1)
+}
