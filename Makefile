@@ -37,3 +37,11 @@ new: ## make the folder of a new command: make new ROOM=quotas
 snap: ## write what people read (help pages, tables, plans) anew, and show what changed
 	INSTA_UPDATE=always $(CARGO) test --locked --test suite help::
 	@git diff --stat -- '*.snap'
+
+.PHONY: servers
+servers: setup ## leave one cluster of each kind running for hands, named in toolbox.yaml
+	@$(CARGO) run --quiet --locked --example servers -- start
+
+.PHONY: servers-stop
+servers-stop: ## stop what `make servers` started, and remove all of it
+	@$(CARGO) run --quiet --locked --example servers -- stop

@@ -1,4 +1,6 @@
 //! Real servers for tests and for hands.
 
+mod harness;
+pub(crate) mod kafka;
 pub(crate) mod kubernetes;
 mod security;

@@ -1,0 +1,196 @@
+//! One keeper process a cluster (`keeper.sh`): whatever ends this process, the keeper then ends the servers.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Mutex, Once, PoisonError};
+use std::thread::ThreadId;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::wait::{self, say};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Folders of clusters that run, and the thread that started each; none: all tests share it.
+static RUNNING: Mutex<Vec<(PathBuf, Option<ThreadId>)>> = Mutex::new(Vec::new());
+
+/// Starts, signals and ends the servers of one folder.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    folder: PathBuf,
+    process: Child,
+    commands: Mutex<Option<ChildStdin>>,
+}
+
+impl Keeper {
+    /// A keeper with a new folder under the system's temporary one.
+    pub(super) fn start(shared: bool) -> anyhow::Result<Self> {
+        keep_logs_of_failures();
+        let folder = tempfile::Builder::new().prefix("kafka-toolbox-").tempdir()?.keep();
+        fs::create_dir(folder.join("logs"))?;
+        let script = folder.join("keeper.sh");
+        fs::write(&script, include_str!("keeper.sh"))?;
+        let mut process = Command::new("bash")
+            .arg(&script)
+            .arg(&folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(folder.join("logs/keeper.log"))?)
+            // Ctrl-C reaches the owner alone; the keeper then works in peace.
+            .process_group(0)
+            .spawn()
+            .context("failed to start bash")?;
+        let commands = Mutex::new(process.stdin.take());
+        let thread = (!shared).then(|| std::thread::current().id());
+        RUNNING.lock().unwrap_or_else(PoisonError::into_inner).push((folder.clone(), thread));
+        Ok(Self { folder, process, commands })
+    }
+
+    /// The cluster's folder.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Runs a command line as server `name`, its output appended to its log.
+    pub(super) fn launch(&self, name: &str, command: &[String]) -> anyhow::Result<()> {
+        let home = self.folder.join(name);
+        fs::create_dir_all(&home)?;
+        let quoted: Vec<_> = command.iter().map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect();
+        fs::write(home.join("start.sh"), format!("exec {}\n", quoted.join(" ")))?;
+        let pid_file = home.join("pid");
+        if pid_file.exists() {
+            fs::remove_file(&pid_file)?;
+        }
+        self.command(&format!("start {name}"))?;
+        wait::until(LIMIT, &format!("the start of {name}"), || {
+            Ok(if pid_file.exists() { Ok(()) } else { Err("no process id yet".into()) })
+        })
+    }
+
+    fn command(&self, line: &str) -> anyhow::Result<()> {
+        let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
+        let commands = commands.as_mut().context("the keeper is detached")?;
+        writeln!(commands, "{line}").context("the keeper of the servers is gone")
+    }
+
+    /// The process id of a server that runs now.
+    pub(super) fn pid(&self, name: &str) -> Option<i32> {
+        let pid = fs::read_to_string(self.folder.join(name).join("pid")).ok()?.trim().parse().ok()?;
+        let keeper = i32::try_from(self.process.id()).ok()?;
+        (parent(pid) == Some(keeper)).then_some(pid)
+    }
+
+    /// Sends a signal to a server that runs.
+    pub(super) fn signal(&self, name: &str, signal: Signal) -> anyhow::Result<()> {
+        let pid = self.pid(name).and_then(Pid::from_raw).with_context(|| format!("{name} does not run"))?;
+        kill_process(pid, signal).with_context(|| format!("failed to signal {name}"))
+    }
+
+    /// Waits until a server has ended.
+    pub(super) fn ended(&self, name: &str, limit: Duration) -> anyhow::Result<()> {
+        wait::until(limit, &format!("the end of {name}"), || {
+            Ok(if self.pid(name).is_none() { Ok(()) } else { Err(format!("it runs.{}", self.tail(name))) })
+        })
+    }
+
+    /// The end of a server's log, and where the whole of it is.
+    pub(super) fn tail(&self, name: &str) -> String {
+        let path = self.folder.join("logs").join(format!("{name}.log"));
+        let text = String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()).into_owned();
+        let lines: Vec<_> = text.lines().collect();
+        let last = lines[lines.len().saturating_sub(25)..].join("\n  ");
+        format!("\n{} ends with:\n  {last}", path.display())
+    }
+
+    /// Keeps the logs when the rest is removed.
+    pub(super) fn keep_logs(&self) {
+        keep(&self.folder);
+    }
+
+    /// Lets the servers outlive this process; SIGTERM to the keeper's process, whose id this returns, ends them.
+    pub(super) fn detach(self) -> anyhow::Result<u32> {
+        self.command("detach")?;
+        wait::until(LIMIT, "the keeper to detach", || {
+            Ok(if self.folder.join("detached").exists() { Ok(()) } else { Err("attached".into()) })
+        })?;
+        let pid = self.process.id();
+        forget(&self.folder);
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Nothing is left to drop but handles.
+        std::mem::forget(self);
+        Ok(pid)
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        forget(&self.folder);
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // It ends by itself within seconds: every wait in it has a limit.
+        let _ = self.process.wait();
+    }
+}
+
+/// Ends a detached keeper and its servers, and waits for that.
+pub(crate) fn end(folder: &Path) -> anyhow::Result<()> {
+    let Some(pid) = keeper_of(folder) else { return Ok(()) };
+    kill_process(Pid::from_raw(pid).context("a process id is positive")?, Signal::TERM)?;
+    wait::until(LIMIT, "the keeper to end its servers", || {
+        Ok(if runs(folder) { Err(format!("process {pid} runs")) } else { Ok(()) })
+    })?;
+    ensure!(!folder.exists(), "{} is still there", folder.display());
+    Ok(())
+}
+
+/// Whether the keeper of this folder runs.
+pub(crate) fn runs(folder: &Path) -> bool {
+    keeper_of(folder).is_some()
+}
+
+/// The process id of the folder's keeper, if it is one: process ids are used again.
+fn keeper_of(folder: &Path) -> Option<i32> {
+    let pid = fs::read_to_string(folder.join("keeper.pid")).ok()?.trim().parse().ok()?;
+    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let named = line.split(|&byte| byte == 0).any(|word| word == folder.as_os_str().as_encoded_bytes());
+    (named && parent(pid).is_some()).then_some(pid)
+}
+
+/// The parent of a process that runs; zombies don't.
+fn parent(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut words = rest.split_whitespace();
+    (words.next()? != "Z").then(|| words.next()?.parse().ok())?
+}
+
+fn keep(folder: &Path) {
+    // If even this fails, the logs go with the folder: nothing else depends on it.
+    let _ = fs::write(folder.join("failed"), "");
+}
+
+fn forget(folder: &Path) {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner).retain(|(other, _)| other != folder);
+}
+
+/// When a test panics, the logs of its clusters and of the shared ones are kept and named.
+fn keep_logs_of_failures() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            before(panic);
+            let this = std::thread::current().id();
+            for (folder, thread) in RUNNING.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+                if thread.is_none_or(|thread| thread == this) {
+                    keep(folder);
+                    say(&format!("the servers' logs are kept in {}", folder.join("logs").display()));
+                }
+            }
+        }));
+    });
+}
