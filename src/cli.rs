@@ -2,6 +2,7 @@
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::commands::topics::command as topics;
 use crate::context::{Context, Flags};
 use crate::exit::Exit;
 use crate::manual;
@@ -21,6 +22,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Topics as ConfigMaps or files declare them, against the cluster
+    Topics(topics::TopicsArgs),
     /// What a shell needs to complete commands, flags and live names
     Completions(manual::CompletionsArgs),
     /// Man pages
@@ -52,10 +55,10 @@ impl Cli {
     }
 
     /// The same in a context that the caller changed: with memory twins, another clock.
-    #[expect(clippy::unused_async, reason = "commands that talk to a cluster wait")]
     pub async fn run_in(self, change: impl FnOnce(Context) -> Context) -> anyhow::Result<Exit> {
-        let _context = change(Context::new(self.flags));
+        let mut context = change(Context::new(self.flags));
         match self.command {
+            Command::Topics(args) => topics::run(&mut context, args).await,
             Command::Completions(args) => manual::completions(&args),
             Command::Man(args) => manual::man(&args, Self::definition()),
         }

@@ -6,6 +6,7 @@
 mod flags;
 mod observed;
 mod settle;
+pub mod sources;
 mod toolbox_file;
 
 use std::collections::BTreeMap;

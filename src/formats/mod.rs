@@ -4,6 +4,7 @@
 
 pub mod place;
 pub mod secret;
+pub mod source;
 pub mod suggest;
 pub mod toolbox_file;
 pub mod yaml;

@@ -69,9 +69,25 @@ impl fmt::Display for Fault {
     }
 }
 
+impl<T> Placed<T> {
+    /// Another value at the same place.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Placed<U> {
+        Placed { value: change(self.value), place: self.place }
+    }
+}
+
 /// Faults of one or several texts, ordered by place; shown one a line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Faults(pub Vec<Fault>);
+
+impl Faults {
+    /// Nothing if there is no fault, else all of them, ordered by place, each one once.
+    pub fn check(mut faults: Vec<Fault>) -> Result<(), Self> {
+        faults.sort();
+        faults.dedup();
+        if faults.is_empty() { Ok(()) } else { Err(Self(faults)) }
+    }
+}
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

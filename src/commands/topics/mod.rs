@@ -3,6 +3,7 @@
 //! The way through: `spec` (text → checked wishes) → `observe` (what the cluster has) → `plan` (the difference, with
 //! every guard) → shown, asked, carried out by `apply`, recorded.
 
+pub mod command;
 pub mod observe;
 pub mod plan;
 pub mod spec;

@@ -1,4 +1,11 @@
-//! What topics should be: checked wishes, with the place where each was written. Text in, [`Spec`] or faults out.
+//! What topics should be: checked wishes, with the place where each was written. Texts in, [`Spec`] or faults out.
+//!
+//! [`parse`] needs no cluster; [`check`] compares a spec with what the cluster can do. Both collect every fault.
+//! Each document brings its own `defaults`; a topic may be declared once in all sources together.
+
+mod merge;
+mod read;
+mod toolbox;
 
 use std::collections::BTreeMap;
 
@@ -6,6 +13,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::topic::TopicName;
 pub use crate::formats::place::Placed;
+
+pub use read::{Format, parse};
+
+/// Most partitions that a topic may be declared with: more is a slip of the finger.
+pub const PARTITIONS_MAX: i32 = 100_000;
+
+/// Most replicas a partition that a topic may be declared with: more is a slip of the finger.
+pub const REPLICATION_FACTOR_MAX: i16 = 100;
 
 /// All declared topics of one or several merged sources.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

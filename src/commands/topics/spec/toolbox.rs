@@ -1,0 +1,168 @@
+//! This tool's own form: `defaults`, `topics`, `strict`.
+
+use std::collections::BTreeMap;
+
+use crate::cluster::topic::TopicName;
+use crate::commands::topics::spec::PARTITIONS_MAX;
+use crate::commands::topics::spec::REPLICATION_FACTOR_MAX;
+use crate::commands::topics::spec::State;
+use crate::commands::topics::spec::TopicSpec;
+use crate::commands::topics::spec::read::Draft;
+use crate::formats::place::{Place, Placed};
+use crate::formats::suggest::nearest;
+use crate::formats::yaml::{Fields, Node, Reader};
+
+/// Keys of a document.
+pub(super) const DOCUMENT: &[&str] = &["defaults", "topics", "strict"];
+const DEFAULTS: &[&str] = &["partitions", "replicationFactor", "config", "map", "labels", "strict"];
+const TOPIC: &[&str] = &["name", "partitions", "replicationFactor", "config", "map", "state", "labels", "strict"];
+
+/// Reads one document.
+pub(super) fn read(draft: &mut Draft, document: &Node<'_>) {
+    let reader = &mut draft.reader;
+    let Some(fields) = reader.fields(document, "a topics file", DOCUMENT) else { return };
+    let mut defaults = fields.get("defaults").map(|node| wishes_of_defaults(reader, node)).unwrap_or_default();
+    if let Some(node) = fields.get("strict") {
+        let strict = reader.flag(node, "`strict`");
+        if let (Some(strict), Some(default)) = (&strict, &defaults.strict) {
+            let hint = format!("it is in `defaults`, too, at {}; say it once", default.place);
+            reader.fault_with_hint(&strict.place, "`strict` is said twice", hint);
+        }
+        defaults.strict = strict.or(defaults.strict);
+    }
+    let Some(node) = fields.get("topics") else {
+        let hint = "write `topics:` and below it one `- name: …` a topic";
+        return reader.fault_with_hint(fields.place, "the list `topics` is missing", hint);
+    };
+    for node in reader.list(node, "`topics`").unwrap_or_default() {
+        if let Some(topic) = topic(&mut draft.reader, node, &defaults) {
+            draft.topics.push(topic);
+        }
+    }
+}
+
+/// What both `defaults` and a topic can say.
+#[derive(Debug, Default, Clone)]
+struct Wishes {
+    partitions: Option<Placed<i32>>,
+    replication_factor: Option<Placed<i16>>,
+    config: BTreeMap<String, Placed<String>>,
+    map: Option<Placed<String>>,
+    labels: BTreeMap<String, String>,
+    strict: Option<Placed<bool>>,
+}
+
+fn wishes_of_defaults(reader: &mut Reader, node: &Node<'_>) -> Wishes {
+    let Some(fields) = reader.fields(node, "`defaults`", DEFAULTS) else { return Wishes::default() };
+    wishes(reader, &fields)
+}
+
+fn wishes(reader: &mut Reader, fields: &Fields<'_, '_>) -> Wishes {
+    Wishes {
+        partitions: fields.get("partitions").and_then(|node| partitions(reader, node, "`partitions`")),
+        replication_factor: fields
+            .get("replicationFactor")
+            .and_then(|node| replication_factor(reader, node, "`replicationFactor`")),
+        config: fields.get("config").and_then(|node| reader.texts(node, "`config`")).unwrap_or_default(),
+        map: fields.get("map").and_then(|node| map_name(reader, node)),
+        labels: fields.get("labels").map(|node| labels(reader, node)).unwrap_or_default(),
+        strict: fields.get("strict").and_then(|node| reader.flag(node, "`strict`")),
+    }
+}
+
+fn topic(reader: &mut Reader, node: &Node<'_>, defaults: &Wishes) -> Option<TopicSpec> {
+    let fields = reader.fields(node, "a topic", TOPIC)?;
+    let state = fields.get("state").map_or(State::Present, |node| state(reader, node));
+    let wishes = wishes(reader, &fields);
+    if state == State::Absent {
+        for key in ["partitions", "replicationFactor", "config"] {
+            if let Some(node) = fields.get(key) {
+                let hint = format!("remove `{key}`, or `state: absent`");
+                reader.fault_with_hint(&node.place, format!("a topic that should be absent has no `{key}`"), hint);
+            }
+        }
+    }
+    let name = name(reader, fields.get("name"), fields.place)?;
+    let defaults = if state == State::Absent {
+        Wishes { labels: defaults.labels.clone(), map: defaults.map.clone(), ..Wishes::default() }
+    } else {
+        defaults.clone()
+    };
+    let mut config = defaults.config;
+    config.extend(wishes.config);
+    let mut labels = defaults.labels;
+    labels.extend(wishes.labels);
+    Some(TopicSpec {
+        name,
+        partitions: wishes.partitions.or(defaults.partitions),
+        replication_factor: wishes.replication_factor.or(defaults.replication_factor),
+        config,
+        map: wishes.map.or(defaults.map),
+        state,
+        labels,
+        strict: wishes.strict.or(defaults.strict).is_some_and(|strict| strict.value),
+    })
+}
+
+/// A topic's name, from the node where it should be; `place` is that of its mapping.
+pub(super) fn name(reader: &mut Reader, node: Option<&Node<'_>>, place: &Place) -> Option<Placed<TopicName>> {
+    let Some(node) = node else {
+        reader.fault(place, "a topic without a `name`");
+        return None;
+    };
+    let name = reader.text(node, "`name`")?;
+    match TopicName::new(name.value) {
+        Ok(value) => Some(Placed { value, place: name.place }),
+        Err(error) => {
+            reader.fault(&name.place, error.to_string());
+            None
+        }
+    }
+}
+
+/// A number of partitions.
+pub(super) fn partitions(reader: &mut Reader, node: &Node<'_>, what: &str) -> Option<Placed<i32>> {
+    let number = reader.whole(node, what, 1..=i64::from(PARTITIONS_MAX))?;
+    Some(number.map(|number| i32::try_from(number).unwrap_or(PARTITIONS_MAX)))
+}
+
+/// A number of replicas.
+pub(super) fn replication_factor(reader: &mut Reader, node: &Node<'_>, what: &str) -> Option<Placed<i16>> {
+    let number = reader.whole(node, what, 1..=i64::from(REPLICATION_FACTOR_MAX))?;
+    Some(number.map(|number| i16::try_from(number).unwrap_or(REPLICATION_FACTOR_MAX)))
+}
+
+fn map_name(reader: &mut Reader, node: &Node<'_>) -> Option<Placed<String>> {
+    let name = reader.text(node, "`map`")?;
+    if name.value.trim().is_empty() {
+        reader.fault_with_hint(&name.place, "`map` names no map", "remove the line, or name a map of toolbox.yaml");
+        return None;
+    }
+    Some(name)
+}
+
+/// Free labels.
+pub(super) fn labels(reader: &mut Reader, node: &Node<'_>) -> BTreeMap<String, String> {
+    let labels = reader.texts(node, "`labels`").unwrap_or_default();
+    labels.into_iter().map(|(key, label)| (key, label.value)).collect()
+}
+
+fn state(reader: &mut Reader, node: &Node<'_>) -> State {
+    match reader.text(node, "`state`") {
+        None => State::Present,
+        Some(Placed { value, place }) => match &*value {
+            "present" => State::Present,
+            "absent" => State::Absent,
+            other => {
+                let hint = nearest(other, ["present", "absent"]).map(|meant| format!("did you mean `{meant}`?"));
+                let message = format!("`state` must be present or absent, found `{other}`");
+                reader.fault_with_hint(
+                    &place,
+                    message,
+                    hint.unwrap_or_else(|| "present is what it is without the line".into()),
+                );
+                State::Present
+            }
+        },
+    }
+}

@@ -1,0 +1,146 @@
+//! Texts from files, folders and standard input, for commands that read a spec.
+//!
+//! A folder is read as a mounted ConfigMap has it: hidden entries (`..data`, `..2026_11_22`) are passed over, links are
+//! followed to files, folders inside are read, too. The order is that of the names, so it never depends on the disk.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::exit::Stop;
+use crate::formats::source::Source;
+use crate::formats::yaml::BYTES_MAX;
+
+/// Most files that one run reads.
+const FILES_MAX: usize = 10_000;
+
+/// Most bytes that one run reads, all files together.
+const TOTAL_BYTES_MAX: usize = 64 << 20;
+
+/// Most folders inside each other.
+const DEPTH_MAX: usize = 8;
+
+/// Endings of the files that a folder is searched for.
+const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
+
+/// Reads what the paths name: a file, all `.yaml`, `.yml` and `.json` files of a folder, or `-` for standard input.
+pub fn load(paths: &[PathBuf]) -> anyhow::Result<Vec<Source>> {
+    let mut sources = Vec::new();
+    let mut total = 0;
+    for path in paths {
+        for file in files_of(path)? {
+            let source = read(&file)?;
+            total += source.bytes.len();
+            if sources.len() == FILES_MAX || total > TOTAL_BYTES_MAX {
+                let most = format!("{FILES_MAX} files and {} MiB", TOTAL_BYTES_MAX >> 20);
+                return Err(
+                    Stop::usage(format!("{} and the files before it are more than {most}", source.label)).into()
+                );
+            }
+            sources.push(source);
+        }
+    }
+    Ok(sources)
+}
+
+fn files_of(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if path == Path::new("-") {
+        return Ok(vec![path.to_owned()]);
+    }
+    let metadata = fs::metadata(path).map_err(|error| cannot_read(path, &error))?;
+    if !metadata.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    collect(path, 0, &mut files)?;
+    if files.is_empty() {
+        return Err(Stop::usage(format!("the folder {} has no .yaml, .yml or .json file", path.display())).into());
+    }
+    Ok(files)
+}
+
+fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    if depth > DEPTH_MAX {
+        let message = format!("{} lies more than {DEPTH_MAX} folders deep; is a link leading back?", folder.display());
+        return Err(Stop::usage(message).into());
+    }
+    let entries = fs::read_dir(folder).map_err(|error| cannot_read(folder, &error))?;
+    let mut paths: Vec<_> = entries
+        .take(FILES_MAX * 10)
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()
+        .with_context(|| format!("failed to list {}", folder.display()))?;
+    paths.sort();
+    for path in paths {
+        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        if hidden || files.len() > FILES_MAX {
+            continue;
+        }
+        let is_spec =
+            path.extension().and_then(|ending| ending.to_str()).is_some_and(|ending| ENDINGS.contains(&ending));
+        // A link that leads nowhere matters only where a spec should be.
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => collect(&path, depth + 1, files)?,
+            Ok(metadata) if metadata.is_file() && is_spec => files.push(path),
+            Err(error) if is_spec => return Err(cannot_read(&path, &error)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> anyhow::Result<Source> {
+    let mut bytes = Vec::new();
+    // One byte more than is allowed: whoever reads the text says that it is too long, and where.
+    let most = BYTES_MAX as u64 + 1;
+    let read = if path == Path::new("-") {
+        std::io::stdin().lock().take(most).read_to_end(&mut bytes)
+    } else {
+        File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes))
+    };
+    read.map_err(|error| cannot_read(path, &error))?;
+    Ok(Source::new(path.display().to_string(), bytes))
+}
+
+/// Input that is not there is wrong usage, not a failure of the cluster.
+fn cannot_read(path: &Path, error: &std::io::Error) -> anyhow::Error {
+    Stop::usage(format!("failed to read {}: {error}", path.display())).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_mounted_configmap_is_read_once_and_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("..2026_11_22");
+        fs::create_dir(&data).unwrap();
+        for name in ["b.yaml", "a.yml", "notes.txt", ".hidden.yaml"] {
+            fs::write(data.join(name), name).unwrap();
+            symlink(Path::new("..data").join(name), folder.path().join(name)).unwrap();
+        }
+        symlink("..2026_11_22", folder.path().join("..data")).unwrap();
+        let sources = load(&[folder.path().to_owned()]).unwrap();
+        let names: Vec<_> = sources.iter().map(|source| String::from_utf8_lossy(&source.bytes).into_owned()).collect();
+        assert_eq!(names, ["a.yml", "b.yaml"]);
+        assert!(sources[0].label.ends_with("/a.yml"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let message = |path: &Path| load(&[path.to_owned()]).unwrap_err().to_string();
+        assert!(message(folder.path()).contains("has no .yaml, .yml or .json file"));
+        assert!(message(&folder.path().join("nope.yaml")).contains("nope.yaml: No such file"));
+        symlink("nowhere", folder.path().join("x.yaml")).unwrap();
+        assert!(message(folder.path()).contains("x.yaml"));
+        fs::remove_file(folder.path().join("x.yaml")).unwrap();
+        symlink(".", folder.path().join("again")).unwrap();
+        assert!(message(folder.path()).contains("is a link leading back?"));
+    }
+}
