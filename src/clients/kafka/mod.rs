@@ -1,5 +1,7 @@
 //! The door to Kafka: [`Kafka`] is what the commands may ask of a cluster.
 
+pub mod codes;
+pub mod live;
 pub mod sasl;
 pub mod settings;
 pub mod tls;
@@ -178,6 +180,22 @@ pub enum KafkaError {
         /// What could not be read.
         message: String,
     },
+}
+
+impl KafkaError {
+    /// A broker's error code; empty words are no words.
+    pub fn broker(code: i16, message: Option<&str>) -> Self {
+        let message = message.filter(|text| !text.is_empty()).map(str::to_owned);
+        Self::Broker { code, name: codes::name(code), message }
+    }
+
+    /// The broker's error code, where it answered with one.
+    pub fn code(&self) -> Option<i16> {
+        match self {
+            Self::Broker { code, .. } => Some(*code),
+            _ => None,
+        }
+    }
 }
 
 fn show_seconds(duration: Duration) -> String {

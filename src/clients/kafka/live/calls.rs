@@ -1,0 +1,94 @@
+//! Which answer belongs to which request, which versions we speak, and which Kafka has it: a line a call.
+//!
+//! The version that is used is the highest that the broker, the request and the answer all know. The lowest one is that
+//! of Kafka 2.4, the oldest broker that we promise; fields that a version lacks are left out where requests are made.
+
+use kafka_protocol::messages::ApiKey;
+use kafka_protocol::messages::ApiVersionsRequest;
+use kafka_protocol::messages::ApiVersionsResponse;
+use kafka_protocol::messages::ConsumerGroupDescribeRequest;
+use kafka_protocol::messages::ConsumerGroupDescribeResponse;
+use kafka_protocol::messages::CreatePartitionsRequest;
+use kafka_protocol::messages::CreatePartitionsResponse;
+use kafka_protocol::messages::CreateTopicsRequest;
+use kafka_protocol::messages::CreateTopicsResponse;
+use kafka_protocol::messages::DeleteTopicsRequest;
+use kafka_protocol::messages::DeleteTopicsResponse;
+use kafka_protocol::messages::DescribeConfigsRequest;
+use kafka_protocol::messages::DescribeConfigsResponse;
+use kafka_protocol::messages::DescribeGroupsRequest;
+use kafka_protocol::messages::DescribeGroupsResponse;
+use kafka_protocol::messages::DescribeLogDirsRequest;
+use kafka_protocol::messages::DescribeLogDirsResponse;
+use kafka_protocol::messages::IncrementalAlterConfigsRequest;
+use kafka_protocol::messages::IncrementalAlterConfigsResponse;
+use kafka_protocol::messages::ListGroupsRequest;
+use kafka_protocol::messages::ListGroupsResponse;
+use kafka_protocol::messages::ListOffsetsRequest;
+use kafka_protocol::messages::ListOffsetsResponse;
+use kafka_protocol::messages::ListPartitionReassignmentsRequest;
+use kafka_protocol::messages::ListPartitionReassignmentsResponse;
+use kafka_protocol::messages::MetadataRequest;
+use kafka_protocol::messages::MetadataResponse;
+use kafka_protocol::messages::SaslAuthenticateRequest;
+use kafka_protocol::messages::SaslAuthenticateResponse;
+use kafka_protocol::messages::SaslHandshakeRequest;
+use kafka_protocol::messages::SaslHandshakeResponse;
+use kafka_protocol::protocol::Decodable;
+use kafka_protocol::protocol::Encodable;
+use kafka_protocol::protocol::HeaderVersion;
+use kafka_protocol::protocol::Message;
+
+/// A request, and the answer that belongs to it.
+pub(super) trait Call: Message + Encodable + HeaderVersion + Send + Sync + 'static {
+    /// Its answer.
+    type Answer: Message + Decodable + HeaderVersion + Send + 'static;
+    /// Kafka's number for it.
+    const KEY: ApiKey;
+    /// Kafka's name for it.
+    const NAME: &'static str;
+    /// The first Kafka that has the lowest version that we speak.
+    const SINCE: &'static str;
+    /// The lowest version that we speak.
+    const VERSION_MIN: i16;
+    /// The highest version that request and answer both know: the crate's two ranges differ here and there.
+    const VERSION_MAX: i16 =
+        if Self::VERSIONS.max < Self::Answer::VERSIONS.max { Self::VERSIONS.max } else { Self::Answer::VERSIONS.max };
+
+    /// How long the broker wants us to be quiet after this answer.
+    fn throttle_time_ms(answer: &Self::Answer) -> i32;
+}
+
+macro_rules! calls {
+    ($($key:ident: $request:ident => $answer:ident $({ $throttle:ident })?, version $min:literal, Kafka $since:literal;)*) => {$(
+        impl Call for $request {
+            type Answer = $answer;
+            const KEY: ApiKey = ApiKey::$key;
+            const NAME: &'static str = stringify!($key);
+            const SINCE: &'static str = $since;
+            const VERSION_MIN: i16 = $min;
+
+            fn throttle_time_ms(_answer: &Self::Answer) -> i32 {
+                0 $(+ _answer.$throttle)?
+            }
+        }
+    )*};
+}
+
+calls! {
+    ApiVersions: ApiVersionsRequest => ApiVersionsResponse { throttle_time_ms }, version 0, Kafka "0.10";
+    ConsumerGroupDescribe: ConsumerGroupDescribeRequest => ConsumerGroupDescribeResponse { throttle_time_ms }, version 0, Kafka "3.7";
+    CreatePartitions: CreatePartitionsRequest => CreatePartitionsResponse { throttle_time_ms }, version 1, Kafka "2.0";
+    CreateTopics: CreateTopicsRequest => CreateTopicsResponse { throttle_time_ms }, version 4, Kafka "2.4";
+    DeleteTopics: DeleteTopicsRequest => DeleteTopicsResponse { throttle_time_ms }, version 1, Kafka "0.11";
+    DescribeConfigs: DescribeConfigsRequest => DescribeConfigsResponse { throttle_time_ms }, version 1, Kafka "1.1";
+    DescribeGroups: DescribeGroupsRequest => DescribeGroupsResponse { throttle_time_ms }, version 0, Kafka "0.9";
+    DescribeLogDirs: DescribeLogDirsRequest => DescribeLogDirsResponse { throttle_time_ms }, version 1, Kafka "2.0";
+    IncrementalAlterConfigs: IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse { throttle_time_ms }, version 0, Kafka "2.3";
+    ListGroups: ListGroupsRequest => ListGroupsResponse { throttle_time_ms }, version 0, Kafka "0.9";
+    ListOffsets: ListOffsetsRequest => ListOffsetsResponse { throttle_time_ms }, version 2, Kafka "0.11";
+    ListPartitionReassignments: ListPartitionReassignmentsRequest => ListPartitionReassignmentsResponse { throttle_time_ms }, version 0, Kafka "2.4";
+    Metadata: MetadataRequest => MetadataResponse { throttle_time_ms }, version 5, Kafka "1.0";
+    SaslAuthenticate: SaslAuthenticateRequest => SaslAuthenticateResponse, version 0, Kafka "1.0";
+    SaslHandshake: SaslHandshakeRequest => SaslHandshakeResponse, version 1, Kafka "1.0";
+}

@@ -1,0 +1,249 @@
+//! The cluster as we know it so far: its brokers, its controller, and one connection to each broker that we spoke to.
+//!
+//! Nothing is asked ahead of need: the first request opens the first connection, every Metadata answer that passes by
+//! refreshes what is known here. [`reading`] and [`writing`] send requests through it.
+//!
+//! [`reading`]: crate::clients::kafka::live::reading
+//! [`writing`]: crate::clients::kafka::live::writing
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use kafka_protocol::messages::MetadataRequest;
+use kafka_protocol::messages::MetadataResponse;
+use tokio::time::Instant;
+use tokio::time::timeout_at;
+
+use crate::clients::kafka::KafkaError;
+use crate::clients::kafka::live::calls::Call;
+use crate::clients::kafka::live::connection::Address;
+use crate::clients::kafka::live::connection::Connection;
+use crate::clients::kafka::live::connection::Dialer;
+use crate::clients::kafka::live::connection::Trouble;
+use crate::clients::kafka::settings::Settings;
+use crate::clients::kafka::tls::Connector;
+use crate::cluster::broker::BrokerId;
+
+/// How long a broker that did not answer in time is asked only if no other can be.
+const REST: Duration = Duration::from_secs(10);
+
+/// Whom a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    /// Any broker; this one, if it is at hand.
+    Any(Option<BrokerId>),
+    /// The controller. In KRaft any broker passes the request on to it.
+    Controller,
+    /// This broker.
+    Broker(BrokerId),
+}
+
+/// A cluster, its brokers and the connections to them.
+#[derive(Debug)]
+pub(super) struct Cluster {
+    dialer: Arc<Dialer>,
+    bootstrap: Vec<Address>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    brokers: BTreeMap<BrokerId, Address>,
+    controller: Option<BrokerId>,
+    kraft: Option<bool>,
+    slots: BTreeMap<Address, Arc<Slot>>,
+}
+
+/// One broker's place for a connection. Who needs one while it is being made waits for it.
+#[derive(Debug, Default)]
+struct Slot {
+    opening: tokio::sync::Mutex<()>,
+    connection: Mutex<Option<Arc<Connection>>>,
+    rests_until: Mutex<Option<Instant>>,
+}
+
+impl Cluster {
+    /// Prepares TLS where it is asked for; connects to nothing.
+    pub(super) fn new(settings: Settings) -> Result<Self, KafkaError> {
+        if settings.bootstrap.is_empty() {
+            return Err(KafkaError::Settings("no broker to start from; give --bootstrap-server".to_owned()));
+        }
+        let connector = Connector::new(&settings)?;
+        let bootstrap =
+            settings.bootstrap.iter().map(|(host, port)| Address { host: host.clone(), port: *port }).collect();
+        let dialer = Arc::new(Dialer { settings, connector, requests_sent: AtomicU64::new(0) });
+        Ok(Self { dialer, bootstrap, known: Mutex::default() })
+    }
+
+    /// The longest that one call may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.dialer.settings.timeout
+    }
+
+    /// When a call that begins now must end.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.timeout()
+    }
+
+    /// Requests sent so far.
+    pub(super) fn requests_sent(&self) -> u64 {
+        self.dialer.requests_sent.load(Ordering::Relaxed)
+    }
+
+    /// Remembers brokers and controller from an answer.
+    pub(super) fn learn(&self, answer: &MetadataResponse) {
+        if answer.brokers.is_empty() {
+            return;
+        }
+        let brokers = answer.brokers.iter().filter_map(|broker| {
+            let port = u16::try_from(broker.port).ok()?;
+            Some((BrokerId(broker.node_id.0), Address { host: broker.host.to_string(), port }))
+        });
+        let mut known = self.known();
+        known.brokers = brokers.collect();
+        known.controller = (answer.controller_id.0 >= 0).then_some(BrokerId(answer.controller_id.0));
+        // Connections to brokers that are gone are closed; bootstrap addresses stay.
+        let Known { brokers, slots, .. } = &mut *known;
+        slots.retain(|address, _| self.bootstrap.contains(address) || brokers.values().any(|one| one == address));
+    }
+
+    /// Live brokers, as far as we know.
+    pub(super) fn brokers(&self) -> Vec<BrokerId> {
+        self.known().brokers.keys().copied().collect()
+    }
+
+    /// Where a broker listens.
+    pub(super) fn address_of(&self, broker: BrokerId) -> Option<Address> {
+        self.known().brokers.get(&broker).cloned()
+    }
+
+    /// The controller in ZooKeeper mode.
+    pub(super) fn controller(&self) -> Option<BrokerId> {
+        self.known().controller
+    }
+
+    /// Whether the cluster runs on KRaft; `None` before the first connection.
+    pub(super) fn is_kraft(&self) -> Option<bool> {
+        self.known().kraft
+    }
+
+    /// Asks for brokers and controller.
+    pub(super) async fn refresh(&self, deadline: Instant) -> Result<(), KafkaError> {
+        self.read_any(None, &brokers_only, deadline).await.map(|(answer, _)| self.learn(&answer))
+    }
+
+    /// Asks for brokers if none are known yet.
+    pub(super) async fn know_brokers(&self, deadline: Instant) -> Result<Vec<BrokerId>, KafkaError> {
+        if self.known().brokers.is_empty() {
+            self.refresh(deadline).await?;
+        }
+        Ok(self.brokers())
+    }
+
+    /// All addresses that may be asked something that any broker can answer: the preferred one, then those that
+    /// answered latest, then those that we have not spoken to; last those that were silent.
+    pub(super) fn candidates(&self, preferred: Option<BrokerId>) -> Vec<Address> {
+        let known = self.known();
+        let preferred = preferred.and_then(|broker| known.brokers.get(&broker));
+        let mut all: Vec<Address> = known.brokers.values().chain(&self.bootstrap).cloned().collect();
+        if known.brokers.is_empty() {
+            all.extend(known.slots.keys().cloned());
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        all.retain(|address| seen.insert(address.clone()));
+        let now = Instant::now();
+        // Sorting is stable: what is equal keeps the order of brokers, then that of the bootstrap list.
+        all.sort_by_key(|address| {
+            let slot = known.slots.get(address);
+            let silence = slot.and_then(|slot| slot.usable()).map(|connection| now - connection.last_answer());
+            (slot.is_some_and(|slot| slot.rests()), Some(address) != preferred, silence.is_none(), silence)
+        });
+        all
+    }
+
+    /// A connection that is open now.
+    pub(super) fn open_connection(&self, address: &Address) -> Option<Arc<Connection>> {
+        self.known().slots.get(address)?.usable()
+    }
+
+    /// The connection to an address; opens it if need be.
+    pub(super) async fn connection(&self, address: &Address, deadline: Instant) -> Result<Arc<Connection>, KafkaError> {
+        let slot = Arc::clone(self.known().slots.entry(address.clone()).or_default());
+        if let Some(connection) = slot.usable() {
+            return Ok(connection);
+        }
+        let Ok(_turn) = timeout_at(deadline, slot.opening.lock()).await else {
+            return Err(self.silent(address));
+        };
+        if let Some(connection) = slot.usable() {
+            return Ok(connection);
+        }
+        let connection = Arc::new(Connection::open(&self.dialer, address, deadline).await?);
+        self.known().kraft = Some(connection.versions().is_kraft());
+        *slot.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&connection));
+        Ok(connection)
+    }
+
+    /// Connects if need be, asks, and waits for the answer.
+    pub(super) async fn attempt<C: Call>(
+        &self,
+        address: &Address,
+        make: &(impl Fn(i16) -> C + Sync),
+        deadline: Instant,
+    ) -> Result<C::Answer, Trouble> {
+        let connection = self.connection(address, deadline).await.map_err(|error| match error {
+            KafkaError::Unreachable { tried, .. } => {
+                Trouble::NotSent(tried.into_iter().map(|(_, why)| why).collect::<Vec<_>>().join("; "))
+            }
+            error => Trouble::Fatal(error),
+        })?;
+        let answer = connection.call(make, deadline).await?;
+        self.rest(address, None);
+        Ok(answer)
+    }
+
+    /// Lets a silent broker rest, or ends its rest.
+    pub(super) fn rest(&self, address: &Address, time: Option<Duration>) {
+        if let Some(slot) = self.known().slots.get(address) {
+            *slot.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = time.map(|time| Instant::now() + time);
+        }
+    }
+
+    /// Notes that a broker takes long, so that others are asked first for a while.
+    pub(super) fn let_rest(&self, address: &Address) {
+        self.rest(address, Some(REST));
+    }
+
+    /// What to say when an address gave no answer until the deadline.
+    pub(super) fn silent(&self, address: &Address) -> KafkaError {
+        let tried = vec![(address.to_string(), "did not answer in time".to_owned())];
+        KafkaError::Unreachable { tried, within: self.timeout() }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    fn usable(&self) -> Option<Arc<Connection>> {
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        connection.as_ref().filter(|connection| connection.is_usable()).cloned()
+    }
+
+    fn rests(&self) -> bool {
+        let until = *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
+    }
+}
+
+/// The request for brokers and controller, without topics.
+pub(super) fn brokers_only(_version: i16) -> MetadataRequest {
+    MetadataRequest::default().with_topics(Some(Vec::new())).with_allow_auto_topic_creation(false)
+}

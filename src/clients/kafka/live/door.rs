@@ -1,0 +1,100 @@
+//! [`Live`]: the door's trait, each method handed to the file that knows how.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+
+use crate::clients::kafka::Kafka;
+use crate::clients::kafka::KafkaError;
+use crate::clients::kafka::Mode;
+use crate::clients::kafka::NewPartitions;
+use crate::clients::kafka::NewTopic;
+use crate::clients::kafka::ReplicaSizes;
+use crate::clients::kafka::live::cluster::Cluster;
+use crate::clients::kafka::live::configs;
+use crate::clients::kafka::live::groups;
+use crate::clients::kafka::live::log_dirs;
+use crate::clients::kafka::live::offsets;
+use crate::clients::kafka::live::reassignments;
+use crate::clients::kafka::live::topics;
+use crate::clients::kafka::settings::Settings;
+use crate::cluster::broker::BrokerId;
+use crate::cluster::config::ConfigChange;
+use crate::cluster::config::ConfigEntry;
+use crate::cluster::config::ConfigResource;
+use crate::cluster::group::LiveGroup;
+use crate::cluster::metadata::Metadata;
+use crate::cluster::metadata::Reassignment;
+use crate::cluster::metadata::TopicSelection;
+use crate::cluster::offset::FoundOffset;
+use crate::cluster::offset::OffsetQuery;
+use crate::cluster::topic::TopicName;
+use crate::cluster::topic::TopicPartition;
+
+/// A cluster that is reached over the network. Connections are opened when they are first needed.
+#[derive(Debug)]
+pub struct Live {
+    cluster: Cluster,
+}
+
+impl Live {
+    /// Prepares connections; none is opened yet. Fails on settings that can't work.
+    pub fn new(settings: Settings) -> Result<Self, KafkaError> {
+        Ok(Self { cluster: Cluster::new(settings)? })
+    }
+}
+
+#[async_trait]
+impl Kafka for Live {
+    async fn metadata(&self, topics: TopicSelection<'_>) -> Result<Metadata, KafkaError> {
+        topics::metadata(&self.cluster, topics).await
+    }
+
+    async fn configs(
+        &self,
+        resources: &[ConfigResource],
+        keys: Option<&[&str]>,
+    ) -> Result<BTreeMap<ConfigResource, Result<Vec<ConfigEntry>, KafkaError>>, KafkaError> {
+        configs::describe(&self.cluster, resources, keys).await
+    }
+
+    async fn create_topics(&self, topics: &[NewTopic], mode: Mode) -> Vec<Result<(), KafkaError>> {
+        self.cluster.write_all(&topics::Creations { topics, mode }).await
+    }
+
+    async fn create_partitions(&self, topics: &[NewPartitions], mode: Mode) -> Vec<Result<(), KafkaError>> {
+        self.cluster.write_all(&topics::Growths { topics, mode }).await
+    }
+
+    async fn delete_topics(&self, topics: &[TopicName]) -> Vec<Result<(), KafkaError>> {
+        self.cluster.write_all(&topics::Deletions { topics }).await
+    }
+
+    async fn alter_configs(&self, changes: &[ConfigChange], mode: Mode) -> Vec<Result<(), KafkaError>> {
+        configs::alter(&self.cluster, changes, mode).await
+    }
+
+    async fn reassignments(&self) -> Result<BTreeMap<TopicPartition, Reassignment>, KafkaError> {
+        reassignments::list(&self.cluster).await
+    }
+
+    async fn replica_sizes(&self, brokers: &[BrokerId]) -> Result<ReplicaSizes, KafkaError> {
+        log_dirs::replica_sizes(&self.cluster, brokers).await
+    }
+
+    async fn offsets(
+        &self,
+        partitions: &[TopicPartition],
+        query: OffsetQuery,
+    ) -> Result<BTreeMap<TopicPartition, Result<Option<FoundOffset>, KafkaError>>, KafkaError> {
+        offsets::find(&self.cluster, partitions, query).await
+    }
+
+    async fn live_groups(&self) -> Result<Vec<LiveGroup>, KafkaError> {
+        groups::live(&self.cluster).await
+    }
+
+    fn requests_sent(&self) -> u64 {
+        self.cluster.requests_sent()
+    }
+}

@@ -1,0 +1,63 @@
+//! What replicas hold on disk: DescribeLogDirs, asked of all brokers at once.
+
+use futures_util::future::join_all;
+use kafka_protocol::messages::DescribeLogDirsRequest;
+use kafka_protocol::messages::DescribeLogDirsResponse;
+
+use crate::clients::kafka::KafkaError;
+use crate::clients::kafka::ReplicaSizes;
+use crate::clients::kafka::live::cluster::Cluster;
+use crate::clients::kafka::live::cluster::Target;
+use crate::cluster::broker::BrokerId;
+use crate::cluster::metadata::ReplicaSize;
+use crate::cluster::topic::TopicName;
+use crate::cluster::topic::TopicPartition;
+
+/// Sizes on these brokers; brokers that can't be asked are named apart.
+pub(super) async fn replica_sizes(cluster: &Cluster, brokers: &[BrokerId]) -> Result<ReplicaSizes, KafkaError> {
+    let deadline = cluster.deadline();
+    // Once, so that they do not all ask.
+    cluster.know_brokers(deadline).await?;
+    let make = |_| DescribeLogDirsRequest::default().with_topics(None);
+    let asked = brokers
+        .iter()
+        .map(|broker| async move { (*broker, cluster.read(Target::Broker(*broker), make, deadline).await) });
+    let mut sizes = ReplicaSizes::default();
+    for (broker, answer) in join_all(asked).await {
+        match answer {
+            Ok((answer, _)) => add(&mut sizes, broker, &answer),
+            Err(error @ KafkaError::Security { .. }) => return Err(error),
+            Err(error) => {
+                sizes.missing.insert(broker, error.to_string());
+            }
+        }
+    }
+    Ok(sizes)
+}
+
+fn add(sizes: &mut ReplicaSizes, broker: BrokerId, answer: &DescribeLogDirsResponse) {
+    let mut faults = Vec::new();
+    if answer.error_code != 0 {
+        faults.push(KafkaError::broker(answer.error_code, None).to_string());
+    }
+    for dir in &answer.results {
+        if dir.error_code != 0 {
+            faults.push(format!("log dir {}: {}", dir.log_dir.as_str(), KafkaError::broker(dir.error_code, None)));
+        }
+        for topic in &dir.topics {
+            let Ok(name) = TopicName::new(topic.name.as_str()) else { continue };
+            for partition in &topic.partitions {
+                let key = TopicPartition { topic: name.clone(), partition: partition.partition_index };
+                sizes.sizes.entry(key).or_default().push(ReplicaSize {
+                    broker,
+                    bytes: u64::try_from(partition.partition_size).unwrap_or(0),
+                    offset_lag: partition.offset_lag,
+                    is_future: partition.is_future_key,
+                });
+            }
+        }
+    }
+    if !faults.is_empty() {
+        sizes.missing.insert(broker, faults.join("; "));
+    }
+}

@@ -1,0 +1,23 @@
+//! The real thing: our own thin admin connection to a cluster, on the messages of `kafka-protocol`.
+//!
+//! From the socket up: [`wire`] carries frames, [`versions`] and [`calls`] say what is spoken, [`connection`] is one
+//! broker that answers, [`cluster`] knows them all, [`reading`] and [`writing`] decide who is asked and what happens when
+//! no answer comes. On top there is one file for each kind of question.
+
+mod calls;
+mod cluster;
+mod configs;
+mod connection;
+mod door;
+mod groups;
+mod log_dirs;
+mod offsets;
+mod patience;
+mod reading;
+mod reassignments;
+mod topics;
+mod versions;
+mod wire;
+mod writing;
+
+pub use door::Live;
