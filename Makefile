@@ -45,3 +45,7 @@ servers: setup ## leave one cluster of each kind running for hands, named in too
 .PHONY: servers-stop
 servers-stop: ## stop what `make servers` started, and remove all of it
 	@$(CARGO) run --quiet --locked --example servers -- stop
+
+.PHONY: image
+image: setup ## build both container images, run them, leave archives in target/image; BINARY=built compiles in the Dockerfile
+	@tests/live/kubernetes/image/image.sh

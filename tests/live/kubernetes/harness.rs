@@ -53,7 +53,7 @@ fn a_real_node_runs_pods_and_leaves_nothing_behind() {
         return;
     }
     let cluster = ControlPlane::start();
-    let pause = image::pause(cluster.folder());
+    let pause = image::pause::image(cluster.folder());
     let node = Node::start(&cluster, &[&pause]);
     let namespace = cluster.namespace("harness");
     let pod = r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": {"hostNetwork": true,

@@ -1,4 +1,4 @@
-//! Small images for the node, written without any tool but tar.
+//! The image of the process that holds a pod together, made without any tool but tar.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::supervisor::run;
+use crate::live::kubernetes::supervisor::run;
 
 /// The image of the process that holds a pod together: any static program that sleeps.
-pub(crate) fn pause(folder: &Path) -> PathBuf {
+pub(crate) fn image(folder: &Path) -> PathBuf {
     let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists());
     let busybox = busybox.unwrap_or_else(|| panic!("busybox-static is not installed: `make setup` installs it"));
     archive(folder, "localhost/pause:1", Path::new(busybox), &["/busybox", "sleep", "2147483647"])

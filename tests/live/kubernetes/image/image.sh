@@ -1,0 +1,70 @@
+#!/bin/bash
+# image.sh: builds the Dockerfile's two images around the static binary, runs them, checks size and user, and leaves
+# target/image/toolbox.tar and target/image/toolbox-shell.tar, which docker, podman and containerd load.
+# Needs root, buildah, podman and runc. Where Docker Hub can't be reached, Debian's packages stand in for its image.
+#   BINARY=built  compiles inside the Dockerfile as `docker build .` does
+set -euo pipefail
+cd "$(dirname "$0")/../../../.."
+PATH=$PATH:/usr/sbin:/sbin
+binary=${BINARY:-given}
+target=x86_64-unknown-linux-musl
+out=$PWD/target/image
+store=${XDG_CACHE_HOME:-$HOME/.cache}/kafka-toolbox/images
+debian=docker.io/library/debian:trixie-slim
+
+for program in buildah podman runc; do
+  command -v "$program" >/dev/null || { echo "$program is not installed: \`make setup\` installs it" >&2; exit 1; }
+done
+mkdir -p "$out" "$store"
+# One at a time: the store is shared by all trees of this user.
+exec 9>"$store/lock"
+flock -w 1800 9
+
+# An overlay can't be laid over an overlay: inside a container, layers are copied.
+driver=overlay
+[ "$(stat -f -c %T "$store")" != overlayfs ] || driver=vfs
+storage=(--root "$store/root" --runroot "$store/run" --storage-driver "$driver")
+podman() { command podman "${storage[@]}" --cgroup-manager=cgroupfs "$@"; }
+buildah() { command buildah "${storage[@]}" "$@"; }
+
+# Debian's base image, or what its packages make of it.
+stand_in() {
+  command -v mmdebstrap >/dev/null || { echo "mmdebstrap is not installed: \`make setup\` installs it" >&2; exit 1; }
+  local root=$out/debian.tar
+  mmdebstrap --quiet --variant=minbase --include=bash-static,busybox-static,ca-certificates,ncurses-base trixie "$root"
+  podman import --quiet "$root" "$debian" >/dev/null
+  rm -f "$root"
+}
+podman image exists "$debian" || timeout 60 buildah pull --quiet "$debian" >/dev/null 2>&1 || stand_in
+
+[ "$binary" != given ] || cargo build --release --locked --target "$target"
+build() { # build STAGE NAME
+  buildah bud --quiet --isolation=chroot --network=host --pull-never --layers --timestamp 0 \
+    --build-arg BINARY="$binary" --target "$1" --tag "$2" . >/dev/null
+}
+build toolbox localhost/toolbox:live
+build shell localhost/toolbox-shell:live
+
+run() { # run NAME ARGUMENT...: as Kubernetes would, with nothing but what the image has
+  podman run --rm --runtime="$(command -v runc)" --network=host --read-only --cap-drop=ALL --pull=never \
+    --ulimit nofile=1024:1024 --ulimit nproc=4096:4096 "$@"
+}
+fail() { echo "image: $*" >&2; exit 1; }
+help=$(run localhost/toolbox:live --help)
+[[ $help == *"Usage: toolbox"* ]] || fail "--help says: $help"
+who=$(run --entrypoint /bin/sh localhost/toolbox-shell:live -c 'id -u; toolbox --version; touch /new 2>&1; true')
+[[ $who == 65532$'\n'toolbox\ *"Read-only file system"* ]] || fail "the shell image says: $who"
+completes=$(run --entrypoint /bin/bash localhost/toolbox-shell:live -ic 'complete -p toolbox' 2>/dev/null)
+[[ $completes == complete*toolbox* ]] || fail "bash completes nothing: $completes"
+[ "$(podman image inspect --format '{{.Config.User}}' localhost/toolbox:live)" = 65532:65532 ] || fail "runs as root"
+bytes=$(podman image inspect --format '{{.Size}}' localhost/toolbox:live)
+[ "$bytes" -lt 30000000 ] || fail "is $bytes bytes; 30000000 is the limit"
+echo "toolbox: $bytes bytes, toolbox-shell: $(podman image inspect --format '{{.Size}}' localhost/toolbox-shell:live) bytes"
+
+for name in toolbox toolbox-shell; do
+  rm -f "$out/$name.tar.new"
+  podman save --quiet --format docker-archive --output "$out/$name.tar.new" "localhost/$name:live"
+  mv "$out/$name.tar.new" "$out/$name.tar"
+done
+# Layers of earlier binaries are of no more use.
+podman image prune --force >/dev/null
