@@ -4,6 +4,7 @@ pub mod codes;
 pub mod live;
 pub mod sasl;
 pub mod settings;
+mod stores;
 pub mod tls;
 
 use std::collections::BTreeMap;

@@ -3,12 +3,30 @@
 //! In goes what `--bootstrap-server` and a file of Java client properties say; out come checked [`Settings`] without
 //! any I/O left to guess about, or every fault of the file with its place.
 
+mod jaas;
+mod keys;
+mod load;
+mod oauth;
+mod reader;
+mod sasl;
+mod substitute;
+#[cfg(test)]
+mod tests;
+mod tls;
+
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::formats::place::{Fault, Place};
+use tokio::sync::Mutex;
+
+use crate::formats::place::Fault;
+use crate::formats::place::Place;
 use crate::formats::secret::SecretString;
+
+pub use load::Given;
+pub use substitute::Outside;
 
 /// What a connection needs to know.
 #[derive(Debug, Clone)]
@@ -175,11 +193,21 @@ pub struct OAuthBearer {
     pub extensions: Vec<(String, String)>,
     /// Where the properties say so.
     pub place: Place,
+    /// The token that was got last; shared by all connections.
+    pub cache: TokenCache,
 }
+
+/// A token and when it ends, as seconds since 1970.
+pub type CachedToken = Option<(SecretString, Option<f64>)>;
+
+/// The token that was got last.
+pub type TokenCache = Arc<Mutex<CachedToken>>;
 
 /// Where a bearer token comes from.
 #[derive(Debug, Clone)]
 pub enum TokenSource {
+    /// The properties themselves (`oauth.access.token` in the JAAS options; Java has no such option).
+    Static(SecretString),
     /// A file, read at each connection (`sasl.oauthbearer.token.endpoint.url=file:/…`).
     File(PathBuf),
     /// Client credentials, shown to an HTTP endpoint.

@@ -1,0 +1,142 @@
+//! One run of a mechanism: bytes of the broker in, bytes for the broker out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rsasl::callback::Context;
+use rsasl::callback::Request;
+use rsasl::callback::SessionCallback;
+use rsasl::callback::SessionData;
+use rsasl::prelude::Mechname;
+use rsasl::prelude::SASLClient;
+use rsasl::prelude::SASLConfig;
+use rsasl::prelude::Session;
+use rsasl::prelude::SessionError;
+use rsasl::prelude::State;
+use rsasl::property::AuthId;
+use rsasl::property::OAuthBearerKV;
+use rsasl::property::OAuthBearerToken;
+use rsasl::property::Password;
+
+use crate::clients::kafka::settings::Credentials;
+use crate::formats::secret::ExposeSecret;
+use crate::formats::secret::SecretString;
+
+/// Fewer would make the password cheap to guess for whoever poses as a broker; Kafka allows no fewer.
+const ITERATIONS_MIN: u64 = 4096;
+/// More would keep this program busy for minutes; Kafka's brokers use some thousands.
+const ITERATIONS_MAX: u64 = 1_000_000;
+
+/// Why a mechanism can't go on.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// The broker does not know the password, or is none of ours.
+    ServerSignature,
+    /// The broker asks for a number of iterations that is no good.
+    Iterations(u64),
+    /// The broker rejects a token, in its own words.
+    Token(String),
+    /// The broker's bytes make no sense, or the credentials can't be sent.
+    Other(String),
+    /// It takes too many messages.
+    Endless,
+}
+
+impl Broken {
+    /// A sentence for a person.
+    pub(super) fn sentence(&self, mechanism: &str) -> String {
+        match self {
+            Self::ServerSignature => format!(
+                "the broker's signature in {mechanism} is wrong: it does not know this user's password, so it may not be the broker that it seems to be"
+            ),
+            Self::Iterations(count) => format!(
+                "the broker asks for {count} iterations of {mechanism}; only {ITERATIONS_MIN} to {ITERATIONS_MAX} are taken"
+            ),
+            Self::Token(status) => format!("the broker rejects the bearer token: {status}"),
+            Self::Other(why) => format!("{mechanism} failed: {why}"),
+            Self::Endless => format!("{mechanism} did not come to an end"),
+        }
+    }
+}
+
+/// A mechanism in progress.
+pub(super) struct Exchange {
+    session: Session,
+    is_scram: bool,
+    is_token: bool,
+    /// What the broker said last about how long the proof is good for.
+    pub(super) session_lifetime: Option<Duration>,
+}
+
+impl Exchange {
+    /// PLAIN or SCRAM.
+    pub(super) fn with_password(mechanism: &str, credentials: &Credentials) -> Result<Self, Broken> {
+        let proof = Proof::Password { username: credentials.username.clone(), password: credentials.password.clone() };
+        Self::start(mechanism, proof)
+    }
+
+    /// OAUTHBEARER.
+    pub(super) fn with_token(token: SecretString, extensions: Vec<(String, String)>) -> Result<Self, Broken> {
+        Self::start("OAUTHBEARER", Proof::Token { token, extensions })
+    }
+
+    fn start(mechanism: &str, proof: Proof) -> Result<Self, Broken> {
+        let is_token = matches!(proof, Proof::Token { .. });
+        let other = |error: String| Broken::Other(error);
+        let config: Arc<SASLConfig> =
+            SASLConfig::builder().with_defaults().with_callback(proof).map_err(|error| other(error.to_string()))?;
+        let name = Mechname::parse(mechanism.as_bytes()).map_err(|error| other(error.to_string()))?;
+        let session = SASLClient::new(config).start_suggested(&[name]).map_err(|error| other(error.to_string()))?;
+        Ok(Self { session, is_scram: mechanism.starts_with("SCRAM"), is_token, session_lifetime: None })
+    }
+
+    /// Takes the broker's bytes, if there are any yet; gives the state and the bytes to send, if there are any.
+    pub(super) fn step(&mut self, input: Option<&[u8]>) -> Result<(State, Option<Vec<u8>>), Broken> {
+        if self.is_scram {
+            check_iterations(input.unwrap_or_default())?;
+        }
+        if self.is_token
+            && let Some(status) = input.filter(|input| !input.is_empty())
+        {
+            return Err(Broken::Token(String::from_utf8_lossy(status).into_owned()));
+        }
+        let mut message = Vec::new();
+        let state = self.session.step(input, &mut message).map_err(|error| match error {
+            SessionError::MutualAuthenticationFailed => Broken::ServerSignature,
+            error => Broken::Other(error.to_string()),
+        })?;
+        Ok((state, (!message.is_empty()).then_some(message)))
+    }
+}
+
+/// The broker's first message of SCRAM is `r=NONCE,s=SALT,i=ITERATIONS`.
+fn check_iterations(message: &[u8]) -> Result<(), Broken> {
+    let text = String::from_utf8_lossy(message);
+    let count = text.split(',').skip(2).find_map(|part| part.strip_prefix("i="));
+    match count.map(|count| count.parse::<u64>().unwrap_or(u64::MAX)) {
+        Some(count) if !(ITERATIONS_MIN..=ITERATIONS_MAX).contains(&count) => Err(Broken::Iterations(count)),
+        _ => Ok(()),
+    }
+}
+
+/// What rsasl asks for.
+enum Proof {
+    Password { username: String, password: SecretString },
+    Token { token: SecretString, extensions: Vec<(String, String)> },
+}
+
+impl SessionCallback for Proof {
+    fn callback(&self, _: &SessionData, _: &Context<'_>, request: &mut Request<'_>) -> Result<(), SessionError> {
+        match self {
+            Self::Password { username, password } => {
+                request.satisfy::<AuthId>(username)?.satisfy::<Password>(password.expose_secret().as_bytes())?;
+            }
+            Self::Token { token, extensions } => {
+                let pairs: Vec<(&str, &str)> =
+                    extensions.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+                request.satisfy::<OAuthBearerToken>(token.expose_secret())?.satisfy::<OAuthBearerKV>(&pairs)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,207 @@
+//! From a file and flags to [`Settings`], or to every fault at once.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::clients::kafka::KafkaError;
+use crate::clients::kafka::settings::Outside;
+use crate::clients::kafka::settings::Security;
+use crate::clients::kafka::settings::Settings;
+use crate::clients::kafka::settings::TlsSettings;
+use crate::clients::kafka::settings::TokenSource;
+use crate::clients::kafka::settings::reader::Reader;
+use crate::clients::kafka::settings::reader::Value;
+use crate::clients::kafka::settings::sasl;
+use crate::clients::kafka::settings::substitute;
+use crate::clients::kafka::settings::tls;
+use crate::clients::kafka::settings::{SaslSettings, Source};
+use crate::formats::place::Fault;
+use crate::formats::place::Faults;
+use crate::formats::place::Place;
+use crate::formats::properties;
+use crate::formats::secret::scrub;
+use crate::formats::suggest::nearest;
+
+/// Where no flag and no property says otherwise.
+const TIMEOUT: Duration = Duration::from_secs(10);
+const CLIENT_ID: &str = "kafka-toolbox";
+/// Most brokers to start from.
+const BOOTSTRAP_MAX: usize = 100;
+const PROTOCOLS: [&str; 4] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
+
+/// What was given on the command line; it wins over the file.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Given<'a> {
+    /// `--bootstrap-server`.
+    pub bootstrap_server: Option<&'a str>,
+    /// `--timeout`.
+    pub timeout: Option<Duration>,
+}
+
+impl Settings {
+    /// Reads a file of client properties, if there is one, and what was given beside it.
+    pub fn load(file: Option<&Path>, given: Given<'_>) -> Result<Self, KafkaError> {
+        let outside = Outside { environment: &substitute::environment, read: &substitute::read };
+        let Some(path) = file else { return Self::parse("", &[], given, outside).map_err(|faults| wrong(&faults)) };
+        let bytes = substitute::read(path).map_err(KafkaError::Settings)?;
+        Self::parse(&path.display().to_string(), &bytes, given, outside).map_err(|faults| wrong(&faults))
+    }
+
+    /// The same from bytes; `source` names them in places.
+    pub fn parse(source: &str, bytes: &[u8], given: Given<'_>, outside: Outside<'_>) -> Result<Self, Faults> {
+        let properties = properties::parse(source, bytes)?;
+        let mut reader = Reader::new(properties, outside);
+        let bootstrap = bootstrap(&mut reader, given.bootstrap_server, source);
+        let security = security(&mut reader);
+        let client_id = reader.get("client.id").map_or(CLIENT_ID.to_owned(), |value| value.text.clone());
+        let timeout = timeout(&mut reader, given.timeout);
+        let Reader { mut faults, notes, .. } = reader;
+        if faults.is_empty() {
+            return Ok(Self { bootstrap, client_id, timeout, security, notes });
+        }
+        faults.sort();
+        faults.dedup();
+        for fault in &mut faults {
+            fault.message = scrub(&fault.message).into_owned();
+            fault.hint = fault.hint.as_deref().map(|hint| scrub(hint).into_owned());
+        }
+        Err(Faults(faults))
+    }
+}
+
+fn wrong(faults: &Faults) -> KafkaError {
+    KafkaError::Settings(faults.to_string())
+}
+
+fn timeout(reader: &mut Reader, given: Option<Duration>) -> Duration {
+    // Both are checked, whichever is used.
+    let whole = reader.milliseconds("default.api.timeout.ms");
+    let request = reader.milliseconds("request.timeout.ms");
+    given.or_else(|| whole.or(request).map(Duration::from_millis)).unwrap_or(TIMEOUT)
+}
+
+fn bootstrap(reader: &mut Reader, given: Option<&str>, source: &str) -> Vec<(String, u16)> {
+    let from_file = reader.get("bootstrap.servers").map(|value| (value.text.clone(), value.place()));
+    if let Some(flag) = given {
+        if let Some((_, place)) = from_file {
+            reader.note(place, "`bootstrap.servers` is not used: --bootstrap-server is given".to_owned());
+        }
+        return addresses(reader, flag, |column| substitute::place_of_flag("--bootstrap-server", column));
+    }
+    let Some((text, place)) = from_file else {
+        let source = if source.is_empty() { "--bootstrap-server" } else { source };
+        let hint = "give --bootstrap-server HOST:PORT, or bootstrap.servers in the client properties";
+        reader.fault(substitute::place_of_flag(source, 0), "no broker is named to start from", hint);
+        return Vec::new();
+    };
+    let places: Vec<Place> = match reader.get("bootstrap.servers") {
+        Some(value) => (0..=text.len()).map(|offset| value.place_at(offset)).collect(),
+        None => Vec::new(),
+    };
+    addresses(reader, &text, |column| places.get(column).unwrap_or(&place).clone())
+}
+
+fn addresses(reader: &mut Reader, text: &str, place: impl Fn(usize) -> Place) -> Vec<(String, u16)> {
+    let mut addresses = Vec::new();
+    let mut offset = 0;
+    for piece in text.split(',') {
+        let trimmed = piece.trim();
+        let start = offset + (piece.len() - piece.trim_start().len());
+        offset += piece.len() + 1;
+        match address(trimmed) {
+            Ok(Some(address)) if !addresses.contains(&address) => addresses.push(address),
+            Ok(_) => {}
+            Err(what) => {
+                reader.fault(place(start), what, "the form is HOST:PORT[,HOST:PORT…], an IPv6 address in brackets");
+            }
+        }
+    }
+    if addresses.len() > BOOTSTRAP_MAX {
+        reader.fault(place(0), format!("more than {BOOTSTRAP_MAX} brokers to start from"), "a few are enough");
+    }
+    if addresses.is_empty() && reader.faults.is_empty() {
+        reader.fault(place(0), "no broker is named to start from", "the form is HOST:PORT[,HOST:PORT…]");
+    }
+    addresses
+}
+
+/// One address; none if it is empty. As in Java, a listener's protocol may stand before it.
+fn address(text: &str) -> Result<Option<(String, u16)>, &'static str> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let rest = match text.split_once("://") {
+        Some((protocol, rest)) if PROTOCOLS.contains(&protocol) => rest,
+        Some(_) => return Err("this is a URL, not the address of a broker"),
+        None => text,
+    };
+    let Some((host, port)) = rest.rsplit_once(':') else {
+        return Err("this address has no port; Kafka's is often 9092");
+    };
+    let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let port = match port.parse::<u16>() {
+        Ok(port) if port > 0 => port,
+        _ => return Err("this address has no port from 1 to 65535"),
+    };
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    match inner {
+        Some(inner) if inner.parse::<std::net::Ipv6Addr>().is_ok() => Ok(Some((inner.to_owned(), port))),
+        Some(_) => Err("what stands in brackets is no IPv6 address"),
+        None if host.contains(':') => Err("an IPv6 address stands in brackets, as [::1]:9092"),
+        None if host.is_empty() => Err("this address has no host"),
+        None if !host.chars().all(is_name) => Err("this host has characters that no host name has"),
+        None => Ok(Some((host.to_owned(), port))),
+    }
+}
+
+fn security(reader: &mut Reader) -> Security {
+    let given = reader.get("security.protocol").map(|value: &Value| (value.text.to_uppercase(), value.place()));
+    let (protocol, place) = match given {
+        Some((protocol, place)) => (protocol, Some(place)),
+        None => ("PLAINTEXT".to_owned(), None),
+    };
+    if !PROTOCOLS.contains(&protocol.as_str()) {
+        let hint = match nearest(&protocol, PROTOCOLS) {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("one of {}", PROTOCOLS.join(", ")),
+        };
+        if let Some(place) = place {
+            reader.fault(place, "`security.protocol` is none of Kafka's", &hint);
+        }
+        return Security::default();
+    }
+    let place = place.unwrap_or_else(|| substitute::place_of_flag("security.protocol", 0));
+    let tls = protocol.ends_with("SSL").then(|| tls::read(reader));
+    let sasl = protocol.starts_with("SASL").then(|| sasl::read(reader, &place)).flatten();
+    warn(reader, &protocol, tls.as_ref(), sasl.as_ref());
+    if protocol == "SASL_PLAINTEXT" && matches!(sasl, Some(SaslSettings::Plain(_) | SaslSettings::OAuthBearer(_))) {
+        reader.warn_with(place, "the password goes over the network unencrypted".to_owned(), "SASL_SSL encrypts it");
+    }
+    Security { tls, sasl }
+}
+
+/// Warns of keys that the protocol leaves unused.
+fn warn(reader: &mut Reader, protocol: &str, tls: Option<&TlsSettings>, sasl: Option<&SaslSettings>) {
+    let why = format!("security.protocol is {protocol}");
+    let is_for_endpoint = |trust: &Option<Source>| trust.is_some();
+    let endpoint = match sasl {
+        Some(SaslSettings::OAuthBearer(oauth)) => match &oauth.token {
+            TokenSource::Endpoint(endpoint) => is_for_endpoint(&endpoint.trust),
+            _ => false,
+        },
+        _ => false,
+    };
+    if tls.is_none() && !endpoint {
+        reader.warn_unused("ssl.", &why);
+    }
+    if !protocol.starts_with("SASL") {
+        reader.warn_unused("sasl.", &why);
+    }
+}
+
+/// A fault of a file whose place is known.
+impl From<Fault> for KafkaError {
+    fn from(fault: Fault) -> Self {
+        Self::Settings(scrub(&fault.to_string()).into_owned())
+    }
+}

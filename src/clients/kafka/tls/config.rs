@@ -1,0 +1,123 @@
+//! From the `ssl.*` settings to what rustls wants: roots, versions, cipher suites, the client's certificate.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
+
+use rustls::ClientConfig;
+use rustls::InconsistentKeys;
+use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
+
+use crate::clients::kafka::KafkaError;
+use crate::clients::kafka::settings::Identity;
+use crate::clients::kafka::settings::Source;
+use crate::clients::kafka::settings::TlsSettings;
+use crate::clients::kafka::stores;
+use crate::clients::kafka::tls::trouble;
+use crate::clients::kafka::tls::verifier::Verifier;
+use crate::formats::place::Fault;
+use crate::formats::place::Place;
+
+/// The configuration, and how messages name the client's certificate.
+pub(in crate::clients::kafka) fn client_config(
+    settings: &TlsSettings,
+) -> Result<(Arc<ClientConfig>, Option<String>), KafkaError> {
+    let provider = Arc::new(provider(settings.cipher_suites.as_deref())?);
+    let mut versions = Vec::new();
+    if settings.versions.v1_3 {
+        versions.push(&rustls::version::TLS13);
+    }
+    if settings.versions.v1_2 {
+        versions.push(&rustls::version::TLS12);
+    }
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&versions)
+        .map_err(|error| KafkaError::Settings(format!("ssl.enabled.protocols and ssl.cipher.suites: {error}")))?;
+    let verifier = verifier(settings, &provider)?;
+    let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+    let Some(identity) = &settings.identity else { return Ok((Arc::new(builder.with_no_client_auth()), None)) };
+    let (key, chain) = stores::identity(identity)?;
+    let place = place(identity);
+    let shown = check_dates(&chain, place)?;
+    let config = builder.with_client_auth_cert(chain, key).map_err(|error| {
+        let what = match error {
+            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+                format!("the private key does not belong to the client certificate ({shown})")
+            }
+            error => format!("the client's key and certificate ({shown}) can't be used: {error}"),
+        };
+        KafkaError::from(Fault::new(place.clone(), what).with_hint("give the key that the certificate was made for"))
+    })?;
+    Ok((Arc::new(config), Some(shown)))
+}
+
+fn place(identity: &Identity) -> &Place {
+    match &identity.source {
+        Source::File { place, .. } | Source::Inline { place, .. } => place,
+    }
+}
+
+/// aws-lc-rs, with the cipher suites that Java's names ask for.
+fn provider(names: Option<&[String]>) -> Result<CryptoProvider, KafkaError> {
+    let mut provider = aws_lc_rs::default_provider();
+    let Some(names) = names else { return Ok(provider) };
+    let name = |suite: &rustls::SupportedCipherSuite| format!("{:?}", suite.suite()).replace("TLS13_", "TLS_");
+    let supported = provider.cipher_suites.iter().map(name).collect::<Vec<_>>().join(", ");
+    provider.cipher_suites.retain(|suite| names.contains(&name(suite)));
+    if provider.cipher_suites.is_empty() {
+        return Err(KafkaError::Settings(format!(
+            "ssl.cipher.suites leaves none that can be spoken; there are {supported}"
+        )));
+    }
+    Ok(provider)
+}
+
+fn verifier(settings: &TlsSettings, provider: &Arc<CryptoProvider>) -> Result<Verifier, KafkaError> {
+    let (certificates, trust) = match &settings.trust {
+        Some(source @ Source::File { path, .. }) => {
+            (stores::trusted(source)?, format!("the trust store {}", path.display()))
+        }
+        Some(source @ Source::Inline { .. }) => (stores::trusted(source)?, "ssl.truststore.certificates".to_owned()),
+        None => (
+            rustls_native_certs::load_native_certs().certs,
+            "this machine's roots (no trust store is given)".to_owned(),
+        ),
+    };
+    let mut roots = RootCertStore::empty();
+    let (_, _unreadable) = roots.add_parsable_certificates(certificates.iter().cloned());
+    let trust = if roots.is_empty() && settings.trust.is_none() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        "Mozilla's roots that are built in (no trust store is given, and this machine has none)".to_owned()
+    } else {
+        trust
+    };
+    // Java believes a certificate that stands in the trust store itself, whatever it may sign.
+    let pinned = if settings.trust.is_some() { certificates } else { Vec::new() };
+    let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .build()
+        .map_err(|error| KafkaError::Settings(format!("{trust}: {error}")))?;
+    Ok(Verifier { inner, pinned, checks_host_name: settings.checks_host_name, trust })
+}
+
+/// How messages name the client's certificate, if it may be shown today.
+fn check_dates(chain: &[CertificateDer<'_>], place: &Place) -> Result<String, KafkaError> {
+    let Some((_, own)) = chain.first().and_then(|own| x509_parser::parse_x509_certificate(own).ok()) else {
+        return Err(Fault::new(place.clone(), "the client certificate can't be read").into());
+    };
+    let shown = trouble::show_certificate(&own);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(0));
+    let (from, until) = (own.validity().not_before.timestamp(), own.validity().not_after.timestamp());
+    let wrong = if now > until {
+        format!("the client certificate ({shown}) expired on {}", trouble::show_time(until))
+    } else if now < from {
+        format!("the client certificate ({shown}) is valid only from {} on", trouble::show_time(from))
+    } else {
+        return Ok(shown);
+    };
+    let hint = format!("renew it, or check the clock: it is {}", trouble::show_time(now));
+    Err(Fault::new(place.clone(), wrong).with_hint(hint).into())
+}

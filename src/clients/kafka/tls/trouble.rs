@@ -1,0 +1,104 @@
+//! The words for what goes wrong with TLS and below it.
+
+use std::io;
+
+use rustls::AlertDescription;
+use rustls::CertificateError;
+use rustls::Error;
+use x509_parser::certificate::X509Certificate;
+
+use crate::clients::kafka::tls::verifier::Disbelief;
+
+/// A sentence for a certain TLS failure; none where the connection merely ended.
+pub(super) fn of_tls(error: &io::Error, identity: Option<&str>) -> Option<String> {
+    let error = error.get_ref()?.downcast_ref::<Error>()?;
+    Some(match error {
+        Error::InvalidCertificate(CertificateError::Other(other)) => match other.0.downcast_ref::<Disbelief>() {
+            Some(disbelief) => disbelief.to_string(),
+            None => format!("the broker's certificate is not accepted: {other}"),
+        },
+        Error::AlertReceived(alert) => of_alert(*alert, identity),
+        Error::InvalidMessage(_) => {
+            "this port answers something that is not TLS: is it a plaintext port, or no Kafka broker at all?".to_owned()
+        }
+        Error::PeerIncompatible(why) => {
+            format!(
+                "the broker shares no TLS version or cipher suite with this program ({why:?}): see ssl.enabled.protocols and ssl.cipher.suites on both sides"
+            )
+        }
+        other => format!("TLS failed: {other}"),
+    })
+}
+
+/// What a broker means by an alert. In TLS 1.3 it arrives only with the first answer.
+fn of_alert(alert: AlertDescription, identity: Option<&str>) -> String {
+    use AlertDescription as Alert;
+    match (alert, identity) {
+        (
+            Alert::CertificateRequired | Alert::NoCertificate | Alert::BadCertificate | Alert::CertificateUnknown,
+            None,
+        ) => "the broker wants a client certificate, and none is set: give ssl.keystore.location or ssl.keystore.key"
+            .to_owned(),
+        (Alert::CertificateExpired, Some(shown)) => {
+            format!(
+                "the broker refuses the client certificate ({shown}) as expired: renew it, or check the broker's clock"
+            )
+        }
+        (
+            Alert::BadCertificate
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateRequired
+            | Alert::AccessDenied,
+            Some(shown),
+        ) => format!(
+            "the broker refuses the client certificate ({shown}): its CA must stand in the broker's trust store (alert {alert:?})"
+        ),
+        (Alert::ProtocolVersion, _) => {
+            "the broker speaks none of the TLS versions that are enabled here: see ssl.enabled.protocols on both sides"
+                .to_owned()
+        }
+        (Alert::HandshakeFailure | Alert::InsufficientSecurity, None) => format!(
+            "the broker broke the TLS handshake off (alert {alert:?}): it shares no cipher suite or TLS version with this program, or it wants a client certificate and none is set"
+        ),
+        (Alert::HandshakeFailure | Alert::InsufficientSecurity, Some(_)) => format!(
+            "the broker broke the TLS handshake off (alert {alert:?}): it shares no cipher suite or TLS version with this program, or it does not like the client certificate's key"
+        ),
+        (Alert::UnrecognisedName, _) => "the broker's TLS does not know the host name that was asked for".to_owned(),
+        _ => format!("the broker ended TLS with the alert {alert:?}: its log has the reason"),
+    }
+}
+
+/// An error of the network in a few words.
+pub(super) fn show_tcp(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused: nothing listens there".to_owned(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+            "the broker closed the connection".to_owned()
+        }
+        io::ErrorKind::TimedOut => "no answer".to_owned(),
+        _ if error.raw_os_error().is_none() && error.to_string().contains("lookup") => {
+            "this host name is not known (DNS)".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// `CN=broker-1, issued by CN=ca`.
+pub(super) fn show_certificate(certificate: &X509Certificate<'_>) -> String {
+    const SHOWN_MAX: usize = 200;
+    let clean = |text: String| -> String { text.chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect() };
+    let (subject, issuer) = (clean(certificate.subject().to_string()), clean(certificate.issuer().to_string()));
+    let subject = if subject.is_empty() { "no subject".to_owned() } else { subject };
+    if certificate.subject() == certificate.issuer() { subject } else { format!("{subject}, issued by {issuer}") }
+}
+
+/// `2026-01-31 12:00:00 UTC`.
+pub(super) fn show_time(seconds: i64) -> String {
+    match jiff::Timestamp::from_second(seconds) {
+        Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        Err(_) => format!("second {seconds} since 1970"),
+    }
+}
