@@ -3,7 +3,9 @@
 //! A command plans ([`plan`]), the plan is shown ([`render`]), its steps are carried out batch by batch
 //! ([`carry_out`]), and each leaves an intent before and an outcome after ([`event`]).
 
+pub mod brake;
 pub mod carry_out;
 pub mod event;
+pub mod every;
 pub mod plan;
 pub mod render;

@@ -4,6 +4,7 @@
 
 pub mod place;
 pub mod properties;
+pub mod schedule;
 pub mod secret;
 pub mod source;
 pub mod suggest;

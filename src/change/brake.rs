@@ -1,0 +1,137 @@
+//! The brake: asks a run to stop before its next batch of changes, and says why.
+//!
+//! Whoever wants a run to end (a signal, a deadline, a Lease that another run took) pulls it; whoever carries changes
+//! out looks at it between two batches. [`braked`] drops work that has changed nothing yet at once, and lets work that
+//! has begun to change things come to its own end, within a limit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+/// A brake; its clones are the same brake.
+#[derive(Debug, Clone)]
+pub struct Brake(Arc<watch::Sender<State>>);
+
+#[derive(Debug, Clone, Default)]
+struct State {
+    why: Option<String>,
+    is_insisted: bool,
+    is_changing: bool,
+}
+
+impl Default for Brake {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(State::default())))
+    }
+}
+
+impl Brake {
+    /// Asks to stop before the next batch. The first reason stays.
+    pub fn pull(&self, why: impl Into<String>) {
+        let why = why.into();
+        self.0.send_modify(|state| {
+            state.why.get_or_insert(why);
+        });
+    }
+
+    /// Asks to stop at once, in the middle of a batch: a person pressed Ctrl-C twice.
+    pub fn insist(&self) {
+        self.0.send_modify(|state| state.is_insisted = true);
+    }
+
+    /// Why to stop before the next batch, if somebody asked for it.
+    pub fn pulled(&self) -> Option<String> {
+        self.0.borrow().why.clone()
+    }
+
+    /// Says that changes begin: from now on the work is not dropped, but comes to its own end.
+    pub fn changes_begin(&self) {
+        self.0.send_modify(|state| state.is_changing = true);
+    }
+
+    /// Waits until somebody asks to stop, and says why.
+    pub async fn until_pulled(&self) -> String {
+        self.until(|state| state.why.is_some()).await.why.unwrap_or_default()
+    }
+
+    /// Waits until a person asks to stop at once.
+    pub async fn until_insisted(&self) {
+        self.until(|state| state.is_insisted).await;
+    }
+
+    async fn until(&self, is_so: impl Fn(&State) -> bool) -> State {
+        let mut changes = self.0.subscribe();
+        // The sender lives as long as this brake, so that waiting can't fail.
+        changes.wait_for(|state| is_so(state)).await.map(|state| state.clone()).unwrap_or_default()
+    }
+}
+
+/// Work was given up before its end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Halted(pub String);
+
+/// Does work until its end, or until the brake stops it: at once if it has changed nothing yet, else after `grace` or
+/// when a person insists.
+pub async fn braked<R>(brake: &Brake, grace: Duration, work: impl Future<Output = R>) -> Result<R, Halted> {
+    tokio::pin!(work);
+    let why = tokio::select! {
+        biased;
+        result = &mut work => return Ok(result),
+        why = brake.until_pulled() => why,
+    };
+    if !brake.0.borrow().is_changing {
+        return Err(Halted(format!("{why}; nothing was changed")));
+    }
+    tokio::select! {
+        biased;
+        result = work => Ok(result),
+        () = brake.until_insisted() => Err(Halted(format!("{why}; changes that were under way were given up"))),
+        () = tokio::time::sleep(grace) => Err(Halted(format!(
+            "{why}; changes that were under way did not end within {} s and were given up", grace.as_secs_f64()
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRACE: Duration = Duration::from_secs(25);
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_has_changed_nothing_is_dropped_at_once() {
+        let brake = Brake::default();
+        brake.pull("SIGTERM");
+        let halted = braked(&brake, GRACE, std::future::pending::<()>()).await.unwrap_err();
+        assert_eq!(halted.to_string(), "SIGTERM; nothing was changed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_changes_things_comes_to_its_own_end() {
+        let brake = Brake::default();
+        let work = async {
+            brake.changes_begin();
+            brake.pull("SIGTERM");
+            tokio::time::sleep(GRACE / 2).await;
+            brake.pulled()
+        };
+        assert_eq!(braked(&brake, GRACE, work).await, Ok(Some("SIGTERM".into())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_does_not_end_is_given_up_after_its_grace_or_when_a_person_insists() {
+        let brake = Brake::default();
+        brake.changes_begin();
+        brake.pull("SIGINT");
+        let started = tokio::time::Instant::now();
+        let halted = braked(&brake, GRACE, std::future::pending::<()>()).await.unwrap_err();
+        assert!(halted.to_string().contains("did not end within 25 s"), "{halted}");
+        assert_eq!(started.elapsed(), GRACE);
+        brake.insist();
+        let halted = braked(&brake, GRACE, std::future::pending::<()>()).await.unwrap_err();
+        assert!(halted.to_string().contains("given up"), "{halted}");
+        assert_eq!(started.elapsed(), GRACE);
+    }
+}

@@ -1,0 +1,242 @@
+//! The one timer loop of all agents: does its tick whenever the schedule says so, until it is asked to stop.
+//!
+//! - One tick at a time: what falls due while a tick runs is skipped, as a CronJob with `concurrencyPolicy: Forbid` does.
+//! - A tick that takes longer than its deadline is braked: the batch that is under way ends, the next one is not begun.
+//! - Asked to stop, the loop brakes the tick that runs and ends with what it came to; between two ticks it ends at once.
+//! - The time is looked at again at least once a minute, so that a clock that was set is followed.
+
+use std::convert::Infallible;
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::change::brake::{Brake, Halted, braked};
+use crate::formats::schedule::KubeSchedule;
+
+/// Longest sleep without a look at the clock.
+const LOOK_MAX: Duration = Duration::from_mins(1);
+
+/// Most skipped times that are counted one by one.
+const SKIPPED_MAX: usize = 10_000;
+
+/// When ticks happen, and how long one may take.
+#[derive(Debug, Clone)]
+pub struct Timing {
+    /// When a tick is due.
+    pub schedule: KubeSchedule,
+    /// Whose clocks the schedule means.
+    pub zone: TimeZone,
+    /// A tick starts up to this much later than it is due, by chance: a hundred agents do not ask a cluster at once.
+    pub jitter: Duration,
+    /// Longest time that a tick may take before it is braked.
+    pub deadline: Duration,
+    /// How long changes that are under way may take to end once a tick is braked.
+    pub grace: Duration,
+}
+
+/// Does `tick` whenever it is due. Ends when `shutdown` is pulled: with the result of the tick that ran then, with
+/// nothing between two ticks, or with [`Halted`] if that tick had to be given up. A tick that fails is for the tick to
+/// report; the next one comes at its time all the same.
+pub async fn every<R>(
+    timing: &Timing,
+    clock: impl Fn() -> Timestamp,
+    shutdown: &Brake,
+    mut tick: impl AsyncFnMut(Brake) -> R,
+) -> Result<Option<R>, Halted> {
+    let mut due = timing.next(clock());
+    while let Some(at) = due {
+        tokio::select! {
+            biased;
+            _ = shutdown.until_pulled() => return Ok(None),
+            () = wait(&clock, at, timing.chance()) => {}
+        }
+        let brake = Brake::default();
+        let ended = {
+            tokio::select! {
+                biased;
+                ended = braked(&brake, timing.grace, tick(brake.clone())) => ended,
+                never = pull_in_time(timing, shutdown, &brake) => match never {},
+            }
+        };
+        if shutdown.pulled().is_some() {
+            return ended.map(Some);
+        }
+        if let Err(halted) = ended {
+            tracing::error!("a tick was given up: {halted}; the next one comes at its time");
+        }
+        due = timing.next_of_many(at, clock());
+    }
+    tracing::error!("the schedule {} has no next time", timing.schedule);
+    Ok(None)
+}
+
+impl Timing {
+    fn next(&self, after: Timestamp) -> Option<Timestamp> {
+        self.schedule.next(after, &self.zone)
+    }
+
+    /// The first due time after now; those between the tick that was due at `at` and now are skipped.
+    fn next_of_many(&self, at: Timestamp, now: Timestamp) -> Option<Timestamp> {
+        let mut due = self.next(at)?;
+        let mut skipped = 0;
+        while due <= now {
+            skipped += 1;
+            due = if skipped < SKIPPED_MAX { self.next(due)? } else { self.next(now)? };
+        }
+        if skipped > 0 {
+            tracing::warn!("skipped {skipped} times of the schedule {}: the tick took longer", self.schedule);
+        }
+        Some(due)
+    }
+
+    /// A pause by chance, at most the jitter.
+    fn chance(&self) -> Duration {
+        let part = RandomState::new().hash_one(()) % 1_000;
+        self.jitter.mul_f64(f64::from(u32::try_from(part).unwrap_or_default()) / 1_000.0)
+    }
+}
+
+async fn wait(clock: impl Fn() -> Timestamp, until: Timestamp, chance: Duration) {
+    while let Ok(left) = Duration::try_from(until.duration_since(clock())) {
+        if left.is_zero() {
+            break;
+        }
+        tokio::time::sleep(left.min(LOOK_MAX)).await;
+    }
+    tokio::time::sleep(chance).await;
+}
+
+/// Pulls a tick's brake at its deadline, or when all is asked to stop; and passes on that a person insists.
+async fn pull_in_time(timing: &Timing, shutdown: &Brake, brake: &Brake) -> Infallible {
+    tokio::select! {
+        biased;
+        why = shutdown.until_pulled() => brake.pull(why),
+        () = tokio::time::sleep(timing.deadline) => {
+            brake.pull(format!("the tick's deadline of {} s has passed", timing.deadline.as_secs_f64()));
+        }
+    }
+    shutdown.until_insisted().await;
+    brake.insist();
+    std::future::pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    const START: &str = "2026-11-22T08:00:30Z";
+
+    fn timing(schedule: &str) -> Timing {
+        Timing {
+            schedule: schedule.parse().unwrap(),
+            zone: TimeZone::UTC,
+            jitter: Duration::ZERO,
+            deadline: Duration::from_mins(3),
+            grace: Duration::from_secs(25),
+        }
+    }
+
+    /// A clock that goes with tokio's, which tests stop and wind on.
+    fn clock() -> impl Fn() -> Timestamp + Clone {
+        let start = Instant::now();
+        move || START.parse::<Timestamp>().unwrap() + start.elapsed()
+    }
+
+    /// Runs for so many minutes, with ticks of so many seconds that change things; when each tick began, and the end.
+    async fn run(
+        timing: &Timing,
+        minutes: u64,
+        tick_seconds: u64,
+    ) -> (Vec<String>, Result<Option<Option<String>>, Halted>) {
+        let (clock, shutdown, mut begun) = (clock(), Brake::default(), Vec::new());
+        let stop = async {
+            sleep(Duration::from_mins(minutes)).await;
+            shutdown.pull("SIGTERM");
+            std::future::pending::<()>().await;
+        };
+        let tick = async |brake: Brake| {
+            begun.push(clock().strftime("%H:%M:%S").to_string());
+            brake.changes_begin();
+            let sleeps = sleep(Duration::from_secs(tick_seconds));
+            tokio::select! {
+                () = sleeps => None,
+                why = brake.until_pulled() => Some(why),
+            }
+        };
+        let ended = tokio::select! {
+            ended = every(timing, &clock, &shutdown, tick) => ended,
+            () = stop => unreachable!(),
+        };
+        (begun, ended)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tick_comes_at_each_due_time_and_the_loop_ends_at_once_between_two() {
+        let (begun, ended) = run(&timing("*/2 * * * *"), 7, 10).await;
+        assert_eq!(begun, ["08:02:00", "08:04:00", "08:06:00"]);
+        assert_eq!(ended, Ok(None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_falls_due_while_a_tick_runs_is_skipped() {
+        let (begun, _) = run(&timing("* * * * *"), 7, 130).await;
+        assert_eq!(begun, ["08:01:00", "08:04:00", "08:07:00"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tick_that_is_asked_to_stop_ends_by_itself_and_its_result_is_the_end() {
+        let (begun, ended) = run(&timing("*/5 * * * *"), 5, 60).await;
+        assert_eq!(begun, ["08:05:00"]);
+        assert_eq!(ended, Ok(Some(Some("SIGTERM".into()))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tick_beyond_its_deadline_is_braked_and_the_next_one_comes_at_its_time() {
+        let (begun, ended) = run(&timing("*/5 * * * *"), 14, 600).await;
+        assert_eq!(begun, ["08:05:00", "08:10:00"]);
+        assert_eq!(ended, Ok(None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tick_that_does_not_heed_its_brake_is_given_up_after_the_grace() {
+        let (clock, shutdown, mut ticks) = (clock(), Brake::default(), 0);
+        let timing = timing("* * * * *");
+        let ended = every(&timing, &clock, &shutdown, async |brake: Brake| {
+            ticks += 1;
+            brake.changes_begin();
+            if ticks == 2 {
+                shutdown.pull("SIGINT");
+            }
+            std::future::pending::<()>().await;
+        });
+        let halted = ended.await.unwrap_err();
+        assert!(halted.to_string().starts_with("SIGINT; changes that were under way did not end"), "{halted}");
+        // 30 s to the first tick, its deadline and grace, and the rest of a minute; then the second's grace.
+        assert_eq!(clock().strftime("%H:%M:%S").to_string(), "08:05:25");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn jitter_delays_a_tick_but_never_beyond_itself() {
+        let timing = Timing { jitter: Duration::from_secs(30), ..timing("*/2 * * * *") };
+        let (begun, _) = run(&timing, 60, 1).await;
+        assert_eq!(begun.len(), 30);
+        assert!(begun.iter().all(|time| &time[6..] <= "30"), "{begun:?}");
+        assert!(begun.iter().any(|time| &time[6..] != "00"), "{begun:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_set_forward_is_followed_within_a_minute() {
+        let (real, begun) = (clock(), Instant::now());
+        let set = || {
+            real() + if begun.elapsed() > Duration::from_secs(90) { Duration::from_hours(5) } else { Duration::ZERO }
+        };
+        let shutdown = Brake::default();
+        let ended = every(&timing("0 12 * * *"), set, &shutdown, async |_| shutdown.pull("seen")).await;
+        assert_eq!(ended, Ok(Some(())));
+        assert!(begun.elapsed() <= Duration::from_mins(3), "{:?}", begun.elapsed());
+    }
+}
