@@ -1,0 +1,239 @@
+//! Carries out batches of steps. Safe to repeat: what is there already is done, and where an answer was lost the
+//! cluster is looked at before anything is sent again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::change::carry_out::Ended;
+use crate::change::event::Outcome;
+use crate::clients::kafka::{Kafka, KafkaError, Mode, NewPartitions, NewTopic};
+use crate::cluster::config::{ConfigChange, ConfigOperation, ConfigResource, ConfigSource};
+use crate::cluster::metadata::TopicSelection;
+use crate::cluster::topic::{Topic, TopicName};
+use crate::commands::topics::plan::configs::same_value;
+use crate::commands::topics::plan::step::{ConfigEdit, TopicStep};
+
+/// Pauses between looks at the cluster: KRaft answers reads from before one's own write for some hundred milliseconds,
+/// and right after many new partitions for some seconds.
+const PAUSES: [Duration; 9] = [
+    Duration::ZERO,
+    Duration::from_millis(10),
+    Duration::from_millis(20),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(300),
+    Duration::from_millis(600),
+    Duration::from_millis(1500),
+    Duration::from_millis(2500),
+];
+
+/// A step whose answer was lost, and which did not happen, is sent so often at most.
+const ATTEMPTS_MAX: usize = 3;
+
+/// Carries out one batch: steps of one kind. One ending a step.
+pub async fn apply(kafka: &dyn Kafka, batch: &[TopicStep]) -> Vec<Ended> {
+    let mut ended: Vec<Option<Ended>> = vec![None; batch.len()];
+    for _ in 0..ATTEMPTS_MAX {
+        let open: Vec<usize> = (0..batch.len()).filter(|index| ended[*index].is_none()).collect();
+        if open.is_empty() {
+            break;
+        }
+        let steps: Vec<_> = open.iter().map(|index| batch[*index].clone()).collect();
+        let answers = send(kafka, &steps, Mode::Apply).await;
+        for (index, ending) in open.into_iter().zip(settle(kafka, &steps, answers).await) {
+            ended[index] = ending;
+        }
+    }
+    let lost = || Ended::unknown("the answer was lost, and the cluster does not show the change; run again");
+    ended.into_iter().map(|ending| ending.unwrap_or_else(lost)).collect()
+}
+
+/// Asks the brokers whether they would carry the steps out; nothing changes. The errors, with the index of each step.
+pub async fn check(kafka: &dyn Kafka, steps: &[TopicStep]) -> Vec<(usize, KafkaError)> {
+    let mut errors = Vec::new();
+    for range in crate::change::carry_out::batches(steps) {
+        let start = range.start;
+        let answers = match &steps[start] {
+            TopicStep::Delete { .. } => continue,
+            _ => send(kafka, &steps[range], Mode::Validate).await,
+        };
+        errors.extend(answers.into_iter().enumerate().filter_map(|(at, answer)| Some((start + at, answer.err()?))));
+    }
+    errors
+}
+
+/// Sends a batch: one call, one answer a step.
+async fn send(kafka: &dyn Kafka, steps: &[TopicStep], mode: Mode) -> Vec<Result<(), KafkaError>> {
+    match steps.first() {
+        None => Vec::new(),
+        Some(TopicStep::Create { .. }) => {
+            kafka.create_topics(&steps.iter().filter_map(new_topic).collect::<Vec<_>>(), mode).await
+        }
+        Some(TopicStep::AddPartitions { .. }) => {
+            kafka.create_partitions(&steps.iter().filter_map(new_partitions).collect::<Vec<_>>(), mode).await
+        }
+        Some(TopicStep::SetConfig { .. }) => {
+            kafka.alter_configs(&steps.iter().filter_map(config_change).collect::<Vec<_>>(), mode).await
+        }
+        Some(TopicStep::Delete { .. }) => {
+            kafka.delete_topics(&steps.iter().map(|step| step.name().clone()).collect::<Vec<_>>()).await
+        }
+    }
+}
+
+fn new_topic(step: &TopicStep) -> Option<NewTopic> {
+    let TopicStep::Create { name, assignment, config } = step else { return None };
+    Some(NewTopic {
+        name: name.clone(),
+        partitions: None,
+        replication_factor: None,
+        assignment: Some(assignment.clone()),
+        config: config.clone(),
+    })
+}
+
+fn new_partitions(step: &TopicStep) -> Option<NewPartitions> {
+    let TopicStep::AddPartitions { name, from, assignment, keyed: _ } = step else { return None };
+    let added = i32::try_from(assignment.len()).unwrap_or(i32::MAX);
+    Some(NewPartitions { name: name.clone(), count: from.saturating_add(added), assignment: Some(assignment.clone()) })
+}
+
+fn config_change(step: &TopicStep) -> Option<ConfigChange> {
+    let TopicStep::SetConfig { name, edits } = step else { return None };
+    let operation = |edit: &ConfigEdit| match &edit.to {
+        Some(value) => ConfigOperation::Set(value.clone()),
+        None => ConfigOperation::Delete,
+    };
+    let operations = edits.iter().map(|edit| (edit.key.clone(), operation(edit))).collect();
+    Some(ConfigChange { resource: ConfigResource::Topic(name.clone()), operations })
+}
+
+/// What an answer means before the cluster was looked at.
+enum Answer {
+    /// The change was accepted.
+    Accepted,
+    /// It is there already, or the answer was lost: the cluster knows.
+    Look,
+    /// It was not made.
+    No(Ended),
+}
+
+fn read(step: &TopicStep, answer: Result<(), KafkaError>) -> Answer {
+    let error = match answer {
+        Ok(()) => return Answer::Accepted,
+        Err(error) => error,
+    };
+    match (step, &error) {
+        (_, KafkaError::AnswerLost { .. } | KafkaError::TimedOut { .. })
+        | (TopicStep::Create { .. }, KafkaError::Broker { name: "TOPIC_ALREADY_EXISTS", .. })
+        | (TopicStep::AddPartitions { .. }, KafkaError::Broker { name: "INVALID_PARTITIONS", .. })
+        | (_, KafkaError::Broker { name: "REQUEST_TIMED_OUT", .. }) => Answer::Look,
+        (TopicStep::Delete { .. }, error) if super::observe::is_missing(error) => Answer::Accepted,
+        _ => Answer::No(Ended::failed(error.to_string())),
+    }
+}
+
+/// Turns answers into endings; none for a step that is to be sent again.
+async fn settle(
+    kafka: &dyn Kafka,
+    steps: &[TopicStep],
+    answers: Vec<Result<(), KafkaError>>,
+) -> Vec<Option<Ended>> {
+    let mut first_errors = Vec::with_capacity(steps.len());
+    let mut readings = Vec::with_capacity(steps.len());
+    for (step, answer) in steps.iter().zip(answers) {
+        first_errors.push(answer.as_ref().err().cloned());
+        readings.push(read(step, answer));
+    }
+    let waiting: Vec<&TopicStep> =
+        steps.iter().zip(&readings).filter(|(_, reading)| !matches!(reading, Answer::No(_))).map(|(step, _)| step).collect();
+    let missing = not_shown(kafka, &waiting).await;
+    let ending = |((step, reading), error): ((&TopicStep, Answer), Option<KafkaError>)| match reading {
+        Answer::No(ended) => Some(ended),
+        Answer::Accepted => {
+            if missing.contains(step.name()) {
+                tracing::warn!(topic = %step.name(), "accepted, but the brokers do not show it yet");
+            }
+            Some(Ended::done())
+        }
+        Answer::Look if !missing.contains(step.name()) => Some(Ended::done()),
+        Answer::Look => match error {
+            Some(error @ KafkaError::Broker { .. }) => Some(Ended::failed(format!(
+                "{error}, but not as declared: somebody else made it at this moment; run again"
+            ))),
+            _ => None,
+        },
+    };
+    steps.iter().zip(readings).zip(first_errors).map(ending).collect()
+}
+
+/// Waits, within limits, until the cluster shows the steps as done. The topics of those that it does not show.
+async fn not_shown(kafka: &dyn Kafka, steps: &[&TopicStep]) -> BTreeSet<TopicName> {
+    let mut open: Vec<&TopicStep> = steps.to_vec();
+    for pause in PAUSES {
+        if open.is_empty() {
+            break;
+        }
+        tokio::time::sleep(pause).await;
+        match shown(kafka, &open).await {
+            Ok(done) => open.retain(|step| !done.contains(step.name())),
+            Err(error) => tracing::debug!(%error, "failed to look whether the changes are there"),
+        }
+    }
+    open.into_iter().map(|step| step.name().clone()).collect()
+}
+
+/// The topics of the steps that the cluster shows as done.
+async fn shown(kafka: &dyn Kafka, steps: &[&TopicStep]) -> Result<BTreeSet<TopicName>, KafkaError> {
+    let names: Vec<_> = steps.iter().map(|step| step.name().clone()).collect();
+    if let Some(TopicStep::SetConfig { .. }) = steps.first() {
+        return shown_configs(kafka, steps).await;
+    }
+    let metadata = kafka.metadata(TopicSelection::Named(&names)).await?;
+    let done = |step: &&&TopicStep| match (step, metadata.topics.get(step.name())) {
+        (TopicStep::Create { assignment, .. }, Some(topic)) => has_shape(topic, assignment.len(), assignment[0].len()),
+        (TopicStep::AddPartitions { from, assignment, .. }, Some(topic)) => {
+            usize::try_from(*from).is_ok_and(|from| topic.partitions.len() == from + assignment.len())
+        }
+        (TopicStep::Delete { .. }, there) => there.is_none(),
+        _ => false,
+    };
+    Ok(steps.iter().filter(done).map(|step| step.name().clone()).collect())
+}
+
+fn has_shape(topic: &Topic, partitions: usize, replicas: usize) -> bool {
+    topic.partitions.len() == partitions && topic.partitions.iter().all(|one| one.replicas.len() >= replicas)
+}
+
+async fn shown_configs(kafka: &dyn Kafka, steps: &[&TopicStep]) -> Result<BTreeSet<TopicName>, KafkaError> {
+    let edits: BTreeMap<_, _> = steps
+        .iter()
+        .filter_map(|step| match step {
+            TopicStep::SetConfig { name, edits } => Some((ConfigResource::Topic(name.clone()), (name, edits))),
+            _ => None,
+        })
+        .collect();
+    let keys: BTreeSet<&str> =
+        edits.values().flat_map(|(_, edits)| edits.iter().map(|edit| edit.key.as_str())).collect();
+    let resources: Vec<_> = edits.keys().cloned().collect();
+    let keys: Vec<_> = keys.into_iter().collect();
+    let answers = kafka.configs(&resources, Some(&keys)).await?;
+    let is_done = |resource: &ConfigResource, edits: &[ConfigEdit]| {
+        let Some(Ok(entries)) = answers.get(resource) else { return false };
+        edits.iter().all(|edit| {
+            let entry = entries.iter().find(|entry| entry.name == edit.key && entry.source == ConfigSource::Topic);
+            match (&edit.to, entry) {
+                (None, entry) => entry.is_none(),
+                (Some(to), Some(entry)) => entry.value.as_deref().is_none_or(|value| same_value(value, to)),
+                (Some(_), None) => false,
+            }
+        })
+    };
+    Ok(edits.iter().filter(|(resource, (_, edits))| is_done(resource, edits)).map(|(_, (name, _))| (*name).clone()).collect())
+}
+
+/// The topics of which not every step was done.
+pub fn unsettled(ended: &[(TopicStep, Ended)]) -> BTreeSet<TopicName> {
+    let open = ended.iter().filter(|(_, ended)| ended.outcome != Outcome::Done);
+    open.map(|(step, _)| step.name().clone()).collect()
+}
