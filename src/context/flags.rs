@@ -104,7 +104,8 @@ pub struct Flags {
     pub state_folder: Option<PathBuf>,
 }
 
-fn duration(text: &str) -> Result<std::time::Duration, String> {
+/// Reads a duration such as `500ms`, `10s`, `5m`, `2h` or `7d`.
+pub fn duration(text: &str) -> Result<std::time::Duration, String> {
     let wrong = || format!("`{text}` is not a duration such as 500ms, 10s, 5m, 2h or 7d");
     let span: jiff::SignedDuration = match text.strip_suffix('d') {
         // jiff has no day of a fixed length: ours has 24 hours.

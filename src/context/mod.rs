@@ -26,7 +26,7 @@ use crate::cluster::map::Maps;
 use crate::exit::Stop;
 use crate::output::Output;
 
-pub use flags::Flags;
+pub use flags::{Flags, duration};
 pub use settle::Settled;
 
 /// Everything that a command needs from outside its room.

@@ -124,29 +124,29 @@ fn read(step: &TopicStep, answer: Result<(), KafkaError>) -> Answer {
         Err(error) => error,
     };
     match (step, &error) {
-        (_, KafkaError::AnswerLost { .. } | KafkaError::TimedOut { .. })
-        | (TopicStep::Create { .. }, KafkaError::Broker { name: "TOPIC_ALREADY_EXISTS", .. })
-        | (TopicStep::AddPartitions { .. }, KafkaError::Broker { name: "INVALID_PARTITIONS", .. })
-        | (_, KafkaError::Broker { name: "REQUEST_TIMED_OUT", .. }) => Answer::Look,
+        (_, KafkaError::AnswerLost { .. } | KafkaError::TimedOut { .. }) => Answer::Look,
+        (_, KafkaError::Broker { name: "REQUEST_TIMED_OUT", .. }) => Answer::Look,
+        (TopicStep::Create { .. }, KafkaError::Broker { name: "TOPIC_ALREADY_EXISTS", .. }) => Answer::Look,
+        (TopicStep::AddPartitions { .. }, KafkaError::Broker { name: "INVALID_PARTITIONS", .. }) => Answer::Look,
         (TopicStep::Delete { .. }, error) if super::observe::is_missing(error) => Answer::Accepted,
         _ => Answer::No(Ended::failed(error.to_string())),
     }
 }
 
 /// Turns answers into endings; none for a step that is to be sent again.
-async fn settle(
-    kafka: &dyn Kafka,
-    steps: &[TopicStep],
-    answers: Vec<Result<(), KafkaError>>,
-) -> Vec<Option<Ended>> {
+async fn settle(kafka: &dyn Kafka, steps: &[TopicStep], answers: Vec<Result<(), KafkaError>>) -> Vec<Option<Ended>> {
     let mut first_errors = Vec::with_capacity(steps.len());
     let mut readings = Vec::with_capacity(steps.len());
     for (step, answer) in steps.iter().zip(answers) {
         first_errors.push(answer.as_ref().err().cloned());
         readings.push(read(step, answer));
     }
-    let waiting: Vec<&TopicStep> =
-        steps.iter().zip(&readings).filter(|(_, reading)| !matches!(reading, Answer::No(_))).map(|(step, _)| step).collect();
+    let waiting: Vec<&TopicStep> = steps
+        .iter()
+        .zip(&readings)
+        .filter(|(_, reading)| !matches!(reading, Answer::No(_)))
+        .map(|(step, _)| step)
+        .collect();
     let missing = not_shown(kafka, &waiting).await;
     let ending = |((step, reading), error): ((&TopicStep, Answer), Option<KafkaError>)| match reading {
         Answer::No(ended) => Some(ended),
@@ -158,9 +158,9 @@ async fn settle(
         }
         Answer::Look if !missing.contains(step.name()) => Some(Ended::done()),
         Answer::Look => match error {
-            Some(error @ KafkaError::Broker { .. }) => Some(Ended::failed(format!(
-                "{error}, but not as declared: somebody else made it at this moment; run again"
-            ))),
+            Some(error @ KafkaError::Broker { name: "TOPIC_ALREADY_EXISTS" | "INVALID_PARTITIONS", .. }) => Some(
+                Ended::failed(format!("{error}, but not as declared: somebody else made it at this moment; run again")),
+            ),
             _ => None,
         },
     };
@@ -229,7 +229,11 @@ async fn shown_configs(kafka: &dyn Kafka, steps: &[&TopicStep]) -> Result<BTreeS
             }
         })
     };
-    Ok(edits.iter().filter(|(resource, (_, edits))| is_done(resource, edits)).map(|(_, (name, _))| (*name).clone()).collect())
+    Ok(edits
+        .iter()
+        .filter(|(resource, (_, edits))| is_done(resource, edits))
+        .map(|(_, (name, _))| (*name).clone())
+        .collect())
 }
 
 /// The topics of which not every step was done.

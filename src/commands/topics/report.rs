@@ -212,7 +212,8 @@ impl Description {
         out.push('\n');
         let head = ["PARTITION", "LEADER", "REPLICAS", "ISR", "MOVE", "SIZE"];
         let columns = [true, true, true, true, row.moving > 0, row.bytes.is_some()];
-        let pick = |cells: Vec<String>| cells.into_iter().zip(columns).filter(|(_, shown)| *shown).map(|(cell, _)| cell);
+        let pick =
+            |cells: Vec<String>| cells.into_iter().zip(columns).filter(|(_, shown)| *shown).map(|(cell, _)| cell);
         let head: Vec<_> = head.iter().zip(columns).filter(|(_, shown)| *shown).map(|(cell, _)| *cell).collect();
         let rows: Vec<Vec<String>> = state.iter().map(|row| pick(row.cells()).collect()).collect();
         out.push_str(&table(&head, &rows));
@@ -246,7 +247,8 @@ impl PartitionRow {
     }
 
     fn cells(&self) -> Vec<String> {
-        let signed = |sign: char, brokers: &[BrokerId]| brokers.iter().map(|id| format!("{sign}{id}")).collect::<Vec<_>>();
+        let signed =
+            |sign: char, brokers: &[BrokerId]| brokers.iter().map(|id| format!("{sign}{id}")).collect::<Vec<_>>();
         vec![
             self.partition.to_string(),
             self.leader.map_or("none".to_owned(), |leader| leader.to_string()),

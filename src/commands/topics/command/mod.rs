@@ -1,5 +1,9 @@
 //! `toolbox topics`: its verbs and their arguments.
 
+mod apply;
+mod completion;
+mod describe;
+mod list;
 mod sources;
 mod validate;
 
@@ -17,14 +21,39 @@ pub struct TopicsArgs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// List topics, those in trouble first
+    List(list::ListArgs),
+    /// Describe topics: partitions, trouble in words, settings
+    Describe(describe::DescribeArgs),
+    /// Show what apply would change; exit 3 if something would be
+    Diff(apply::ApplyArgs),
+    /// Make the cluster's topics as declared
+    Apply(apply::ApplyArgs),
     /// Say what is wrong with declared topics
     Validate(validate::ValidateArgs),
 }
 
 /// Runs a verb to its end.
-#[expect(clippy::unused_async, reason = "verbs that talk to a cluster wait")]
-pub async fn run(_context: &mut Context, args: TopicsArgs) -> anyhow::Result<Exit> {
+pub async fn run(context: &mut Context, args: TopicsArgs) -> anyhow::Result<Exit> {
+    context.command = format!("topics {}", args.verb.name());
+    context.read_toolbox_file()?;
     match args.verb {
+        Verb::List(args) => list::run(context, &args).await,
+        Verb::Describe(args) => describe::run(context, &args).await,
+        Verb::Diff(args) => apply::diff(context, &args).await,
+        Verb::Apply(args) => apply::run(context, &args).await,
         Verb::Validate(args) => validate::run(&args),
+    }
+}
+
+impl Verb {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::List(_) => "list",
+            Self::Describe(_) => "describe",
+            Self::Diff(_) => "diff",
+            Self::Apply(_) => "apply",
+            Self::Validate(_) => "validate",
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::commands::topics::observe::Observed;
 use crate::commands::topics::plan::Options;
 use crate::commands::topics::plan::step::count;
 use crate::commands::topics::spec::{Placed, Spec, State, TopicSpec};
-use crate::formats::place::Fault;
+use crate::formats::place::{Fault, Place};
 use crate::formats::suggest::nearest;
 
 /// What every check needs to know, gathered once.
@@ -56,7 +56,7 @@ pub fn faults(declared: &TopicSpec, known: &Known, observed: &Observed, options:
     faults.extend(fault_of_factor(declared, known, options));
     faults.extend(fault_of_min_insync(declared));
     for key in observed.unknown_keys(name, declared) {
-        faults.push(unknown_key(&declared.config[key].place, key, observed));
+        faults.push(unknown_key(&declared.config[key].place, key, &observed.known_keys));
     }
     faults
 }
@@ -106,10 +106,41 @@ fn fault_of_min_insync(declared: &TopicSpec) -> Option<Fault> {
 }
 
 /// The fault of a key that the brokers do not know.
-pub fn unknown_key(place: &crate::formats::place::Place, key: &str, observed: &Observed) -> Fault {
+fn unknown_key(place: &Place, key: &str, known: &BTreeSet<String>) -> Fault {
     let fault = Fault::new(place.clone(), format!("the brokers do not know the config key `{key}`"));
-    match nearest(key, observed.known_keys.iter().map(String::as_str)) {
+    match nearest(key, known.iter().map(String::as_str)) {
         Some(near) => fault.with_hint(format!("did you mean `{near}`?")),
         None => fault,
     }
+}
+
+/// Error codes with which brokers refuse what was declared. Others tell of the cluster's state: the step will fail.
+const FAULTS_OF_INPUT: [&str; 7] = [
+    "INVALID_TOPIC_EXCEPTION",
+    "INVALID_PARTITIONS",
+    "INVALID_REPLICATION_FACTOR",
+    "INVALID_REPLICA_ASSIGNMENT",
+    "INVALID_CONFIG",
+    "INVALID_REQUEST",
+    "POLICY_VIOLATION",
+];
+
+/// What a broker's refusal says about a declared topic, at the place of the config key that it names.
+pub fn refused_by_brokers(
+    declared: &TopicSpec,
+    (name, message): (&str, &str),
+    known_keys: &BTreeSet<String>,
+) -> Option<Fault> {
+    if !FAULTS_OF_INPUT.contains(&name) {
+        return None;
+    }
+    let named = declared.config.iter().filter(|(key, _)| message.contains(key.as_str()));
+    let Some((key, value)) = named.max_by_key(|(key, _)| key.len()) else {
+        let text = format!("the brokers refuse topic {}: {message}", declared.name.value);
+        return Some(Fault::new(declared.name.place.clone(), text));
+    };
+    if message.contains("Unknown topic config name") {
+        return Some(unknown_key(&value.place, key, known_keys));
+    }
+    Some(Fault::new(value.place.clone(), format!("the brokers refuse {key}: {message}")))
 }

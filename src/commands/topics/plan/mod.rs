@@ -7,6 +7,8 @@ pub mod last;
 pub mod placement;
 pub mod questions;
 pub mod step;
+#[cfg(test)]
+mod tests;
 
 pub mod topics;
 
@@ -39,8 +41,8 @@ pub struct Options {
 pub struct Planned {
     /// The plan for the topics without a fault.
     pub plan: Plan<TopicStep>,
-    /// What is wrong, ordered by place.
-    pub faults: Vec<Fault>,
+    /// What is wrong, and with which topic.
+    pub faults: Vec<(TopicName, Fault)>,
 }
 
 /// Plans.
@@ -57,7 +59,7 @@ pub fn plan(spec: &Spec, observed: &Observed, options: &Options) -> Planned {
     for (name, declared) in &spec.topics {
         let faults = checks::faults(declared, &known, observed, options);
         if !faults.is_empty() {
-            planned.faults.extend(faults);
+            planned.faults.extend(faults.into_iter().map(|fault| (name.clone(), fault)));
             continue;
         }
         let there = observed.metadata.topics.get(name);
@@ -71,7 +73,6 @@ pub fn plan(spec: &Spec, observed: &Observed, options: &Options) -> Planned {
     deletes::plan(&absent, observed, options, &mut planned.plan);
     topics::warn_of_lone_replicas(&world, &mut planned.plan);
     warn_of_history(spec, observed, &mut planned.plan);
-    planned.faults.sort();
     planned.plan.steps.sort_by_key(|step| (order(step), step.name().clone()));
     planned
 }

@@ -1,0 +1,193 @@
+//! `toolbox topics apply` and `diff`: the way through.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+
+use crate::change::carry_out::Ended;
+use crate::change::plan::Plan;
+use crate::clients::kafka::{Kafka, KafkaError};
+use crate::cluster::metadata::TopicSelection;
+use crate::cluster::topic::TopicName;
+use crate::commands::topics::apply;
+use crate::commands::topics::command::completion;
+use crate::commands::topics::command::sources::SourceArgs;
+use crate::commands::topics::command::validate::refusal;
+use crate::commands::topics::observe::{self, Observed, observe};
+use crate::commands::topics::plan::checks;
+use crate::commands::topics::plan::{Options, Planned, TopicStep, plan};
+use crate::commands::topics::spec::{self, Spec};
+use crate::context::{Context, Settled};
+use crate::exit::{Exit, Stop};
+use crate::formats::place::{Fault, Faults};
+use crate::formats::secret;
+use crate::output;
+
+/// Arguments of `toolbox topics diff` and `apply`.
+#[derive(Debug, Args)]
+pub(super) struct ApplyArgs {
+    #[command(flatten)]
+    sources: SourceArgs,
+
+    /// Apply the topics without a fault, even where others have one
+    #[arg(long, env = "TOOLBOX_TOPICS_KEEP_GOING", help_heading = "Topics")]
+    keep_going: bool,
+
+    /// Delete this topic, which the spec says is absent, even if it is in use; repeatable
+    #[arg(long = "delete", value_name = "TOPIC", help_heading = "Deleting", add = completion::topics())]
+    deletes: Vec<TopicName>,
+
+    /// Most topics that one run deletes
+    #[arg(
+        long,
+        env = "TOOLBOX_TOPICS_MAX_DELETES",
+        value_name = "COUNT",
+        default_value_t = 5,
+        help_heading = "Deleting"
+    )]
+    max_deletes: usize,
+
+    /// How long a topic must have had no new record before it is deleted, as `7d` or `12h`
+    #[arg(long, env = "TOOLBOX_TOPICS_MIN_IDLE", value_name = "DURATION", default_value = "7d", help_heading = "Deleting", value_parser = Idle::parse)]
+    min_idle: Idle,
+}
+
+/// A duration, and how it was written.
+#[derive(Debug, Clone)]
+struct Idle {
+    text: String,
+    duration: Duration,
+}
+
+impl Idle {
+    fn parse(text: &str) -> Result<Self, String> {
+        Ok(Self { text: text.to_owned(), duration: crate::context::duration(text)? })
+    }
+}
+
+/// Shows what `apply` would change; nothing is changed. Exits with 3 if something would be.
+pub(super) async fn diff(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
+    context.flags.dry_run = true;
+    run(context, args).await
+}
+
+/// Makes the cluster as declared.
+pub(super) async fn run(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
+    let spec = read_spec(args)?;
+    let observed = look(context, args, &spec).await?;
+    context.is_cluster(&observed.metadata.cluster_id)?;
+    let options = Options {
+        maps: context.maps.clone(),
+        named_deletes: args.deletes.iter().cloned().collect(),
+        max_deletes: args.max_deletes,
+        min_idle: args.min_idle.text.clone(),
+    };
+    let Planned { plan, mut faults } = plan(&spec, &observed, &options);
+    let kafka = door(context).await?;
+    faults.extend(ask_brokers(kafka.as_deref(), &spec, &observed, &plan.steps).await);
+    let plan = stop_at_faults(args, plan, &faults)?;
+    let Settled { exit, .. } = settle(context, kafka, plan).await?;
+    Ok(if exit == Exit::Done && !faults.is_empty() { Exit::Usage } else { exit })
+}
+
+fn read_spec(args: &ApplyArgs) -> anyhow::Result<Spec> {
+    let sources = args.sources.load()?;
+    let spec = spec::parse(&sources, args.sources.format).map_err(|faults| refusal(&faults))?;
+    if spec.topics.is_empty() {
+        return Err(Stop::refused(
+            "no topic is declared by what was given: nothing is done; is the selector, the folder or the file the \
+             right one?",
+        )
+        .into());
+    }
+    for note in &spec.notes {
+        output::say(note);
+    }
+    // No topic's config holds a secret; a value under such a name is kept out of every output all the same.
+    let config = spec.topics.values().flat_map(|declared| &declared.config);
+    for (_, value) in config.filter(|(key, _)| secret::is_secret_key(key)) {
+        let _ = secret::remember(value.value.clone());
+    }
+    Ok(spec)
+}
+
+/// The cluster; none in a rehearsal.
+async fn door(context: &Context) -> anyhow::Result<Option<Arc<dyn Kafka>>> {
+    match context.flags.observed {
+        Some(_) => Ok(None),
+        None => Ok(Some(context.kafka().await?)),
+    }
+}
+
+async fn look(context: &Context, args: &ApplyArgs, spec: &Spec) -> anyhow::Result<Observed> {
+    context
+        .observed(async || {
+            let kafka = context.kafka().await?;
+            let metadata =
+                kafka.metadata(TopicSelection::All).await.context("failed to read the cluster's metadata")?;
+            let idle_since = context.now() - args.min_idle.duration;
+            observe(&*kafka, spec, metadata, None, idle_since).await
+        })
+        .await
+}
+
+/// What the brokers would refuse, as faults of the spec.
+async fn ask_brokers(
+    kafka: Option<&dyn Kafka>,
+    spec: &Spec,
+    observed: &Observed,
+    steps: &[TopicStep],
+) -> Vec<(TopicName, Fault)> {
+    let Some(kafka) = kafka else { return Vec::new() };
+    let errors = apply::check(kafka, steps).await;
+    let mut keys = observed.known_keys.clone();
+    if !errors.is_empty() && keys.is_empty() {
+        // Only for the hint: the fault is clear without it.
+        keys = observe::known_keys(kafka, &observed.metadata).await.unwrap_or_default();
+    }
+    let faults = errors.iter().filter_map(|(index, error)| {
+        let name = steps[*index].name();
+        let KafkaError::Broker { name: code, message, .. } = error else { return None };
+        let words = message.as_deref().unwrap_or(code);
+        let fault = checks::refused_by_brokers(spec.topics.get(name)?, (code, words), &keys)?;
+        Some((name.clone(), fault))
+    });
+    faults.collect()
+}
+
+/// The plan without the topics that have a fault, if the run may go on at all.
+fn stop_at_faults(
+    args: &ApplyArgs,
+    mut plan: Plan<TopicStep>,
+    found: &[(TopicName, Fault)],
+) -> anyhow::Result<Plan<TopicStep>> {
+    if found.is_empty() {
+        return Ok(plan);
+    }
+    let mut faults: Vec<_> = found.iter().map(|(_, fault)| fault.clone()).collect();
+    faults.sort();
+    let faults = Faults(faults);
+    if !args.keep_going {
+        return Err(refusal(&faults).into());
+    }
+    output::complain(&format!("left out because of faults:\n{faults}"));
+    plan.steps.retain(|step| !found.iter().any(|(name, _)| name == step.name()));
+    Ok(plan)
+}
+
+/// Shows the plan and carries it out. Keys that are about to be set are claimed first.
+async fn settle(
+    context: &mut Context,
+    kafka: Option<Arc<dyn Kafka>>,
+    plan: Plan<TopicStep>,
+) -> anyhow::Result<Settled<TopicStep>> {
+    let apply = async |batch: &[TopicStep]| {
+        let Some(kafka) = kafka.as_deref() else {
+            return batch.iter().map(|_| Ended::refused("a rehearsal changes nothing")).collect();
+        };
+        apply::apply(kafka, batch).await
+    };
+    context.settle(plan, apply).await
+}

@@ -1,0 +1,97 @@
+//! `toolbox topics describe NAME…`: one Metadata and one DescribeConfigs request.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use clap::Args;
+
+use crate::clients::kafka::Kafka;
+use crate::cluster::config::ConfigResource;
+use crate::cluster::metadata::{Metadata, TopicSelection};
+use crate::cluster::topic::TopicName;
+use crate::commands::topics::command::completion;
+use crate::commands::topics::report::{self, Description, More};
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::formats::suggest::nearest;
+use crate::output;
+use crate::output::Format;
+
+/// Arguments of `toolbox topics describe`.
+#[derive(Debug, Args)]
+pub(super) struct DescribeArgs {
+    /// The topics
+    #[arg(value_name = "TOPIC", required = true, add = completion::topics())]
+    names: Vec<TopicName>,
+
+    /// Show how much each partition holds on disk
+    #[arg(long)]
+    size: bool,
+
+    /// Show the consumer groups that read the topic now
+    #[arg(long)]
+    groups: bool,
+}
+
+/// Describes.
+pub(super) async fn run(context: &mut Context, args: &DescribeArgs) -> anyhow::Result<Exit> {
+    let kafka = context.kafka().await?;
+    let metadata = kafka.metadata(TopicSelection::Named(&args.names)).await.context("failed to describe topics")?;
+    context.is_cluster(&metadata.cluster_id)?;
+    let more = more(context, &*kafka, args, &metadata).await?;
+    let found: Vec<_> = args.names.iter().filter_map(|name| metadata.topics.get(name)).collect();
+    let described: Vec<_> = found.iter().map(|topic| Description::of(topic, &more)).collect();
+    context.output().result(&described, |_| {
+        let texts: Vec<_> = described.iter().map(|one| one.text(output::table)).collect();
+        texts.join("\n")
+    })?;
+    if found.len() == args.names.len() {
+        return Ok(Exit::Done);
+    }
+    complain_of_missing(&*kafka, args, &metadata).await?;
+    Ok(Exit::Failed)
+}
+
+async fn more(context: &Context, kafka: &dyn Kafka, args: &DescribeArgs, metadata: &Metadata) -> anyhow::Result<More> {
+    let mut more = More::default();
+    let resources: Vec<_> = metadata.topics.keys().map(|name| ConfigResource::Topic(name.clone())).collect();
+    if resources.is_empty() {
+        return Ok(more);
+    }
+    let answers = kafka.configs(&resources, None).await.context("failed to read the topics' configs")?;
+    for (resource, entries) in answers {
+        let (ConfigResource::Topic(name), Ok(entries)) = (resource, entries) else { continue };
+        more.configs.insert(name, entries);
+    }
+    if metadata.topics.values().any(report::may_be_under_replicated) {
+        more.moves = kafka.reassignments().await.context("failed to list the moves that are running")?;
+    }
+    if args.size || context.flags.output == Format::Wide {
+        let brokers: Vec<_> = metadata.brokers.keys().copied().collect();
+        let sizes = kafka.replica_sizes(&brokers).await.context("failed to read how large the topics are")?;
+        more.sizes = Some(sizes.sizes);
+    }
+    if args.groups {
+        let mut groups: BTreeMap<TopicName, Vec<String>> = BTreeMap::new();
+        for group in kafka.live_groups().await.context("failed to list consumer groups")? {
+            for topic in group.topics {
+                groups.entry(topic).or_default().push(group.id.clone());
+            }
+        }
+        more.groups = Some(groups);
+    }
+    Ok(more)
+}
+
+/// Names topics that are not there, each with what may be meant.
+async fn complain_of_missing(kafka: &dyn Kafka, args: &DescribeArgs, metadata: &Metadata) -> anyhow::Result<()> {
+    let all = kafka.metadata(TopicSelection::All).await.context("failed to list topics")?;
+    for name in args.names.iter().filter(|name| !metadata.topics.contains_key(*name)) {
+        let hint = match nearest(name.as_str(), all.topics.keys().map(TopicName::as_str)) {
+            Some(near) => format!("; did you mean {near}?"),
+            None => String::new(),
+        };
+        output::complain(&format!("there is no topic {name}{hint}"));
+    }
+    Ok(())
+}

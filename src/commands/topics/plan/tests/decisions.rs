@@ -1,0 +1,241 @@
+//! What the planner decides, case by case.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::cluster::{cluster, faults, ids, lines, name, options, planned, spec};
+use crate::change::plan::{Risk, Step};
+use crate::cluster::map::{Map, Maps};
+use crate::cluster::metadata::Reassignment;
+use crate::commands::topics::observe::{Observed, Use};
+use crate::commands::topics::plan::plan;
+
+fn three() -> Observed {
+    cluster("1@a 2@b 3@c")
+}
+
+#[test]
+fn a_missing_topic_is_created_with_its_config() {
+    let text = "- {name: a, partitions: 3, replicationFactor: 2, config: {retention.ms: 1000}}";
+    assert_eq!(
+        lines(text, &three()),
+        ["+ topic a: 3 partitions, replication factor 2, retention.ms=1000", "1 to create; risk reversible"]
+    );
+}
+
+#[test]
+fn a_topic_that_is_as_declared_is_left_alone() {
+    let observed = three().topic("a", &[&[1, 2], &[2, 3]], &[("retention.ms", "1000")]);
+    let text = "- {name: a, partitions: 2, replicationFactor: 2, config: {retention.ms: '1000'}}";
+    assert_eq!(lines(text, &observed), ["nothing to do"]);
+}
+
+#[test]
+fn numbers_and_lists_are_compared_as_kafka_keeps_them() {
+    let config = [("cleanup.policy", "compact,delete"), ("min.cleanable.dirty.ratio", "0.5")];
+    let observed = three().topic("a", &[&[1, 2]], &config);
+    let text = "- {name: a, config: {cleanup.policy: 'compact, delete', min.cleanable.dirty.ratio: '0.50'}}";
+    assert_eq!(lines(text, &observed), ["nothing to do"]);
+}
+
+#[test]
+fn more_partitions_are_added_beside_the_old_ones_and_fewer_are_refused() {
+    let observed = three().topic("a", &[&[1, 2]], &[]);
+    assert_eq!(
+        lines("- {name: a, partitions: 3}", &observed),
+        ["~ topic a: partitions 1 -> 3", "1 to change; risk reversible"]
+    );
+    let observed = three().topic("a", &[&[1, 2], &[2, 3]], &[]);
+    assert_eq!(
+        lines("- {name: a, partitions: 1}", &observed),
+        [
+            "! refused: partitions 2 -> 1 a: Kafka can't take partitions away; to have fewer, make a new topic and copy \
+             the records",
+            "nothing to do; 1 refused"
+        ]
+    );
+}
+
+#[test]
+fn more_partitions_of_a_compacted_or_keyed_topic_warn_and_cost_more() {
+    let observed = three().topic("a", &[&[1, 2]], &[("cleanup.policy", "compact")]).topic("b", &[&[1, 2]], &[]);
+    let planned = planned("- {name: a, partitions: 2}\n- {name: b, partitions: 2, labels: {keyed: 'true'}}", &observed);
+    assert_eq!(planned.plan.steps.iter().map(Step::risk).collect::<Vec<_>>(), [Risk::MovesData; 2]);
+    assert!(planned.plan.warnings.iter().any(|warning| warning.text.contains("topic a: partitions 1 -> 2 sends")));
+}
+
+#[test]
+fn partitions_are_not_added_while_a_topic_is_moved() {
+    let mut observed = three().topic("a", &[&[1, 2, 3]], &[]);
+    let moving = Reassignment { replicas: ids(&[1, 2, 3]), adding: ids(&[3]), removing: ids(&[1]) };
+    observed.moves.insert(name("a"), [(0, moving)].into());
+    let shown = lines("- {name: a, partitions: 2, replicationFactor: 2}", &observed);
+    assert!(shown[0].contains("partitions 1 -> 2 a: its partitions are being reassigned now"), "{shown:?}");
+    assert_eq!(shown[1], "nothing to do; 1 refused", "the move's extra replica is no change of the factor");
+}
+
+#[test]
+fn another_replication_factor_is_refused_with_its_bytes_and_the_rest_is_applied() {
+    let mut observed = three().topic("a", &[&[1, 2], &[2, 3]], &[]);
+    observed.bytes.insert(name("a"), 5_000_000);
+    let shown = lines("- {name: a, replicationFactor: 3, config: {retention.ms: 1}}", &observed);
+    assert_eq!(shown[0], "~ topic a: retention.ms default -> 1");
+    assert!(shown[1].contains("replication factor 2 -> 3 a: this needs a move of partitions (it copies 5.0 MB)"));
+    assert_eq!(shown[2], "1 to change; risk reversible; 1 refused");
+}
+
+#[test]
+fn keys_that_were_applied_once_are_unset_and_others_are_left_alone() {
+    let observed = three()
+        .topic("a", &[&[1, 2]], &[("retention.ms", "1"), ("segment.ms", "2")])
+        .applied("a", &[("retention.ms", "1")]);
+    assert_eq!(
+        lines("- name: a", &observed),
+        ["~ topic a: retention.ms 1 -> default (no longer declared)", "1 to change; risk reversible"]
+    );
+}
+
+#[test]
+fn a_key_that_a_killed_run_was_about_to_set_is_unset_when_it_is_declared_no_more() {
+    let mut observed = three().topic("a", &[&[1, 2]], &[("retention.ms", "1")]).applied("a", &[]);
+    let last = observed.last_applied.as_mut().unwrap();
+    last.topics.get_mut(&name("a")).unwrap().claimed.insert("retention.ms".to_owned());
+    assert_eq!(lines("- name: a", &observed)[0], "~ topic a: retention.ms 1 -> default (no longer declared)");
+}
+
+#[test]
+fn a_strict_topic_loses_every_other_key_but_not_the_throttles_of_a_move() {
+    let set = [("segment.ms", "2"), ("leader.replication.throttled.replicas", "0:1")];
+    let observed = three().topic("a", &[&[1, 2]], &set);
+    assert_eq!(
+        lines("- {name: a, strict: true}", &observed),
+        ["~ topic a: segment.ms 2 -> default (strict: not declared)", "1 to change; risk reversible"]
+    );
+}
+
+#[test]
+fn drift_is_told_from_a_change_of_the_spec() {
+    let by_hand = three().topic("a", &[&[1, 2]], &[("retention.ms", "9")]).applied("a", &[("retention.ms", "1")]);
+    assert_eq!(
+        lines("- {name: a, config: {retention.ms: 1}}", &by_hand),
+        [
+            "~ topic a: retention.ms 9 -> 1 (drift: changed by hand)",
+            "! drift: topic a was changed by hand: retention.ms 9 -> 1 (drift: changed by hand)",
+            "1 to change; risk reversible"
+        ]
+    );
+    let found = &planned("- {name: a, config: {retention.ms: 1}}", &by_hand).plan.warnings[0].finding;
+    assert_eq!(found.as_ref().unwrap().kind, "topic.drift");
+    let by_spec = three().topic("a", &[&[1, 2]], &[("retention.ms", "1")]).applied("a", &[("retention.ms", "1")]);
+    assert_eq!(lines("- {name: a, config: {retention.ms: 2}}", &by_spec)[0], "~ topic a: retention.ms 1 -> 2");
+}
+
+#[test]
+fn without_a_record_of_the_last_apply_the_merge_is_two_way_and_says_so() {
+    let observed = three().topic("a", &[&[1, 2]], &[("segment.ms", "2")]);
+    let planned = planned("- name: a", &observed);
+    assert_eq!(planned.plan.steps, []);
+    assert!(planned.plan.warnings[0].text.contains("there is no record of an earlier apply"));
+}
+
+#[test]
+fn a_topic_that_is_declared_no_more_is_left_and_named() {
+    let observed = three().topic("a", &[&[1, 2]], &[]).topic("b", &[&[1, 2]], &[]).applied("a", &[]).applied("b", &[]);
+    assert_eq!(
+        lines("- name: a", &observed),
+        ["! declared no more and left as it is: b; `state: absent` deletes a topic", "nothing to do"]
+    );
+}
+
+#[test]
+fn a_topic_that_nobody_uses_is_deleted_and_one_in_use_is_not() {
+    let text = "- {name: a, state: absent}";
+    let idle = three().topic("a", &[&[1, 2]], &[]).used("a", Use::default());
+    let planned = planned(text, &idle);
+    assert_eq!(planned.plan.steps[0].to_string(), "- topic a: 1 partition");
+    assert_eq!(planned.plan.steps[0].risk(), Risk::LosesData);
+
+    let read = idle.clone().used("a", Use { groups: vec!["g".into(), "h".into()], ..Use::default() });
+    assert!(lines(text, &read)[0].contains("consumer group g and 1 more reads it now"));
+    let fresh = idle.clone().used("a", Use { newest: Some(Timestamp::UNIX_EPOCH), ..Use::default() });
+    assert!(lines(text, &fresh)[0].contains("newer than --min-idle 7d; --delete a deletes it nonetheless"));
+    let unclear = idle.used("a", Use { unclear: Some("no leader".into()), ..Use::default() });
+    assert!(lines(text, &unclear)[0].contains("could not be found out (no leader)"));
+}
+
+#[test]
+fn a_topic_that_is_named_is_deleted_though_it_is_in_use_but_never_an_internal_one() {
+    let busy = Use { groups: vec!["g".into()], ..Use::default() };
+    let observed = three().topic("a", &[&[1, 2]], &[]).topic("__x", &[&[1, 2]], &[]).used("a", busy);
+    let options =
+        crate::commands::topics::plan::Options { named_deletes: BTreeSet::from([name("a"), name("__x")]), ..options() };
+    let plan = plan(&spec("- {name: a, state: absent}\n- {name: __x, state: absent}"), &observed, &options).plan;
+    assert_eq!(plan.steps.iter().map(ToString::to_string).collect::<Vec<_>>(), ["- topic a: 1 partition"]);
+    assert!(plan.refusals[0].reason.contains("Kafka keeps this topic for itself"));
+}
+
+#[test]
+fn more_deletions_than_allowed_delete_nothing() {
+    let names: Vec<_> = (0..6).map(|number| format!("t{number}")).collect();
+    let observed =
+        names.iter().fold(three(), |observed, name| observed.topic(name, &[&[1, 2]], &[]).used(name, Use::default()));
+    let text: Vec<_> = names.iter().map(|name| format!("- {{name: {name}, state: absent}}")).collect();
+    let plan = planned(&text.join("\n"), &observed).plan;
+    assert_eq!((plan.steps.len(), plan.refusals.len()), (0, 6));
+    assert!(plan.refusals[0].reason.contains("6 topics would be deleted, more than --max-deletes 5: none is"));
+}
+
+#[test]
+fn what_the_cluster_can_not_do_is_a_fault_with_its_place() {
+    let observed = three().topic("a.b", &[&[1, 2]], &[]);
+    assert_eq!(
+        faults("- {name: x, replicationFactor: 4}", &observed),
+        ["s.yaml:2:34: replication factor 4, but the cluster has 3 brokers (3 at most)"]
+    );
+    assert!(faults("- {name: a_b}", &observed)[0].contains("topic a_b collides with topic a.b"));
+    let mut observed = observed;
+    observed.known_keys = BTreeSet::from(["retention.ms".to_owned(), "segment.ms".to_owned()]);
+    assert_eq!(
+        faults("- {name: a.b, config: {retention.mss: 1}}", &observed),
+        ["s.yaml:2:41: the brokers do not know the config key `retention.mss` (did you mean `retention.ms`?)"]
+    );
+}
+
+#[test]
+fn brokers_that_are_down_are_no_fault_of_the_spec() {
+    let observed = cluster("1 2").topic("other", &[&[1, 2, 3]], &[]);
+    let shown = lines("- {name: x, replicationFactor: 3}", &observed);
+    assert!(shown[0].contains("3 replicas need as many live brokers, and the cluster has 2"), "{shown:?}");
+}
+
+#[test]
+fn fewer_replicas_than_the_brokers_want_in_sync_are_refused() {
+    let mut observed = three();
+    observed.broker_defaults.as_mut().unwrap().min_insync_replicas = 2;
+    let shown = lines("- {name: x, replicationFactor: 1}", &observed);
+    assert!(shown[0].contains("replication factor 1 is below min.insync.replicas 2"), "{shown:?}");
+}
+
+#[test]
+fn a_single_replica_is_warned_about() {
+    let shown = lines("- {name: x, replicationFactor: 1}", &three());
+    assert!(shown[1].starts_with("! replication factor 1: when one broker stops, so do this topic"), "{shown:?}");
+}
+
+#[test]
+fn topics_stay_inside_their_map_and_strays_are_named() {
+    let map =
+        |name: &str, topics: &str, brokers: &[i32]| Map::new(name, topics, ids(brokers).into_iter().collect()).unwrap();
+    let maps = Maps(vec![map("m", "a.*", &[1, 2]), map("n", "b.*", &[3])]);
+    let observed = three().topic("a2", &[&[1, 3]], &[]);
+    let options = crate::commands::topics::plan::Options { maps, ..options() };
+    let text = "- {name: a1, partitions: 4, replicationFactor: 2}\n- name: a2\n- name: c\n- {name: b, map: m}";
+    let planned = plan(&spec(text), &observed, &options);
+    let crate::commands::topics::plan::TopicStep::Create { assignment, .. } = &planned.plan.steps[0] else { panic!() };
+    assert!(assignment.iter().flatten().all(|broker| [1, 2].contains(&broker.0)), "{assignment:?}");
+    assert!(planned.plan.warnings[0].text.contains("topic a2: 1 of 1 partition have replicas outside map m"));
+    let faults: Vec<_> = planned.faults.iter().map(|(_, fault)| fault.to_string()).collect();
+    assert!(faults[0].contains("topic b belongs to map n (b.*), not to m"), "{faults:?}");
+    assert!(faults[1].contains("topic c belongs to no map; the maps are m (a.*), n (b.*)"), "{faults:?}");
+}

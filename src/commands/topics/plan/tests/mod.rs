@@ -1,0 +1,6 @@
+//! What the planner decides, case by case; and the laws that hold for every plan.
+
+mod cluster;
+mod decisions;
+mod laws;
+mod placements;
