@@ -123,12 +123,14 @@ fn read(step: &TopicStep, answer: Result<(), KafkaError>) -> Answer {
         Ok(()) => return Answer::Accepted,
         Err(error) => error,
     };
-    match (step, &error) {
-        (_, KafkaError::AnswerLost { .. } | KafkaError::TimedOut { .. }) => Answer::Look,
-        (_, KafkaError::Broker { name: "REQUEST_TIMED_OUT", .. }) => Answer::Look,
-        (TopicStep::Create { .. }, KafkaError::Broker { name: "TOPIC_ALREADY_EXISTS", .. }) => Answer::Look,
-        (TopicStep::AddPartitions { .. }, KafkaError::Broker { name: "INVALID_PARTITIONS", .. }) => Answer::Look,
-        (TopicStep::Delete { .. }, error) if super::observe::is_missing(error) => Answer::Accepted,
+    let name = if let KafkaError::Broker { name, .. } = &error { *name } else { "" };
+    let is_lost = matches!(error, KafkaError::AnswerLost { .. } | KafkaError::TimedOut { .. });
+    match (step, name) {
+        _ if is_lost => Answer::Look,
+        (_, "REQUEST_TIMED_OUT")
+        | (TopicStep::Create { .. }, "TOPIC_ALREADY_EXISTS")
+        | (TopicStep::AddPartitions { .. }, "INVALID_PARTITIONS") => Answer::Look,
+        (TopicStep::Delete { .. }, "UNKNOWN_TOPIC_OR_PARTITION") => Answer::Accepted,
         _ => Answer::No(Ended::failed(error.to_string())),
     }
 }

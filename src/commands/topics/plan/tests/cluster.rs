@@ -7,6 +7,7 @@ use crate::cluster::config::{ConfigEntry, ConfigSource};
 use crate::cluster::topic::{Partition, Topic, TopicName};
 use crate::commands::topics::observe::{BrokerDefaults, Observed, Use};
 use crate::commands::topics::plan::last::{Applied, LastApplied};
+use crate::commands::topics::plan::step::ConfigEdit;
 use crate::commands::topics::plan::{Options, Planned, TopicStep, plan};
 use crate::commands::topics::spec::{self, Format, Spec};
 use crate::formats::source::Source;
@@ -17,8 +18,8 @@ pub(super) fn name(text: &str) -> TopicName {
 
 /// A spec; the text stands under `topics:`.
 pub(super) fn spec(text: &str) -> Spec {
-    let lines: String = text.lines().map(|line| format!("  {line}\n")).collect();
-    spec::parse(&[Source::new("s.yaml", format!("topics:\n{lines}"))], Format::Auto).unwrap()
+    let lines: Vec<_> = text.lines().map(|line| format!("  {line}")).collect();
+    spec::parse(&[Source::new("s.yaml", format!("topics:\n{}\n", lines.join("\n")))], Format::Auto).unwrap()
 }
 
 /// Live brokers, each with the rack that is named after `@`: `1@a 2@b 3`.
@@ -111,14 +112,7 @@ impl Observed {
                 TopicStep::SetConfig { edits, .. } => {
                     let entries = self.configs.get_mut(step.name()).unwrap();
                     for edit in edits {
-                        entries.retain(|entry| entry.name != edit.key);
-                        entries.push(ConfigEntry {
-                            name: edit.key.clone(),
-                            value: Some(edit.to.clone().unwrap_or_else(|| "default".to_owned())),
-                            source: if edit.to.is_some() { ConfigSource::Topic } else { ConfigSource::Default },
-                            sensitive: false,
-                            read_only: false,
-                        });
+                        set(entries, edit);
                     }
                 }
                 TopicStep::Delete { name, .. } => {
@@ -129,6 +123,17 @@ impl Observed {
         }
         self
     }
+}
+
+fn set(entries: &mut Vec<ConfigEntry>, edit: &ConfigEdit) {
+    entries.retain(|entry| entry.name != edit.key);
+    entries.push(ConfigEntry {
+        name: edit.key.clone(),
+        value: Some(edit.to.clone().unwrap_or_else(|| "default".to_owned())),
+        source: if edit.to.is_some() { ConfigSource::Topic } else { ConfigSource::Default },
+        sensitive: false,
+        read_only: false,
+    });
 }
 
 /// Plans with the default options.
