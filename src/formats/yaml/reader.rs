@@ -118,6 +118,25 @@ impl Reader {
         Some(texts)
     }
 
+    /// The same, where a value may also be a list of texts: it is joined with commas, as Kafka writes lists.
+    pub fn texts_and_lists(&mut self, node: &Node<'_>, what: &str) -> Option<BTreeMap<String, Placed<String>>> {
+        let fields = self.mapping(node, what)?;
+        let mut texts = BTreeMap::new();
+        for entry in fields.entries {
+            let what = format!("`{}` of {what}", short(&entry.key));
+            let text = match &entry.value.value {
+                Value::List(items) => {
+                    let items: Vec<_> = items.iter().filter_map(|item| self.text(item, &what)).collect();
+                    let items: Vec<_> = items.into_iter().map(|item| item.value).collect();
+                    Some(Placed { value: items.join(","), place: entry.value.place.clone() })
+                }
+                _ => self.text(&entry.value, &what),
+            };
+            texts.extend(text.map(|text| (entry.key.to_string(), text)));
+        }
+        Some(texts)
+    }
+
     fn wrong<T>(&mut self, node: &Node<'_>, what: &str, expected: &str, hint: &str) -> Option<T> {
         if node.value != Value::Broken {
             let fault = Fault::new(node.place.clone(), format!("{what} must be {expected}, found {}", node.found()));

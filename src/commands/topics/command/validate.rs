@@ -14,10 +14,18 @@ use crate::output;
 pub(super) struct ValidateArgs {
     #[command(flatten)]
     sources: SourceArgs,
+
+    /// Print the JSON Schema of a topics file, for editors, and end
+    #[arg(long, help_heading = "Topics")]
+    schema: bool,
 }
 
 /// Reads the spec and says what is wrong with it.
 pub(super) fn run(args: &ValidateArgs) -> anyhow::Result<Exit> {
+    if args.schema {
+        output::print(&serde_json::to_string_pretty(&spec::schema())?)?;
+        return Ok(Exit::Done);
+    }
     let sources = args.sources.load()?;
     let spec = spec::parse(&sources, args.sources.format).map_err(|faults| refusal(&faults))?;
     for note in &spec.notes {

@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 
 use crate::cluster::topic::TopicName;
+use crate::commands::topics::spec::Placed;
 use crate::commands::topics::spec::Spec;
 use crate::commands::topics::spec::State;
 use crate::commands::topics::spec::TopicSpec;
+use crate::commands::topics::spec::keys::{self, Opinion};
 use crate::commands::topics::spec::read::Draft;
-use crate::formats::place::Faults;
+use crate::formats::place::{Fault, Faults};
+use crate::formats::yaml::Reader;
 
 /// Refuses topics that are declared twice, names that collide in Kafka's metrics, and wishes that contradict each other.
 pub(super) fn merge(draft: Draft) -> Result<Spec, Faults> {
-    let Draft { mut reader, topics, mut notes } = draft;
+    let Draft { mut reader, topics, mut notes, lost } = draft;
     let mut merged: BTreeMap<TopicName, TopicSpec> = BTreeMap::new();
     for topic in topics {
         let Some(first) = merged.get(&topic.name.value) else {
@@ -33,8 +36,42 @@ pub(super) fn merge(draft: Draft) -> Result<Spec, Faults> {
         );
         reader.fault_with_hint(&two.place, message, format!("the other is at {}; rename one of them", one.place));
     }
+    for topic in merged.values() {
+        wishes(topic, &mut reader, &mut notes);
+    }
     Faults::check(reader.faults)?;
+    for (field, (place, count)) in lost {
+        let topics = if count == 1 { "1 topic".to_owned() } else { format!("{count} topics") };
+        notes.push(Fault::new(place, format!("`{field}` has no counterpart here and is left out ({topics})")));
+    }
     notes.sort();
     notes.dedup();
     Ok(Spec { topics: merged, notes: notes.iter().map(ToString::to_string).collect() })
+}
+
+/// What is wrong with one topic whatever the cluster.
+fn wishes(topic: &TopicSpec, reader: &mut Reader, notes: &mut Vec<Fault>) {
+    for (key, value) in &topic.config {
+        match keys::opinion(key, value) {
+            Opinion::Fine => {}
+            Opinion::Note(note) => notes.push(note),
+            Opinion::Fault(fault) => reader.faults.push(fault),
+        }
+    }
+    let (Some(least), Some(factor)) = (topic.config.get("min.insync.replicas"), &topic.replication_factor) else {
+        return;
+    };
+    let Placed { value, place } = least;
+    let least = value.trim().parse::<i64>().unwrap_or(0);
+    if least > i64::from(factor.value) {
+        let message = format!(
+            "`min.insync.replicas` {least} is more than the replication factor {} of topic `{}`: no write would succeed",
+            factor.value, topic.name.value
+        );
+        let hint = match factor.value {
+            1 => "1 is all that one replica allows".to_owned(),
+            factor => format!("{} lets writes go on while one broker is down", factor - 1),
+        };
+        reader.fault_with_hint(place, message, hint);
+    }
 }

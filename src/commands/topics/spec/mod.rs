@@ -3,9 +3,14 @@
 //! [`parse`] needs no cluster; [`check`] compares a spec with what the cluster can do. Both collect every fault.
 //! Each document brings its own `defaults`; a topic may be declared once in all sources together.
 
+mod configmap;
+mod keys;
 mod merge;
 mod read;
+mod schema;
+mod strimzi;
 mod toolbox;
+mod topicctl;
 
 use std::collections::BTreeMap;
 
@@ -14,7 +19,9 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::topic::TopicName;
 pub use crate::formats::place::Placed;
 
+pub use configmap::is_spec as is_spec_key;
 pub use read::{Format, parse};
+pub use schema::schema;
 
 /// Most partitions that a topic may be declared with: more is a slip of the finger.
 pub const PARTITIONS_MAX: i32 = 100_000;

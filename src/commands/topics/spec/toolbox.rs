@@ -8,7 +8,7 @@ use crate::commands::topics::spec::REPLICATION_FACTOR_MAX;
 use crate::commands::topics::spec::State;
 use crate::commands::topics::spec::TopicSpec;
 use crate::commands::topics::spec::read::Draft;
-use crate::formats::place::{Place, Placed};
+use crate::formats::place::Placed;
 use crate::formats::suggest::nearest;
 use crate::formats::yaml::{Fields, Node, Reader};
 
@@ -82,7 +82,11 @@ fn topic(reader: &mut Reader, node: &Node<'_>, defaults: &Wishes) -> Option<Topi
             }
         }
     }
-    let name = name(reader, fields.get("name"), fields.place)?;
+    let Some(node) = fields.get("name") else {
+        reader.fault(fields.place, "a topic without a `name`");
+        return None;
+    };
+    let name = topic_name(reader, node, "`name`")?;
     let defaults = if state == State::Absent {
         Wishes { labels: defaults.labels.clone(), map: defaults.map.clone(), ..Wishes::default() }
     } else {
@@ -104,13 +108,9 @@ fn topic(reader: &mut Reader, node: &Node<'_>, defaults: &Wishes) -> Option<Topi
     })
 }
 
-/// A topic's name, from the node where it should be; `place` is that of its mapping.
-pub(super) fn name(reader: &mut Reader, node: Option<&Node<'_>>, place: &Place) -> Option<Placed<TopicName>> {
-    let Some(node) = node else {
-        reader.fault(place, "a topic without a `name`");
-        return None;
-    };
-    let name = reader.text(node, "`name`")?;
+/// A topic's name; `what` says which field it is.
+pub(super) fn topic_name(reader: &mut Reader, node: &Node<'_>, what: &str) -> Option<Placed<TopicName>> {
+    let name = reader.text(node, what)?;
     match TopicName::new(name.value) {
         Ok(value) => Some(Placed { value, place: name.place }),
         Err(error) => {
