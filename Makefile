@@ -48,4 +48,5 @@ servers-stop: ## stop what `make servers` started, and remove all of it
 
 .PHONY: image
 image: setup ## build both container images, run them, leave archives in target/image; BINARY=built compiles in the Dockerfile
+	@[ "$(BINARY)" = built ] || $(CARGO) build --release --locked --target x86_64-unknown-linux-musl --target-dir target
 	@tests/live/kubernetes/image/image.sh
