@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := list
 CARGO ?= cargo
+# The static binary, of this machine's kind.
+STATIC := $(shell uname -m)-unknown-linux-musl
 
 .PHONY: list
 list: ## this list
@@ -50,3 +52,8 @@ servers-stop: ## stop what `make servers` started, and remove all of it
 image: setup ## build both container images, run them, leave archives in target/image; BINARY=built compiles in the Dockerfile
 	@[ "$(BINARY)" = built ] || $(CARGO) build --release --locked --target x86_64-unknown-linux-musl --target-dir target
 	@tests/live/kubernetes/image/image.sh
+
+.PHONY: bench
+bench: setup ## measure the release binary beside its rivals on real clusters (about 20 minutes)
+	$(CARGO) build --release --locked --target $(STATIC)
+	$(CARGO) run --quiet --locked --example bench -- --toolbox target/$(STATIC)/release/toolbox

@@ -14,5 +14,6 @@ mod start;
 mod wait;
 
 pub(crate) use cluster::{Cluster, Signal};
+pub(crate) use jars::cache;
 pub(crate) use keeper::{end, runs};
 pub(crate) use shape::{Kind, Shape};

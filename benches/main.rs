@@ -1,0 +1,234 @@
+//! `make bench`: whole processes of the release binary and of its rivals, against real clusters, in turns.
+//!
+//! Every line is a task. Each contender runs once to warm up, then as often as `--rounds` says, in turns with the
+//! others; the median counts. Peak memory and numbers of requests come from further runs.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, ensure};
+use clap::Parser;
+use kafka::{Cluster, Kind, Shape};
+
+use crate::counting::Counter;
+use crate::lines::{REHEARSED, Stage, TOPICS};
+use crate::measure::{Course, Line, Measured, measure};
+use crate::rivals::Rivals;
+
+mod counting;
+#[path = "../tests/live/kafka/mod.rs"]
+mod kafka;
+mod lines;
+mod measure;
+mod report;
+mod rivals;
+
+/// Measures the release binary beside its rivals.
+#[derive(Debug, Parser)]
+struct Bench {
+    /// The binary to measure
+    #[arg(long)]
+    toolbox: PathBuf,
+    /// Runs of each contender that count
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u8).range(5..=50))]
+    rounds: u8,
+    /// Where the figures are written
+    #[arg(long, default_value = "target/bench/figures.json")]
+    json: PathBuf,
+}
+
+/// Largest binary that is all right.
+const BINARY_MB: f64 = 25.0;
+
+/// User and password of the benchmark's own cluster, which listens on loopback and ends with it.
+const USER: (&str, &str) = ("bench", "bench-password");
+
+fn main() -> ExitCode {
+    match run(&Bench::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Measures all; whether every goal was reached.
+fn run(bench: &Bench) -> anyhow::Result<bool> {
+    let toolbox = fs::canonicalize(&bench.toolbox).context("build the binary first: `make bench` does")?;
+    let bytes = fs::metadata(&toolbox)?.len();
+    let rivals = rivals::find()?;
+    for reason in &rivals.missing {
+        eprintln!("not here to compete: {reason}");
+    }
+    let mut all = on_kraft(bench, &toolbox, &rivals)?;
+    all.extend(on_zookeeper(bench, &toolbox, &rivals)?);
+
+    println!("{}", report::table(&all));
+    let megabytes = f64::from(u32::try_from(bytes)?) / 1e6;
+    let small = megabytes <= BINARY_MB;
+    println!("binary: {megabytes:.1} MB {} {BINARY_MB} MB", if small { "✓" } else { "✗" });
+    for one in &all {
+        if let Some(reason) = &one.failed {
+            println!("failed: {}: {}: {reason}", one.line, one.contender);
+        }
+    }
+    if let Some(folder) = bench.json.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(&bench.json, serde_json::to_string_pretty(&report::json(&all, bytes, &rivals.missing))?)?;
+    println!("every single figure: {}", bench.json.display());
+    Ok(small && all.iter().all(|one| one.reached() != Some(false)))
+}
+
+/// Kafka 4.3.1: first an empty cluster, then one with all topics.
+fn on_kraft(bench: &Bench, toolbox: &Path, rivals: &Rivals) -> anyhow::Result<Vec<Measured>> {
+    let (shape, ca) = secured(Shape { heap: 1_024, ..Shape::racks(&["a", "b", "c"]) })?;
+    let cluster = Cluster::start(Kind::Kafka43Kraft, &shape)?;
+    let counter = Counter::between(&cluster, "COUNTED")?;
+    let folder = tempfile::tempdir()?;
+    let stage = Stage {
+        toolbox,
+        folder: folder.path(),
+        tool: cluster.folder().join("tool"),
+        rivals,
+        secure: Some((cluster.bootstrap_of("SECURE"), client_properties(folder.path(), &ca)?)),
+    };
+    let (plain, detour) = (cluster.bootstrap(), cluster.bootstrap_of("COUNTED"));
+    let course = Course {
+        bootstrap: &plain,
+        counted: Some((&detour, &counter)),
+        rounds: usize::from(bench.rounds),
+        folder: folder.path(),
+    };
+    let mut all = Vec::new();
+    let mut race = |line: &Line| {
+        eprintln!("measuring: {}", line.title);
+        all.extend(measure(line, &course));
+    };
+    race(&stage.version());
+    race(&stage.apply_fresh("4.3.1", 0.5));
+    fill(&stage, &plain)?;
+    race(&stage.apply_nothing()?);
+    race(&stage.list());
+    race(&stage.describe());
+    multiply(&stage)?;
+    race(&stage.rehearse()?);
+
+    let silent = (0..3).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>()?;
+    let addresses = silent.iter().map(|door| Ok(door.local_addr()?.to_string())).collect::<anyhow::Result<Vec<_>>>()?;
+    race(&stage.unreachable("silence", &addresses.join(",")));
+    drop(silent);
+    race(&stage.unreachable("closed ports", &addresses.join(",")));
+    Ok(all)
+}
+
+/// Kafka 3.9.2 with ZooKeeper, which makes topics one after the other.
+fn on_zookeeper(bench: &Bench, toolbox: &Path, rivals: &Rivals) -> anyhow::Result<Vec<Measured>> {
+    let shape = Shape { heap: 1_024, ..Shape::racks(&["a", "b", "c"]).proxied("COUNTED") };
+    let cluster = Cluster::start(Kind::Kafka39Zookeeper, &shape)?;
+    let counter = Counter::between(&cluster, "COUNTED")?;
+    let folder = tempfile::tempdir()?;
+    let tool = cluster.folder().join("tool");
+    let stage = Stage { toolbox, folder: folder.path(), tool, rivals, secure: None };
+    let (plain, detour) = (cluster.bootstrap(), cluster.bootstrap_of("COUNTED"));
+    let line = stage.apply_fresh("3.9.2 with ZooKeeper", 8.0);
+    eprintln!("measuring: {}", line.title);
+    let rounds = usize::from(bench.rounds);
+    let through = Some((&*detour, &counter));
+    Ok(measure(&line, &Course { bootstrap: &plain, counted: through, rounds, folder: folder.path() }))
+}
+
+/// Makes the large cluster's topics, and saves what an apply observes there.
+fn fill(stage: &Stage<'_>, bootstrap: &str) -> anyhow::Result<()> {
+    eprintln!("creating {TOPICS} topics × 3");
+    let (spec, memory, saved) = (stage.spec_of_all()?, stage.path("state"), stage.path("observed.json"));
+    let connect = ["--bootstrap-server", bootstrap, "--state-folder", &memory];
+    for words in
+        [&["topics", "apply", "--yes", "-f", &spec][..], &["topics", "diff", "-f", &spec, "--save-observed", &saved]]
+    {
+        let output = Command::new(stage.toolbox).args(connect).args(words).output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "toolbox {} ended with {}: {said}", words.join(" "), output.status);
+    }
+    Ok(())
+}
+
+/// Makes an observation of many topics from that of the large cluster.
+fn multiply(stage: &Stage<'_>) -> anyhow::Result<()> {
+    let text = fs::read_to_string(stage.path("observed.json"))?;
+    let observed = copies(serde_json::from_str(&text)?);
+    Ok(fs::write(stage.path("rehearsed.json"), serde_json::to_string(&observed)?)?)
+}
+
+/// Wherever topics are listed, by name or one after the other, there are several of each.
+fn copies(value: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    let rename = |value: &Value, copy: usize| -> Value {
+        let text = value.to_string().replace("\"bench-", &format!("\"bench{copy}-"));
+        serde_json::from_str(&text).unwrap_or_default()
+    };
+    let numbers = 0..REHEARSED / TOPICS;
+    match value {
+        Value::Array(all) if all.iter().any(|one| one.to_string().contains("\"bench-")) => {
+            Value::Array(numbers.flat_map(|copy| all.iter().map(move |one| rename(one, copy))).collect())
+        }
+        Value::Object(all) if all.keys().any(|key| key.starts_with("bench-")) => {
+            let entries = numbers.flat_map(|copy| {
+                let name = move |key: &String| key.replacen("bench-", &format!("bench{copy}-"), 1);
+                all.iter().map(move |(key, one)| (name(key), rename(one, copy)))
+            });
+            Value::Object(entries.collect())
+        }
+        Value::Object(all) => Value::Object(all.into_iter().map(|(key, one)| (key, copies(one))).collect()),
+        other => other,
+    }
+}
+
+/// The shape with a listener that is counted, one with SCRAM and TLS, and its certificate authority.
+fn secured(shape: Shape) -> anyhow::Result<(Shape, String)> {
+    let (ca, server) = certificates()?;
+    let jaas = "org.apache.kafka.common.security.scram.ScramLoginModule required;";
+    let shape = shape
+        .proxied("COUNTED")
+        .listener("SECURE", "SASL_SSL")
+        .file("server.pem", server)
+        .property("listener.name.secure.ssl.keystore.type", "PEM")
+        .property("listener.name.secure.ssl.keystore.location", "{files}/server.pem")
+        .property("sasl.enabled.mechanisms", "SCRAM-SHA-512")
+        .property("listener.name.secure.scram-sha-512.sasl.jaas.config", jaas)
+        .user("SCRAM-SHA-512", USER.0, USER.1);
+    Ok((shape, ca))
+}
+
+/// A certificate authority, and a key with a certificate that it signed, as PEM.
+fn certificates() -> anyhow::Result<(String, String)> {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    let mut authority = CertificateParams::new(Vec::new())?;
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate()?;
+    let ca = authority.self_signed(&key)?.pem();
+    let issuer = Issuer::new(authority, key);
+    let server_key = KeyPair::generate()?;
+    let server = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()])?;
+    let server = server.signed_by(&server_key, &issuer)?;
+    Ok((ca, server_key.serialize_pem() + &server.pem()))
+}
+
+fn client_properties(folder: &Path, ca: &str) -> anyhow::Result<PathBuf> {
+    let (truststore, path) = (folder.join("ca.pem"), folder.join("client.properties"));
+    fs::write(&truststore, ca)?;
+    let text = format!(
+        "security.protocol=SASL_SSL\nsasl.mechanism=SCRAM-SHA-512\nssl.truststore.type=PEM\nssl.truststore.location={}\n\
+         sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username=\"{}\" password=\"{}\";\n",
+        truststore.display(),
+        USER.0,
+        USER.1
+    );
+    fs::write(&path, text)?;
+    Ok(path)
+}
