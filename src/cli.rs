@@ -3,7 +3,7 @@
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::topics::command as topics;
-use crate::context::{Context, Flags};
+use crate::context::{Context, Flags, repeat};
 use crate::exit::Exit;
 use crate::manual;
 
@@ -20,7 +20,7 @@ pub struct Cli {
     command: Command,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum Command {
     /// Topics as ConfigMaps or files declare them, against the cluster
     Topics(topics::TopicsArgs),
@@ -49,18 +49,27 @@ impl Cli {
         &self.flags
     }
 
-    /// Runs the command to its end.
+    /// Runs the command to its end: once, or whenever the schedule says so.
     pub async fn run(self) -> anyhow::Result<Exit> {
-        self.run_in(|context| context).await
+        let Self { flags, command } = self;
+        repeat::repeat(&flags, async |context| command.clone().run(context).await).await
     }
 
-    /// The same in a context that the caller changed: with memory twins, another clock.
+    /// Runs the command once, in a context that the caller changed: with memory twins, another clock.
     pub async fn run_in(self, change: impl FnOnce(Context) -> Context) -> anyhow::Result<Exit> {
         let mut context = change(Context::new(self.flags));
-        match self.command {
-            Command::Topics(args) => topics::run(&mut context, args).await,
-            Command::Completions(args) => manual::completions(&args),
-            Command::Man(args) => manual::man(&args, Self::definition()),
+        let ended = self.command.run(&mut context).await;
+        context.leave().await;
+        ended
+    }
+}
+
+impl Command {
+    async fn run(self, context: &mut Context) -> anyhow::Result<Exit> {
+        match self {
+            Self::Topics(args) => topics::run(context, args).await,
+            Self::Completions(args) => manual::completions(&args),
+            Self::Man(args) => manual::man(&args, Cli::definition()),
         }
     }
 }

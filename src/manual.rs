@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::output;
 
 /// Arguments of `toolbox completions`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct CompletionsArgs {
     /// The shell
     #[arg(value_enum)]
@@ -29,7 +29,7 @@ enum Shell {
 }
 
 /// Arguments of `toolbox man`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct ManArgs {
     /// Write one page a command into this folder; without it, the main page goes to standard output
     #[arg(long, value_name = "FOLDER")]

@@ -50,6 +50,11 @@ impl Brake {
         self.0.send_modify(|state| state.is_changing = true);
     }
 
+    /// Whether changes have begun.
+    pub fn is_changing(&self) -> bool {
+        self.0.borrow().is_changing
+    }
+
     /// Waits until somebody asks to stop, and says why.
     pub async fn until_pulled(&self) -> String {
         self.until(|state| state.why.is_some()).await.why.unwrap_or_default()
@@ -81,7 +86,7 @@ pub async fn braked<R>(brake: &Brake, grace: Duration, work: impl Future<Output 
         result = &mut work => return Ok(result),
         why = brake.until_pulled() => why,
     };
-    if !brake.0.borrow().is_changing {
+    if !brake.is_changing() {
         return Err(Halted(format!("{why}; nothing was changed")));
     }
     tokio::select! {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::change::brake::{Brake, Halted, braked};
+use crate::change::brake::Brake;
 use crate::formats::schedule::KubeSchedule;
 
 /// Longest sleep without a look at the clock.
@@ -32,44 +32,37 @@ pub struct Timing {
     pub jitter: Duration,
     /// Longest time that a tick may take before it is braked.
     pub deadline: Duration,
-    /// How long changes that are under way may take to end once a tick is braked.
-    pub grace: Duration,
 }
 
-/// Does `tick` whenever it is due. Ends when `shutdown` is pulled: with the result of the tick that ran then, with
-/// nothing between two ticks, or with [`Halted`] if that tick had to be given up. A tick that fails is for the tick to
-/// report; the next one comes at its time all the same.
+/// Does `tick` whenever it is due. Ends when `shutdown` is pulled: with the result of the tick that ran then, or with
+/// nothing between two ticks. A tick heeds its brake ([`crate::change::brake::braked`] limits how long that takes), and
+/// reports by itself that it failed; the next one comes at its time all the same.
 pub async fn every<R>(
     timing: &Timing,
     clock: impl Fn() -> Timestamp,
     shutdown: &Brake,
     mut tick: impl AsyncFnMut(Brake) -> R,
-) -> Result<Option<R>, Halted> {
+) -> Option<R> {
     let mut due = timing.next(clock());
     while let Some(at) = due {
         tokio::select! {
             biased;
-            _ = shutdown.until_pulled() => return Ok(None),
+            _ = shutdown.until_pulled() => return None,
             () = wait(&clock, at, timing.chance()) => {}
         }
         let brake = Brake::default();
-        let ended = {
-            tokio::select! {
-                biased;
-                ended = braked(&brake, timing.grace, tick(brake.clone())) => ended,
-                never = pull_in_time(timing, shutdown, &brake) => match never {},
-            }
+        let ended = tokio::select! {
+            biased;
+            ended = tick(brake.clone()) => ended,
+            never = pull_in_time(timing, shutdown, &brake) => match never {},
         };
         if shutdown.pulled().is_some() {
-            return ended.map(Some);
-        }
-        if let Err(halted) = ended {
-            tracing::error!("a tick was given up: {halted}; the next one comes at its time");
+            return Some(ended);
         }
         due = timing.next_of_many(at, clock());
     }
     tracing::error!("the schedule {} has no next time", timing.schedule);
-    Ok(None)
+    None
 }
 
 impl Timing {
@@ -127,6 +120,7 @@ mod tests {
     use tokio::time::{Instant, sleep};
 
     use super::*;
+    use crate::change::brake::braked;
 
     const START: &str = "2026-11-22T08:00:30Z";
 
@@ -136,7 +130,6 @@ mod tests {
             zone: TimeZone::UTC,
             jitter: Duration::ZERO,
             deadline: Duration::from_mins(3),
-            grace: Duration::from_secs(25),
         }
     }
 
@@ -147,11 +140,7 @@ mod tests {
     }
 
     /// Runs for so many minutes, with ticks of so many seconds that change things; when each tick began, and the end.
-    async fn run(
-        timing: &Timing,
-        minutes: u64,
-        tick_seconds: u64,
-    ) -> (Vec<String>, Result<Option<Option<String>>, Halted>) {
+    async fn run(timing: &Timing, minutes: u64, tick_seconds: u64) -> (Vec<String>, Option<Option<String>>) {
         let (clock, shutdown, mut begun) = (clock(), Brake::default(), Vec::new());
         let stop = async {
             sleep(Duration::from_mins(minutes)).await;
@@ -178,7 +167,7 @@ mod tests {
     async fn a_tick_comes_at_each_due_time_and_the_loop_ends_at_once_between_two() {
         let (begun, ended) = run(&timing("*/2 * * * *"), 7, 10).await;
         assert_eq!(begun, ["08:02:00", "08:04:00", "08:06:00"]);
-        assert_eq!(ended, Ok(None));
+        assert_eq!(ended, None);
     }
 
     #[tokio::test(start_paused = true)]
@@ -191,32 +180,28 @@ mod tests {
     async fn a_tick_that_is_asked_to_stop_ends_by_itself_and_its_result_is_the_end() {
         let (begun, ended) = run(&timing("*/5 * * * *"), 5, 60).await;
         assert_eq!(begun, ["08:05:00"]);
-        assert_eq!(ended, Ok(Some(Some("SIGTERM".into()))));
+        assert_eq!(ended, Some(Some("SIGTERM".into())));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_tick_beyond_its_deadline_is_braked_and_the_next_one_comes_at_its_time() {
         let (begun, ended) = run(&timing("*/5 * * * *"), 14, 600).await;
         assert_eq!(begun, ["08:05:00", "08:10:00"]);
-        assert_eq!(ended, Ok(None));
+        assert_eq!(ended, None);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_tick_that_does_not_heed_its_brake_is_given_up_after_the_grace() {
-        let (clock, shutdown, mut ticks) = (clock(), Brake::default(), 0);
-        let timing = timing("* * * * *");
-        let ended = every(&timing, &clock, &shutdown, async |brake: Brake| {
-            ticks += 1;
+    async fn a_person_who_insists_is_heard_by_the_tick_that_runs() {
+        let (shutdown, started, timing) = (Brake::default(), Instant::now(), timing("* * * * *"));
+        let ended = every(&timing, clock(), &shutdown, async |brake: Brake| {
             brake.changes_begin();
-            if ticks == 2 {
-                shutdown.pull("SIGINT");
-            }
-            std::future::pending::<()>().await;
+            shutdown.pull("SIGINT");
+            shutdown.insist();
+            braked(&brake, Duration::from_secs(25), std::future::pending::<()>()).await
         });
-        let halted = ended.await.unwrap_err();
-        assert!(halted.to_string().starts_with("SIGINT; changes that were under way did not end"), "{halted}");
-        // 30 s to the first tick, its deadline and grace, and the rest of a minute; then the second's grace.
-        assert_eq!(clock().strftime("%H:%M:%S").to_string(), "08:05:25");
+        let halted = ended.await.unwrap().unwrap_err();
+        assert_eq!(halted.to_string(), "SIGINT; changes that were under way were given up");
+        assert_eq!(started.elapsed(), Duration::from_secs(30));
     }
 
     #[tokio::test(start_paused = true)]
@@ -236,7 +221,7 @@ mod tests {
         };
         let shutdown = Brake::default();
         let ended = every(&timing("0 12 * * *"), set, &shutdown, async |_| shutdown.pull("seen")).await;
-        assert_eq!(ended, Ok(Some(())));
+        assert_eq!(ended, Some(()));
         assert!(begun.elapsed() <= Duration::from_mins(3), "{:?}", begun.elapsed());
     }
 }

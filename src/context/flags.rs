@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use jiff::tz::TimeZone;
 
 use crate::change::plan::Risk;
+use crate::formats::schedule::KubeSchedule;
+use crate::formats::suggest::nearest;
 use crate::output::Format;
 use crate::telemetry::LogFormat;
 
@@ -102,6 +105,86 @@ pub struct Flags {
     /// Folder for the audit log, the event spool and what was last applied [default: $XDG_STATE_HOME/kafka-toolbox]
     #[arg(long, env = "TOOLBOX_STATE_FOLDER", global = true, help_heading = "Recording", value_name = "FOLDER")]
     pub state_folder: Option<PathBuf>,
+
+    /// How Kubernetes is reached.
+    #[command(flatten)]
+    pub kubernetes: KubernetesFlags,
+
+    /// Whether and when the command is repeated.
+    #[command(flatten)]
+    pub repeat: RepeatFlags,
+}
+
+/// Flags about Kubernetes.
+#[derive(Debug, Clone, Default, Args)]
+pub struct KubernetesFlags {
+    /// Where the run lock and what was last applied are kept: Lease and ConfigMap, or files; auto is Kubernetes in a pod
+    #[arg(
+        long,
+        env = "TOOLBOX_STATE",
+        global = true,
+        help_heading = "Kubernetes",
+        value_name = "WHERE",
+        default_value = "auto"
+    )]
+    pub state: StateIn,
+
+    /// A kubeconfig [default: KUBECONFIG, else the pod's ServiceAccount, else ~/.kube/config]
+    #[arg(long, env = "TOOLBOX_KUBECONFIG", global = true, help_heading = "Kubernetes", value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// A context of the kubeconfig [default: its current one]
+    #[arg(long, env = "TOOLBOX_KUBE_CONTEXT", global = true, help_heading = "Kubernetes", value_name = "NAME")]
+    pub kube_context: Option<String>,
+
+    /// The namespace of ConfigMaps and Leases [default: the pod's, else the context's]
+    #[arg(long, env = "TOOLBOX_NAMESPACE", global = true, help_heading = "Kubernetes", value_name = "NAME")]
+    pub namespace: Option<String>,
+}
+
+/// Where a run keeps its lock and what it last applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum StateIn {
+    /// Kubernetes when in a pod that has a ServiceAccount, else files.
+    #[default]
+    Auto,
+    /// A Lease and a ConfigMap.
+    Kubernetes,
+    /// Files in the state folder.
+    File,
+}
+
+/// Flags about repeating a command.
+#[derive(Debug, Clone, Args)]
+pub struct RepeatFlags {
+    /// Repeat the command: a CronJob's five fields, `@hourly` and the like, or `@every 10m`
+    #[arg(long, env = "TOOLBOX_SCHEDULE", global = true, help_heading = "Repeating", value_name = "FIELDS")]
+    pub schedule: Option<KubeSchedule>,
+
+    /// Whose clocks the schedule means, as `Europe/Berlin`
+    #[arg(long, env = "TOOLBOX_TIME_ZONE", global = true, help_heading = "Repeating", value_name = "ZONE", default_value = "UTC", value_parser = time_zone)]
+    pub time_zone: TimeZone,
+
+    /// Start each run up to this much later, by chance, so that many agents do not start at once
+    #[arg(long, env = "TOOLBOX_SCHEDULE_JITTER", global = true, help_heading = "Repeating", value_name = "DURATION", value_parser = duration)]
+    pub schedule_jitter: Option<std::time::Duration>,
+
+    /// Longest time for one run of a schedule; then the changes that are under way end, and no others are begun
+    #[arg(long, env = "TOOLBOX_RUN_DEADLINE", global = true, help_heading = "Repeating", value_name = "DURATION", default_value = "1h", value_parser = duration)]
+    pub run_deadline: std::time::Duration,
+}
+
+fn time_zone(name: &str) -> Result<TimeZone, String> {
+    // Kubernetes refuses `Local`, too: it would mean another time on each node.
+    match TimeZone::get(name) {
+        Ok(zone) if zone.iana_name().is_some() => Ok(zone),
+        _ => {
+            let known: Vec<_> = jiff::tz::db().available().map(|name| name.to_string()).collect();
+            let hint = nearest(name, known.iter().map(String::as_str));
+            let hint = hint.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            Err(format!("`{name}` is no IANA time zone such as UTC or Europe/Berlin{hint}"))
+        }
+    }
 }
 
 /// Reads a duration such as `500ms`, `10s`, `5m`, `2h` or `7d`.

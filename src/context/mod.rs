@@ -3,9 +3,15 @@
 //! The way through: [`Context::observed`] (read, or load what was saved), the command's own pure plan, then
 //! [`Context::settle`] (show, refuse, ask, carry out, record). No command prints plans, asks or records by itself.
 
+mod alone;
+mod config_maps;
 mod connect;
 mod flags;
+mod home;
+mod kept;
+mod lease;
 mod observed;
+pub mod repeat;
 mod settle;
 pub mod sources;
 mod toolbox_file;
@@ -18,10 +24,12 @@ use jiff::Timestamp;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
+use crate::change::brake::Brake;
 use crate::change::event::Delivery;
 use crate::change::event::Event;
 use crate::change::event::Recorder;
 use crate::clients::kafka::Kafka;
+use crate::clients::kubernetes::Kubernetes;
 use crate::cluster::map::Maps;
 use crate::exit::Stop;
 use crate::output::Output;
@@ -46,6 +54,12 @@ pub struct Context {
     cluster: Option<String>,
     /// The door to Kafka, opened at the first use.
     kafka: OnceCell<Arc<dyn Kafka>>,
+    /// The door to Kubernetes, opened at the first use.
+    kubernetes: OnceCell<Arc<dyn Kubernetes>>,
+    /// The lock that this run holds, if it holds one.
+    alone: Option<alone::Alone>,
+    /// Asks this run to stop before its next batch.
+    brake: Brake,
     /// Where events go, opened at the first use.
     recorder: Option<Box<dyn Recorder>>,
 }
@@ -62,6 +76,9 @@ impl Context {
             clock: Timestamp::now,
             cluster: None,
             kafka: OnceCell::new(),
+            kubernetes: OnceCell::new(),
+            alone: None,
+            brake: Brake::default(),
             recorder: None,
         }
     }
@@ -70,6 +87,20 @@ impl Context {
     #[must_use]
     pub fn with_kafka(mut self, kafka: Arc<dyn Kafka>) -> Self {
         self.kafka = OnceCell::new_with(Some(kafka));
+        self
+    }
+
+    /// The same with another door to Kubernetes: a memory twin.
+    #[must_use]
+    pub fn with_kubernetes(mut self, kubernetes: Arc<dyn Kubernetes>) -> Self {
+        self.kubernetes = OnceCell::new_with(Some(kubernetes));
+        self
+    }
+
+    /// The same with the brake of whoever may ask this run to stop.
+    #[must_use]
+    pub fn with_brake(mut self, brake: Brake) -> Self {
+        self.brake = brake;
         self
     }
 

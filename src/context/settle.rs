@@ -4,16 +4,13 @@
 //! 1. Set apart the steps above `--max-risk`: they are refused.
 //! 2. Show the plan. A dry run ends here: 3 if there is something to do.
 //! 3. Ask on a terminal unless `--yes`; without a terminal, `--yes` is needed.
-//! 4. Carry out batch by batch, with an intent before and an outcome after each step. SIGINT and SIGTERM let the batch
-//!    end and stop.
+//! 4. Carry out batch by batch, with an intent before and an outcome after each step. A pulled
+//!    brake (a signal, a deadline, a lost Lease) lets the batch end and stops.
 //! 5. Show what failed, what was refused, what is not known, and the counts.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
 
+use crate::change::brake::Brake;
 use crate::change::carry_out::{Ended, Run, Tally, Watch, carry_out};
 use crate::change::event::{Event, Outcome, Severity};
 use crate::change::plan::{Plan, Risk, Step};
@@ -121,19 +118,23 @@ impl Context {
         apply: impl AsyncFnMut(&[S]) -> Vec<Ended>,
     ) -> anyhow::Result<Vec<(S, Ended)>> {
         let run = self.run();
+        let brake = self.brake.clone();
         let recorder = self.recorder();
         recorder.record(&refused_and_found(&run, plan, too_risky)).await;
         if plan.steps.is_empty() {
             return Ok(too_risky.to_vec());
         }
         let started = started(&run, plan);
+        brake.changes_begin();
         recorder.record(std::slice::from_ref(&started)).await;
-        let mut progress = Progress::new(plan.steps.len());
+        let mut progress = Progress { bar: output::Bar::new(plan.steps.len()), brake };
         let ended = carry_out(&plan.steps, &run, recorder, &mut progress, apply).await;
-        progress.clear();
+        let Progress { bar, brake } = progress;
+        bar.clear();
         if ended.len() < plan.steps.len() {
             output::complain(&format!(
-                "stopped as asked: {} of {} steps were not begun; run the same command again to finish",
+                "{}: {} of {} steps were not begun; run the same command again to finish",
+                brake.pulled().unwrap_or_default(),
                 plan.steps.len() - ended.len(),
                 plan.steps.len()
             ));
@@ -242,27 +243,10 @@ fn verb(run: &Run) -> &str {
     run.command.rsplit(' ').next().unwrap_or_default()
 }
 
-/// A bar on a terminal, a line now and then elsewhere; and the ear for SIGINT and SIGTERM.
+/// A bar on a terminal, a line now and then elsewhere; and the brake.
 struct Progress {
     bar: output::Bar,
-    stop: Arc<AtomicBool>,
-    listener: Option<tokio::task::JoinHandle<()>>,
-}
-
-impl Progress {
-    fn new(steps: usize) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let listener = listen(Arc::clone(&stop));
-        Self { bar: output::Bar::new(steps), stop, listener }
-    }
-
-    fn clear(self) {
-        let Self { bar, stop: _, listener } = self;
-        bar.clear();
-        if let Some(listener) = listener {
-            listener.abort();
-        }
-    }
+    brake: Brake,
 }
 
 impl Watch for Progress {
@@ -271,7 +255,7 @@ impl Watch for Progress {
     }
 
     fn should_stop(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.brake.pulled().is_some()
     }
 
     fn boundary(&self, name: &'static str) {
@@ -281,24 +265,10 @@ impl Watch for Progress {
     }
 }
 
-/// Lets the batch end that is being carried out. Where signals can't be heard, they end the process as ever.
-fn listen(stop: Arc<AtomicBool>) -> Option<tokio::task::JoinHandle<()>> {
-    let mut interrupt = signal(SignalKind::interrupt()).ok()?;
-    let mut terminate = signal(SignalKind::terminate()).ok()?;
-    Some(tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        stop.store(true, Ordering::Relaxed);
-        output::complain("asked to stop: the changes that are under way are finished first");
-    }))
-}
-
 /// Test builds die without a word at the boundary that `TOOLBOX_DIE_AT` names, as `applied:2` for the second batch.
 #[cfg(debug_assertions)]
 fn die_here(name: &'static str) {
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     static SEEN: AtomicUsize = AtomicUsize::new(0);
     let Ok(wanted) = std::env::var("TOOLBOX_DIE_AT") else { return };
     let Some((boundary, count)) = wanted.split_once(':') else { return };

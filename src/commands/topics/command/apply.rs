@@ -26,7 +26,7 @@ use crate::formats::secret;
 use crate::output;
 
 /// Arguments of `toolbox topics diff` and `apply`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct ApplyArgs {
     #[command(flatten)]
     sources: SourceArgs,

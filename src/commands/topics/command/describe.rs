@@ -18,7 +18,7 @@ use crate::output;
 use crate::output::Format;
 
 /// Arguments of `toolbox topics describe`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct DescribeArgs {
     /// The topics
     #[arg(value_name = "TOPIC", required = true, add = completion::topics())]

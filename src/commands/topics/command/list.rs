@@ -16,7 +16,7 @@ use crate::output;
 use crate::output::Format;
 
 /// Arguments of `toolbox topics list`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct ListArgs {
     /// Names or globs as `orders-*`; without any, all topics

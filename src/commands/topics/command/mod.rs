@@ -13,13 +13,13 @@ use crate::context::Context;
 use crate::exit::Exit;
 
 /// Arguments of `toolbox topics`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct TopicsArgs {
     #[command(subcommand)]
     verb: Verb,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum Verb {
     /// List topics, those in trouble first
     List(list::ListArgs),

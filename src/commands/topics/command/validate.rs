@@ -10,7 +10,7 @@ use crate::formats::place::Faults;
 use crate::output;
 
 /// Arguments of `toolbox topics validate`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct ValidateArgs {
     #[command(flatten)]
     sources: SourceArgs,

@@ -1,0 +1,112 @@
+//! One run at a time per cluster and spec: a Lease in Kubernetes, a locked file outside.
+//!
+//! A second run is refused with the words who holds the lock and since when. A file's lock ends with its process,
+//! however that ends; a Lease runs out when nobody renews it.
+
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::clients::kubernetes::ObjectName;
+use crate::context::Context;
+use crate::context::home::Home;
+use crate::context::home::Scope;
+use crate::context::lease;
+use crate::exit::Stop;
+
+/// A lock that this run holds.
+#[derive(Debug)]
+pub(super) enum Alone {
+    /// A locked file; closing it unlocks it.
+    File(#[expect(dead_code, reason = "it is held, not read")] File),
+    /// A Lease that is renewed in the background.
+    Lease(lease::Held),
+}
+
+/// Who holds a file's lock, for the words to those who find it locked.
+#[derive(Debug, Serialize, Deserialize)]
+struct Holder {
+    pid: u32,
+    host: String,
+    since: Timestamp,
+    run_id: Uuid,
+    command: String,
+}
+
+impl Context {
+    /// Makes sure that no other run works on the same: from now to [`Context::leave`], or refuses.
+    pub async fn be_alone(&mut self, scope: &Scope) -> anyhow::Result<()> {
+        let alone = match self.home().await? {
+            Home::Folder(folder) => Alone::File(self.lock_file(&folder.join("locks"), scope)?),
+            Home::Kubernetes(kubernetes) => {
+                let identity = kubernetes.identity();
+                let pod = identity.pod.as_ref().map_or_else(host, |pod| pod.name.clone());
+                let claim = lease::Claim {
+                    name: ObjectName::new(identity.namespace.clone(), scope.object_name()),
+                    scope: scope.clone(),
+                    holder: format!("{pod}_{}", self.run_id),
+                    clock: self.clock,
+                };
+                let held = lease::take(kubernetes, claim, self.brake.clone()).await;
+                Alone::Lease(held.context("failed to make sure that no other run is working")?)
+            }
+        };
+        self.alone = Some(alone);
+        Ok(())
+    }
+
+    /// Gives the lock back, if this run holds one. Called last, however the run ended.
+    pub async fn leave(&mut self) {
+        if let Some(Alone::Lease(held)) = self.alone.take() {
+            held.release().await;
+        }
+    }
+
+    fn lock_file(&self, folder: &Path, scope: &Scope) -> anyhow::Result<File> {
+        let path = folder.join(format!("{}.lock", scope.object_name()));
+        let failed = || format!("failed to lock {}", path.display());
+        std::fs::create_dir_all(folder).with_context(failed)?;
+        // Never removed: another run could lock a file that has no name any more.
+        let mut file =
+            File::options().read(true).write(true).create(true).truncate(false).open(&path).with_context(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(refusal(&mut file, &path, scope).into()),
+            Err(TryLockError::Error(error)) => return Err(error).with_context(failed),
+        }
+        let since = self.now();
+        let holder =
+            Holder { pid: std::process::id(), host: host(), since, run_id: self.run_id, command: self.command.clone() };
+        let text = serde_json::to_vec(&holder)?;
+        file.set_len(0).and_then(|()| file.write_all(&text)).with_context(failed)?;
+        Ok(file)
+    }
+}
+
+fn refusal(file: &mut File, path: &Path, scope: &Scope) -> Stop {
+    let mut text = String::new();
+    // The holder may not have written its name yet.
+    let read = file.rewind().and_then(|()| file.take(4_096).read_to_string(&mut text));
+    let holder: Option<Holder> = read.ok().and_then(|_| serde_json::from_str(&text).ok());
+    let words = match holder {
+        Some(Holder { pid, host, since, run_id: _, command }) => {
+            let since = since.round(jiff::Unit::Second).unwrap_or(since);
+            format!("process {pid} on {host} (`toolbox {command}`) holds {} since {since}", path.display())
+        }
+        None => format!("another process holds {}", path.display()),
+    };
+    Stop::refused(format!(
+        "another run works on the {scope}: {words}. Nothing was changed. Wait until it ends, or end that process; the \
+         lock ends with it"
+    ))
+}
+
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    name.map_or_else(|_| "unknown".into(), |name| name.trim().to_owned())
+}

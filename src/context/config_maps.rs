@@ -1,0 +1,86 @@
+//! Specs from live ConfigMaps: by name, or by label. Each data key is one document.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+
+use crate::clients::kubernetes::ConfigMap;
+use crate::clients::kubernetes::Kubernetes;
+use crate::clients::kubernetes::KubernetesError;
+use crate::clients::kubernetes::ObjectName;
+use crate::context::Context;
+use crate::context::home::COMPONENT;
+use crate::context::home::MANAGED_BY;
+use crate::context::kept::LAST_APPLIED;
+use crate::exit::Stop;
+use crate::formats::source::Source;
+
+impl Context {
+    /// The documents of the ConfigMaps that the names (`NAMESPACE/NAME`, or `NAME`) and the label selectors say, ordered
+    /// by namespace, name and key. What the toolbox itself keeps in ConfigMaps is never among them.
+    pub async fn config_map_sources(&self, names: &[String], selectors: &[String]) -> anyhow::Result<Vec<Source>> {
+        if names.is_empty() && selectors.is_empty() {
+            return Ok(Vec::new());
+        }
+        let kubernetes = self.kubernetes().await?;
+        read(kubernetes.as_ref(), names, selectors).await.context("failed to read the spec from Kubernetes")
+    }
+}
+
+async fn read(kubernetes: &dyn Kubernetes, names: &[String], selectors: &[String]) -> anyhow::Result<Vec<Source>> {
+    let namespace = &kubernetes.identity().namespace;
+    let mut found: BTreeMap<ObjectName, ConfigMap> = BTreeMap::new();
+    for name in names {
+        let name = match name.split_once('/') {
+            Some((namespace, name)) => ObjectName::new(namespace, name),
+            None => ObjectName::new(namespace.clone(), name.clone()),
+        };
+        let Some(config_map) = kubernetes.config_map(&name).await? else {
+            return Err(Stop::usage(format!("there is no ConfigMap {name}")).into());
+        };
+        if is_own(&config_map) {
+            return Err(Stop::usage(format!("ConfigMap {name} is what was last applied, not a spec")).into());
+        }
+        found.insert(name, config_map);
+    }
+    for selector in selectors {
+        let matching = match kubernetes.config_maps(namespace, selector).await {
+            Err(error @ (KubernetesError::Invalid { .. } | KubernetesError::TooMuch { .. })) => {
+                return Err(Stop::usage(error.to_string()).into());
+            }
+            matching => matching?,
+        };
+        let before = found.len();
+        let specs = matching.into_iter().filter(|config_map| !is_own(config_map));
+        let mut is_any = false;
+        for config_map in specs {
+            is_any = true;
+            found.insert(config_map.name.clone(), config_map);
+        }
+        if !is_any {
+            // A slip in a selector must not look like a spec that wishes for nothing.
+            return Err(Stop::usage(format!("no ConfigMap of namespace {namespace} matches `{selector}`")).into());
+        }
+        tracing::debug!(selector, "{} more ConfigMaps", found.len() - before);
+    }
+    found.values().map(documents).collect::<anyhow::Result<Vec<_>>>().map(|all| all.into_iter().flatten().collect())
+}
+
+fn documents(config_map: &ConfigMap) -> anyhow::Result<Vec<Source>> {
+    if let Some(key) = config_map.binary_data.keys().next() {
+        let message = format!("configmap {}, key {key}: it holds bytes (`binaryData`), not a text", config_map.name);
+        return Err(Stop::usage(message).into());
+    }
+    if config_map.data.is_empty() {
+        return Err(Stop::usage(format!("configmap {} has no data", config_map.name)).into());
+    }
+    let source = |(key, text): (&String, &String)| {
+        Source::new(format!("configmap {}, key {key}", config_map.name), text.as_bytes())
+    };
+    Ok(config_map.data.iter().map(source).collect())
+}
+
+fn is_own(config_map: &ConfigMap) -> bool {
+    let label = |key: &str| config_map.labels.get(key).map(String::as_str);
+    label(MANAGED_BY.0) == Some(MANAGED_BY.1) && label(COMPONENT) == Some(LAST_APPLIED)
+}

@@ -1,0 +1,287 @@
+//! What was last applied, kept from run to run: a ConfigMap in Kubernetes, a file outside.
+//!
+//! It is what tells drift from a change of the spec. A missing document is no error (the merge is two-way then, and the
+//! command says so); one that can't be read, or that belongs to another cluster, is.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
+use uuid::Uuid;
+
+use crate::clients::kubernetes::CONFIG_MAP_BYTES_MAX;
+use crate::clients::kubernetes::ConfigMap;
+use crate::clients::kubernetes::Kubernetes;
+use crate::clients::kubernetes::KubernetesError;
+use crate::clients::kubernetes::ObjectName;
+use crate::context::Context;
+use crate::context::home::COMPONENT;
+use crate::context::home::Home;
+use crate::context::home::MANAGED_BY;
+use crate::context::home::SCOPE;
+use crate::context::home::Scope;
+use crate::exit::Stop;
+use crate::output;
+
+/// The component label of the ConfigMaps that hold it; they are never read as specs.
+pub(super) const LAST_APPLIED: &str = "last-applied";
+
+/// The form of the envelope.
+const FORM: u32 = 1;
+
+const TEXT_KEY: &str = "last-applied.json";
+const PACKED_KEY: &str = "last-applied.json.gz";
+
+/// Longer texts are packed: up to here, `kubectl get -o yaml` shows what is in it.
+const TEXT_BYTES_MAX: usize = 512 << 10;
+
+/// Most bytes of an unpacked text.
+const BYTES_MAX: u64 = 64 << 20;
+
+const ATTEMPTS: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What surrounds a kept document.
+#[derive(Debug, Serialize, Deserialize)]
+struct Envelope<D> {
+    form: u32,
+    scope: String,
+    cluster_id: String,
+    run_id: Uuid,
+    saved_at: Timestamp,
+    tool_version: String,
+    document: D,
+}
+
+/// The kept document of one scope.
+#[derive(Debug)]
+pub struct Kept {
+    home: Home,
+    scope: Scope,
+    cluster_id: String,
+    run_id: Uuid,
+    clock: fn() -> Timestamp,
+    /// As it was read or written last.
+    last: Option<Last>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Last {
+    text: String,
+    resource_version: String,
+}
+
+impl Context {
+    /// What was last applied of a scope, on the cluster of that id.
+    pub async fn kept(&self, scope: &Scope, cluster_id: &str) -> anyhow::Result<Kept> {
+        Ok(Kept {
+            home: self.home().await?,
+            scope: scope.clone(),
+            cluster_id: cluster_id.to_owned(),
+            run_id: self.run_id,
+            clock: self.clock,
+            last: None,
+        })
+    }
+}
+
+impl Kept {
+    /// Where it is kept, for messages.
+    pub fn place(&self) -> String {
+        match &self.home {
+            Home::Kubernetes(kubernetes) => format!("ConfigMap {}", self.object(kubernetes.as_ref())),
+            Home::Folder(folder) => self.path(folder).display().to_string(),
+        }
+    }
+
+    /// The document, if one was kept. Call it before [`Kept::keep`]: only what was read is replaced.
+    pub async fn load<D: DeserializeOwned>(&mut self) -> anyhow::Result<Option<D>> {
+        let read =
+            self.read().await.with_context(|| format!("failed to read what was last applied from {}", self.place()));
+        let Some(last) = read? else { return Ok(None) };
+        let what_next = "look at it; without it, the next run knows no drift, but mends every difference";
+        let envelope: Envelope<D> = serde_json::from_str(&last.text).map_err(|error| {
+            Stop::refused(format!("what was last applied can't be understood ({}: {error}); {what_next}", self.place()))
+        })?;
+        if envelope.form != FORM {
+            let form = envelope.form;
+            let place = self.place();
+            return Err(Stop::refused(format!(
+                "{place} has form {form}, and this toolbox knows form {FORM} only; {what_next}"
+            ))
+            .into());
+        }
+        if envelope.cluster_id != self.cluster_id {
+            return Err(Stop::refused(format!(
+                "{} is what was last applied to cluster {}, but this is cluster {}: is it the right one? If it was built \
+                 anew, delete what is kept",
+                self.place(),
+                envelope.cluster_id,
+                self.cluster_id
+            ))
+            .into());
+        }
+        self.last = Some(last);
+        Ok(Some(envelope.document))
+    }
+
+    /// Keeps a document. That it can't be kept is said and changes nothing else: the changes are made already.
+    pub async fn keep<D: Serialize>(&mut self, document: &D) {
+        if let Err(error) = self.save(document).await {
+            output::complain(&format!(
+                "what was applied could not be kept in {} ({error:#}); the next run may take this run's changes for drift",
+                self.place()
+            ));
+        }
+    }
+
+    /// Keeps a document, or says why not.
+    pub async fn save<D: Serialize>(&mut self, document: &D) -> anyhow::Result<()> {
+        let envelope = Envelope {
+            form: FORM,
+            scope: self.scope.to_string(),
+            cluster_id: self.cluster_id.clone(),
+            run_id: self.run_id,
+            saved_at: (self.clock)(),
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            document,
+        };
+        let text = serde_json::to_string_pretty(&envelope)?;
+        let resource_version = match self.home.clone() {
+            Home::Folder(folder) => write_file(&self.path(&folder), &text).map(|()| String::new())?,
+            Home::Kubernetes(kubernetes) => self.write(kubernetes.as_ref(), &text).await?,
+        };
+        self.last = Some(Last { text, resource_version });
+        Ok(())
+    }
+
+    fn object(&self, kubernetes: &dyn Kubernetes) -> ObjectName {
+        ObjectName::new(kubernetes.identity().namespace.clone(), self.scope.object_name())
+    }
+
+    fn path(&self, folder: &Path) -> PathBuf {
+        folder.join("last-applied").join(format!("{}.json", self.scope.object_name()))
+    }
+
+    async fn read(&self) -> anyhow::Result<Option<Last>> {
+        match &self.home {
+            Home::Kubernetes(kubernetes) => {
+                let found = kubernetes.config_map(&self.object(kubernetes.as_ref())).await?;
+                Ok(found.map(|found| last_of(&found)).transpose()?)
+            }
+            Home::Folder(folder) => match fs::File::open(self.path(folder)) {
+                Ok(file) => Ok(Some(Last { text: bounded(file)?, resource_version: String::new() })),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error.into()),
+            },
+        }
+    }
+
+    /// Writes the ConfigMap; where somebody was faster or an answer was lost, looks before it writes again.
+    async fn write(&self, kubernetes: &dyn Kubernetes, text: &str) -> anyhow::Result<String> {
+        let mut version = self.last.as_ref().map(|last| last.resource_version.clone());
+        for attempt in 1..=ATTEMPTS {
+            let written = self.write_once(kubernetes, text, version.clone()).await;
+            let error = match written {
+                Ok(written) => return Ok(written.resource_version),
+                Err(error) => error,
+            };
+            let is_worth_a_look = error.is_passing()
+                || matches!(
+                    error,
+                    KubernetesError::Conflict { .. }
+                        | KubernetesError::AlreadyExists { .. }
+                        | KubernetesError::NotFound { .. }
+                );
+            if !is_worth_a_look || attempt == ATTEMPTS {
+                return Err(error.into());
+            }
+            sleep(PAUSE * attempt).await;
+            // A server that does not answer is asked again at the next attempt.
+            let Ok(found) = kubernetes.config_map(&self.object(kubernetes)).await else { continue };
+            let found = found.map(|found| last_of(&found)).transpose()?;
+            version = match (found, &self.last) {
+                (Some(found), _) if found.text == text => return Ok(found.resource_version),
+                (None, _) => None,
+                // Only labels were changed, or the write did not arrive.
+                (Some(found), Some(last)) if found.text == last.text => Some(found.resource_version),
+                (Some(_), _) => anyhow::bail!("it was changed by another run in the meantime, and is left as it is"),
+            };
+        }
+        anyhow::bail!("no attempt was left")
+    }
+
+    async fn write_once(
+        &self,
+        kubernetes: &dyn Kubernetes,
+        text: &str,
+        version: Option<String>,
+    ) -> Result<ConfigMap, KubernetesError> {
+        let mut config_map = ConfigMap::new(self.object(kubernetes));
+        config_map.labels.insert(MANAGED_BY.0.into(), MANAGED_BY.1.into());
+        config_map.labels.insert(COMPONENT.into(), LAST_APPLIED.into());
+        config_map.annotations.insert(SCOPE.into(), self.scope.to_string());
+        if text.len() <= TEXT_BYTES_MAX {
+            config_map.data.insert(TEXT_KEY.into(), text.to_owned());
+        } else {
+            config_map.binary_data.insert(PACKED_KEY.into(), packed(text));
+        }
+        if config_map.bytes() > CONFIG_MAP_BYTES_MAX {
+            let message =
+                format!("{} bytes even when packed; a ConfigMap holds {CONFIG_MAP_BYTES_MAX}", config_map.bytes());
+            return Err(KubernetesError::Invalid { what: self.place(), message });
+        }
+        match version {
+            Some(resource_version) => {
+                kubernetes.replace_config_map(&ConfigMap { resource_version, ..config_map }).await
+            }
+            None => kubernetes.create_config_map(&config_map).await,
+        }
+    }
+}
+
+fn last_of(config_map: &ConfigMap) -> anyhow::Result<Last> {
+    let text = match (config_map.data.get(TEXT_KEY), config_map.binary_data.get(PACKED_KEY)) {
+        (Some(text), _) => text.clone(),
+        (None, Some(bytes)) => bounded(GzDecoder::new(bytes.as_slice()))?,
+        // Said as what can't be understood, with the place, by whoever reads it.
+        (None, None) => String::new(),
+    };
+    Ok(Last { text, resource_version: config_map.resource_version.clone() })
+}
+
+/// Packs a text. Writing to memory does not fail.
+fn packed(text: &str) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish()).unwrap_or_default()
+}
+
+fn bounded(reader: impl Read) -> std::io::Result<String> {
+    let mut text = String::new();
+    reader.take(BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > BYTES_MAX {
+        return Err(std::io::Error::other(format!("it is longer than {} MiB", BYTES_MAX >> 20)));
+    }
+    Ok(text)
+}
+
+/// Writes a file so that whoever reads it finds the old text or the new one, whatever happens meanwhile.
+fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
+    let folder = path.parent().context("a file without a folder")?;
+    fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    fs::File::open(folder)?.sync_all()?;
+    Ok(())
+}
