@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::clients::kafka::Kafka;
 use crate::clients::kafka::live::Live;
-use crate::clients::kafka::settings::Security;
+use crate::clients::kafka::settings::Given;
 use crate::clients::kafka::settings::Settings;
 use crate::context::Context;
 use crate::exit::Stop;
@@ -19,23 +19,21 @@ impl Context {
         self.kafka.get_or_try_init(open).await.cloned()
     }
 
+    /// What the flags and the client properties say; what is worth knowing about them goes to the log.
     fn kafka_settings(&self) -> Result<Settings, Stop> {
-        let Some(servers) = &self.flags.bootstrap_server else {
+        let (servers, file) = (self.flags.bootstrap_server.as_deref(), self.flags.command_config.as_deref());
+        if servers.is_none() && file.is_none() {
             return Err(Stop::usage("which cluster? give --bootstrap-server HOST:PORT, or --cluster NAME"));
-        };
-        let parse = |server: &str| {
-            let (host, port) = server.trim().rsplit_once(':')?;
-            Some((host.trim_matches(['[', ']']).to_owned(), port.parse().ok()?))
-        };
-        let parsed: Option<Vec<_>> = servers.split(',').map(parse).collect();
-        let bootstrap =
-            parsed.ok_or_else(|| Stop::usage(format!("--bootstrap-server {servers} is not HOST:PORT[,HOST:PORT…]")))?;
-        Ok(Settings {
-            bootstrap,
-            client_id: "kafka-toolbox".to_owned(),
-            timeout: self.flags.timeout,
-            security: Security::default(),
-            notes: Vec::new(),
-        })
+        }
+        let given = Given { bootstrap_server: servers, timeout: Some(self.flags.timeout) };
+        let settings = Settings::load(file, given).map_err(|error| Stop::usage(error.to_string()))?;
+        for note in &settings.notes {
+            if note.is_warning {
+                tracing::warn!("{note}");
+            } else {
+                tracing::info!("{note}");
+            }
+        }
+        Ok(settings)
     }
 }

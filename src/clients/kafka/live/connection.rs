@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -86,6 +87,8 @@ pub(super) struct Connection {
     versions: Versions,
     /// When the broker would want a new authentication (KIP-368); a new connection is made before.
     expires: Option<Instant>,
+    /// Whether anything but ApiVersions was answered.
+    is_admitted: AtomicBool,
     pace: Mutex<Pace>,
 }
 
@@ -110,6 +113,7 @@ impl Connection {
             wire: Wire::start(stream),
             versions: Versions::default(),
             expires: None,
+            is_admitted: AtomicBool::new(false),
             pace: Mutex::new(Pace { answered: now, quiet_until: now }),
         };
         connection.negotiate(deadline).await?;
@@ -154,19 +158,40 @@ impl Connection {
             return Err(Trouble::NotSent(format!("{}: a quota of the broker keeps us waiting", self.address)));
         }
         tokio::time::sleep_until(quiet_until).await;
-        let answer = self.exchange(&make(version), version, deadline).await.map_err(|broken| match broken {
-            Failure::Broken(Broken::NotSent(why)) => Trouble::NotSent(format!("{}: {why}", self.address)),
-            Failure::Broken(Broken::Lost(why)) => Trouble::Lost(why.to_string()),
-            // It was carried out, or not: nobody can read what the broker says about it.
-            Failure::Garbled(why) => Trouble::Lost(why),
-            Failure::Unspeakable(error) => Trouble::Fatal(error),
-        })?;
+        let answer = match self.exchange(&make(version), version, deadline).await {
+            Ok(answer) => answer,
+            Err(failure) => return Err(self.trouble(failure).await),
+        };
+        self.is_admitted.store(true, Ordering::Relaxed);
         let throttle = u64::try_from(C::throttle_time_ms(&answer)).unwrap_or(0);
         if throttle > 0 {
             tracing::debug!(broker = %self.address, request = C::NAME, throttle_ms = throttle, "quota exceeded");
             self.pace().quiet_until = Instant::now() + Duration::from_millis(throttle);
         }
         Ok(answer)
+    }
+
+    async fn trouble(&self, failure: Failure) -> Trouble {
+        match failure {
+            Failure::Broken(Broken::NotSent(why)) => Trouble::NotSent(format!("{}: {why}", self.address)),
+            Failure::Broken(Broken::Lost(why)) => self.lost(&why).await,
+            // It was carried out, or not: nobody can read what the broker says about it.
+            Failure::Garbled(why) => Trouble::Lost(why),
+            Failure::Unspeakable(error) => Trouble::Fatal(error),
+        }
+    }
+
+    /// A broker answers ApiVersions to anyone; who is not admitted sees that at the first request behind it.
+    async fn lost(&self, why: &io::Error) -> Trouble {
+        let may_be_security = !self.is_admitted.load(Ordering::Relaxed) && why.kind() != io::ErrorKind::TimedOut;
+        if may_be_security && let error @ KafkaError::Security { .. } = self.why_no_answer(why).await {
+            return Trouble::Fatal(error);
+        }
+        Trouble::Lost(why.to_string())
+    }
+
+    async fn why_no_answer(&self, error: &io::Error) -> KafkaError {
+        self.dialer.connector.why_no_answer(&self.address.host, self.address.port, error).await
     }
 
     fn pace(&self) -> std::sync::MutexGuard<'_, Pace> {
@@ -201,8 +226,11 @@ impl Connection {
                 io::ErrorKind::TimedOut => {
                     Err(unreachable(&self.dialer, &self.address, "connects, but does not answer"))
                 }
-                _ if is_nonsense(&error) => Err(self.no_kafka(error.to_string())),
-                _ => Err(self.dialer.connector.why_no_answer(&self.address.host, self.address.port, &error).await),
+                // TLS's alert to a plaintext request is no frame of Kafka's.
+                _ => match self.why_no_answer(&error).await {
+                    KafkaError::Unreachable { .. } if is_nonsense(&error) => Err(self.no_kafka(error.to_string())),
+                    error => Err(error),
+                },
             },
         }
     }

@@ -199,6 +199,16 @@ pub(super) const MECHANISMS: &str = "supported are PLAIN, SCRAM-SHA-256, SCRAM-S
 const PREFIXES_OF_OTHERS: &[&str] =
     &["admin.", "consumer.", "main.consumer.", "producer.", "restore.consumer.", "global.consumer.", "topic."];
 
+/// Whether the value of a property, or of an option in `sasl.jaas.config`, is a secret.
+pub(super) fn holds_secret(key: &str) -> bool {
+    const WORDS: [&str; 7] = ["password", "passwd", "passphrase", "secret", "jaas", "private", "access.token"];
+    let key = key.to_lowercase();
+    // `user_NAME="PASSWORD"` is a broker's option.
+    WORDS.iter().any(|word| key.contains(word))
+        || key.starts_with("user_")
+        || ["ssl.keystore.key", "ssl.key.pem"].contains(&key.as_str())
+}
+
 /// What this program makes of a key.
 pub(super) fn meaning(key: &str) -> Meaning {
     if READ.contains(&key) || key.starts_with("config.providers.") {

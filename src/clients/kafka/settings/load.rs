@@ -77,6 +77,14 @@ fn timeout(reader: &mut Reader, given: Option<Duration>) -> Duration {
     // Both are checked, whichever is used.
     let whole = reader.milliseconds("default.api.timeout.ms");
     let request = reader.milliseconds("request.timeout.ms");
+    if given.is_some() {
+        for key in ["default.api.timeout.ms", "request.timeout.ms"] {
+            let place = reader.get(key).map(Value::place);
+            if let Some(place) = place {
+                reader.note(place, format!("`{key}` is not used: --timeout says how long to wait"));
+            }
+        }
+    }
     given.or_else(|| whole.or(request).map(Duration::from_millis)).unwrap_or(TIMEOUT)
 }
 

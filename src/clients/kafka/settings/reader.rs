@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::clients::kafka::settings::Note;
 use crate::clients::kafka::settings::keys;
 use crate::clients::kafka::settings::keys::Meaning;
+use crate::clients::kafka::settings::keys::holds_secret;
 use crate::clients::kafka::settings::substitute;
 use crate::clients::kafka::settings::substitute::Outside;
 use crate::clients::kafka::settings::substitute::Provider;
@@ -14,7 +15,6 @@ use crate::formats::place::Place;
 use crate::formats::properties::Property;
 use crate::formats::properties::show_key;
 use crate::formats::secret::SecretString;
-use crate::formats::secret::is_secret_key;
 use crate::formats::secret::remember;
 
 /// A file's properties, checked by key.
@@ -50,7 +50,7 @@ impl Value {
 impl Reader {
     /// Sorts properties into those that are read, ignored (with a note) and refused (with a fault).
     pub(super) fn new(properties: Vec<Property>, outside: Outside<'_>) -> Self {
-        for property in properties.iter().filter(|property| is_secret_key(&property.key)) {
+        for property in properties.iter().filter(|property| holds_secret(&property.key)) {
             remember(property.value().trim());
         }
         let mut reader = Self { values: BTreeMap::new(), faults: Vec::new(), notes: Vec::new() };
@@ -118,7 +118,7 @@ impl Reader {
             self.warn_with(property.place_at(offset), what.to_owned(), "there are env, file and dir");
         }
         let text = replaced.text.trim().to_owned();
-        if is_secret_key(&property.key) {
+        if holds_secret(&property.key) {
             remember(text.clone());
         }
         let trimmed = (!replaced.is_changed).then(|| replaced.text.len() - replaced.text.trim_start().len());

@@ -5,10 +5,10 @@ use crate::clients::kafka::settings::SaslSettings;
 use crate::clients::kafka::settings::jaas;
 use crate::clients::kafka::settings::jaas::Login;
 use crate::clients::kafka::settings::keys::MECHANISMS;
+use crate::clients::kafka::settings::keys::holds_secret;
 use crate::clients::kafka::settings::oauth;
 use crate::clients::kafka::settings::reader::Reader;
 use crate::formats::place::Place;
-use crate::formats::secret::is_secret_key;
 use crate::formats::secret::remember;
 use crate::formats::suggest::nearest;
 
@@ -115,7 +115,7 @@ fn login(reader: &mut Reader, mechanism: Mechanism, protocol_place: &Place) -> O
     let parsed = jaas::parse(&value.text);
     match parsed {
         Ok(login) => {
-            for option in login.options.iter().filter(|option| is_secret_key(&option.name)) {
+            for option in login.options.iter().filter(|option| holds_secret(&option.name)) {
                 remember(option.value.clone());
             }
             let places = login.options.iter().map(|option| value.place_at(option.offset)).collect();
