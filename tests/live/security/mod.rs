@@ -1,1 +1,8 @@
-//! Every security setting against a real broker.
+//! Every security setting against a real broker: what works, and what each failure says.
+
+mod bed;
+mod certificates;
+mod failures;
+mod stores;
+mod tokens;
+mod works;
