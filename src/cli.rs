@@ -67,9 +67,9 @@ impl Cli {
 impl Command {
     async fn run(self, context: &mut Context) -> anyhow::Result<Exit> {
         match self {
-            Self::Topics(args) => topics::run(context, args).await,
-            Self::Completions(args) => manual::completions(&args),
-            Self::Man(args) => manual::man(&args, Cli::definition()),
+            Command::Topics(args) => topics::run(context, args).await,
+            Command::Completions(args) => manual::completions(&args),
+            Command::Man(args) => manual::man(&args, Cli::definition()),
         }
     }
 }

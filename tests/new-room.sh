@@ -44,5 +44,5 @@ printf 'pub mod %s;\n' "$room" >>"$root/src/commands/mod.rs"
 sed -i "0,/^mod architecture;/s||mod architecture;\n/// \`toolbox $room\`.\nmod $room;|" "$root/tests/suite.rs"
 # One line for the enum, one for the dispatch; rustfmt and the compiler say if they do not fit.
 sed -i "s|^enum Command {|enum Command {\n    /// Say here in one line what it does\n    $type(crate::commands::$room::command::Args),|" "$root/src/cli.rs"
-sed -i "0,/match self.command {/s||match self.command {\n            Command::$type(args) => crate::commands::$room::command::run(\&mut context, \&args).await,|" "$root/src/cli.rs"
+sed -i "0,/match self {/s||match self {\n            Command::$type(args) => crate::commands::$room::command::run(context, \&args).await,|" "$root/src/cli.rs"
 echo "made src/commands/$room and tests/$room; fill them in, then run: cargo fmt; make check"
