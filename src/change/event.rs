@@ -4,6 +4,7 @@
 //! ([`Event::cleaned`]).
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -106,6 +107,18 @@ pub enum Outcome {
     Refused,
     /// It may or may not have happened: the run died, or the answer was lost, between act and record.
     Unknown,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Planned => "planned",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::Unknown => "unknown",
+        })
+    }
 }
 
 /// How loud an event is: Datadog's `alert_type`.

@@ -1,0 +1,264 @@
+//! Delivering what earlier runs left in the spool, late records in groups.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::change::carry_out::Run;
+use crate::change::event::{Event, Outcome};
+use crate::recorders::folder;
+use crate::recorders::journal::{Contents, Journal, Mark, is_delivered};
+use crate::recorders::lane::{Lane, Parcel};
+use crate::recorders::outbox::Outbox;
+use crate::recorders::sink::is_late;
+
+/// Records that one round takes out of the spool; the others wait for the next round, or the next run.
+const ROUND_RECORDS_MAX: usize = 2_000;
+
+/// Rounds of one flush: beyond them the spool was larger than its bounds.
+const ROUNDS_MAX: usize = 1_000;
+
+/// Journals of earlier runs that this run delivers from.
+#[derive(Debug, Default)]
+pub(super) struct Drain {
+    held: Vec<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    journal: Arc<Journal>,
+    /// What waited in it for sinks of this run, and whether it was late.
+    waiting: BTreeMap<Uuid, bool>,
+}
+
+/// What a flush did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Flushed {
+    /// Events that every sink has now.
+    pub sent: usize,
+    /// Events that a bound dropped, or that a sink called malformed.
+    pub dropped: usize,
+    /// What is left, by sink.
+    pub left: Vec<Left>,
+}
+
+/// What waits for one sink, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Left {
+    /// The sink.
+    pub sink: String,
+    /// How many events.
+    pub events: usize,
+    /// When the oldest of them happened.
+    pub oldest: Timestamp,
+    /// Why it does not have them.
+    pub why: String,
+}
+
+impl Drain {
+    /// How many events of earlier runs were taken by every sink.
+    pub(super) fn sent(&self) -> usize {
+        self.held.iter().map(|held| held.ended(|journal, id| !journal.is_given_up(id)).count()).sum()
+    }
+
+    fn given_up(&self) -> usize {
+        self.held.iter().map(|held| held.ended(Journal::is_given_up).count()).sum()
+    }
+
+    /// The event that says that late records were delivered.
+    pub(super) fn recovered(&self, run: &Run) -> Option<Event> {
+        let late = |held: &Held| held.ended(|_, _| true).filter(|id| held.waiting[id]).count();
+        let late = self.held.iter().map(late).sum::<usize>();
+        let title = format!("the spool was delivered: {late} events came late");
+        (late > 0).then(|| run.event("events.recovered", "spool:events", Outcome::Done, &title))
+    }
+
+    /// Lets the journals go; those that every sink has everything of are removed.
+    pub(super) fn release(&mut self) {
+        for Held { journal, waiting: _ } in std::mem::take(&mut self.held) {
+            if journal.pending().is_empty()
+                && let Err(error) = journal.remove()
+            {
+                tracing::warn!(%error, "failed to remove a delivered journal");
+            }
+        }
+    }
+}
+
+impl Held {
+    /// Events that are settled with every sink, and of which `which` holds.
+    fn ended(&self, which: impl Fn(&Journal, Uuid) -> bool) -> impl Iterator<Item = Uuid> {
+        self.waiting.keys().copied().filter(move |id| self.journal.is_settled(*id) && which(&self.journal, *id))
+    }
+}
+
+impl Outbox {
+    /// Hands one round of the spool to the lanes. Says how many records that were.
+    pub(super) fn drain_spool(&mut self) -> usize {
+        let now = self.now();
+        let mut waiting: Vec<(&'static str, Event, Arc<Journal>)> = Vec::new();
+        for path in folder::journals(&folder::spool(&self.settings.state)) {
+            if waiting.len() >= ROUND_RECORDS_MAX {
+                break;
+            }
+            match Journal::take_over(&path) {
+                Ok(Some((journal, contents))) => self.take_from(journal, &contents, &mut waiting),
+                Ok(None) => {}
+                Err(error) => self.say(&format!("events: {} can't be read: {error}", path.display())),
+            }
+        }
+        let count = waiting.len();
+        if count > 0 {
+            self.start_lanes();
+        }
+        for lane in &self.lanes {
+            let of_lane = waiting.iter().filter(|(sink, _, _)| *sink == lane.name());
+            let group = self.settings.sinks.iter().find(|sink| sink.name() == lane.name());
+            let group = group.map_or(1, |sink| sink.late_group());
+            for parcel in parcels(of_lane.map(|(_, event, home)| (event, home)), group, now) {
+                lane.hand_over(parcel);
+            }
+        }
+        count
+    }
+
+    /// Notes what a journal of the spool has for the sinks of this run.
+    fn take_from(
+        &mut self,
+        journal: Journal,
+        contents: &Contents,
+        waiting: &mut Vec<(&'static str, Event, Arc<Journal>)>,
+    ) {
+        let now = self.now();
+        let journal = Arc::new(journal);
+        let mut of_journal = BTreeMap::new();
+        for (event, sink) in contents.pending() {
+            if let Some(sink) = self.settings.sinks.iter().find(|known| known.name() == sink) {
+                waiting.push((sink.name(), event.clone(), Arc::clone(&journal)));
+                of_journal.insert(event.event_id, is_late(event, now));
+            }
+        }
+        if !of_journal.is_empty() || journal.pending().is_empty() {
+            self.drain.held.push(Held { journal, waiting: of_journal });
+        }
+    }
+
+    /// Waits until the lanes have nothing left to try, not beyond a time.
+    pub(super) async fn wait_until(&mut self, deadline: Instant) {
+        loop {
+            if self.lanes.iter().any(Lane::is_busy) {
+                let idle = futures_util::future::join_all(self.lanes.iter().map(Lane::idle));
+                if tokio::time::timeout_at(deadline, idle).await.is_err() {
+                    return;
+                }
+            }
+            if Instant::now() >= deadline || !self.refill() {
+                return;
+            }
+        }
+    }
+
+    /// Hands over again what did not fit into the queues. Says whether there was something.
+    fn refill(&mut self) -> bool {
+        let Some(journal) = self.journal.clone() else { return false };
+        let pending = journal.pending();
+        let open: BTreeSet<_> = self.lanes.iter().filter(|lane| lane.trouble().is_none()).map(Lane::name).collect();
+        if !journal.is_on_disk() || !pending.iter().any(|mark| open.contains(mark.sink.as_str())) {
+            return false;
+        }
+        let Ok(text) = std::fs::read_to_string(journal.path()) else { return false };
+        for event in Contents::read(&text).events.iter().filter(|event| is_delivered(event)) {
+            for lane in self.lanes.iter().filter(|lane| open.contains(lane.name())) {
+                if pending.contains(&Mark { event_id: event.event_id, sink: lane.name().to_owned() }) {
+                    lane.hand_over(Parcel { events: vec![event.clone()], homes: vec![Arc::clone(&journal)] });
+                }
+            }
+        }
+        true
+    }
+
+    /// Delivers the whole spool, as far as sinks take it and time allows.
+    pub async fn flush(&mut self, within: Duration) -> Flushed {
+        let deadline = Instant::now() + within;
+        self.start().await;
+        let (mut sent, mut dropped) = (0, 0);
+        for _ in 0..ROUNDS_MAX {
+            self.wait_until(deadline).await;
+            let round = self.drain.sent();
+            sent += round;
+            dropped += self.drain.given_up();
+            if let Some(event) = self.drain.recovered(&self.settings.run) {
+                self.write(&[event]).await;
+                self.wait_until(deadline).await;
+            }
+            self.drain.release();
+            if round == 0 || Instant::now() >= deadline || self.drain_spool() == 0 {
+                break;
+            }
+        }
+        Flushed { sent, dropped: dropped + self.dropped, left: self.left() }
+    }
+
+    /// What the spool holds, by sink, and why it is still there.
+    pub fn left(&self) -> Vec<Left> {
+        let mut left: BTreeMap<String, Left> = BTreeMap::new();
+        for path in folder::journals(&folder::spool(&self.settings.state)) {
+            let Some(contents) = read(&path) else { continue };
+            for (event, sink) in contents.pending() {
+                let entry = left.entry(sink.to_owned()).or_insert_with(|| Left {
+                    sink: sink.to_owned(),
+                    events: 0,
+                    oldest: event.time,
+                    why: self.why_left(sink),
+                });
+                entry.events += 1;
+                entry.oldest = entry.oldest.min(event.time);
+            }
+        }
+        left.into_values().collect()
+    }
+
+    fn why_left(&self, sink: &str) -> String {
+        if !self.settings.sinks.iter().any(|known| known.name() == sink) {
+            return format!("this run has no {sink}: --events-to and its settings say which sinks there are");
+        }
+        let lane = self.lanes.iter().find(|lane| lane.name() == sink);
+        lane.and_then(Lane::trouble).unwrap_or_else(|| "not tried, or another process delivers it now".to_owned())
+    }
+}
+
+fn read(path: &Path) -> Option<Contents> {
+    let bytes = std::fs::read(path).ok()?;
+    Some(Contents::read(&String::from_utf8_lossy(&bytes)))
+}
+
+/// A record and its journal.
+type Kept<'a> = (&'a Event, &'a Arc<Journal>);
+
+/// Records as parcels: each its own, but late ones of a cluster, kind and outcome together.
+fn parcels<'a>(waiting: impl Iterator<Item = Kept<'a>>, group: usize, now: Timestamp) -> Vec<Parcel> {
+    let mut parcels = Vec::new();
+    let mut late: BTreeMap<(String, String, String), Vec<Kept<'_>>> = BTreeMap::new();
+    let parcel = |records: &[Kept<'_>]| Parcel {
+        events: records.iter().map(|(event, _)| (*event).clone()).collect(),
+        homes: records.iter().map(|(_, home)| Arc::clone(home)).collect(),
+    };
+    for (event, home) in waiting {
+        if is_late(event, now) {
+            let key = (event.cluster.clone(), event.kind.clone(), format!("{:?}", event.outcome));
+            late.entry(key).or_default().push((event, home));
+        } else {
+            parcels.push(parcel(&[(event, home)]));
+        }
+    }
+    for records in late.values() {
+        parcels.extend(records.chunks(group.max(1)).map(parcel));
+    }
+    parcels
+}

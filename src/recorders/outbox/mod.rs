@@ -1,0 +1,341 @@
+//! The outbox: where a run's events become durable, and from where they are delivered.
+//!
+//! Steps of [`Outbox::record`]:
+//! 1. At the first call: mend journals of dead runs, keep the spool within its bounds, begin to deliver what waits.
+//! 2. Append the events to the run's journal, with one fsync; then to the audit log.
+//! 3. Hand outcomes to the lanes, without waiting for them.
+//!
+//! [`Outbox::close`] waits for the lanes, as long as the flush budget says, and leaves the rest in the spool.
+//! Nothing here fails the command: what can't be written is said on standard error, event by event.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::change::carry_out::Run;
+use crate::change::event::{Delivery, Event, Outcome, Recorder, Severity};
+use crate::recorders::audit::AuditLog;
+use crate::recorders::fail_point::fail_point;
+use crate::recorders::folder;
+use crate::recorders::journal::{Contents, Header, Journal, Line, Mark, is_delivered};
+use crate::recorders::lane::{Lane, Parcel};
+use crate::recorders::recover::{ended_unknown, finish, recover};
+use crate::recorders::sink::Sink;
+use crate::recorders::spool::{self, Bounds};
+
+mod drain;
+mod open;
+
+pub use drain::{Flushed, Left};
+pub use open::OpenError;
+
+/// What an outbox needs.
+pub struct Settings {
+    /// The state folder.
+    pub state: PathBuf,
+    /// The run, for the events that the outbox writes about itself.
+    pub run: Run,
+    /// The command line, as it may be shown; recorded once, before the first event of the run. None records no such
+    /// event.
+    pub command_line: Option<String>,
+    /// Where outcomes go, besides the audit log.
+    pub sinks: Vec<Arc<dyn Sink>>,
+    /// Longest wait at the end of the run.
+    pub flush_within: Duration,
+    /// How much undelivered is kept.
+    pub bounds: Bounds,
+    /// Where a person is told what goes wrong.
+    pub say: fn(&str),
+}
+
+/// A durable recorder.
+pub struct Outbox {
+    settings: Settings,
+    audit: AuditLog,
+    is_started: bool,
+    lanes: Vec<Lane>,
+    /// This run's journal, from the first event on.
+    journal: Option<Arc<Journal>>,
+    journals_begun: usize,
+    /// Events that are in the journal and could not be appended to the audit log.
+    is_audit_behind: bool,
+    /// Intents of this run without an outcome.
+    unmatched: BTreeMap<Uuid, Event>,
+    /// Outcomes of this run that sinks are to have.
+    recorded: BTreeSet<Uuid>,
+    /// Records that a bound dropped.
+    dropped: usize,
+    drain: drain::Drain,
+}
+
+impl Outbox {
+    /// An outbox. Nothing is read or written before the first event.
+    pub fn new(settings: Settings) -> Self {
+        let audit = AuditLog::new(&settings.state);
+        Self {
+            settings,
+            audit,
+            is_started: false,
+            lanes: Vec::new(),
+            journal: None,
+            journals_begun: 0,
+            is_audit_behind: false,
+            unmatched: BTreeMap::new(),
+            recorded: BTreeSet::new(),
+            dropped: 0,
+            drain: drain::Drain::default(),
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.settings.run.clock)()
+    }
+
+    fn say(&self, text: &str) {
+        (self.settings.say)(text);
+    }
+
+    /// Looks after what earlier runs left behind.
+    async fn start(&mut self) {
+        if std::mem::replace(&mut self.is_started, true) {
+            return;
+        }
+        let recovered = recover(&self.settings.state, &self.audit, self.now()).await;
+        if recovered.unknown > 0 {
+            let unknown = recovered.unknown;
+            self.say(&format!(
+                "events: an earlier run died: how {unknown} of its changes ended is not known (toolbox events list \
+                 --outcome unknown)"
+            ));
+        }
+        for fault in &recovered.faults {
+            self.say(&format!("events: an earlier run's journal can't be read, the next start tries again: {fault}"));
+        }
+        self.keep_within_bounds().await;
+        self.drain_spool();
+    }
+
+    /// Drops what the spool has no room for, and says so, first of all to those who read the events.
+    async fn keep_within_bounds(&mut self) {
+        let Settings { state, bounds, .. } = &self.settings;
+        let excess = spool::excess(state, *bounds, self.now());
+        if excess.count() == 0 {
+            if let Err(error) = excess.carry_out() {
+                tracing::warn!(%error, "failed to write the spool anew");
+            }
+            return;
+        }
+        let title = format!("dropped {} undelivered events: {}", excess.count(), excess.why(*bounds));
+        self.say(&format!("events: {title}; the audit log still has them"));
+        let event = self.settings.run.event("events.dropped", "spool:events", Outcome::Done, &title);
+        self.write(&[Event { severity: Severity::Error, ..event }]).await;
+        self.dropped += excess.count();
+        if let Err(error) = excess.carry_out() {
+            self.say(&format!("events: the spool can't be written: {error}"));
+        }
+    }
+
+    /// Journal, audit log, lanes.
+    async fn write(&mut self, events: &[Event]) {
+        let events: Vec<_> = events.iter().map(Event::cleaned).collect();
+        let journal = self.journal(&events).await;
+        let lines: Vec<_> = events.iter().map(|event| Line::Event(Box::new(event.clone()))).collect();
+        let delivered: Vec<_> = events.iter().filter(|event| is_delivered(event)).collect();
+        for sink in &self.settings.sinks {
+            let mark = |event: &&Event| Mark { event_id: event.event_id, sink: sink.name().to_owned() };
+            journal.owe(delivered.iter().map(mark));
+        }
+        match journal.append_durably(&lines) {
+            Ok(()) if journal.is_on_disk() => {}
+            Ok(()) => self.say_each(&events),
+            Err(error) => {
+                self.say(&format!("events: {} can't be written: {error}", journal.path().display()));
+                self.say_each(&events);
+            }
+        }
+        self.write_audit(&events).await;
+        fail_point("outbox.written");
+        self.recorded.extend(delivered.iter().map(|event| event.event_id));
+        for event in delivered {
+            self.hand_over(event, &journal);
+        }
+    }
+
+    /// This run's journal, begun where there is none.
+    async fn journal(&mut self, first: &[Event]) -> Arc<Journal> {
+        if let Some(journal) = &self.journal {
+            return Arc::clone(journal);
+        }
+        self.journals_begun += 1;
+        let Settings { state, run, command_line, .. } = &self.settings;
+        // A run that closed its recorder and went on (an agent) has several journals.
+        let name = match self.journals_begun {
+            1 => run.id.to_string(),
+            count => format!("{}-{count}", run.id),
+        };
+        let header = self.header(None);
+        let journal = Journal::create(&folder::open(state), &name, &header).unwrap_or_else(|error| {
+            self.say(&format!(
+                "events: {} can't be written ({error}): events of this run are lost where no sink takes them; \
+                 --state-folder names another folder",
+                state.display()
+            ));
+            Journal::in_memory()
+        });
+        let journal = Arc::new(journal);
+        self.journal = Some(Arc::clone(&journal));
+        if let (1, Some(line)) = (self.journals_begun, command_line) {
+            // Named after the cluster of the first event: only then is it known.
+            let cluster = first.first().map_or(&run.cluster, |event| &event.cluster);
+            let event = run.event("command.executed", &format!("command:{}", run.command), Outcome::Done, line);
+            let event = Event { severity: Severity::Low, cluster: cluster.clone(), ..event }.cleaned();
+            // It rides on the fsync of the events behind it.
+            let written = journal.append(&[Line::Event(Box::new(event.clone()))]);
+            if written.is_ok() && journal.is_on_disk() {
+                self.write_audit(&[event]).await;
+            }
+        }
+        journal
+    }
+
+    fn header(&self, open_until: Option<Timestamp>) -> Header {
+        let Settings { run, command_line, sinks, .. } = &self.settings;
+        Header {
+            run_id: run.id,
+            command: command_line.clone().unwrap_or_else(|| run.command.clone()),
+            sinks: sinks.iter().map(|sink| sink.name().to_owned()).collect(),
+            open_until,
+        }
+    }
+
+    async fn write_audit(&mut self, events: &[Event]) {
+        let Err(error) = self.audit.append(events).await else { return };
+        if !std::mem::replace(&mut self.is_audit_behind, true) {
+            self.say(&format!("events: the audit log can't be written: {error}"));
+        }
+    }
+
+    /// Where nothing can be kept, every event is said, as JSON, for whoever collects this process's output.
+    fn say_each(&self, events: &[Event]) {
+        for event in events {
+            self.say(&serde_json::json!({ "spool": "failed", "event": event }).to_string());
+        }
+    }
+
+    fn hand_over(&mut self, event: &Event, journal: &Arc<Journal>) {
+        self.start_lanes();
+        for lane in &self.lanes {
+            lane.hand_over(Parcel { events: vec![event.clone()], homes: vec![Arc::clone(journal)] });
+        }
+    }
+
+    /// Lanes are started with the first parcel: a run without events opens no connection.
+    fn start_lanes(&mut self) {
+        if !self.lanes.is_empty() {
+            return;
+        }
+        let Settings { state, run, sinks, say, .. } = &self.settings;
+        let start = |sink: &Arc<dyn Sink>| Lane::start(Arc::clone(sink), folder::quarantine(state), run.clock, *say);
+        self.lanes = sinks.iter().map(start).collect();
+    }
+
+    /// Intents that nobody ended: the command broke off between act and record.
+    async fn end_unmatched(&mut self) {
+        let now = self.now();
+        let unmatched: Vec<_> = std::mem::take(&mut self.unmatched)
+            .into_values()
+            .map(|intent| ended_unknown(&intent, "the command broke off before it said how this ended", now))
+            .collect();
+        if !unmatched.is_empty() {
+            self.write(&unmatched).await;
+        }
+    }
+
+    /// Brings the audit log up to date and the run's journal to its last place.
+    async fn finish_journal(&mut self) -> io::Result<()> {
+        let Some(journal) = self.journal.take() else { return Ok(()) };
+        if !journal.is_on_disk() {
+            return Ok(());
+        }
+        if self.is_audit_behind {
+            let contents = Contents::read(&std::fs::read_to_string(journal.path())?);
+            // If it fails again, the journal stays where the next start looks for it.
+            self.audit.append_missing(&contents.events).await?;
+            self.is_audit_behind = false;
+        }
+        self.audit.sync()?;
+        fail_point("close.audited");
+        finish(&journal, &self.settings.state)?;
+        fail_point("close.moved");
+        Ok(())
+    }
+
+    /// How this run's outcomes fared.
+    fn tally(&self) -> Delivery {
+        let mut delivery =
+            Delivery { dropped: self.dropped, sent_of_earlier: self.drain.sent(), ..Delivery::default() };
+        let Some(journal) = &self.journal else { return delivery };
+        for id in &self.recorded {
+            match (journal.is_given_up(*id), journal.is_settled(*id), journal.is_on_disk()) {
+                (true, _, _) | (false, false, false) => delivery.dropped += 1,
+                (false, true, _) => delivery.sent += 1,
+                (false, false, true) => delivery.spooled += 1,
+            }
+        }
+        delivery
+    }
+
+    fn say_trouble(&self) {
+        for lane in &self.lanes {
+            if let Some(why) = lane.trouble() {
+                tracing::warn!(sink = lane.name(), why, "events wait in the spool");
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Recorder for Outbox {
+    async fn record(&mut self, events: &[Event]) {
+        self.start().await;
+        if events.is_empty() {
+            return;
+        }
+        for event in events {
+            if event.is_intent() {
+                self.unmatched.insert(event.event_id, event.clone());
+            } else {
+                self.unmatched.remove(&event.event_id);
+            }
+        }
+        self.write(events).await;
+    }
+
+    async fn close(&mut self) -> Delivery {
+        self.end_unmatched().await;
+        let deadline = Instant::now() + self.settings.flush_within;
+        self.wait_until(deadline).await;
+        if let Some(event) = self.drain.recovered(&self.settings.run) {
+            self.write(&[event]).await;
+            self.wait_until(deadline).await;
+        }
+        self.say_trouble();
+        let delivery = self.tally();
+        self.lanes.clear();
+        self.drain.release();
+        if let Err(error) = self.finish_journal().await {
+            self.say(&format!("events: this run's journal stays open, the next start mends it: {error}"));
+        }
+        self.recorded.clear();
+        self.dropped = 0;
+        self.is_started = false;
+        delivery
+    }
+}

@@ -1,0 +1,155 @@
+//! Kubernetes Events as a sink: a courtesy for `kubectl describe`, kept by the server for about an hour.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::OnceCell;
+
+use crate::change::event::{Event, Outcome, Severity};
+use crate::clients::kubernetes::{
+    Access, EventType, Kubernetes, KubernetesError, Live, NewEvent, ObjectName, Regarding,
+};
+use crate::recorders::datadog::shorten_middle;
+use crate::recorders::sink::{Message, Sink, Verdict, is_late};
+
+/// Longest wait for the API server's answer.
+const TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Characters of the title in a note; the rest of its 1,024 bytes is for the reason.
+const TITLE_CHARS_MAX: usize = 300;
+
+/// Kubernetes Events about one object.
+pub struct KubernetesSink {
+    access: Access,
+    /// What the events are about, as `CronJob/topics`; the pod itself where nothing is said.
+    regarding: Option<(String, String)>,
+    /// Opened with the first event.
+    door: OnceCell<Box<dyn Kubernetes>>,
+}
+
+impl KubernetesSink {
+    /// Events through an API server that is found when the first one is sent.
+    pub fn new(access: Access, regarding: Option<(String, String)>) -> Self {
+        Self { access, regarding, door: OnceCell::new() }
+    }
+
+    /// The same through a door that is open.
+    #[must_use]
+    pub fn with_door(mut self, door: Box<dyn Kubernetes>) -> Self {
+        self.door = OnceCell::new_with(Some(door));
+        self
+    }
+
+    async fn door(&self) -> Result<&dyn Kubernetes, KubernetesError> {
+        let open = async || {
+            let live = Live::connect(&self.access, TIMEOUT).await?;
+            Ok::<Box<dyn Kubernetes>, KubernetesError>(Box::new(live))
+        };
+        Ok(&**self.door.get_or_try_init(open).await?)
+    }
+
+    async fn send(&self, message: &Message<'_>) -> Result<(), KubernetesError> {
+        let door = self.door().await?;
+        let identity = door.identity();
+        let named = |(kind, name): &(String, String)| Regarding {
+            api_version: api_version(kind).to_owned(),
+            kind: kind.clone(),
+            name: ObjectName::new(&identity.namespace, name),
+            uid: None,
+        };
+        let regarding = match (&self.regarding, &identity.pod) {
+            (Some(object), _) => named(object),
+            (None, Some(pod)) => pod.regarding(&identity.namespace),
+            (None, None) => {
+                return Err(KubernetesError::Settings(
+                    "which object events are about is not known: set POD_NAME, or give --events-regarding".into(),
+                ));
+            }
+        };
+        for event in message.events {
+            door.create_event(&render(event, message, &regarding)).await?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Sink for KubernetesSink {
+    fn name(&self) -> &'static str {
+        "kubernetes"
+    }
+
+    fn parallel(&self) -> usize {
+        4
+    }
+
+    fn late_group(&self) -> usize {
+        1
+    }
+
+    async fn deliver(&self, message: &Message<'_>) -> Verdict {
+        match self.send(message).await {
+            Ok(()) => Verdict::Taken,
+            Err(error) => verdict(&error),
+        }
+    }
+}
+
+/// An event as Kubernetes has it. Its name is that of the event, so that sending it again does not double it.
+fn render(event: &Event, message: &Message<'_>, regarding: &Regarding) -> NewEvent {
+    let is_late = is_late(event, message.now);
+    let late = if is_late { format!(" (late, happened at {:.0})", event.time) } else { String::new() };
+    let reason = event.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let outcome = match event.outcome {
+        Outcome::Done => String::new(),
+        other => format!(" [{other}]"),
+    };
+    let title = shorten_middle(&event.title, TITLE_CHARS_MAX);
+    let is_warning = matches!(event.severity, Severity::Warning | Severity::Error);
+    NewEvent {
+        name: format!("kafka-toolbox-{}", event.event_id),
+        regarding: regarding.clone(),
+        reason: camel_case(&event.kind),
+        action: camel_case(&event.command),
+        note: format!("{}: {title}{outcome}{late}{reason}", event.cluster),
+        event_type: if is_warning { EventType::Warning } else { EventType::Normal },
+        time: if is_late { message.now } else { event.time },
+    }
+}
+
+/// `topic.config_changed` as `TopicConfigChanged`.
+fn camel_case(text: &str) -> String {
+    let parts = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|part| !part.is_empty());
+    let word: String = parts.map(|part| part[..1].to_uppercase() + &part[1..]).collect();
+    if word.is_empty() { "Event".to_owned() } else { word }
+}
+
+/// The API group of the kinds that a toolbox runs in.
+fn api_version(kind: &str) -> &'static str {
+    match kind {
+        "CronJob" | "Job" => "batch/v1",
+        "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" => "apps/v1",
+        _ => "v1",
+    }
+}
+
+fn verdict(error: &KubernetesError) -> Verdict {
+    let why = error.to_string();
+    match error {
+        KubernetesError::Unreachable { .. } => Verdict::Later { after: None, why },
+        KubernetesError::Invalid { .. } => Verdict::Malformed(why),
+        _ => Verdict::Stop(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_become_reasons_in_camel_case() {
+        assert_eq!(camel_case("topic.config_changed"), "TopicConfigChanged");
+        assert_eq!(camel_case("topics apply"), "TopicsApply");
+        assert_eq!(camel_case("…"), "Event");
+    }
+}
