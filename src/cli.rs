@@ -2,6 +2,7 @@
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::commands::events::command as events;
 use crate::commands::topics::command as topics;
 use crate::context::{Context, Flags, repeat};
 use crate::exit::Exit;
@@ -24,6 +25,8 @@ pub struct Cli {
 enum Command {
     /// Topics as ConfigMaps or files declare them, against the cluster
     Topics(topics::TopicsArgs),
+    /// The record of every side effect: add to it, read it, deliver it
+    Events(events::EventsArgs),
     /// What a shell needs to complete commands, flags and live names
     Completions(manual::CompletionsArgs),
     /// Man pages
@@ -60,7 +63,7 @@ impl Cli {
         let mut context = change(Context::new(self.flags));
         let ended = self.command.run(&mut context).await;
         context.leave().await;
-        ended
+        context.close(ended).await
     }
 }
 
@@ -68,6 +71,7 @@ impl Command {
     async fn run(self, context: &mut Context) -> anyhow::Result<Exit> {
         match self {
             Command::Topics(args) => topics::run(context, args).await,
+            Command::Events(args) => events::run(context, args).await,
             Command::Completions(args) => manual::completions(&args),
             Command::Man(args) => manual::man(&args, Cli::definition()),
         }

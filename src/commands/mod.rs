@@ -1,3 +1,4 @@
 //! Rooms: one folder a subcommand, with the same file names in each (ARCHITECTURE.md has the matrix).
 
+pub mod events;
 pub mod topics;

@@ -6,6 +6,7 @@ use clap::Args;
 use jiff::tz::TimeZone;
 
 use crate::change::plan::Risk;
+use crate::context::recording::RecordingFlags;
 use crate::formats::schedule::KubeSchedule;
 use crate::formats::suggest::nearest;
 use crate::output::Format;
@@ -98,13 +99,9 @@ pub struct Flags {
     )]
     pub log_format: LogFormat,
 
-    /// Who does this, for the events [default: the pod or ServiceAccount, else the user]
-    #[arg(long, env = "TOOLBOX_ACTOR", global = true, help_heading = "Recording", value_name = "NAME")]
-    pub actor: Option<String>,
-
-    /// Folder for the audit log, the event spool and what was last applied [default: $XDG_STATE_HOME/kafka-toolbox]
-    #[arg(long, env = "TOOLBOX_STATE_FOLDER", global = true, help_heading = "Recording", value_name = "FOLDER")]
-    pub state_folder: Option<PathBuf>,
+    /// What is recorded, and where.
+    #[command(flatten)]
+    pub recording: RecordingFlags,
 
     /// How Kubernetes is reached.
     #[command(flatten)]

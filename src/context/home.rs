@@ -98,17 +98,8 @@ impl Context {
         if is_kubernetes {
             Ok(Home::Kubernetes(self.kubernetes().await?))
         } else {
-            Ok(Home::Folder(self.state_folder()?))
+            Ok(Home::Folder(self.state_folder()))
         }
-    }
-
-    /// The folder of all that outlives a run: `--state-folder`, else the user's own.
-    pub fn state_folder(&self) -> Result<PathBuf, Stop> {
-        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let chosen = self.flags.state_folder.clone();
-        let found = chosen.or_else(|| variable("XDG_STATE_HOME").map(|folder| folder.join("kafka-toolbox")));
-        let found = found.or_else(|| variable("HOME").map(|home| home.join(".local/state/kafka-toolbox")));
-        found.ok_or_else(|| Stop::usage("there is no folder for what outlives a run: give --state-folder"))
     }
 }
 

@@ -11,6 +11,7 @@ mod home;
 mod kept;
 mod lease;
 mod observed;
+mod recording;
 pub mod repeat;
 mod settle;
 pub mod sources;
@@ -19,14 +20,11 @@ mod toolbox_file;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use crate::change::brake::Brake;
-use crate::change::event::Delivery;
-use crate::change::event::Event;
 use crate::change::event::Recorder;
 use crate::clients::kafka::Kafka;
 use crate::clients::kubernetes::Kubernetes;
@@ -35,6 +33,7 @@ use crate::exit::Stop;
 use crate::output::Output;
 
 pub use flags::{Flags, duration};
+pub use recording::{EventSink, Flushed, OpenError, RecordingFlags};
 pub use settle::Settled;
 
 /// Everything that a command needs from outside its room.
@@ -123,17 +122,6 @@ impl Context {
         (self.clock)()
     }
 
-    /// Where events go.
-    fn recorder(&mut self) -> &mut dyn Recorder {
-        &mut **self.recorder.get_or_insert_with(|| Box::new(LogLines))
-    }
-
-    /// Who does this: `--actor`, else the user.
-    fn actor(&self) -> String {
-        let named = self.flags.actor.clone().or_else(|| std::env::var("USER").ok());
-        named.unwrap_or_else(|| "unknown".to_owned())
-    }
-
     /// How results are shown.
     pub fn output(&self) -> Output {
         Output { format: self.flags.output }
@@ -154,22 +142,5 @@ impl Context {
         }
         self.cluster = Some(self.flags.cluster.clone().unwrap_or_else(|| id.to_owned()));
         Ok(())
-    }
-}
-
-/// Events as log lines.
-struct LogLines;
-
-#[async_trait]
-impl Recorder for LogLines {
-    async fn record(&mut self, events: &[Event]) {
-        for event in events {
-            let Event { kind, subject, outcome, title, .. } = event;
-            tracing::info!(kind, subject, ?outcome, title, "event");
-        }
-    }
-
-    async fn close(&mut self) -> Delivery {
-        Delivery::default()
     }
 }

@@ -31,10 +31,12 @@ pub async fn repeat(
         let mut context = Context::new(flags.clone()).with_brake(brake.clone());
         let ended = braked(&brake, GRACE, run(&mut context)).await;
         context.leave().await;
-        ended.unwrap_or_else(|Halted(why)| {
+        let ended = ended.unwrap_or_else(|Halted(why)| {
             output::complain(&format!("stopped: {why}"));
             Ok(Exit::Failed)
-        })
+        });
+        // The lock is free by now: a slow sink holds up nobody else.
+        context.close(ended).await
     };
     let ended = match timing(&flags.repeat) {
         None => once(shutdown.clone()).await,

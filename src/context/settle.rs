@@ -169,7 +169,7 @@ impl Context {
     }
 
     /// What all events of this run say.
-    fn run(&self) -> Run {
+    pub fn run(&self) -> Run {
         Run {
             id: self.run_id,
             cluster: self.cluster.clone().unwrap_or_else(|| "unknown".to_owned()),

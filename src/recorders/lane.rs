@@ -108,6 +108,11 @@ impl Lane {
         trouble.stopped.clone().or_else(|| trouble.last.clone())
     }
 
+    /// Whether it delivers nothing in this run any more, which was said.
+    pub fn is_stopped(&self) -> bool {
+        self.state.trouble().stopped.is_some()
+    }
+
     /// The sink's name.
     pub fn name(&self) -> &'static str {
         self.state.sink.name()

@@ -124,12 +124,19 @@ impl Datadog for Http {
         let sent = client.post(format!("{}/api/v1/events", self.base)).json(event).send().await;
         match sent {
             Ok(response) => self.judge(response).await,
+            // The URL itself is not repeated: it may hold a password.
+            Err(error) if error.is_builder() => Err(DatadogError::Refused(
+                "the URL of Datadog's API is none; look at DD_SITE and --datadog-url".to_owned(),
+            )),
             Err(error) => Err(self.unreachable(&error)),
         }
     }
 }
 
 fn build(key: &SecretString, is_tls: bool) -> Result<Client, String> {
+    if key.expose_secret().trim().is_empty() {
+        return Err("DD_API_KEY is not set".to_owned());
+    }
     let mut value = HeaderValue::from_str(key.expose_secret().trim())
         .map_err(|_| "DD_API_KEY holds characters that no key has".to_owned())?;
     value.set_sensitive(true);

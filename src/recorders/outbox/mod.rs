@@ -292,10 +292,15 @@ impl Outbox {
         delivery
     }
 
+    /// Why events of this run wait in the spool.
     fn say_trouble(&self) {
+        let pending = self.journal.as_ref().map(|journal| journal.pending()).unwrap_or_default();
         for lane in &self.lanes {
-            if let Some(why) = lane.trouble() {
-                tracing::warn!(sink = lane.name(), why, "events wait in the spool");
+            let waiting = pending.iter().filter(|mark| mark.sink == lane.name()).count();
+            // What stopped a lane was said when it happened.
+            if waiting > 0 && !lane.is_stopped() {
+                let why = lane.trouble().unwrap_or_else(|| "the time was too short".to_owned());
+                self.say(&format!("events: {waiting} wait for {}: {why}", lane.name()));
             }
         }
     }

@@ -1,0 +1,290 @@
+//! Recording: builds the outbox from flags and environment, names the actor, and says at the end what became of the
+//! events.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use clap::{Args, ValueEnum};
+
+use crate::change::event::{Delivery, Event, Recorder};
+use crate::clients::datadog::{Address, DogStatsD, Http, PORT};
+use crate::clients::kubernetes::Access;
+use crate::context::Context;
+use crate::context::flags::KubernetesFlags;
+use crate::exit::Exit;
+use crate::formats::secret::{remember, shown_arguments};
+use crate::output;
+use crate::recorders::audit::AuditLog;
+use crate::recorders::datadog::tag;
+use crate::recorders::folder::state_folder;
+use crate::recorders::outbox::{Outbox, Settings};
+use crate::recorders::sink::{DatadogSink, KubernetesSink, Sink};
+use crate::recorders::spool::Bounds;
+
+pub use crate::recorders::outbox::{Flushed, OpenError};
+
+/// Datadog's first site.
+const SITE: &str = "datadoghq.com";
+
+/// Where a pod finds the namespace that it runs in.
+const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+/// Flags of recording.
+#[derive(Debug, Clone, Args)]
+pub struct RecordingFlags {
+    /// Who does this, for the events [default: the pod or ServiceAccount, else the user]
+    #[arg(long, env = "TOOLBOX_ACTOR", global = true, help_heading = "Recording", value_name = "NAME")]
+    pub actor: Option<String>,
+
+    /// Folder for the audit log, the event spool and what was last applied [default: $XDG_STATE_HOME/kafka-toolbox,
+    /// in a pod /var/lib/kafka-toolbox, else ~/.local/state/kafka-toolbox]
+    ///
+    /// The audit log is audit.jsonl: one JSON object a line, rotated at 16 MiB, 4 old files are kept. The spool keeps
+    /// what a sink did not take, for 7 days and up to 64 MiB; what is dropped beyond that is said.
+    #[arg(long, env = "TOOLBOX_STATE_FOLDER", global = true, help_heading = "Recording", value_name = "FOLDER")]
+    pub state_folder: Option<PathBuf>,
+
+    /// Where events go besides the audit log [default: datadog with DD_API_KEY, else dogstatsd with DD_DOGSTATSD_URL or
+    /// DD_AGENT_HOST; kubernetes in a pod]
+    #[arg(
+        long,
+        env = "TOOLBOX_EVENTS_TO",
+        global = true,
+        help_heading = "Recording",
+        value_name = "SINK",
+        value_delimiter = ','
+    )]
+    pub events_to: Option<Vec<EventSink>>,
+
+    /// The object that Kubernetes Events are about, as `CronJob/topics` [default: the pod]
+    #[arg(
+        long,
+        env = "TOOLBOX_EVENTS_REGARDING",
+        global = true,
+        help_heading = "Recording",
+        value_name = "KIND/NAME",
+        value_parser = object
+    )]
+    pub events_regarding: Option<(String, String)>,
+
+    /// Longest wait at the end of a run for events that no sink has yet; the next run sends the rest
+    #[arg(
+        long,
+        env = "TOOLBOX_EVENTS_FLUSH_TIMEOUT",
+        global = true,
+        help_heading = "Recording",
+        value_name = "DURATION",
+        default_value = "10s",
+        value_parser = duration_or_none
+    )]
+    pub events_flush_timeout: Duration,
+
+    /// End with exit code 1 if an event of this run was not taken by every sink; without it, events never change the
+    /// exit code
+    #[arg(long, env = "TOOLBOX_REQUIRE_EVENTS", global = true, help_heading = "Recording")]
+    pub require_events: bool,
+
+    /// Datadog's API, or a proxy in front of it [default: https://api.$DD_SITE]
+    #[arg(long, env = "TOOLBOX_DATADOG_URL", global = true, help_heading = "Recording", value_name = "URL")]
+    pub datadog_url: Option<String>,
+}
+
+/// A place where events go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EventSink {
+    /// Datadog's HTTP API
+    Datadog,
+    /// Datadog's agent, by DogStatsD
+    Dogstatsd,
+    /// Kubernetes Events, for `kubectl describe`
+    Kubernetes,
+    /// Nowhere else
+    None,
+}
+
+impl Context {
+    /// Where events go. Nothing is opened before the first one is recorded; a dry run records nothing.
+    pub fn recorder(&mut self) -> &mut dyn Recorder {
+        if self.recorder.is_none() {
+            let is_dry_run = self.is_dry_run();
+            self.recorder = Some(if is_dry_run { Box::new(Silent) } else { Box::new(self.outbox()) });
+        }
+        &mut **self.recorder.get_or_insert_with(|| Box::new(Silent))
+    }
+
+    /// An outbox of one's own, for the commands about events themselves.
+    pub fn outbox(&self) -> Outbox {
+        let flags = &self.flags.recording;
+        // The commands about events are no side effects of their own.
+        let is_about_events = self.command.starts_with("events");
+        let arguments = std::env::args().skip(1);
+        Outbox::new(Settings {
+            state: self.state_folder(),
+            run: self.run(),
+            command_line: (!is_about_events).then(|| format!("toolbox {}", shown_arguments(&self.command, arguments))),
+            sinks: self.sinks(),
+            flush_within: flags.events_flush_timeout,
+            bounds: Bounds::default(),
+            say: output::say,
+        })
+    }
+
+    /// Where the audit log, the spool and what was last applied are.
+    pub fn state_folder(&self) -> PathBuf {
+        state_folder(self.flags.recording.state_folder.as_deref(), variable)
+    }
+
+    /// Reads the audit log, oldest event first.
+    pub fn audited(&self, take: impl FnMut(Event)) -> std::io::Result<()> {
+        AuditLog::new(&self.state_folder()).each(take)
+    }
+
+    /// Ends the recording of a run: delivers what waits, within the flush budget, and says what became of it. The exit
+    /// code changes only with `--require-events`.
+    pub async fn close(&mut self, ended: anyhow::Result<Exit>) -> anyhow::Result<Exit> {
+        let Some(mut recorder) = self.recorder.take() else { return ended };
+        let delivery = recorder.close().await;
+        self.say_delivery(delivery, ended)
+    }
+
+    /// The last line of a run that recorded something.
+    pub fn say_delivery(&self, delivery: Delivery, ended: anyhow::Result<Exit>) -> anyhow::Result<Exit> {
+        let Delivery { sent, spooled, dropped, sent_of_earlier } = delivery;
+        if delivery == Delivery::default() {
+            return ended;
+        }
+        let earlier =
+            if sent_of_earlier > 0 { format!("; {sent_of_earlier} of earlier runs sent") } else { String::new() };
+        output::say(&format!("events: {sent} sent, {spooled} spooled, {dropped} dropped{earlier}"));
+        if self.flags.recording.require_events && spooled + dropped > 0 {
+            output::complain("not every event was delivered, and --require-events asks for that");
+            return ended.map(|exit| if exit == Exit::Done { Exit::Failed } else { exit });
+        }
+        ended
+    }
+
+    /// Who does this: `--actor`, else the pod, else the user.
+    pub(super) fn actor(&self) -> String {
+        if let Some(named) = &self.flags.recording.actor {
+            return named.clone();
+        }
+        if Access::is_in_cluster()
+            && let Some(pod) = variable("POD_NAME").or_else(|| variable("HOSTNAME"))
+        {
+            let namespace = variable("POD_NAMESPACE").or_else(|| {
+                let text = std::fs::read_to_string(NAMESPACE_FILE).ok()?;
+                Some(text.trim().to_owned())
+            });
+            return format!("pod:{}/{pod}", namespace.unwrap_or_else(|| "default".to_owned()));
+        }
+        let user = variable("USER").or_else(|| variable("LOGNAME"));
+        user.unwrap_or_else(|| "unknown".to_owned())
+    }
+
+    /// The sinks that flags and environment ask for.
+    fn sinks(&self) -> Vec<Arc<dyn Sink>> {
+        let wanted = self.flags.recording.events_to.clone().unwrap_or_else(default_sinks);
+        let has = |sink| wanted.contains(&sink) && !wanted.contains(&EventSink::None);
+        let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
+        if has(EventSink::Datadog) {
+            sinks.push(Arc::new(DatadogSink::http(Arc::new(self.datadog()), self.process_tags())));
+        }
+        if has(EventSink::Dogstatsd) {
+            match dogstatsd_address() {
+                Ok(address) => {
+                    let mut tags = self.process_tags();
+                    tags.extend(variable("DD_ENTITY_ID").map(|id| tag("dd.internal.entity_id", &id)));
+                    sinks.push(Arc::new(DatadogSink::dogstatsd(Arc::new(DogStatsD::new(address)), tags)));
+                }
+                Err(why) => output::say(&format!("events: nothing goes to DogStatsD: {why}")),
+            }
+        }
+        if has(EventSink::Kubernetes) {
+            let KubernetesFlags { state: _, kubeconfig, kube_context, namespace } = self.flags.kubernetes.clone();
+            let access = Access { kubeconfig, context: kube_context, namespace };
+            sinks.push(Arc::new(KubernetesSink::new(access, self.flags.recording.events_regarding.clone())));
+        }
+        sinks
+    }
+
+    fn datadog(&self) -> Http {
+        let site = variable("DD_SITE").unwrap_or_else(|| SITE.to_owned());
+        let base = self.flags.recording.datadog_url.clone().unwrap_or_else(|| format!("https://api.{site}"));
+        Http::new(&base, remember(variable("DD_API_KEY").unwrap_or_default()))
+    }
+
+    /// `env:`, `service:`, `version:` and the cluster's tags from toolbox.yaml.
+    fn process_tags(&self) -> Vec<String> {
+        let mut tags: BTreeMap<_, _> = self.tags.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+        for (key, name) in [("env", "DD_ENV"), ("service", "DD_SERVICE"), ("version", "DD_VERSION")] {
+            tags.extend(variable(name).map(|value| (key.to_owned(), value)));
+        }
+        tags.iter().map(|(key, value)| tag(key, value)).collect()
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn default_sinks() -> Vec<EventSink> {
+    let is_set = |name| variable(name).is_some();
+    let mut sinks = Vec::new();
+    // Both would show every event twice; HTTP answers, DogStatsD does not.
+    if is_set("DD_API_KEY") {
+        sinks.push(EventSink::Datadog);
+    } else if is_set("DD_DOGSTATSD_URL") || is_set("DD_AGENT_HOST") {
+        sinks.push(EventSink::Dogstatsd);
+    }
+    if Access::is_in_cluster() {
+        sinks.push(EventSink::Kubernetes);
+    }
+    sinks
+}
+
+/// Where the agent listens, by Datadog's own variables.
+fn dogstatsd_address() -> Result<Address, String> {
+    if let Some(url) = variable("DD_DOGSTATSD_URL") {
+        return Address::parse(&url).map_err(|why| format!("DD_DOGSTATSD_URL: {why}"));
+    }
+    let host = variable("DD_AGENT_HOST").unwrap_or_else(|| "localhost".to_owned());
+    if host.contains("://") {
+        return Address::parse(&host).map_err(|why| format!("DD_AGENT_HOST: {why}"));
+    }
+    let port = match variable("DD_DOGSTATSD_PORT") {
+        Some(port) => port.parse().map_err(|_| format!("DD_DOGSTATSD_PORT: `{port}` is no port"))?,
+        None => PORT,
+    };
+    let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };
+    Ok(Address::Udp(format!("{host}:{port}")))
+}
+
+fn object(text: &str) -> Result<(String, String), String> {
+    match text.split_once('/') {
+        Some((kind, name)) if !kind.is_empty() && !name.is_empty() && !name.contains('/') => {
+            Ok((kind.to_owned(), name.to_owned()))
+        }
+        _ => Err("it is not KIND/NAME, as CronJob/topics".to_owned()),
+    }
+}
+
+/// A duration; `0s` does not wait at all.
+fn duration_or_none(text: &str) -> Result<Duration, String> {
+    let is_zero = text.trim_end_matches(['s', 'm', 'h', 'd']).parse() == Ok(0);
+    if is_zero { Ok(Duration::ZERO) } else { super::flags::duration(text) }
+}
+
+/// Records nothing: what a dry run does is no side effect.
+struct Silent;
+
+#[async_trait]
+impl Recorder for Silent {
+    async fn record(&mut self, _events: &[Event]) {}
+
+    async fn close(&mut self) -> Delivery {
+        Delivery::default()
+    }
+}
