@@ -2,6 +2,7 @@
 
 pub mod codes;
 pub mod live;
+pub mod memory;
 pub mod sasl;
 pub mod settings;
 mod stores;

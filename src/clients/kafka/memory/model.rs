@@ -1,0 +1,139 @@
+//! What the twin knows: a cluster as plain data, and what happens to it when a broker stops.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use crate::cluster::broker::Broker;
+use crate::cluster::broker::BrokerId;
+use crate::cluster::broker::Rack;
+use crate::cluster::group::LiveGroup;
+use crate::cluster::metadata::Reassignment;
+use crate::cluster::topic::TopicName;
+use crate::cluster::topic::TopicPartition;
+
+/// A cluster in memory. All of it may be changed by a test at any time ([`Memory::edit`]).
+///
+/// [`Memory::edit`]: crate::clients::kafka::memory::Memory::edit
+#[derive(Debug, Clone, Default)]
+pub struct Model {
+    /// The cluster's id.
+    pub cluster_id: String,
+    /// Whether it behaves as KRaft does; else as ZooKeeper mode does.
+    pub kraft: bool,
+    /// Live brokers.
+    pub brokers: BTreeMap<BrokerId, Broker>,
+    /// Brokers that are registered but down.
+    pub stopped: BTreeMap<BrokerId, Broker>,
+    /// Topics.
+    pub topics: BTreeMap<TopicName, ModelTopic>,
+    /// Config that was set on single brokers at run time.
+    pub broker_configs: BTreeMap<BrokerId, BTreeMap<String, String>>,
+    /// Config that was set for all brokers at run time.
+    pub broker_defaults: BTreeMap<String, String>,
+    /// Groups with members.
+    pub groups: BTreeMap<String, LiveGroup>,
+    /// Moves that are running.
+    pub reassignments: BTreeMap<TopicPartition, Reassignment>,
+}
+
+/// A topic in memory.
+#[derive(Debug, Clone, Default)]
+pub struct ModelTopic {
+    /// Whether Kafka keeps it for itself.
+    pub internal: bool,
+    /// Its partitions, by number.
+    pub partitions: Vec<ModelPartition>,
+    /// What was set on it; the rest has its default.
+    pub config: BTreeMap<String, String>,
+}
+
+/// A partition in memory.
+#[derive(Debug, Clone, Default)]
+pub struct ModelPartition {
+    /// Its leader; none while it is offline.
+    pub leader: Option<BrokerId>,
+    /// Its replicas, the preferred leader first.
+    pub replicas: Vec<BrokerId>,
+    /// Those in sync.
+    pub isr: Vec<BrokerId>,
+    /// The first offset that is still there.
+    pub earliest: i64,
+    /// Timestamps of its records, from the earliest on.
+    pub timestamps: Vec<i64>,
+    /// Bytes of each replica; those that are not named hold nothing.
+    pub bytes: BTreeMap<BrokerId, u64>,
+}
+
+impl Model {
+    /// Brokers 1 to `count`, each in a rack of its own: `a`, `b`, `c`, …
+    pub fn new(kraft: bool, count: i32) -> Self {
+        let broker = |(id, rack): (i32, char)| Broker {
+            id: BrokerId(id),
+            host: "127.0.0.1".to_owned(),
+            port: u16::try_from(9092 + id).unwrap_or(u16::MAX),
+            rack: Some(Rack(rack.to_string())),
+        };
+        let brokers = (1..=count).zip('a'..='z').map(broker);
+        Self {
+            cluster_id: "memory-cluster-0000000".to_owned(),
+            kraft,
+            brokers: brokers.map(|broker| (broker.id, broker)).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Stops a broker: its partitions get other leaders, or none.
+    pub fn stop_broker(&mut self, id: i32) {
+        let id = BrokerId(id);
+        if let Some(broker) = self.brokers.remove(&id) {
+            self.stopped.insert(id, broker);
+        }
+        for partition in self.topics.values_mut().flat_map(|topic| &mut topic.partitions) {
+            // The last one in sync stays: its copy is the one that counts.
+            if partition.isr.len() > 1 {
+                partition.isr.retain(|replica| *replica != id);
+            }
+            if partition.leader == Some(id) {
+                let live = |replica: &&BrokerId| partition.isr.contains(replica) && self.brokers.contains_key(replica);
+                partition.leader = partition.replicas.iter().find(live).copied();
+            }
+        }
+    }
+
+    /// Starts a stopped broker again: its replicas join the ISR.
+    pub fn start_broker(&mut self, id: i32) {
+        let id = BrokerId(id);
+        if let Some(broker) = self.stopped.remove(&id) {
+            self.brokers.insert(id, broker);
+        }
+        for partition in self.topics.values_mut().flat_map(|topic| &mut topic.partitions) {
+            if partition.replicas.contains(&id) && !partition.isr.contains(&id) {
+                partition.isr.push(id);
+            }
+            partition.leader = partition.leader.or_else(|| partition.isr.contains(&id).then_some(id));
+        }
+    }
+
+    /// Brokers that may be named in an assignment: KRaft takes registered ones that are down, too.
+    pub fn registered(&self) -> BTreeSet<BrokerId> {
+        self.brokers.keys().chain(self.stopped.keys()).copied().collect()
+    }
+
+    /// A new partition with these replicas; those that live are in sync.
+    pub fn partition(&self, replicas: Vec<BrokerId>) -> ModelPartition {
+        let isr: Vec<_> = replicas.iter().filter(|replica| self.brokers.contains_key(replica)).copied().collect();
+        ModelPartition { leader: isr.first().copied(), replicas, isr, ..ModelPartition::default() }
+    }
+}
+
+impl ModelPartition {
+    /// The offset after the last record.
+    pub fn latest(&self) -> i64 {
+        self.earliest + i64::try_from(self.timestamps.len()).unwrap_or(i64::MAX)
+    }
+
+    /// The first record at or after a time: offset and timestamp.
+    pub fn first_at_or_after(&self, time: i64) -> Option<(i64, i64)> {
+        (self.earliest..).zip(self.timestamps.iter().copied()).find(|(_, timestamp)| *timestamp >= time)
+    }
+}
