@@ -110,3 +110,66 @@ fn host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
     name.map_or_else(|_| "unknown".into(), |name| name.trim().to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::context::Flags;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        flags: Flags,
+    }
+
+    fn context(folder: &Path) -> Context {
+        let line = ["toolbox", "--state", "file", "--state-folder", folder.to_str().unwrap()];
+        let mut context = Context::new(Line::parse_from(line).flags);
+        context.command = "topics apply".into();
+        context.with_clock(|| "2026-11-22T08:00:00.7Z".parse().unwrap())
+    }
+
+    fn scope(spec: &str) -> Scope {
+        Scope { room: "topics", cluster: "orders".into(), spec: spec.into() }
+    }
+
+    #[tokio::test]
+    async fn a_second_run_is_refused_until_the_first_has_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut first, mut second) = (context(folder.path()), context(folder.path()));
+        first.be_alone(&scope("a")).await.unwrap();
+        let error = second.be_alone(&scope("a")).await.unwrap_err();
+        let words = error.to_string();
+        let expected = format!("process {} on {} (`toolbox topics apply`) holds", std::process::id(), host());
+        assert!(words.contains(&expected) && words.contains("since 2026-11-22T08:00:01Z"), "{words}");
+        assert_eq!(error.downcast_ref::<Stop>().unwrap().exit, crate::exit::Exit::Refused);
+        first.leave().await;
+        second.be_alone(&scope("a")).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn another_spec_has_a_lock_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut first, mut second) = (context(folder.path()), context(folder.path()));
+        first.be_alone(&scope("a")).await.unwrap();
+        second.be_alone(&scope("b")).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_lock_whose_process_died_is_free() {
+        let folder = tempfile::tempdir().unwrap();
+        context(folder.path()).be_alone(&scope("a")).await.unwrap();
+        context(folder.path()).be_alone(&scope("a")).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_cannot_be_written_is_named() {
+        let error = context(Path::new("/proc/nowhere")).be_alone(&scope("a")).await.unwrap_err();
+        assert!(
+            format!("{error:#}").starts_with("failed to lock /proc/nowhere/locks/toolbox-topics-orders-"),
+            "{error:#}"
+        );
+    }
+}

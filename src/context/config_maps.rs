@@ -84,3 +84,81 @@ fn is_own(config_map: &ConfigMap) -> bool {
     let label = |key: &str| config_map.labels.get(key).map(String::as_str);
     label(MANAGED_BY.0) == Some(MANAGED_BY.1) && label(COMPONENT) == Some(LAST_APPLIED)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clients::kubernetes::Identity;
+    use crate::clients::kubernetes::Memory;
+
+    fn config_map(name: &str, labels: &[(&str, &str)], keys: &[&str]) -> ConfigMap {
+        let mut config_map = ConfigMap::new(ObjectName::new("kafka", name));
+        config_map.labels = labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        config_map.data = keys.iter().map(|key| ((*key).into(), format!("# {name} {key}"))).collect();
+        config_map
+    }
+
+    async fn server(config_maps: &[ConfigMap]) -> Memory {
+        let words = String::from;
+        let (namespace, server, source) = (words("kafka"), words("memory"), words("memory"));
+        let memory = Memory::new(Identity { namespace, pod: None, service_account: None, source, server });
+        for config_map in config_maps {
+            memory.create_namespace(&config_map.name.namespace);
+            memory.create_config_map(config_map).await.unwrap();
+        }
+        memory
+    }
+
+    async fn labels(memory: &Memory, names: &[&str], selectors: &[&str]) -> Result<Vec<String>, String> {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let sources = read(memory, &owned(names), &owned(selectors)).await;
+        let sources = sources.map_err(|error| error.to_string())?;
+        Ok(sources.iter().map(|source| source.label.to_string()).collect())
+    }
+
+    #[tokio::test]
+    async fn each_key_is_a_document_and_none_is_read_twice() {
+        let mut elsewhere = config_map("far", &[], &["a"]);
+        elsewhere.name.namespace = "other".into();
+        let app = [("app", "topics")];
+        let memory =
+            server(&[config_map("b", &app, &["z.yaml", "a.yaml"]), config_map("a", &app, &["t"]), elsewhere]).await;
+        let found = labels(&memory, &["b", "other/far"], &["app=topics", "app"]).await.unwrap();
+        let expected = ["kafka/a, key t", "kafka/b, key a.yaml", "kafka/b, key z.yaml", "other/far, key a"];
+        assert_eq!(found, expected.map(|rest| format!("configmap {rest}")));
+    }
+
+    #[tokio::test]
+    async fn what_the_toolbox_keeps_is_never_a_spec() {
+        let own = [(MANAGED_BY.0, MANAGED_BY.1), (COMPONENT, LAST_APPLIED)];
+        let memory =
+            server(&[config_map("own", &own, &["last-applied.json"]), config_map("b", &[own[0]], &["t"])]).await;
+        assert_eq!(
+            labels(&memory, &[], &["app.kubernetes.io/managed-by"]).await.unwrap(),
+            ["configmap kafka/b, key t"]
+        );
+        let words = labels(&memory, &["own"], &[]).await.unwrap_err();
+        assert_eq!(words, "ConfigMap kafka/own is what was last applied, not a spec");
+    }
+
+    #[tokio::test]
+    async fn a_slip_is_no_empty_spec() {
+        let mut bytes = config_map("bytes", &[], &[]);
+        bytes.binary_data.insert("x".into(), vec![0]);
+        let memory = server(&[config_map("empty", &[], &[]), bytes]).await;
+        let said = [
+            (labels(&memory, &["none"], &[]).await, "there is no ConfigMap kafka/none"),
+            (labels(&memory, &[], &["app=topcis"]).await, "no ConfigMap of namespace kafka matches `app=topcis`"),
+            (labels(&memory, &["empty"], &[]).await, "configmap kafka/empty has no data"),
+            (
+                labels(&memory, &["bytes"], &[]).await,
+                "configmap kafka/bytes, key x: it holds bytes (`binaryData`), not a text",
+            ),
+            (labels(&memory, &[], &["a=b=c"]).await, "`b=c` is not a label's value"),
+        ];
+        for (answer, expected) in said {
+            let words = answer.unwrap_err();
+            assert!(words.contains(expected), "{words}");
+        }
+    }
+}
