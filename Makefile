@@ -57,6 +57,7 @@ image: setup ## build both container images, run them, leave archives in target/
 bench: setup ## measure the release binary beside its rivals on real clusters (about 20 minutes)
 	$(CARGO) build --release --locked --target $(STATIC)
 	$(CARGO) run --quiet --locked --example bench -- --toolbox target/$(STATIC)/release/toolbox
+
 .PHONY: demo
 demo: setup ## the main job on a real three-broker cluster, as a story; leaves nothing running
 	@$(CARGO) build --quiet --locked --bin toolbox --example servers

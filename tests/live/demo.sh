@@ -37,25 +37,25 @@ step 0 topics apply -f topics --yes
 step 0 topics list
 
 bold "4. Somebody changes a topic by hand, at three in the morning …"
-printf '$ kafka-configs.sh --alter --topic orders --add-config retention.ms=1000\n'
+printf '$ kafka-configs.sh --alter --topic shop.orders --add-config retention.ms=1000\n'
 "$SERVERS_TOOL" kafka.admin.ConfigCommand --bootstrap-server "$TOOLBOX_BOOTSTRAP_SERVER" --alter --entity-type topics \
-  --entity-name orders --add-config retention.ms=1000
+  --entity-name shop.orders --add-config retention.ms=1000 2>"$work/kafka-configs.log" || { cat "$work/kafka-configs.log" >&2; exit 1; }
 bold "   … it is told apart from a change of the spec, and mended."
 step 3 topics diff -f topics
 step 0 topics apply -f topics --yes
 
 bold "5. A slip of the finger changes nothing, and is found with its place."
-sed 's/retention\.ms/retention.mss/' topics/orders.yaml >bad.yaml
+sed 's/retention\.ms/retention.mss/' topics/shop.yaml >bad.yaml
 step 2 topics apply -f bad.yaml --yes
 
 bold "6. Deleting takes more than a word in a file."
 cat >absent.yaml <<'EOF'
 topics:
-  - name: orders
+  - name: shop.orders
     state: absent
 EOF
 step 4 topics apply -f absent.yaml --yes
-step 0 topics apply -f absent.yaml --yes --max-risk loses-data --delete orders
+step 0 topics apply -f absent.yaml --yes --max-risk loses-data --delete shop.orders
 
 bold "7. The record of all this."
 step 0 events list
