@@ -172,3 +172,15 @@ fn servers() -> PathBuf {
     // target/debug/deps/suite-… and target/debug/examples/servers
     std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("examples/servers")
 }
+
+#[test]
+fn a_command_runs_beside_a_cluster_of_its_own_and_its_exit_code_is_kept() {
+    let script = r#"test "${#SERVERS_CLUSTER_ID}" = 22 && "$SERVERS_TOOL" org.apache.kafka.tools.TopicCommand \
+        --bootstrap-server "$TOOLBOX_BOOTSTRAP_SERVER" --create --topic made-by-hand && exit 7"#;
+    let output = Command::new(servers())
+        .args(["run", "--kind", "kafka-4.3-kraft", "--", "bash", "-c", script])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(7), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("Created topic made-by-hand."));
+}

@@ -52,6 +52,15 @@ struct One {
     /// Number of brokers, each in a rack of its own (a, b, c, …)
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=6))]
     brokers: u8,
+    /// Memory of each broker in MB; thousands of topics want 1024
+    #[arg(long, default_value_t = 256)]
+    heap: u32,
+}
+
+impl One {
+    fn start(&self) -> anyhow::Result<Cluster> {
+        Cluster::start(self.kind, &Shape { heap: self.heap, ..shape(self.brokers) })
+    }
 }
 
 /// What `start` leaves running when nothing else is asked for.
@@ -143,14 +152,14 @@ fn stop(hands: &ForHands) -> anyhow::Result<ExitCode> {
 }
 
 fn hold(one: &One) -> anyhow::Result<ExitCode> {
-    let cluster = Cluster::start(one.kind, &shape(one.brokers))?;
+    let cluster = one.start()?;
     println!("{}", cluster.folder().display());
     std::io::stdin().read_to_end(&mut Vec::new())?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn run(one: &One, command: &[String]) -> anyhow::Result<ExitCode> {
-    let cluster = Cluster::start(one.kind, &shape(one.brokers))?;
+    let cluster = one.start()?;
     let status = Command::new(&command[0])
         .args(&command[1..])
         .env("TOOLBOX_BOOTSTRAP_SERVER", cluster.bootstrap())

@@ -16,6 +16,12 @@ use super::wait::{self, say};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// Where Linux keeps files in memory, if it does.
+const MEMORY: &str = "/dev/shm";
+
+/// Less than this is for other things (containers often have 64 MB).
+const MEMORY_KB_MIN: u64 = 4 << 20;
+
 /// Folders of clusters that run, and the thread that started each; none: all tests share it.
 static RUNNING: Mutex<Vec<(PathBuf, Option<ThreadId>)>> = Mutex::new(Vec::new());
 
@@ -33,6 +39,7 @@ impl Keeper {
         keep_logs_of_failures();
         let folder = tempfile::Builder::new().prefix("kafka-toolbox-").tempdir()?.keep();
         fs::create_dir(folder.join("logs"))?;
+        place_data(&folder.join("data"))?;
         let script = folder.join("keeper.sh");
         fs::write(&script, include_str!("keeper.sh"))?;
         let mut process = Command::new("bash")
@@ -158,6 +165,20 @@ fn keeper_of(folder: &Path) -> Option<i32> {
     let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let named = line.split(|&byte| byte == 0).any(|word| word == folder.as_os_str().as_encoded_bytes());
     (named && parent(pid).is_some()).then_some(pid)
+}
+
+/// Makes the folder for the servers' data: in memory where there is enough, since a broker syncs a file for each
+/// partition that it creates, and a busy disk takes milliseconds for each.
+fn place_data(data: &Path) -> anyhow::Result<()> {
+    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+    let mount = mounts.lines().find(|line| line.split(' ').nth(1) == Some(MEMORY)).unwrap_or_default();
+    let size =
+        mount.split([' ', ',']).find_map(|word| word.strip_prefix("size=")?.strip_suffix('k')?.parse::<u64>().ok());
+    if size.is_none_or(|kilobytes| kilobytes < MEMORY_KB_MIN) {
+        return Ok(fs::create_dir(data)?);
+    }
+    let folder = tempfile::Builder::new().prefix("kafka-toolbox-").tempdir_in(MEMORY)?.keep();
+    Ok(std::os::unix::fs::symlink(folder, data)?)
 }
 
 /// The parent of a process that runs; zombies don't.

@@ -33,6 +33,8 @@ end() {
     [ $left = 0 ] && break
     sleep 0.05
   done
+  # Data may lie in memory.
+  [ -L "$folder/data" ] && rm -rf "$(readlink "$folder/data")"
   if [ -e "$folder/failed" ]; then
     find "$folder" -mindepth 1 -maxdepth 1 ! -name logs -exec rm -rf {} +
   else

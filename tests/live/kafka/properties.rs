@@ -35,7 +35,7 @@ pub(super) fn server_properties(common: &Common<'_>, node: &Node, position: usiz
     set("num.io.threads", "2".into());
     set("log.cleaner.dedupe.buffer.size", "4194304".into());
     set("auto.create.topics.enable", "false".into());
-    set("log.dirs", common.folder.join(&node.name).join("data").display().to_string());
+    set("log.dirs", common.folder.join("data").join(&node.name).display().to_string());
     if !shape.racks.is_empty() {
         set("broker.rack", shape.racks[position % shape.racks.len()].clone());
     }
@@ -71,8 +71,8 @@ pub(super) fn server_properties(common: &Common<'_>, node: &Node, position: usiz
 }
 
 /// The configuration of a ZooKeeper server: alone, or one of an ensemble.
-pub(super) fn zookeeper(home: &Path, ports: &[[u16; 3]]) -> String {
-    let data = home.join("data").display().to_string();
+pub(super) fn zookeeper(home: &Path, data: &Path, ports: &[[u16; 3]]) -> String {
+    let data = data.display();
     let place = if let [[client, ..]] = ports {
         format!("clientPort={client}\nclientPortAddress=127.0.0.1\n")
     } else {

@@ -109,7 +109,7 @@ fn bring_up(kind: Kind, shape: &Shape, software: &Software, keeper: &Keeper) -> 
     };
     for (position, node) in nodes.iter_mut().enumerate() {
         let home = folder.join(&node.name);
-        fs::create_dir_all(home.join("data"))?;
+        fs::create_dir(&home)?;
         fs::write(home.join("server.properties"), server_properties(&common, node, position))?;
         node.command = broker_command(shape, software, folder, &node.name)?;
     }
@@ -178,10 +178,12 @@ fn start_zookeeper(
     let name = |id: usize| format!("zookeeper-{id}");
     for id in 1..=all.len() {
         let home = keeper.folder().join(name(id));
-        fs::create_dir_all(home.join("data"))?;
-        fs::write(home.join("zoo.cfg"), zookeeper(&home, &all))?;
+        let data = keeper.folder().join("data").join(name(id));
+        fs::create_dir(&home)?;
+        fs::create_dir(&data)?;
+        fs::write(home.join("zoo.cfg"), zookeeper(&home, &data, &all))?;
         fs::write(home.join("zoo.cfg.dynamic"), ensemble(&all))?;
-        fs::write(home.join("data/myid"), format!("{id}\n"))?;
+        fs::write(data.join("myid"), format!("{id}\n"))?;
         let mut command = vec![java()?.display().to_string(), "-Xmx128m".to_owned()];
         command.push("-Dorg.slf4j.simpleLogger.showDateTime=true".to_owned());
         command.extend(software.zookeeper.iter().cloned());
