@@ -4,7 +4,8 @@
 //! 1. Leader: the broker that leads the fewest partitions of this topic, then holds the fewest of its replicas, then
 //!    carries the least in the whole cluster, then has the lowest id.
 //! 2. Each further replica: a broker of a rack that has the fewest replicas of this partition, then by the same
-//!    measures. So replicas span as many racks as there are.
+//!    measures. So replicas span as many racks as there are. The second replica leads when the first broker is down:
+//!    among equals it is one that stands in for this leader least often.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,11 @@ use crate::cluster::metadata::Metadata;
 
 /// How many replicas and leaders each broker carries.
 #[derive(Debug, Clone, Default)]
-pub struct Load(BTreeMap<BrokerId, Carried>);
+pub struct Load {
+    brokers: BTreeMap<BrokerId, Carried>,
+    /// How often a broker (second) stands in for a leader (first).
+    substitutes: BTreeMap<(BrokerId, BrokerId), usize>,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 struct Carried {
@@ -33,14 +38,21 @@ impl Load {
 
     fn add(&mut self, replicas: &[BrokerId]) {
         for (index, broker) in replicas.iter().enumerate() {
-            let carried = self.0.entry(*broker).or_default();
+            let carried = self.brokers.entry(*broker).or_default();
             carried.replicas += 1;
             carried.leaders += usize::from(index == 0);
         }
+        if let [leader, second, ..] = replicas {
+            *self.substitutes.entry((*leader, *second)).or_default() += 1;
+        }
+    }
+
+    fn stands_in(&self, leader: Option<&&Broker>, second: BrokerId) -> usize {
+        leader.and_then(|leader| self.substitutes.get(&(leader.id, second))).copied().unwrap_or(0)
     }
 
     fn on(&self, broker: BrokerId) -> Carried {
-        self.0.get(&broker).copied().unwrap_or_default()
+        self.brokers.get(&broker).copied().unwrap_or_default()
     }
 }
 
@@ -75,7 +87,10 @@ fn one(brokers: &[&Broker], factor: usize, topic: &Load, cluster: &Load) -> Vec<
             let everywhere = cluster.on(broker.id);
             let leads = if chosen.is_empty() { (here.leaders, everywhere.leaders) } else { (0, 0) };
             let neighbours = chosen.iter().filter(|taken| shares_rack(taken, broker)).count();
-            (neighbours, leads.0, here.replicas, leads.1, everywhere.replicas, broker.id)
+            let stands_in = topic.stands_in(chosen.first(), broker.id);
+            let stands_in_anywhere = cluster.stands_in(chosen.first(), broker.id);
+            let balance = (neighbours, leads.0, here.replicas, leads.1, everywhere.replicas);
+            (balance, stands_in, stands_in_anywhere, broker.id)
         });
         let Some(next) = next else { break };
         chosen.push(next);

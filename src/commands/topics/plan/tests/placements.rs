@@ -19,6 +19,13 @@ fn leaders_take_turns_and_replicas_stand_in_different_racks() {
 }
 
 #[test]
+fn the_partitions_of_one_leader_have_different_seconds() {
+    let placed = placed(&cluster("1 2 3"), &[], (6, 3));
+    assert_eq!(placed[0], ids(&[1, 2, 3]));
+    assert_eq!(placed[3], ids(&[1, 3, 2]));
+}
+
+#[test]
 fn new_partitions_lean_to_the_brokers_that_have_least() {
     let observed = cluster("1 2 3").topic("old", &[&[1, 2], &[1, 2], &[1, 2]], &[]);
     assert_eq!(placed(&observed, &[], (1, 1)), [ids(&[3])]);
@@ -51,7 +58,7 @@ proptest! {
     }
 
     #[test]
-    fn in_racks_of_one_size_every_broker_carries_the_same(
+    fn in_racks_of_one_size_every_broker_carries_about_the_same(
         racks in 1_usize..5, each in 1_usize..4, rounds in 1_usize..4, factor in 1_usize..4,
     ) {
         let words: Vec<_> = (0..racks * each).map(|index| format!("{}@r{}", index + 1, index % racks)).collect();
@@ -64,6 +71,6 @@ proptest! {
             carried[usize::try_from(broker.0 - 1).unwrap()] += 1;
         }
         let (most, least) = (carried.iter().max().unwrap(), carried.iter().min().unwrap());
-        prop_assert!(most - least <= 1, "replicas {carried:?}");
+        prop_assert!(most - least <= 2, "replicas {carried:?}");
     }
 }
