@@ -1,3 +1,5 @@
 //! What several tests need.
 
+pub(crate) mod desk;
 pub(crate) mod skipped;
+pub(crate) mod toolbox;

@@ -1,1 +1,5 @@
 //! `toolbox topics`, whole commands.
+
+mod applying;
+mod listing;
+mod live;

@@ -9,14 +9,15 @@ use clap::Args;
 use crate::change::carry_out::Ended;
 use crate::change::plan::Plan;
 use crate::clients::kafka::{Kafka, KafkaError};
-use crate::cluster::metadata::TopicSelection;
 use crate::cluster::topic::TopicName;
 use crate::commands::topics::apply;
 use crate::commands::topics::command::completion;
+use crate::commands::topics::command::memory::Memory;
 use crate::commands::topics::command::sources::SourceArgs;
 use crate::commands::topics::command::validate::refusal;
 use crate::commands::topics::observe::{self, Observed, observe};
 use crate::commands::topics::plan::checks;
+use crate::commands::topics::plan::last::LastApplied;
 use crate::commands::topics::plan::{Options, Planned, TopicStep, plan};
 use crate::commands::topics::spec::{self, Spec};
 use crate::context::{Context, Settled};
@@ -75,8 +76,19 @@ pub(super) async fn diff(context: &mut Context, args: &ApplyArgs) -> anyhow::Res
 
 /// Makes the cluster as declared.
 pub(super) async fn run(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
-    let spec = read_spec(args)?;
-    let observed = look(context, args, &spec).await?;
+    let done = make(context, args).await;
+    context.leave().await;
+    done
+}
+
+async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
+    let spec = read_spec(context, args).await?;
+    let kafka = door(context).await?;
+    let mut memory = match &kafka {
+        Some(kafka) => Some(Memory::open(context, args.sources.name(), &**kafka).await?),
+        None => None,
+    };
+    let observed = look(context, args, &spec, memory.as_ref()).await?;
     context.is_cluster(&observed.metadata.cluster_id)?;
     let options = Options {
         maps: context.maps.clone(),
@@ -85,15 +97,19 @@ pub(super) async fn run(context: &mut Context, args: &ApplyArgs) -> anyhow::Resu
         min_idle: args.min_idle.text.clone(),
     };
     let Planned { plan, mut faults } = plan(&spec, &observed, &options);
-    let kafka = door(context).await?;
     faults.extend(ask_brokers(kafka.as_deref(), &spec, &observed, &plan.steps).await);
     let plan = stop_at_faults(args, plan, &faults)?;
-    let Settled { exit, .. } = settle(context, kafka, plan).await?;
+    let claim = observed.last_applied.clone().unwrap_or_default().claiming(&plan.steps, &spec);
+    let Settled { exit, ended, carried_out } = settle(context, kafka, plan, (&claim, memory.as_mut())).await?;
+    if let Some(memory) = memory.filter(|_| carried_out) {
+        let faulty = faults.iter().map(|(name, _)| name.clone()).collect();
+        memory.settle(&spec, (&observed, &claim), &ended, &faulty).await;
+    }
     Ok(if exit == Exit::Done && !faults.is_empty() { Exit::Usage } else { exit })
 }
 
-fn read_spec(args: &ApplyArgs) -> anyhow::Result<Spec> {
-    let sources = args.sources.load()?;
+async fn read_spec(context: &Context, args: &ApplyArgs) -> anyhow::Result<Spec> {
+    let sources = args.sources.load(context).await?;
     let spec = spec::parse(&sources, args.sources.format).map_err(|faults| refusal(&faults))?;
     if spec.topics.is_empty() {
         return Err(Stop::refused(
@@ -121,14 +137,14 @@ async fn door(context: &Context) -> anyhow::Result<Option<Arc<dyn Kafka>>> {
     }
 }
 
-async fn look(context: &Context, args: &ApplyArgs, spec: &Spec) -> anyhow::Result<Observed> {
+async fn look(context: &Context, args: &ApplyArgs, spec: &Spec, memory: Option<&Memory>) -> anyhow::Result<Observed> {
     context
         .observed(async || {
+            // Without it this is a rehearsal, and nothing is read from a cluster.
+            let memory = memory.context("no cluster was looked at")?;
             let kafka = context.kafka().await?;
-            let metadata =
-                kafka.metadata(TopicSelection::All).await.context("failed to read the cluster's metadata")?;
             let idle_since = context.now() - args.min_idle.duration;
-            observe(&*kafka, spec, metadata, None, idle_since).await
+            observe(&*kafka, spec, memory.metadata.clone(), memory.last.clone(), idle_since).await
         })
         .await
 }
@@ -182,11 +198,13 @@ async fn settle(
     context: &mut Context,
     kafka: Option<Arc<dyn Kafka>>,
     plan: Plan<TopicStep>,
+    (claim, mut memory): (&LastApplied, Option<&mut Memory>),
 ) -> anyhow::Result<Settled<TopicStep>> {
     let apply = async |batch: &[TopicStep]| {
-        let Some(kafka) = kafka.as_deref() else {
+        let (Some(kafka), Some(memory)) = (kafka.as_deref(), memory.as_deref_mut()) else {
             return batch.iter().map(|_| Ended::refused("a rehearsal changes nothing")).collect();
         };
+        memory.claim(claim).await;
         apply::apply(kafka, batch).await
     };
     context.settle(plan, apply).await

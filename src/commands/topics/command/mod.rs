@@ -4,6 +4,7 @@ mod apply;
 mod completion;
 mod describe;
 mod list;
+mod memory;
 mod sources;
 mod validate;
 

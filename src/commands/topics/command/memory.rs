@@ -1,0 +1,73 @@
+//! What a run remembers of the one before: what was last applied; and that it is alone.
+
+use std::collections::BTreeSet;
+
+use anyhow::Context as _;
+
+use crate::change::carry_out::Ended;
+use crate::change::event::Outcome;
+use crate::change::plan::Step;
+use crate::clients::kafka::Kafka;
+use crate::cluster::metadata::{Metadata, TopicSelection};
+use crate::cluster::topic::TopicName;
+use crate::commands::topics::observe::Observed;
+use crate::commands::topics::plan::last::LastApplied;
+use crate::commands::topics::plan::step::TopicStep;
+use crate::commands::topics::spec::Spec;
+use crate::context::Context;
+use crate::context::Kept;
+use crate::context::Scope;
+
+/// The cluster at the beginning of a run, and what was last applied to it.
+pub(super) struct Memory {
+    /// The cluster's metadata.
+    pub(super) metadata: Metadata,
+    /// What was last applied of this spec, where there is a record.
+    pub(super) last: Option<LastApplied>,
+    kept: Kept,
+}
+
+impl Memory {
+    /// Finds out which cluster this is, makes sure that no other run works on it by the same spec, and recalls what was
+    /// last applied. A dry run changes nothing, so it needs not be alone.
+    pub(super) async fn open(context: &mut Context, spec: String, kafka: &dyn Kafka) -> anyhow::Result<Self> {
+        let metadata = kafka.metadata(TopicSelection::All).await.context("failed to read the cluster's metadata")?;
+        context.is_cluster(&metadata.cluster_id)?;
+        let cluster = context.cluster_name().unwrap_or(&metadata.cluster_id).to_owned();
+        let scope = Scope { room: "topics", cluster, spec };
+        if !context.is_dry_run() {
+            context.be_alone(&scope).await?;
+        }
+        let mut kept = context.kept(&scope, &metadata.cluster_id).await?;
+        let last = kept.load().await?;
+        Ok(Self { metadata, last, kept })
+    }
+
+    /// Keeps which keys are about to be set, so that they are ours even if this run is killed.
+    pub(super) async fn claim(&mut self, claim: &LastApplied) {
+        if self.last.as_ref() != Some(claim) {
+            self.kept.keep(claim).await;
+            self.last = Some(claim.clone());
+        }
+    }
+
+    /// Keeps what is in force now: of topics with a fault, or with a step that was not done, what was kept before.
+    pub(super) async fn settle(
+        mut self,
+        spec: &Spec,
+        (observed, claim): (&Observed, &LastApplied),
+        ended: &[(TopicStep, Ended)],
+        faulty: &BTreeSet<TopicName>,
+    ) {
+        let is_done = |ended: &Ended| ended.outcome == Outcome::Done;
+        let open = ended.iter().filter(|(_, ended)| !is_done(ended)).map(|(step, _)| step.name());
+        let unsettled = open.chain(faulty).cloned().collect();
+        let creates = ended.iter().filter(|(step, ended)| step.batch() == "create" && is_done(ended));
+        let created: BTreeSet<_> = creates.map(|(step, _)| step.name()).collect();
+        let exists = |name: &TopicName| observed.metadata.topics.contains_key(name) || created.contains(name);
+        let settled = claim.settled(spec, &unsettled, exists);
+        if self.last.as_ref() != Some(&settled) {
+            self.kept.keep(&settled).await;
+        }
+    }
+}

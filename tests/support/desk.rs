@@ -1,0 +1,83 @@
+//! Whole commands in this process, on a cluster in memory: what a person sees, and how it ended.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use clap::Parser;
+use kafka_toolbox::cli::Cli;
+use kafka_toolbox::clients::kafka::memory::Memory;
+use kafka_toolbox::exit::Exit;
+use kafka_toolbox::output;
+use tempfile::TempDir;
+
+/// One who runs commands on a cluster in memory.
+pub(crate) struct Desk {
+    pub(crate) kafka: Arc<Memory>,
+    folder: TempDir,
+}
+
+/// What a command said, and how it ended.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) exit: Exit,
+    pub(crate) out: String,
+    /// Standard error, with the error that ended the command last.
+    pub(crate) err: String,
+}
+
+impl Desk {
+    pub(crate) fn new(kafka: Memory) -> Self {
+        Self { kafka: Arc::new(kafka), folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes the spec; the text stands under `topics:`.
+    pub(crate) fn declare(&self, topics: &[&str]) -> String {
+        let path = self.folder.path().join("spec.yaml");
+        let lines: Vec<_> = topics.iter().map(|line| format!("  - {line}")).collect();
+        std::fs::write(&path, format!("topics:\n{}\n", lines.join("\n"))).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// Runs a command; nobody can be asked.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Said {
+        self.run_and_answer(None, arguments).await
+    }
+
+    /// Runs a command and answers its question.
+    pub(crate) async fn run_and_answer(&self, answer: Option<bool>, arguments: &[&str]) -> Said {
+        let state = self.folder.path().join("state");
+        let words = ["toolbox", "--state-folder", state.to_str().unwrap(), "--events-to", "none"];
+        let cli = Cli::try_parse_from(words.iter().chain(arguments)).unwrap();
+        let kafka = Arc::clone(&self.kafka);
+        let (ended, heard) = output::listen(answer, cli.run_in(|context| context.with_kafka(kafka))).await;
+        let output::Heard { out, mut err } = heard;
+        let exit = ended.unwrap_or_else(|error| {
+            err.push_str(&format!("{error:#}\n"));
+            output::exit_of(&error)
+        });
+        Said { exit, out, err }
+    }
+
+    /// `topics apply --yes` of what was declared last.
+    pub(crate) async fn apply(&self, more: &[&str]) -> Said {
+        let spec = self.folder.path().join("spec.yaml");
+        self.run(&[&["topics", "apply", "--yes", "-f", spec.to_str().unwrap()], more].concat()).await
+    }
+}
+
+impl Said {
+    #[track_caller]
+    pub(crate) fn ends_with(self, exit: Exit) -> Self {
+        assert_eq!(self.exit, exit, "{self:#?}");
+        self
+    }
+
+    /// The lines of standard output, without the one about a missing record of an earlier apply.
+    pub(crate) fn lines(&self) -> Vec<&str> {
+        self.out.lines().filter(|line| !line.starts_with("! there is no record")).collect()
+    }
+}

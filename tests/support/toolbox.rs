@@ -1,0 +1,131 @@
+//! Runs the real binary as a person or a job would, with a state folder of its own and nothing of this environment.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use kafka_toolbox::change::event::{Event, Outcome};
+use tempfile::TempDir;
+
+/// Longest run of one command.
+const LIMIT: Duration = Duration::from_mins(2);
+
+/// One who runs commands: a folder for specs, another for state, a cluster.
+pub(crate) struct Toolbox {
+    folder: TempDir,
+    bootstrap: String,
+}
+
+/// What a command said, and how it ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    /// The exit code; none where a signal ended it.
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+    pub(crate) took: Duration,
+}
+
+impl Toolbox {
+    pub(crate) fn new(bootstrap: &str) -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), bootstrap: bootstrap.to_owned() }
+    }
+
+    /// The folder that specs are written to.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes a file and gives its path.
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// A command that is not started yet.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_toolbox"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("HOME", self.folder.path())
+            .env("TOOLBOX_STATE_FOLDER", self.folder.path().join("state"))
+            .env("TOOLBOX_BOOTSTRAP_SERVER", &self.bootstrap)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
+        finish(&mut self.command(arguments))
+    }
+
+    /// Runs a command that is to die at a place such as `applied:2`.
+    pub(crate) fn run_until(&self, place: &str, arguments: &[&str]) -> Ran {
+        finish(self.command(arguments).env("TOOLBOX_DIE_AT", place))
+    }
+
+    /// Every event of the audit log.
+    pub(crate) fn audit(&self) -> Vec<Event> {
+        let text = std::fs::read_to_string(self.folder.path().join("state/audit.jsonl")).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The side effects of the audit log, by id: each one's outcomes, intents left out.
+    pub(crate) fn outcomes(&self) -> BTreeMap<uuid::Uuid, Vec<Event>> {
+        let mut outcomes = BTreeMap::new();
+        for event in self.audit() {
+            let entry: &mut Vec<Event> = outcomes.entry(event.event_id).or_default();
+            if event.outcome != Outcome::Planned {
+                entry.push(event);
+            }
+        }
+        outcomes
+    }
+}
+
+impl Ran {
+    /// The whole, where it ended with this code.
+    #[track_caller]
+    pub(crate) fn ends_with(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        self
+    }
+
+    /// The lines of standard output, without the one about a missing record of an earlier apply.
+    pub(crate) fn lines(&self) -> Vec<&str> {
+        self.out.lines().filter(|line| !line.starts_with("! there is no record")).collect()
+    }
+}
+
+/// Runs a command to its end, within limits.
+fn finish(command: &mut Command) -> Ran {
+    let start = Instant::now();
+    let mut child = command.spawn().unwrap();
+    let read = |mut from: Box<dyn Read + Send>| {
+        std::thread::spawn(move || {
+            let mut text = String::new();
+            from.read_to_string(&mut text).unwrap();
+            text
+        })
+    };
+    let out = read(Box::new(child.stdout.take().unwrap()));
+    let err = read(Box::new(child.stderr.take().unwrap()));
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if start.elapsed() > LIMIT {
+            child.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    Ran { code: status.code(), out: out.join().unwrap(), err: err.join().unwrap(), took: start.elapsed() }
+}

@@ -1,0 +1,226 @@
+//! `topics apply` and `diff` on a cluster in memory: plan lines, exit codes, what the cluster has then.
+
+use kafka_toolbox::clients::kafka::KafkaError;
+use kafka_toolbox::clients::kafka::memory::{Call, Memory};
+use kafka_toolbox::cluster::topic::TopicName;
+use kafka_toolbox::exit::Exit;
+
+use crate::support::desk::Desk;
+
+const ORDERS: &str = "{name: orders, partitions: 3, replicationFactor: 2, config: {retention.ms: 1000000}}";
+
+fn partitions(desk: &Desk, name: &str) -> usize {
+    let name = TopicName::new(name).unwrap();
+    desk.kafka.look(|cluster| cluster.topics.get(&name).map_or(0, |topic| topic.partitions.len()))
+}
+
+fn config(desk: &Desk, name: &str, key: &str) -> Option<String> {
+    let name = TopicName::new(name).unwrap();
+    desk.kafka.look(|cluster| cluster.topics[&name].config.get(key).cloned())
+}
+
+#[tokio::test]
+async fn a_second_run_finds_nothing_to_do() {
+    let desk = Desk::new(Memory::kraft(3));
+    desk.declare(&[ORDERS]);
+    let first = desk.apply(&[]).await.ends_with(Exit::Done);
+    let line = "+ topic orders: 3 partitions, replication factor 2, retention.ms=1000000";
+    let counts = "1 done, 0 failed, 0 refused, 0 unknown";
+    assert_eq!(first.lines(), [line, "1 to create; risk reversible", counts]);
+    assert_eq!(desk.apply(&[]).await.ends_with(Exit::Done).lines(), ["nothing to do"]);
+    assert_eq!(partitions(&desk, "orders"), 3);
+}
+
+#[tokio::test]
+async fn a_dry_run_and_diff_change_nothing_and_say_so() {
+    let desk = Desk::new(Memory::kraft(3));
+    let spec = desk.declare(&[ORDERS]);
+    desk.apply(&["--dry-run"]).await.ends_with(Exit::Changes);
+    desk.run(&["topics", "diff", "-f", &spec]).await.ends_with(Exit::Changes);
+    assert_eq!(partitions(&desk, "orders"), 0);
+    let calls = desk.kafka.calls();
+    assert!(!calls.contains(&Call::DeleteTopics) && !calls.contains(&Call::AlterConfigs), "{calls:?}");
+}
+
+#[tokio::test]
+async fn a_run_with_nothing_to_do_asks_little() {
+    let desk = Desk::new(Memory::kraft(3));
+    desk.declare(&[ORDERS]);
+    desk.apply(&[]).await;
+    let before = desk.kafka.calls().len();
+    desk.apply(&[]).await.ends_with(Exit::Done);
+    assert_eq!(desk.kafka.calls()[before..], [Call::Metadata, Call::DescribeConfigs]);
+}
+
+#[tokio::test]
+async fn drift_is_mended_and_what_others_set_is_left() {
+    let desk = Desk::new(Memory::kraft(3));
+    desk.declare(&[ORDERS]);
+    desk.apply(&[]).await;
+    desk.kafka.edit(|cluster| {
+        let config = &mut cluster.topics.get_mut(&TopicName::new("orders").unwrap()).unwrap().config;
+        config.insert("retention.ms".into(), "5".into());
+        config.insert("segment.ms".into(), "700000".into());
+    });
+    let mended = desk.apply(&[]).await.ends_with(Exit::Done);
+    assert_eq!(mended.lines()[0], "~ topic orders: retention.ms 5 -> 1000000 (drift: changed by hand)");
+    assert_eq!(config(&desk, "orders", "retention.ms").as_deref(), Some("1000000"));
+    assert_eq!(config(&desk, "orders", "segment.ms").as_deref(), Some("700000"));
+    desk.declare(&["{name: orders}"]);
+    let unset = desk.apply(&[]).await.ends_with(Exit::Done);
+    assert_eq!(unset.lines()[0], "~ topic orders: retention.ms 1000000 -> default (no longer declared)");
+    assert_eq!(config(&desk, "orders", "segment.ms").as_deref(), Some("700000"));
+}
+
+#[tokio::test]
+async fn without_a_terminal_and_without_yes_nothing_is_changed() {
+    let desk = Desk::new(Memory::kraft(3));
+    let spec = desk.declare(&[ORDERS]);
+    let refused = desk.run(&["topics", "apply", "-f", &spec]).await.ends_with(Exit::Refused);
+    assert!(refused.err.contains("--yes applies without asking"), "{refused:#?}");
+    assert_eq!(partitions(&desk, "orders"), 0);
+}
+
+#[tokio::test]
+async fn the_answer_decides() {
+    let desk = Desk::new(Memory::kraft(3));
+    let spec = desk.declare(&[ORDERS]);
+    let no = desk.run_and_answer(Some(false), &["topics", "apply", "-f", &spec]).await.ends_with(Exit::Refused);
+    assert!(no.err.contains("Apply? 1 to create; risk reversible. [y/N]"), "{no:#?}");
+    assert_eq!(partitions(&desk, "orders"), 0);
+    desk.run_and_answer(Some(true), &["topics", "apply", "-f", &spec]).await.ends_with(Exit::Done);
+    assert_eq!(partitions(&desk, "orders"), 3);
+}
+
+#[tokio::test]
+async fn steps_above_the_risk_are_refused_and_the_rest_is_applied() {
+    let desk = Desk::new(Memory::kraft(3).topic("old", &[&[1, 2]]));
+    desk.declare(&[ORDERS, "{name: old, state: absent}"]);
+    let some = desk.apply(&[]).await.ends_with(Exit::Refused);
+    assert_eq!(some.lines().last(), Some(&"1 done, 0 failed, 1 refused, 0 unknown"));
+    assert_eq!((partitions(&desk, "orders"), partitions(&desk, "old")), (3, 1));
+    desk.apply(&["--max-risk", "loses-data"]).await.ends_with(Exit::Done);
+    assert_eq!(partitions(&desk, "old"), 0);
+}
+
+#[tokio::test]
+async fn a_topic_that_is_read_or_fresh_is_deleted_only_by_name() {
+    let now = jiff::Timestamp::now().as_millisecond();
+    let kafka = Memory::kraft(3)
+        .topic("read", &[&[1, 2]])
+        .group("billing", &["read"])
+        .topic("fresh", &[&[1, 2]])
+        .records("fresh", 0, &[now - 1000])
+        .topic("stale", &[&[1, 2]])
+        .records("stale", 0, &[now - 8 * 86_400_000]);
+    let desk = Desk::new(kafka);
+    desk.declare(&["{name: read, state: absent}", "{name: fresh, state: absent}", "{name: stale, state: absent}"]);
+    let some = desk.apply(&["--max-risk", "loses-data"]).await.ends_with(Exit::Refused);
+    assert!(some.out.contains("consumer group billing reads it now"), "{some:#?}");
+    assert!(some.out.contains("newer than --min-idle 7d"), "{some:#?}");
+    assert_eq!(some.lines().last(), Some(&"1 done, 0 failed, 2 refused, 0 unknown"));
+    let named = ["--max-risk", "loses-data", "--delete", "read", "--delete", "fresh"];
+    desk.apply(&named).await.ends_with(Exit::Done);
+    assert_eq!((partitions(&desk, "read"), partitions(&desk, "fresh")), (0, 0));
+}
+
+#[tokio::test]
+async fn a_wrong_cluster_stops_everything() {
+    let desk = Desk::new(Memory::kraft(3).cluster_id("this-one"));
+    desk.declare(&[ORDERS]);
+    let refused = desk.apply(&["--cluster-id", "another"]).await.ends_with(Exit::Refused);
+    assert!(refused.err.contains("this is cluster this-one, but another is expected"), "{refused:#?}");
+    assert_eq!(desk.kafka.calls(), [Call::Metadata]);
+}
+
+#[tokio::test]
+async fn a_spec_without_topics_is_refused_loudly() {
+    let desk = Desk::new(Memory::kraft(3));
+    std::fs::write(desk.folder().join("spec.yaml"), "topics: []\n").unwrap();
+    let refused = desk.apply(&[]).await;
+    assert!(matches!(refused.exit, Exit::Refused | Exit::Usage), "{refused:#?}");
+    assert_eq!(desk.kafka.calls(), []);
+}
+
+#[tokio::test]
+async fn one_bad_value_stops_all_unless_asked_to_keep_going() {
+    let desk = Desk::new(Memory::kraft(3));
+    desk.declare(&[ORDERS, "{name: bad, partitions: 1, replicationFactor: 1, config: {retention.ms: never}}"]);
+    let stopped = desk.apply(&[]).await.ends_with(Exit::Usage);
+    assert!(stopped.err.contains("spec.yaml:3:"), "{stopped:#?}");
+    assert_eq!(partitions(&desk, "orders"), 0);
+    desk.apply(&["--keep-going"]).await.ends_with(Exit::Usage);
+    assert_eq!((partitions(&desk, "orders"), partitions(&desk, "bad")), (3, 0));
+}
+
+#[tokio::test]
+async fn a_topic_that_fails_does_not_stop_the_others() {
+    let error = KafkaError::broker(29, Some("Authorization failed."));
+    let desk = Desk::new(Memory::kraft(3).refusing(Call::CreateTopics, "secret", error));
+    desk.declare(&[ORDERS, "{name: secret, partitions: 1, replicationFactor: 2}"]);
+    let some = desk.apply(&[]).await.ends_with(Exit::Failed);
+    assert!(some.out.contains("! failed: + topic secret: 1 partition, replication factor 2: "), "{some:#?}");
+    assert_eq!(some.lines().last(), Some(&"1 done, 1 failed, 0 refused, 0 unknown"));
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_settled_by_a_look_at_the_cluster() {
+    // The first call of each kind only asks (validateOnly).
+    let desk = Desk::new(Memory::kraft(3).losing_the_answer(Call::CreateTopics, 2));
+    desk.declare(&[ORDERS]);
+    let done = desk.apply(&[]).await.ends_with(Exit::Done);
+    assert_eq!(done.lines().last(), Some(&"1 done, 0 failed, 0 refused, 0 unknown"));
+    assert_eq!(desk.kafka.calls().iter().filter(|call| **call == Call::CreateTopics).count(), 2, "not sent again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_request_is_sent_again_once_the_cluster_shows_that_nothing_happened() {
+    let desk = Desk::new(Memory::kraft(3).losing_the_request(Call::CreateTopics, 2));
+    desk.declare(&[ORDERS]);
+    desk.apply(&[]).await.ends_with(Exit::Done);
+    assert_eq!(partitions(&desk, "orders"), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reads_from_before_ones_own_write_are_waited_for() {
+    let desk = Desk::new(Memory::kraft(3).lagging(3));
+    desk.declare(&[ORDERS]);
+    desk.apply(&[]).await.ends_with(Exit::Done);
+    assert_eq!(desk.apply(&[]).await.ends_with(Exit::Done).lines(), ["nothing to do"]);
+}
+
+#[tokio::test]
+async fn a_rehearsal_from_a_file_is_a_dry_run_without_a_cluster() {
+    let desk = Desk::new(Memory::kraft(3).topic("orders", &[&[1, 2]]));
+    let spec = desk.declare(&[ORDERS]);
+    let file = desk.folder().join("observed.json");
+    let file = file.to_str().unwrap();
+    let seen = desk.run(&["topics", "diff", "-f", &spec, "--save-observed", file]).await.ends_with(Exit::Changes);
+    let away = Desk::new(Memory::kraft(1));
+    away.kafka.go_away();
+    let rehearsed = away.run(&["topics", "apply", "-f", &spec, "--yes", "--observed", file]).await;
+    assert_eq!(rehearsed.ends_with(Exit::Changes).out, seen.out);
+    assert_eq!(away.kafka.calls(), []);
+}
+
+#[tokio::test]
+async fn the_json_document_has_the_plan_and_its_result() {
+    let desk = Desk::new(Memory::kraft(3));
+    desk.declare(&[ORDERS]);
+    let applied = desk.apply(&["-o", "json"]).await.ends_with(Exit::Done);
+    let document: serde_json::Value = serde_json::from_str(&applied.out).unwrap();
+    assert_eq!(document["plan"]["steps"][0]["subject"], "topic:orders");
+    assert_eq!(document["plan"]["steps"][0]["risk"], "reversible");
+    assert_eq!(document["result"]["steps"][0]["outcome"], "done");
+    assert_eq!(document["result"]["done"], 1);
+    assert_eq!(document["dry_run"], false);
+}
+
+#[tokio::test]
+async fn a_replication_factor_is_refused_with_its_bytes_and_the_rest_is_applied() {
+    let desk = Desk::new(Memory::kraft(3).topic("orders", &[&[1, 2]]).bytes("orders", 0, 7_000_000));
+    desk.declare(&["{name: orders, partitions: 2, replicationFactor: 3}"]);
+    let some = desk.apply(&[]).await.ends_with(Exit::Refused);
+    assert!(some.out.contains("it copies 7.0 MB"), "{some:#?}");
+    assert_eq!(partitions(&desk, "orders"), 2);
+}

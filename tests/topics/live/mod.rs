@@ -1,0 +1,5 @@
+//! `toolbox topics` on real brokers, whole processes.
+
+mod killed;
+mod story;
+mod trouble;

@@ -1,0 +1,78 @@
+//! The world breaks while topics are applied: the same end, and clear words.
+
+use std::time::Duration;
+
+use crate::live::kafka::{Cluster, Kind, Shape, Signal};
+use crate::support::toolbox::Toolbox;
+
+/// Many topics, so that something can happen meanwhile.
+fn many(count: usize) -> String {
+    let lines: Vec<_> = (0..count)
+        .map(|number| format!("  - {{name: many-{number:04}, partitions: 3, replicationFactor: 2}}"))
+        .collect();
+    format!("topics:\n{}\n", lines.join("\n"))
+}
+
+/// Applies many topics while `disturb` does something, then again until the cluster is as declared.
+fn apply_while(cluster: &Cluster, disturb: impl FnOnce()) {
+    let toolbox = Toolbox::new(&cluster.bootstrap());
+    let file = toolbox.file("spec.yaml", &many(60));
+    let apply = ["topics", "apply", "-f", &file, "--yes", "--timeout", "20s"];
+    std::thread::scope(|scope| {
+        let run = scope.spawn(|| toolbox.run(&apply));
+        std::thread::sleep(Duration::from_millis(60));
+        disturb();
+        let first = run.join().unwrap();
+        assert!(matches!(first.code, Some(0 | 1)), "{first:#?}");
+        assert!(first.out.contains("60 done") || !first.err.is_empty() || first.out.contains("! "), "{first:#?}");
+    });
+    let mut last = toolbox.run(&apply);
+    for _ in 0..5 {
+        if last.code == Some(0) && last.lines().last() == Some(&"nothing to do") {
+            break;
+        }
+        std::thread::sleep(Duration::from_secs(2));
+        last = toolbox.run(&apply);
+    }
+    assert_eq!(last.lines().last(), Some(&"nothing to do"), "{last:#?}");
+    for (id, outcomes) in toolbox.outcomes() {
+        assert_eq!(outcomes.len(), 1, "side effect {id}: {outcomes:#?}");
+    }
+}
+
+#[test]
+fn a_broker_that_dies_meanwhile_changes_nothing_about_the_end() {
+    for kind in [Kind::Kafka39Zookeeper, Kind::Kafka43Kraft] {
+        let cluster = Cluster::start(kind, &Shape::brokers(3)).unwrap();
+        let controller = cluster.controller().unwrap();
+        let other = [1, 2, 3].into_iter().find(|id| *id != controller).unwrap();
+        apply_while(&cluster, || cluster.stop_broker(other, Signal::Kill).unwrap());
+    }
+}
+
+#[test]
+fn a_controller_that_moves_meanwhile_changes_nothing_about_the_end() {
+    for kind in [Kind::Kafka39Zookeeper, Kind::Kafka43Kraft] {
+        let cluster = Cluster::start(kind, &Shape::brokers(3)).unwrap();
+        let controller = cluster.controller().unwrap();
+        apply_while(&cluster, || cluster.stop_broker(controller, Signal::Kill).unwrap());
+    }
+}
+
+#[test]
+fn datadog_being_down_costs_no_more_than_the_flush_budget() {
+    let toolbox = Toolbox::new(&Cluster::shared(Kind::Kafka43Kraft).bootstrap());
+    let file = toolbox.file("spec.yaml", "topics:\n  - {name: no-datadog, partitions: 1, replicationFactor: 2}\n");
+    let more = ["--datadog-url", "http://127.0.0.1:1", "--events-flush-timeout", "1s", "--events-to", "datadog"];
+    let ran = toolbox.run(&[&["topics", "apply", "-f", &file, "--yes"], &more[..]].concat()).ends_with(0);
+    assert!(ran.err.contains("spooled, 0 dropped"), "{ran:#?}");
+    assert!(ran.took < Duration::from_secs(5), "{ran:#?}");
+}
+
+#[test]
+fn no_broker_is_a_clear_error_that_names_every_address() {
+    let toolbox = Toolbox::new("127.0.0.1:1,127.0.0.1:2");
+    let ran = toolbox.run(&["topics", "list", "--timeout", "1s"]).ends_with(1);
+    assert!(ran.err.contains("127.0.0.1:1: ") && ran.err.contains("127.0.0.1:2: "), "{ran:#?}");
+    assert!(ran.took < Duration::from_secs(3), "{ran:#?}");
+}
