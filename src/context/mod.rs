@@ -34,6 +34,8 @@ use crate::output::Output;
 
 pub use flags::{Flags, duration};
 pub use recording::{EventSink, Flushed, OpenError, RecordingFlags};
+pub use home::Scope;
+pub use kept::Kept;
 pub use settle::Settled;
 
 /// Everything that a command needs from outside its room.
@@ -130,6 +132,11 @@ impl Context {
     /// Whether nothing may be changed: `--dry-run`, or a rehearsal from a file.
     pub fn is_dry_run(&self) -> bool {
         self.flags.dry_run || self.flags.observed.is_some()
+    }
+
+    /// The cluster's name in toolbox.yaml, else its id, once that is known.
+    pub fn cluster_name(&self) -> Option<&str> {
+        self.cluster.as_deref()
     }
 
     /// Remembers which cluster this is, for the events, and stops the run if it is not the one that was expected.

@@ -50,13 +50,13 @@ impl Desk {
     /// Runs a command and answers its question.
     pub(crate) async fn run_and_answer(&self, answer: Option<bool>, arguments: &[&str]) -> Said {
         let state = self.folder.path().join("state");
-        let words = ["toolbox", "--state-folder", state.to_str().unwrap(), "--events-to", "none"];
+        let words = ["toolbox", "--state-folder", state.to_str().unwrap()];
         let cli = Cli::try_parse_from(words.iter().chain(arguments)).unwrap();
         let kafka = Arc::clone(&self.kafka);
         let (ended, heard) = output::listen(answer, cli.run_in(|context| context.with_kafka(kafka))).await;
         let output::Heard { out, mut err } = heard;
         let exit = ended.unwrap_or_else(|error| {
-            err.push_str(&format!("{error:#}\n"));
+            err = format!("{err}{error:#}\n");
             output::exit_of(&error)
         });
         Said { exit, out, err }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -31,11 +30,6 @@ pub(crate) struct Ran {
 impl Toolbox {
     pub(crate) fn new(bootstrap: &str) -> Self {
         Self { folder: tempfile::tempdir().unwrap(), bootstrap: bootstrap.to_owned() }
-    }
-
-    /// The folder that specs are written to.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     /// Writes a file and gives its path.

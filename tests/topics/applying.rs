@@ -145,7 +145,7 @@ async fn a_spec_without_topics_is_refused_loudly() {
 #[tokio::test]
 async fn one_bad_value_stops_all_unless_asked_to_keep_going() {
     let desk = Desk::new(Memory::kraft(3));
-    desk.declare(&[ORDERS, "{name: bad, partitions: 1, replicationFactor: 1, config: {retention.ms: never}}"]);
+    desk.declare(&[ORDERS, "{name: bad, partitions: 1, replicationFactor: 1, config: {no.such.key: 1}}"]);
     let stopped = desk.apply(&[]).await.ends_with(Exit::Usage);
     assert!(stopped.err.contains("spec.yaml:3:"), "{stopped:#?}");
     assert_eq!(partitions(&desk, "orders"), 0);

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::change::carry_out::Ended;
-use crate::change::event::Outcome;
 use crate::clients::kafka::{Kafka, KafkaError, Mode, NewPartitions, NewTopic};
 use crate::cluster::config::{ConfigChange, ConfigOperation, ConfigResource, ConfigSource};
 use crate::cluster::metadata::TopicSelection;
@@ -236,10 +235,4 @@ async fn shown_configs(kafka: &dyn Kafka, steps: &[&TopicStep]) -> Result<BTreeS
         .filter(|(resource, (_, edits))| is_done(resource, edits))
         .map(|(_, (name, _))| (*name).clone())
         .collect())
-}
-
-/// The topics of which not every step was done.
-pub fn unsettled(ended: &[(TopicStep, Ended)]) -> BTreeSet<TopicName> {
-    let open = ended.iter().filter(|(_, ended)| ended.outcome != Outcome::Done);
-    open.map(|(step, _)| step.name().clone()).collect()
 }

@@ -62,8 +62,8 @@ impl Memory {
         let is_done = |ended: &Ended| ended.outcome == Outcome::Done;
         let open = ended.iter().filter(|(_, ended)| !is_done(ended)).map(|(step, _)| step.name());
         let unsettled = open.chain(faulty).cloned().collect();
-        let creates = ended.iter().filter(|(step, ended)| step.batch() == "create" && is_done(ended));
-        let created: BTreeSet<_> = creates.map(|(step, _)| step.name()).collect();
+        let done = ended.iter().filter(|(step, ended)| step.batch() == "create" && is_done(ended));
+        let created: BTreeSet<_> = done.map(|(step, _)| step.name()).collect();
         let exists = |name: &TopicName| observed.metadata.topics.contains_key(name) || created.contains(name);
         let settled = claim.settled(spec, &unsettled, exists);
         if self.last.as_ref() != Some(&settled) {

@@ -43,7 +43,7 @@ pub async fn run(context: &mut Context, args: TopicsArgs) -> anyhow::Result<Exit
         Verb::Describe(args) => describe::run(context, &args).await,
         Verb::Diff(args) => apply::diff(context, &args).await,
         Verb::Apply(args) => apply::run(context, &args).await,
-        Verb::Validate(args) => validate::run(&args),
+        Verb::Validate(args) => validate::run(context, &args).await,
     }
 }
 

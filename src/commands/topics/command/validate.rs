@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::commands::topics::command::sources::SourceArgs;
 use crate::commands::topics::spec;
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::exit::Stop;
 use crate::formats::place::Faults;
@@ -21,12 +22,12 @@ pub(super) struct ValidateArgs {
 }
 
 /// Reads the spec and says what is wrong with it.
-pub(super) fn run(args: &ValidateArgs) -> anyhow::Result<Exit> {
+pub(super) async fn run(context: &Context, args: &ValidateArgs) -> anyhow::Result<Exit> {
     if args.schema {
         output::print(&serde_json::to_string_pretty(&spec::schema())?)?;
         return Ok(Exit::Done);
     }
-    let sources = args.sources.load()?;
+    let sources = args.sources.load(context).await?;
     let spec = spec::parse(&sources, args.sources.format).map_err(|faults| refusal(&faults))?;
     for note in &spec.notes {
         output::say(note);
