@@ -47,6 +47,12 @@ const TEXT_BYTES_MAX: usize = 512 << 10;
 /// Most bytes of an unpacked text.
 const BYTES_MAX: u64 = 64 << 20;
 
+/// Most documents that a list looks into.
+const DOCUMENTS_MAX: usize = 1_000;
+
+/// Where they are in a state folder.
+const FOLDER: &str = "last-applied";
+
 const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -92,6 +98,43 @@ impl Context {
             last: None,
         })
     }
+}
+
+impl Context {
+    /// What was last applied to a cluster by all specs of a room, as far as it can be read: for lists that say who owns
+    /// what. What can't be read is left out.
+    pub async fn all_kept<D: DeserializeOwned>(&self, room: &str, cluster_id: &str) -> Vec<D> {
+        let texts = match self.home().await {
+            Ok(Home::Folder(folder)) => texts_of(&folder.join(FOLDER)),
+            Ok(Home::Kubernetes(kubernetes)) => {
+                let namespace = kubernetes.identity().namespace.clone();
+                let found = kubernetes.config_maps(&namespace, &format!("{COMPONENT}={LAST_APPLIED}")).await;
+                let found = found.inspect_err(|error| tracing::debug!(%error, "failed to list what was last applied"));
+                let last = found.unwrap_or_default().iter().filter_map(|found| last_of(found).ok()).collect::<Vec<_>>();
+                last.into_iter().map(|last| last.text).collect()
+            }
+            Err(error) => {
+                tracing::debug!(%error, "failed to look for what was last applied");
+                Vec::new()
+            }
+        };
+        let envelopes = texts.iter().filter_map(|text| serde_json::from_str::<Envelope<D>>(text).ok());
+        let fits = |envelope: &Envelope<D>| {
+            envelope.form == FORM
+                && envelope.cluster_id == cluster_id
+                && envelope.scope.starts_with(&format!("{room} "))
+        };
+        envelopes.filter(fits).map(|envelope| envelope.document).collect()
+    }
+}
+
+/// The texts of a folder of kept documents, ordered by name.
+fn texts_of(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    let mut paths: Vec<_> = entries.take(DOCUMENTS_MAX).map(|entry| entry.path()).collect();
+    paths.sort();
+    let is_json = |path: &&PathBuf| path.extension().is_some_and(|ending| ending == "json");
+    paths.iter().filter(is_json).filter_map(|path| bounded(fs::File::open(path).ok()?).ok()).collect()
 }
 
 impl Kept {
@@ -169,7 +212,7 @@ impl Kept {
     }
 
     fn path(&self, folder: &Path) -> PathBuf {
-        folder.join("last-applied").join(format!("{}.json", self.scope.object_name()))
+        folder.join(FOLDER).join(format!("{}.json", self.scope.object_name()))
     }
 
     async fn read(&self) -> anyhow::Result<Option<Last>> {

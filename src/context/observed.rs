@@ -68,15 +68,19 @@ fn load<T: DeserializeOwned>(path: &Path, room: &str) -> anyhow::Result<T> {
         let place = format!("{shown}:{}:{}", error.line(), error.column());
         Stop::usage(format!("{place}: this is not a saved observation: {error}; --save-observed writes one"))
     };
-    let head: Head = serde_json::from_str(&text).map_err(wrong)?;
-    if head.kind != room || head.version != VERSION {
+    let saved = serde_json::from_str::<Saved<T>>(&text);
+    let (kind, version) = match &saved {
+        Ok(saved) => (saved.kind.clone(), saved.version),
+        // Another room's observation has another form: say whose it is, not where it differs.
+        Err(_) => serde_json::from_str(&text).map(|Head { kind, version }| (kind, version)).map_err(wrong)?,
+    };
+    if kind != room || version != VERSION {
         return Err(Stop::usage(format!(
-            "{shown} is an observation for `{}`, version {}; this command reads `{room}`, version {VERSION}",
-            head.kind, head.version
+            "{shown} is an observation for `{kind}`, version {version}; this command reads `{room}`, version {VERSION}"
         ))
         .into());
     }
-    Ok(serde_json::from_str::<Saved<T>>(&text).map_err(wrong)?.observed)
+    Ok(saved.map_err(wrong)?.observed)
 }
 
 fn save<T: Serialize>(path: &Path, room: &str, observed: &T) -> anyhow::Result<()> {

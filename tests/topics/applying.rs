@@ -224,3 +224,20 @@ async fn a_replication_factor_is_refused_with_its_bytes_and_the_rest_is_applied(
     assert!(some.out.contains("it copies 7.0 MB"), "{some:#?}");
     assert_eq!(partitions(&desk, "orders"), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_goes_away_meanwhile_is_said_and_not_waited_for_long() {
+    let desk = Desk::new(Memory::kraft(3).losing_the_answer(Call::CreateTopics, 2));
+    desk.declare(&[ORDERS]);
+    let kafka = std::sync::Arc::clone(&desk.kafka);
+    let gone = async {
+        while kafka.calls().iter().filter(|call| **call == Call::CreateTopics).count() < 2 {
+            tokio::task::yield_now().await;
+        }
+        kafka.go_away();
+    };
+    let (said, ()) = tokio::join!(desk.apply(&[]), gone);
+    assert!(matches!(said.exit, Exit::Failed | Exit::Done), "{said:#?}");
+    desk.kafka.come_back();
+    assert_eq!(desk.apply(&[]).await.ends_with(Exit::Done).lines(), ["nothing to do"]);
+}

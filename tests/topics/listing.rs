@@ -94,3 +94,15 @@ async fn a_missing_topic_is_named_with_what_may_be_meant() {
     let said = desk.run(&["topics", "describe", "fien"]).await.ends_with(Exit::Failed);
     assert!(said.err.contains("there is no topic fien; did you mean fine?"), "{said:#?}");
 }
+
+#[tokio::test]
+async fn the_spec_that_owns_a_topic_is_named() {
+    let desk = Desk::new(cluster());
+    let spec = desk.declare(&["{name: fine, config: {retention.ms: 1000000}}"]);
+    desk.apply(&[]).await.ends_with(Exit::Done);
+    let said = desk.run(&["topics", "describe", "fine"]).await.ends_with(Exit::Done);
+    assert!(said.out.contains(&format!("declared in {spec}")), "{said:#?}");
+    let listed = desk.run(&["topics", "list", "-o", "wide"]).await.ends_with(Exit::Done);
+    assert!(listed.out.contains(&spec), "{listed:#?}");
+    assert!(!desk.run(&["topics", "describe", "lagging"]).await.out.contains("declared in"));
+}

@@ -148,40 +148,65 @@ async fn settle(kafka: &dyn Kafka, steps: &[TopicStep], answers: Vec<Result<(), 
         .filter(|(_, reading)| !matches!(reading, Answer::No(_)))
         .map(|(step, _)| step)
         .collect();
-    let missing = not_shown(kafka, &waiting).await;
+    let seen = look(kafka, &waiting).await;
     let ending = |((step, reading), error): ((&TopicStep, Answer), Option<KafkaError>)| match reading {
         Answer::No(ended) => Some(ended),
         Answer::Accepted => {
-            if missing.contains(step.name()) {
+            if seen.missing.contains(step.name()) {
                 tracing::warn!(topic = %step.name(), "accepted, but the brokers do not show it yet");
             }
             Some(Ended::done())
         }
-        Answer::Look if !missing.contains(step.name()) => Some(Ended::done()),
-        Answer::Look => match error {
-            Some(error @ KafkaError::Broker { name: "TOPIC_ALREADY_EXISTS" | "INVALID_PARTITIONS", .. }) => Some(
-                Ended::failed(format!("{error}, but not as declared: somebody else made it at this moment; run again")),
-            ),
-            _ => None,
-        },
+        Answer::Look if !seen.missing.contains(step.name()) => Some(Ended::done()),
+        Answer::Look => not_there(error, seen.failed.as_ref()),
     };
     steps.iter().zip(readings).zip(first_errors).map(ending).collect()
 }
 
-/// Waits, within limits, until the cluster shows the steps as done. The topics of those that it does not show.
-async fn not_shown(kafka: &dyn Kafka, steps: &[&TopicStep]) -> BTreeSet<TopicName> {
+/// The ending of a step without a clear answer that the cluster does not show; none if it is to be sent again.
+fn not_there(error: Option<KafkaError>, failed: Option<&KafkaError>) -> Option<Ended> {
+    match (error, failed) {
+        (Some(error), Some(failed)) => {
+            Some(Ended::unknown(format!("{error}; and a look at the cluster failed: {failed}; run again")))
+        }
+        (Some(error @ KafkaError::Broker { name: "TOPIC_ALREADY_EXISTS" | "INVALID_PARTITIONS", .. }), None) => {
+            let what = "it is not as declared: somebody else changed it at this moment; run again";
+            Some(Ended::failed(format!("{error}; {what}")))
+        }
+        _ => None,
+    }
+}
+
+/// What a look at the cluster found.
+struct Seen {
+    /// Topics whose steps it does not show as done.
+    missing: BTreeSet<TopicName>,
+    /// Why it could not be looked at, if it could not.
+    failed: Option<KafkaError>,
+}
+
+/// Waits, within limits, until the cluster shows the steps as done. A cluster that can't be read is asked once more.
+async fn look(kafka: &dyn Kafka, steps: &[&TopicStep]) -> Seen {
     let mut open: Vec<&TopicStep> = steps.to_vec();
+    let mut failed = None;
     for pause in PAUSES {
         if open.is_empty() {
             break;
         }
         tokio::time::sleep(pause).await;
         match shown(kafka, &open).await {
-            Ok(done) => open.retain(|step| !done.contains(step.name())),
-            Err(error) => tracing::debug!(%error, "failed to look whether the changes are there"),
+            Ok(done) => {
+                open.retain(|step| !done.contains(step.name()));
+                failed = None;
+            }
+            Err(error) if failed.is_some() => {
+                failed = Some(error);
+                break;
+            }
+            Err(error) => failed = Some(error),
         }
     }
-    open.into_iter().map(|step| step.name().clone()).collect()
+    Seen { missing: open.into_iter().map(|step| step.name().clone()).collect(), failed }
 }
 
 /// The topics of the steps that the cluster shows as done.

@@ -10,6 +10,7 @@ use crate::cluster::config::ConfigResource;
 use crate::cluster::metadata::{Metadata, TopicSelection};
 use crate::cluster::topic::TopicName;
 use crate::commands::topics::command::completion;
+use crate::commands::topics::command::memory;
 use crate::commands::topics::report::{self, Description, More};
 use crate::context::Context;
 use crate::exit::Exit;
@@ -66,6 +67,7 @@ async fn more(context: &Context, kafka: &dyn Kafka, args: &DescribeArgs, metadat
     if metadata.topics.values().any(report::may_be_under_replicated) {
         more.moves = kafka.reassignments().await.context("failed to list the moves that are running")?;
     }
+    more.specs = memory::owners(context, &metadata.cluster_id).await;
     if args.size || context.flags.output == Format::Wide {
         let brokers: Vec<_> = metadata.brokers.keys().copied().collect();
         let sizes = kafka.replica_sizes(&brokers).await.context("failed to read how large the topics are")?;

@@ -9,6 +9,7 @@ use crate::cluster::config::ConfigResource;
 use crate::cluster::metadata::{Metadata, TopicSelection};
 use crate::cluster::topic::{Topic, TopicName};
 use crate::commands::topics::command::completion;
+use crate::commands::topics::command::memory;
 use crate::commands::topics::report::{self, More, Row};
 use crate::context::Context;
 use crate::exit::{Exit, Stop};
@@ -103,6 +104,9 @@ async fn more(
             let (ConfigResource::Topic(name), Ok(entries)) = (resource, entries) else { continue };
             more.configs.insert(name, entries);
         }
+    }
+    if is_wide {
+        more.specs = memory::owners(context, &metadata.cluster_id).await;
     }
     if is_wide || args.size {
         let brokers: Vec<_> = metadata.brokers.keys().copied().collect();

@@ -1,6 +1,6 @@
 //! What a run remembers of the one before: what was last applied; and that it is alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 
@@ -17,6 +17,12 @@ use crate::commands::topics::spec::Spec;
 use crate::context::Context;
 use crate::context::Kept;
 use crate::context::Scope;
+
+/// The sources that declare topics of a cluster, by topic.
+pub(super) async fn owners(context: &Context, cluster_id: &str) -> BTreeMap<TopicName, String> {
+    let kept: Vec<LastApplied> = context.all_kept("topics", cluster_id).await;
+    kept.into_iter().flat_map(|last| last.topics).map(|(name, applied)| (name, applied.source)).collect()
+}
 
 /// The cluster at the beginning of a run, and what was last applied to it.
 pub(super) struct Memory {
