@@ -33,9 +33,9 @@ use crate::exit::Stop;
 use crate::output::Output;
 
 pub use flags::{Flags, duration};
-pub use recording::{EventSink, Flushed, OpenError, RecordingFlags};
 pub use home::Scope;
 pub use kept::Kept;
+pub use recording::{EventSink, Flushed, OpenError, RecordingFlags};
 pub use settle::Settled;
 
 /// Everything that a command needs from outside its room.
