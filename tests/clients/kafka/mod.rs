@@ -1,1 +1,3 @@
 //! The contract of `clients::kafka::Kafka`, on real brokers and in memory.
+
+mod properties;

@@ -109,11 +109,11 @@ impl Exchange {
     }
 }
 
-/// The broker's first message of SCRAM is `r=NONCE,s=SALT,i=ITERATIONS`.
+/// The broker's first message of SCRAM is `r=NONCE,s=SALT,i=ITERATIONS`. What is no number at all is rsasl's to refuse.
 fn check_iterations(message: &[u8]) -> Result<(), Broken> {
     let text = String::from_utf8_lossy(message);
     let count = text.split(',').skip(2).find_map(|part| part.strip_prefix("i="));
-    match count.map(|count| count.parse::<u64>().unwrap_or(u64::MAX)) {
+    match count.and_then(|count| count.parse::<u64>().ok()) {
         Some(count) if !(ITERATIONS_MIN..=ITERATIONS_MAX).contains(&count) => Err(Broken::Iterations(count)),
         _ => Ok(()),
     }

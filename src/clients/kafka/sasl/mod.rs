@@ -4,6 +4,8 @@
 //! that says what is wrong. The mechanisms themselves are rsasl's.
 
 mod mechanism;
+#[cfg(test)]
+mod tests;
 mod token;
 
 use std::time::Duration;

@@ -89,7 +89,7 @@ pub(super) fn parse(text: &str) -> Result<Login, Wrong> {
 fn option(name: &Token, equals: &Token, value: &Token) -> Result<LoginOption, Wrong> {
     let wrong = |token: &Token, what| Wrong { offset: token.offset, what, hint: FORM.to_owned() };
     let (Kind::Word(text) | Kind::Quoted(text)) = &name.kind else {
-        return Err(wrong(name, "an option's name is expected here"));
+        return Err(wrong(name, "this can't stand here: a value with special characters needs quotes"));
     };
     if equals.kind != Kind::Mark(b'=') {
         return Err(wrong(equals, "`=` is expected here; a value with special characters needs quotes"));
@@ -267,7 +267,10 @@ mod tests {
             wrong("a required p=1x;"),
             (13, "a value that begins with a digit, `.` or `-` needs quotes: Java takes it for a number")
         );
-        assert_eq!(wrong("a required p=x@y;"), (14, "an option's name is expected here"),);
+        assert_eq!(
+            wrong("a required p=x@y;"),
+            (14, "this can't stand here: a value with special characters needs quotes"),
+        );
         assert_eq!(wrong("a required p=\"x\" p=\"y\";"), (17, "this option is given twice"));
         assert_eq!(
             wrong("a required; b required;"),

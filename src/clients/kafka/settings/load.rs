@@ -97,6 +97,9 @@ fn bootstrap(reader: &mut Reader, given: Option<&str>, source: &str) -> Vec<(Str
         return addresses(reader, flag, |column| substitute::place_of_flag("--bootstrap-server", column));
     }
     let Some((text, place)) = from_file else {
+        if reader.has_told_of("bootstrap.servers") {
+            return Vec::new();
+        }
         let source = if source.is_empty() { "--bootstrap-server" } else { source };
         let hint = "give --bootstrap-server HOST:PORT, or bootstrap.servers in the client properties";
         reader.fault(substitute::place_of_flag(source, 0), "no broker is named to start from", hint);

@@ -90,8 +90,17 @@ pub struct TlsSettings {
     pub checks_host_name: bool,
     /// Versions that may be spoken.
     pub versions: TlsVersions,
-    /// Cipher suites by Java's names; none for all that are safe.
-    pub cipher_suites: Option<Vec<String>>,
+    /// Cipher suites; none for all that are safe.
+    pub cipher_suites: Option<CipherSuites>,
+}
+
+/// `ssl.cipher.suites`.
+#[derive(Debug, Clone)]
+pub struct CipherSuites {
+    /// Java's names.
+    pub names: Vec<String>,
+    /// Where the properties name them.
+    pub place: Place,
 }
 
 /// TLS versions that may be spoken.

@@ -184,6 +184,12 @@ impl Reader {
         self.faults.push(if hint.is_empty() { fault } else { fault.with_hint(hint) });
     }
 
+    /// Whether a fault names this key already: that it is missing is then no news.
+    pub(super) fn has_told_of(&self, key: &str) -> bool {
+        let names = |text: &str| text.contains(key);
+        self.faults.iter().any(|fault| names(&fault.message) || fault.hint.as_deref().is_some_and(names))
+    }
+
     /// Remembers something harmless.
     pub(super) fn note(&mut self, place: Place, what: String) {
         self.notes.push(Note { is_warning: false, fault: Fault::new(place, what) });

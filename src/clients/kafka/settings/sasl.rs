@@ -77,6 +77,9 @@ pub(super) fn read(reader: &mut Reader, protocol_place: &Place) -> Option<SaslSe
 
 fn mechanism(reader: &mut Reader, protocol_place: &Place) -> Option<Mechanism> {
     let Some(value) = reader.get("sasl.mechanism") else {
+        if reader.has_told_of("sasl.mechanism") {
+            return None;
+        }
         let what =
             "SASL is asked for without `sasl.mechanism`: Java would take GSSAPI (Kerberos), which is not supported";
         reader.fault(protocol_place.clone(), what, MECHANISMS);
@@ -107,6 +110,9 @@ fn mechanism(reader: &mut Reader, protocol_place: &Place) -> Option<Mechanism> {
 
 fn login(reader: &mut Reader, mechanism: Mechanism, protocol_place: &Place) -> Option<PlacedLogin> {
     let Some(value) = reader.get("sasl.jaas.config") else {
+        if reader.has_told_of("sasl.jaas.config") {
+            return None;
+        }
         let what = "SASL is asked for without `sasl.jaas.config`";
         let hint = format!("add sasl.jaas.config={} required …;", mechanism.module());
         reader.fault(protocol_place.clone(), what, &hint);

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::clients::kafka::settings::CipherSuites;
 use crate::clients::kafka::settings::Identity;
 use crate::clients::kafka::settings::Source;
 use crate::clients::kafka::settings::StoreKind;
@@ -183,9 +184,10 @@ fn versions(reader: &mut Reader) -> TlsVersions {
 
 const VERSIONS: &str = "TLSv1.2 and TLSv1.3 are supported";
 
-fn cipher_suites(reader: &Reader) -> Option<Vec<String>> {
+fn cipher_suites(reader: &Reader) -> Option<CipherSuites> {
     let value = reader.get("ssl.cipher.suites")?;
-    Some(value.text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect())
+    let names = value.text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    Some(CipherSuites { names, place: value.place() })
 }
 
 /// Java's factory names: only those that mean what is done anyway.

@@ -7,6 +7,8 @@
 mod jks;
 mod pem;
 mod pkcs12;
+#[cfg(test)]
+mod tests;
 
 use std::io::Read;
 use std::path::Path;

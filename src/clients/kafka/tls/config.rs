@@ -13,6 +13,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
 
 use crate::clients::kafka::KafkaError;
+use crate::clients::kafka::settings::CipherSuites;
 use crate::clients::kafka::settings::Identity;
 use crate::clients::kafka::settings::Source;
 use crate::clients::kafka::settings::TlsSettings;
@@ -26,7 +27,7 @@ use crate::formats::place::Place;
 pub(in crate::clients::kafka) fn client_config(
     settings: &TlsSettings,
 ) -> Result<(Arc<ClientConfig>, Option<String>), KafkaError> {
-    let provider = Arc::new(provider(settings.cipher_suites.as_deref())?);
+    let provider = Arc::new(provider(settings.cipher_suites.as_ref())?);
     let mut versions = Vec::new();
     if settings.versions.v1_3 {
         versions.push(&rustls::version::TLS13);
@@ -36,7 +37,7 @@ pub(in crate::clients::kafka) fn client_config(
     }
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&versions)
-        .map_err(|error| KafkaError::Settings(format!("ssl.enabled.protocols and ssl.cipher.suites: {error}")))?;
+        .map_err(|error| no_suite_for_version(settings.cipher_suites.as_ref(), &error))?;
     let verifier = verifier(settings, &provider)?;
     let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
     let Some(identity) = &settings.identity else { return Ok((Arc::new(builder.with_no_client_auth()), None)) };
@@ -62,18 +63,28 @@ fn place(identity: &Identity) -> &Place {
 }
 
 /// aws-lc-rs, with the cipher suites that Java's names ask for.
-fn provider(names: Option<&[String]>) -> Result<CryptoProvider, KafkaError> {
+fn provider(suites: Option<&CipherSuites>) -> Result<CryptoProvider, KafkaError> {
     let mut provider = aws_lc_rs::default_provider();
-    let Some(names) = names else { return Ok(provider) };
+    let Some(CipherSuites { names, place }) = suites else { return Ok(provider) };
     let name = |suite: &rustls::SupportedCipherSuite| format!("{:?}", suite.suite()).replace("TLS13_", "TLS_");
     let supported = provider.cipher_suites.iter().map(name).collect::<Vec<_>>().join(", ");
     provider.cipher_suites.retain(|suite| names.contains(&name(suite)));
     if provider.cipher_suites.is_empty() {
-        return Err(KafkaError::Settings(format!(
-            "ssl.cipher.suites leaves none that can be spoken; there are {supported}"
-        )));
+        let fault = Fault::new(place.clone(), "`ssl.cipher.suites` leaves none that can be spoken");
+        return Err(fault.with_hint(format!("there are {supported}")).into());
     }
     Ok(provider)
+}
+
+fn no_suite_for_version(suites: Option<&CipherSuites>, error: &rustls::Error) -> KafkaError {
+    match suites {
+        Some(suites) => {
+            let what = "`ssl.cipher.suites` has none for the versions of `ssl.enabled.protocols`";
+            let hint = "TLS_AES_… and TLS_CHACHA20_… are for TLSv1.3, TLS_ECDHE_… for TLSv1.2";
+            Fault::new(suites.place.clone(), what).with_hint(hint).into()
+        }
+        None => KafkaError::Settings(format!("ssl.enabled.protocols: {error}")),
+    }
 }
 
 fn verifier(settings: &TlsSettings, provider: &Arc<CryptoProvider>) -> Result<Verifier, KafkaError> {
