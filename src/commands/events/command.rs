@@ -26,14 +26,14 @@ pub struct EventsArgs {
 enum Verb {
     /// Record a side effect of a script or hook
     ///
-    /// Without --intent and --outcome-of, it records something that has happened. For a before and an after, so that
-    /// nobody loses track of a half-done change:
+    /// It prints the event's id. Delivery never changes the exit code, unless --require-events.
     ///
-    ///   id=$(toolbox events send --intent --title "rotate the keys" --kind keys.rotated --subject cluster:prod)
+    /// Without --intent and --outcome-of it records something that has happened. For a before
+    /// and an after, so that nobody loses track of a half-done change:
+    ///
+    ///   id=$(toolbox events send --intent --title "rotate the keys" --kind keys.rotated)
     ///   if rotate-keys; then outcome=done; else outcome=failed; fi
     ///   toolbox events send --outcome-of "$id" --outcome $outcome
-    ///
-    /// It prints the event's id. Delivery never changes the exit code, unless --require-events.
     #[command(verbatim_doc_comment)]
     Send(Box<SendArgs>),
     /// Show the audit log: one row a side effect, the newest last

@@ -103,7 +103,7 @@ pub fn clean(text: &str) -> String {
         Regex::new(
             r#"(?ix) ( [\w.-]* (?: passw(?:or)?d | passphrase | secret | token | credential | api[._-]?key | private[._-]?key
                 | keytab | jaas\.config ) [\w.-]* ["']? \s* [=:] \s* ) ( "(?:[^"\\]|\\.)*" | '[^']*' | [^\s,;]+ )
-                | ( \b(?:bearer|basic)\s+ ) ( [\w.~+/=-]{8,} )"#,
+                | ( \bauthorization ["']? \s* [=:] \s* ["']? \w+ \s+ | \bbearer\s+ ) ( [^\s"']{8,} )"#,
         )
         .ok()
     });

@@ -1,5 +1,6 @@
 //! Kubernetes Events as a sink: a courtesy for `kubectl describe`, kept by the server for about an hour.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,7 +25,7 @@ pub struct KubernetesSink {
     /// What the events are about, as `CronJob/topics`; the pod itself where nothing is said.
     regarding: Option<(String, String)>,
     /// Opened with the first event.
-    door: OnceCell<Box<dyn Kubernetes>>,
+    door: OnceCell<Arc<dyn Kubernetes>>,
 }
 
 impl KubernetesSink {
@@ -35,7 +36,7 @@ impl KubernetesSink {
 
     /// The same through a door that is open.
     #[must_use]
-    pub fn with_door(mut self, door: Box<dyn Kubernetes>) -> Self {
+    pub fn with_door(mut self, door: Arc<dyn Kubernetes>) -> Self {
         self.door = OnceCell::new_with(Some(door));
         self
     }
@@ -43,7 +44,7 @@ impl KubernetesSink {
     async fn door(&self) -> Result<&dyn Kubernetes, KubernetesError> {
         let open = async || {
             let live = Live::connect(&self.access, TIMEOUT).await?;
-            Ok::<Box<dyn Kubernetes>, KubernetesError>(Box::new(live))
+            Ok::<Arc<dyn Kubernetes>, KubernetesError>(Arc::new(live))
         };
         Ok(&**self.door.get_or_try_init(open).await?)
     }
