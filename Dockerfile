@@ -48,18 +48,18 @@ RUN set -eu; \
 
 FROM scratch AS shell
 COPY --from=parts /parts/base/ /parts/shell/ /
-COPY --from=parts --chown=65532:65532 /parts/state/ /var/lib/toolbox/
+COPY --from=parts --chown=65532:65532 /parts/state/ /var/lib/kafka-toolbox/
 COPY --from=binary --chmod=755 /toolbox /bin/toolbox
-ENV PATH=/bin TOOLBOX_STATE_FOLDER=/var/lib/toolbox
+ENV PATH=/bin TOOLBOX_STATE_FOLDER=/var/lib/kafka-toolbox
 USER 65532:65532
 WORKDIR /tmp
 ENTRYPOINT ["/bin/toolbox"]
 
 FROM scratch AS toolbox
 COPY --from=parts /parts/base/ /
-COPY --from=parts --chown=65532:65532 /parts/state/ /var/lib/toolbox/
+COPY --from=parts --chown=65532:65532 /parts/state/ /var/lib/kafka-toolbox/
 COPY --from=binary --chmod=755 /toolbox /bin/toolbox
-ENV PATH=/bin TOOLBOX_STATE_FOLDER=/var/lib/toolbox
+ENV PATH=/bin TOOLBOX_STATE_FOLDER=/var/lib/kafka-toolbox
 USER 65532:65532
 WORKDIR /tmp
 ENTRYPOINT ["/bin/toolbox"]

@@ -11,6 +11,8 @@ mod events;
 mod help;
 /// What real Kafka, ZooKeeper and Kubernetes servers say; starts them by itself.
 mod live;
+/// What stands in `manifests/`: command lines, rights of containers.
+mod manifests;
 /// What several tests need.
 mod support;
 /// `toolbox topics`.

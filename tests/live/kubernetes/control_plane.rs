@@ -43,8 +43,13 @@ impl ControlPlane {
     pub(crate) fn shared() -> &'static Self {
         static SHARED: OnceLock<ControlPlane> = OnceLock::new();
         let shared = SHARED.get_or_init(Self::start);
-        used_by_this_test(&shared.folder);
+        shared.is_used_by_this_test();
         shared
+    }
+
+    /// Should this thread's test fail, the logs stay and are named.
+    pub(crate) fn is_used_by_this_test(&self) {
+        used_by_this_test(&self.folder);
     }
 
     /// Where the API server answers, as `https://HOST:PORT`.

@@ -13,3 +13,7 @@ mod supervisor;
 
 /// The control plane itself: starts, answers, ends without a trace.
 mod harness;
+/// The project's own manifests, and what their ServiceAccounts may do.
+mod manifests;
+/// The images and manifests on a real node.
+mod pods;

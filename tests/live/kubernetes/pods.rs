@@ -1,0 +1,177 @@
+//! The images on a real node, under the manifests: the CronJob's pod applies its ConfigMaps to a real Kafka cluster,
+//! and people work in the toolbox pod.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use super::control_plane::ControlPlane;
+use super::image::{self, pause};
+use super::manifests::Overlay;
+use super::node::Node;
+use super::supervisor::wait_until;
+use crate::live::kafka::{Cluster, Kind, Shape};
+
+/// Pods of the job and of people share the host's network, where the brokers are; nothing else differs from what a
+/// user applies, but that the job starts every minute and gives up sooner.
+const PATCHES: &str = r#"patches:
+- target: {kind: CronJob, name: topics}
+  patch: |
+    - {op: replace, path: /spec/schedule, value: "* * * * *"}
+    - {op: replace, path: /spec/jobTemplate/spec/backoffLimit, value: 1}
+    - {op: add, path: /spec/jobTemplate/spec/template/spec/hostNetwork, value: true}
+    - {op: add, path: /spec/jobTemplate/spec/template/spec/containers/0/imagePullPolicy, value: Never}
+- target: {kind: Deployment, name: toolbox}
+  patch: |
+    - {op: add, path: /spec/template/spec/hostNetwork, value: true}
+    - {op: add, path: /spec/template/spec/containers/0/imagePullPolicy, value: Never}
+"#;
+
+/// A Kubernetes cluster with a node, and three brokers beside it.
+struct Bed {
+    kubernetes: ControlPlane,
+    kafka: Cluster,
+}
+
+impl Bed {
+    /// The one of all tests here, where this machine can have it.
+    fn shared() -> Option<&'static Self> {
+        static BED: OnceLock<Bed> = OnceLock::new();
+        if !Node::is_possible() || !image::is_possible() {
+            return None;
+        }
+        let bed = BED.get_or_init(|| {
+            let images = image::ours();
+            let kafka = Cluster::start(Kind::Kafka43Kraft, &Shape::racks(&["a", "b", "c"])).unwrap();
+            let kubernetes = ControlPlane::start();
+            let pause = pause::image(kubernetes.folder());
+            Node::start(&kubernetes, &[&pause, &images.toolbox, &images.shell]);
+            Bed { kubernetes, kafka }
+        });
+        bed.kubernetes.is_used_by_this_test();
+        Some(bed)
+    }
+
+    /// Runs Kafka's own topic tool.
+    fn topic_tool(&self, arguments: &[&str]) -> String {
+        let bootstrap = self.kafka.bootstrap();
+        let arguments = [&["--bootstrap-server", bootstrap.as_str()], arguments].concat();
+        self.kafka.tool("org.apache.kafka.tools.TopicCommand", &arguments).unwrap()
+    }
+
+    /// The manifests in a namespace of their own.
+    fn namespace(&'static self) -> Namespace {
+        let name = self.kubernetes.namespace("pods");
+        Overlay::new(&name, &self.kafka.bootstrap(), PATCHES).apply(&self.kubernetes);
+        Namespace { bed: self, name }
+    }
+}
+
+/// The manifests, applied.
+struct Namespace {
+    bed: &'static Bed,
+    name: String,
+}
+
+impl Namespace {
+    fn kubectl(&self, arguments: &[&str]) -> String {
+        self.bed.kubernetes.kubectl(&[&["--namespace", &self.name], arguments].concat())
+    }
+
+    fn try_kubectl(&self, arguments: &[&str]) -> (bool, String) {
+        self.bed.kubernetes.try_kubectl(&[&["--namespace", &self.name], arguments].concat())
+    }
+
+    /// Waits for a job's end, one way or the other; returns what its pods logged until then.
+    fn job_ends(&self, job: &str, condition: &str) -> String {
+        let mut log = String::new();
+        let status = format!("jsonpath={{.status.conditions[?(@.type==\"{condition}\")].status}}");
+        wait_until(&format!("{job} to be {condition}"), Duration::from_secs(100), || {
+            // A job that gives up takes its pod along, so the log is read while it can be.
+            if let (true, text) = self.try_kubectl(&["logs", job, "--tail=-1"]) {
+                log = text;
+            }
+            self.kubectl(&["get", job, "-o", &status]) == "True"
+        });
+        log
+    }
+
+    /// All events, as `TYPE KIND/NAME REASON NOTE`.
+    fn events(&self) -> String {
+        let event = r#"{.type} {.involvedObject.kind}/{.involvedObject.name} {.reason} {.message}{"\n"}"#;
+        self.kubectl(&["get", "events", "-o", &format!("jsonpath={{range .items[*]}}{event}{{end}}")])
+    }
+
+    /// What Kafka's own tool says about the topics that start so.
+    fn topics(&self, prefix: &str) -> String {
+        let pattern = format!("{prefix}.*");
+        self.bed.topic_tool(&["--describe", "--topic", &pattern])
+    }
+}
+
+#[test]
+fn the_cron_job_makes_the_cluster_as_its_config_maps_say_within_its_minute() {
+    let Some(bed) = Bed::shared() else { return };
+    let namespace = bed.namespace();
+    let applied = Instant::now();
+    let mut job = String::new();
+    wait_until("the CronJob's first job", Duration::from_secs(75), || {
+        job = namespace.kubectl(&["get", "jobs", "-o", "name"]).lines().next().unwrap_or_default().to_owned();
+        !job.is_empty()
+    });
+    let log = namespace.job_ends(&job, "Complete");
+    assert!(applied.elapsed() < Duration::from_secs(90), "{:?}", applied.elapsed());
+    namespace.kubectl(&["patch", "cronjob", "topics", "-p", r#"{"spec": {"suspend": true}}"#]);
+    let shop = namespace.topics("shop");
+    assert!(shop.contains("Topic: shop.orders"), "{shop}\n{log}");
+    assert!(shop.contains("retention.ms=604800000"), "{shop}\n{log}");
+    assert!(namespace.topics("web").contains("Topic: web.clicks"), "{log}");
+    let events = namespace.events();
+    assert!(events.lines().any(|event| event.contains("CronJob/topics") && event.contains("shop.orders")), "{events}");
+
+    second_run_changes_nothing(&namespace);
+    edit_with_an_error_fails_the_job(&namespace);
+}
+
+fn second_run_changes_nothing(namespace: &Namespace) {
+    let before = namespace.topics(".");
+    namespace.kubectl(&["create", "job", "--from=cronjob/topics", "again"]);
+    let log = namespace.job_ends("job/again", "Complete");
+    assert!(log.contains("nothing to do"), "{log}");
+    assert_eq!(namespace.topics("."), before);
+}
+
+fn edit_with_an_error_fails_the_job(namespace: &Namespace) {
+    let before = namespace.topics(".");
+    let shop = namespace.kubectl(&["get", "configmap", "topics-shop", "-o", r"jsonpath={.data.shop\.yaml}"]);
+    let wrong =
+        shop.replace("retention.ms: 604800000", "retention.mss: 604800000").replace("partitions: 6", "partitions: 9");
+    let line = wrong.lines().position(|line| line.contains("retention.mss")).unwrap() + 1;
+    let patch = serde_json::json!({"data": {"shop.yaml": wrong}}).to_string();
+    namespace.kubectl(&["patch", "configmap", "topics-shop", "-p", &patch]);
+    namespace.kubectl(&["create", "job", "--from=cronjob/topics", "wrong"]);
+    let log = namespace.job_ends("job/wrong", "Failed");
+    let place = format!("configmap {}/topics-shop, key shop.yaml:{line}:", namespace.name);
+    assert!(log.contains(&place), "{place} is not in:\n{log}");
+    assert!(log.contains("retention.ms`"), "the hint is not in:\n{log}");
+    let events =
+        namespace.kubectl(&["get", "events", "-o", "custom-columns=K:.type,O:.involvedObject.name,M:.message"]);
+    assert!(events.lines().any(|event| event.starts_with("Warning") && event.contains("wrong")), "{events}");
+    assert_eq!(namespace.topics("."), before);
+}
+
+#[test]
+fn people_list_topics_in_the_toolbox_pod() {
+    let Some(bed) = Bed::shared() else { return };
+    let namespace = bed.namespace();
+    namespace.kubectl(&["patch", "cronjob", "topics", "-p", r#"{"spec": {"suspend": true}}"#]);
+    bed.topic_tool(&["--create", "--topic", "seen-by-people"]);
+    namespace.kubectl(&["rollout", "status", "deployment/toolbox", "--timeout=60s"]);
+    let pod = "deployment/toolbox";
+    let listed = namespace.kubectl(&["exec", pod, "--", "toolbox", "topics", "list"]);
+    assert!(listed.contains("seen-by-people"), "{listed}");
+    let who = namespace.kubectl(&["exec", pod, "--", "bash", "-c", "id -u; touch /x || echo read-only"]);
+    assert_eq!(who, "65532\nread-only\n");
+    let completed = "COMPLETE=bash _CLAP_COMPLETE_INDEX=3 toolbox -- toolbox topics describe seen";
+    let completed = namespace.kubectl(&["exec", pod, "--", "bash", "-c", completed]);
+    assert!(completed.contains("seen-by-people"), "{completed}");
+}

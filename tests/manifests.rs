@@ -1,0 +1,115 @@
+//! What stands in `manifests/` is what this program understands: every command line parses.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use kafka_toolbox::cli::Cli;
+use kafka_toolbox::context::Scope;
+use serde_json::Value;
+
+/// A container of a manifest that runs the toolbox.
+struct Container {
+    manifest: PathBuf,
+    arguments: Vec<String>,
+}
+
+#[test]
+fn every_command_line_parses() {
+    let containers = containers();
+    assert!(!containers.is_empty());
+    for Container { manifest, arguments } in containers {
+        let line = ["toolbox".to_owned()].into_iter().chain(arguments);
+        if let Err(error) = Cli::try_parse_from(line) {
+            panic!("{}: {error}", manifest.display());
+        }
+    }
+}
+
+#[test]
+fn no_container_may_do_more_than_it_must() {
+    for (path, manifest) in manifests() {
+        for pod in find(&manifest, "containers") {
+            for container in pod.as_array().unwrap() {
+                let security = &container["securityContext"];
+                let place = path.display();
+                assert_eq!(security["readOnlyRootFilesystem"], true, "{place}");
+                assert_eq!(security["allowPrivilegeEscalation"], false, "{place}");
+                assert_eq!(security["capabilities"]["drop"], serde_json::json!(["ALL"]), "{place}");
+                assert!(container["resources"]["limits"]["memory"].is_string(), "{place}");
+            }
+        }
+        for pod in find(&manifest, "serviceAccountName") {
+            assert!(pod.is_string(), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn roles_name_the_state_that_the_job_keeps() {
+    let containers = containers();
+    let job = containers.iter().find(|container| container.manifest.ends_with("topics/cron-job.yaml")).unwrap();
+    let value = |flag: &str| job.arguments.iter().find_map(|argument| argument.strip_prefix(flag)).unwrap().to_owned();
+    let scope =
+        Scope { room: "topics", cluster: value("--cluster="), spec: format!("configmaps {}", value("--selector=")) };
+    for (path, manifest) in manifests().into_iter().filter(|(_, manifest)| manifest["kind"] == "Role") {
+        for names in find(&manifest, "resourceNames") {
+            assert_eq!(*names, serde_json::json!([scope.object_name()]), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn no_secret_stands_in_a_manifest() {
+    for (path, manifest) in manifests() {
+        assert_ne!(manifest["kind"], "Secret", "{}: secrets are made by hand or by a vault", path.display());
+    }
+}
+
+/// The containers whose command is the image's own, which is the toolbox.
+fn containers() -> Vec<Container> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let mut found = Vec::new();
+    for (path, manifest) in manifests() {
+        let containers = ["containers", "initContainers"].into_iter().flat_map(|key| find(&manifest, key));
+        for container in containers.flat_map(|list| list.as_array().unwrap()) {
+            let words = |key: &str| container[key].as_array().into_iter().flatten().map(text).collect::<Vec<_>>();
+            let (command, arguments) = (words("command"), words("args"));
+            let arguments = match command.first().map(String::as_str) {
+                None => arguments,
+                Some("toolbox" | "/bin/toolbox") => [&command[1..], &arguments[..]].concat(),
+                Some(_) => continue,
+            };
+            found.push(Container { manifest: path.clone(), arguments });
+        }
+    }
+    found
+}
+
+/// Every manifest with its path.
+fn manifests() -> Vec<(PathBuf, Value)> {
+    let mut found = Vec::new();
+    for folder in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests")).unwrap() {
+        let folder = folder.unwrap().path();
+        for file in folder.is_dir().then(|| fs::read_dir(&folder).unwrap()).into_iter().flatten() {
+            let path = file.unwrap().path();
+            let manifest: Value = serde_saphyr::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+            if manifest["kind"].is_string() {
+                found.push((path, manifest));
+            }
+        }
+    }
+    found
+}
+
+/// Every value of this key, however deep.
+fn find<'a>(value: &'a Value, key: &str) -> Vec<&'a Value> {
+    match value {
+        Value::Object(fields) => {
+            let own = fields.get(key).into_iter();
+            own.chain(fields.values().flat_map(|inner| find(inner, key))).collect()
+        }
+        Value::Array(items) => items.iter().flat_map(|inner| find(inner, key)).collect(),
+        _ => Vec::new(),
+    }
+}
