@@ -2,15 +2,16 @@
 //! and what only some plans ask for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::clients::kafka::{Kafka, KafkaError};
-use crate::cluster::config::{ConfigEntry, ConfigResource, ConfigSource};
+use crate::cluster::config::{ConfigEntry, ConfigResource};
 use crate::cluster::metadata::{Metadata, Reassignment};
-use crate::cluster::offset::OffsetQuery;
+use crate::cluster::offset::{FoundOffset, OffsetQuery};
 use crate::cluster::size::Bytes;
 use crate::cluster::topic::{Topic, TopicName, TopicPartition};
 use crate::commands::topics::plan::last::LastApplied;
@@ -20,6 +21,10 @@ use crate::formats::secret::is_secret_key;
 
 /// Keys that are asked of every declared topic.
 const KEYS_ALWAYS: [&str; 2] = ["cleanup.policy", "min.insync.replicas"];
+
+/// Pauses before the leaders of young partitions are asked.
+const PAUSES: [Duration; 4] =
+    [Duration::ZERO, Duration::from_millis(200), Duration::from_millis(600), Duration::from_millis(1200)];
 
 /// What is there.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -257,7 +262,7 @@ async fn uses(
             topic.partitions.iter().map(move |one| partition(one.partition))
         })
         .collect();
-    let newest = kafka.offsets(&partitions, OffsetQuery::AtOrAfter(idle_since.as_millisecond())).await;
+    let newest = newest(kafka, &partitions, idle_since).await;
     let mut uses: BTreeMap<TopicName, Use> = topics.iter().map(|name| (name.clone(), Use::default())).collect();
     for (name, one) in &mut uses {
         match &groups {
@@ -285,12 +290,20 @@ async fn uses(
     uses
 }
 
-/// A topic's own settings: what differs from the defaults of its brokers.
-pub fn own_settings(entries: &[ConfigEntry]) -> impl Iterator<Item = &ConfigEntry> {
-    entries.iter().filter(|entry| entry.source == ConfigSource::Topic)
-}
+type Newest = BTreeMap<TopicPartition, Result<Option<FoundOffset>, KafkaError>>;
 
-/// Whether an error says that a topic is not there.
-pub fn is_missing(error: &KafkaError) -> bool {
-    matches!(error, KafkaError::Broker { name: "UNKNOWN_TOPIC_OR_PARTITION", .. })
+/// The first record of each partition that is newer than a moment. The leader of a young partition may not know yet
+/// that it is one: it is asked again.
+async fn newest(kafka: &dyn Kafka, partitions: &[TopicPartition], since: Timestamp) -> Result<Newest, KafkaError> {
+    let mut found = Newest::new();
+    let mut open = partitions.to_vec();
+    for pause in PAUSES {
+        tokio::time::sleep(pause).await;
+        found.extend(kafka.offsets(&open, OffsetQuery::AtOrAfter(since.as_millisecond())).await?);
+        open.retain(|partition| !matches!(found.get(partition), Some(Ok(_))));
+        if open.is_empty() {
+            break;
+        }
+    }
+    Ok(found)
 }
