@@ -146,7 +146,19 @@ impl Context {
     /// code changes only with `--require-events`.
     pub async fn close(&mut self, ended: anyhow::Result<Exit>) -> anyhow::Result<Exit> {
         let Some(mut recorder) = self.recorder.take() else { return ended };
-        let delivery = recorder.close().await;
+        let brake = self.brake.clone();
+        // Whoever asked to stop before this does not wait for Datadog if they ask again.
+        let hurry = async {
+            if brake.pulled().is_some() { brake.until_insisted().await } else { drop(brake.until_pulled().await) }
+        };
+        let delivery = tokio::select! {
+            biased;
+            delivery = recorder.close() => delivery,
+            () = hurry => {
+                output::say("events: not waited for any longer; the next run sends the rest");
+                return if self.flags.recording.require_events { undelivered(ended) } else { ended };
+            }
+        };
         self.say_delivery(delivery, ended)
     }
 
@@ -160,8 +172,7 @@ impl Context {
             if sent_of_earlier > 0 { format!("; {sent_of_earlier} of earlier runs sent") } else { String::new() };
         output::say(&format!("events: {sent} sent, {spooled} spooled, {dropped} dropped{earlier}"));
         if self.flags.recording.require_events && spooled + dropped > 0 {
-            output::complain("not every event was delivered, and --require-events asks for that");
-            return ended.map(|exit| if exit == Exit::Done { Exit::Failed } else { exit });
+            return undelivered(ended);
         }
         ended
     }
@@ -224,6 +235,12 @@ impl Context {
         }
         tags.iter().map(|(key, value)| tag(key, value)).collect()
     }
+}
+
+/// The end of a run whose events had to be delivered and were not.
+fn undelivered(ended: anyhow::Result<Exit>) -> anyhow::Result<Exit> {
+    output::complain("not every event was delivered, and --require-events asks for that");
+    ended.map(|exit| if exit == Exit::Done { Exit::Failed } else { exit })
 }
 
 fn variable(name: &str) -> Option<String> {

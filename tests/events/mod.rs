@@ -2,6 +2,7 @@
 
 mod audit;
 mod bounds;
+mod bulk;
 mod contract;
 mod crash;
 mod deliver;

@@ -36,6 +36,9 @@ mod open;
 pub use drain::{Flushed, Left};
 pub use open::OpenError;
 
+/// A wait that is longer than this is explained.
+const SILENT_WAIT: Duration = Duration::from_secs(2);
+
 /// What an outbox needs.
 pub struct Settings {
     /// The state folder.
@@ -70,6 +73,8 @@ pub struct Outbox {
     unmatched: BTreeMap<Uuid, Event>,
     /// Outcomes of this run that sinks are to have.
     recorded: BTreeSet<Uuid>,
+    /// Events that the journal does not have: they were said, and are lost where no sink takes them.
+    unwritten: BTreeSet<Uuid>,
     /// Records that a bound dropped.
     dropped: usize,
     drain: drain::Drain,
@@ -89,6 +94,7 @@ impl Outbox {
             is_audit_behind: false,
             unmatched: BTreeMap::new(),
             recorded: BTreeSet::new(),
+            unwritten: BTreeSet::new(),
             dropped: 0,
             drain: drain::Drain::default(),
         }
@@ -158,6 +164,7 @@ impl Outbox {
             Err(error) => {
                 self.say(&format!("events: {} can't be written: {error}", journal.path().display()));
                 self.say_each(&events);
+                self.unwritten.extend(events.iter().map(|event| event.event_id));
             }
         }
         self.write_audit(&events).await;
@@ -216,9 +223,12 @@ impl Outbox {
     }
 
     async fn write_audit(&mut self, events: &[Event]) {
-        let Err(error) = self.audit.append(events).await else { return };
-        if !std::mem::replace(&mut self.is_audit_behind, true) {
-            self.say(&format!("events: the audit log can't be written: {error}"));
+        // Behind until it is not: this future may be dropped while it waits.
+        let was_behind = std::mem::replace(&mut self.is_audit_behind, true);
+        match self.audit.append(events).await {
+            Ok(()) => self.is_audit_behind = was_behind,
+            Err(error) if !was_behind => self.say(&format!("events: the audit log can't be written: {error}")),
+            Err(_) => {}
         }
     }
 
@@ -283,13 +293,21 @@ impl Outbox {
             Delivery { dropped: self.dropped, sent_of_earlier: self.drain.sent(), ..Delivery::default() };
         let Some(journal) = &self.journal else { return delivery };
         for id in &self.recorded {
-            match (journal.is_given_up(*id), journal.is_settled(*id), journal.is_on_disk()) {
+            let is_kept = journal.is_on_disk() && !self.unwritten.contains(id);
+            match (journal.is_given_up(*id), journal.is_settled(*id), is_kept) {
                 (true, _, _) | (false, false, false) => delivery.dropped += 1,
                 (false, true, _) => delivery.sent += 1,
                 (false, false, true) => delivery.spooled += 1,
             }
         }
         delivery
+    }
+
+    /// A person who sees nothing happen wants to know why.
+    fn say_waiting(&self) {
+        let busy: Vec<_> = self.lanes.iter().filter(|lane| lane.is_busy()).map(Lane::name).collect();
+        let seconds = self.settings.flush_within.as_secs();
+        self.say(&format!("events: waiting for {}, {seconds} s at most; the next run sends the rest", busy.join(", ")));
     }
 
     /// Why events of this run wait in the spool.
@@ -325,8 +343,13 @@ impl Recorder for Outbox {
 
     async fn close(&mut self) -> Delivery {
         self.end_unmatched().await;
-        let deadline = Instant::now() + self.settings.flush_within;
-        self.wait_until(deadline).await;
+        let begun = Instant::now();
+        let deadline = begun + self.settings.flush_within;
+        self.wait_until(deadline.min(begun + SILENT_WAIT)).await;
+        if self.lanes.iter().any(Lane::is_busy) && Instant::now() < deadline {
+            self.say_waiting();
+            self.wait_until(deadline).await;
+        }
         if let Some(event) = self.drain.recovered(&self.settings.run) {
             self.write(&[event]).await;
             self.wait_until(deadline).await;
