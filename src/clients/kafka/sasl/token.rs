@@ -27,6 +27,7 @@ use crate::formats::place::Place;
 use crate::formats::secret::ExposeSecret;
 use crate::formats::secret::SecretString;
 use crate::formats::secret::remember;
+use crate::formats::secret::scrub;
 
 /// Longest token or answer that is read.
 const TOKEN_BYTES_MAX: usize = 64 * 1024;
@@ -91,7 +92,10 @@ async fn ask(
     timeout: Duration,
     place: &Place,
 ) -> Result<(SecretString, Option<f64>), KafkaError> {
-    let failed = |what: String| at(place, &format!("the token endpoint {} {what}", show_url(&endpoint.url)));
+    let failed = |what: String| KafkaError::Security {
+        address: show_url(&endpoint.url),
+        message: scrub(&format!("the token endpoint {what}")).into_owned(),
+    };
     let client = client(endpoint, timeout)?;
     let mut form = vec![("grant_type", "client_credentials")];
     form.extend(endpoint.scope.as_deref().map(|scope| ("scope", scope)));

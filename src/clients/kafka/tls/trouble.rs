@@ -79,10 +79,10 @@ pub(super) fn show_tcp(error: &io::Error) -> String {
             "the broker closed the connection".to_owned()
         }
         io::ErrorKind::TimedOut => "no answer".to_owned(),
-        _ if error.raw_os_error().is_none() && error.to_string().contains("lookup") => {
-            "this host name is not known (DNS)".to_owned()
-        }
-        _ => error.to_string(),
+        _ => match error.to_string().split_once("failed to lookup address information: ") {
+            Some((_, why)) => format!("this host name is not found (DNS: {why})"),
+            None => error.to_string(),
+        },
     }
 }
 
@@ -100,5 +100,33 @@ pub(super) fn show_time(seconds: i64) -> String {
     match jiff::Timestamp::from_second(seconds) {
         Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
         Err(_) => format!("second {seconds} since 1970"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alerts_about_certificates_tell_none_from_a_refused_one() {
+        let none = of_alert(AlertDescription::CertificateRequired, None);
+        assert!(none.contains("wants a client certificate, and none is set"), "{none}");
+        let refused = of_alert(AlertDescription::UnknownCA, Some("CN=me"));
+        assert!(refused.contains("refuses the client certificate (CN=me)"), "{refused}");
+    }
+
+    #[test]
+    fn the_network_speaks_plain_words() {
+        let words = |kind| show_tcp(&io::Error::from(kind));
+        assert_eq!(words(io::ErrorKind::ConnectionRefused), "connection refused: nothing listens there");
+        assert_eq!(words(io::ErrorKind::ConnectionReset), "the broker closed the connection");
+        let dns = io::Error::other("failed to lookup address information: Name or service not known");
+        assert_eq!(show_tcp(&dns), "this host name is not found (DNS: Name or service not known)");
+    }
+
+    #[test]
+    fn times_are_shown_in_utc() {
+        assert_eq!(show_time(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(show_time(i64::MAX), "second 9223372036854775807 since 1970");
     }
 }
