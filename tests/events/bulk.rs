@@ -25,7 +25,8 @@ async fn more_events_than_the_queue_holds_are_all_recorded_and_all_delivered() {
         sinks: vec![Arc::new(DatadogSink::http(datadog.clone(), vec![]))],
         flush_within: Duration::from_mins(2),
         bounds: Bounds::default(),
-        say: |text| panic!("nothing is to be said: {text}"),
+        // On a busy machine it may say that it waits; nothing else is to be said.
+        say: |text| assert!(text.starts_with("events: waiting for "), "{text}"),
     });
     let count = QUEUE_LENGTH + 1_000;
     let intent = |n| run().event("topic.created", &format!("topic:t-{n}"), Outcome::Planned, &format!("+ topic t-{n}"));

@@ -1,6 +1,8 @@
 //! Delivery to Datadog through every kind of trouble: nothing lost, nothing doubled, no waiting beyond the budget.
 
-use std::time::Duration;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use super::double::{Double, Mood};
 use super::toolbox::{Ran, Toolbox};
@@ -217,4 +219,30 @@ fn a_folder_that_cannot_be_written_is_said_loudly_and_the_event_is_sent_all_the_
     let arguments = ["events", "send", "--title", "x", "--state-folder", &state, "--events-flush-timeout", "0s"];
     let ran = toolbox.run(&arguments);
     assert_eq!((ran.code, last_line(&ran)), (Some(0), "events: 0 sent, 0 spooled, 1 dropped"), "{ran:?}");
+}
+
+#[test]
+fn a_person_who_does_not_want_to_wait_ends_the_flush_and_the_next_run_sends_the_rest() {
+    let double = Double::start();
+    double.is(Mood::Hang);
+    let toolbox = Toolbox::for_datadog(&double.url).with("TOOLBOX_EVENTS_FLUSH_TIMEOUT", "60s");
+    let begun = Instant::now();
+    let mut child = toolbox
+        .command(&["events", "send", "--title", "later"])
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let waiting = lines.next().unwrap().unwrap();
+    assert_eq!(waiting, "events: waiting for datadog, 60 s at most; the next run sends the rest");
+    let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let said = lines.next().unwrap().unwrap();
+    assert_eq!(said, "events: not waited for any longer; the next run sends the rest");
+    assert!(child.wait().unwrap().success());
+    assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
+    double.is(Mood::Accept);
+    assert_eq!(toolbox.run(&["events", "flush"]).out, "1 sent, 0 dropped, 0 left\n");
+    assert_eq!(double.accepted_with("later"), 1);
 }

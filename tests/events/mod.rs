@@ -12,4 +12,5 @@ mod kubernetes;
 mod late;
 mod rooms;
 mod secrets;
+mod tls;
 mod toolbox;
