@@ -111,7 +111,7 @@ pub fn can_ask() -> bool {
 }
 
 /// Asks; only `y` and `yes` mean yes.
-pub fn ask(question: &str) -> anyhow::Result<bool> {
+pub async fn ask(question: &str) -> anyhow::Result<bool> {
     let question = scrub(question);
     let answered = listener(|heard, answer| {
         heard.err.extend([&*question, " [y/N] \n"]);
@@ -125,8 +125,13 @@ pub fn ask(question: &str) -> anyhow::Result<bool> {
         write!(err, "{question} [y/N] ")?;
         err.flush()?;
     }
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
+    // On a thread that nobody waits for: a signal must end the run while the question is open.
+    let (answered, answer) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let mut answer = String::new();
+        let _ = answered.send(std::io::stdin().read_line(&mut answer).map(|_| answer));
+    });
+    let answer = answer.await??;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 

@@ -5,6 +5,8 @@
 mod architecture;
 /// Contracts that live clients and their memory twins both keep.
 mod clients;
+/// What a command is handed: the lock, what was last applied, repeating.
+mod context;
 /// `toolbox events`, the outbox, Datadog.
 mod events;
 /// `--help` of every command.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 
 use crate::change::brake::Brake;
 use crate::change::brake::Halted;
@@ -26,7 +27,7 @@ pub async fn repeat(
     mut run: impl AsyncFnMut(&mut Context) -> anyhow::Result<Exit>,
 ) -> anyhow::Result<Exit> {
     let shutdown = Brake::default();
-    let listener = tokio::spawn(listen(shutdown.clone()));
+    let listener = listen(shutdown.clone());
     let mut once = async |brake: Brake| {
         let mut context = Context::new(flags.clone()).with_brake(brake.clone());
         let ended = braked(&brake, GRACE, run(&mut context)).await;
@@ -46,7 +47,9 @@ pub async fn repeat(
             Ok(ended.unwrap_or(Exit::Done))
         }
     };
-    listener.abort();
+    if let Some(listener) = listener {
+        listener.abort();
+    }
     ended
 }
 
@@ -72,21 +75,21 @@ fn said(ended: anyhow::Result<Exit>) -> Exit {
 }
 
 /// Pulls the brake at the first signal, insists at the second. Where signals can't be heard, they end the process.
-async fn listen(brake: Brake) {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return;
-    };
-    let mut heard = async || {
-        tokio::select! {
-            _ = interrupt.recv() => "SIGINT",
-            _ = terminate.recv() => "SIGTERM",
+fn listen(brake: Brake) -> Option<JoinHandle<()>> {
+    // Heard from now on, not only once the task runs.
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt()).ok()?, signal(SignalKind::terminate()).ok()?);
+    Some(tokio::spawn(async move {
+        let mut heard = async || {
+            tokio::select! {
+                _ = interrupt.recv() => "SIGINT",
+                _ = terminate.recv() => "SIGTERM",
+            }
+        };
+        brake.pull(format!("asked to stop by {}", heard().await));
+        if brake.is_changing() {
+            output::say("asked to stop: the changes that are under way are finished first; once more stops at once");
         }
-    };
-    brake.pull(format!("asked to stop by {}", heard().await));
-    if brake.is_changing() {
-        output::say("asked to stop: the changes that are under way are finished first; once more stops at once");
-    }
-    heard().await;
-    brake.insist();
+        heard().await;
+        brake.insist();
+    }))
 }

@@ -39,7 +39,7 @@ impl Context {
         apply: impl AsyncFnMut(&[S]) -> Vec<Ended>,
     ) -> anyhow::Result<Settled<S>> {
         let (plan, too_risky) = self.split_by_risk(plan);
-        if let Some(settled) = self.settle_without_acting(&plan, &too_risky)? {
+        if let Some(settled) = self.settle_without_acting(&plan, &too_risky).await? {
             return Ok(settled);
         }
         let ended = self.act(&plan, &too_risky, apply).await?;
@@ -70,7 +70,7 @@ impl Context {
     }
 
     /// Ends the run before anything is changed, where it is a dry run, nothing is to do, or the answer is no.
-    fn settle_without_acting<S: Step>(
+    async fn settle_without_acting<S: Step>(
         &self,
         plan: &Plan<S>,
         too_risky: &[(S, Ended)],
@@ -103,7 +103,7 @@ impl Context {
             );
             return ends(Exit::Refused);
         }
-        if output::ask(&format!("Apply? {}.", render::counts(plan)))? {
+        if output::ask(&format!("Apply? {}.", render::counts(plan))).await? {
             return Ok(None);
         }
         output::complain("nothing was changed");
