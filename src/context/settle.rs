@@ -49,6 +49,24 @@ impl Context {
         Ok(Settled { exit: exit_of(tally), ended, carried_out: true })
     }
 
+    /// Records that a run ended before it had a plan: bad input, a guard, a cluster that can't be reached. A dry run
+    /// records nothing.
+    pub async fn record_failure(&mut self, error: &anyhow::Error) {
+        if self.is_dry_run() {
+            return;
+        }
+        let run = self.run();
+        let words = format!("{error:#}");
+        let outcome = match output::exit_of(error) {
+            Exit::Failed => Outcome::Failed,
+            _ => Outcome::Refused,
+        };
+        let title = format!("{}: {}", run.command, words.lines().next().unwrap_or_default());
+        let event = run.event(&format!("{}.failed", verb(&run)), &format!("cluster:{}", run.cluster), outcome, &title);
+        let event = Event { reason: Some(words), severity: Severity::Error, ..event };
+        self.recorder().record(&[event]).await;
+    }
+
     /// The plan without the steps that `--max-risk` forbids, and those.
     fn split_by_risk<S: Step>(&self, plan: Plan<S>) -> (Plan<S>, Vec<(S, Ended)>) {
         let Some(limit) = self.risk_limit() else { return (plan, Vec::new()) };
@@ -170,9 +188,11 @@ impl Context {
 
     /// What all events of this run say.
     pub fn run(&self) -> Run {
+        let flags = &self.flags;
+        let named = self.cluster.as_ref().or(flags.cluster.as_ref()).or(flags.bootstrap_server.as_ref());
         Run {
             id: self.run_id,
-            cluster: self.cluster.clone().unwrap_or_else(|| "unknown".to_owned()),
+            cluster: named.cloned().unwrap_or_else(|| "unknown".to_owned()),
             actor: self.actor(),
             command: self.command.clone(),
             clock: self.clock,

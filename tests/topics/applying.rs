@@ -241,3 +241,37 @@ async fn a_cluster_that_goes_away_meanwhile_is_said_and_not_waited_for_long() {
     desk.kafka.come_back();
     assert_eq!(desk.apply(&[]).await.ends_with(Exit::Done).lines(), ["nothing to do"]);
 }
+
+#[tokio::test]
+async fn a_file_with_a_fault_is_left_out_whole_and_its_topics_are_not_forgotten() {
+    let desk = Desk::new(Memory::kraft(3));
+    let (good, bad) = (desk.folder().join("good.yaml"), desk.folder().join("bad.yaml"));
+    std::fs::write(&good, "topics: [{name: good, partitions: 1, replicationFactor: 2}]\n").unwrap();
+    let topic = "{name: bad, partitions: 1, replicationFactor: 2, config: {retention.ms: 1000000}}";
+    std::fs::write(&bad, format!("topics: [{topic}]\n")).unwrap();
+    let apply = ["topics", "apply", "--yes", "-f", good.to_str().unwrap(), "-f", bad.to_str().unwrap()];
+    desk.run(&apply).await.ends_with(Exit::Done);
+
+    std::fs::write(&bad, "topics: [{name: bad, partitons: 1}]\n").unwrap();
+    let stopped = desk.run(&apply).await.ends_with(Exit::Usage);
+    assert!(stopped.err.contains("did you mean `partitions`?"), "{stopped:#?}");
+    std::fs::write(&good, "topics: [{name: good, partitions: 2}]\n").unwrap();
+    let some = desk.run(&[&apply[..], &["--keep-going"]].concat()).await.ends_with(Exit::Usage);
+    assert!(!some.out.contains("declared no more"), "{some:#?}");
+    assert_eq!(partitions(&desk, "good"), 2);
+
+    std::fs::write(&bad, "topics: [{name: bad}]\n").unwrap();
+    let unset = desk.run(&apply).await.ends_with(Exit::Done);
+    assert_eq!(unset.lines()[0], "~ topic bad: retention.ms 1000000 -> default (no longer declared)");
+}
+
+#[tokio::test]
+async fn bad_input_is_an_event() {
+    let desk = Desk::new(Memory::kraft(3));
+    desk.declare(&["{name: orders, partitons: 3}"]);
+    desk.apply(&[]).await.ends_with(Exit::Usage);
+    let audit = std::fs::read_to_string(desk.folder().join("state/audit.jsonl")).unwrap();
+    let event: serde_json::Value = serde_json::from_str(audit.lines().last().unwrap()).unwrap();
+    assert_eq!((&event["kind"], &event["outcome"]), (&"apply.failed".into(), &"refused".into()));
+    assert!(event["reason"].as_str().unwrap().contains("spec.yaml:2:"), "{event}");
+}

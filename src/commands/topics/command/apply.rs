@@ -12,7 +12,7 @@ use crate::clients::kafka::{Kafka, KafkaError};
 use crate::cluster::topic::TopicName;
 use crate::commands::topics::apply;
 use crate::commands::topics::command::completion;
-use crate::commands::topics::command::memory::Memory;
+use crate::commands::topics::command::memory::{Memory, Part};
 use crate::commands::topics::command::sources::SourceArgs;
 use crate::commands::topics::command::validate::refusal;
 use crate::commands::topics::observe::{self, Observed, observe};
@@ -32,7 +32,8 @@ pub(super) struct ApplyArgs {
     #[command(flatten)]
     sources: SourceArgs,
 
-    /// Apply the topics without a fault, even where others have one
+    /// Apply what has no fault: a file (or key of a ConfigMap) with a fault is left out whole, and a topic that the brokers
+    /// refuse is left out; the exit code is 2 all the same
     #[arg(long, env = "TOOLBOX_TOPICS_KEEP_GOING", help_heading = "Topics")]
     keep_going: bool,
 
@@ -77,12 +78,15 @@ pub(super) async fn diff(context: &mut Context, args: &ApplyArgs) -> anyhow::Res
 /// Makes the cluster as declared.
 pub(super) async fn run(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
     let done = make(context, args).await;
+    if let Err(error) = &done {
+        context.record_failure(error).await;
+    }
     context.leave().await;
     done
 }
 
 async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
-    let spec = read_spec(context, args).await?;
+    let (spec, is_partial) = read_spec(context, args).await?;
     let kafka = door(context).await?;
     let mut memory = match &kafka {
         Some(kafka) => Some(Memory::open(context, args.sources.name(), &**kafka).await?),
@@ -95,6 +99,7 @@ async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
         named_deletes: args.deletes.iter().cloned().collect(),
         max_deletes: args.max_deletes,
         min_idle: args.min_idle.text.clone(),
+        is_partial,
     };
     let Planned { plan, mut faults } = plan(&spec, &observed, &options);
     faults.extend(ask_brokers(kafka.as_deref(), &spec, &observed, &plan.steps).await);
@@ -103,14 +108,26 @@ async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
     let Settled { exit, ended, carried_out } = settle(context, kafka, plan, (&claim, memory.as_mut())).await?;
     if let Some(memory) = memory.filter(|_| carried_out) {
         let faulty = faults.iter().map(|(name, _)| name.clone()).collect();
-        memory.settle(&spec, (&observed, &claim), &ended, &faulty).await;
+        let part = Part { spec: &spec, is_partial, faulty };
+        memory.settle(&part, (&observed, &claim), &ended).await;
     }
-    Ok(if exit == Exit::Done && !faults.is_empty() { Exit::Usage } else { exit })
+    let is_bad = is_partial || !faults.is_empty();
+    Ok(if exit == Exit::Done && is_bad { Exit::Usage } else { exit })
 }
 
-async fn read_spec(context: &Context, args: &ApplyArgs) -> anyhow::Result<Spec> {
-    let sources = args.sources.load(context).await?;
-    let spec = spec::parse(&sources, args.sources.format).map_err(|faults| refusal(&faults))?;
+/// The declared topics, and whether sources were left out for their faults (`--keep-going`).
+async fn read_spec(context: &Context, args: &ApplyArgs) -> anyhow::Result<(Spec, bool)> {
+    let mut sources = args.sources.load(context).await?;
+    let (spec, is_partial) = match spec::parse(&sources, args.sources.format) {
+        Ok(spec) => (spec, false),
+        Err(faults) if args.keep_going => {
+            let is_faulty = |label: &str| faults.0.iter().any(|fault| *fault.place.source == *label);
+            sources.retain(|source| !is_faulty(&source.label));
+            output::complain(&format!("left out whole because of faults:\n{faults}"));
+            (spec::parse(&sources, args.sources.format).map_err(|faults| refusal(&faults))?, true)
+        }
+        Err(faults) => return Err(refusal(&faults).into()),
+    };
     if spec.topics.is_empty() {
         return Err(Stop::refused(
             "no topic is declared by what was given: nothing is done; is the selector, the folder or the file the \
@@ -126,7 +143,7 @@ async fn read_spec(context: &Context, args: &ApplyArgs) -> anyhow::Result<Spec> 
     for (_, value) in config.filter(|(key, _)| secret::is_secret_key(key)) {
         let _ = secret::remember(value.value.clone());
     }
-    Ok(spec)
+    Ok((spec, is_partial))
 }
 
 /// The cluster; none in a rehearsal.

@@ -24,6 +24,16 @@ pub(super) async fn owners(context: &Context, cluster_id: &str) -> BTreeMap<Topi
     kept.into_iter().flat_map(|last| last.topics).map(|(name, applied)| (name, applied.source)).collect()
 }
 
+/// What of the declared topics was worked on.
+pub(super) struct Part<'a> {
+    /// The topics.
+    pub(super) spec: &'a Spec,
+    /// Whether sources were left out.
+    pub(super) is_partial: bool,
+    /// Topics that were left out for a fault.
+    pub(super) faulty: BTreeSet<TopicName>,
+}
+
 /// The cluster at the beginning of a run, and what was last applied to it.
 pub(super) struct Memory {
     /// The cluster's metadata.
@@ -60,18 +70,22 @@ impl Memory {
     /// Keeps what is in force now: of topics with a fault, or with a step that was not done, what was kept before.
     pub(super) async fn settle(
         mut self,
-        spec: &Spec,
+        part: &Part<'_>,
         (observed, claim): (&Observed, &LastApplied),
         ended: &[(TopicStep, Ended)],
-        faulty: &BTreeSet<TopicName>,
     ) {
+        let Part { spec, is_partial, faulty } = part;
         let is_done = |ended: &Ended| ended.outcome == Outcome::Done;
         let open = ended.iter().filter(|(_, ended)| !is_done(ended)).map(|(step, _)| step.name());
         let unsettled = open.chain(faulty).cloned().collect();
         let done = ended.iter().filter(|(step, ended)| step.batch() == "create" && is_done(ended));
         let created: BTreeSet<_> = done.map(|(step, _)| step.name()).collect();
         let exists = |name: &TopicName| observed.metadata.topics.contains_key(name) || created.contains(name);
-        let settled = claim.settled(spec, &unsettled, exists);
+        let mut settled = claim.settled(spec, &unsettled, exists);
+        if *is_partial {
+            let left_out = claim.topics.iter().filter(|(name, _)| !spec.topics.contains_key(*name));
+            settled.topics.extend(left_out.map(|(name, applied)| (name.clone(), applied.clone())));
+        }
         if self.last.as_ref() != Some(&settled) {
             self.kept.keep(&settled).await;
         }

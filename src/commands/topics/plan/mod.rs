@@ -34,6 +34,8 @@ pub struct Options {
     pub max_deletes: usize,
     /// How long a topic must have had no new record to be deleted, as it was written.
     pub min_idle: String,
+    /// Whether sources were left out: then a topic that is not declared may be declared there.
+    pub is_partial: bool,
 }
 
 /// A plan, and what is wrong with the spec now that the cluster is known.
@@ -72,7 +74,7 @@ pub fn plan(spec: &Spec, observed: &Observed, options: &Options) -> Planned {
     }
     deletes::plan(&absent, observed, options, &mut planned.plan);
     topics::warn_of_lone_replicas(&world, &mut planned.plan);
-    warn_of_history(spec, observed, &mut planned.plan);
+    warn_of_history(spec, observed, options, &mut planned.plan);
     planned.plan.steps.sort_by_key(|step| (order(step), step.name().clone()));
     planned
 }
@@ -85,7 +87,7 @@ fn order(step: &TopicStep) -> usize {
 }
 
 /// Says what the three-way merge could not know, and which topics are declared no more.
-fn warn_of_history(spec: &Spec, observed: &Observed, plan: &mut Plan<TopicStep>) {
+fn warn_of_history(spec: &Spec, observed: &Observed, options: &Options, plan: &mut Plan<TopicStep>) {
     let Some(last) = &observed.last_applied else {
         if spec.topics.keys().any(|name| observed.metadata.topics.contains_key(name)) {
             plan.warn(
@@ -100,7 +102,7 @@ fn warn_of_history(spec: &Spec, observed: &Observed, plan: &mut Plan<TopicStep>)
         .keys()
         .filter(|name| !spec.topics.contains_key(*name) && observed.metadata.topics.contains_key(*name))
         .collect();
-    if !gone.is_empty() {
+    if !gone.is_empty() && !options.is_partial {
         plan.warn(format!(
             "declared no more and left as it is: {}; `state: absent` deletes a topic",
             topics::some_of(&gone)
