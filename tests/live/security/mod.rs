@@ -3,6 +3,7 @@
 mod bed;
 mod certificates;
 mod failures;
+mod java;
 mod stores;
 mod tokens;
 mod works;
