@@ -72,7 +72,8 @@ pub enum ConfigOperation {
     Set(String),
     /// Removes the value, so that the default holds again.
     Delete,
-    /// Appends to a list; elements that are there are not doubled.
+    /// Appends to a list; elements that are there are not doubled. Kafka 2 doubles them, and where the key is not set
+    /// 2.4 fails and 2.8 leaves an empty element: there, set the whole list.
     Append(String),
     /// Takes elements out of a list; what is left may be an explicit empty list.
     Subtract(String),

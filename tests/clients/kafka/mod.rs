@@ -1,3 +1,10 @@
-//! The contract of `clients::kafka::Kafka`, on real brokers and in memory.
+//! The contract of `clients::kafka::Kafka`, on real brokers and in memory; what happens when brokers misbehave, and when
+//! properties are wrong.
 
+mod contract;
+mod live;
+mod memory;
 mod properties;
+mod proxy;
+mod trouble;
+mod unreachable;

@@ -211,6 +211,9 @@ impl Cluster {
             Target::Controller => self.passes_on(deadline).await?,
             Target::Broker(_) => false,
         };
+        // A broker that is gone has hung up: let the connections notice it before one is chosen.
+        tokio::task::yield_now().await;
+        tokio::task::yield_now().await;
         let found = if any { self.candidates(None).into_iter().next() } else { self.find(target, deadline).await? };
         if let Some(address) = found {
             let open = self.open_connection(&address);

@@ -98,7 +98,8 @@ impl Wire {
 
     /// Why this connection can't be used any more.
     pub(super) fn ended(&self) -> Option<Arc<io::Error>> {
-        self.shared.state().ended.clone()
+        // Where the tasks are gone with their runtime, nobody has said that it ended.
+        self.shared.state().ended.clone().or_else(|| self.outgoing.is_closed().then(|| Arc::new(hung_up())))
     }
 
     /// Sends a frame (its length in front) and waits for the answer (its length taken off).
