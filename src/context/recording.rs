@@ -2,6 +2,7 @@
 //! events.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -192,7 +193,8 @@ impl Context {
             return format!("pod:{}/{pod}", namespace.unwrap_or_else(|| "default".to_owned()));
         }
         let user = variable("USER").or_else(|| variable("LOGNAME"));
-        user.unwrap_or_else(|| "unknown".to_owned())
+        let number = || std::fs::metadata("/proc/self").ok().map(|process| format!("uid {}", process.uid()));
+        user.or_else(number).unwrap_or_else(|| "unknown".to_owned())
     }
 
     /// The sinks that flags and environment ask for.

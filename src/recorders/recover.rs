@@ -18,6 +18,7 @@ use crate::recorders::audit::AuditLog;
 use crate::recorders::fail_point::fail_point;
 use crate::recorders::folder;
 use crate::recorders::journal::{Contents, Journal, Line, Mark, is_delivered};
+use crate::recorders::spool::{Bounds, may_be_older};
 
 /// Begun journals without a name, of processes that died just then, are removed after this time.
 const STALE_AFTER: Duration = Duration::from_hours(1);
@@ -32,7 +33,7 @@ pub struct Recovered {
     pub journals: usize,
     /// Outcomes that nobody knows.
     pub unknown: usize,
-    /// Journals that could not be mended now; the next start tries again.
+    /// Journals that could not be mended, and what becomes of them.
     pub faults: Vec<String>,
 }
 
@@ -47,11 +48,22 @@ pub async fn recover(state: &Path, audit: &AuditLog, now: Timestamp) -> Recovere
                 recovered.unknown += unknown;
             }
             Ok(None) => {}
-            Err(error) => recovered.faults.push(format!("{}: {error}", path.display())),
+            Err(error) => recovered.faults.push(unmended(&path, &error, now)),
         }
     }
     remove_stale(&open);
     recovered
+}
+
+/// A journal that can't be mended waits for the next start, but not for ever.
+fn unmended(path: &Path, error: &io::Error, now: Timestamp) -> String {
+    let oldest = now.checked_sub(Bounds::default().age).unwrap_or(Timestamp::MIN);
+    let fate = match may_be_older(path, oldest).then(|| std::fs::remove_file(path)) {
+        None => "the next start tries again",
+        Some(Ok(())) => "it is older than 7 d and was removed",
+        Some(Err(_)) => "it is older than 7 d and can't be removed",
+    };
+    format!("{}: {error}; {fate}", path.display())
 }
 
 /// Mends one journal and says how many of its outcomes nobody knows; none if it is held or still open.

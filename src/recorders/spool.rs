@@ -110,7 +110,7 @@ pub fn excess(state: &Path, bounds: Bounds, now: Timestamp) -> Excess {
 }
 
 /// A file's name is the UUIDv7 of the run: no record in it is older.
-fn may_be_older(path: &Path, oldest: Timestamp) -> bool {
+pub(super) fn may_be_older(path: &Path, oldest: Timestamp) -> bool {
     let name = path.file_stem().and_then(|name| name.to_str()).and_then(|name| name.get(..36));
     let time = name.and_then(|name| name.parse::<Uuid>().ok()).and_then(|id| id.get_timestamp());
     time.is_none_or(|time| i64::try_from(time.to_unix().0).is_ok_and(|seconds| seconds <= oldest.as_second()))

@@ -225,3 +225,21 @@ fn runs_killed_at_any_moment_lose_nothing_that_they_said_was_recorded() {
         assert!(double.accepted_with(&id.to_string()) >= 1, "{id} was recorded and never delivered");
     }
 }
+
+#[test]
+fn a_journal_that_cannot_be_mended_waits_a_week_and_not_for_ever() {
+    let toolbox = Toolbox::new();
+    // The audit log can't be written: a folder has its name.
+    std::fs::create_dir_all(toolbox.folder().join("audit.jsonl")).unwrap();
+    dead_run(toolbox.folder(), 1, 0, None);
+    let ran = toolbox.run(&["events", "flush"]);
+    assert!(ran.err.contains("an earlier run's journal can't be mended: "), "{ran:?}");
+    assert!(ran.err.contains("; the next start tries again"), "{ran:?}");
+    let path = kafka_toolbox::recorders::folder::journals(&toolbox.folder().join("open")).remove(0);
+    let week_ago = Timestamp::now() - SignedDuration::from_hours(8 * 24);
+    let old = Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, week_ago.as_second().cast_unsigned(), 0));
+    std::fs::rename(&path, path.with_file_name(format!("{old}.jsonl"))).unwrap();
+    let ran = toolbox.run(&["events", "flush"]);
+    assert!(ran.err.contains("; it is older than 7 d and was removed"), "{ran:?}");
+    assert_eq!(toolbox.files("open"), 0);
+}

@@ -1,4 +1,4 @@
-//! The door to Datadog: events over HTTP ([`live::Http`]) and by DogStatsD ([`live::DogStatsD`]); [`memory::Memory`]
+//! The door to Datadog: events over HTTP ([`Http`]) and by DogStatsD ([`DogStatsD`]); [`Memory`]
 //! is their twin.
 //!
 //! Limits that every intake keeps, and that the twin refuses beyond: a title of [`TITLE_CHARS_MAX`] characters, a text

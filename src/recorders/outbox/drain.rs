@@ -190,15 +190,15 @@ impl Outbox {
         let (mut sent, mut dropped) = (0, 0);
         for _ in 0..ROUNDS_MAX {
             self.wait_until(deadline).await;
-            let round = self.drain.sent();
-            sent += round;
-            dropped += self.drain.given_up();
+            let (taken, given_up) = (self.drain.sent(), self.drain.given_up());
+            sent += taken;
+            dropped += given_up;
             if let Some(event) = self.drain.recovered(&self.settings.run) {
                 self.write(&[event]).await;
                 self.wait_until(deadline).await;
             }
             self.drain.release();
-            if round == 0 || Instant::now() >= deadline || self.drain_spool() == 0 {
+            if taken + given_up == 0 || Instant::now() >= deadline || self.drain_spool() == 0 {
                 break;
             }
         }

@@ -122,7 +122,7 @@ impl Outbox {
             ));
         }
         for fault in &recovered.faults {
-            self.say(&format!("events: an earlier run's journal can't be read, the next start tries again: {fault}"));
+            self.say(&format!("events: an earlier run's journal can't be mended: {fault}"));
         }
         self.keep_within_bounds().await;
         self.drain_spool();
