@@ -9,7 +9,7 @@ ARG RUST=docker.io/library/rust:1.95-trixie
 ARG DEBIAN=docker.io/library/debian:trixie-slim
 
 FROM ${RUST} AS built
-RUN command -v musl-gcc >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends musl-tools; }
+RUN { command -v musl-gcc && command -v cmake; } >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends cmake musl-tools; }
 WORKDIR /source
 COPY rust-toolchain.toml Cargo.toml Cargo.lock ./
 COPY .cargo .cargo
