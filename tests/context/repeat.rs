@@ -1,10 +1,12 @@
 //! `--schedule` and signals, as a whole process.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::live::kafka::{Cluster, Kind};
 
 /// Longest wait for a process to end.
 const END_MAX: Duration = Duration::from_secs(10);
@@ -90,4 +92,39 @@ fn a_wrong_schedule_or_zone_is_wrong_usage_with_its_column_and_what_was_meant() 
         assert_eq!(code, Some(2));
         assert!(said.contains(expected), "{said}");
     }
+}
+
+#[test]
+fn an_open_question_is_ended_by_ctrl_c() {
+    let cluster = Cluster::shared(Kind::Kafka43Kraft);
+    let folder = tempfile::tempdir().unwrap();
+    let spec = folder.path().join("topics.yaml");
+    std::fs::write(&spec, "topics:\n- name: never-created\n  partitions: 1\n  replicationFactor: 1\n").unwrap();
+    let line = format!(
+        "{} topics apply -f {} --bootstrap-server {} --state file --state-folder {}",
+        env!("CARGO_BIN_EXE_toolbox"),
+        spec.display(),
+        cluster.bootstrap(),
+        folder.path().display()
+    );
+    // `script` lends a terminal.
+    let mut terminal = Command::new("script")
+        .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut shown, mut byte) = (Vec::new(), [0]);
+    let mut output = terminal.stdout.take().unwrap();
+    while !shown.ends_with(b"[y/N] ") {
+        assert_eq!(output.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&shown));
+        shown.push(byte[0]);
+    }
+    terminal.stdin.as_mut().unwrap().write_all(b"\x03").unwrap();
+    let (code, _) = end(terminal);
+    let mut rest = String::new();
+    output.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("stopped: asked to stop by SIGINT; nothing was changed"), "{rest}");
+    assert_eq!(code, Some(1));
 }
