@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use clap::Parser;
 use kafka_toolbox::cli::Cli;
+use kafka_toolbox::clients::kafka::Kafka;
 use kafka_toolbox::clients::kafka::memory::Memory;
+use kafka_toolbox::clients::kubernetes::Kubernetes;
 use kafka_toolbox::exit::Exit;
 use kafka_toolbox::output;
 use tempfile::TempDir;
@@ -13,6 +15,7 @@ use tempfile::TempDir;
 /// One who runs commands on a cluster in memory.
 pub(crate) struct Desk {
     pub(crate) kafka: Arc<Memory>,
+    kubernetes: Option<Arc<dyn Kubernetes>>,
     folder: TempDir,
 }
 
@@ -27,7 +30,13 @@ pub(crate) struct Said {
 
 impl Desk {
     pub(crate) fn new(kafka: Memory) -> Self {
-        Self { kafka: Arc::new(kafka), folder: tempfile::tempdir().unwrap() }
+        Self { kafka: Arc::new(kafka), kubernetes: None, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// The same with an API server, which then keeps the lock and what was last applied.
+    pub(crate) fn in_kubernetes(mut self, kubernetes: Arc<dyn Kubernetes>) -> Self {
+        self.kubernetes = Some(kubernetes);
+        self
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -51,9 +60,16 @@ impl Desk {
     pub(crate) async fn run_and_answer(&self, answer: Option<bool>, arguments: &[&str]) -> Said {
         let state = self.folder.path().join("state");
         let words = ["toolbox", "--state-folder", state.to_str().unwrap()];
-        let cli = Cli::try_parse_from(words.iter().chain(arguments)).unwrap();
-        let kafka = Arc::clone(&self.kafka);
-        let (ended, heard) = output::listen(answer, cli.run_in(|context| context.with_kafka(kafka))).await;
+        let place = if self.kubernetes.is_some() { "kubernetes" } else { "file" };
+        let cli = Cli::try_parse_from(words.iter().chain(&["--state", place]).chain(arguments)).unwrap();
+        let run = cli.run_in(|context| {
+            let context = context.with_kafka(Arc::clone(&self.kafka) as Arc<dyn Kafka>);
+            match &self.kubernetes {
+                Some(kubernetes) => context.with_kubernetes(Arc::clone(kubernetes)),
+                None => context,
+            }
+        });
+        let (ended, heard) = output::listen(answer, run).await;
         let output::Heard { out, mut err } = heard;
         let exit = ended.unwrap_or_else(|error| {
             err = format!("{err}{error:#}\n");
