@@ -61,6 +61,21 @@ impl Toolbox {
         finish(&mut self.command(arguments))
     }
 
+    /// Waits until `topics diff` finds nothing to do. A broker may show for a moment what was before a change, and
+    /// another one than that which confirmed it may answer.
+    #[track_caller]
+    pub(crate) fn is_as_declared(&self, file: &str) {
+        let mut last = self.run(&["topics", "diff", "-f", file]);
+        for _ in 0..20 {
+            if last.code == Some(0) && last.lines() == ["nothing to do"] {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(250));
+            last = self.run(&["topics", "diff", "-f", file]);
+        }
+        panic!("there is something to do: {last:#?}");
+    }
+
     /// Runs a command that is to die at a place such as `applied:2`.
     pub(crate) fn run_until(&self, place: &str, arguments: &[&str]) -> Ran {
         finish(self.command(arguments).env("TOOLBOX_DIE_AT", place))

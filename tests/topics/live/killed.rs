@@ -44,8 +44,7 @@ fn die_once(kind: Kind, boundary: &str, batch: usize) {
     assert_eq!(killed.code, None, "the run dies at {at}: {killed:#?}");
     toolbox.run(&apply).ends_with(0);
 
-    let settled = toolbox.run(&["topics", "diff", "-f", &file]).ends_with(0);
-    assert_eq!(settled.lines(), ["nothing to do"], "{at}");
+    toolbox.is_as_declared(&file);
     every_change_has_one_outcome(&toolbox, &prefix, &at);
 }
 
