@@ -16,6 +16,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::Mode;
+use crate::clients::kafka::codes;
 use crate::clients::kafka::live::cluster::Cluster;
 use crate::clients::kafka::live::cluster::Target;
 use crate::clients::kafka::live::writing::Batch;
@@ -61,6 +62,7 @@ pub(super) async fn describe(
     });
     let answers = try_join_all(asked).await?;
     let mut described: Described = answers.into_iter().flat_map(described).collect();
+    confirm_missing(cluster, &mut described, keys.as_ref(), deadline).await?;
     for resource in resources {
         let missing = || {
             Err(KafkaError::Protocol {
@@ -71,6 +73,31 @@ pub(super) async fn describe(
         described.entry(resource.clone()).or_insert_with(missing);
     }
     Ok(described)
+}
+
+/// A broker of KRaft that lags behind does not know a new topic yet: it is missing only if every broker says so.
+async fn confirm_missing(
+    cluster: &Cluster,
+    all: &mut Described,
+    keys: Option<&Vec<StrBytes>>,
+    deadline: tokio::time::Instant,
+) -> Result<(), KafkaError> {
+    if cluster.is_kraft() != Some(true) {
+        return Ok(());
+    }
+    let is_missing = |said: &Result<_, KafkaError>| {
+        said.as_ref().is_err_and(|error| error.code() == Some(codes::UNKNOWN_TOPIC_OR_PARTITION))
+    };
+    for broker in cluster.brokers() {
+        let missing: Vec<_> = all.iter().filter(|(_, said)| is_missing(said)).map(|(one, _)| one.clone()).collect();
+        if missing.is_empty() {
+            break;
+        }
+        let share: Vec<_> = missing.iter().take(RESOURCES_MAX).collect();
+        let (answer, _) = cluster.read(Target::Any(Some(broker)), |_| request(&share, keys), deadline).await?;
+        all.extend(described(answer).filter(|(_, said)| said.is_ok()));
+    }
+    Ok(())
 }
 
 type Share<'a> = (Target, Vec<&'a ConfigResource>);
