@@ -94,7 +94,9 @@ fn check(path: &Path, text: &str) -> Vec<String> {
     if room.len() >= 2 && !ROOM.contains(&room[1]) {
         fault(1, format!("`{}` is not a name for a file in a command's folder", room[1]));
     }
-    let pure = PURE_FLOORS.contains(floor) || room.get(1).is_some_and(|name| PURE.contains(name));
+    // `tests.rs` beside a pure file holds its tests: they may read a clock to prove that hostile input ends.
+    let is_test = place.last() == Some(&"tests");
+    let pure = !is_test && (PURE_FLOORS.contains(floor) || room.get(1).is_some_and(|name| PURE.contains(name)));
     for (line, code) in code_lines(text) {
         for what in faults_of_line(code, floor, room, pure) {
             fault(line, what);
