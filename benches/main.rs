@@ -8,8 +8,9 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::Parser;
 use kafka::{Cluster, Kind, Shape};
 
@@ -42,6 +43,9 @@ struct Bench {
 
 /// Largest binary that is all right.
 const BINARY_MB: f64 = 25.0;
+
+/// Looks at a cluster that is being filled, two seconds apart.
+const FILL_LOOKS: usize = 60;
 
 /// User and password of the benchmark's own cluster, which listens on loopback and ends with it.
 const USER: (&str, &str) = ("bench", "bench-password");
@@ -143,19 +147,24 @@ fn on_zookeeper(bench: &Bench, toolbox: &Path, rivals: &Rivals) -> anyhow::Resul
     Ok(measure(&line, &Course { bootstrap: &plain, counted: through, rounds, folder: folder.path() }))
 }
 
-/// Makes the large cluster's topics, and saves what an apply observes there.
+/// Makes the large cluster's topics, waits until an apply would find nothing to do, and saves what it observes.
 fn fill(stage: &Stage<'_>, bootstrap: &str) -> anyhow::Result<()> {
     eprintln!("creating {TOPICS} topics × 3");
     let (spec, memory, saved) = (stage.spec_of_all()?, stage.path("state"), stage.path("observed.json"));
-    let connect = ["--bootstrap-server", bootstrap, "--state-folder", &memory];
-    for words in
-        [&["topics", "apply", "--yes", "-f", &spec][..], &["topics", "diff", "-f", &spec, "--save-observed", &saved]]
-    {
-        let output = Command::new(stage.toolbox).args(connect).args(words).output()?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "toolbox {} ended with {}: {said}", words.join(" "), output.status);
+    let run = |words: &[&str]| {
+        let connect = ["--bootstrap-server", bootstrap, "--state-folder", &memory, "--timeout", "2m"];
+        Command::new(stage.toolbox).args(connect).args(words).output()
+    };
+    let applied = run(&["topics", "apply", "--yes", "-f", &spec])?;
+    let said = String::from_utf8_lossy(&applied.stderr);
+    ensure!(applied.status.success(), "topics apply ended with {}: {said}", applied.status);
+    for _ in 0..FILL_LOOKS {
+        if run(&["topics", "diff", "-f", &spec, "--save-observed", &saved])?.status.success() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_secs(2));
     }
-    Ok(())
+    bail!("{TOPICS} topics were created, and the brokers do not show all of them")
 }
 
 /// Makes an observation of many topics from that of the large cluster.
