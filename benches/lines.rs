@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::ensure;
 
+use crate::kafka::Kind;
 use crate::measure::{Contender, Goal, Line, Turn};
 use crate::rivals::Rivals;
 
@@ -18,6 +19,9 @@ pub(crate) const REHEARSED: usize = 10_000;
 
 /// Topics that a first apply creates.
 const FRESH: usize = 200;
+
+/// What takes milliseconds is run so many times as often.
+const QUICK: usize = 3;
 
 /// What lines are made from.
 pub(crate) struct Stage<'a> {
@@ -41,7 +45,7 @@ impl Stage<'_> {
         let mut contenders =
             vec![self.ours("toolbox", &["--version"], Goal { seconds: Some(0.005), ..Goal::default() })];
         contenders.extend(self.kcat(&["-V"]));
-        Line { title: "version".into(), contenders }
+        Line { title: "version".into(), contenders, times: QUICK }
     }
 
     /// Names of all topics.
@@ -53,7 +57,7 @@ impl Stage<'_> {
         let topicctl = ["get", "topics", "--broker-addr", "{broker}"];
         contenders.extend(rival("topicctl", self.rivals.topicctl.as_ref(), &topicctl));
         contenders.push(self.stock("kafka-topics", TOPIC_COMMAND, &["--list"]));
-        Line { title: format!("list {TOPICS} topics"), contenders }
+        Line { title: format!("list {TOPICS} topics"), contenders, times: QUICK }
     }
 
     /// All about one topic.
@@ -66,7 +70,7 @@ impl Stage<'_> {
         let topicctl = ["get", "partitions", "bench-0042", "--broker-addr", "{broker}"];
         contenders.extend(rival("topicctl", self.rivals.topicctl.as_ref(), &topicctl));
         contenders.push(self.stock("kafka-topics", TOPIC_COMMAND, &["--describe", "--topic", "bench-0042"]));
-        Line { title: format!("describe 1 of {TOPICS} topics"), contenders }
+        Line { title: format!("describe 1 of {TOPICS} topics"), contenders, times: QUICK }
     }
 
     /// An apply that finds all as declared.
@@ -93,11 +97,12 @@ impl Stage<'_> {
         contenders.push(self.stock("kafka-topics --describe", TOPIC_COMMAND, &["--describe"]));
         let configs = ["--describe", "--entity-type", "topics"];
         contenders.push(self.stock("kafka-configs --describe", "kafka.admin.ConfigCommand", &configs));
-        Ok(Line { title: format!("apply {TOPICS} topics, nothing to do"), contenders })
+        Ok(Line { title: format!("apply {TOPICS} topics, nothing to do"), contenders, times: 1 })
     }
 
-    /// An apply of topics that are not there; `seconds` is what it may take.
-    pub(crate) fn apply_fresh(&self, where_: &str, seconds: f64) -> Line {
+    /// An apply of topics that are not there; `seconds` is what it may take. With ZooKeeper the topics stay: deleting
+    /// them goes on for a minute behind the answer, and would slow the next run.
+    pub(crate) fn apply_fresh(&self, kind: Kind, seconds: f64) -> Line {
         let goal = Goal { seconds: Some(seconds), ..Goal::default() };
         let words =
             ["topics", "apply", "--yes", "-f", "{folder}/fresh-{n}.yaml", "--state-folder", "{folder}/state-{n}"];
@@ -110,13 +115,14 @@ impl Stage<'_> {
             let _ = fs::write(folder.join(format!("fresh-{}.yaml", turn.number)), fresh(turn.number));
             inner(turn)
         });
-        let tool = self.tool.clone();
-        ours.undo = Some(Box::new(move |turn| forget(&tool, turn)));
         let name = ["--create", "--topic", "fresh-{n}-one", "--partitions", "3", "--replication-factor", "3"];
-        let mut stock = self.stock("kafka-topics, 1 topic", TOPIC_COMMAND, &name);
-        let tool = self.tool.clone();
-        stock.undo = Some(Box::new(move |turn| forget(&tool, turn)));
-        Line { title: format!("first apply of {FRESH} topics × 3, {where_}"), contenders: vec![ours, stock] }
+        let stock = self.stock("kafka-topics, 1 topic", TOPIC_COMMAND, &name);
+        let mut contenders = vec![ours, stock];
+        for contender in contenders.iter_mut().filter(|_| !kind.has_zookeeper()) {
+            let tool = self.tool.clone();
+            contender.undo = Some(Box::new(move |turn| forget(&tool, turn)));
+        }
+        Line { title: format!("first apply of {FRESH} topics × 3, {}", kind.name()), contenders, times: 1 }
     }
 
     /// A plan of many topics from a saved observation.
@@ -132,6 +138,7 @@ impl Stage<'_> {
         Ok(Line {
             title: format!("plan {REHEARSED} topics, saved observation, 1 in 10 to change"),
             contenders: vec![ours],
+            times: QUICK,
         })
     }
 
@@ -147,7 +154,7 @@ impl Stage<'_> {
             contender.right = vec![1];
             contender.countable = false;
         }
-        Line { title: format!("no broker reachable: {how}"), contenders }
+        Line { title: format!("no broker reachable: {how}"), contenders, times: 1 }
     }
 
     /// The spec of all topics of the large cluster.

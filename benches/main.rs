@@ -115,7 +115,7 @@ fn on_kraft(bench: &Bench, toolbox: &Path, rivals: &Rivals) -> anyhow::Result<Ve
         all.extend(measure(line, &course));
     };
     race(&stage.version());
-    race(&stage.apply_fresh("4.3.1", 0.5));
+    race(&stage.apply_fresh(Kind::Kafka43Kraft, 0.5));
     fill(&stage, &plain)?;
     race(&stage.apply_nothing()?);
     race(&stage.list());
@@ -140,7 +140,7 @@ fn on_zookeeper(bench: &Bench, toolbox: &Path, rivals: &Rivals) -> anyhow::Resul
     let tool = cluster.folder().join("tool");
     let stage = Stage { toolbox, folder: folder.path(), tool, rivals, secure: None };
     let (plain, detour) = (cluster.bootstrap(), cluster.bootstrap_of("COUNTED"));
-    let line = stage.apply_fresh("3.9.2 with ZooKeeper", 8.0);
+    let line = stage.apply_fresh(Kind::Kafka39Zookeeper, 8.0);
     eprintln!("measuring: {}", line.title);
     let rounds = usize::from(bench.rounds);
     let through = Some((&*detour, &counter));

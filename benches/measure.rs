@@ -57,6 +57,8 @@ pub(crate) struct Goal {
 pub(crate) struct Line {
     pub(crate) title: String,
     pub(crate) contenders: Vec<Contender>,
+    /// Multiplies the rounds.
+    pub(crate) times: usize,
 }
 
 /// What one contender was measured to need.
@@ -111,14 +113,15 @@ pub(crate) fn measure(line: &Line, course: &Course<'_>) -> Vec<Measured> {
     let mut all: Vec<_> = line.contenders.iter().map(|contender| blank(line, contender)).collect();
     let mut number = 0;
     // One more round, which warms caches up and does not count.
-    for round in 0..=course.rounds {
+    for round in 0..=course.rounds * line.times {
         for (contender, measured) in line.contenders.iter().zip(&mut all) {
             let spent: f64 = measured.seconds.iter().sum();
             if measured.failed.is_some() || spent > BUDGET.as_secs_f64() {
                 continue;
             }
             number += 1;
-            match run(contender, &Turn { number, bootstrap: course.bootstrap }, &[]) {
+            let turn = Turn { number, bootstrap: course.bootstrap };
+            match run(contender, &turn, &[]).and_then(|seconds| undo(contender, &turn).map(|()| seconds)) {
                 Ok(seconds) if round > 0 => measured.seconds.push(seconds),
                 Ok(_) => {}
                 Err(error) => measured.failed = Some(format!("{error:#}")),
@@ -170,7 +173,9 @@ fn beside(
     let slow = measured.median().is_some_and(|seconds| seconds > 5.0);
     for _ in 0..if slow { 1 } else { MEMORY_RUNS } {
         *number += 1;
-        run(contender, &Turn { number: *number, bootstrap: course.bootstrap }, &time)?;
+        let turn = Turn { number: *number, bootstrap: course.bootstrap };
+        run(contender, &turn, &time)?;
+        undo(contender, &turn)?;
         let text = std::fs::read_to_string(&file).context("`time` wrote no file")?;
         let kilobytes: f64 = text.trim().parse().with_context(|| format!("`time` wrote {text}"))?;
         let megabytes = kilobytes / 1024.0;
@@ -179,8 +184,10 @@ fn beside(
     if let Some((bootstrap, counter)) = course.counted.filter(|_| contender.countable) {
         counter.take();
         *number += 1;
-        run(contender, &Turn { number: *number, bootstrap }, &[])?;
+        let turn = Turn { number: *number, bootstrap };
+        run(contender, &turn, &[])?;
         measured.requests = Some(counter.take());
+        undo(contender, &turn)?;
     }
     Ok(())
 }
@@ -201,8 +208,9 @@ fn run(contender: &Contender, turn: &Turn<'_>, before: &[String]) -> anyhow::Res
         let last: Vec<_> = said.lines().rev().take(3).collect();
         bail!("{} ended with {status}: {}", words.join(" "), last.into_iter().rev().collect::<Vec<_>>().join(" / "));
     }
-    if let Some(undo) = &contender.undo {
-        undo(turn)?;
-    }
     Ok(seconds)
+}
+
+fn undo(contender: &Contender, turn: &Turn<'_>) -> anyhow::Result<()> {
+    contender.undo.as_ref().map_or(Ok(()), |undo| undo(turn))
 }
