@@ -1,12 +1,14 @@
 //! `--schedule` and signals, as a whole process.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::live::kafka::{Cluster, Kind};
+use crate::live::kubernetes::control_plane::ControlPlane;
 
 /// Longest wait for a process to end.
 const END_MAX: Duration = Duration::from_secs(10);
@@ -96,16 +98,44 @@ fn a_wrong_schedule_or_zone_is_wrong_usage_with_its_column_and_what_was_meant() 
 
 #[test]
 fn an_open_question_is_ended_by_ctrl_c() {
-    let cluster = Cluster::shared(Kind::Kafka43Kraft);
     let folder = tempfile::tempdir().unwrap();
-    let spec = folder.path().join("topics.yaml");
-    std::fs::write(&spec, "topics:\n- name: never-created\n  partitions: 1\n  replicationFactor: 1\n").unwrap();
+    let mut terminal = asked(folder.path(), "--state file");
+    terminal.stdin.as_mut().unwrap().write_all(b"\x03").unwrap();
+    let (code, rest) = answered(terminal);
+    assert!(rest.contains("stopped: asked to stop by SIGINT; nothing was changed"), "{rest}");
+    assert_eq!(code, Some(1));
+}
+
+#[test]
+fn a_kubernetes_api_that_dies_after_the_start_does_not_stop_the_changes_and_is_spoken_of() {
+    let kubernetes = ControlPlane::start();
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = kubernetes.admin_kubeconfig();
+    let mut terminal =
+        asked(folder.path(), &format!("--state kubernetes --kubeconfig {} --timeout 3s", kubeconfig.display()));
+    kubernetes.stop_api();
+    terminal.stdin.as_mut().unwrap().write_all(b"y\n").unwrap();
+    let (code, rest) = answered(terminal);
+    assert_eq!(code, Some(0), "{rest}");
+    for words in
+        ["1 done", "what was applied could not be kept in ConfigMap default/toolbox-topics-", "could not be released"]
+    {
+        assert!(rest.contains(words), "{words}:\n{rest}");
+    }
+}
+
+/// An apply of one topic in a terminal, which waits for the answer to its question.
+fn asked(folder: &Path, flags: &str) -> Child {
+    let cluster = Cluster::shared(Kind::Kafka43Kraft);
+    let spec = folder.join("topics.yaml");
+    let name = folder.file_name().unwrap().to_str().unwrap().trim_start_matches('.');
+    std::fs::write(&spec, format!("topics:\n- name: {name}\n  partitions: 1\n  replicationFactor: 2\n")).unwrap();
     let line = format!(
-        "{} topics apply -f {} --bootstrap-server {} --state file --state-folder {}",
+        "{} topics apply -f {} --bootstrap-server {} --state-folder {} {flags}",
         env!("CARGO_BIN_EXE_toolbox"),
         spec.display(),
         cluster.bootstrap(),
-        folder.path().display()
+        folder.display()
     );
     // `script` lends a terminal.
     let mut terminal = Command::new("script")
@@ -116,15 +146,17 @@ fn an_open_question_is_ended_by_ctrl_c() {
         .spawn()
         .unwrap();
     let (mut shown, mut byte) = (Vec::new(), [0]);
-    let mut output = terminal.stdout.take().unwrap();
+    let output = terminal.stdout.as_mut().unwrap();
     while !shown.ends_with(b"[y/N] ") {
         assert_eq!(output.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&shown));
         shown.push(byte[0]);
     }
-    terminal.stdin.as_mut().unwrap().write_all(b"\x03").unwrap();
-    let (code, _) = end(terminal);
-    let mut rest = String::new();
+    terminal
+}
+
+/// The exit code, and what was shown after the question.
+fn answered(mut terminal: Child) -> (Option<i32>, String) {
+    let (mut output, mut rest) = (terminal.stdout.take().unwrap(), String::new());
     output.read_to_string(&mut rest).unwrap();
-    assert!(rest.contains("stopped: asked to stop by SIGINT; nothing was changed"), "{rest}");
-    assert_eq!(code, Some(1));
+    (end(terminal).0, rest)
 }
