@@ -35,9 +35,23 @@ rooms: ## which command's folder has which file
 new: ## make the folder of a new command: make new ROOM=quotas
 	@tests/new-room.sh $(ROOM)
 
+FUZZ_SECONDS ?= 600
+FUZZ_VERSION := 0.13.1
+FUZZ_HOME := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kafka-toolbox/cargo-fuzz
+
+.PHONY: fuzz
+fuzz: setup ## any bytes into the readers of topics and properties files, FUZZ_SECONDS=600 each; needs nightly Rust
+	@test -x $(FUZZ_HOME)/bin/cargo-fuzz || $(CARGO) install cargo-fuzz --version $(FUZZ_VERSION) --locked --root $(FUZZ_HOME)
+	@mkdir -p fuzz/corpus/spec fuzz/corpus/properties
+	@for case in tests/topics/cases/*/; do ! test -f $$case/spec.yaml || cp $$case/spec.yaml fuzz/corpus/spec/$$(basename $$case); done
+	@cp configmaps/*/*.yaml fuzz/corpus/spec/
+	@for target in spec properties; do \
+	  PATH="$(FUZZ_HOME)/bin:$$PATH" $(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) \
+	    -rss_limit_mb=1024 -timeout=30 -max_len=65536 || exit 1; done
+
 .PHONY: snap
 snap: ## write what people read (help pages, tables, plans) anew, and show what changed
-	INSTA_UPDATE=always $(CARGO) test --locked --test suite help::
+	INSTA_UPDATE=always $(CARGO) test --locked --test suite -- help:: topics::cases::
 	@git diff --stat -- '*.snap'
 
 .PHONY: servers

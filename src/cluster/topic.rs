@@ -78,13 +78,18 @@ pub enum TopicNameError {
     #[error("a topic's name has at most {NAME_LENGTH_MAX} characters; this one has {0}")]
     TooLong(usize),
     /// The name has a character that Kafka refuses.
-    #[error("`{name}` has the character {character:?}; a topic's name may have only a-z A-Z 0-9 . _ -")]
+    #[error("`{}` has the character {character:?}; a topic's name may have only a-z A-Z 0-9 . _ -", visible(name))]
     Character {
         /// The name.
         name: String,
         /// Its first character that is not allowed.
         character: char,
     },
+}
+
+/// The text with control characters escaped.
+fn visible(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
 /// One partition of one topic.

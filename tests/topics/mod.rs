@@ -1,6 +1,7 @@
 //! `toolbox topics`, whole commands.
 
 mod applying;
+mod cases;
 mod in_kubernetes;
 mod listing;
 mod live;

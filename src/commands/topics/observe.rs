@@ -185,7 +185,7 @@ async fn configs(
 }
 
 /// An observation can be saved to a file: no secret may be in it.
-fn without_secret(mut entry: ConfigEntry) -> ConfigEntry {
+pub fn without_secret(mut entry: ConfigEntry) -> ConfigEntry {
     if entry.sensitive || is_secret_key(&entry.name) {
         entry.value = None;
     }

@@ -208,12 +208,16 @@ impl<'a, 'o> Composer<'a, 'o> {
             self.count(&node.place.clone(), nodes, bytes)?;
             self.anchors.insert(anchor, Anchored { node: node.clone(), nodes, bytes });
         }
-        match self.open.last_mut().map(|open| &mut open.contents) {
-            None if node.is_null() => {}
-            None => self.documents.push(node),
-            Some(Contents::List(items)) => items.push(node),
-            Some(Contents::Map { key: key @ None, .. }) => *key = Some(node),
-            Some(Contents::Map { entries, key, merged }) => {
+        let Some(Open { contents, broken, .. }) = self.open.last_mut() else {
+            if !node.is_null() {
+                self.documents.push(node);
+            }
+            return Ok(());
+        };
+        match contents {
+            Contents::List(items) => items.push(node),
+            Contents::Map { key: key @ None, .. } => *key = Some(node),
+            Contents::Map { entries, key, merged } => {
                 let Some(Node { place, value }) = key.take() else { return Ok(()) };
                 match value {
                     Value::Scalar(Scalar { text, style: Style::Plain }) if text == "<<" => merged.push(node),
@@ -223,7 +227,10 @@ impl<'a, 'o> Composer<'a, 'o> {
                     Value::Broken => {}
                     _ => {
                         let fault = Fault::new(place, "a key must be a text on one line");
-                        self.faults.push(fault.with_hint("quote a key that starts with `[`, `{`, `?` or `~`"));
+                        let hint =
+                            "quote a key that starts with `[` or `{`; is this a `{{ … }}` that was not filled in?";
+                        self.faults.push(fault.with_hint(hint));
+                        *broken = true;
                     }
                 }
             }

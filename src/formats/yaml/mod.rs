@@ -10,13 +10,15 @@
 //! exceeds a limit below. Anchors, aliases and merge keys (`<<`) are read; what a mapping says itself wins.
 
 mod compose;
+mod emit;
 mod node;
 mod reader;
 mod syntax;
 mod typed;
 
 pub use compose::documents;
-pub use node::{Entry, Node, Origin, Scalar, Style, Value};
+pub use emit::{quoted_text, verbatim_text};
+pub use node::{Entry, Node, Origin, Scalar, Style, Value, short};
 pub use reader::{Fields, Reader};
 pub use syntax::decode;
 pub use typed::read;

@@ -145,7 +145,7 @@ impl<'a> Node<'a> {
 }
 
 /// A text on one short line, control characters escaped.
-pub(super) fn short(text: &str) -> String {
+pub fn short(text: &str) -> String {
     const CHARACTERS_MAX: usize = 60;
     let mut short: String = text.chars().take(CHARACTERS_MAX).flat_map(visible).collect();
     if text.chars().nth(CHARACTERS_MAX).is_some() {

@@ -30,6 +30,11 @@ impl<'n, 'a> Fields<'n, 'a> {
         self.entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
     }
 
+    /// Whether the mapping lacks a key, and no other key looks like a slip of it: such a slip has its fault already.
+    pub fn lacks(&self, key: &str) -> bool {
+        !self.entries.iter().any(|entry| nearest(&entry.key, [key]).is_some())
+    }
+
     /// All entries.
     pub fn entries(&self) -> &'n [Entry<'a>] {
         self.entries
@@ -64,7 +69,9 @@ impl Reader {
     pub fn mapping<'n, 'a>(&mut self, node: &'n Node<'a>, what: &str) -> Option<Fields<'n, 'a>> {
         match &node.value {
             Value::Map(entries) => Some(Fields { place: &node.place, entries }),
-            _ => self.wrong(node, what, "a mapping (`key: value` lines)", "write {} for an empty one"),
+            _ => {
+                self.wrong(node, what, "a mapping (`key: value` lines)", if_nothing(node, "write {} for an empty one"))
+            }
         }
     }
 
@@ -72,7 +79,12 @@ impl Reader {
     pub fn list<'n, 'a>(&mut self, node: &'n Node<'a>, what: &str) -> Option<&'n [Node<'a>]> {
         match &node.value {
             Value::List(items) => Some(items),
-            _ => self.wrong(node, what, "a list (lines that start with `- `)", "write [] for an empty one"),
+            _ => self.wrong(
+                node,
+                what,
+                "a list (lines that start with `- `)",
+                if_nothing(node, "write [] for an empty one"),
+            ),
         }
     }
 
@@ -82,7 +94,7 @@ impl Reader {
             Some(scalar) if !scalar.is_null() => {
                 Some(Placed { value: scalar.text.to_string(), place: node.place.clone() })
             }
-            _ => self.wrong(node, what, "a text", "write \"\" for an empty one, or remove the line"),
+            _ => self.wrong(node, what, "a text", hint_for_text(node)),
         }
     }
 
@@ -143,6 +155,17 @@ impl Reader {
             self.faults.push(if hint.is_empty() { fault } else { fault.with_hint(hint) });
         }
         None
+    }
+}
+
+fn if_nothing(node: &Node<'_>, hint: &'static str) -> &'static str {
+    if node.is_null() { hint } else { "" }
+}
+
+fn hint_for_text(node: &Node<'_>) -> &'static str {
+    match node.value {
+        Value::List(_) => "write a list as one text with commas: a,b",
+        _ => if_nothing(node, "write \"\" for an empty one, or remove the line"),
     }
 }
 

@@ -136,7 +136,7 @@ async fn read_spec(context: &Context, args: &ApplyArgs) -> anyhow::Result<(Spec,
         .into());
     }
     for note in &spec.notes {
-        output::say(note);
+        output::say(&format!("note: {note}"));
     }
     // No topic's config holds a secret; a value under such a name is kept out of every output all the same.
     let config = spec.topics.values().flat_map(|declared| &declared.config);
@@ -167,7 +167,7 @@ async fn look(context: &Context, args: &ApplyArgs, spec: &Spec, memory: Option<&
 }
 
 /// What the brokers would refuse, as faults of the spec.
-async fn ask_brokers(
+pub(super) async fn ask_brokers(
     kafka: Option<&dyn Kafka>,
     spec: &Spec,
     observed: &Observed,

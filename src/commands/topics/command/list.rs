@@ -121,14 +121,14 @@ async fn more(
 
 /// Which names are asked for.
 #[derive(Debug)]
-enum Pattern {
+pub(super) enum Pattern {
     All,
     Globs(GlobSet),
     Regexes(regex::RegexSet),
 }
 
 impl Pattern {
-    fn new(names: &[String], regex: bool) -> Result<Self, Stop> {
+    pub(super) fn new(names: &[String], regex: bool) -> Result<Self, Stop> {
         if names.is_empty() {
             return Ok(Self::All);
         }
@@ -147,7 +147,7 @@ impl Pattern {
         set.build().map(Self::Globs).map_err(|error| Stop::usage(format!("these globs are too many: {error}")))
     }
 
-    fn fits(&self, name: &TopicName) -> bool {
+    pub(super) fn fits(&self, name: &TopicName) -> bool {
         match self {
             Self::All => true,
             Self::Globs(globs) => globs.is_match(name.as_str()),

@@ -3,6 +3,7 @@
 mod apply;
 mod completion;
 mod describe;
+mod export;
 mod list;
 mod memory;
 mod sources;
@@ -32,6 +33,8 @@ enum Verb {
     Apply(apply::ApplyArgs),
     /// Say what is wrong with declared topics
     Validate(validate::ValidateArgs),
+    /// Write topics as a file for this tool, topicctl or Strimzi
+    Export(export::ExportArgs),
 }
 
 /// Runs a verb to its end.
@@ -44,6 +47,7 @@ pub async fn run(context: &mut Context, args: TopicsArgs) -> anyhow::Result<Exit
         Verb::Diff(args) => apply::diff(context, &args).await,
         Verb::Apply(args) => apply::run(context, &args).await,
         Verb::Validate(args) => validate::run(context, &args).await,
+        Verb::Export(args) => export::run(context, &args).await,
     }
 }
 
@@ -55,6 +59,7 @@ impl Verb {
             Self::Diff(_) => "diff",
             Self::Apply(_) => "apply",
             Self::Validate(_) => "validate",
+            Self::Export(_) => "export",
         }
     }
 }

@@ -45,10 +45,15 @@ pub(super) struct SourceArgs {
 }
 
 impl SourceArgs {
+    /// Whether any source is named.
+    pub(super) fn is_given(&self) -> bool {
+        !(self.files.is_empty() && self.configmap.is_empty() && self.selector.is_empty())
+    }
+
     /// Reads what the flags name. Naming nothing is wrong usage.
     pub(super) async fn load(&self, context: &Context) -> anyhow::Result<Vec<Source>> {
         let Self { files, configmap, selector, format: _ } = self;
-        if files.is_empty() && configmap.is_empty() && selector.is_empty() {
+        if !self.is_given() {
             return Err(Stop::usage(
                 "no topics given: name a file or folder with -f (- for standard input), or ConfigMaps with --configmap \
                  or --selector",

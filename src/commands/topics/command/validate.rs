@@ -1,14 +1,22 @@
-//! `toolbox topics validate`: is this spec right?
+//! `toolbox topics validate`: is this spec right? Without a cluster, or with one that is asked and never changed.
 
+use anyhow::Context as _;
 use clap::Args;
+use serde::Serialize;
 
+use crate::cluster::metadata::TopicSelection;
+use crate::commands::topics::command::apply::ask_brokers;
 use crate::commands::topics::command::sources::SourceArgs;
-use crate::commands::topics::spec;
+use crate::commands::topics::observe::observe;
+use crate::commands::topics::plan::{Options, plan};
+use crate::commands::topics::spec::{self, Spec};
 use crate::context::Context;
-use crate::exit::Exit;
-use crate::exit::Stop;
-use crate::formats::place::Faults;
+use crate::exit::{Exit, Stop};
+use crate::formats::place::{Fault, Faults};
 use crate::output;
+
+/// Most faults that a person is shown.
+const SHOWN_MAX: usize = 100;
 
 /// Arguments of `toolbox topics validate`.
 #[derive(Debug, Clone, Args)]
@@ -21,18 +29,80 @@ pub(super) struct ValidateArgs {
     schema: bool,
 }
 
-/// Reads the spec and says what is wrong with it.
+/// What was found, for programs.
+#[derive(Debug, Default, Serialize)]
+struct Findings {
+    /// How many topics are declared.
+    topics: usize,
+    /// Whether a cluster, or what was saved of one, was compared with.
+    cluster_asked: bool,
+    /// What is wrong.
+    faults: Vec<Fault>,
+    /// What a person should know.
+    notes: Vec<String>,
+}
+
+/// Reads the spec and says what is wrong with it. Where the flags name a cluster, it is asked, too.
 pub(super) async fn run(context: &Context, args: &ValidateArgs) -> anyhow::Result<Exit> {
     if args.schema {
         output::print(&serde_json::to_string_pretty(&spec::schema())?)?;
         return Ok(Exit::Done);
     }
-    let sources = args.sources.load(context).await?;
-    let spec = spec::parse(&sources, args.sources.format).map_err(|faults| refusal(&faults))?;
-    for note in &spec.notes {
-        output::say(note);
+    let findings = match spec::parse(&args.sources.load(context).await?, args.sources.format) {
+        Err(Faults(faults)) => Findings { faults, ..Findings::default() },
+        Ok(spec) => {
+            let cluster_asked = context.flags.observed.is_some() || context.flags.bootstrap_server.is_some();
+            let faults = if cluster_asked { faults_of_cluster(context, &spec).await? } else { Vec::new() };
+            Findings { topics: spec.topics.len(), cluster_asked, faults, notes: spec.notes }
+        }
+    };
+    report(context, findings)
+}
+
+/// What is wrong now that the cluster is known. Brokers are asked with validateOnly: nothing is changed.
+async fn faults_of_cluster(context: &Context, spec: &Spec) -> anyhow::Result<Vec<Fault>> {
+    let observed = context
+        .observed(async || {
+            let kafka = context.kafka().await?;
+            let metadata =
+                kafka.metadata(TopicSelection::All).await.context("failed to read the cluster's metadata")?;
+            observe(&*kafka, spec, metadata, None, context.now()).await
+        })
+        .await?;
+    let options = Options { maps: context.maps.clone(), ..Options::default() };
+    let planned = plan(spec, &observed, &options);
+    let mut found = planned.faults;
+    if context.flags.observed.is_none() {
+        let kafka = context.kafka().await?;
+        found.extend(ask_brokers(Some(&*kafka), spec, &observed, &planned.plan.steps).await);
     }
-    output::print(&format!("{} topics are declared, no fault found", spec.topics.len()))?;
+    let mut faults: Vec<_> = found.into_iter().map(|(_, fault)| fault).collect();
+    faults.sort();
+    faults.dedup();
+    Ok(faults)
+}
+
+fn report(context: &Context, findings: Findings) -> anyhow::Result<Exit> {
+    if context.output().is_structured() {
+        context.output().result(&findings, |_| String::new())?;
+        return Ok(if findings.faults.is_empty() { Exit::Done } else { Exit::Usage });
+    }
+    for note in &findings.notes {
+        output::say(&format!("note: {note}"));
+    }
+    if !findings.faults.is_empty() {
+        return Err(refusal(&Faults(findings.faults)).into());
+    }
+    let declared = match findings.topics {
+        1 => "1 topic is declared".to_owned(),
+        topics => format!("{topics} topics are declared"),
+    };
+    let asked = if findings.cluster_asked {
+        "the cluster can have them"
+    } else {
+        "no fault found; no cluster was asked (--bootstrap-server or --cluster names one)"
+    };
+    output::print(&format!("{declared}: {asked}"))?;
     Ok(Exit::Done)
 }
 
@@ -42,5 +112,8 @@ pub(super) fn refusal(faults: &Faults) -> Stop {
         1 => "1 fault".to_owned(),
         count => format!("{count} faults"),
     };
-    Stop::usage(format!("the topics have {count}; nothing was changed\n{faults}"))
+    let shown: Vec<_> = faults.0.iter().take(SHOWN_MAX).map(ToString::to_string).collect();
+    let rest = faults.0.len() - shown.len();
+    let rest = if rest == 0 { String::new() } else { format!("\n… and {rest} more") };
+    Stop::usage(format!("the topics have {count}; nothing was changed\n{}{rest}", shown.join("\n")))
 }

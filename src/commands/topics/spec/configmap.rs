@@ -2,7 +2,7 @@
 
 use crate::commands::topics::spec::read::Draft;
 use crate::commands::topics::spec::read::Format;
-use crate::formats::yaml::{Node, Origin, Style};
+use crate::formats::yaml::{Node, Origin, Style, Value, short};
 
 const FIELDS: &[&str] = &["apiVersion", "kind", "metadata", "data", "binaryData", "immutable"];
 
@@ -21,10 +21,16 @@ pub(super) fn read(draft: &mut Draft, document: &Node<'_>, format: Format) {
     let Some(data) = draft.reader.mapping(data, "`data` of a ConfigMap") else { return };
     for entry in data.entries() {
         if !is_spec(&entry.key) {
-            draft.note(&entry.place, format!("the key `{}` is passed over: it is no .yaml, .yml or .json", entry.key));
+            let key = short(&entry.key);
+            draft.note(&entry.place, format!("the key `{key}` is passed over: it is no .yaml, .yml or .json"));
             continue;
         }
-        let what = format!("`{}` of `data`", entry.key);
+        let what = format!("`{}` of `data`", short(&entry.key));
+        if let Value::Map(_) | Value::List(_) = entry.value.value {
+            let hint = format!("write `{}: |` and indent the topics below it", short(&entry.key));
+            draft.reader.fault_with_hint(&entry.value.place, format!("{what} must be a text"), hint);
+            continue;
+        }
         if let Some(text) = draft.reader.text(&entry.value, &what) {
             draft.text(&origin_of(&entry.key, &entry.value), &text.value, format, true);
         }

@@ -5,6 +5,7 @@
 use crate::commands::topics::spec::Placed;
 use crate::formats::place::Fault;
 use crate::formats::suggest::nearest;
+use crate::formats::yaml::short;
 
 /// What the values of a key look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,17 +96,18 @@ pub(super) fn opinion(key: &str, value: &Placed<String>) -> Opinion {
     if right {
         return Opinion::Fine;
     }
-    let fault = Fault::new(value.place.clone(), format!("`{key}` must be {wanted}, found `{}`", value.value));
+    let fault = Fault::new(value.place.clone(), format!("`{key}` must be {wanted}, found `{}`", short(&value.value)));
     Opinion::Fault(match meant(form, text) {
-        Some(meant) => fault.with_hint(format!("`{text}` is {meant}")),
+        Some(meant) => fault.with_hint(format!("`{}` is {meant}", short(text))),
         None => fault,
     })
 }
 
 fn unknown(key: &str, value: &Placed<String>) -> Opinion {
+    let key = short(key);
     let message = format!("`{key}` is no topic config key of Kafka 2.4 to 4.3; the cluster will be asked");
     let fault = Fault::new(value.place.clone(), message);
-    Opinion::Note(match nearest(key, KEYS.iter().map(|(known, _)| *known)) {
+    Opinion::Note(match nearest(&key, KEYS.iter().map(|(known, _)| *known)) {
         Some(meant) => fault.with_hint(format!("did you mean `{meant}`?")),
         None => fault,
     })
@@ -122,6 +124,10 @@ fn is_whole(text: &str) -> bool {
 
 /// The number that a person may have meant by a text with a unit.
 fn meant(form: Form, text: &str) -> Option<String> {
+    let digits = text.replace([',', '_', ' '], "");
+    if form != Form::Fraction && digits != text && is_whole(&digits) {
+        return Some(digits);
+    }
     match form {
         Form::Milliseconds => milliseconds(text).map(|number| number.to_string()),
         Form::Bytes => text.parse::<bytesize::ByteSize>().ok().map(|size| size.as_u64().to_string()),
@@ -181,6 +187,7 @@ mod tests {
         assert!(said("segment.bytes", "1GiB").ends_with("(`1GiB` is 1073741824)"), "{}", said("segment.bytes", "1GiB"));
         assert!(said("preallocate", "yes").ends_with("(`yes` is true)"));
         assert!(said("retention.ms", "1e3").ends_with("found `1e3`"));
+        assert!(said("retention.ms", "604,800,000").ends_with("(`604,800,000` is 604800000)"));
         assert!(said("min.insync.replicas", "two").contains("must be a whole number"));
     }
 

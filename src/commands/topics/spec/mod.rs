@@ -11,6 +11,7 @@ mod schema;
 mod strimzi;
 mod toolbox;
 mod topicctl;
+mod write;
 
 use std::collections::BTreeMap;
 
@@ -18,10 +19,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::topic::TopicName;
 pub use crate::formats::place::Placed;
+use crate::formats::yaml::Origin;
 
 pub use configmap::is_spec as is_spec_key;
 pub use read::{Format, parse};
 pub use schema::schema;
+pub use write::{Form, Written, write};
 
 /// Most partitions that a topic may be declared with: more is a slip of the finger.
 pub const PARTITIONS_MAX: i32 = 100_000;
@@ -59,6 +62,29 @@ pub struct TopicSpec {
     pub strict: bool,
 }
 
+impl TopicSpec {
+    /// What would be declared for a topic as it is. Throttle lists belong to running moves and are left out.
+    pub fn of_cluster(
+        name: TopicName,
+        partitions: i32,
+        replication_factor: i16,
+        config: BTreeMap<String, String>,
+    ) -> Self {
+        let place = Origin::new("the cluster").place(1, 1);
+        let config = config.into_iter().filter(|(key, _)| !key.ends_with(".replication.throttled.replicas"));
+        Self {
+            name: Placed { value: name, place: place.clone() },
+            partitions: Some(Placed { value: partitions, place: place.clone() }),
+            replication_factor: Some(Placed { value: replication_factor, place: place.clone() }),
+            config: config.map(|(key, value)| (key, Placed { value, place: place.clone() })).collect(),
+            map: None,
+            state: State::Present,
+            labels: BTreeMap::new(),
+            strict: false,
+        }
+    }
+}
+
 /// Whether a topic should exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -69,3 +95,6 @@ pub enum State {
     /// It should not: its records are lost for good.
     Absent,
 }
+
+#[cfg(test)]
+mod tests;

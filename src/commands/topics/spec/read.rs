@@ -12,7 +12,7 @@ use crate::commands::topics::spec::toolbox;
 use crate::commands::topics::spec::topicctl;
 use crate::formats::place::{Fault, Faults, Place};
 use crate::formats::source::Source;
-use crate::formats::yaml::{self, Node, Origin, Reader};
+use crate::formats::yaml::{self, Node, Origin, Reader, short};
 
 /// In which form topics are declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -86,7 +86,7 @@ impl Draft {
             (Some(_), Format::Auto | Format::Strimzi) if is_strimzi => strimzi::read(self, document),
             (Some(kind), Format::Auto) => {
                 let place = document.get("kind").map_or(&document.place, |node| &node.place);
-                let message = format!("`kind: {kind}` declares no topics");
+                let message = format!("`kind: {}` declares no topics", short(kind));
                 let hint = "ConfigMap, KafkaTopic (kafka.strimzi.io) and lists of them are read; a file in this tool's \
                             own form has no `kind`";
                 self.reader.fault_with_hint(place, message, hint);

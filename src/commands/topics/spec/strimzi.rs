@@ -9,7 +9,7 @@ use crate::commands::topics::spec::toolbox::labels;
 use crate::commands::topics::spec::toolbox::partitions;
 use crate::commands::topics::spec::toolbox::replication_factor;
 use crate::commands::topics::spec::toolbox::topic_name;
-use crate::formats::yaml::{Fields, Node};
+use crate::formats::yaml::{Fields, Node, short};
 
 /// What `apiVersion` starts with.
 pub(super) const GROUP: &str = "kafka.strimzi.io/";
@@ -50,7 +50,7 @@ pub(super) fn read(draft: &mut Draft, document: &Node<'_>) {
     };
     let Some(metadata) = draft.reader.mapping(metadata, "`metadata`") else { return };
     for entry in metadata.entries().iter().filter(|entry| !METADATA_HANDLED.contains(&&*entry.key)) {
-        draft.lose(&entry.place, &format!("metadata.{}", entry.key));
+        draft.lose(&entry.place, &format!("metadata.{}", short(&entry.key)));
     }
     if is_left_alone(draft, &metadata) {
         return;
@@ -76,7 +76,7 @@ fn is_left_alone(draft: &mut Draft, metadata: &Fields<'_, '_>) -> bool {
                 left_alone = true;
             }
             (key, _) if ANNOTATIONS_HANDLED.contains(&key) => {}
-            (key, _) => draft.lose(&entry.place, &format!("metadata.annotations.{key}")),
+            (key, _) => draft.lose(&entry.place, &format!("metadata.annotations.{}", short(key))),
         }
     }
     left_alone

@@ -10,7 +10,7 @@ use crate::commands::topics::spec::TopicSpec;
 use crate::commands::topics::spec::read::Draft;
 use crate::formats::place::Placed;
 use crate::formats::suggest::nearest;
-use crate::formats::yaml::{Fields, Node, Reader};
+use crate::formats::yaml::{Fields, Node, Reader, Scalar, short};
 
 /// Keys of a document.
 pub(super) const DOCUMENT: &[&str] = &["defaults", "topics", "strict"];
@@ -31,6 +31,9 @@ pub(super) fn read(draft: &mut Draft, document: &Node<'_>) {
         defaults.strict = strict.or(defaults.strict);
     }
     let Some(node) = fields.get("topics") else {
+        if !fields.lacks("topics") {
+            return;
+        }
         let hint = "write `topics:` and below it one `- name: …` a topic";
         return reader.fault_with_hint(fields.place, "the list `topics` is missing", hint);
     };
@@ -83,7 +86,9 @@ fn topic(reader: &mut Reader, node: &Node<'_>, defaults: &Wishes) -> Option<Topi
         }
     }
     let Some(node) = fields.get("name") else {
-        reader.fault(fields.place, "a topic without a `name`");
+        if fields.lacks("name") {
+            reader.fault(fields.place, "a topic without a `name`");
+        }
         return None;
     };
     let name = topic_name(reader, node, "`name`")?;
@@ -122,14 +127,30 @@ pub(super) fn topic_name(reader: &mut Reader, node: &Node<'_>, what: &str) -> Op
 
 /// A number of partitions.
 pub(super) fn partitions(reader: &mut Reader, node: &Node<'_>, what: &str) -> Option<Placed<i32>> {
+    if is_minus_one(reader, node, what, "num.partitions") {
+        return None;
+    }
     let number = reader.whole(node, what, 1..=i64::from(PARTITIONS_MAX))?;
     Some(number.map(|number| i32::try_from(number).unwrap_or(PARTITIONS_MAX)))
 }
 
 /// A number of replicas.
 pub(super) fn replication_factor(reader: &mut Reader, node: &Node<'_>, what: &str) -> Option<Placed<i16>> {
+    if is_minus_one(reader, node, what, "default.replication.factor") {
+        return None;
+    }
     let number = reader.whole(node, what, 1..=i64::from(REPLICATION_FACTOR_MAX))?;
     Some(number.map(|number| i16::try_from(number).unwrap_or(REPLICATION_FACTOR_MAX)))
+}
+
+/// Kafka's tools take -1 for the broker's default; here that is said by saying nothing.
+fn is_minus_one(reader: &mut Reader, node: &Node<'_>, what: &str, default: &str) -> bool {
+    let is_minus_one = node.scalar().and_then(Scalar::whole) == Some(-1);
+    if is_minus_one {
+        let hint = format!("remove the line: a new topic then gets the broker's `{default}`");
+        reader.fault_with_hint(&node.place, format!("{what} must be 1 or more, found -1"), hint);
+    }
+    is_minus_one
 }
 
 fn map_name(reader: &mut Reader, node: &Node<'_>) -> Option<Placed<String>> {
@@ -155,7 +176,7 @@ fn state(reader: &mut Reader, node: &Node<'_>) -> State {
             "absent" => State::Absent,
             other => {
                 let hint = nearest(other, ["present", "absent"]).map(|meant| format!("did you mean `{meant}`?"));
-                let message = format!("`state` must be present or absent, found `{other}`");
+                let message = format!("`state` must be present or absent, found `{}`", short(other));
                 reader.fault_with_hint(
                     &place,
                     message,

@@ -12,7 +12,7 @@ use crate::commands::topics::spec::read::Draft;
 use crate::commands::topics::spec::toolbox::partitions;
 use crate::commands::topics::spec::toolbox::replication_factor;
 use crate::commands::topics::spec::toolbox::topic_name;
-use crate::formats::yaml::{Fields, Node, Reader};
+use crate::formats::yaml::{Fields, Node, Reader, short};
 
 /// What the labels that keep topicctl's own fields start with.
 pub(super) const LABEL: &str = "topicctl/";
@@ -115,7 +115,7 @@ fn placement(draft: &mut Draft, spec: &Fields<'_, '_>) {
     }
     let Some(strategy) = fields.get("strategy").and_then(|node| draft.reader.text(node, "`strategy`")) else { return };
     if !STRATEGIES_FREE.contains(&&*strategy.value) {
-        let message = format!("the placement strategy `{}` is not kept here", strategy.value);
+        let message = format!("the placement strategy `{}` is not kept here", short(&strategy.value));
         let hint = "new replicas are spread over racks; remove the line, or name a map of brokers instead";
         draft.reader.fault_with_hint(&strategy.place, message, hint);
     }

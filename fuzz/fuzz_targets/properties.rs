@@ -1,0 +1,11 @@
+//! Any bytes as Java client properties: read or refused, never a panic.
+#![no_main]
+
+use kafka_toolbox_fuzz::formats::properties;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Err(faults) = properties::parse("fuzz", bytes) {
+        assert!(!faults.to_string().is_empty());
+    }
+});

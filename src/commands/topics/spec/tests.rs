@@ -1,0 +1,263 @@
+//! Laws and examples of the spec: forms agree, what is written is read again, no text makes it panic.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::write::is_label_of_kubernetes;
+use super::*;
+use crate::formats::source::Source;
+use crate::formats::yaml::Origin;
+
+fn spec(text: &str) -> Spec {
+    parse(&[Source::new("spec.yaml", text)], Format::Auto).unwrap()
+}
+
+/// A topic without its places, to compare what two texts say.
+fn said(spec: &Spec) -> Vec<TopicSpec> {
+    let place = Origin::new("anywhere").place(1, 1);
+    let mut topics: Vec<_> = spec.topics.values().cloned().collect();
+    for topic in &mut topics {
+        topic.name.place = place.clone();
+        topic.partitions.iter_mut().for_each(|one| one.place = place.clone());
+        topic.replication_factor.iter_mut().for_each(|one| one.place = place.clone());
+        topic.map.iter_mut().for_each(|one| one.place = place.clone());
+        topic.config.values_mut().for_each(|one| one.place = place.clone());
+    }
+    topics
+}
+
+const STRIMZI: &str = "
+apiVersion: kafka.strimzi.io/v1beta2
+kind: KafkaTopic
+metadata:
+  name: orders
+  namespace: kafka
+  labels: {strimzi.io/cluster: main, team: shop}
+  annotations: {note: hello}
+spec:
+  topicName: shop.orders
+  partitions: 6
+  replicas: 3
+  config: {retention.ms: 604800000, cleanup.policy: [compact, delete]}
+---
+apiVersion: kafka.strimzi.io/v1beta2
+kind: KafkaTopic
+metadata:
+  name: payments
+  annotations: {strimzi.io/managed: 'false'}
+spec: {}
+";
+
+const TOPICCTL: &str = "
+meta:
+  name: shop.orders
+  cluster: main
+  environment: production
+  region: west
+  description: |
+    What people order.
+  consumers: [billing, search]
+spec:
+  partitions: 6
+  replicationFactor: 3
+  retentionMinutes: 10080
+  placement: {strategy: any, picker: randomized}
+  migration: {throttleMB: 20, partitionBatchSize: 2}
+  settings: {cleanup.policy: compact}
+";
+
+#[test]
+fn defaults_hold_where_a_topic_says_nothing() {
+    let spec = spec(
+        "strict: true\ndefaults:\n  partitions: 3\n  config: {retention.ms: 1, segment.ms: 2}\n  labels: {team: shop}\n\
+         topics:\n  - name: a\n  - name: b\n    partitions: 6\n    config: {segment.ms: 3}\n    strict: false\n  - name: c\n    \
+         state: absent\n",
+    );
+    let [a, b, c] = &said(&spec)[..] else { panic!("three topics") };
+    assert_eq!(a.partitions.as_ref().map(|one| one.value), Some(3));
+    assert_eq!(a.config["segment.ms"].value, "2");
+    assert_eq!(b.partitions.as_ref().map(|one| one.value), Some(6));
+    assert_eq!((&*b.config["segment.ms"].value, &*b.config["retention.ms"].value), ("3", "1"));
+    assert_eq!((a.strict, b.strict, c.state), (true, false, State::Absent));
+    assert_eq!((&c.partitions, c.config.len(), &*c.labels["team"]), (&None, 0, "shop"));
+    assert_eq!(spec.topics.values().next().unwrap().config["segment.ms"].place.to_string(), "spec.yaml:4:41");
+}
+
+#[test]
+fn several_sources_merge_whatever_their_order() {
+    let one = Source::new("a.yaml", "defaults: {partitions: 3}\ntopics: [{name: a}]\n");
+    let two = Source::new("configmap kafka/topics, key b.yaml", "topics: [{name: b}]\n");
+    let forth = parse(&[one.clone(), two.clone()], Format::Auto).unwrap();
+    let back = parse(&[two, one], Format::Auto).unwrap();
+    assert_eq!(forth, back);
+    assert_eq!(forth.topics.len(), 2);
+    assert!(forth.topics.values().any(|topic| topic.partitions.is_none()), "defaults stay in their document");
+}
+
+#[test]
+fn strimzi_topics_are_read_and_what_is_lost_is_said() {
+    let spec = spec(STRIMZI);
+    let [orders] = &said(&spec)[..] else { panic!("one topic") };
+    assert_eq!(orders.name.value.as_str(), "shop.orders");
+    assert_eq!(orders.config["cleanup.policy"].value, "compact,delete");
+    assert_eq!((orders.strict, &*orders.labels["team"]), (true, "shop"));
+    assert_eq!(
+        spec.notes,
+        [
+            "spec.yaml:8:17: `metadata.annotations.note` has no counterpart here and is left out (1 topic)",
+            "spec.yaml:19:17: `strimzi.io/managed: false` leaves this topic alone, and so does this tool",
+        ]
+    );
+}
+
+#[test]
+fn topicctl_topics_are_read_and_what_is_lost_is_said() {
+    let spec = spec(TOPICCTL);
+    let [orders] = &said(&spec)[..] else { panic!("one topic") };
+    assert_eq!(orders.config["retention.ms"].value, "604800000");
+    assert_eq!(orders.labels["topicctl/description"], "What people order.");
+    assert_eq!(orders.labels["topicctl/consumers"], "billing,search");
+    assert!(!orders.strict);
+    assert_eq!(spec.notes.len(), 2, "{:?}", spec.notes);
+    let again = write(Form::Topicctl, spec.topics.values(), None);
+    assert_eq!(said(&self::spec(&again.text)), said(&spec));
+    assert_eq!(again.notes, Vec::<String>::new());
+}
+
+#[test]
+fn each_form_is_written_so_that_people_like_to_read_it() {
+    let mut topic = spec(TOPICCTL).topics.pop_first().unwrap().1;
+    topic.labels = BTreeMap::from([("team".into(), "shop".into())]);
+    let toolbox = "topics:\n  - name: shop.orders\n    partitions: 6\n    replicationFactor: 3\n    config:\n      \
+                   cleanup.policy: compact\n      retention.ms: 604800000\n    labels:\n      team: shop\n";
+    assert_eq!(write(Form::Toolbox, [&topic], None).text, toolbox);
+    let strimzi = write(Form::Strimzi, [&topic], Some("blue"));
+    assert_eq!(
+        strimzi.text,
+        "apiVersion: kafka.strimzi.io/v1\nkind: KafkaTopic\nmetadata:\n  name: shop.orders\n  labels:\n    \
+         strimzi.io/cluster: blue\n    team: shop\nspec:\n  partitions: 6\n  replicas: 3\n  config:\n    \
+         cleanup.policy: compact\n    retention.ms: 604800000\n"
+    );
+    assert_eq!(strimzi.notes.len(), 1);
+    let topicctl = write(Form::Topicctl, [&topic], Some("blue"));
+    assert!(
+        topicctl.text.contains("  cluster: blue\n  region: unknown\n  environment: unknown\n"),
+        "{}",
+        topicctl.text
+    );
+    assert_eq!(topicctl.notes.len(), 2);
+}
+
+fn any_text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-z0-9.-]{0,12}",
+        "\\PC{0,12}",
+        prop::sample::select(vec![
+            "", "~", "null", "yes", "010", "0.50", "1e3", "-0", "+1", "*", "a: b", "#", " x ", "-1"
+        ])
+        .prop_map(str::to_owned),
+        "[\\x00-\\x7f]{0,6}",
+    ]
+}
+
+prop_compose! {
+    fn any_topic()(
+        name in "[a-zA-Z0-9._-]{1,12}".prop_filter("a legal name", |name| TopicName::new(name.as_str()).is_ok()),
+        partitions in prop::option::of(1..=PARTITIONS_MAX),
+        replication_factor in prop::option::of(1..=REPLICATION_FACTOR_MAX),
+        config in prop::collection::btree_map("x\\.\\PC{0,8}", any_text(), 0..4),
+        map in prop::option::of("[a-z0-9]{1,6}"),
+        absent in any::<bool>(),
+        labels in prop::collection::btree_map(any_text().prop_filter("a key", |key| key != "<<"), any_text(), 0..3),
+        strict in any::<bool>(),
+    ) -> TopicSpec {
+        let place = Origin::new("anywhere").place(1, 1);
+        let state = if absent { State::Absent } else { State::Present };
+        let config = config.into_iter().map(|(key, value)| (key, Placed { value, place: place.clone() })).collect();
+        TopicSpec {
+            name: Placed { value: TopicName::new(name).unwrap(), place: place.clone() },
+            partitions: partitions.filter(|_| !absent).map(|value| Placed { value, place: place.clone() }),
+            replication_factor: replication_factor.filter(|_| !absent).map(|value| Placed { value, place: place.clone() }),
+            config: if absent { BTreeMap::new() } else { config },
+            map: map.map(|value| Placed { value, place: place.clone() }),
+            state,
+            labels,
+            strict,
+        }
+    }
+}
+
+fn any_spec() -> impl Strategy<Value = Spec> {
+    prop::collection::vec(any_topic(), 0..5).prop_map(|topics| {
+        let mut keys = std::collections::BTreeSet::new();
+        let apart = topics.into_iter().filter(|topic| keys.insert(topic.name.value.collision_key()));
+        let topics = apart.map(|topic| (topic.name.value.clone(), topic)).collect();
+        Spec { topics, notes: Vec::new() }
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_in_the_own_form_is_read_again(spec in any_spec()) {
+        for form in [Form::Toolbox, Form::Configmap] {
+            let text = write(form, spec.topics.values(), None).text;
+            let again = parse(&[Source::new("x", text.as_str())], Format::Auto);
+            prop_assert!(again.is_ok(), "{text}\n{again:?}");
+            prop_assert_eq!(said(&again.unwrap()), said(&spec), "{}", text);
+        }
+    }
+
+    #[test]
+    fn what_is_written_for_strimzi_is_read_again(mut spec in any_spec()) {
+        spec.topics.retain(|_, topic| topic.state == State::Present);
+        for topic in spec.topics.values_mut() {
+            topic.strict = true;
+            topic.map = None;
+            topic.labels.retain(|key, text| is_label_of_kubernetes(key, text));
+            topic.labels.insert("strimzi.io/cluster".into(), "main".into());
+        }
+        let written = write(Form::Strimzi, spec.topics.values(), None);
+        prop_assert_eq!(&written.notes, &Vec::<String>::new());
+        let again = parse(&[Source::new("x", written.text.as_str())], Format::Strimzi);
+        prop_assert!(again.is_ok(), "{}\n{again:?}", written.text);
+        prop_assert_eq!(said(&again.unwrap()), said(&spec), "{}", written.text);
+    }
+
+    #[test]
+    fn what_is_written_for_topicctl_is_read_again(mut spec in any_spec()) {
+        spec.topics.retain(|_, topic| topic.partitions.is_some() && topic.replication_factor.is_some());
+        for topic in spec.topics.values_mut() {
+            topic.strict = false;
+            topic.map = None;
+            for key in ["cluster", "region", "environment"] {
+                topic.labels.insert(format!("topicctl/{key}"), "it".into());
+            }
+        }
+        let written = write(Form::Topicctl, spec.topics.values(), None);
+        prop_assert_eq!(&written.notes, &Vec::<String>::new());
+        let again = parse(&[Source::new("x", written.text.as_str())], Format::Topicctl);
+        prop_assert!(again.is_ok(), "{}\n{again:?}", written.text);
+        prop_assert_eq!(said(&again.unwrap()), said(&spec), "{}", written.text);
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        for format in [Format::Auto, Format::Toolbox, Format::Topicctl, Format::Strimzi] {
+            let _ = parse(&[Source::new("x", bytes.clone())], format);
+        }
+    }
+
+    #[test]
+    fn any_mixture_of_known_words_is_read_or_refused(words in prop::collection::vec(
+        prop::sample::select(vec![
+            "topics:", "defaults:", "strict:", "- ", "name:", "partitions:", "config:", "labels:", "state:", "absent", "kind:",
+            "ConfigMap", "KafkaTopic", "List", "items:", "apiVersion:", "kafka.strimzi.io/v1", "metadata:", "data:", "spec:",
+            "meta:", "placement:", "retentionMinutes:", "1", "x", "|", "\n", "\n  ", "\n    ", " ", "&a ", "*a", "<<:", "---\n",
+        ]), 0..60)) {
+        let text = words.concat();
+        for format in [Format::Auto, Format::Topicctl, Format::Strimzi] {
+            let _ = parse(&[Source::new("x", text.as_str())], format);
+        }
+    }
+}
