@@ -69,6 +69,7 @@ fn a_change_by_hand_is_drift_and_is_mended(toolbox: &Toolbox, file: &str, kind: 
     // What they set they take away again: the next chapter counts changes.
     let theirs = spec(&hand, "story", "  - {name: PREFIX-a}");
     apply(&hand, &theirs, &[]).ends_with(0);
+    apply(toolbox, file, &[]).ends_with(0);
     toolbox.is_as_declared(file);
 }
 
