@@ -36,6 +36,9 @@ struct Bench {
     /// Runs of each contender that count
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u8).range(5..=50))]
     rounds: u8,
+    /// Leave out lines whose title contains this, such as `reachable`
+    #[arg(long, value_name = "TEXT")]
+    skip: Vec<String>,
     /// Where the figures are written
     #[arg(long, default_value = "target/bench/figures.json")]
     json: PathBuf,
@@ -111,8 +114,10 @@ fn on_kraft(bench: &Bench, toolbox: &Path, rivals: &Rivals) -> anyhow::Result<Ve
     };
     let mut all = Vec::new();
     let mut race = |line: &Line| {
-        eprintln!("measuring: {}", line.title);
-        all.extend(measure(line, &course));
+        if !bench.skip.iter().any(|text| line.title.contains(text)) {
+            eprintln!("measuring: {}", line.title);
+            all.extend(measure(line, &course));
+        }
     };
     race(&stage.version());
     race(&stage.apply_fresh(Kind::Kafka43Kraft, 0.5));
