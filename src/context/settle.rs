@@ -204,9 +204,7 @@ impl Context {
 fn shown<S: Step>(plan: &Plan<S>, too_risky: &[(S, Ended)]) -> Plan<S> {
     let mut shown = plan.clone();
     for (step, ended) in too_risky {
-        let line = step.to_string();
-        let first = line.lines().next().unwrap_or_default().trim_start_matches(['+', '~', '-', ' ']).to_owned();
-        shown.refuse(step.subject(), &first, ended.reason.as_deref().unwrap_or_default());
+        shown.refuse(step.subject(), step.batch(), ended.reason.as_deref().unwrap_or_default());
     }
     shown
 }

@@ -1,6 +1,6 @@
 //! What topics should be: checked wishes, with the place where each was written. Texts in, [`Spec`] or faults out.
 //!
-//! [`parse`] needs no cluster; [`check`] compares a spec with what the cluster can do. Both collect every fault.
+//! [`parse`] needs no cluster; `plan::checks` compares a spec with what the cluster can do. Both collect every fault.
 //! Each document brings its own `defaults`; a topic may be declared once in all sources together.
 
 mod configmap;
