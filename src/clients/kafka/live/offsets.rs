@@ -27,8 +27,10 @@ use crate::cluster::topic::TopicPartition;
 /// What each partition says, or why it does not.
 pub(super) type Found = BTreeMap<TopicPartition, Result<Option<FoundOffset>, KafkaError>>;
 
-/// Answers that mean: the leader is elsewhere, or not ready. They are worth another look at the metadata.
-const UNSETTLED: [i16; 5] = [codes::LEADER_NOT_AVAILABLE, codes::NOT_LEADER_OR_FOLLOWER, 74, 75, 78];
+/// A leader's answers that mean: the leader is elsewhere, not ready, or has not heard of a topic that the metadata has
+/// (in KRaft, right after it was created). They are worth another look at the metadata.
+const UNSETTLED: [i16; 6] =
+    [codes::UNKNOWN_TOPIC_OR_PARTITION, codes::LEADER_NOT_AVAILABLE, codes::NOT_LEADER_OR_FOLLOWER, 74, 75, 78];
 
 /// Finds offsets. A partition without a leader has an error of its own at once; one whose leader has just moved is asked
 /// again until the deadline.
@@ -50,10 +52,11 @@ pub(super) async fn find(
                 Err(error) => found.extend(share.iter().map(|partition| (partition.clone(), Err(error.clone())))),
             }
         }
+        // What the metadata itself says, that there is no such partition or no leader, is final.
+        let asked: BTreeSet<_> = by_leader.values().flatten().cloned().collect();
         left.retain(|partition| match found.get(partition) {
-            Some(Err(error)) => {
-                error.code().is_some_and(|code| code != codes::LEADER_NOT_AVAILABLE && UNSETTLED.contains(&code))
-            }
+            _ if !asked.contains(partition) => false,
+            Some(Err(error)) => error.code().is_some_and(|code| UNSETTLED.contains(&code)),
             Some(Ok(_)) => false,
             None => {
                 let missing = KafkaError::Protocol {
