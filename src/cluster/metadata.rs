@@ -53,7 +53,26 @@ pub struct ReplicaSize {
     pub bytes: u64,
     /// How far the replica's log end lies behind its leader's high watermark, in records. 0 for the leader itself.
     pub offset_lag: i64,
+    /// Which of its broker's log dirs it lies in, an index into [`LogDir`]s.
+    #[serde(default)]
+    pub log_dir: usize,
     /// Whether this is the new copy of a move between two log dirs of one broker.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_future: bool,
+}
+
+/// One log dir of one broker (DescribeLogDirs).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogDir {
+    /// Its path on the broker.
+    pub path: String,
+    /// Bytes of its volume; none from brokers before Kafka 3.3 (KIP-827).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_bytes: Option<u64>,
+    /// Bytes of its volume that Kafka may still use; none from brokers before Kafka 3.3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usable_bytes: Option<u64>,
+    /// Why it can't be used, where the broker has taken it offline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
 }

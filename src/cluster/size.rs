@@ -1,6 +1,9 @@
-//! Amounts of bytes, shown for people.
+//! Amounts of bytes and rates of them: parsed from `3.4TB`, `50MB/s`, `50MiB/s`, and shown for people.
+//!
+//! Decimal and binary units are not the same, and a bare number is no rate: people meant MB and set bytes.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,9 +29,61 @@ impl fmt::Display for Bytes {
     }
 }
 
+impl FromStr for Bytes {
+    type Err = String;
+
+    /// Reads `512MiB`, `3.4TB`, `100 B`. A unit is needed, except for 0.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let has_unit = text.ends_with(|c: char| c.is_ascii_alphabetic());
+        match text.parse::<bytesize::ByteSize>() {
+            Ok(size) if has_unit || size.as_u64() == 0 => Ok(Self(size.as_u64())),
+            Ok(_) => Err(format!("`{text}` has no unit: write `{text}GB`, `{text}GiB`, `{text}B`, …")),
+            Err(_) => Err(format!("`{text}` is not an amount of bytes: `500MB`, `512MiB`, `3.4TB` are")),
+        }
+    }
+}
+
+/// A number of bytes a second, 0 and up; shown with decimal units: `50.0 MB/s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ByteRate(pub u64);
+
+impl fmt::Display for ByteRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{}/s", Bytes(self.0)))
+    }
+}
+
+impl FromStr for ByteRate {
+    type Err = String;
+
+    /// Reads `50MB/s`, `50MiB/s`. Bare numbers and amounts without `/s` are refused.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let Some(amount) = text.strip_suffix("/s") else {
+            return Err(format!("`{text}` is not a rate: `50MB/s` (50,000,000 bytes a second) or `50MiB/s` is"));
+        };
+        amount.parse::<Bytes>().map(|bytes| Self(bytes.0)).map_err(|error| format!("in the rate `{text}`, {error}"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rates_and_amounts_need_their_units() {
+        assert_eq!("50MB/s".parse(), Ok(ByteRate(50_000_000)));
+        assert_eq!("50MiB/s".parse(), Ok(ByteRate(50 << 20)));
+        assert_eq!("3.4TB".parse(), Ok(Bytes(3_400_000_000_000)));
+        assert_eq!("0".parse(), Ok(Bytes(0)));
+        for wrong in ["50", "50MB", "50/s", "MB/s", "-1MB/s", "50 bananas/s", ""] {
+            assert!(wrong.parse::<ByteRate>().is_err(), "{wrong}");
+        }
+        assert!("50".parse::<Bytes>().unwrap_err().contains("no unit"));
+        assert_eq!(ByteRate(50_000_000).to_string(), "50.0 MB/s");
+    }
 
     #[test]
     fn bytes_are_shown_with_decimal_units() {

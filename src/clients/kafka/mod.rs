@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::broker::BrokerId;
 use crate::cluster::config::{ConfigChange, ConfigEntry, ConfigResource};
 use crate::cluster::group::LiveGroup;
-use crate::cluster::metadata::{Metadata, Reassignment, ReplicaSize, TopicSelection};
+use crate::cluster::metadata::{LogDir, Metadata, Reassignment, ReplicaSize, TopicSelection};
 use crate::cluster::offset::{FoundOffset, OffsetQuery};
 use crate::cluster::topic::{TopicName, TopicPartition};
 
@@ -112,6 +112,9 @@ pub struct NewPartitions {
 pub struct ReplicaSizes {
     /// Sizes by partition, one entry a replica.
     pub sizes: BTreeMap<TopicPartition, Vec<ReplicaSize>>,
+    /// The log dirs of each broker that answered.
+    #[serde(default)]
+    pub log_dirs: BTreeMap<BrokerId, Vec<LogDir>>,
     /// Brokers that did not answer, or that have a broken log dir, and why.
     pub missing: BTreeMap<BrokerId, String>,
 }

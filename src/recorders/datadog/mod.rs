@@ -174,9 +174,17 @@ fn cell(text: &str) -> String {
     shorten_middle(&plain(text).replace('|', "\\|"), 200)
 }
 
-/// Text that can't end the Markdown that it stands in.
+/// Text on one line that can't end the Markdown that it stands in: no two percent signs stay side by side, since
+/// `%%%` replaced piece by piece would leave one in `%%%%%`.
 fn plain(text: &str) -> String {
-    text.replace("%%%", "% % %").replace('\n', " ")
+    let mut kept = String::with_capacity(text.len());
+    for sign in text.chars() {
+        if sign == '%' && kept.ends_with('%') {
+            kept.push(' ');
+        }
+        kept.push(if sign == '\n' { ' ' } else { sign });
+    }
+    kept
 }
 
 fn code(text: &str) -> String {

@@ -72,6 +72,25 @@ fn a_change_reads_well() {
 }
 
 #[test]
+fn no_run_of_percent_signs_ends_the_markdown() {
+    for length in 1..=9 {
+        let signs = "%".repeat(length);
+        let sent = rendered(
+            &[Event {
+                title: signs.clone(),
+                cluster: signs.clone(),
+                command: signs.clone(),
+                reason: Some(signs.clone()),
+                after: Some(format!("{signs}: {signs}")),
+                ..event("topic.created", Outcome::Done, Severity::Info)
+            }],
+            false,
+        );
+        assert_within_limits(&sent);
+    }
+}
+
+#[test]
 fn severities_become_alert_types_and_a_persons_doing_is_a_user_update() {
     let shown = |severity, actor: &str| {
         let sent = rendered(&[Event { actor: actor.into(), ..event("topic.created", Outcome::Done, severity) }], false);

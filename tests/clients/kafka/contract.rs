@@ -300,7 +300,8 @@ async fn offsets_sizes_and_moves(kafka: &dyn Kafka) {
         assert_eq!(sizes.missing.keys().map(|broker| broker.0).collect::<Vec<_>>(), [99]);
         let mut seen = sizes.sizes.get(&partitions[1])?.clone();
         seen.sort_by_key(|size| size.broker);
-        let size = |broker| ReplicaSize { broker: BrokerId(broker), bytes: 0, offset_lag: 0, is_future: false };
+        let size =
+            |broker| ReplicaSize { broker: BrokerId(broker), bytes: 0, offset_lag: 0, log_dir: 0, is_future: false };
         (seen == [size(1), size(3)]).then_some(())
     })
     .await;

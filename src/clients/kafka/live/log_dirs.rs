@@ -9,6 +9,7 @@ use crate::clients::kafka::ReplicaSizes;
 use crate::clients::kafka::live::cluster::Cluster;
 use crate::clients::kafka::live::cluster::Target;
 use crate::cluster::broker::BrokerId;
+use crate::cluster::metadata::LogDir;
 use crate::cluster::metadata::ReplicaSize;
 use crate::cluster::topic::TopicName;
 use crate::cluster::topic::TopicPartition;
@@ -40,10 +41,19 @@ fn add(sizes: &mut ReplicaSizes, broker: BrokerId, answer: &DescribeLogDirsRespo
     if answer.error_code != 0 {
         faults.push(KafkaError::broker(answer.error_code, None).to_string());
     }
-    for dir in &answer.results {
-        if dir.error_code != 0 {
-            faults.push(format!("log dir {}: {}", dir.log_dir.as_str(), KafkaError::broker(dir.error_code, None)));
+    for (log_dir, dir) in answer.results.iter().enumerate() {
+        let fault = (dir.error_code != 0).then(|| KafkaError::broker(dir.error_code, None).to_string());
+        if let Some(fault) = &fault {
+            faults.push(format!("log dir {}: {fault}", dir.log_dir.as_str()));
         }
+        // -1 where the version of the answer has no such field (before Kafka 3.3).
+        let bytes = |count: i64| u64::try_from(count).ok();
+        sizes.log_dirs.entry(broker).or_default().push(LogDir {
+            path: dir.log_dir.as_str().to_owned(),
+            total_bytes: bytes(dir.total_bytes),
+            usable_bytes: bytes(dir.usable_bytes),
+            fault,
+        });
         for topic in &dir.topics {
             let Ok(name) = TopicName::new(topic.name.as_str()) else { continue };
             for partition in &topic.partitions {
@@ -52,6 +62,7 @@ fn add(sizes: &mut ReplicaSizes, broker: BrokerId, answer: &DescribeLogDirsRespo
                     broker,
                     bytes: u64::try_from(partition.partition_size).unwrap_or(0),
                     offset_lag: partition.offset_lag,
+                    log_dir,
                     is_future: partition.is_future_key,
                 });
             }

@@ -27,6 +27,7 @@ use crate::cluster::config::ConfigChange;
 use crate::cluster::config::ConfigEntry;
 use crate::cluster::config::ConfigResource;
 use crate::cluster::group::LiveGroup;
+use crate::cluster::metadata::LogDir;
 use crate::cluster::metadata::Metadata;
 use crate::cluster::metadata::Reassignment;
 use crate::cluster::metadata::ReplicaSize;
@@ -333,6 +334,16 @@ fn described(model: &Model, name: &TopicName) -> Topic {
 }
 
 fn add_sizes(model: &Model, broker: BrokerId, sizes: &mut ReplicaSizes) {
+    let held = model.topics.values().flat_map(|topic| &topic.partitions).filter(|p| p.replicas.contains(&broker));
+    let used: u64 = held.filter_map(|partition| partition.bytes.get(&broker)).sum();
+    let total = model.disk_bytes;
+    let dir = LogDir {
+        path: "/var/lib/kafka".to_owned(),
+        total_bytes: total,
+        usable_bytes: total.map(|total| total.saturating_sub(used)),
+        fault: None,
+    };
+    sizes.log_dirs.insert(broker, vec![dir]);
     for (name, topic) in &model.topics {
         for (number, partition) in (0..).zip(&topic.partitions) {
             if !partition.replicas.contains(&broker) {
@@ -342,6 +353,7 @@ fn add_sizes(model: &Model, broker: BrokerId, sizes: &mut ReplicaSizes) {
                 broker,
                 bytes: partition.bytes.get(&broker).copied().unwrap_or(0),
                 offset_lag: 0,
+                log_dir: 0,
                 is_future: false,
             };
             sizes.sizes.entry(TopicPartition { topic: name.clone(), partition: number }).or_default().push(size);

@@ -32,6 +32,8 @@ pub struct Model {
     pub broker_defaults: BTreeMap<String, String>,
     /// Groups with members.
     pub groups: BTreeMap<String, LiveGroup>,
+    /// Bytes of each broker's one log dir; none for a broker before Kafka 3.3, which does not tell.
+    pub disk_bytes: Option<u64>,
     /// Moves that are running.
     pub reassignments: BTreeMap<TopicPartition, Reassignment>,
 }

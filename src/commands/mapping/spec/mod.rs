@@ -1,0 +1,3 @@
+//! What is asked of the planner: arguments and maps, checked.
+
+pub mod goal;
