@@ -42,6 +42,12 @@ pub const INVALID_REQUEST: i16 = 42;
 pub const REASSIGNMENT_IN_PROGRESS: i16 = 60;
 /// GROUP_ID_NOT_FOUND.
 pub const GROUP_ID_NOT_FOUND: i16 = 69;
+/// PREFERRED_LEADER_NOT_AVAILABLE: the preferred leader is down or not in sync.
+pub const PREFERRED_LEADER_NOT_AVAILABLE: i16 = 80;
+/// ELECTION_NOT_NEEDED: the preferred leader leads already.
+pub const ELECTION_NOT_NEEDED: i16 = 84;
+/// NO_REASSIGNMENT_IN_PROGRESS: there is nothing to cancel.
+pub const NO_REASSIGNMENT_IN_PROGRESS: i16 = 85;
 /// THROTTLING_QUOTA_EXCEEDED: did nothing; to be sent again after the throttle time.
 pub const THROTTLING_QUOTA_EXCEEDED: i16 = 89;
 

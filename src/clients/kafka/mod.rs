@@ -55,6 +55,19 @@ pub trait Kafka: Send + Sync {
     /// Moves that are running now.
     async fn reassignments(&self) -> Result<BTreeMap<TopicPartition, Reassignment>, KafkaError>;
 
+    /// Begins moves onto other replicas (the preferred leader first), or cancels them (`None`).
+    ///
+    /// What Kafka does not check, the caller does. KRaft takes a target that is registered and down: such a move hangs.
+    /// A target for a partition that moves already overlays the running move; KRaft then forgets where it came from.
+    /// A cancel in KRaft gives the former replicas back in another order, and after an overlay with extra ones.
+    async fn alter_reassignments(
+        &self,
+        targets: &[(TopicPartition, Option<Vec<BrokerId>>)],
+    ) -> Vec<Result<(), KafkaError>>;
+
+    /// Lets the preferred leader of each partition lead; where it leads already, nothing happens and that is no error.
+    async fn elect_leaders(&self, partitions: &[TopicPartition]) -> Vec<Result<(), KafkaError>>;
+
     /// What each replica holds on disk; all brokers are asked at once. Brokers that can't be asked are named apart.
     async fn replica_sizes(&self, brokers: &[BrokerId]) -> Result<ReplicaSizes, KafkaError>;
 

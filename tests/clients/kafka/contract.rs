@@ -42,6 +42,8 @@ pub(crate) async fn contract(kafka: &dyn Kafka, facts: &Facts) {
     configs_of_topics(kafka, facts).await;
     configs_of_brokers(kafka, facts).await;
     offsets_sizes_and_moves(kafka).await;
+    moves_that_can_not_be_are_refused(kafka).await;
+    partitions_move_and_elect_leaders(kafka).await;
     assert_eq!(kafka.create_topics(&[], Mode::Apply).await, []);
     assert!(kafka.requests_sent() > 0);
 }
@@ -310,6 +312,66 @@ async fn offsets_sizes_and_moves(kafka: &dyn Kafka) {
     let groups = kafka.live_groups().await.unwrap();
     assert!(!groups.iter().any(|group| group.id == "contract.nobody"));
     delete(kafka, "contract.empty").await;
+}
+
+async fn moves_that_can_not_be_are_refused(kafka: &dyn Kafka) {
+    create(kafka, NewTopic { assignment: Some(rows(&[&[1, 2]])), ..topic("contract.stays") }).await;
+    let to = |topic: &str, partition, target: Option<&[i32]>| {
+        let target = target.map(|brokers| brokers.iter().copied().map(BrokerId).collect());
+        (TopicPartition { topic: name(topic), partition }, target)
+    };
+    let cases = [
+        (to("contract.missing", 0, Some(&[1])), codes::UNKNOWN_TOPIC_OR_PARTITION),
+        (to("contract.stays", 7, Some(&[1])), codes::UNKNOWN_TOPIC_OR_PARTITION),
+        (to("contract.stays", 0, Some(&[3, 3])), codes::INVALID_REPLICA_ASSIGNMENT),
+        (to("contract.stays", 0, Some(&[])), codes::INVALID_REPLICA_ASSIGNMENT),
+        (to("contract.stays", 0, Some(&[99])), codes::INVALID_REPLICA_ASSIGNMENT),
+        (to("contract.stays", 0, None), codes::NO_REASSIGNMENT_IN_PROGRESS),
+        (to("contract.stays", 0, Some(&[1, 2])), 0),
+    ];
+    for (target, expected) in cases {
+        let results = kafka.alter_reassignments(std::slice::from_ref(&target)).await;
+        assert_eq!(codes_of(&results), [expected], "{target:?}: {results:?}");
+    }
+    let strangers = [TopicPartition { topic: name("contract.stays"), partition: 7 }];
+    assert_eq!(codes_of(&kafka.elect_leaders(&strangers).await), [codes::UNKNOWN_TOPIC_OR_PARTITION]);
+    assert_eq!(find(kafka, &name("contract.stays")).await.unwrap().partitions[0].replicas, rows(&[&[1, 2]])[0]);
+    delete(kafka, "contract.stays").await;
+}
+
+async fn partitions_move_and_elect_leaders(kafka: &dyn Kafka) {
+    create(kafka, NewTopic { assignment: Some(rows(&[&[1, 2], &[2, 1]])), ..topic("contract.moves") }).await;
+    let keys = [0, 1].map(|partition| TopicPartition { topic: name("contract.moves"), partition });
+    let steps: [[&[i32]; 2]; 4] = [
+        // Another replica, another order, more replicas, fewer.
+        [&[3, 1], &[3, 2]],
+        [&[1, 3], &[2, 3]],
+        [&[1, 3, 2], &[2, 3, 1]],
+        [&[1], &[2]],
+    ];
+    for step in steps {
+        let targets = rows(&step);
+        let moves: Vec<_> = keys.iter().cloned().zip(targets.iter().cloned().map(Some)).collect();
+        assert_eq!(kafka.alter_reassignments(&moves).await, [Ok(()), Ok(())], "{step:?}");
+        until(&format!("the replicas {step:?}"), async || {
+            let moving = kafka.reassignments().await.unwrap();
+            let seen = find(kafka, &name("contract.moves")).await?;
+            let replicas: Vec<_> = seen.partitions.iter().map(|one| one.replicas.clone()).collect();
+            let in_sync = seen.partitions.iter().all(|one| one.isr.len() == one.replicas.len());
+            (!keys.iter().any(|key| moving.contains_key(key)) && replicas == targets && in_sync).then_some(())
+        })
+        .await;
+        // The second time nobody needs to be elected, which is no error.
+        for _ in 0..2 {
+            assert_eq!(kafka.elect_leaders(&keys).await, [Ok(()), Ok(())], "{step:?}");
+        }
+        until(&format!("the leaders of {step:?}"), async || {
+            let seen = find(kafka, &name("contract.moves")).await?;
+            seen.partitions.iter().all(|one| one.leader == one.replicas.first().copied()).then_some(())
+        })
+        .await;
+    }
+    delete(kafka, "contract.moves").await;
 }
 
 /// A name that is known to be legal.

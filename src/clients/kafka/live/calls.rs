@@ -3,6 +3,8 @@
 //! The version that is used is the highest that the broker, the request and the answer all know. The lowest one is that
 //! of Kafka 2.4, the oldest broker that we promise; fields that a version lacks are left out where requests are made.
 
+use kafka_protocol::messages::AlterPartitionReassignmentsRequest;
+use kafka_protocol::messages::AlterPartitionReassignmentsResponse;
 use kafka_protocol::messages::ApiKey;
 use kafka_protocol::messages::ApiVersionsRequest;
 use kafka_protocol::messages::ApiVersionsResponse;
@@ -20,6 +22,8 @@ use kafka_protocol::messages::DescribeGroupsRequest;
 use kafka_protocol::messages::DescribeGroupsResponse;
 use kafka_protocol::messages::DescribeLogDirsRequest;
 use kafka_protocol::messages::DescribeLogDirsResponse;
+use kafka_protocol::messages::ElectLeadersRequest;
+use kafka_protocol::messages::ElectLeadersResponse;
 use kafka_protocol::messages::IncrementalAlterConfigsRequest;
 use kafka_protocol::messages::IncrementalAlterConfigsResponse;
 use kafka_protocol::messages::ListGroupsRequest;
@@ -76,6 +80,7 @@ macro_rules! calls {
 }
 
 calls! {
+    AlterPartitionReassignments: AlterPartitionReassignmentsRequest => AlterPartitionReassignmentsResponse { throttle_time_ms }, version 0, Kafka "2.4";
     ApiVersions: ApiVersionsRequest => ApiVersionsResponse { throttle_time_ms }, version 0, Kafka "0.10";
     ConsumerGroupDescribe: ConsumerGroupDescribeRequest => ConsumerGroupDescribeResponse { throttle_time_ms }, version 0, Kafka "3.7";
     CreatePartitions: CreatePartitionsRequest => CreatePartitionsResponse { throttle_time_ms }, version 1, Kafka "2.0";
@@ -84,6 +89,7 @@ calls! {
     DescribeConfigs: DescribeConfigsRequest => DescribeConfigsResponse { throttle_time_ms }, version 1, Kafka "1.1";
     DescribeGroups: DescribeGroupsRequest => DescribeGroupsResponse { throttle_time_ms }, version 0, Kafka "0.9";
     DescribeLogDirs: DescribeLogDirsRequest => DescribeLogDirsResponse { throttle_time_ms }, version 1, Kafka "2.0";
+    ElectLeaders: ElectLeadersRequest => ElectLeadersResponse { throttle_time_ms }, version 1, Kafka "2.4";
     IncrementalAlterConfigs: IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse { throttle_time_ms }, version 0, Kafka "2.3";
     ListGroups: ListGroupsRequest => ListGroupsResponse { throttle_time_ms }, version 0, Kafka "0.9";
     ListOffsets: ListOffsetsRequest => ListOffsetsResponse { throttle_time_ms }, version 2, Kafka "0.11";

@@ -78,6 +78,17 @@ impl Kafka for Live {
         reassignments::list(&self.cluster).await
     }
 
+    async fn alter_reassignments(
+        &self,
+        targets: &[(TopicPartition, Option<Vec<BrokerId>>)],
+    ) -> Vec<Result<(), KafkaError>> {
+        self.cluster.write_all(&reassignments::Alterations { targets }).await
+    }
+
+    async fn elect_leaders(&self, partitions: &[TopicPartition]) -> Vec<Result<(), KafkaError>> {
+        self.cluster.write_all(&reassignments::Elections { partitions }).await
+    }
+
     async fn replica_sizes(&self, brokers: &[BrokerId]) -> Result<ReplicaSizes, KafkaError> {
         log_dirs::replica_sizes(&self.cluster, brokers).await
     }

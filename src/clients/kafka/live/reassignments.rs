@@ -1,16 +1,30 @@
-//! Moves that are running now. The controller is asked: other brokers of ZooKeeper mode do not know.
+//! Moves: begun, cancelled, and those that are running now; elections of preferred leaders. The controller is asked:
+//! other brokers of ZooKeeper mode do not know.
 
 use std::collections::BTreeMap;
 
+use kafka_protocol::messages::AlterPartitionReassignmentsRequest;
+use kafka_protocol::messages::AlterPartitionReassignmentsResponse;
+use kafka_protocol::messages::ElectLeadersRequest;
+use kafka_protocol::messages::ElectLeadersResponse;
 use kafka_protocol::messages::ListPartitionReassignmentsRequest;
 use kafka_protocol::messages::ListPartitionReassignmentsResponse;
+use kafka_protocol::messages::alter_partition_reassignments_request::ReassignablePartition;
+use kafka_protocol::messages::alter_partition_reassignments_request::ReassignableTopic;
+use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
+use kafka_protocol::protocol::StrBytes;
 
 use crate::clients::kafka::KafkaError;
+use crate::clients::kafka::Mode;
 use crate::clients::kafka::codes;
 use crate::clients::kafka::live::cluster::Cluster;
 use crate::clients::kafka::live::cluster::Target;
 use crate::clients::kafka::live::patience::Patience;
 use crate::clients::kafka::live::topics::brokers_of;
+use crate::clients::kafka::live::topics::wire_brokers;
+use crate::clients::kafka::live::topics::wire_name;
+use crate::clients::kafka::live::writing::Batch;
+use crate::cluster::broker::BrokerId;
 use crate::cluster::metadata::Reassignment;
 use crate::cluster::topic::TopicName;
 use crate::cluster::topic::TopicPartition;
@@ -50,4 +64,124 @@ fn moves_of(answer: &ListPartitionReassignmentsResponse) -> BTreeMap<TopicPartit
         })
     });
     moves.collect()
+}
+
+/// Kafka's number for the election of the preferred leader.
+const PREFERRED: i8 = 0;
+
+/// Moves to begin, and to cancel where there is no target.
+pub(super) struct Alterations<'a> {
+    /// Partitions and their targets.
+    pub(super) targets: &'a [(TopicPartition, Option<Vec<BrokerId>>)],
+}
+
+impl Batch for Alterations<'_> {
+    type Request = AlterPartitionReassignmentsRequest;
+
+    fn len(&self) -> usize {
+        self.targets.len()
+    }
+
+    fn key(&self, item: usize) -> String {
+        self.targets[item].0.to_string()
+    }
+
+    fn records(&self, _item: usize) -> usize {
+        1
+    }
+
+    fn mode(&self) -> Mode {
+        Mode::Apply
+    }
+
+    fn request(&self, items: &[usize], _version: i16, timeout_ms: i32) -> AlterPartitionReassignmentsRequest {
+        let items = items.iter().map(|item| &self.targets[*item]);
+        let topics = by_topic(items.map(|(key, target)| {
+            let target = target.as_ref().map(|brokers| wire_brokers(brokers));
+            (key, ReassignablePartition::default().with_partition_index(key.partition).with_replicas(target))
+        }));
+        let topic = |(name, partitions): (&TopicName, Vec<_>)| {
+            ReassignableTopic::default().with_name(wire_name(name)).with_partitions(partitions)
+        };
+        AlterPartitionReassignmentsRequest::default()
+            .with_topics(topics.into_iter().map(topic).collect())
+            .with_timeout_ms(timeout_ms)
+    }
+
+    fn outcomes(&self, answer: AlterPartitionReassignmentsResponse) -> BTreeMap<String, (i16, Option<String>)> {
+        if answer.error_code != 0 {
+            let outcome = (answer.error_code, answer.error_message.map(|text| text.to_string()));
+            return (0..self.len()).map(|item| (self.key(item), outcome.clone())).collect();
+        }
+        let outcomes = answer.responses.into_iter().flat_map(|topic| {
+            topic
+                .partitions
+                .into_iter()
+                .map(move |one| outcome(&topic.name, one.partition_index, one.error_code, one.error_message))
+        });
+        outcomes.collect()
+    }
+}
+
+/// Partitions whose preferred leaders are to lead.
+pub(super) struct Elections<'a> {
+    /// The partitions.
+    pub(super) partitions: &'a [TopicPartition],
+}
+
+impl Batch for Elections<'_> {
+    type Request = ElectLeadersRequest;
+
+    fn len(&self) -> usize {
+        self.partitions.len()
+    }
+
+    fn key(&self, item: usize) -> String {
+        self.partitions[item].to_string()
+    }
+
+    fn records(&self, _item: usize) -> usize {
+        1
+    }
+
+    fn mode(&self) -> Mode {
+        Mode::Apply
+    }
+
+    fn request(&self, items: &[usize], _version: i16, timeout_ms: i32) -> ElectLeadersRequest {
+        let topics = by_topic(items.iter().map(|item| &self.partitions[*item]).map(|key| (key, key.partition)));
+        let topic = |(name, partitions): (&TopicName, Vec<i32>)| {
+            TopicPartitions::default().with_topic(wire_name(name)).with_partitions(partitions)
+        };
+        ElectLeadersRequest::default()
+            .with_election_type(PREFERRED)
+            .with_topic_partitions(Some(topics.into_iter().map(topic).collect()))
+            .with_timeout_ms(timeout_ms)
+    }
+
+    fn outcomes(&self, answer: ElectLeadersResponse) -> BTreeMap<String, (i16, Option<String>)> {
+        if answer.error_code != 0 {
+            return (0..self.len()).map(|item| (self.key(item), (answer.error_code, None))).collect();
+        }
+        let outcomes = answer.replica_election_results.into_iter().flat_map(|topic| {
+            topic.partition_result.into_iter().map(move |one| {
+                let code = if one.error_code == codes::ELECTION_NOT_NEEDED { 0 } else { one.error_code };
+                outcome(&topic.topic, one.partition_id, code, one.error_message)
+            })
+        });
+        outcomes.collect()
+    }
+}
+
+fn by_topic<'a, T>(items: impl Iterator<Item = (&'a TopicPartition, T)>) -> BTreeMap<&'a TopicName, Vec<T>> {
+    let mut topics: BTreeMap<_, Vec<T>> = BTreeMap::new();
+    for (key, item) in items {
+        topics.entry(&key.topic).or_default().push(item);
+    }
+    topics
+}
+
+/// The key is that of [`TopicPartition`]'s words, `orders-3`.
+fn outcome(topic: &str, partition: i32, code: i16, message: Option<StrBytes>) -> (String, (i16, Option<String>)) {
+    (format!("{topic}-{partition}"), (code, message.map(|text| text.to_string())))
 }

@@ -162,7 +162,8 @@ fn wire_text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
 
-fn wire_brokers(brokers: &[BrokerId]) -> Vec<WireBroker> {
+/// Our broker ids as the protocol's type.
+pub(super) fn wire_brokers(brokers: &[BrokerId]) -> Vec<WireBroker> {
     brokers.iter().map(|broker| WireBroker(broker.0)).collect()
 }
 

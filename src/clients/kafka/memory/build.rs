@@ -8,10 +8,10 @@
 use crate::clients::kafka::memory::Memory;
 use crate::clients::kafka::memory::Model;
 use crate::clients::kafka::memory::ModelTopic;
+use crate::clients::kafka::memory::moves;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::broker::Rack;
 use crate::cluster::group::LiveGroup;
-use crate::cluster::metadata::Reassignment;
 use crate::cluster::topic::TopicName;
 use crate::cluster::topic::TopicPartition;
 
@@ -108,15 +108,22 @@ impl Memory {
     #[must_use]
     pub fn moving(self, name: &str, partition: usize, target: &[i32]) -> Self {
         self.with(|model| {
-            let moved = &mut topic(model, name).partitions[partition];
             let target: Vec<_> = target.iter().copied().map(BrokerId).collect();
-            let adding: Vec<_> = target.iter().filter(|one| !moved.replicas.contains(one)).copied().collect();
-            let removing = moved.replicas.iter().filter(|one| !target.contains(one)).copied().collect();
-            moved.replicas.extend(&adding);
-            let reassignment = Reassignment { replicas: moved.replicas.clone(), adding, removing };
             let partition = i32::try_from(partition).expect("a partition's number");
-            model.reassignments.insert(TopicPartition { topic: topic_name(name), partition }, reassignment);
+            moves::begin(model, &TopicPartition { topic: topic_name(name), partition }, &target);
         })
+    }
+
+    /// With so many bytes copied to each adding replica whenever moves are listed.
+    #[must_use]
+    pub fn copying(self, bytes_per_listing: u64) -> Self {
+        self.with(|model| model.copied_per_listing = Some(bytes_per_listing))
+    }
+
+    /// With one log dir of so many bytes on each broker.
+    #[must_use]
+    pub fn disks(self, bytes: u64) -> Self {
+        self.with(|model| model.disk_bytes = Some(bytes))
     }
 
     fn with(self, change: impl FnOnce(&mut Model)) -> Self {

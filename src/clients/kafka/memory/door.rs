@@ -21,6 +21,7 @@ use crate::clients::kafka::memory::ModelPartition;
 use crate::clients::kafka::memory::configs;
 use crate::clients::kafka::memory::faults::Fault;
 use crate::clients::kafka::memory::faults::Faults;
+use crate::clients::kafka::memory::moves;
 use crate::clients::kafka::memory::topics;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::config::ConfigChange;
@@ -276,7 +277,23 @@ impl Kafka for Memory {
     }
 
     async fn reassignments(&self) -> Result<BTreeMap<TopicPartition, Reassignment>, KafkaError> {
+        self.edit(|model| {
+            if let Some(bytes) = model.copied_per_listing {
+                model.copy_some(bytes);
+            }
+        });
         self.read(Call::ListReassignments, |model| Ok(model.reassignments.clone()))
+    }
+
+    async fn alter_reassignments(
+        &self,
+        targets: &[(TopicPartition, Option<Vec<BrokerId>>)],
+    ) -> Vec<Result<(), KafkaError>> {
+        self.write(Call::AlterReassignments, targets, |(key, _)| key.to_string(), moves::alter)
+    }
+
+    async fn elect_leaders(&self, partitions: &[TopicPartition]) -> Vec<Result<(), KafkaError>> {
+        self.write(Call::ElectLeaders, partitions, ToString::to_string, moves::elect)
     }
 
     async fn replica_sizes(&self, brokers: &[BrokerId]) -> Result<ReplicaSizes, KafkaError> {

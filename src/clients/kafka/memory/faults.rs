@@ -23,6 +23,10 @@ pub enum Call {
     AlterConfigs,
     /// `reassignments`
     ListReassignments,
+    /// `alter_reassignments`
+    AlterReassignments,
+    /// `elect_leaders`
+    ElectLeaders,
     /// `replica_sizes`
     DescribeLogDirs,
     /// `offsets`
@@ -34,7 +38,20 @@ pub enum Call {
 impl Call {
     /// Whether the call may change the cluster.
     pub fn writes(self) -> bool {
-        matches!(self, Self::CreateTopics | Self::CreatePartitions | Self::DeleteTopics | Self::AlterConfigs)
+        match self {
+            Self::CreateTopics
+            | Self::CreatePartitions
+            | Self::DeleteTopics
+            | Self::AlterConfigs
+            | Self::AlterReassignments
+            | Self::ElectLeaders => true,
+            Self::Metadata
+            | Self::DescribeConfigs
+            | Self::ListReassignments
+            | Self::DescribeLogDirs
+            | Self::ListOffsets
+            | Self::ListGroups => false,
+        }
     }
 }
 

@@ -20,6 +20,7 @@ mod door;
 mod faults;
 mod keys;
 mod model;
+mod moves;
 mod topics;
 
 pub use door::Memory;

@@ -36,6 +36,9 @@ pub struct Model {
     pub disk_bytes: Option<u64>,
     /// Moves that are running.
     pub reassignments: BTreeMap<TopicPartition, Reassignment>,
+    /// Bytes that each adding replica gets whenever the moves are listed; none lets moves stand still until a test
+    /// says otherwise.
+    pub copied_per_listing: Option<u64>,
 }
 
 /// A topic in memory.
@@ -109,7 +112,10 @@ impl Model {
             self.brokers.insert(id, broker);
         }
         for partition in self.topics.values_mut().flat_map(|topic| &mut topic.partitions) {
-            if partition.replicas.contains(&id) && !partition.isr.contains(&id) {
+            // A copy that a move had not finished is not in sync.
+            let whole = partition.leader.and_then(|leader| partition.bytes.get(&leader)).copied().unwrap_or(0);
+            let is_whole = partition.bytes.get(&id).copied().unwrap_or(0) >= whole;
+            if partition.replicas.contains(&id) && !partition.isr.contains(&id) && is_whole {
                 partition.isr.push(id);
             }
             partition.leader = partition.leader.or_else(|| partition.isr.contains(&id).then_some(id));
