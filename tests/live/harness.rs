@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::live::kafka::{Cluster, Kind, Shape, Signal, runs};
+use crate::live::kafka::{Cluster, Kind, Shape, Signal, records, runs};
 
 #[test]
 fn a_cluster_has_the_ids_and_racks_that_were_asked_for() {
@@ -54,6 +54,32 @@ fn a_broker_is_stopped_killed_frozen_and_started_again() {
     cluster.await_brokers(&[2, 3]).unwrap();
     cluster.thaw(1).unwrap();
     cluster.await_brokers(&[1, 2, 3]).unwrap();
+}
+
+#[test]
+fn records_are_written_read_back_and_compared() {
+    let cluster = Cluster::shared(Kind::Kafka43Kraft);
+    let create = |topic: &str| {
+        let bootstrap = cluster.bootstrap();
+        let where_to = ["--bootstrap-server", &bootstrap, "--create", "--topic", topic];
+        let shape = ["--partitions", "3", "--replication-factor", "3"];
+        cluster.tool("org.apache.kafka.tools.TopicCommand", &[&where_to[..], &shape[..]].concat()).unwrap();
+    };
+    create("harness.bulk");
+    records::fill(cluster, "harness.bulk", 2_000, 500).unwrap();
+    let digest = records::digest(cluster, "harness.bulk").unwrap();
+    assert_eq!(digest.count, 2_000);
+    assert_eq!(digest, records::digest(cluster, "harness.bulk").unwrap());
+
+    create("harness.trickle");
+    let writer = records::Writer::start(cluster, "harness.trickle", 500, 100).unwrap();
+    records::fill(cluster, "harness.bulk", 1, 500).unwrap();
+    let written = writer.finish().unwrap();
+    assert!(written > 0);
+    assert_eq!(records::numbers(cluster, "harness.trickle").unwrap(), (0..written).collect());
+    let grown = records::digest(cluster, "harness.bulk").unwrap();
+    assert_eq!(grown.count, 2_001);
+    assert_ne!(grown.sum, digest.sum);
 }
 
 #[test]

@@ -24,7 +24,7 @@ command:buildah          buildah                      builds the image
 command:podman           podman                       runs the image
 command:mmdebstrap       mmdebstrap                   base of the image with a shell
 file:/bin/busybox        busybox-static               shell of the test node's images
-command:kcat             kcat                         the benchmark's rival
+command:kcat             kcat                         the benchmark's rival; writes and reads records in tests
 file:/usr/bin/time       time                         the benchmark's peak memory
 command:timeout          coreutils                    limits on everything that tests run
 command:curl             curl                         asks servers by hand

@@ -9,6 +9,7 @@ mod jars;
 mod keeper;
 mod ports;
 mod properties;
+pub(crate) mod records;
 mod shape;
 mod start;
 mod wait;
