@@ -1,7 +1,8 @@
 //! Verbs: how anything at all is changed. Everything here is pure but [`carry_out`] and [`every`].
 //!
 //! A command plans ([`plan`]), the plan is shown ([`render`]), its steps are carried out batch by batch
-//! ([`carry_out`]), and each leaves an intent before and an outcome after ([`event`]).
+//! ([`carry_out`]), and each leaves an intent before and an outcome after ([`event`]). Whatever throttles replication
+//! decides by [`throttle`] what to write: it tells ours from foreign.
 
 pub mod brake;
 pub mod carry_out;
@@ -9,3 +10,4 @@ pub mod event;
 pub mod every;
 pub mod plan;
 pub mod render;
+pub mod throttle;

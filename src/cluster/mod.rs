@@ -8,4 +8,5 @@ pub mod map;
 pub mod metadata;
 pub mod offset;
 pub mod size;
+pub mod throttle;
 pub mod topic;

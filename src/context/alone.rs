@@ -56,14 +56,16 @@ impl Context {
                 Alone::Lease(held.context("failed to make sure that no other run is working")?)
             }
         };
-        self.alone = Some(alone);
+        self.alone.push(alone);
         Ok(())
     }
 
-    /// Gives the lock back, if this run holds one. Called last, however the run ended.
+    /// Gives back the locks that this run holds, the last one first. Called last, however the run ended.
     pub async fn leave(&mut self) {
-        if let Some(Alone::Lease(held)) = self.alone.take() {
-            held.release().await;
+        while let Some(alone) = self.alone.pop() {
+            if let Alone::Lease(held) = alone {
+                held.release().await;
+            }
         }
     }
 

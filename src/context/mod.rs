@@ -15,6 +15,7 @@ mod recording;
 pub mod repeat;
 mod settle;
 pub mod sources;
+pub mod throttles;
 mod toolbox_file;
 
 use std::collections::BTreeMap;
@@ -57,8 +58,8 @@ pub struct Context {
     kafka: OnceCell<Arc<dyn Kafka>>,
     /// The door to Kubernetes, opened at the first use.
     kubernetes: OnceCell<Arc<dyn Kubernetes>>,
-    /// The lock that this run holds, if it holds one.
-    alone: Option<alone::Alone>,
+    /// The locks that this run holds.
+    alone: Vec<alone::Alone>,
     /// Asks this run to stop before its next batch.
     brake: Brake,
     /// Where events go, opened at the first use.
@@ -78,7 +79,7 @@ impl Context {
             cluster: None,
             kafka: OnceCell::new(),
             kubernetes: OnceCell::new(),
-            alone: None,
+            alone: Vec::new(),
             brake: Brake::default(),
             recorder: None,
         }

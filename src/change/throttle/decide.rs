@@ -1,0 +1,308 @@
+//! (wishes, what is there, what is ours) → steps, and the record to keep before the first of them.
+//!
+//! Steps, in the order in which they are safe: rates, then the lists that make them work; on the way back the lists
+//! first, then the rates.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::change::carry_out::Ended;
+use crate::change::event::Outcome;
+use crate::change::plan::{Plan, Step};
+use crate::change::throttle::step::{ListEdit, ListOperation, RateEdit, ThrottleStep, Why};
+use crate::cluster::broker::BrokerId;
+use crate::cluster::size::ByteRate;
+use crate::cluster::throttle::{
+    OwnRate, PresentList, PresentRate, PresentThrottles, Side, Sides, ThrottleEntry, ThrottleRecord, Throttles,
+};
+use crate::cluster::topic::TopicName;
+
+/// The finding that somebody changed a rate of ours.
+pub const EXTERNAL_CHANGE: &str = "throttle.external_change";
+
+/// How to deal with what others do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ways {
+    /// Whether a rate of ours that somebody changed is set again; else it is theirs from then on.
+    pub reasserts: bool,
+    /// Whether what is taken away was left behind by somebody who is gone.
+    pub is_orphaned: bool,
+}
+
+impl Default for Ways {
+    fn default() -> Self {
+        Self { reasserts: true, is_orphaned: false }
+    }
+}
+
+/// What to do, and what will be ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    /// The steps, and what a person should know.
+    pub plan: Plan<ThrottleStep>,
+    /// What is ours once the steps were begun: keep it before the first one.
+    pub claim: ThrottleRecord,
+}
+
+/// Decides what to change so that the wishes hold and nothing else of ours is left.
+pub fn decide(wish: &Throttles, seen: &PresentThrottles, record: &ThrottleRecord, ways: Ways) -> Decided {
+    let mut deciding = Deciding { plan: Plan::default(), ways, releases: Vec::new() };
+    let mut claim = ThrottleRecord { rates: BTreeMap::new(), lists: BTreeMap::new(), ..record.clone() };
+    for broker in wish.rates.keys().chain(record.rates.keys()).copied().collect::<BTreeSet<_>>() {
+        let wanted = wish.rates.get(&broker).copied().unwrap_or_default();
+        let own = record.rates.get(&broker).copied().unwrap_or_default();
+        let kept = deciding.rates(broker, wanted, own, seen.rates.get(&broker));
+        if kept != Sides::default() {
+            claim.rates.insert(broker, kept);
+        }
+    }
+    for topic in wish.lists.keys().chain(record.lists.keys()).collect::<BTreeSet<_>>() {
+        let wanted = wish.lists.get(topic).cloned().unwrap_or_default();
+        let own = record.lists.get(topic).cloned().unwrap_or_default();
+        if seen.gone.contains(topic) {
+            continue;
+        }
+        let kept = match seen.lists.get(topic) {
+            Some(there) => deciding.lists(topic, &wanted, &own, there),
+            None => own,
+        };
+        if kept != Sides::default() {
+            claim.lists.insert(topic.clone(), kept);
+        }
+    }
+    let Deciding { mut plan, releases, .. } = deciding;
+    plan.steps.extend(releases);
+    let order = |step: &ThrottleStep| match step.batch() {
+        "set-rates" => 0,
+        "extend-lists" => 1,
+        "shorten-lists" => 2,
+        _ => 3,
+    };
+    plan.steps.sort_by_key(order);
+    Decided { plan, claim }
+}
+
+/// What is ours after the steps ended as they did.
+#[must_use]
+pub fn after(claim: &ThrottleRecord, ended: &[(ThrottleStep, Ended)]) -> ThrottleRecord {
+    let mut record = claim.clone();
+    for (step, _) in ended.iter().filter(|(_, ended)| ended.outcome == Outcome::Done) {
+        match step {
+            ThrottleStep::Rates { broker, edits, why } => {
+                let Some(sides) = record.rates.get_mut(broker) else { continue };
+                let is_release = matches!(why, Why::Released | Why::Orphaned);
+                for edit in edits {
+                    let own = sides.of_mut(edit.side);
+                    let set = |own| OwnRate { set: edit.to, setting: None, ..own };
+                    *own = if is_release { None } else { own.map(set) };
+                }
+            }
+            ThrottleStep::Lists { topic, edits, .. } => {
+                let Some(sides) = record.lists.get_mut(topic) else { continue };
+                for edit in edits.iter().filter(|edit| is_removal(&edit.operation)) {
+                    let own = sides.of_mut(edit.side);
+                    let left = own.take().map(|mut own| {
+                        own.retain(|entry| !edit.operation.entries().contains(entry));
+                        own
+                    });
+                    *own = left.filter(|left| !left.is_empty());
+                }
+            }
+        }
+    }
+    record.rates.retain(|_, sides| *sides != Sides::default());
+    record.lists.retain(|_, sides| *sides != Sides::default());
+    record
+}
+
+fn is_removal(operation: &ListOperation) -> bool {
+    matches!(operation, ListOperation::Subtract(_) | ListOperation::Unset(_))
+}
+
+struct Deciding {
+    plan: Plan<ThrottleStep>,
+    ways: Ways,
+    releases: Vec<ThrottleStep>,
+}
+
+impl Deciding {
+    /// One broker: the steps, and what is ours there.
+    fn rates(
+        &mut self,
+        broker: BrokerId,
+        wanted: Sides<Option<ByteRate>>,
+        own: Sides<Option<OwnRate>>,
+        there: Option<&Sides<PresentRate>>,
+    ) -> Sides<Option<OwnRate>> {
+        let Some(there) = there else {
+            let what = if own == Sides::default() { "it is not throttled" } else { "its throttle stays" };
+            self.plan.warn(format!("broker {broker} can't be reached: {what} until it is back"));
+            return own;
+        };
+        let mut kept = Sides::default();
+        let (mut sets, mut releases) = (Vec::new(), Vec::new());
+        for side in Side::BOTH {
+            let (rate, edit) = match (*wanted.of(side), *own.of(side)) {
+                (Some(to), own) => self.hold(broker, side, (to, own, *there.of(side))),
+                (None, Some(own)) => self.release(broker, side, (own, *there.of(side))),
+                (None, None) => (None, None),
+            };
+            *kept.of_mut(side) = rate;
+            if let Some((from, to)) = edit {
+                let edits = if wanted.of(side).is_some() { &mut sets } else { &mut releases };
+                edits.push(RateEdit { side, from, to });
+            }
+        }
+        if !sets.is_empty() {
+            let had = Side::BOTH.iter().any(|side| own.of(*side).is_some());
+            let why = if had { Why::Changed } else { Why::Set };
+            self.plan.steps.push(ThrottleStep::Rates { broker, edits: sets, why });
+        }
+        if !releases.is_empty() {
+            let why = self.why_released();
+            self.releases.push(ThrottleStep::Rates { broker, edits: releases, why });
+        }
+        kept
+    }
+
+    /// A rate that is wished for.
+    fn hold(
+        &mut self,
+        broker: BrokerId,
+        side: Side,
+        (to, own, there): (ByteRate, Option<OwnRate>, PresentRate),
+    ) -> (Option<OwnRate>, Option<Edit>) {
+        let setting = Some(to);
+        match (own, there) {
+            (None, PresentRate::Hidden) => {
+                self.plan.warn(format!(
+                    "broker {broker} has a {side} rate that Kafka does not tell: it is left as it is, because it could \
+                     not be restored"
+                ));
+                (None, None)
+            }
+            (Some(own), PresentRate::Hidden) if own.set == Some(to) => (Some(own), None),
+            (Some(own), PresentRate::Hidden) => (Some(OwnRate { setting, ..own }), Some((own.set, Some(to)))),
+            (Some(own), PresentRate::Set(rate)) if own.is(rate) => {
+                let set = Some(rate);
+                if rate == to {
+                    return (Some(OwnRate { set, setting: None, ..own }), None);
+                }
+                (Some(OwnRate { set, setting, ..own }), Some((set, Some(to))))
+            }
+            (Some(own), PresentRate::Set(rate)) => {
+                let is_foreign = own.previous != Some(rate);
+                if is_foreign {
+                    let what = if self.ways.reasserts { "it is set again" } else { "it is left at that" };
+                    let ours = own.set.or(own.setting).map(|rate| rate.to_string()).unwrap_or_default();
+                    let text = format!("the {side} rate of broker {broker} was changed from {ours} to {rate}: {what}");
+                    self.plan.find(format!("broker:{broker}"), EXTERNAL_CHANGE, text);
+                }
+                if is_foreign && !self.ways.reasserts {
+                    return (Some(own), None);
+                }
+                (Some(OwnRate { set: None, setting, ..own }), Some((Some(rate), Some(to))))
+            }
+            // Somebody set the very same one before us: it is theirs.
+            (None, PresentRate::Set(rate)) if rate == to => (None, None),
+            (None, PresentRate::Set(rate)) => {
+                (Some(OwnRate { previous: Some(rate), set: None, setting }), Some((Some(rate), Some(to))))
+            }
+            (_, PresentRate::Unset | PresentRate::Inherited(_)) => {
+                (Some(OwnRate { previous: None, set: None, setting }), Some((None, Some(to))))
+            }
+        }
+    }
+
+    /// A rate of ours that is not wished for any more.
+    fn release(
+        &mut self,
+        broker: BrokerId,
+        side: Side,
+        (own, there): (OwnRate, PresentRate),
+    ) -> (Option<OwnRate>, Option<Edit>) {
+        match there {
+            PresentRate::Unset | PresentRate::Inherited(_) => (None, None),
+            PresentRate::Hidden => (Some(own), Some((own.set, own.previous))),
+            PresentRate::Set(rate) if own.previous == Some(rate) => (None, None),
+            PresentRate::Set(rate) if own.is(rate) => (Some(own), Some((Some(rate), own.previous))),
+            PresentRate::Set(rate) => {
+                let text = format!("the {side} rate of broker {broker} was changed to {rate} by others: it stays");
+                self.plan.find(format!("broker:{broker}"), EXTERNAL_CHANGE, text);
+                (None, None)
+            }
+        }
+    }
+
+    /// One topic: the steps, and what is ours there.
+    fn lists(
+        &mut self,
+        topic: &TopicName,
+        wanted: &Sides<BTreeSet<ThrottleEntry>>,
+        own: &Sides<Option<BTreeSet<ThrottleEntry>>>,
+        there: &Sides<PresentList>,
+    ) -> Sides<Option<BTreeSet<ThrottleEntry>>> {
+        let mut kept = Sides::default();
+        let (mut additions, mut removals) = (Vec::new(), Vec::new());
+        for side in Side::BOTH {
+            if *there.of(side) == PresentList::Hidden && !wanted.of(side).is_empty() {
+                self.plan.warn(format!("the {side} list of topic {topic} can't be understood: it is left as it is"));
+            }
+            let ListDecided { ours, add, remove } = list(wanted.of(side), own.of(side).as_ref(), there.of(side));
+            *kept.of_mut(side) = ours;
+            additions.extend(add.map(|operation| ListEdit { side, operation }));
+            removals.extend(remove.map(|operation| ListEdit { side, operation }));
+        }
+        if !additions.is_empty() {
+            let why = if *own == Sides::default() { Why::Set } else { Why::Changed };
+            self.plan.steps.push(ThrottleStep::Lists { topic: topic.clone(), edits: additions, why });
+        }
+        if !removals.is_empty() {
+            let is_all = Side::BOTH.iter().all(|side| wanted.of(*side).is_empty());
+            let why = if is_all { self.why_released() } else { Why::Changed };
+            self.releases.push(ThrottleStep::Lists { topic: topic.clone(), edits: removals, why });
+        }
+        kept
+    }
+
+    fn why_released(&self) -> Why {
+        if self.ways.is_orphaned { Why::Orphaned } else { Why::Released }
+    }
+}
+
+/// From and to.
+type Edit = (Option<ByteRate>, Option<ByteRate>);
+
+struct ListDecided {
+    ours: Option<BTreeSet<ThrottleEntry>>,
+    add: Option<ListOperation>,
+    remove: Option<ListOperation>,
+}
+
+/// One list of one topic.
+fn list(wanted: &BTreeSet<ThrottleEntry>, own: Option<&BTreeSet<ThrottleEntry>>, there: &PresentList) -> ListDecided {
+    let nothing = |ours| ListDecided { ours, add: None, remove: None };
+    let none = BTreeSet::new();
+    let entries = match there {
+        // Every replica is counted already, and none of ours can be in it.
+        PresentList::Every => return nothing(None),
+        PresentList::Hidden => return nothing(own.cloned()),
+        PresentList::Unset => &none,
+        PresentList::Entries(entries) => entries,
+    };
+    let owned: BTreeSet<_> = own.map(|own| own.intersection(entries).copied().collect()).unwrap_or_default();
+    let missing: BTreeSet<_> = wanted.difference(entries).copied().collect();
+    let spare: BTreeSet<_> = owned.difference(wanted).copied().collect();
+    let ours: BTreeSet<_> = owned.union(&missing).copied().collect();
+    let is_left_empty = entries.len() == spare.len() && missing.is_empty();
+    let remove = match there {
+        PresentList::Entries(_) if is_left_empty && own.is_some() => Some(ListOperation::Unset(spare)),
+        _ if spare.is_empty() => None,
+        _ => Some(ListOperation::Subtract(spare)),
+    };
+    let add = (!missing.is_empty()).then_some(match there {
+        PresentList::Unset => ListOperation::Create(missing),
+        _ => ListOperation::Append(missing),
+    });
+    let ours = (!ours.is_empty() || remove.is_some()).then_some(ours);
+    ListDecided { ours, add, remove }
+}

@@ -1,0 +1,294 @@
+//! Laws and cases of what is ours: nothing foreign is lost, nothing of ours is left, whatever dies when.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::decide::{Decided, EXTERNAL_CHANGE, Ways, after, decide};
+use super::step::{ListOperation, ThrottleStep};
+use crate::change::carry_out::Ended;
+use crate::change::plan::Step;
+use crate::cluster::broker::BrokerId;
+use crate::cluster::config::ConfigOperation;
+use crate::cluster::size::ByteRate;
+use crate::cluster::throttle::{
+    OwnRate, PresentList, PresentRate, PresentThrottles, Side, Sides, ThrottleEntry, ThrottleRecord, Throttles,
+};
+use crate::cluster::topic::TopicName;
+
+fn topic(name: &str) -> TopicName {
+    TopicName::new(name).unwrap()
+}
+
+fn entries(text: &str) -> BTreeSet<ThrottleEntry> {
+    text.split(',').filter(|part| !part.is_empty()).map(|part| part.parse().unwrap()).collect()
+}
+
+/// Brokers 1 to 3 without rates, topic `t` without lists.
+fn bare() -> PresentThrottles {
+    PresentThrottles {
+        rates: (1..=3).map(|id| (BrokerId(id), Sides::default())).collect(),
+        lists: BTreeMap::from([(topic("t"), Sides::default())]),
+        gone: BTreeSet::new(),
+    }
+}
+
+/// Broker 1 leads partition 0 of `t`, broker 3 gets a copy.
+fn wish(rate: u64) -> Throttles {
+    let mut wish = Throttles::default();
+    wish.rates.insert(BrokerId(1), Sides { leader: Some(ByteRate(rate)), follower: None });
+    wish.rates.insert(BrokerId(3), Sides { leader: None, follower: Some(ByteRate(rate)) });
+    wish.lists.insert(topic("t"), Sides { leader: entries("0:1,0:2"), follower: entries("0:3") });
+    wish
+}
+
+/// Does to the cluster what Kafka would.
+fn carry_out(seen: &mut PresentThrottles, steps: &[ThrottleStep]) {
+    for step in steps {
+        let change = step.config_change();
+        match step {
+            ThrottleStep::Rates { broker, edits, .. } => {
+                for (edit, (_, operation)) in edits.iter().zip(&change.operations) {
+                    let rate = seen.rates.get_mut(broker).unwrap().of_mut(edit.side);
+                    *rate = match operation {
+                        ConfigOperation::Set(value) => PresentRate::Set(ByteRate(value.parse().unwrap())),
+                        _ => PresentRate::Unset,
+                    };
+                }
+            }
+            ThrottleStep::Lists { topic, edits, .. } => {
+                for (edit, (_, operation)) in edits.iter().zip(&change.operations) {
+                    let list = seen.lists.get_mut(topic).unwrap().of_mut(edit.side);
+                    let there = list.entries().cloned().unwrap_or_default();
+                    *list = match operation {
+                        ConfigOperation::Set(value) => PresentList::read(Some(value)),
+                        ConfigOperation::Append(value) => {
+                            assert_ne!(*list, PresentList::Every, "Kafka refuses to append to *");
+                            PresentList::Entries(there.union(&entries(value)).copied().collect())
+                        }
+                        ConfigOperation::Subtract(value) => {
+                            PresentList::Entries(there.difference(&entries(value)).copied().collect())
+                        }
+                        ConfigOperation::Delete => PresentList::Unset,
+                    };
+                }
+            }
+        }
+    }
+}
+
+fn done(steps: &[ThrottleStep]) -> Vec<(ThrottleStep, Ended)> {
+    steps.iter().map(|step| (step.clone(), Ended::done())).collect()
+}
+
+/// One look, the first so many of its steps (all if none is said), and the record afterwards.
+fn pass(wish: &Throttles, seen: &mut PresentThrottles, record: &ThrottleRecord, upto: Option<usize>) -> ThrottleRecord {
+    let Decided { plan, claim } = decide(wish, seen, record, Ways::default());
+    let steps = &plan.steps[..upto.unwrap_or(plan.steps.len()).min(plan.steps.len())];
+    carry_out(seen, steps);
+    // A run that died keeps what it claimed, and nothing more.
+    if upto.is_some() { claim } else { after(&claim, &done(steps)) }
+}
+
+#[test]
+fn rates_come_first_and_go_last_and_nothing_is_left() {
+    let mut seen = bare();
+    let Decided { plan, claim } = decide(&wish(5), &seen, &ThrottleRecord::default(), Ways::default());
+    let lines: Vec<_> = plan.steps.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        lines,
+        [
+            "+ broker 1: leader rate 5 B/s",
+            "+ broker 3: follower rate 5 B/s",
+            "+ topic t: leader list 0:1,0:2; follower list 0:3"
+        ]
+    );
+    carry_out(&mut seen, &plan.steps);
+    let record = after(&claim, &done(&plan.steps));
+    let Decided { plan, claim } = decide(&Throttles::default(), &seen, &record, Ways::default());
+    let lines: Vec<_> = plan.steps.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        lines,
+        [
+            "- topic t: leader list 0:1,0:2; follower list 0:3",
+            "- broker 1: leader rate, 5 B/s",
+            "- broker 3: follower rate, 5 B/s"
+        ]
+    );
+    carry_out(&mut seen, &plan.steps);
+    assert_eq!((seen, after(&claim, &done(&plan.steps)).is_empty()), (bare(), true));
+}
+
+#[test]
+fn a_foreign_rate_is_restored_and_foreign_entries_stay() {
+    let mut seen = bare();
+    seen.rates.get_mut(&BrokerId(1)).unwrap().leader = PresentRate::Set(ByteRate(777));
+    seen.rates.get_mut(&BrokerId(3)).unwrap().follower = PresentRate::Inherited(ByteRate(888));
+    // One of ours is there already: it is not ours then.
+    seen.lists.get_mut(&topic("t")).unwrap().leader = PresentList::Entries(entries("0:1,5:2"));
+    let before = seen.clone();
+    let record = pass(&wish(5), &mut seen, &ThrottleRecord::default(), None);
+    assert_eq!(seen.lists[&topic("t")].leader, PresentList::Entries(entries("0:1,0:2,5:2")));
+    assert_eq!(record.lists[&topic("t")].leader, Some(entries("0:2")));
+    let record = pass(&Throttles::default(), &mut seen, &record, None);
+    let mut expected = before;
+    // Kafka inherits again once ours is gone; this model does not.
+    expected.rates.get_mut(&BrokerId(3)).unwrap().follower = PresentRate::Unset;
+    assert_eq!((seen, record.is_empty()), (expected, true));
+}
+
+#[test]
+fn a_star_of_others_is_never_touched() {
+    let mut seen = bare();
+    *seen.lists.get_mut(&topic("t")).unwrap() = Sides { leader: PresentList::Every, follower: PresentList::Every };
+    let lists = seen.lists.clone();
+    let record = pass(&wish(5), &mut seen, &ThrottleRecord::default(), None);
+    assert_eq!((&seen.lists, record.lists.len()), (&lists, 0));
+    pass(&Throttles::default(), &mut seen, &record, None);
+    assert_eq!(seen.lists, lists);
+}
+
+#[test]
+fn a_rate_that_somebody_changed_is_set_again_or_left_to_them() {
+    let mut seen = bare();
+    let record = pass(&wish(5), &mut seen, &ThrottleRecord::default(), None);
+    seen.rates.get_mut(&BrokerId(1)).unwrap().leader = PresentRate::Set(ByteRate(99));
+    let Decided { plan, .. } = decide(&wish(5), &seen, &record, Ways::default());
+    assert_eq!(plan.warnings[0].finding.as_ref().unwrap().kind, EXTERNAL_CHANGE);
+    assert_eq!(plan.warnings[0].text, "the leader rate of broker 1 was changed from 5 B/s to 99 B/s: it is set again");
+    assert_eq!(plan.steps[0].to_string(), "~ broker 1: leader rate 99 B/s -> 5 B/s");
+    let respects = Ways { reasserts: false, ..Ways::default() };
+    let Decided { plan, claim } = decide(&wish(5), &seen, &record, respects);
+    assert_eq!((plan.steps.len(), plan.warnings.len()), (0, 1));
+    let Decided { plan, claim } = decide(&Throttles::default(), &seen, &claim, respects);
+    assert!(plan.steps.iter().all(|step| step.subject() != "broker:1"), "{plan:?}");
+    carry_out(&mut seen, &plan.steps);
+    assert!(after(&claim, &done(&plan.steps)).is_empty());
+    assert_eq!(seen.rates[&BrokerId(1)].leader, PresentRate::Set(ByteRate(99)));
+}
+
+#[test]
+fn a_broker_that_is_down_is_cleaned_when_it_is_back() {
+    let mut seen = bare();
+    let record = pass(&wish(5), &mut seen, &ThrottleRecord::default(), None);
+    let down = seen.rates.remove(&BrokerId(3)).unwrap();
+    let Decided { plan, claim } = decide(&Throttles::default(), &seen, &record, Ways::default());
+    assert_eq!(plan.warnings[0].text, "broker 3 can't be reached: its throttle stays until it is back");
+    carry_out(&mut seen, &plan.steps);
+    let record = after(&claim, &done(&plan.steps));
+    assert_eq!(record.rates.keys().collect::<Vec<_>>(), [&BrokerId(3)]);
+    seen.rates.insert(BrokerId(3), down);
+    let record = pass(&Throttles::default(), &mut seen, &record, None);
+    assert_eq!((seen, record.is_empty()), (bare(), true));
+}
+
+#[test]
+fn a_rate_that_kafka_hides_is_left_alone_unless_it_is_ours() {
+    let mut seen = bare();
+    seen.rates.get_mut(&BrokerId(1)).unwrap().leader = PresentRate::Hidden;
+    let Decided { plan, claim } = decide(&wish(5), &seen, &ThrottleRecord::default(), Ways::default());
+    assert!(plan.steps.iter().all(|step| step.subject() != "broker:1"));
+    assert!(!claim.rates.contains_key(&BrokerId(1)) && plan.warnings[0].text.contains("does not tell"));
+    let own = OwnRate { previous: None, set: Some(ByteRate(5)), setting: None };
+    let record = ThrottleRecord {
+        rates: BTreeMap::from([(BrokerId(1), Sides { leader: Some(own), follower: None })]),
+        ..ThrottleRecord::default()
+    };
+    let steps = |wish| decide(&wish, &seen, &record, Ways::default()).plan.steps;
+    assert!(steps(wish(5)).iter().all(|step| step.subject() != "broker:1"));
+    assert_eq!(steps(wish(6))[0].to_string(), "~ broker 1: leader rate 5 B/s -> 6 B/s");
+    assert_eq!(steps(Throttles::default())[0].to_string(), "- broker 1: leader rate, 5 B/s");
+}
+
+#[test]
+fn a_topic_that_was_deleted_is_forgotten() {
+    let mut seen = bare();
+    let record = pass(&wish(5), &mut seen, &ThrottleRecord::default(), None);
+    seen.lists.clear();
+    seen.gone.insert(topic("t"));
+    assert!(pass(&Throttles::default(), &mut seen, &record, None).is_empty());
+}
+
+#[test]
+fn an_empty_list_that_we_left_behind_is_unset() {
+    let mut seen = bare();
+    let record = pass(&wish(5), &mut seen, &ThrottleRecord::default(), None);
+    seen.lists.get_mut(&topic("t")).unwrap().follower = PresentList::Entries(BTreeSet::new());
+    let Decided { plan, .. } = decide(&Throttles::default(), &seen, &record, Ways::default());
+    let ThrottleStep::Lists { edits, .. } = &plan.steps[0] else { panic!("{plan:?}") };
+    assert_eq!(edits[1].operation, ListOperation::Unset(BTreeSet::new()));
+}
+
+fn some_entries() -> impl Strategy<Value = BTreeSet<ThrottleEntry>> {
+    let entry = (0..3_i32, 1..4_i32).prop_map(|(partition, id)| ThrottleEntry { partition, broker: BrokerId(id) });
+    prop::collection::btree_set(entry, 0..5)
+}
+
+fn some_wish() -> impl Strategy<Value = Throttles> {
+    let rate = || prop::option::of((1..6_u64).prop_map(ByteRate));
+    let sides = (rate(), rate()).prop_map(|(leader, follower)| Sides { leader, follower });
+    let rates = prop::collection::btree_map((1..4).prop_map(BrokerId), sides, 0..4);
+    let lists = (some_entries(), some_entries()).prop_map(|(leader, follower)| Sides { leader, follower });
+    let lists = prop::collection::btree_map(prop::sample::select(vec![topic("t"), topic("u")]), lists, 0..3);
+    (rates, lists).prop_map(|(rates, lists)| Throttles { rates, lists })
+}
+
+fn some_present() -> impl Strategy<Value = PresentThrottles> {
+    let rate =
+        || prop_oneof![3 => Just(PresentRate::Unset), 1 => (100..104_u64).prop_map(|n| PresentRate::Set(ByteRate(n)))];
+    let list = || {
+        prop_oneof![
+            3 => Just(PresentList::Unset),
+            1 => Just(PresentList::Every),
+            2 => some_entries().prop_filter("lists of others are not empty", |list| !list.is_empty()).prop_map(PresentList::Entries)
+        ]
+    };
+    let sides = (rate(), rate()).prop_map(|(leader, follower)| Sides { leader, follower });
+    let lists = (list(), list()).prop_map(|(leader, follower)| Sides { leader, follower });
+    (prop::collection::vec(sides, 3), prop::collection::vec(lists, 2)).prop_map(|(rates, lists)| PresentThrottles {
+        rates: (1..).map(BrokerId).zip(rates).collect(),
+        lists: [topic("t"), topic("u")].into_iter().zip(lists).collect(),
+        gone: BTreeSet::new(),
+    })
+}
+
+proptest! {
+    /// Whatever was there before, whatever was wished for meanwhile, and wherever runs died: at the end all is as before.
+    #[test]
+    fn it_ends_as_it_began(
+        before in some_present(),
+        passes in prop::collection::vec((some_wish(), prop::option::of(0..5_usize)), 0..6),
+    ) {
+        let (mut seen, mut record) = (before.clone(), ThrottleRecord::default());
+        for (wish, dies_after) in &passes {
+            record = pass(wish, &mut seen, &record, *dies_after);
+        }
+        record = pass(&Throttles::default(), &mut seen, &record, None);
+        prop_assert_eq!(&seen, &before);
+        prop_assert!(record.is_empty() || pass(&Throttles::default(), &mut seen, &record, None).is_empty());
+    }
+
+    /// A second look at the same wishes finds nothing to do, and what was wished for is in force.
+    #[test]
+    fn it_settles(before in some_present(), wish in some_wish()) {
+        let mut seen = before;
+        let record = pass(&wish, &mut seen, &ThrottleRecord::default(), None);
+        for (broker, sides) in &wish.rates {
+            for side in Side::BOTH {
+                if let Some(rate) = sides.of(side) {
+                    prop_assert_eq!(*seen.rates[broker].of(side), PresentRate::Set(*rate));
+                }
+            }
+        }
+        for (topic, sides) in &wish.lists {
+            for side in Side::BOTH {
+                let there = seen.lists[topic].of(side);
+                let holds = there.entries().is_some_and(|there| sides.of(side).is_subset(there));
+                prop_assert!(sides.of(side).is_empty() || *there == PresentList::Every || holds);
+            }
+        }
+        let Decided { plan, claim } = decide(&wish, &seen, &record, Ways::default());
+        prop_assert!(plan.steps.is_empty(), "{:?}", plan.steps);
+        prop_assert_eq!(claim, record);
+    }
+}

@@ -1,0 +1,344 @@
+//! The replication throttles of one cluster, as this run manages them: alone, and with a record of what is ours.
+//!
+//! Whoever throttles does it through here, `reassign execute --throttle` as well as `throttle run`:
+//!
+//! ```text
+//! let mut throttles = context.throttles(&cluster_id).await?;         // takes the lock, adopts what a dead run left
+//! context.throttle(&mut throttles, &*kafka, &wish, Ways::default()).await?;   // before the moves, and at every tick
+//! context.throttle(&mut throttles, &*kafka, &Throttles::default(), Ways::default()).await?;   // when nothing moves
+//! ```
+//!
+//! `wish` is what must hold from now on, whole: [`Throttles::of_moves`] for a rate that a person gave, or what
+//! `throttle/plan` decides. It is safe to say the same again and again: only differences are written. Partitions that
+//! are in sync are simply not named any more. A run that is asked to stop while moves go on just ends: its throttles
+//! stay in force, and the next run, of either command, takes them over.
+//!
+//! The record is kept before the first write and read before each batch: a run that lost its lock without noticing
+//! finds another run's id there and stops.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use tokio::time::sleep;
+
+use crate::change::carry_out::{Ended, Watch, carry_out};
+use crate::change::event::{Event, Outcome, Severity};
+use crate::change::plan::Step;
+use crate::change::plan::Warning;
+use crate::change::throttle::decide::{Decided, Ways, after, decide};
+use crate::change::throttle::step::ThrottleStep;
+use crate::clients::kafka::{Kafka, KafkaError, Mode, codes};
+use crate::cluster::broker::BrokerId;
+use crate::cluster::config::{ConfigChange, ConfigEntry, ConfigResource, ConfigSource};
+use crate::cluster::metadata::TopicSelection;
+use crate::cluster::size::ByteRate;
+use crate::cluster::throttle::{PresentList, PresentRate, PresentThrottles, Side, Sides, ThrottleRecord, Throttles};
+use crate::cluster::topic::TopicName;
+use crate::context::{Context, Kept, Scope};
+use crate::output;
+
+/// Pauses between looks at the cluster: KRaft answers reads from before one's own write for some hundred milliseconds.
+const PAUSES: [u64; 9] = [0, 10, 20, 50, 100, 300, 600, 1_500, 2_500];
+
+/// Kafka's own "no limit".
+const UNLIMITED: u64 = i64::MAX as u64;
+
+/// The throttles of one cluster. While this is there, no other run changes them.
+#[derive(Debug)]
+pub struct OwnThrottles {
+    kept: Kept,
+    record: ThrottleRecord,
+    /// What this run writes into the record.
+    run_id: String,
+    owner: String,
+    clock: fn() -> Timestamp,
+}
+
+/// What became of a wish.
+#[derive(Debug)]
+pub struct Brought {
+    /// Each step and how it ended.
+    pub ended: Vec<(ThrottleStep, Ended)>,
+    /// What a person should know.
+    pub warnings: Vec<Warning>,
+    /// What was there before.
+    pub seen: PresentThrottles,
+}
+
+impl Brought {
+    /// Why a step did not end well, if one did not.
+    pub fn failure(&self) -> Option<String> {
+        let bad = self.ended.iter().find(|(_, ended)| ended.outcome != Outcome::Done)?;
+        Some(format!("{}: {}", bad.0, bad.1.reason.as_deref().unwrap_or("not done")))
+    }
+}
+
+impl Context {
+    /// What a lock on, and a record of, the throttles of a cluster belongs to.
+    pub fn throttle_scope(&self, cluster_id: &str) -> Scope {
+        let cluster = self.cluster_name().unwrap_or(cluster_id).to_owned();
+        Scope { room: "throttle", cluster, spec: "the throttles of its moves".into() }
+    }
+
+    /// Makes sure that no other run throttles this cluster, and takes over what an earlier one left.
+    pub async fn throttles(&mut self, cluster_id: &str) -> anyhow::Result<OwnThrottles> {
+        let scope = self.throttle_scope(cluster_id);
+        self.be_alone(&scope).await?;
+        let mut throttles = self.throttles_to_look_at(cluster_id).await?;
+        if !throttles.record.is_empty() {
+            throttles.keep(throttles.record.clone()).await?;
+        }
+        Ok(throttles)
+    }
+
+    /// The record as it is, without a lock: to look at it, or for a dry run.
+    pub async fn throttles_to_look_at(&self, cluster_id: &str) -> anyhow::Result<OwnThrottles> {
+        let mut kept = self.kept(&self.throttle_scope(cluster_id), cluster_id).await?;
+        let record = kept.load().await?.unwrap_or_default();
+        let owner = format!("`toolbox {}` of {}", self.command, self.run().actor);
+        Ok(OwnThrottles { kept, record, run_id: self.run_id.to_string(), owner, clock: self.clock })
+    }
+
+    /// Brings the throttles to a wish and records each step as an event. It asks nobody and shows nothing; a step that
+    /// failed is in the answer, and the next call tries it again.
+    pub async fn throttle(
+        &mut self,
+        throttles: &mut OwnThrottles,
+        kafka: &dyn Kafka,
+        wish: &Throttles,
+        ways: Ways,
+    ) -> anyhow::Result<Brought> {
+        let (Decided { plan, claim }, seen) = throttles.decide(kafka, wish, ways).await?;
+        let apply = async |batch: &[ThrottleStep]| throttles.apply(kafka, &claim, batch).await;
+        let ended = self.carry(&plan.steps, apply).await;
+        throttles.settle(&claim, &ended).await;
+        Ok(Brought { ended, warnings: plan.warnings, seen })
+    }
+
+    /// Carries steps out and records them, without a word: what an agent does at each tick. Steps that were not begun
+    /// because the run was asked to stop are missing in the answer.
+    pub async fn carry<S: Step>(&mut self, steps: &[S], apply: impl AsyncFnMut(&[S]) -> Vec<Ended>) -> Vec<(S, Ended)> {
+        if steps.is_empty() {
+            return Vec::new();
+        }
+        let (run, brake) = (self.run(), self.brake.clone());
+        brake.changes_begin();
+        let mut watch = Quiet(brake);
+        let ended = carry_out(steps, &run, self.recorder(), &mut watch, apply).await;
+        steps.iter().cloned().zip(ended).collect()
+    }
+
+    /// Records something that was found, not done: what an agent's warnings become.
+    pub async fn record_finding(&mut self, kind: &str, subject: &str, text: &str, severity: Severity) {
+        let event = self.run().event(kind, subject, Outcome::Done, text);
+        self.recorder().record(&[Event { severity, ..event }]).await;
+    }
+}
+
+struct Quiet(crate::change::brake::Brake);
+
+impl Watch for Quiet {
+    fn at(&mut self, _ended: usize, _of: usize) {}
+
+    fn should_stop(&self) -> bool {
+        self.0.pulled().is_some()
+    }
+}
+
+impl OwnThrottles {
+    /// What is ours.
+    pub fn record(&self) -> &ThrottleRecord {
+        &self.record
+    }
+
+    /// Where the record is, for messages.
+    pub fn place(&self) -> String {
+        self.kept.place()
+    }
+
+    /// Looks at the cluster and decides what to change.
+    pub async fn decide(
+        &self,
+        kafka: &dyn Kafka,
+        wish: &Throttles,
+        ways: Ways,
+    ) -> anyhow::Result<(Decided, PresentThrottles)> {
+        let brokers: BTreeSet<_> = wish.rates.keys().chain(self.record.rates.keys()).copied().collect();
+        let topics: BTreeSet<_> = wish.lists.keys().chain(self.record.lists.keys()).cloned().collect();
+        let seen = present_throttles(kafka, &brokers, &topics).await?;
+        Ok((decide(wish, &seen, &self.record, ways), seen))
+    }
+
+    /// Carries out one batch, after what will be ours was kept. Without a record nothing is written.
+    pub async fn apply(&mut self, kafka: &dyn Kafka, claim: &ThrottleRecord, batch: &[ThrottleStep]) -> Vec<Ended> {
+        if let Err(error) = self.claim(claim).await {
+            let why = format!("nothing is written without a record of what is ours: {error:#}");
+            return batch.iter().map(|_| Ended::refused(why.clone())).collect();
+        }
+        send(kafka, batch).await
+    }
+
+    /// Keeps what is ours after steps ended as they did. Steps that were not begun stay claimed: the next look knows.
+    pub async fn settle(&mut self, claim: &ThrottleRecord, ended: &[(ThrottleStep, Ended)]) {
+        let settled = after(claim, ended);
+        if self.record.rates == settled.rates && self.record.lists == settled.lists {
+            return;
+        }
+        // The claim that is kept covers it; the next call writes what is left of it.
+        if let Err(error) = self.keep(settled).await {
+            output::complain(&format!(
+                "what is throttled could not be kept in {} ({error:#}); the next run finds out by itself",
+                self.place()
+            ));
+        }
+    }
+
+    /// Keeps the claim unless it is kept already, and makes sure that the record is still this run's.
+    async fn claim(&mut self, claim: &ThrottleRecord) -> anyhow::Result<()> {
+        let kept: Option<ThrottleRecord> = self.kept.load().await?;
+        if let Some(kept) = &kept
+            && kept.run_id != self.record.run_id
+        {
+            anyhow::bail!("another run took over: {} is that of {} now", self.place(), kept.owner);
+        }
+        let is_kept = kept.is_some_and(|kept| kept.rates == claim.rates && kept.lists == claim.lists);
+        if is_kept && self.record.run_id == self.run_id {
+            return Ok(());
+        }
+        self.keep(claim.clone()).await
+    }
+
+    async fn keep(&mut self, record: ThrottleRecord) -> anyhow::Result<()> {
+        let changed_at = (self.clock)().to_string();
+        let record = ThrottleRecord { run_id: self.run_id.clone(), owner: self.owner.clone(), changed_at, ..record };
+        self.kept.save(&record).await.context("failed to keep which throttles are ours")?;
+        self.record = record;
+        Ok(())
+    }
+}
+
+/// The throttles of some brokers and topics. Brokers that can't be asked are left out.
+pub async fn present_throttles(
+    kafka: &dyn Kafka,
+    brokers: &BTreeSet<BrokerId>,
+    topics: &BTreeSet<TopicName>,
+) -> anyhow::Result<PresentThrottles> {
+    let mut present = PresentThrottles::default();
+    if !topics.is_empty() {
+        let resources: Vec<_> = topics.iter().cloned().map(ConfigResource::Topic).collect();
+        let keys = Side::BOTH.map(Side::list_key);
+        let answers = kafka.configs(&resources, Some(&keys)).await.context("failed to read the topics' throttles")?;
+        for (resource, answer) in answers {
+            let ConfigResource::Topic(topic) = resource else { continue };
+            match answer {
+                Ok(entries) => drop(present.lists.insert(topic, Sides::from_fn(|side| list_of(&entries, side)))),
+                Err(error) if error.code() == Some(codes::UNKNOWN_TOPIC_OR_PARTITION) => {
+                    present.gone.insert(topic);
+                }
+                Err(error) => return Err(error).context(format!("failed to read the throttles of topic {topic}")),
+            }
+        }
+    }
+    if brokers.is_empty() {
+        return Ok(present);
+    }
+    let metadata = kafka.metadata(TopicSelection::None).await.context("failed to read which brokers are there")?;
+    let live = brokers.iter().filter(|broker| metadata.brokers.contains_key(broker));
+    // One by one: a broker that just died must not hide the others.
+    let asked = live.map(|broker| async move { (*broker, rates_of(kafka, *broker).await) });
+    for (broker, answer) in join_all(asked).await {
+        match answer {
+            Ok(rates) => drop(present.rates.insert(broker, rates)),
+            Err(error @ KafkaError::Security { .. }) => {
+                return Err(error).context(format!("failed to read the throttle of broker {broker}"));
+            }
+            Err(error) => tracing::warn!(%broker, %error, "the broker's throttle can't be read"),
+        }
+    }
+    Ok(present)
+}
+
+async fn rates_of(kafka: &dyn Kafka, broker: BrokerId) -> Result<Sides<PresentRate>, KafkaError> {
+    let resource = ConfigResource::Broker(broker);
+    let keys = Side::BOTH.map(Side::rate_key);
+    let mut answers = kafka.configs(std::slice::from_ref(&resource), Some(&keys)).await?;
+    let entries = answers.remove(&resource).unwrap_or_else(|| Ok(Vec::new()))?;
+    Ok(Sides::from_fn(|side| rate_of(&entries, side)))
+}
+
+fn list_of(entries: &[ConfigEntry], side: Side) -> PresentList {
+    let set = |entry: &&ConfigEntry| entry.name == side.list_key() && entry.source == ConfigSource::Topic;
+    entries.iter().find(set).map_or(PresentList::Unset, |entry| PresentList::read(entry.value.as_deref()))
+}
+
+fn rate_of(entries: &[ConfigEntry], side: Side) -> PresentRate {
+    let Some(entry) = entries.iter().find(|entry| entry.name == side.rate_key()) else { return PresentRate::Unset };
+    let rate = entry.value.as_deref().and_then(|value| value.parse().ok()).map(ByteRate);
+    match (entry.source, rate) {
+        (ConfigSource::Broker, Some(rate)) => PresentRate::Set(rate),
+        (ConfigSource::Broker, None) => PresentRate::Hidden,
+        (ConfigSource::BrokerDefaults | ConfigSource::BrokerFile, Some(rate)) if rate.0 < UNLIMITED => {
+            PresentRate::Inherited(rate)
+        }
+        _ => PresentRate::Unset,
+    }
+}
+
+/// Sends a batch and waits, within limits, until the brokers show it.
+async fn send(kafka: &dyn Kafka, batch: &[ThrottleStep]) -> Vec<Ended> {
+    let changes: Vec<ConfigChange> = batch.iter().map(ThrottleStep::config_change).collect();
+    let answers = kafka.alter_configs(&changes, Mode::Apply).await;
+    let is_lost = |error: &KafkaError| matches!(error, KafkaError::AnswerLost { .. } | KafkaError::TimedOut { .. });
+    let open = batch.iter().zip(&answers).filter(|(_, answer)| answer.as_ref().err().is_none_or(is_lost));
+    let missing = not_shown(kafka, open.map(|(step, _)| step).collect()).await;
+    let is_shown = |step: &ThrottleStep| !missing.contains(&step.subject());
+    let ending = |(step, answer): (&ThrottleStep, Result<(), KafkaError>)| match answer {
+        Ok(()) => {
+            if !is_shown(step) {
+                tracing::warn!(subject = %step.subject(), "accepted, but the brokers do not show it yet");
+            }
+            Ended::done()
+        }
+        Err(error) if is_lost(&error) && is_shown(step) => Ended::done(),
+        Err(error) if is_lost(&error) => Ended::unknown(format!("{error}; the next look mends it")),
+        Err(error) if error.code() == Some(codes::UNKNOWN_TOPIC_OR_PARTITION) && step.batch() == "shorten-lists" => {
+            Ended::done()
+        }
+        Err(error) => Ended::failed(error.to_string()),
+    };
+    batch.iter().zip(answers).map(ending).collect()
+}
+
+/// The subjects of the steps that the brokers do not show as done.
+async fn not_shown(kafka: &dyn Kafka, mut open: Vec<&ThrottleStep>) -> BTreeSet<String> {
+    for pause in PAUSES {
+        if open.is_empty() {
+            break;
+        }
+        sleep(Duration::from_millis(pause)).await;
+        let (mut brokers, mut topics) = (BTreeSet::new(), BTreeSet::new());
+        for step in &open {
+            match step {
+                ThrottleStep::Rates { broker, .. } => drop(brokers.insert(*broker)),
+                ThrottleStep::Lists { topic, .. } => drop(topics.insert(topic.clone())),
+            }
+        }
+        if let Ok(seen) = present_throttles(kafka, &brokers, &topics).await {
+            open.retain(|step| !step.is_shown(&seen));
+        }
+    }
+    open.iter().map(|step| step.subject()).collect()
+}
+
+/// Every throttle of a cluster, whoever set it: of all live brokers and all topics.
+pub async fn all_throttles(kafka: &dyn Kafka) -> anyhow::Result<PresentThrottles> {
+    let metadata = kafka.metadata(TopicSelection::All).await.context("failed to read the cluster's metadata")?;
+    let brokers = metadata.brokers.keys().copied().collect();
+    let topics = metadata.topics.keys().cloned().collect();
+    let mut present = present_throttles(kafka, &brokers, &topics).await?;
+    present.lists.retain(|_, sides| *sides != Sides::default());
+    Ok(present)
+}
