@@ -1,6 +1,7 @@
 //! Brokers and the racks that they stand in.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,36 @@ impl FromStr for BrokerId {
         match text.parse::<i32>() {
             Ok(id) if id >= 0 => Ok(Self(id)),
             _ => Err(format!("`{text}` is not a broker id: a whole number from 0 to 2147483647 is expected")),
+        }
+    }
+}
+
+/// Most brokers that one range may have: a slip such as `1-10000000` should not fill the memory.
+const RANGE_MAX: usize = 10_000;
+
+/// Brokers as people write them: `1001`, or `1001-1006`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerRange(RangeInclusive<i32>);
+
+impl BrokerRange {
+    /// The brokers of the range, in order.
+    pub fn ids(&self) -> impl Iterator<Item = BrokerId> + use<> {
+        self.0.clone().map(BrokerId)
+    }
+}
+
+impl FromStr for BrokerRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let (first, last) = (first.trim().parse::<BrokerId>()?.0, last.trim().parse::<BrokerId>()?.0);
+        if first > last {
+            return Err(format!("the range `{text}` ends before it starts"));
+        }
+        match usize::try_from(last - first) {
+            Ok(width) if width < RANGE_MAX => Ok(Self(first..=last)),
+            _ => Err(format!("the range `{text}` has more than {RANGE_MAX} brokers")),
         }
     }
 }

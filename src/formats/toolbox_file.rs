@@ -1,16 +1,13 @@
-//! `toolbox.yaml`: the clusters by name, how to reach them, which id each must have, their tags and maps.
+//! `toolbox.yaml`: the clusters by name, how to reach them, which id each must have, their tags and maps; instance types.
 //!
 //! Text in; [`ToolboxFile`] or every fault with its place out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use crate::cluster::broker::BrokerId;
-use crate::cluster::map::{Map, Maps};
-use crate::formats::place::{Fault, Faults, Placed};
+use crate::cluster::map::Maps;
+use crate::formats::maps::{Types, read_maps, read_types};
+use crate::formats::place::Faults;
 use crate::formats::yaml::{self, Fields, Node, Origin, Reader, Value};
-
-/// Most brokers that one map may have: a slip such as `1-10000000` should not fill the memory.
-const BROKERS_OF_MAP_MAX: usize = 10_000;
 
 /// What the file says.
 #[derive(Debug, Clone, Default)]
@@ -49,7 +46,8 @@ pub fn parse(source: &str, text: &str) -> Result<ToolboxFile, Faults> {
 }
 
 fn read_clusters(reader: &mut Reader, root: &Node<'_>) -> Option<BTreeMap<String, Cluster>> {
-    let fields = reader.fields(root, "a toolbox.yaml", &["clusters"])?;
+    let fields = reader.fields(root, "a toolbox.yaml", &["clusters", "types"])?;
+    let types = fields.get("types").map(|node| read_types(reader, node)).unwrap_or_default();
     let Some(node) = fields.get("clusters") else {
         reader.fault_with_hint(
             fields.place,
@@ -59,12 +57,12 @@ fn read_clusters(reader: &mut Reader, root: &Node<'_>) -> Option<BTreeMap<String
         return None;
     };
     let entries = reader.mapping(node, "`clusters`")?.entries();
-    Some(
-        entries.iter().filter_map(|entry| Some((entry.key.to_string(), read_cluster(reader, &entry.value)?))).collect(),
-    )
+    let clusters =
+        entries.iter().filter_map(|entry| Some((entry.key.to_string(), read_cluster(reader, &entry.value, &types)?)));
+    Some(clusters.collect())
 }
 
-fn read_cluster(reader: &mut Reader, node: &Node<'_>) -> Option<Cluster> {
+fn read_cluster(reader: &mut Reader, node: &Node<'_>, types: &Types) -> Option<Cluster> {
     let known = ["bootstrapServers", "commandConfig", "clusterId", "tags", "maps"];
     let fields = reader.fields(node, "a cluster", &known)?;
     let bootstrap = fields.get("bootstrapServers");
@@ -74,7 +72,7 @@ fn read_cluster(reader: &mut Reader, node: &Node<'_>) -> Option<Cluster> {
         command_config: read_text(reader, fields, "commandConfig"),
         cluster_id: read_text(reader, fields, "clusterId"),
         tags: tags.into_iter().map(|(key, tag)| (key, tag.value)).collect(),
-        maps: fields.get("maps").map(|node| read_maps(reader, node)).unwrap_or_default(),
+        maps: fields.get("maps").map(|node| read_maps(reader, node, types)).unwrap_or_default(),
     })
 }
 
@@ -92,66 +90,12 @@ fn read_bootstrap(reader: &mut Reader, node: &Node<'_>) -> Option<String> {
     reader.text(node, "`bootstrapServers`").map(|text| text.value)
 }
 
-fn read_maps(reader: &mut Reader, node: &Node<'_>) -> Maps {
-    let Some(fields) = reader.mapping(node, "`maps`") else { return Maps::default() };
-    Maps(fields.entries().iter().filter_map(|entry| read_map(reader, &entry.key, &entry.value)).collect())
-}
-
-fn read_map(reader: &mut Reader, name: &str, node: &Node<'_>) -> Option<Map> {
-    let fields = reader.fields(node, "a map", &["topics", "brokers"])?;
-    let (Some(topics), Some(brokers)) = (fields.get("topics"), fields.get("brokers")) else {
-        reader.fault_with_hint(
-            fields.place,
-            format!("map `{name}` needs `topics` and `brokers`"),
-            "brokers: [1001-1006]",
-        );
-        return None;
-    };
-    let topics = reader.text(topics, "`topics`")?;
-    let brokers = read_brokers(reader, brokers)?;
-    match Map::new(name, &topics.value, brokers) {
-        Ok(map) => Some(map),
-        Err(message) => {
-            reader.fault(&topics.place, message);
-            None
-        }
-    }
-}
-
-/// Ids and ranges: `[1001-1006, 1010]`.
-fn read_brokers(reader: &mut Reader, node: &Node<'_>) -> Option<BTreeSet<BrokerId>> {
-    let items = reader.list(node, "`brokers`")?;
-    let mut brokers = BTreeSet::new();
-    for item in items {
-        let text = reader.text(item, "a broker id or a range of them")?;
-        match range(&text) {
-            Ok(ids) => brokers.extend(ids.map(BrokerId)),
-            Err(fault) => reader.faults.push(fault),
-        }
-    }
-    if brokers.is_empty() && reader.faults.is_empty() {
-        reader.fault(&node.place, "a map needs at least one broker");
-    }
-    Some(brokers)
-}
-
-fn range(text: &Placed<String>) -> Result<std::ops::RangeInclusive<i32>, Fault> {
-    let wrong = |message: String| Fault::new(text.place.clone(), message).with_hint("write 1001, or 1001-1006");
-    let (first, last) = text.value.split_once('-').unwrap_or((&text.value, &text.value));
-    let parse = |id: &str| id.trim().parse::<BrokerId>().map_err(wrong);
-    let (first, last) = (parse(first)?.0, parse(last)?.0);
-    if first > last {
-        return Err(wrong(format!("the range `{}` ends before it starts", text.value)));
-    }
-    match usize::try_from(last - first) {
-        Ok(width) if width < BROKERS_OF_MAP_MAX => Ok(first..=last),
-        _ => Err(wrong(format!("the range `{}` has more than {BROKERS_OF_MAP_MAX} brokers", text.value))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::broker::BrokerId;
+    use crate::cluster::map::Capacity;
+    use crate::cluster::size::ByteRate;
     use crate::cluster::topic::TopicName;
 
     #[test]
@@ -173,6 +117,20 @@ mod tests {
     }
 
     #[test]
+    fn an_instance_type_says_what_the_brokers_of_its_maps_can_hold() {
+        let text = "types: {i3.4xlarge: {disk: 3.4TB, network: 1.2GB/s}}\nclusters: {main: {maps: {\n  \
+                    m1: {topics: 'test_topic.*', brokers: [1001-1006], type: i3.4xlarge},\n  \
+                    m2: {topics: [a.b, 'c.*'], brokers: [1006, 2001], disk: 1TiB, overlap: true}}}}";
+        let maps = parse("toolbox.yaml", text).unwrap().clusters.remove("main").unwrap().maps;
+        let capacities = maps.capacities();
+        assert_eq!(capacities[&BrokerId(1001)].disk_bytes, Some(3_400_000_000_000));
+        assert_eq!(capacities[&BrokerId(1001)].network, Some(ByteRate(1_200_000_000)));
+        assert_eq!(capacities[&BrokerId(2001)], Capacity { disk_bytes: Some(1 << 40), network: None });
+        let of = |name: &str| maps.of(&TopicName::new(name).unwrap()).unwrap().unwrap().name.clone();
+        assert_eq!([of("a.b"), of("cx"), of("test_topic1")], ["m2", "m2", "m1"]);
+    }
+
+    #[test]
     fn each_fault_has_its_place_and_says_what_would_be_right() {
         let cases = [
             ("cluster: {}", "1:1: a toolbox.yaml has no field `cluster` (did you mean `clusters`?)"),
@@ -182,6 +140,22 @@ mod tests {
             ("clusters: {a: {maps: {m: {topics: x, brokers: [6-1]}}}}", "the range `6-1` ends before it starts"),
             ("clusters: {a: {maps: {m: {topics: x, brokers: [1-2000000000]}}}}", "has more than 10000 brokers"),
             ("clusters: {a: {maps: {m: {topics: x, brokers: [one]}}}}", "`one` is not a broker id"),
+            ("clusters: {a: {maps: {m: {topics: x, brokers: [1], typ: y}}}}", "did you mean `type`?"),
+            ("clusters: {a: {maps: {m: {topics: x, brokers: [1], type: y}}}}", "there is no type `y`"),
+            ("types: {big: {disk: 3}}\nclusters: {}", "`3` has no unit"),
+            ("types: {big: {network: 3GB}}\nclusters: {}", "is not a rate"),
+            ("types: {big: {disk: 0}}\nclusters: {}", "a disk of 0 bytes"),
+            ("types: {big: {disc: 3TB}}\nclusters: {}", "did you mean `disk`?"),
+            (
+                "types: {big: {disk: 3TB}}\nclusters: {a: {maps: {m: {topics: x, brokers: [1], type: bigg}}}}",
+                "did you mean `big`?",
+            ),
+            (
+                "clusters: {a: {maps: {m: {topics: x, brokers: [1-3]}, n: {topics: y, brokers: [3-5]}}}}",
+                "map `n` shares broker 3 with map `m`",
+            ),
+            ("clusters: {a: {maps: {m: {topics: [], brokers: [1]}}}}", "`topics` is empty"),
+            ("clusters: {a: {maps: {m: {topics: x, brokers: []}}}}", "a map needs at least one broker"),
             ("clusters: {a: {}, a: {}}", "a"),
             ("clusters: {}\n---\nclusters: {}", "a second one"),
         ];

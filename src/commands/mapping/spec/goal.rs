@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cluster::broker::{BrokerId, Rack};
-use crate::cluster::size::ByteRate;
 use crate::cluster::topic::TopicName;
+
+pub use crate::cluster::map::Capacity;
 
 /// What is wanted of the selected partitions.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,13 +60,4 @@ pub enum Wish {
         /// Whether only their leadership goes.
         leaders_only: bool,
     },
-}
-
-/// What a broker can hold and carry, from toolbox.yaml.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Capacity {
-    /// Bytes of its disks.
-    pub disk_bytes: Option<u64>,
-    /// Bytes a second of its network, each way.
-    pub network: Option<ByteRate>,
 }
