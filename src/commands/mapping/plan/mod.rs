@@ -1,18 +1,62 @@
 //! (goal, observed) → [`Mapping`]: which partitions move where, and what a person should know. Pure and deterministic.
 
+mod band;
+mod even;
+pub mod explain;
+mod facts;
+mod fill;
+mod layout;
+mod leaders;
+mod model;
+mod must;
+mod notes;
+mod numbers;
+mod pairs;
+mod peak;
+mod spread;
+mod stuck;
+mod survive;
+#[cfg(test)]
+mod tests;
+mod verbs;
+pub mod verify;
+
 use std::fmt;
 
 use serde::Serialize;
 
 use crate::cluster::assignment::PartitionMove;
+use crate::commands::mapping::observe::Observed;
+use crate::commands::mapping::spec::goal::Goal;
+
+pub use explain::explain;
+pub use verify::verify;
 
 /// What the planner decided.
+///
+/// Its plans are legal (see [`verify()`]), and the same whatever the order of the input.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Mapping {
     /// The moves, ordered by topic and partition; none if the goal is met already.
     pub moves: Vec<PartitionMove>,
     /// What a person should know; blocking ones stop the plan from being written unless their code is allowed.
     pub findings: Vec<Finding>,
+}
+
+/// Plans.
+///
+/// 1. What must change is placed: replicas on brokers that leave, other replication factors, racks to repair.
+/// 2. Loads are evened out, where the verb asks for it: replicas go from full to empty brokers of a rack.
+/// 3. Preferred leaders are evened out by the order of replicas.
+/// 4. What a person should know is noted: what could not be done, and what would happen if a broker were lost.
+pub fn plan(goal: &Goal, observed: &Observed) -> Mapping {
+    let model = model::Model::new(goal, observed);
+    let spread = spread::Spread::new(&model);
+    let mut notes = notes::Notes::default();
+    let layout = verbs::draft(&model, &spread, &mut notes);
+    facts::note(&layout, observed, &mut notes);
+    survive::check(&layout, &mut notes);
+    Mapping { moves: layout.moves(), findings: notes.finish() }
 }
 
 /// Something that the planner found.

@@ -1,0 +1,82 @@
+//! What a person should know of a draft: sizes that are missing, brokers beyond the tolerance, disks over the limit.
+
+use super::Severity;
+use super::band;
+use super::layout::Layout;
+use super::notes::Notes;
+use super::numbers;
+use crate::cluster::size::Bytes;
+use crate::commands::mapping::observe::Observed;
+use crate::commands::mapping::spec::goal::Wish;
+
+/// Notes it.
+pub(super) fn note(layout: &Layout<'_, '_>, observed: &Observed, notes: &mut Notes) {
+    note_sizes(layout, observed, notes);
+    note_brokers(layout, notes);
+    if matches!(layout.model.goal.wish, Wish::Rebalance | Wish::Scale) {
+        note_tolerance(layout, notes);
+    }
+}
+
+fn note_sizes(layout: &Layout<'_, '_>, observed: &Observed, notes: &mut Notes) {
+    let model = layout.model;
+    if model.by_count && !model.partitions.is_empty() {
+        let text = "no size of the selected partitions is known, so each replica counts the same";
+        notes.add(Severity::Advisory, "unknown-size", "cluster".into(), text.into());
+        return;
+    }
+    for (partition, part) in model.partitions.iter().enumerate() {
+        let seen = observed.topics.get(part.topic).and_then(|topic| topic.partitions.get(numbers::wide(part.number)));
+        if seen.is_some_and(|seen| seen.bytes.is_empty() && !seen.replicas.is_empty()) {
+            let text = "its size is not known and counts as nothing: see that its brokers answer, then plan again";
+            notes.about(model, partition, (Severity::Advisory, "unknown-size"), text);
+        }
+    }
+}
+
+fn note_brokers(layout: &Layout<'_, '_>, notes: &mut Notes) {
+    let model = layout.model;
+    for (at, node) in model.brokers.iter().enumerate() {
+        let subject = || format!("broker:{}", node.id);
+        if model.goal.brokers.contains(&node.id) && !node.live {
+            let text = "it is asked for but not in the cluster: it gets nothing; start it, or leave it out";
+            notes.add(Severity::Advisory, "broker-gone", subject(), text.into());
+        }
+        if node.open && model.racks[node.rack].is_none() && model.racks.len() > 1 {
+            let text = "it has no rack although others have: all such brokers count as one rack; set broker.rack";
+            notes.add(Severity::Advisory, "no-rack", subject(), text.into());
+        }
+        let room = node.room.iter().fold(0, |sum: u64, dir| sum.saturating_add(*dir));
+        if !node.room.is_empty() && layout.added[at] > room {
+            let text = format!(
+                "its disks don't hold the {} that come while what leaves is still there: {} are free below the limit",
+                Bytes(layout.added[at]),
+                Bytes(room)
+            );
+            notes.add(Severity::Blocking, "disk-full", subject(), text);
+        }
+    }
+}
+
+fn note_tolerance(layout: &Layout<'_, '_>, notes: &mut Notes) {
+    let model = layout.model;
+    let bands = band::bands(layout, numbers::millionths(model.goal.tolerance));
+    for (at, node) in model.brokers.iter().enumerate().filter(|(_, node)| node.open) {
+        let (load, band) = (layout.load[at], bands[at]);
+        let is_new = model.held[at] == 0;
+        let counts = model.goal.wish == Wish::Rebalance || is_new;
+        if counts && !(band.low..=band.high).contains(&load) {
+            let shown =
+                |amount: u64| if model.by_count { format!("{amount} replicas") } else { Bytes(amount).to_string() };
+            let side = if load > band.high { "more" } else { "less" };
+            let text = format!(
+                "it ends with {}, {side} than the {} to {} asked for: no legal move of a replica within its rack helps; \
+                 widen the tolerance, or split large partitions",
+                shown(load),
+                shown(band.low),
+                shown(band.high)
+            );
+            notes.add(Severity::Advisory, "tolerance-not-reached", format!("broker:{}", node.id), text);
+        }
+    }
+}

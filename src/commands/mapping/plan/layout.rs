@@ -1,0 +1,170 @@
+//! [`Layout`]: a draft of where replicas go, with the load of each broker kept up to date.
+
+use super::model::EMPTY;
+use super::model::Model;
+use super::numbers;
+use crate::cluster::assignment::PartitionMove;
+
+/// A draft.
+pub(super) struct Layout<'m, 'a> {
+    /// What it is a draft for.
+    pub(super) model: &'m Model<'a>,
+    /// Slots of all selected partitions; [`EMPTY`] where a broker is still to be found.
+    to: Vec<u32>,
+    /// Where each partition's slots begin, and how many it has.
+    spans: Vec<(usize, usize)>,
+    /// What each broker holds, all topics counted.
+    pub(super) load: Vec<u64>,
+    /// How many replicas each broker holds, all topics counted.
+    pub(super) count: Vec<u32>,
+    /// Bytes that are copied to each broker.
+    pub(super) added: Vec<u64>,
+    /// Room of each broker in all, and of its roomiest log dir; `u64::MAX` where it is not known.
+    room: Vec<(u64, u64)>,
+}
+
+impl<'m, 'a> Layout<'m, 'a> {
+    /// The present state as a draft.
+    pub(super) fn new(model: &'m Model<'a>) -> Self {
+        let mut to = Vec::with_capacity(model.from.len());
+        let mut spans = Vec::with_capacity(model.partitions.len());
+        for (partition, part) in model.partitions.iter().enumerate() {
+            spans.push((to.len(), part.len));
+            to.extend_from_slice(model.replicas(partition));
+            to.resize(to.len() + part.wanted.saturating_sub(part.len).min(model.brokers.len()), EMPTY);
+        }
+        let room = |dirs: &Vec<u64>| match dirs.iter().max() {
+            Some(largest) => (dirs.iter().fold(0, |sum: u64, dir| sum.saturating_add(*dir)), *largest),
+            None => (u64::MAX, u64::MAX),
+        };
+        Self {
+            model,
+            to,
+            spans,
+            load: model.load.clone(),
+            count: model.count.clone(),
+            added: vec![0; model.brokers.len()],
+            room: model.brokers.iter().map(|node| room(&node.room)).collect(),
+        }
+    }
+
+    /// Slots of a partition.
+    pub(super) fn slots(&self, partition: usize) -> &[u32] {
+        let (first, len) = self.spans[partition];
+        &self.to[first..first + len]
+    }
+
+    /// Whether a partition has a replica on a broker in this draft.
+    pub(super) fn holds(&self, partition: usize, broker: u32) -> bool {
+        self.slots(partition).contains(&broker)
+    }
+
+    /// Whether the draft differs from what is there.
+    pub(super) fn is_changed(&self, partition: usize) -> bool {
+        self.slots(partition) != self.model.replicas(partition)
+    }
+
+    /// Puts a broker, or [`EMPTY`], into a slot.
+    pub(super) fn set(&mut self, partition: usize, slot: usize, broker: u32) {
+        let at = self.spans[partition].0 + slot;
+        let before = std::mem::replace(&mut self.to[at], broker);
+        self.account(partition, before, false);
+        self.account(partition, broker, true);
+    }
+
+    /// Gives a partition more slots, empty ones, up to the number that it shall have.
+    pub(super) fn grow(&mut self, partition: usize) {
+        let wanted = self.model.partitions[partition].wanted;
+        let span = &mut self.spans[partition];
+        span.1 = span.1.max(wanted);
+    }
+
+    /// Takes a slot away; later ones move up.
+    pub(super) fn remove(&mut self, partition: usize, slot: usize) {
+        self.set(partition, slot, EMPTY);
+        let (first, len) = self.spans[partition];
+        self.to[first + slot..first + len].rotate_left(1);
+        self.spans[partition].1 -= 1;
+    }
+
+    /// Leaves a partition as it is now.
+    pub(super) fn reset(&mut self, partition: usize) {
+        for slot in 0..self.slots(partition).len() {
+            self.set(partition, slot, EMPTY);
+        }
+        let model = self.model;
+        self.spans[partition].1 = model.partitions[partition].len;
+        for (slot, broker) in model.replicas(partition).iter().enumerate() {
+            self.set(partition, slot, *broker);
+        }
+    }
+
+    /// Puts the slots of a partition into another order.
+    pub(super) fn swap(&mut self, partition: usize, one: usize, other: usize) {
+        let first = self.spans[partition].0;
+        self.to.swap(first + one, first + other);
+    }
+
+    /// Whether a broker's disks can take a copy of a partition, even while everything that leaves it is still there.
+    pub(super) fn has_room(&self, partition: usize, broker: u32) -> bool {
+        let at = numbers::wide(broker);
+        let bytes = self.model.partitions[partition].bytes;
+        if bytes == 0 || self.model.replicas(partition).contains(&broker) {
+            return true;
+        }
+        let (all, largest) = self.room[at];
+        bytes <= largest && self.added[at].saturating_add(bytes) <= all
+    }
+
+    /// Whether a present in-sync replica would remain if a slot were given to another broker, or none is expected to: a
+    /// single replica is copied from the one that leaves.
+    pub(super) fn keeps_synced(&self, partition: usize, slot: usize) -> bool {
+        let slots = self.slots(partition);
+        let others = slots.iter().enumerate().filter(|(other, _)| *other != slot);
+        slots.len() == 1 || others.into_iter().any(|(_, broker)| self.model.is_synced_on(partition, *broker))
+    }
+
+    /// How full a broker would be with a load: comparable among brokers of one group.
+    pub(super) fn level(&self, broker: u32, load: u64) -> u128 {
+        (u128::from(load) << 40) / u128::from(self.model.share(broker))
+    }
+
+    /// Replicas of a partition by rack.
+    pub(super) fn by_rack(&self, partition: usize, counts: &mut Vec<u32>) {
+        counts.clear();
+        counts.resize(self.model.racks.len(), 0);
+        for broker in self.slots(partition).iter().filter(|broker| **broker != EMPTY) {
+            counts[self.model.node(*broker).rack] += 1;
+        }
+    }
+
+    /// The partitions that change, by topic and number.
+    pub(super) fn moves(&self) -> Vec<PartitionMove> {
+        let ids = |brokers: &[u32]| brokers.iter().map(|broker| self.model.node(*broker).id).collect();
+        let changed = (0..self.spans.len()).filter(|partition| self.is_changed(*partition));
+        let of = |partition: usize| {
+            let part = &self.model.partitions[partition];
+            let (from, to) = (ids(self.model.replicas(partition)), ids(self.slots(partition)));
+            PartitionMove { partition: part.name(), from, to, bytes: part.bytes }
+        };
+        changed.map(of).collect()
+    }
+
+    fn account(&mut self, partition: usize, broker: u32, holds: bool) {
+        if broker == EMPTY {
+            return;
+        }
+        let at = numbers::wide(broker);
+        let part = &self.model.partitions[partition];
+        let copied = if self.model.replicas(partition).contains(&broker) { 0 } else { part.bytes };
+        if holds {
+            self.load[at] += part.weight;
+            self.count[at] += 1;
+            self.added[at] += copied;
+        } else {
+            self.load[at] -= part.weight;
+            self.count[at] -= 1;
+            self.added[at] -= copied;
+        }
+    }
+}

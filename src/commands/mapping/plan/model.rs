@@ -1,0 +1,326 @@
+//! [`Model`]: a goal and what was observed, as dense arrays of numbers that can be planned on quickly.
+//!
+//! Brokers are indices in the order of their ids, partitions in the order of topic and number, replicas lie in one flat
+//! array. Nothing in it depends on the order of the input.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use super::numbers;
+use super::stuck::Stuck;
+use crate::cluster::broker::BrokerId;
+use crate::cluster::broker::Rack;
+use crate::cluster::topic::TopicName;
+use crate::cluster::topic::TopicPartition;
+use crate::commands::mapping::observe::Observed;
+use crate::commands::mapping::observe::ObservedBroker;
+use crate::commands::mapping::observe::ObservedPartition;
+use crate::commands::mapping::spec::goal::Goal;
+use crate::commands::mapping::spec::goal::Wish;
+
+/// A slot that holds no broker yet.
+pub(super) const EMPTY: u32 = u32::MAX;
+
+/// The problem to solve.
+pub(super) struct Model<'a> {
+    /// What is wanted.
+    pub(super) goal: &'a Goal,
+    /// Brokers by id: those observed, those allowed, and those that hold a replica.
+    pub(super) brokers: Vec<Node>,
+    /// Names of racks; the last one stands for brokers without a rack.
+    pub(super) racks: Vec<Option<Rack>>,
+    /// The selected partitions, by topic and number.
+    pub(super) partitions: Vec<Part<'a>>,
+    /// Present replicas of the selected partitions; [`Part::first`] says where each one's begin.
+    pub(super) from: Vec<u32>,
+    /// Whether each of these is in sync and its broker live.
+    pub(super) in_sync: Vec<bool>,
+    /// What all replicas of all topics weigh, by broker.
+    pub(super) load: Vec<u64>,
+    /// How many replicas of all topics each broker holds.
+    pub(super) count: Vec<u32>,
+    /// How many replicas of the selected topics each broker holds.
+    pub(super) held: Vec<u32>,
+    /// How many partitions of topics that are not selected each broker is the preferred leader of.
+    pub(super) foreign_leaders: Vec<u32>,
+    /// Whether replicas weigh 1 each, since no size is known.
+    pub(super) by_count: bool,
+    /// How much of a load each broker shall carry, relative to others: its capacity if all are known, else 1.
+    shares: Vec<u64>,
+}
+
+/// A broker.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    /// Its id.
+    pub(super) id: BrokerId,
+    /// Whether it is in the cluster now.
+    pub(super) live: bool,
+    /// Whether it may get replicas: live, allowed, and not leaving.
+    pub(super) open: bool,
+    /// Whether its replicas must go.
+    pub(super) leaving: bool,
+    /// Index of its rack.
+    pub(super) rack: usize,
+    /// Bytes of its disks, where that is known.
+    pub(super) capacity: Option<u64>,
+    /// What each of its log dirs may still take below the limit; empty where that is not known.
+    pub(super) room: Vec<u64>,
+}
+
+/// A partition.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part<'a> {
+    /// Its topic.
+    pub(super) topic: &'a TopicName,
+    /// Its number.
+    pub(super) number: u32,
+    /// Where its replicas begin in [`Model::from`].
+    pub(super) first: usize,
+    /// How many it has.
+    pub(super) len: usize,
+    /// How many it shall have.
+    pub(super) wanted: usize,
+    /// What a copy weighs: bytes, or 1 where no size is known at all.
+    pub(super) weight: u64,
+    /// What a copy takes on disk.
+    pub(super) bytes: u64,
+    /// The topic's `min.insync.replicas`; 0 where it is not known.
+    pub(super) min_insync: usize,
+    /// Why it may not be touched.
+    pub(super) stuck: Option<Stuck>,
+}
+
+impl Part<'_> {
+    /// Its name.
+    pub(super) fn name(&self) -> TopicPartition {
+        TopicPartition { topic: self.topic.clone(), partition: i32::try_from(self.number).unwrap_or(i32::MAX) }
+    }
+}
+
+impl<'a> Model<'a> {
+    /// Makes the model.
+    pub(super) fn new(goal: &'a Goal, observed: &'a Observed) -> Self {
+        let ids = ids(goal, observed);
+        let racks = racks(goal, observed);
+        let brokers = ids.iter().map(|id| node(goal, observed.brokers.get(id), *id, &racks)).collect::<Vec<_>>();
+        let empty = vec![0; ids.len()];
+        let mut model = Self {
+            goal,
+            racks,
+            partitions: Vec::new(),
+            from: Vec::new(),
+            in_sync: Vec::new(),
+            load: vec![0; brokers.len()],
+            count: empty.clone(),
+            held: empty.clone(),
+            foreign_leaders: empty,
+            by_count: has_no_sizes(goal, observed),
+            shares: vec![1; brokers.len()],
+            brokers,
+        };
+        let index = Index::new(&ids);
+        let mut disks = Disks::new(&model.brokers, observed);
+        for (topic, described) in &observed.topics {
+            let selected = goal.topics.contains(topic);
+            for (number, partition) in described.partitions.iter().enumerate() {
+                model.count_load(partition, &index, selected, &mut disks);
+                if selected {
+                    model.add(topic, (number, described.min_insync_replicas.unwrap_or(0)), partition, &index);
+                }
+            }
+        }
+        disks.finish(&mut model.brokers, goal);
+        if model.brokers.iter().filter(|node| node.open).all(|node| node.capacity.is_some_and(|bytes| bytes > 0)) {
+            model.shares = model.brokers.iter().map(|node| node.capacity.unwrap_or(1).max(1)).collect();
+        }
+        model
+    }
+
+    /// How much of a load a broker shall carry, relative to others. At least 1.
+    pub(super) fn share(&self, broker: u32) -> u64 {
+        self.shares[numbers::wide(broker)]
+    }
+
+    /// Present replicas of a partition.
+    pub(super) fn replicas(&self, partition: usize) -> &[u32] {
+        let part = &self.partitions[partition];
+        &self.from[part.first..part.first + part.len]
+    }
+
+    /// Whether each present replica of a partition is in sync.
+    pub(super) fn synced(&self, partition: usize) -> &[bool] {
+        let part = &self.partitions[partition];
+        &self.in_sync[part.first..part.first + part.len]
+    }
+
+    /// Whether a broker holds an in-sync replica of a partition now.
+    pub(super) fn is_synced_on(&self, partition: usize, broker: u32) -> bool {
+        self.replicas(partition).iter().zip(self.synced(partition)).any(|(held, synced)| *held == broker && *synced)
+    }
+
+    /// A broker.
+    pub(super) fn node(&self, broker: u32) -> &Node {
+        &self.brokers[numbers::wide(broker)]
+    }
+
+    fn count_load(&mut self, partition: &ObservedPartition, index: &Index, selected: bool, disks: &mut Disks) {
+        let size = partition.size();
+        let weight = if self.by_count { 1 } else { size };
+        for (slot, id) in partition.replicas.iter().enumerate() {
+            let broker = index.of(*id);
+            self.load[broker] += weight;
+            self.count[broker] += 1;
+            self.held[broker] += u32::from(selected);
+            let growth = size.saturating_sub(partition.bytes.get(slot).copied().unwrap_or(0));
+            disks.add(broker, partition.log_dirs.get(slot).copied().unwrap_or(0), (size, growth));
+        }
+        if let (false, Some(first)) = (selected, partition.replicas.first()) {
+            self.foreign_leaders[index.of(*first)] += 1;
+        }
+    }
+
+    fn add(
+        &mut self,
+        topic: &'a TopicName,
+        (number, min_insync): (usize, usize),
+        partition: &ObservedPartition,
+        index: &Index,
+    ) {
+        let first = self.from.len();
+        for id in &partition.replicas {
+            let broker = index.of(*id);
+            self.from.push(numbers::narrow(broker));
+            self.in_sync.push(self.brokers[broker].live && !partition.out_of_sync.contains(id));
+        }
+        let len = self.from.len() - first;
+        let bytes = partition.size();
+        self.partitions.push(Part {
+            topic,
+            number: numbers::narrow(number),
+            first,
+            len,
+            wanted: self.goal.replication_factor.unwrap_or(len),
+            weight: if self.by_count { 1 } else { bytes },
+            bytes,
+            min_insync,
+            stuck: None,
+        });
+        let added = self.partitions.len() - 1;
+        self.partitions[added].stuck = Stuck::of(self, added, partition);
+    }
+}
+
+/// Finds a broker's index by its id.
+struct Index {
+    ids: Vec<BrokerId>,
+}
+
+impl Index {
+    fn new(ids: &BTreeSet<BrokerId>) -> Self {
+        Self { ids: ids.iter().copied().collect() }
+    }
+
+    /// The index; every id that occurs in the input is known.
+    fn of(&self, id: BrokerId) -> usize {
+        self.ids.binary_search(&id).unwrap_or(0)
+    }
+}
+
+/// What each log dir holds, summed up to find its room.
+struct Disks {
+    /// By broker and log dir: bytes of all replicas, and what they still lack to their full size.
+    held: Vec<Vec<(u64, u64)>>,
+    /// By broker and log dir: total and usable bytes, where the broker told; none of dirs that are offline.
+    told: Vec<Vec<Option<(u64, u64)>>>,
+}
+
+impl Disks {
+    fn new(brokers: &[Node], observed: &Observed) -> Self {
+        let dirs = brokers.iter().map(|node| {
+            let dirs = observed.brokers.get(&node.id).map(|broker| broker.log_dirs.as_slice()).unwrap_or_default();
+            dirs.iter().map(|dir| dir.total_bytes.zip(dir.usable_bytes).filter(|_| dir.fault.is_none())).collect()
+        });
+        let told: Vec<Vec<_>> = dirs.collect();
+        Self { held: told.iter().map(|dirs| vec![(0, 0); dirs.len().max(1)]).collect(), told }
+    }
+
+    fn add(&mut self, broker: usize, dir: usize, (size, growth): (u64, u64)) {
+        let dirs = &mut self.held[broker];
+        let last = dirs.len() - 1;
+        let held = &mut dirs[dir.min(last)];
+        held.0 = held.0.saturating_add(size);
+        held.1 = held.1.saturating_add(growth);
+    }
+
+    /// Writes capacity and room of each broker.
+    fn finish(&self, brokers: &mut [Node], goal: &Goal) {
+        for (broker, node) in brokers.iter_mut().enumerate() {
+            let told: Vec<_> = self.told[broker]
+                .iter()
+                .zip(&self.held[broker])
+                .filter_map(|(told, held)| Some(((*told)?, *held)))
+                .collect();
+            if !told.is_empty() {
+                node.capacity = Some(told.iter().map(|((total, _), _)| total).sum());
+                let room = |((total, usable), (_, growth)): &((u64, u64), (u64, u64))| {
+                    let used = total.saturating_sub(*usable).saturating_add(*growth);
+                    numbers::part_of(*total, goal.disk_limit).saturating_sub(used)
+                };
+                node.room = told.iter().map(room).collect();
+            } else if let Some(capacity) = goal.capacities.get(&node.id).and_then(|known| known.disk_bytes) {
+                let used = self.held[broker].iter().map(|(size, _)| size).sum();
+                node.capacity = Some(capacity);
+                node.room = vec![numbers::part_of(capacity, goal.disk_limit).saturating_sub(used)];
+            }
+        }
+    }
+}
+
+fn has_no_sizes(goal: &Goal, observed: &Observed) -> bool {
+    let selected = observed.topics.iter().filter(|(name, _)| goal.topics.contains(*name));
+    selected.flat_map(|(_, topic)| &topic.partitions).all(|partition| partition.size() == 0)
+}
+
+fn ids(goal: &Goal, observed: &Observed) -> BTreeSet<BrokerId> {
+    let mut ids: BTreeSet<_> = observed.brokers.keys().chain(&goal.brokers).copied().collect();
+    for partition in observed.topics.values().flat_map(|topic| &topic.partitions) {
+        for id in &partition.replicas {
+            if !ids.contains(id) {
+                ids.insert(*id);
+            }
+        }
+    }
+    match &goal.wish {
+        Wish::Replace { pairs } => ids.extend(pairs.iter().flat_map(|(from, to)| [Some(*from), *to]).flatten()),
+        Wish::Evacuate { brokers, .. } => ids.extend(brokers),
+        Wish::Rebuild { .. } | Wish::Rebalance | Wish::Scale => {}
+    }
+    ids
+}
+
+fn racks(goal: &Goal, observed: &Observed) -> Vec<Option<Rack>> {
+    let seen = observed.brokers.values().filter_map(|broker| broker.rack.as_ref());
+    let names: BTreeSet<_> = seen.chain(goal.racks.values()).cloned().collect();
+    names.into_iter().map(Some).chain([None]).collect()
+}
+
+fn node(goal: &Goal, observed: Option<&ObservedBroker>, id: BrokerId, racks: &[Option<Rack>]) -> Node {
+    let live = observed.is_some_and(|broker| broker.live);
+    let allowed = goal.brokers.contains(&id);
+    let rack = observed.and_then(|broker| broker.rack.as_ref()).or_else(|| goal.racks.get(&id));
+    let position = racks.iter().position(|name| name.as_ref() == rack);
+    let leaving = match &goal.wish {
+        Wish::Rebuild { .. } => !live || !allowed,
+        Wish::Rebalance | Wish::Scale => !allowed,
+        Wish::Replace { pairs } => pairs.get(&id).is_some_and(|to| *to != Some(id)),
+        Wish::Evacuate { brokers, leaders_only } => !leaders_only && brokers.contains(&id),
+    };
+    let rack = position.unwrap_or(racks.len() - 1);
+    Node { id, live, open: live && allowed && !leaving, leaving, rack, capacity: None, room: Vec::new() }
+}
+
+/// Ids of brokers to their index, for reading other people's plans.
+pub(super) fn index_of(model: &Model<'_>) -> BTreeMap<BrokerId, u32> {
+    model.brokers.iter().enumerate().map(|(index, node)| (node.id, numbers::narrow(index))).collect()
+}

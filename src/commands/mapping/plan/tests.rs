@@ -1,0 +1,175 @@
+//! Examples of every verb, as small replica tables.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::cluster::broker::BrokerId;
+use crate::cluster::broker::Rack;
+use crate::cluster::topic::TopicName;
+use crate::cluster::topic::TopicPartition;
+use crate::commands::mapping::observe::ObservedBroker;
+use crate::commands::mapping::observe::ObservedPartition;
+use crate::commands::mapping::observe::ObservedTopic;
+use crate::commands::mapping::spec::goal::Wish;
+
+const GB: u64 = 1_000_000_000;
+
+/// A cluster: brokers with the letter of their rack (`1a`; `1a!` is gone), and the replicas of one topic's partitions,
+/// each with its size in GB.
+fn cluster(brokers: &[&str], partitions: &[(&[i32], u64)]) -> Observed {
+    let mut observed = Observed { cluster_id: "test".into(), ..Observed::default() };
+    for text in brokers {
+        let id = text.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap();
+        let rack: String = text.chars().filter(char::is_ascii_alphabetic).collect();
+        let live = !text.ends_with('!');
+        let rack = (live && !rack.is_empty()).then_some(Rack(rack));
+        observed.brokers.insert(BrokerId(id), ObservedBroker { live, rack, ..ObservedBroker::default() });
+    }
+    let mut topic = ObservedTopic::default();
+    for (replicas, size) in partitions {
+        let replicas: Vec<_> = replicas.iter().copied().map(BrokerId).collect();
+        let live = |id: &BrokerId| observed.brokers.get(id).is_some_and(|broker| broker.live);
+        topic.partitions.push(ObservedPartition {
+            leader: replicas.iter().copied().find(live),
+            out_of_sync: replicas.iter().copied().filter(|id| !live(id)).collect(),
+            bytes: vec![size * GB; replicas.len()],
+            replicas,
+            ..ObservedPartition::default()
+        });
+    }
+    observed.topics.insert(name(), topic);
+    observed
+}
+
+fn name() -> TopicName {
+    TopicName::new("t").unwrap()
+}
+
+fn goal(observed: &Observed, wish: Wish) -> Goal {
+    Goal {
+        wish,
+        topics: observed.topics.keys().cloned().collect(),
+        brokers: observed.brokers.iter().filter(|(_, broker)| broker.live).map(|(id, _)| *id).collect(),
+        replication_factor: None,
+        tolerance: 0.05,
+        budget_bytes: None,
+        moves_max: None,
+        leaders: false,
+        disk_limit: 0.9,
+        require_n_minus_1: false,
+        capacities: BTreeMap::new(),
+        racks: BTreeMap::new(),
+    }
+}
+
+/// The replicas of each partition after the plan, which must be legal.
+fn after(goal: &Goal, observed: &Observed) -> Vec<Vec<i32>> {
+    let mapping = plan(goal, observed);
+    assert_eq!(verify(goal, observed, &mapping), [], "{mapping:#?}");
+    let mut all: Vec<Vec<i32>> =
+        observed.topics[&name()].partitions.iter().map(|p| p.replicas.iter().map(|id| id.0).collect()).collect();
+    for one in mapping.moves {
+        all[usize::try_from(one.partition.partition).unwrap()] = one.to.iter().map(|id| id.0).collect();
+    }
+    all
+}
+
+fn codes(goal: &Goal, observed: &Observed) -> Vec<&'static str> {
+    plan(goal, observed).findings.iter().map(|finding| finding.code).collect()
+}
+
+#[test]
+fn rebalance_moves_from_the_full_to_the_empty_broker_of_a_rack() {
+    let observed = cluster(&["1a", "2b", "3a", "4b"], &[(&[1, 2], 10), (&[1, 2], 10), (&[1, 4], 10), (&[1, 4], 10)]);
+    let planned = after(&goal(&observed, Wish::Rebalance), &observed);
+    assert_eq!(planned.iter().filter(|replicas| replicas.contains(&3)).count(), 2, "{planned:?}");
+    assert!(planned.iter().all(|replicas| replicas[1] == 2 || replicas[1] == 4), "rack b was even: {planned:?}");
+}
+
+#[test]
+fn replace_puts_the_successor_into_the_same_slots() {
+    let observed = cluster(&["1a", "2b", "3c!", "4c"], &[(&[1, 2, 3], 5), (&[3, 1, 2], 5), (&[2, 3, 1], 5)]);
+    let wish = Wish::Replace { pairs: [(BrokerId(3), None)].into() };
+    assert_eq!(after(&goal(&observed, wish), &observed), [[1, 2, 4], [4, 1, 2], [2, 4, 1]]);
+}
+
+#[test]
+fn the_same_id_that_came_back_is_no_move() {
+    let observed = cluster(&["1a", "2b", "3c"], &[(&[1, 2, 3], 5), (&[3, 1, 2], 5)]);
+    let wish = Wish::Replace { pairs: [(BrokerId(3), Some(BrokerId(3)))].into() };
+    assert_eq!(plan(&goal(&observed, wish), &observed).moves, []);
+}
+
+#[test]
+fn evacuated_brokers_are_empty_and_racks_stay_spread() {
+    let observed = cluster(&["1a", "2b", "3a", "4b"], &[(&[1, 2], 5), (&[2, 1], 5), (&[1, 4], 5), (&[3, 4], 5)]);
+    let wish = Wish::Evacuate { brokers: [BrokerId(1)].into(), leaders_only: false };
+    assert_eq!(after(&goal(&observed, wish), &observed), [[3, 2], [2, 3], [3, 4], [3, 4]]);
+}
+
+#[test]
+fn leadership_alone_is_evacuated_by_the_order_of_replicas() {
+    let observed = cluster(&["1a", "2b", "3c"], &[(&[1, 2, 3], 5), (&[1, 3, 2], 5), (&[2, 1, 3], 5), (&[1], 5)]);
+    let wish = Wish::Evacuate { brokers: [BrokerId(1)].into(), leaders_only: true };
+    let goal = goal(&observed, wish);
+    assert_eq!(after(&goal, &observed), [vec![2, 1, 3], vec![3, 1, 2], vec![2, 1, 3], vec![1]]);
+    assert_eq!(codes(&goal, &observed), ["no-heir"]);
+}
+
+#[test]
+fn scale_fills_the_new_broker_and_moves_nothing_else() {
+    let partitions: Vec<(&[i32], u64)> =
+        (0..12).map(|at| (if at % 2 == 0 { &[1][..] } else { &[2][..] }, 10)).collect();
+    let observed = cluster(&["1a", "2a", "3a"], &partitions);
+    let planned = after(&goal(&observed, Wish::Scale), &observed);
+    assert_eq!(planned.iter().filter(|replicas| replicas[..] == [3]).count(), 4, "{planned:?}");
+}
+
+#[test]
+fn fewer_replicas_are_dropped_by_rack_first() {
+    // Kafka's old tools cut the tail: [1a, 2a] would be left, all in one rack.
+    let observed = cluster(&["1a", "2a", "3b"], &[(&[1, 2, 3], 5)]);
+    let goal = Goal { replication_factor: Some(2), ..goal(&observed, Wish::Rebuild { force: false }) };
+    let planned = after(&goal, &observed);
+    assert!(planned[0].contains(&3), "{planned:?}");
+}
+
+#[test]
+fn topics_of_different_replication_factors_keep_theirs() {
+    let mut partitions: Vec<(&[i32], u64)> = vec![(&[1], 5); 10];
+    partitions.extend(vec![(&[1, 2, 3, 4][..], 5); 10]);
+    let observed = cluster(&["1a", "2a", "3a", "4a"], &partitions);
+    for force in [false, true] {
+        let planned = after(&goal(&observed, Wish::Rebuild { force }), &observed);
+        assert!(planned[..10].iter().all(|replicas| replicas.len() == 1), "{planned:?}");
+        assert!(planned[10..].iter().all(|replicas| replicas.len() == 4), "{planned:?}");
+    }
+}
+
+#[test]
+fn a_moving_or_offline_partition_is_refused_by_name() {
+    let mut observed = cluster(&["1a", "2a", "3a!"], &[(&[1], 5), (&[3], 5), (&[1], 5)]);
+    observed.topics.get_mut(&name()).unwrap().partitions[0].moving = true;
+    let wish = Wish::Evacuate { brokers: [BrokerId(1), BrokerId(3)].into(), leaders_only: false };
+    let mapping = plan(&goal(&observed, wish), &observed);
+    let found: Vec<_> =
+        mapping.findings.iter().map(|f| (f.severity, f.code, f.text.split(':').next().unwrap())).collect();
+    assert_eq!(found, [(Severity::Blocking, "moving", "partition 0"), (Severity::Blocking, "offline", "partition 1")]);
+    assert_eq!(mapping.moves.len(), 1, "the rest goes on");
+}
+
+#[test]
+fn explain_says_why_a_partition_moves_or_stays() {
+    let observed = cluster(&["1a", "2a", "3a!"], &[(&[3, 2], 5), (&[1], 5)]);
+    let goal = goal(&observed, Wish::Replace { pairs: [(BrokerId(3), Some(BrokerId(1)))].into() });
+    let mapping = plan(&goal, &observed);
+    let why =
+        |partition: i32| explain(&goal, &observed, &mapping, &TopicPartition { topic: name(), partition }).join("\n");
+    assert_eq!(
+        why(0),
+        "t-0 has 5.0 GB on each of its 2 replicas: 3, gone; 2 in a\nbroker 3 is gone\n\
+         broker 1 in a takes it: it goes from 5.0 GB to 10.0 GB\nbroker 1 becomes its preferred leader, so that leaders are even"
+    );
+    assert!(why(1).contains("it stays: nothing forces it to move"), "{}", why(1));
+    assert_eq!(why(7), "topic t has no partition 7");
+}

@@ -1,0 +1,219 @@
+//! What each verb of `mapping` does to a draft.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use super::Severity;
+use super::band;
+use super::even::Evener;
+use super::fill::Filler;
+use super::layout::Layout;
+use super::leaders;
+use super::model::EMPTY;
+use super::model::Model;
+use super::must;
+use super::notes::Notes;
+use super::numbers;
+use super::pairs;
+use super::spread::Spread;
+use super::stuck::Stuck;
+use crate::cluster::broker::BrokerId;
+use crate::commands::mapping::spec::goal::Wish;
+
+/// Drafts what the goal's verb asks for.
+pub(super) fn draft<'m, 'a>(model: &'m Model<'a>, spread: &Spread, notes: &mut Notes) -> Layout<'m, 'a> {
+    let mut work = Work { layout: Layout::new(model), model, spread, notes };
+    match &model.goal.wish {
+        Wish::Rebuild { force } => work.rebuild(*force),
+        Wish::Rebalance => {
+            work.place_what_must(|_| true);
+            work.even(&|_| true);
+        }
+        Wish::Scale => work.scale(),
+        Wish::Replace { pairs } => work.replace(pairs),
+        Wish::Evacuate { brokers, leaders_only: true } => work.evacuate_leaders(brokers),
+        Wish::Evacuate { .. } => {
+            work.place_what_must(|_| true);
+        }
+    }
+    if model.goal.leaders && !matches!(model.goal.wish, Wish::Evacuate { leaders_only: true, .. }) {
+        work.even_leaders();
+    }
+    work.layout
+}
+
+struct Work<'w, 'm, 'a> {
+    layout: Layout<'m, 'a>,
+    model: &'m Model<'a>,
+    spread: &'w Spread,
+    notes: &'w mut Notes,
+}
+
+impl Work<'_, '_, '_> {
+    /// Places anew: everything, or what must move and what stands in the way of spread racks.
+    fn rebuild(&mut self, force: bool) {
+        let partitions = self.changeable(|_, _| force);
+        for partition in &partitions {
+            must::empty_slots(&mut self.layout, self.spread, *partition);
+            if force {
+                for slot in 0..self.layout.slots(*partition).len() {
+                    self.layout.set(*partition, slot, EMPTY);
+                }
+            } else {
+                must::repair_racks(&mut self.layout, self.spread, *partition);
+            }
+        }
+        self.fill(partitions, &|_| true);
+    }
+
+    /// Finds new places for replicas that must go, on brokers that `may` allows if they can be there.
+    fn place_what_must(&mut self, may: impl Fn(u32) -> bool) {
+        let model = self.model;
+        let mut partitions = self.changeable(must::is_due);
+        partitions.retain(|partition| must::is_due(model, *partition));
+        for partition in &partitions {
+            must::empty_slots(&mut self.layout, self.spread, *partition);
+        }
+        self.fill(partitions, &may);
+    }
+
+    fn scale(&mut self) {
+        let model = self.model;
+        let is_new = |broker: u32| model.node(broker).open && model.held[numbers::wide(broker)] == 0;
+        let any_new = (0..model.brokers.len()).any(|at| is_new(numbers::narrow(at)));
+        self.place_what_must(|broker| !any_new || is_new(broker));
+        if any_new {
+            self.even(&is_new);
+        }
+    }
+
+    fn replace(&mut self, wished: &BTreeMap<BrokerId, Option<BrokerId>>) {
+        let model = self.model;
+        let successors = pairs::find(model, wished, self.notes);
+        let mut partitions = self.changeable(must::is_due);
+        partitions.retain(|partition| must::is_due(model, *partition));
+        let mut counts = Vec::new();
+        for partition in &partitions {
+            must::empty_slots(&mut self.layout, self.spread, *partition);
+            // A successor takes the very slot of the one that leaves, where its rack and its disks allow that.
+            for slot in 0..self.layout.slots(*partition).len().min(model.replicas(*partition).len()) {
+                let gone = model.replicas(*partition)[slot];
+                let Some(successor) = successors.get(&gone).copied() else { continue };
+                self.layout.by_rack(*partition, &mut counts);
+                let rack = model.node(successor).rack;
+                let most = &self.spread.bounds(model.partitions[*partition].wanted).most;
+                let fits = self.layout.slots(*partition)[slot] == EMPTY
+                    && !self.layout.holds(*partition, successor)
+                    && (counts[rack] < most.get(rack).copied().unwrap_or(0) || rack == model.node(gone).rack)
+                    && self.layout.has_room(*partition, successor);
+                if fits {
+                    self.layout.set(*partition, slot, successor);
+                }
+            }
+        }
+        self.fill(partitions, &|_| true);
+    }
+
+    fn evacuate_leaders(&mut self, brokers: &BTreeSet<BrokerId>) {
+        let model = self.model;
+        let leaves = |broker: u32| brokers.contains(&model.node(broker).id);
+        let leads = |partition: usize| model.replicas(partition).first().is_some_and(|broker| leaves(*broker));
+        let stays = |broker: u32| model.node(broker).live && !leaves(broker);
+        let due: Vec<bool> = (0..model.partitions.len()).map(leads).collect();
+        for partition in (0..due.len()).filter(|partition| due[*partition]) {
+            if let Some(stuck) = model.partitions[partition].stuck.filter(|stuck| *stuck != Stuck::Gone) {
+                self.notes.about(model, partition, (Severity::Blocking, stuck.code()), stuck.text());
+                continue;
+            }
+            let slots = self.layout.slots(partition);
+            let heir = (1..slots.len()).find(|slot| stays(slots[*slot]) && model.is_synced_on(partition, slots[*slot]));
+            match heir {
+                Some(heir) => self.layout.swap(partition, 0, heir),
+                None => self.notes.about(
+                    model,
+                    partition,
+                    (Severity::Advisory, "no-heir"),
+                    "no other broker holds an in-sync replica, so its leadership stays: wait until one is in sync, or \
+                     evacuate the data, too",
+                ),
+            }
+        }
+        let may_change = |partition: usize| due[partition] && self.layout.is_changed(partition);
+        let changeable: Vec<bool> = (0..due.len()).map(may_change).collect();
+        let rules = leaders::Rules { may_change: &|partition| changeable[partition], may_lead: &stays };
+        leaders::even(&mut self.layout, &rules);
+    }
+
+    fn even_leaders(&mut self) {
+        let model = self.model;
+        let rules = leaders::Rules {
+            may_change: &|partition| model.partitions[partition].stuck.is_none(),
+            may_lead: &|broker| model.node(broker).open,
+        };
+        leaders::even(&mut self.layout, &rules);
+    }
+
+    fn even(&mut self, takes: &dyn Fn(u32) -> bool) {
+        let bands = band::bands(&self.layout, numbers::millionths(self.model.goal.tolerance));
+        let takes = (0..self.model.brokers.len()).map(|at| takes(numbers::narrow(at))).collect();
+        Evener::new(&mut self.layout, bands, takes).run();
+    }
+
+    /// Fills empty slots, the heaviest partitions first; those that find no place stay as they are.
+    fn fill(&mut self, mut partitions: Vec<usize>, may: &dyn Fn(u32) -> bool) {
+        let model = self.model;
+        partitions.sort_by_key(|partition| (std::cmp::Reverse(model.partitions[*partition].weight), *partition));
+        let mut preferred = Filler::new(&self.layout, self.spread, may);
+        partitions.retain(|partition| !preferred.fill(&mut self.layout, *partition));
+        let mut anyone = Filler::new(&self.layout, self.spread, |_| true);
+        for partition in partitions {
+            if !anyone.fill(&mut self.layout, partition) {
+                anyone.give_up(&mut self.layout, partition);
+                self.notes.about(
+                    model,
+                    partition,
+                    (Severity::Blocking, "no-place"),
+                    "no allowed broker of a suitable rack has room for a replica, so it stays as it is: allow more \
+                     brokers, free disks, or raise the disk limit",
+                );
+            }
+        }
+    }
+
+    /// The selected partitions that may be touched; those that are due but may not be are refused by name.
+    fn changeable(&mut self, is_due: impl Fn(&Model<'_>, usize) -> bool) -> Vec<usize> {
+        let model = self.model;
+        let mut partitions = Vec::new();
+        for (partition, part) in model.partitions.iter().enumerate() {
+            if let Some(stuck) = part.stuck {
+                let due = is_due(model, partition) || must::is_due(model, partition);
+                let severity = if due { Severity::Blocking } else { Severity::Advisory };
+                self.notes.about(model, partition, (severity, stuck.code()), stuck.text());
+            } else if let Some((code, text)) = self.impossible(partition) {
+                self.notes.about(model, partition, (Severity::Blocking, code), &text);
+            } else {
+                partitions.push(partition);
+            }
+        }
+        partitions
+    }
+
+    /// Why a wished number of replicas can't be, if so.
+    fn impossible(&self, partition: usize) -> Option<(&'static str, String)> {
+        let part = &self.model.partitions[partition];
+        let brokers = self.spread.brokers();
+        if part.wanted != part.len && part.wanted > numbers::wide(brokers) {
+            let text = format!("{} replicas need as many brokers, and {brokers} may be used: allow more", part.wanted);
+            return Some(("too-few-brokers", text));
+        }
+        if part.wanted < part.len && part.wanted < part.min_insync {
+            let text = format!(
+                "{} replicas are fewer than its min.insync.replicas of {}: producers with acks=all would fail; lower \
+                 that first",
+                part.wanted, part.min_insync
+            );
+            return Some(("min-insync", text));
+        }
+        (part.wanted == 0 || part.len == 0).then(|| ("no-replicas", "it has no replicas, or shall have none".into()))
+    }
+}
