@@ -122,7 +122,7 @@ impl Stage<'_> {
             let tool = self.tool.clone();
             contender.undo = Some(Box::new(move |turn| forget(&tool, turn)));
         }
-        Line { title: format!("first apply of {FRESH} topics × 3, {}", kind.name()), contenders, times: 1 }
+        Line { title: fresh_title(kind), contenders, times: 1 }
     }
 
     /// A plan of many topics from a saved observation.
@@ -205,6 +205,11 @@ impl Stage<'_> {
         let words: Vec<_> = words.iter().map(String::as_str).collect();
         contender(name, program, &words)
     }
+}
+
+/// The title of the line of a first apply.
+pub(crate) fn fresh_title(kind: Kind) -> String {
+    format!("first apply of {FRESH} topics × 3, {}", kind.name())
 }
 
 /// `{n}`, `{brokers}` and `{broker}` (the first of them) in the words are filled in at each run.

@@ -39,6 +39,12 @@ struct Bench {
     /// Leave out lines whose title contains this, such as `reachable`
     #[arg(long, value_name = "TEXT")]
     skip: Vec<String>,
+    /// Measure only lines whose title contains this, such as `describe`; repeatable
+    #[arg(long, value_name = "TEXT")]
+    only: Vec<String>,
+    /// Measure nothing: say where the large cluster listens, and keep it until standard input ends, for a profiler
+    #[arg(long)]
+    hold: bool,
     /// Where the figures are written
     #[arg(long, default_value = "target/bench/figures.json")]
     json: PathBuf,
@@ -64,6 +70,14 @@ fn main() -> ExitCode {
     }
 }
 
+impl Bench {
+    /// Whether a line is asked for.
+    fn wants(&self, title: &str) -> bool {
+        let names = |texts: &[String]| texts.iter().any(|text| title.contains(text.as_str()));
+        !self.hold && !names(&self.skip) && (self.only.is_empty() || names(&self.only))
+    }
+}
+
 /// Measures all; whether every goal was reached.
 fn run(bench: &Bench) -> anyhow::Result<bool> {
     let toolbox = fs::canonicalize(&bench.toolbox).context("build the binary first: `make bench` does")?;
@@ -73,7 +87,9 @@ fn run(bench: &Bench) -> anyhow::Result<bool> {
         eprintln!("not here to compete: {reason}");
     }
     let mut all = on_kraft(bench, &toolbox, &rivals)?;
-    all.extend(on_zookeeper(bench, &toolbox, &rivals)?);
+    if bench.wants(&lines::fresh_title(Kind::Kafka39Zookeeper)) {
+        all.extend(on_zookeeper(bench, &toolbox, &rivals)?);
+    }
 
     println!("{}", report::table(&all));
     let megabytes = f64::from(u32::try_from(bytes)?) / 1e6;
@@ -114,7 +130,7 @@ fn on_kraft(bench: &Bench, toolbox: &Path, rivals: &Rivals) -> anyhow::Result<Ve
     };
     let mut all = Vec::new();
     let mut race = |line: &Line| {
-        if !bench.skip.iter().any(|text| line.title.contains(text)) {
+        if bench.wants(&line.title) {
             eprintln!("measuring: {}", line.title);
             all.extend(measure(line, &course));
         }
@@ -127,6 +143,10 @@ fn on_kraft(bench: &Bench, toolbox: &Path, rivals: &Rivals) -> anyhow::Result<Ve
     race(&stage.describe());
     multiply(&stage)?;
     race(&stage.rehearse()?);
+    if bench.hold {
+        hold(&stage, &plain)?;
+        return Ok(all);
+    }
 
     let silent = (0..3).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>()?;
     let addresses = silent.iter().map(|door| Ok(door.local_addr()?.to_string())).collect::<anyhow::Result<Vec<_>>>()?;
@@ -150,6 +170,16 @@ fn on_zookeeper(bench: &Bench, toolbox: &Path, rivals: &Rivals) -> anyhow::Resul
     let rounds = usize::from(bench.rounds);
     let through = Some((&*detour, &counter));
     Ok(measure(&line, &Course { bootstrap: &plain, counted: through, rounds, folder: folder.path() }))
+}
+
+/// Says where everything is, and waits until standard input ends.
+fn hold(stage: &Stage<'_>, plain: &str) -> anyhow::Result<()> {
+    println!("FOLDER={}\nPLAIN={plain}", stage.folder.display());
+    if let Some((brokers, properties)) = &stage.secure {
+        println!("SECURE={brokers}\nPROPERTIES={}", properties.display());
+    }
+    std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
+    Ok(())
 }
 
 /// Makes the large cluster's topics, waits until an apply would find nothing to do, and saves what it observes.

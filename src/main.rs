@@ -6,6 +6,10 @@ use kafka_toolbox::cli::Cli;
 use kafka_toolbox::exit::Exit;
 use kafka_toolbox::{output, telemetry};
 
+/// musl's own allocator takes several times as long, and a whole plan is many small texts.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     clap_complete::CompleteEnv::with_factory(Cli::definition).complete();
     let cli = Cli::read();

@@ -25,7 +25,7 @@ impl Context {
         if servers.is_none() && file.is_none() {
             return Err(Stop::usage("which cluster? give --bootstrap-server HOST:PORT, or --cluster NAME"));
         }
-        let given = Given { bootstrap_server: servers, timeout: Some(self.flags.timeout) };
+        let given = Given { bootstrap_server: servers, timeout: self.flags.timeout };
         let settings = Settings::load(file, given).map_err(|error| Stop::usage(error.to_string()))?;
         for note in &settings.notes {
             if note.is_warning {
@@ -35,5 +35,36 @@ impl Context {
             }
         }
         Ok(settings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::time::Duration;
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::context::Flags;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        flags: Flags,
+    }
+
+    #[test]
+    fn a_timeout_comes_from_the_flag_else_from_the_properties_else_it_is_ten_seconds() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"request.timeout.ms=1500\n").unwrap();
+        let path = file.path().to_str().unwrap();
+        let timeout = |arguments: &[&str]| {
+            let line = [&["toolbox", "--bootstrap-server", "a:1"], arguments].concat();
+            Context::new(Line::parse_from(line).flags).kafka_settings().unwrap().timeout
+        };
+        assert_eq!(timeout(&[]), Duration::from_secs(10));
+        assert_eq!(timeout(&["--command-config", path]), Duration::from_millis(1500));
+        assert_eq!(timeout(&["--command-config", path, "--timeout", "3s"]), Duration::from_secs(3));
     }
 }

@@ -41,9 +41,10 @@ pub struct Flags {
     #[arg(long, env = "TOOLBOX_CLUSTER_ID", global = true, help_heading = "Connecting", value_name = "ID")]
     pub cluster_id: Option<String>,
 
-    /// Longest wait for the cluster's answer, as `10s` or `2m`
-    #[arg(long, env = "TOOLBOX_TIMEOUT", global = true, help_heading = "Connecting", value_name = "DURATION", default_value = "10s", value_parser = duration)]
-    pub timeout: std::time::Duration,
+    /// Longest wait for the cluster's answer, as `10s` or `2m` [default: `default.api.timeout.ms`, else
+    /// `request.timeout.ms` of the client properties, else 10s]
+    #[arg(long, env = "TOOLBOX_TIMEOUT", global = true, help_heading = "Connecting", value_name = "DURATION", value_parser = duration)]
+    pub timeout: Option<std::time::Duration>,
 
     /// Show the plan and change nothing; exit 3 if there is something to do
     #[arg(long, env = "TOOLBOX_DRY_RUN", global = true, help_heading = "Changing")]
@@ -172,6 +173,10 @@ pub struct RepeatFlags {
 }
 
 fn time_zone(name: &str) -> Result<TimeZone, String> {
+    // The default of every command: looking it up reads some twenty folders of the machine's time zones.
+    if name == "UTC" {
+        return Ok(TimeZone::UTC);
+    }
     // Kubernetes refuses `Local`, too: it would mean another time on each node.
     match TimeZone::get(name) {
         Ok(zone) if zone.iana_name().is_some() => Ok(zone),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -21,6 +22,9 @@ pub(super) const COMPONENT: &str = "app.kubernetes.io/component";
 
 /// The annotation that says in words what an object of the toolbox belongs to.
 pub(super) const SCOPE: &str = "kafka-toolbox/scope";
+
+/// Longest wait for an answer of Kubernetes, where `--timeout` does not say otherwise.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Longest part of an object's name that is there for people.
 const WORDS_MAX: usize = 40;
@@ -81,7 +85,7 @@ impl Context {
                 context: flags.kube_context.clone(),
                 namespace: flags.namespace.clone(),
             };
-            let live = Live::connect(&access, self.flags.timeout).await;
+            let live = Live::connect(&access, self.flags.timeout.unwrap_or(TIMEOUT)).await;
             let live = live.map_err(|error| Stop::usage(error.to_string()))?;
             Ok::<Arc<dyn Kubernetes>, anyhow::Error>(Arc::new(live))
         };

@@ -29,6 +29,8 @@ use crate::context::home::Home;
 use crate::context::home::MANAGED_BY;
 use crate::context::home::SCOPE;
 use crate::context::home::Scope;
+use crate::context::whole_file;
+use crate::context::whole_file::Readers;
 use crate::exit::Stop;
 use crate::output;
 
@@ -36,7 +38,7 @@ use crate::output;
 pub(super) const LAST_APPLIED: &str = "last-applied";
 
 /// The form of the envelope.
-const FORM: u32 = 1;
+pub(super) const FORM: u32 = 1;
 
 const TEXT_KEY: &str = "last-applied.json";
 const PACKED_KEY: &str = "last-applied.json.gz";
@@ -47,25 +49,22 @@ const TEXT_BYTES_MAX: usize = 512 << 10;
 /// Most bytes of an unpacked text.
 const BYTES_MAX: u64 = 64 << 20;
 
-/// Most documents that a list looks into.
-const DOCUMENTS_MAX: usize = 1_000;
-
 /// Where they are in a state folder.
-const FOLDER: &str = "last-applied";
+pub(super) const FOLDER: &str = "last-applied";
 
 const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// What surrounds a kept document.
 #[derive(Debug, Serialize, Deserialize)]
-struct Envelope<D> {
-    form: u32,
-    scope: String,
-    cluster_id: String,
+pub(super) struct Envelope<D> {
+    pub(super) form: u32,
+    pub(super) scope: String,
+    pub(super) cluster_id: String,
     run_id: Uuid,
     saved_at: Timestamp,
     tool_version: String,
-    document: D,
+    pub(super) document: D,
 }
 
 /// The kept document of one scope.
@@ -81,8 +80,8 @@ pub struct Kept {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Last {
-    text: String,
+pub(super) struct Last {
+    pub(super) text: String,
     resource_version: String,
 }
 
@@ -98,43 +97,6 @@ impl Context {
             last: None,
         })
     }
-}
-
-impl Context {
-    /// What was last applied to a cluster by all specs of a room, as far as it can be read: for lists that say who owns
-    /// what. What can't be read is left out.
-    pub async fn all_kept<D: DeserializeOwned>(&self, room: &str, cluster_id: &str) -> Vec<D> {
-        let texts = match self.home().await {
-            Ok(Home::Folder(folder)) => texts_of(&folder.join(FOLDER)),
-            Ok(Home::Kubernetes(kubernetes)) => {
-                let namespace = kubernetes.identity().namespace.clone();
-                let found = kubernetes.config_maps(&namespace, &format!("{COMPONENT}={LAST_APPLIED}")).await;
-                let found = found.inspect_err(|error| tracing::debug!(%error, "failed to list what was last applied"));
-                let last = found.unwrap_or_default().iter().filter_map(|found| last_of(found).ok()).collect::<Vec<_>>();
-                last.into_iter().map(|last| last.text).collect()
-            }
-            Err(error) => {
-                tracing::debug!(%error, "failed to look for what was last applied");
-                Vec::new()
-            }
-        };
-        let envelopes = texts.iter().filter_map(|text| serde_json::from_str::<Envelope<D>>(text).ok());
-        let fits = |envelope: &Envelope<D>| {
-            envelope.form == FORM
-                && envelope.cluster_id == cluster_id
-                && envelope.scope.starts_with(&format!("{room} "))
-        };
-        envelopes.filter(fits).map(|envelope| envelope.document).collect()
-    }
-}
-
-/// The texts of a folder of kept documents, ordered by name.
-fn texts_of(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
-    let mut paths: Vec<_> = entries.take(DOCUMENTS_MAX).map(|entry| entry.path()).collect();
-    paths.sort();
-    let is_json = |path: &&PathBuf| path.extension().is_some_and(|ending| ending == "json");
-    paths.iter().filter(is_json).filter_map(|path| bounded(fs::File::open(path).ok()?).ok()).collect()
 }
 
 impl Kept {
@@ -200,7 +162,11 @@ impl Kept {
         };
         let text = serde_json::to_string_pretty(&envelope)?;
         let resource_version = match self.home.clone() {
-            Home::Folder(folder) => write_file(&self.path(&folder), &text).map(|()| String::new())?,
+            Home::Folder(folder) => {
+                fs::create_dir_all(folder.join(FOLDER))?;
+                whole_file::write(&self.path(&folder), &text, Readers::Owner)?;
+                String::new()
+            }
             Home::Kubernetes(kubernetes) => self.write(kubernetes.as_ref(), &text).await?,
         };
         self.last = Some(Last { text, resource_version });
@@ -292,7 +258,7 @@ impl Kept {
     }
 }
 
-fn last_of(config_map: &ConfigMap) -> anyhow::Result<Last> {
+pub(super) fn last_of(config_map: &ConfigMap) -> anyhow::Result<Last> {
     let text = match (config_map.data.get(TEXT_KEY), config_map.binary_data.get(PACKED_KEY)) {
         (Some(text), _) => text.clone(),
         (None, Some(bytes)) => bounded(GzDecoder::new(bytes.as_slice()))?,
@@ -308,25 +274,13 @@ fn packed(text: &str) -> Vec<u8> {
     encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish()).unwrap_or_default()
 }
 
-fn bounded(reader: impl Read) -> std::io::Result<String> {
+pub(super) fn bounded(reader: impl Read) -> std::io::Result<String> {
     let mut text = String::new();
     reader.take(BYTES_MAX + 1).read_to_string(&mut text)?;
     if text.len() as u64 > BYTES_MAX {
         return Err(std::io::Error::other(format!("it is longer than {} MiB", BYTES_MAX >> 20)));
     }
     Ok(text)
-}
-
-/// Writes a file so that whoever reads it finds the old text or the new one, whatever happens meanwhile.
-fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
-    let folder = path.parent().context("a file without a folder")?;
-    fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(text.as_bytes())?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    fs::File::open(folder)?.sync_all()?;
-    Ok(())
 }
 
 #[cfg(test)]

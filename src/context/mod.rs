@@ -3,6 +3,7 @@
 //! The way through: [`Context::observed`] (read, or load what was saved), the command's own pure plan, then
 //! [`Context::settle`] (show, refuse, ask, carry out, record). No command prints plans, asks or records by itself.
 
+mod all_kept;
 mod alone;
 mod config_maps;
 mod connect;
@@ -17,6 +18,7 @@ mod settle;
 pub mod sources;
 pub mod throttles;
 mod toolbox_file;
+mod whole_file;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,6 +35,7 @@ use crate::cluster::map::Maps;
 use crate::exit::Stop;
 use crate::output::Output;
 
+pub use all_kept::AllKept;
 pub use flags::{Flags, duration};
 pub use home::Scope;
 pub use kept::Kept;

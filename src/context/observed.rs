@@ -10,6 +10,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
+use crate::context::whole_file;
+use crate::context::whole_file::Readers;
 use crate::exit::Stop;
 use crate::formats::secret::scrub;
 
@@ -87,5 +89,6 @@ fn save<T: Serialize>(path: &Path, room: &str, observed: &T) -> anyhow::Result<(
     let saved =
         Saved { kind: room.to_owned(), version: VERSION, tool_version: env!("CARGO_PKG_VERSION").to_owned(), observed };
     let text = serde_json::to_string(&saved)?;
-    std::fs::write(path, scrub(&text).as_bytes()).with_context(|| format!("failed to write {}", path.display()))
+    whole_file::write(path, &scrub(&text), Readers::Umask)
+        .with_context(|| format!("failed to write {}", path.display()))
 }

@@ -41,6 +41,29 @@ async fn a_plain_list_costs_one_request() {
 }
 
 #[tokio::test]
+async fn json_has_what_the_table_has_and_more_is_asked_only_where_it_is_wished_for() {
+    let desk = Desk::new(cluster().config("fine", "min.insync.replicas", "1"));
+    let keys = async |arguments: &[&str]| {
+        let said = desk.run(&[&["topics", "list", "fine", "-o", "json"], arguments].concat()).await;
+        let rows: serde_json::Value = serde_json::from_str(&said.ends_with(Exit::Done).out).unwrap();
+        rows[0].as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ")
+    };
+    let plain = "name internal partitions replication_factor without_leader under_replicated moving";
+    assert_eq!(keys(&[]).await, plain);
+    assert_eq!(desk.kafka.calls(), [Call::Metadata]);
+    assert_eq!(keys(&["--size"]).await, format!("{plain} bytes"));
+    let below = plain.replace("without_leader", "without_leader below_min_isr");
+    assert_eq!(keys(&["--config"]).await, format!("{below} config"));
+}
+
+#[tokio::test]
+async fn a_description_costs_two_requests() {
+    let desk = Desk::new(cluster());
+    desk.run(&["topics", "describe", "fine", "fine"]).await.ends_with(Exit::Done);
+    assert_eq!(desk.kafka.calls(), [Call::Metadata, Call::DescribeConfigs]);
+}
+
+#[tokio::test]
 async fn trouble_comes_first_and_a_move_is_no_trouble() {
     let desk = Desk::new(cluster().moving("moving", 0, &[2, 3]));
     shrink(&desk, "lagging", &[1], Some(1));

@@ -17,7 +17,9 @@ use crate::commands::topics::plan::step::count;
 pub struct More {
     /// Moves that are running.
     pub moves: BTreeMap<TopicPartition, Reassignment>,
-    /// Configs by topic.
+    /// Whether rows show the config that is set on a topic, and who declares it.
+    pub shows_config: bool,
+    /// Configs by topic; only some keys where rows do not show them.
     pub configs: BTreeMap<TopicName, Vec<ConfigEntry>>,
     /// What replicas hold.
     pub sizes: Option<BTreeMap<TopicPartition, Vec<ReplicaSize>>>,
@@ -75,7 +77,7 @@ impl Row {
             under_replicated: count(|state| !state.lagging.is_empty()),
             moving: count(|state| state.is_moving),
             bytes: more.sizes.as_ref().map(|sizes| bytes_of(topic, sizes)),
-            config: entries.map(|entries| own_config(entries)),
+            config: entries.filter(|_| more.shows_config).map(|entries| own_config(entries)),
             spec: more.specs.get(&topic.name).cloned(),
         }
     }
@@ -105,12 +107,12 @@ pub fn sort(rows: &mut [Row]) {
     rows.sort_by(|one, other| one.rank().cmp(&other.rank()));
 }
 
-/// Head and cells of a list; `wide` has every column.
-pub fn list_table(rows: &[Row], wide: bool) -> (Vec<&'static str>, Vec<Vec<String>>) {
-    let with_size = wide || rows.iter().any(|row| row.bytes.is_some());
+/// Head and cells of a list; what was asked for beyond the metadata has its columns.
+pub fn list_table(rows: &[Row], more: &More) -> (Vec<&'static str>, Vec<Vec<String>>) {
+    let (with_size, with_config) = (more.sizes.is_some(), more.shows_config);
     let mut head = vec!["TOPIC", "PARTITIONS", "RF", "TROUBLE"];
     head.extend(with_size.then_some("SIZE"));
-    head.extend(wide.then_some(["CONFIG", "SPEC"]).into_iter().flatten());
+    head.extend(with_config.then_some(["CONFIG", "SPEC"]).into_iter().flatten());
     let cells = |row: &Row| {
         let mut cells = vec![
             row.name.to_string(),
@@ -121,7 +123,7 @@ pub fn list_table(rows: &[Row], wide: bool) -> (Vec<&'static str>, Vec<Vec<Strin
         if with_size {
             cells.push(or_dash(row.bytes.map(|bytes| Bytes(bytes).to_string()).unwrap_or_default()));
         }
-        if wide {
+        if with_config {
             let config: Vec<_> = row.config.iter().flatten().map(|(key, value)| format!("{key}={value}")).collect();
             cells.push(or_dash(config.join(",")));
             cells.push(or_dash(row.spec.clone().unwrap_or_default()));

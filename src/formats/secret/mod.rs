@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use std::sync::{LazyLock, PoisonError, RwLock};
 
 use regex::{Captures, Regex};
-pub use secrecy::{ExposeSecret, SecretString};
+pub use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use sha2::{Digest, Sha256};
 
 pub use keys::{is_secret_key, is_shown_key};

@@ -77,7 +77,7 @@ impl Cluster {
         let connector = Connector::new(&settings)?;
         let bootstrap =
             settings.bootstrap.iter().map(|(host, port)| Address { host: host.clone(), port: *port }).collect();
-        let dialer = Arc::new(Dialer { settings, connector, requests_sent: AtomicU64::new(0) });
+        let dialer = Arc::new(Dialer { settings, connector, salted: Arc::default(), requests_sent: AtomicU64::new(0) });
         Ok(Self { dialer, bootstrap, known: Mutex::default() })
     }
 

@@ -88,7 +88,10 @@ async fn confirm_missing(
     let is_missing = |said: &Result<_, KafkaError>| {
         said.as_ref().is_err_and(|error| error.code() == Some(codes::UNKNOWN_TOPIC_OR_PARTITION))
     };
-    for broker in cluster.brokers() {
+    if !all.values().any(is_missing) {
+        return Ok(());
+    }
+    for broker in cluster.know_brokers(deadline).await? {
         let missing: Vec<_> = all.iter().filter(|(_, said)| is_missing(said)).map(|(one, _)| one.clone()).collect();
         if missing.is_empty() {
             break;

@@ -32,6 +32,7 @@ use crate::clients::kafka::live::wire::Broken;
 use crate::clients::kafka::live::wire::Wire;
 use crate::clients::kafka::live::wire::is_nonsense;
 use crate::clients::kafka::sasl;
+use crate::clients::kafka::sasl::SaltedPasswords;
 use crate::clients::kafka::sasl::SaslAnswer;
 use crate::clients::kafka::sasl::SaslExchange;
 use crate::clients::kafka::settings::Settings;
@@ -63,6 +64,8 @@ pub(super) struct Dialer {
     pub(super) settings: Settings,
     /// Opens streams.
     pub(super) connector: Connector,
+    /// What SCRAM has worked out once for all connections.
+    pub(super) salted: Arc<SaltedPasswords>,
     /// Requests sent so far, over all connections.
     pub(super) requests_sent: AtomicU64,
 }
@@ -120,7 +123,7 @@ impl Connection {
         if dialer.settings.security.sasl.is_some() {
             let text = address.to_string();
             let mut exchange = Exchange { connection: &connection, deadline };
-            let lifetime = sasl::authenticate(&dialer.settings, &mut exchange, &text).await?;
+            let lifetime = sasl::authenticate(&dialer.settings, &dialer.salted, &mut exchange, &text).await?;
             connection.expires = lifetime.map(|lifetime| Instant::now() + lifetime.mul_f64(0.85));
         }
         Ok(connection)

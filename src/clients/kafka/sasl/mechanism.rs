@@ -7,6 +7,9 @@ use rsasl::callback::Context;
 use rsasl::callback::Request;
 use rsasl::callback::SessionCallback;
 use rsasl::callback::SessionData;
+use rsasl::mechanisms::scram::properties::Iterations;
+use rsasl::mechanisms::scram::properties::Salt;
+use rsasl::mechanisms::scram::properties::SaltedPassword;
 use rsasl::prelude::Mechname;
 use rsasl::prelude::SASLClient;
 use rsasl::prelude::SASLConfig;
@@ -18,6 +21,7 @@ use rsasl::property::OAuthBearerKV;
 use rsasl::property::OAuthBearerToken;
 use rsasl::property::Password;
 
+use crate::clients::kafka::sasl::salted::SaltedPasswords;
 use crate::clients::kafka::settings::Credentials;
 use crate::formats::secret::ExposeSecret;
 use crate::formats::secret::SecretString;
@@ -70,8 +74,17 @@ pub(super) struct Exchange {
 
 impl Exchange {
     /// PLAIN or SCRAM.
-    pub(super) fn with_password(mechanism: &str, credentials: &Credentials) -> Result<Self, Broken> {
-        let proof = Proof::Password { username: credentials.username.clone(), password: credentials.password.clone() };
+    pub(super) fn with_password(
+        mechanism: &str,
+        credentials: &Credentials,
+        salted: &Arc<SaltedPasswords>,
+    ) -> Result<Self, Broken> {
+        let proof = Proof::Password {
+            mechanism: mechanism.to_owned(),
+            username: credentials.username.clone(),
+            password: credentials.password.clone(),
+            salted: Arc::clone(salted),
+        };
         Self::start(mechanism, proof)
     }
 
@@ -121,14 +134,20 @@ fn check_iterations(message: &[u8]) -> Result<(), Broken> {
 
 /// What rsasl asks for.
 enum Proof {
-    Password { username: String, password: SecretString },
+    Password { mechanism: String, username: String, password: SecretString, salted: Arc<SaltedPasswords> },
     Token { token: SecretString, extensions: Vec<(String, String)> },
 }
 
 impl SessionCallback for Proof {
-    fn callback(&self, _: &SessionData, _: &Context<'_>, request: &mut Request<'_>) -> Result<(), SessionError> {
+    fn callback(&self, _: &SessionData, known: &Context<'_>, request: &mut Request<'_>) -> Result<(), SessionError> {
         match self {
-            Self::Password { username, password } => {
+            Self::Password { mechanism, username, password, salted } => {
+                let recipe = known.get_ref::<Salt>().zip(known.get_ref::<Iterations>());
+                if let Some((salt, iterations)) = recipe.filter(|_| request.is::<SaltedPassword>()) {
+                    let password = (mechanism.as_str(), password.expose_secret().as_bytes());
+                    let take = |salted: &[u8]| request.satisfy::<SaltedPassword>(salted).map(drop);
+                    return salted.with(password, (salt, *iterations), take).unwrap_or(Ok(()));
+                }
                 request.satisfy::<AuthId>(username)?.satisfy::<Password>(password.expose_secret().as_bytes())?;
             }
             Self::Token { token, extensions } => {

@@ -4,10 +4,12 @@
 //! that says what is wrong. The mechanisms themselves are rsasl's.
 
 mod mechanism;
+mod salted;
 #[cfg(test)]
 mod tests;
 mod token;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,6 +24,8 @@ use crate::clients::kafka::settings::SaslSettings;
 use crate::clients::kafka::settings::Settings;
 use crate::formats::place::Place;
 use crate::formats::secret::scrub;
+
+pub use salted::SaltedPasswords;
 
 /// Most messages that one authentication takes; SCRAM takes three.
 const MESSAGES_MAX: usize = 5;
@@ -56,6 +60,7 @@ pub struct SaslAnswer {
 /// Proves who we are, if the settings say so; returns after how long the broker wants it proved again.
 pub async fn authenticate(
     settings: &Settings,
+    salted: &Arc<SaltedPasswords>,
     exchange: &mut dyn SaslExchange,
     address: &str,
 ) -> Result<Option<Duration>, KafkaError> {
@@ -70,7 +75,7 @@ pub async fn authenticate(
         }
         SaslSettings::Plain(credentials)
         | SaslSettings::ScramSha256(credentials)
-        | SaslSettings::ScramSha512(credentials) => Exchange::with_password(sasl.mechanism(), credentials),
+        | SaslSettings::ScramSha512(credentials) => Exchange::with_password(sasl.mechanism(), credentials, salted),
     }
     .map_err(|error| broken(error.sentence(sasl.mechanism())))?;
     match exchange.handshake(sasl.mechanism()).await {

@@ -41,7 +41,7 @@ fn run(
 ) -> Result<Option<Duration>, String> {
     let mut exchange = Scripted { offered: Ok(()), answer: Box::new(answer) };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(authenticate(settings, &mut exchange, "b:1")).map_err(|error| error.to_string())
+    runtime.block_on(authenticate(settings, &Arc::default(), &mut exchange, "b:1")).map_err(|error| error.to_string())
 }
 
 fn bytes(text: &str) -> SaslAnswer {

@@ -103,6 +103,9 @@ async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
     };
     let Planned { plan, mut faults } = plan(&spec, &observed, &options);
     faults.extend(ask_brokers(kafka.as_deref(), &spec, &observed, &plan.steps).await);
+    for note in spec.notes_beside(faults.iter().map(|(_, fault)| fault)) {
+        output::say(&format!("note: {note}"));
+    }
     let plan = stop_at_faults(args, plan, &faults)?;
     let claim = observed.last_applied.clone().unwrap_or_default().claiming(&plan.steps, &spec);
     let Settled { exit, ended, carried_out } = settle(context, kafka, plan, (&claim, memory.as_mut())).await?;
@@ -134,9 +137,6 @@ async fn read_spec(context: &Context, args: &ApplyArgs) -> anyhow::Result<(Spec,
              right one?",
         )
         .into());
-    }
-    for note in &spec.notes {
-        output::say(&format!("note: {note}"));
     }
     // No topic's config holds a secret; a value under such a name is kept out of every output all the same.
     let config = spec.topics.values().flat_map(|declared| &declared.config);

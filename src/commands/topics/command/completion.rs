@@ -42,7 +42,7 @@ fn names() -> Option<Vec<String>> {
     let words = std::env::args_os().skip_while(|word| word != "--").skip(1);
     let known = known_flags(words.map(|word| word.to_string_lossy().into_owned()).collect());
     let mut flags = Typed::try_parse_from(known).ok()?.flags;
-    flags.timeout = flags.timeout.min(PATIENCE);
+    flags.timeout = Some(flags.timeout.map_or(PATIENCE, |timeout| timeout.min(PATIENCE)));
     let mut context = Context::new(flags);
     context.read_toolbox_file().ok()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;

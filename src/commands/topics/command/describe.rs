@@ -1,18 +1,19 @@
-//! `toolbox topics describe NAME…`: one Metadata and one DescribeConfigs request.
+//! `toolbox topics describe NAME…`: one Metadata and one DescribeConfigs request, both at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 use clap::Args;
+use futures_util::future::join3;
 
 use crate::clients::kafka::Kafka;
-use crate::cluster::config::ConfigResource;
+use crate::cluster::config::{ConfigEntry, ConfigResource};
 use crate::cluster::metadata::{Metadata, TopicSelection};
 use crate::cluster::topic::TopicName;
 use crate::commands::topics::command::completion;
 use crate::commands::topics::command::memory;
 use crate::commands::topics::report::{self, Description, More};
-use crate::context::Context;
+use crate::context::{AllKept, Context};
 use crate::exit::Exit;
 use crate::formats::suggest::nearest;
 use crate::output;
@@ -37,9 +38,11 @@ pub(super) struct DescribeArgs {
 /// Describes.
 pub(super) async fn run(context: &mut Context, args: &DescribeArgs) -> anyhow::Result<Exit> {
     let kafka = context.kafka().await?;
-    let metadata = kafka.metadata(TopicSelection::Named(&args.names)).await.context("failed to describe topics")?;
+    let Asked { metadata, configs, kept } = ask(context, &*kafka, &args.names).await?;
     context.is_cluster(&metadata.cluster_id)?;
+    let specs = memory::owners(&kept, &metadata.cluster_id, |name| metadata.topics.contains_key(name));
     let more = more(context, &*kafka, args, &metadata).await?;
+    let more = More { configs, specs, ..more };
     let found: Vec<_> = args.names.iter().filter_map(|name| metadata.topics.get(name)).collect();
     let described: Vec<_> = found.iter().map(|topic| Description::of(topic, &more)).collect();
     context.output().result(&described, |_| {
@@ -53,21 +56,39 @@ pub(super) async fn run(context: &mut Context, args: &DescribeArgs) -> anyhow::R
     Ok(Exit::Failed)
 }
 
+/// What every description needs.
+struct Asked {
+    metadata: Metadata,
+    configs: BTreeMap<TopicName, Vec<ConfigEntry>>,
+    kept: AllKept,
+}
+
+/// Asks for all of it at once: none of the answers is needed for the next question.
+async fn ask(context: &Context, kafka: &dyn Kafka, names: &[TopicName]) -> anyhow::Result<Asked> {
+    let resources: BTreeSet<_> = names.iter().map(|name| ConfigResource::Topic(name.clone())).collect();
+    let resources = Vec::from_iter(resources);
+    let (metadata, configs, kept) =
+        join3(kafka.metadata(TopicSelection::Named(names)), kafka.configs(&resources, None), context.all_kept()).await;
+    let metadata = metadata.context("failed to describe topics")?;
+    let configs = configs.context("failed to read the topics' configs")?.into_iter();
+    let configs = configs.filter_map(|(resource, entries)| match (resource, entries) {
+        (ConfigResource::Topic(name), Ok(entries)) => Some((name, entries)),
+        // A topic that is not there is named later on.
+        _ => None,
+    });
+    let words: Vec<_> = names.iter().map(TopicName::as_str).collect();
+    Ok(Asked { metadata, configs: configs.collect(), kept: kept.about(&words) })
+}
+
+/// What is asked only where it matters or was wished for.
 async fn more(context: &Context, kafka: &dyn Kafka, args: &DescribeArgs, metadata: &Metadata) -> anyhow::Result<More> {
-    let mut more = More::default();
-    let resources: Vec<_> = metadata.topics.keys().map(|name| ConfigResource::Topic(name.clone())).collect();
-    if resources.is_empty() {
+    let mut more = More { shows_config: true, ..More::default() };
+    if metadata.topics.is_empty() {
         return Ok(more);
-    }
-    let answers = kafka.configs(&resources, None).await.context("failed to read the topics' configs")?;
-    for (resource, entries) in answers {
-        let (ConfigResource::Topic(name), Ok(entries)) = (resource, entries) else { continue };
-        more.configs.insert(name, entries);
     }
     if metadata.topics.values().any(report::may_be_under_replicated) {
         more.moves = kafka.reassignments().await.context("failed to list the moves that are running")?;
     }
-    more.specs = memory::owners(context, &metadata.cluster_id).await;
     if args.size || context.flags.output == Format::Wide {
         let brokers: Vec<_> = metadata.brokers.keys().copied().collect();
         let sizes = kafka.replica_sizes(&brokers).await.context("failed to read how large the topics are")?;

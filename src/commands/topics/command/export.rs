@@ -44,8 +44,9 @@ pub(super) async fn run(context: &mut Context, args: &ExportArgs) -> anyhow::Res
     let (topics, notes) = if args.sources.is_given() {
         let sources = args.sources.load(context).await?;
         let spec = spec::parse(&sources, args.sources.format).map_err(|faults| refusal(&faults))?;
+        let notes = spec.notes_beside([].iter());
         let chosen = spec.topics.into_values().filter(|topic| pattern.fits(&topic.name.value));
-        (chosen.collect(), spec.notes)
+        (chosen.collect(), notes)
     } else {
         of_cluster(context, &pattern).await?
     };

@@ -44,9 +44,13 @@ pub(super) struct ListArgs {
     #[arg(long)]
     internal: bool,
 
-    /// Show how much each topic holds on disk, all replicas together
+    /// Show how much each topic holds on disk, all replicas together; `-o wide` does
     #[arg(long)]
     size: bool,
+
+    /// Show the config that is set on each topic, and which source declares it; `-o wide` does
+    #[arg(long)]
+    config: bool,
 }
 
 /// Lists.
@@ -63,8 +67,8 @@ pub(super) async fn run(context: &mut Context, args: &ListArgs) -> anyhow::Resul
     let more = more(context, &*kafka, args, &metadata, &topics).await?;
     let mut rows: Vec<_> = topics.iter().map(|topic| Row::of(topic, &more)).filter(|row| args.wants(row)).collect();
     report::sort(&mut rows);
-    context.output().result(&rows, |wide| {
-        let (head, cells) = report::list_table(&rows, wide);
+    context.output().result(&rows, |_| {
+        let (head, cells) = report::list_table(&rows, &more);
         output::table(&head, &cells)
     })?;
     Ok(Exit::Done)
@@ -91,12 +95,13 @@ async fn more(
     topics: &[&Topic],
 ) -> anyhow::Result<More> {
     let mut more = More::default();
-    let is_wide = context.flags.output == Format::Wide || context.output().is_structured();
+    let is_wide = context.flags.output == Format::Wide;
+    more.shows_config = is_wide || args.config;
     if topics.iter().any(|topic| report::may_be_under_replicated(topic)) {
         more.moves = kafka.reassignments().await.context("failed to list the moves that are running")?;
     }
-    if is_wide || args.below_min_isr {
-        let keys: Option<&[&str]> = if is_wide { None } else { Some(&["min.insync.replicas"]) };
+    if more.shows_config || args.below_min_isr {
+        let keys: Option<&[&str]> = if more.shows_config { None } else { Some(&["min.insync.replicas"]) };
         let resources: Vec<_> = topics.iter().map(|topic| ConfigResource::Topic(topic.name.clone())).collect();
         let answers = kafka.configs(&resources, keys).await.context("failed to read the topics' configs")?;
         for (resource, entries) in answers {
@@ -105,8 +110,8 @@ async fn more(
             more.configs.insert(name, entries);
         }
     }
-    if is_wide {
-        more.specs = memory::owners(context, &metadata.cluster_id).await;
+    if more.shows_config {
+        more.specs = memory::owners(&context.all_kept().await, &metadata.cluster_id, |_| true);
     }
     if is_wide || args.size {
         let brokers: Vec<_> = metadata.brokers.keys().copied().collect();

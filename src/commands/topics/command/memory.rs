@@ -11,17 +11,23 @@ use crate::clients::kafka::Kafka;
 use crate::cluster::metadata::{Metadata, TopicSelection};
 use crate::cluster::topic::TopicName;
 use crate::commands::topics::observe::Observed;
-use crate::commands::topics::plan::last::LastApplied;
+use crate::commands::topics::plan::last::{LastApplied, Owners};
 use crate::commands::topics::plan::step::TopicStep;
 use crate::commands::topics::spec::Spec;
+use crate::context::AllKept;
 use crate::context::Context;
 use crate::context::Kept;
 use crate::context::Scope;
 
-/// The sources that declare topics of a cluster, by topic.
-pub(super) async fn owners(context: &Context, cluster_id: &str) -> BTreeMap<TopicName, String> {
-    let kept: Vec<LastApplied> = context.all_kept("topics", cluster_id).await;
-    kept.into_iter().flat_map(|last| last.topics).map(|(name, applied)| (name, applied.source)).collect()
+/// The sources that declare topics of a cluster, by topic; of the topics that are wanted.
+pub(super) fn owners(
+    kept: &AllKept,
+    cluster_id: &str,
+    wanted: impl Fn(&TopicName) -> bool,
+) -> BTreeMap<TopicName, String> {
+    let owners = kept.documents::<Owners<'_>>("topics", cluster_id).into_iter().flat_map(|owners| owners.topics);
+    let owners = owners.filter_map(|(name, owner)| Some((TopicName::new(name).ok()?, owner)));
+    owners.filter(|(name, _)| wanted(name)).map(|(name, owner)| (name, owner.source.into_owned())).collect()
 }
 
 /// What of the declared topics was worked on.

@@ -53,7 +53,8 @@ pub(super) async fn run(context: &Context, args: &ValidateArgs) -> anyhow::Resul
         Ok(spec) => {
             let cluster_asked = context.flags.observed.is_some() || context.flags.bootstrap_server.is_some();
             let faults = if cluster_asked { faults_of_cluster(context, &spec).await? } else { Vec::new() };
-            Findings { topics: spec.topics.len(), cluster_asked, faults, notes: spec.notes }
+            let notes = spec.notes_beside(faults.iter());
+            Findings { topics: spec.topics.len(), cluster_asked, faults, notes }
         }
     };
     report(context, findings)

@@ -3,6 +3,7 @@
 //! It is written twice in a run that changes something: before, to claim the keys that are about to be set (so that
 //! they are unset one day even if this run is killed), and after, with the values that are in force.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,22 @@ pub struct Applied {
     /// Where it was declared.
     #[serde(default)]
     pub source: String,
+}
+
+/// Of what was last applied only where each topic was declared; borrowed from the text.
+#[derive(Debug, Default, Deserialize)]
+pub struct Owners<'a> {
+    /// Topics by name; names have no characters that JSON escapes.
+    #[serde(borrow)]
+    pub topics: BTreeMap<&'a str, Owner<'a>>,
+}
+
+/// Where one topic was declared.
+#[derive(Debug, Default, Deserialize)]
+pub struct Owner<'a> {
+    /// The source.
+    #[serde(borrow, default)]
+    pub source: Cow<'a, str>,
 }
 
 impl Applied {

@@ -168,6 +168,11 @@ impl Step for TopicStep {
 }
 
 impl ConfigEdit {
+    /// What was found and what it should be, as a finding says it.
+    pub fn difference(&self) -> String {
+        format!("{} is {}, not {}", self.key, self.show(self.from.as_deref()), self.show(self.to.as_deref()))
+    }
+
     fn show<'a>(&self, value: Option<&'a str>) -> &'a str {
         value.map_or("default", |value| shown(&self.key, value))
     }

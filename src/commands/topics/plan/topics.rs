@@ -97,7 +97,8 @@ pub fn change(declared: &TopicSpec, topic: &Topic, world: &mut World, plan: &mut
     let last = world.observed.last_applied.as_ref().and_then(|last| last.topics.get(name));
     let edits = configs::edits(declared, there, last);
     for edit in edits.iter().filter(|edit| edit.cause == Cause::Drift) {
-        plan.find(subject(name), "topic.drift", format!("drift: topic {name} was changed by hand: {edit}"));
+        let text = format!("drift: topic {name} was changed by hand: {}", edit.difference());
+        plan.find(subject(name), "topic.drift", text);
     }
     if !edits.is_empty() {
         plan.steps.push(TopicStep::SetConfig { name: name.clone(), edits });

@@ -46,7 +46,7 @@ pub(super) fn merge(draft: Draft) -> Result<Spec, Faults> {
     }
     notes.sort();
     notes.dedup();
-    Ok(Spec { topics: merged, notes: notes.iter().map(ToString::to_string).collect() })
+    Ok(Spec { topics: merged, notes })
 }
 
 /// What is wrong with one topic whatever the cluster.

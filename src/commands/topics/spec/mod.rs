@@ -13,11 +13,12 @@ mod toolbox;
 mod topicctl;
 mod write;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::topic::TopicName;
+use crate::formats::place::Fault;
 pub use crate::formats::place::Placed;
 use crate::formats::yaml::Origin;
 
@@ -38,7 +39,15 @@ pub struct Spec {
     /// Topics by name.
     pub topics: BTreeMap<TopicName, TopicSpec>,
     /// What a person should know about the sources, as a field of another tool that has no counterpart here.
-    pub notes: Vec<String>,
+    pub notes: Vec<Fault>,
+}
+
+impl Spec {
+    /// The notes, one line each, without those at a place that has a fault: what was only a guess is certain there.
+    pub fn notes_beside<'a>(&self, faults: impl Iterator<Item = &'a Fault>) -> Vec<String> {
+        let certain: BTreeSet<_> = faults.map(|fault| &fault.place).collect();
+        self.notes.iter().filter(|note| !certain.contains(&note.place)).map(ToString::to_string).collect()
+    }
 }
 
 /// One declared topic, `defaults` already merged in.

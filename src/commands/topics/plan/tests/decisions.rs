@@ -121,7 +121,7 @@ fn drift_is_told_from_a_change_of_the_spec() {
         lines("- {name: a, config: {retention.ms: 1}}", &by_hand),
         [
             "~ topic a: retention.ms 9 -> 1 (drift: changed by hand)",
-            "! drift: topic a was changed by hand: retention.ms 9 -> 1 (drift: changed by hand)",
+            "! drift: topic a was changed by hand: retention.ms is 9, not 1",
             "1 to change; risk reversible"
         ]
     );
