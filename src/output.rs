@@ -201,3 +201,50 @@ impl Bar {
         }
     }
 }
+
+/// One line that says how far a long piece of work is: redrawn on a terminal; elsewhere a line now and then.
+pub struct StatusLine {
+    drawn: Option<indicatif::ProgressBar>,
+    interval: Duration,
+    said: Option<Instant>,
+}
+
+impl StatusLine {
+    /// Begins; where there is no terminal, lines come no faster than `interval`.
+    pub fn new(interval: Duration) -> Self {
+        let is_watched = std::io::stderr().is_terminal() && listener(|_, _| ()).is_none();
+        let drawn = is_watched.then(|| {
+            let bar = indicatif::ProgressBar::new(1_000);
+            let style = indicatif::ProgressStyle::with_template("{bar:30} {msg}");
+            style.map_or(bar.clone(), |style| bar.with_style(style))
+        });
+        Self { drawn, interval, said: None }
+    }
+
+    /// Says how much is done, of 1,000 parts, and in words.
+    pub fn at(&mut self, thousandths: u64, words: &str) {
+        if let Some(bar) = &self.drawn {
+            bar.set_position(thousandths);
+            bar.set_message(scrub(words).into_owned());
+        } else if self.said.is_none_or(|said| said.elapsed() >= self.interval) {
+            self.said = Some(Instant::now());
+            say(words);
+        }
+    }
+
+    /// Says something in between.
+    pub fn say(&self, text: &str) {
+        match &self.drawn {
+            Some(bar) => bar.suspend(|| say(text)),
+            None => say(text),
+        }
+    }
+}
+
+impl Drop for StatusLine {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.drawn {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -2,4 +2,5 @@
 
 pub mod events;
 pub mod mapping;
+pub mod reassign;
 pub mod topics;

@@ -40,7 +40,7 @@ pub use flags::{Flags, duration};
 pub use home::Scope;
 pub use kept::Kept;
 pub use recording::{EventSink, Flushed, OpenError, RecordingFlags};
-pub use settle::Settled;
+pub use settle::{Agreed, Settled};
 
 /// Everything that a command needs from outside its room.
 pub struct Context {

@@ -30,7 +30,42 @@ pub struct Settled<S> {
     pub carried_out: bool,
 }
 
+/// Whether a plan is to be carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Agreed {
+    /// It is; by [`Context::carry`], in whatever order and time the command sees fit.
+    Yes,
+    /// It is not: a dry run, a "no", a refusal; or nothing is to do.
+    Ends(Exit),
+}
+
 impl Context {
+    /// Shows a plan as a whole and asks, where [`Context::settle`] would. It is all or nothing: a refusal, or a step above
+    /// `--max-risk`, refuses everything.
+    pub async fn agree<S: Step>(&mut self, plan: Plan<S>) -> anyhow::Result<Agreed> {
+        let (plan, too_risky) = self.split_by_risk(plan);
+        if let Some(Settled { exit, .. }) = self.settle_without_acting(&plan, &too_risky).await? {
+            return Ok(Agreed::Ends(exit));
+        }
+        let run = self.run();
+        self.recorder().record(&refused_and_found(&run, &plan, &too_risky)).await;
+        if let Some((_, ended)) = too_risky.first() {
+            let why = ended.reason.as_deref().unwrap_or_default();
+            output::complain(&format!("nothing was changed: of {} steps, {why}", too_risky.len()));
+            return Ok(Agreed::Ends(Exit::Refused));
+        }
+        Ok(match (plan.steps.is_empty(), plan.refusals.is_empty()) {
+            (_, false) => Agreed::Ends(Exit::Refused),
+            (true, true) => Agreed::Ends(Exit::Done),
+            (false, true) => Agreed::Yes,
+        })
+    }
+
+    /// The brake of this run: who waits between two batches looks at it.
+    pub fn brake(&self) -> &Brake {
+        &self.brake
+    }
+
     /// Shows a plan and, where that is agreed to, carries it out and records it. `apply` gets one batch at a time and
     /// answers with one ending a step.
     pub async fn settle<S: Step>(
@@ -285,7 +320,7 @@ impl Watch for Progress {
 
 /// Test builds die without a word at the boundary that `TOOLBOX_DIE_AT` names, as `applied:2` for the second batch.
 #[cfg(debug_assertions)]
-fn die_here(name: &'static str) {
+pub(super) fn die_here(name: &'static str) {
     use std::sync::atomic::{AtomicUsize, Ordering};
     static SEEN: AtomicUsize = AtomicUsize::new(0);
     let Ok(wanted) = std::env::var("TOOLBOX_DIE_AT") else { return };

@@ -146,6 +146,12 @@ impl Watch for Quiet {
     fn should_stop(&self) -> bool {
         self.0.pulled().is_some()
     }
+
+    fn boundary(&self, name: &'static str) {
+        #[cfg(debug_assertions)]
+        crate::context::settle::die_here(name);
+        tracing::trace!(name, "boundary");
+    }
 }
 
 impl OwnThrottles {

@@ -105,7 +105,14 @@ impl Contents {
 }
 
 /// Kinds that stay in the audit log: too many, or too dull, for a stream that people watch.
-const AUDIT_ONLY: [&str; 2] = ["command.executed", "mute.renewed"];
+const AUDIT_ONLY: [&str; 5] = [
+    "command.executed",
+    "mute.renewed",
+    // A plan may have ten thousands of these; sinks see its beginning, its stalls and its end.
+    "reassignment.leader_elected",
+    "reassignment.move_completed",
+    "reassignment.move_started",
+];
 
 /// Whether sinks get to see an event: outcomes only. The audit log has the intents, too.
 pub fn is_delivered(event: &Event) -> bool {

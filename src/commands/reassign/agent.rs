@@ -1,0 +1,403 @@
+//! The slow loop of an execution: looks, decides, submits, records, waits; until every move is where it should be.
+//!
+//! It keeps nothing that a successor would need: what is under way is in the cluster, what is wished for in the plan.
+//! It ends early when it is asked to (a signal, `reassign pause` does not end it, `reassign cancel` does), and when nothing
+//! has got on for longer than its patience; moves that run go on in Kafka all the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use jiff::tz::TimeZone;
+use tokio::time::{Instant, sleep};
+
+use crate::change::carry_out::Ended;
+use crate::change::event::{Outcome, Severity};
+use crate::change::plan::Step;
+use crate::change::throttle::decide::Ways;
+use crate::clients::kafka::{Kafka, KafkaError};
+use crate::cluster::assignment::PartitionMove;
+use crate::cluster::broker::BrokerId;
+use crate::cluster::size::ByteRate;
+use crate::cluster::throttle::Throttles;
+use crate::cluster::topic::{TopicName, TopicPartition};
+use crate::commands::reassign::apply::apply;
+use crate::commands::reassign::command::record::Control;
+use crate::commands::reassign::observe::{observe, sizes};
+use crate::commands::reassign::plan::next::{Limits, Manner, Next, next};
+use crate::commands::reassign::plan::preflight::{count, names};
+use crate::commands::reassign::plan::progress::{Pace, Progress, progress};
+use crate::commands::reassign::plan::seen::{Observed, Sizes, State};
+use crate::commands::reassign::plan::stalls::{Reason, Watched};
+use crate::commands::reassign::plan::step::ReassignStep;
+use crate::commands::reassign::report;
+use crate::commands::reassign::spec::Window;
+use crate::context::Context;
+use crate::context::throttles::OwnThrottles;
+use crate::output::StatusLine;
+
+/// Shortest pause between two looks, while things change.
+const TICK_MIN: Duration = Duration::from_millis(100);
+
+/// What was submitted is given this long to be shown.
+const SETTLING: Duration = Duration::from_secs(10);
+
+/// How often a control that somebody may have changed is read.
+const CONTROL_EVERY: Duration = Duration::from_secs(1);
+
+/// Lines of progress where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// How often the election of one preferred leader is tried.
+const ELECTIONS_MAX: usize = 5;
+
+/// How often throttles are tried to be taken away at the end.
+const RELEASES_MAX: usize = 5;
+
+/// How a plan is carried out.
+#[derive(Debug, Clone)]
+pub(super) struct Pacing {
+    /// Bounds of what is under way.
+    pub(super) limits: Limits,
+    /// Phases and elections.
+    pub(super) manner: Manner,
+    /// The rate of each broker's copying, where it is throttled.
+    pub(super) throttle: Option<ByteRate>,
+    /// Hours in which moves begin, and whose hours.
+    pub(super) window: Option<(Window, TimeZone)>,
+    /// Longest time in which nothing gets on.
+    pub(super) patience: Duration,
+    /// After how long without a copied byte a move counts as stalled.
+    pub(super) stalled_after: Duration,
+    /// Longest pause between two looks.
+    pub(super) tick: Duration,
+}
+
+/// How an execution ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Every move is as planned.
+    Done,
+    /// It was asked to stop, and by whom.
+    Stopped(String),
+    /// `reassign cancel` asked it to.
+    Cancelled,
+    /// Nothing got on for too long, and why.
+    GaveUp(String),
+}
+
+/// One execution.
+pub(super) struct Agent<'a> {
+    kafka: &'a dyn Kafka,
+    moves: Vec<PartitionMove>,
+    topics: BTreeSet<TopicName>,
+    pacing: Pacing,
+    control: Control,
+    /// The throttles, where this run manages them.
+    throttles: Option<OwnThrottles>,
+    line: StatusLine,
+    begun: Instant,
+    sizes: Option<(Instant, Sizes)>,
+    settling: BTreeMap<TopicPartition, Instant>,
+    done: BTreeSet<TopicPartition>,
+    elections: BTreeMap<TopicPartition, usize>,
+    pace: Pace,
+    watched: Watched,
+    said: BTreeSet<Reason>,
+    refused: BTreeMap<TopicPartition, String>,
+    got_on: (Instant, (usize, u64)),
+    heard: Instant,
+}
+
+impl<'a> Agent<'a> {
+    /// An execution of these moves.
+    pub(super) fn new(
+        kafka: &'a dyn Kafka,
+        moves: Vec<PartitionMove>,
+        pacing: Pacing,
+        control: Control,
+        throttles: Option<OwnThrottles>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            kafka,
+            topics: moves.iter().map(|one| one.partition.topic.clone()).collect(),
+            moves,
+            pacing,
+            control,
+            throttles,
+            line: StatusLine::new(LINE_EVERY),
+            begun: now,
+            sizes: None,
+            settling: BTreeMap::new(),
+            done: BTreeSet::new(),
+            elections: BTreeMap::new(),
+            pace: Pace::default(),
+            watched: Watched::default(),
+            said: BTreeSet::new(),
+            refused: BTreeMap::new(),
+            got_on: (now, (0, 0)),
+            heard: now,
+        }
+    }
+
+    /// Runs to the end.
+    pub(super) async fn run(&mut self, context: &mut Context) -> anyhow::Result<Ending> {
+        let mut pause = TICK_MIN;
+        let ending = loop {
+            if let Some(why) = context.brake().pulled() {
+                break Ending::Stopped(why);
+            }
+            match self.look().await {
+                Ok(observed) => {
+                    let (ending, changed) = self.tick(context, &observed).await?;
+                    if let Some(ending) = ending {
+                        break ending;
+                    }
+                    pause = if changed { TICK_MIN } else { pause.mul_f64(1.5).min(self.pacing.tick) };
+                }
+                Err(error @ KafkaError::Security { .. }) => return Err(error).context("failed to look at the moves"),
+                Err(error) => {
+                    if self.heard.elapsed() > self.pacing.patience {
+                        return Err(error).context("failed to look at the moves for too long");
+                    }
+                    self.line.say(&format!("the cluster can't be read now, and is asked again: {error}"));
+                    pause = self.pacing.tick;
+                }
+            }
+            let brake = context.brake().clone();
+            tokio::select! {
+                biased;
+                _ = brake.until_pulled() => {}
+                () = sleep(pause) => {}
+            }
+        };
+        if ending == Ending::Done {
+            self.release(context).await?;
+        }
+        Ok(ending)
+    }
+
+    /// Reads the cluster; what is on disk only now and then.
+    async fn look(&mut self) -> Result<Observed, KafkaError> {
+        let mut observed = observe(self.kafka, &self.topics).await?;
+        let is_old = self.sizes.as_ref().is_none_or(|(read, _)| read.elapsed() >= self.pacing.tick);
+        if is_old {
+            let read = sizes(self.kafka, &brokers_of(&self.moves, &observed), &self.topics).await?;
+            self.sizes = Some((Instant::now(), read));
+        }
+        observed.sizes = self.sizes.as_ref().map(|(_, sizes)| sizes.clone()).unwrap_or_default();
+        self.heard = Instant::now();
+        Ok(observed)
+    }
+
+    /// One look and what follows from it: how it ends, if it ends, and whether anything changed.
+    async fn tick(&mut self, context: &mut Context, observed: &Observed) -> anyhow::Result<(Option<Ending>, bool)> {
+        let mut changed = self.settle(observed);
+        let progress = progress(&self.moves, observed);
+        changed |= self.record_completed(context, observed).await;
+        let control = self.control.read(CONTROL_EVERY).await;
+        let hours = self.hours(context);
+        let resting = control.paused.clone().or(hours);
+        self.show(context, (&progress, observed), resting.as_deref()).await;
+        if control.stop {
+            return Ok((Some(Ending::Cancelled), false));
+        }
+        let settling: BTreeSet<_> = self.settling.keys().cloned().collect();
+        let mut next = next(&self.moves, observed, (&self.pacing.limits, self.pacing.manner), &settling);
+        if resting.is_some() {
+            next.moves.clear();
+        }
+        let elections = self.elections_left(&next);
+        if progress.is_over() && settling.is_empty() && elections.is_empty() {
+            return Ok((Some(Ending::Done), changed));
+        }
+        changed |= self.submit(context, observed, &next).await?;
+        changed |= self.elect(context, elections).await;
+        let got_on = (progress.done, progress.bytes_done);
+        if changed || got_on != self.got_on.1 || resting.is_some() {
+            self.got_on = (Instant::now(), got_on);
+        }
+        if self.got_on.0.elapsed() > self.pacing.patience {
+            return Ok((Some(Ending::GaveUp(self.why_nothing_gets_on(&progress, observed, &next))), changed));
+        }
+        Ok((None, changed))
+    }
+
+    /// Forgets what was submitted and is shown by now, or should have been.
+    fn settle(&mut self, observed: &Observed) -> bool {
+        let before = self.settling.len();
+        let states: BTreeMap<_, _> = self.moves.iter().map(|one| (&one.partition, observed.state(one))).collect();
+        self.settling.retain(|partition, since| {
+            let is_shown = matches!(states.get(partition), Some(State::Running | State::Done | State::Grown));
+            !is_shown && since.elapsed() < SETTLING
+        });
+        self.settling.len() < before
+    }
+
+    /// Moves that ended since the last look, each an event.
+    async fn record_completed(&mut self, context: &mut Context, observed: &Observed) -> bool {
+        let is_first = self.done.is_empty() && self.begun == self.got_on.0;
+        let done: BTreeSet<_> = self
+            .moves
+            .iter()
+            .filter(|one| observed.state(one) == State::Done)
+            .map(|one| one.partition.clone())
+            .collect();
+        let fresh: Vec<_> = done.difference(&self.done).cloned().collect();
+        self.done.extend(done);
+        // What was done before this run is not its doing.
+        if is_first || fresh.is_empty() {
+            return !fresh.is_empty();
+        }
+        for partition in &fresh {
+            let words = format!("partition {partition} is where it should be");
+            let subject = format!("partition:{partition}");
+            context.record_finding("reassignment.move_completed", &subject, &words, Severity::Low).await;
+        }
+        true
+    }
+
+    /// Why moves do not begin now by the hour of the day.
+    fn hours(&self, context: &Context) -> Option<String> {
+        let (window, zone) = self.pacing.window.as_ref()?;
+        let now = context.now().to_zoned(zone.clone());
+        (!window.is_open(now.time())).then(|| format!("outside of the hours at {}", now.strftime("%H:%M %Z")))
+    }
+
+    /// Shows how far it is, and says what stands still.
+    async fn show(
+        &mut self,
+        context: &mut Context,
+        (progress, observed): (&Progress, &Observed),
+        resting: Option<&str>,
+    ) {
+        let at = self.begun.elapsed();
+        self.pace.see(at, progress);
+        self.watched.see(at, progress);
+        let words = report::line(progress, &self.pace, resting);
+        self.line.at(report::thousandths(progress), &words);
+        let seen = (&self.moves[..], observed);
+        let stalled = self.watched.stalled(at, seen, self.pacing.stalled_after, self.pacing.throttle);
+        self.said.retain(|reason| stalled.contains_key(reason));
+        for (reason, partitions) in stalled {
+            if self.said.insert(reason.clone()) {
+                let which = names(&partitions.iter().collect::<Vec<_>>());
+                let text = format!("{} stalled: {} ({which})", count(partitions.len(), "move"), reason.words());
+                self.line.say(&format!("! {text}"));
+                let subject = format!("cluster:{}", context.run().cluster);
+                context.record_finding("reassignment.stalled", &subject, &text, Severity::Error).await;
+            }
+        }
+    }
+
+    /// Begins what is next, throttled from its first byte on.
+    async fn submit(&mut self, context: &mut Context, observed: &Observed, next: &Next) -> anyhow::Result<bool> {
+        let why = self.throttle(context, observed, &next.moves).await?;
+        if let Some(why) = why {
+            self.line.say(&format!("! no move is begun without its throttle: {why}; it is tried again"));
+            return Ok(false);
+        }
+        let kafka = self.kafka;
+        let ended = context.carry(&next.moves, async |batch: &[ReassignStep]| apply(kafka, batch).await).await;
+        for (step, Ended { outcome, reason }) in &ended {
+            if matches!(outcome, Outcome::Done | Outcome::Unknown) {
+                self.settling.insert(step.partition().clone(), Instant::now());
+                self.refused.remove(step.partition());
+            } else {
+                let why = reason.clone().unwrap_or_default();
+                if self.refused.insert(step.partition().clone(), why.clone()) != Some(why.clone()) {
+                    self.line.say(&format!("! {}: {why}; it is tried again", step.subject()));
+                }
+            }
+        }
+        Ok(ended.iter().any(|(_, ended)| ended.outcome == Outcome::Done))
+    }
+
+    /// Brings the throttles to what runs and is about to run; says why that failed, where it did.
+    async fn throttle(
+        &mut self,
+        context: &mut Context,
+        observed: &Observed,
+        begun: &[ReassignStep],
+    ) -> anyhow::Result<Option<String>> {
+        let (Some(throttles), Some(rate)) = (&mut self.throttles, self.pacing.throttle) else { return Ok(None) };
+        let begun: BTreeSet<_> = begun.iter().map(ReassignStep::partition).collect();
+        let moves: Vec<_> = self
+            .moves
+            .iter()
+            .filter(|one| {
+                begun.contains(&one.partition)
+                    || self.settling.contains_key(&one.partition)
+                    || observed.state(one) == State::Running
+            })
+            .map(|one| (one, observed.arriving(one)))
+            .collect();
+        let wish =
+            Throttles::of_moves(moves.iter().map(|(one, adding)| (&one.partition, &one.from[..], &adding[..])), rate);
+        let brought = context.throttle(throttles, self.kafka, &wish, Ways::default()).await?;
+        Ok(brought.failure())
+    }
+
+    fn elections_left(&self, next: &Next) -> Vec<ReassignStep> {
+        let tries = |step: &&ReassignStep| self.elections.get(step.partition()).copied().unwrap_or(0) < ELECTIONS_MAX;
+        next.elections.iter().filter(tries).cloned().collect()
+    }
+
+    async fn elect(&mut self, context: &mut Context, elections: Vec<ReassignStep>) -> bool {
+        let kafka = self.kafka;
+        let ended = context.carry(&elections, async |batch: &[ReassignStep]| apply(kafka, batch).await).await;
+        for (step, _) in &ended {
+            *self.elections.entry(step.partition().clone()).or_default() += 1;
+        }
+        !ended.is_empty()
+    }
+
+    fn why_nothing_gets_on(&self, progress: &Progress, observed: &Observed, next: &Next) -> String {
+        let at = self.begun.elapsed();
+        let seen = (&self.moves[..], observed);
+        let stalled = self.watched.stalled(at, seen, Duration::ZERO, self.pacing.throttle);
+        let mut words: Vec<_> = stalled
+            .iter()
+            .map(|(reason, partitions)| format!("{}: {}", count(partitions.len(), "move"), reason.words()))
+            .collect();
+        let mut held: BTreeMap<&String, Vec<&TopicPartition>> = BTreeMap::new();
+        for (partition, why) in next.held.iter().chain(&self.refused) {
+            held.entry(why).or_default().push(partition);
+        }
+        words.extend(held.into_iter().map(|(why, partitions)| format!("{}: {why}", names(&partitions))));
+        format!(
+            "nothing has got on for {} s, with {} running and {} not begun: {}",
+            self.pacing.patience.as_secs(),
+            progress.running,
+            progress.waiting,
+            words.join("; ")
+        )
+    }
+
+    /// Takes the throttles away. A broker that is down keeps its own until it is back; the record remembers it.
+    async fn release(&mut self, context: &mut Context) -> anyhow::Result<()> {
+        let Some(throttles) = &mut self.throttles else { return Ok(()) };
+        let mut failure = None;
+        for attempt in 1..=RELEASES_MAX {
+            let brought = context.throttle(throttles, self.kafka, &Throttles::default(), Ways::default()).await?;
+            failure = brought.failure();
+            if failure.is_none() {
+                for warning in brought.warnings {
+                    self.line.say(&format!("! {}", warning.text));
+                }
+                return Ok(());
+            }
+            sleep(TICK_MIN * u32::try_from(attempt).unwrap_or(1)).await;
+        }
+        let why = failure.unwrap_or_default();
+        self.line.say(&format!("! throttles of ours are left ({why}): `toolbox throttle gc` takes them away"));
+        Ok(())
+    }
+}
+
+/// Brokers that the moves come from and go to and that live.
+pub(super) fn brokers_of(moves: &[PartitionMove], observed: &Observed) -> BTreeSet<BrokerId> {
+    let named = moves.iter().flat_map(|one| one.from.iter().chain(&one.to)).copied();
+    named.filter(|broker| observed.brokers.contains(broker)).collect()
+}

@@ -1,0 +1,101 @@
+//! Sends one batch of steps, and looks at the cluster where an answer was lost. Safe to repeat: Kafka takes the same
+//! target again without doing anything, and a cancel without a move is one that is done.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::change::carry_out::Ended;
+use crate::clients::kafka::{Kafka, KafkaError, codes};
+use crate::cluster::broker::BrokerId;
+use crate::cluster::topic::TopicPartition;
+use crate::commands::reassign::observe::observe;
+use crate::commands::reassign::plan::seen::{Observed, target_of};
+use crate::commands::reassign::plan::step::ReassignStep;
+
+/// Pauses between looks at the cluster: KRaft shows a write some hundred milliseconds late, at times seconds.
+const PAUSES: [u64; 9] = [0, 10, 20, 50, 100, 300, 600, 1_500, 2_500];
+
+/// A step whose answer was lost, and which did not happen, is sent so often at most.
+const ATTEMPTS_MAX: usize = 3;
+
+/// Carries out one batch: steps of one kind. One ending a step.
+pub(super) async fn apply(kafka: &dyn Kafka, batch: &[ReassignStep]) -> Vec<Ended> {
+    let mut ended: Vec<Option<Ended>> = vec![None; batch.len()];
+    for _ in 0..ATTEMPTS_MAX {
+        let open: Vec<usize> = (0..batch.len()).filter(|index| ended[*index].is_none()).collect();
+        if open.is_empty() {
+            break;
+        }
+        let steps: Vec<_> = open.iter().map(|index| batch[*index].clone()).collect();
+        let answers = send(kafka, &steps).await;
+        let lost: Vec<_> =
+            steps.iter().zip(&answers).filter(|(_, answer)| is_lost(answer)).map(|(step, _)| step).collect();
+        let shown = shown(kafka, lost).await;
+        for ((index, step), answer) in open.into_iter().zip(&steps).zip(answers) {
+            ended[index] = if is_lost(&answer) {
+                shown.contains(step.partition()).then(Ended::done)
+            } else {
+                Some(ending(step, answer))
+            };
+        }
+    }
+    let lost = || Ended::unknown("the answer was lost, and the cluster does not show the change; the next look knows");
+    ended.into_iter().map(|ending| ending.unwrap_or_else(lost)).collect()
+}
+
+async fn send(kafka: &dyn Kafka, steps: &[ReassignStep]) -> Vec<Result<(), KafkaError>> {
+    if let Some(ReassignStep::Elect { .. }) = steps.first() {
+        let partitions: Vec<_> = steps.iter().map(|step| step.partition().clone()).collect();
+        return kafka.elect_leaders(&partitions).await;
+    }
+    let target = |step: &ReassignStep| match step {
+        ReassignStep::Move { partition, to, .. } | ReassignStep::Restore { partition, to, .. } => {
+            (partition.clone(), Some(to.clone()))
+        }
+        ReassignStep::Cancel { partition, .. } | ReassignStep::Elect { partition, .. } => (partition.clone(), None),
+    };
+    kafka.alter_reassignments(&steps.iter().map(target).collect::<Vec<_>>()).await
+}
+
+fn is_lost(answer: &Result<(), KafkaError>) -> bool {
+    matches!(answer, Err(KafkaError::AnswerLost { .. } | KafkaError::TimedOut { .. }))
+}
+
+fn ending(step: &ReassignStep, answer: Result<(), KafkaError>) -> Ended {
+    match (step, answer) {
+        (_, Ok(())) => Ended::done(),
+        (ReassignStep::Cancel { .. }, Err(error)) if error.code() == Some(codes::NO_REASSIGNMENT_IN_PROGRESS) => {
+            Ended::done()
+        }
+        (_, Err(error)) => Ended::failed(error.to_string()),
+    }
+}
+
+/// The partitions that the cluster shows as the steps wish, within limits.
+async fn shown(kafka: &dyn Kafka, mut open: Vec<&ReassignStep>) -> BTreeSet<TopicPartition> {
+    let mut shown = BTreeSet::new();
+    for pause in PAUSES {
+        if open.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        let topics = open.iter().map(|step| step.partition().topic.clone()).collect();
+        let Ok(observed) = observe(kafka, &topics).await else { continue };
+        let (done, left): (Vec<_>, Vec<_>) = open.into_iter().partition(|step| is_shown(step, &observed));
+        shown.extend(done.into_iter().map(|step| step.partition().clone()));
+        open = left;
+    }
+    shown
+}
+
+fn is_shown(step: &ReassignStep, observed: &Observed) -> bool {
+    let partition = step.partition();
+    let running = observed.running.get(partition);
+    let Some(seen) = observed.partitions.get(partition) else { return false };
+    let is_at = |to: &Vec<BrokerId>| running.map_or(seen.replicas == *to, |running| target_of(running) == *to);
+    match step {
+        ReassignStep::Move { to, .. } | ReassignStep::Restore { to, .. } => is_at(to),
+        ReassignStep::Cancel { .. } => running.is_none(),
+        ReassignStep::Elect { to, .. } => seen.leader == Some(*to),
+    }
+}

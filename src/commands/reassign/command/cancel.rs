@@ -1,0 +1,260 @@
+//! `toolbox reassign cancel`: takes running moves back, in the order that each partition had.
+//!
+//! Steps:
+//! 1. Ask a run that carries a plan out to end, and wait for its lock.
+//! 2. Cancel the selected moves, and wait until Kafka does not list them any more.
+//! 3. Where Kafka gave the former replicas back in another order, or with extra ones: submit what was there.
+//! 4. Let the former preferred leaders lead, take our throttles away, and remember what was cancelled.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::json;
+
+use crate::change::event::{Outcome, Severity};
+use crate::change::throttle::decide::Ways;
+use crate::clients::kafka::Kafka;
+use crate::cluster::assignment::PartitionMove;
+use crate::cluster::broker::BrokerId;
+use crate::cluster::metadata::TopicSelection;
+use crate::cluster::throttle::{Side, Throttles};
+use crate::cluster::topic::TopicName;
+use crate::commands::reassign::apply::apply;
+use crate::commands::reassign::command::record::{self, Asked, Control, Record};
+use crate::commands::reassign::observe::observe;
+use crate::commands::reassign::plan::preflight::{count, names};
+use crate::commands::reassign::plan::seen::Observed;
+use crate::commands::reassign::plan::step::{ReassignStep, list};
+use crate::commands::reassign::plan::undo;
+use crate::commands::reassign::spec::Selection;
+use crate::context::{Agreed, Context};
+use crate::exit::{Exit, Stop};
+use crate::formats::reassignment_json::Moves;
+use crate::output;
+
+/// Longest wait for the run that carries the plan out.
+const LOCK_MAX: Duration = Duration::from_mins(1);
+
+/// Pause between two tries of the lock.
+const LOCK_PAUSE: Duration = Duration::from_millis(500);
+
+/// Pauses between looks until cancels and orders are shown.
+const PAUSES: [u64; 10] = [0, 50, 100, 200, 400, 800, 1_500, 3_000, 5_000, 10_000];
+
+/// Arguments of `toolbox reassign cancel`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct CancelArgs {
+    /// The plan with the former replicas [default: what was executed last]
+    #[arg(value_name = "FILE")]
+    plan: Option<PathBuf>,
+
+    /// Only moves of these topics
+    #[arg(long, value_name = "TOPIC", value_delimiter = ',', help_heading = "Reassignment")]
+    topics: Vec<TopicName>,
+
+    /// Only moves that bring copies to these brokers, or take them from there
+    #[arg(long, value_name = "ID", value_delimiter = ',', help_heading = "Reassignment")]
+    brokers: Vec<BrokerId>,
+}
+
+/// Takes moves back.
+pub(super) async fn run(context: &mut Context, args: &CancelArgs) -> anyhow::Result<Exit> {
+    let wanted = args.plan.as_ref().map(record::read).transpose()?;
+    let kafka = context.kafka().await?;
+    let metadata = kafka.metadata(TopicSelection::None).await.context("failed to read the cluster's metadata")?;
+    context.is_cluster(&metadata.cluster_id)?;
+    let mut kept = record::kept(context, &metadata.cluster_id).await?;
+    let mut record: Option<Record> = kept.load().await?;
+    let known = match wanted {
+        Some(Moves::Plan(plan)) => plan.moves,
+        Some(Moves::Assignment(_)) => {
+            return Err(Stop::usage(
+                "Kafka's file does not say where partitions were before; a plan of `toolbox mapping` does, and so does \
+                 what was kept of the last `reassign execute`",
+            )
+            .into());
+        }
+        None => record.as_ref().map(|record| record.plan.moves.clone()).unwrap_or_default(),
+    };
+    let selection =
+        Selection { topics: args.topics.iter().cloned().collect(), brokers: args.brokers.iter().copied().collect() };
+    let (moves, plan) = selected(&*kafka, &known, &selection).await?;
+    if let Agreed::Ends(exit) = context.agree(plan).await? {
+        let is_kept = record.is_some() && selection.is_all() && exit == Exit::Done;
+        if is_kept && !context.is_dry_run() {
+            release(context, &*kafka, &metadata.cluster_id).await?;
+        }
+        return Ok(exit);
+    }
+    let mut control = Control::open(context, &metadata.cluster_id).await?;
+    let asked = control.read(Duration::ZERO).await;
+    control.ask(&Asked { stop: true, ..asked.clone() }).await?;
+    wait_for_lock(context, &metadata.cluster_id).await?;
+    let left = take_back(context, &*kafka, &moves).await?;
+    if let Some(record) = &mut record {
+        // A run that goes on with the plan leaves these out.
+        let waiting = record.plan.moves.iter().filter(|one| selection.has(one)).map(|one| one.partition.clone());
+        let done = done_of(&*kafka, &record.plan.moves).await?;
+        record.cancelled.extend(waiting.filter(|partition| !done.contains(partition)));
+        kept.keep(record).await;
+    }
+    control.ask(&Asked { stop: false, ..asked }).await?;
+    release(context, &*kafka, &metadata.cluster_id).await?;
+    let run = context.run();
+    let words = format!("{} taken back", count(moves.len(), "move"));
+    let subject = format!("cluster:{}", run.cluster);
+    context.record_finding("reassignment.cancelled", &subject, &words, Severity::Warning).await;
+    let value = json!({ "cancelled": moves.len(), "left": left });
+    context.output().result(&value, |_| shown(&words, &left))?;
+    Ok(if left.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+fn shown(words: &str, left: &[String]) -> String {
+    let lines = left.iter().map(|line| format!("! {line}\n"));
+    format!("{}{words}\n", lines.collect::<String>())
+}
+
+/// The running moves that are selected, and the plan of their cancels.
+async fn selected(
+    kafka: &dyn Kafka,
+    known: &[PartitionMove],
+    selection: &Selection,
+) -> anyhow::Result<(Vec<PartitionMove>, crate::change::plan::Plan<ReassignStep>)> {
+    let running = kafka.reassignments().await.context("failed to list the moves")?;
+    let topics = running.keys().map(|partition| partition.topic.clone()).collect();
+    let observed = observe(kafka, &topics).await.context("failed to read the cluster")?;
+    let (moves, unknown) = undo::running(known, &observed);
+    let moves: Vec<_> = moves.into_iter().filter(|one| selection.has(one)).collect();
+    let mut plan = undo::cancels(&moves, &observed);
+    let unknown: Vec<_> =
+        unknown.iter().filter(|partition| moves.iter().any(|one| one.partition == **partition)).collect();
+    if !unknown.is_empty() {
+        plan.warn(format!(
+            "of {} no former order is kept: Kafka's own is taken, which may be another ({})",
+            count(unknown.len(), "partition"),
+            names(&unknown)
+        ));
+    }
+    Ok((moves, plan))
+}
+
+/// Waits until no run carries a plan out any more.
+async fn wait_for_lock(context: &mut Context, cluster_id: &str) -> anyhow::Result<()> {
+    let scope = record::scope(context, cluster_id, "moves");
+    let began = Instant::now();
+    loop {
+        match context.be_alone(&scope).await {
+            Ok(()) => return Ok(()),
+            Err(error) if output::exit_of(&error) == Exit::Refused && began.elapsed() < LOCK_MAX => {
+                tokio::time::sleep(LOCK_PAUSE).await;
+            }
+            Err(error) => return Err(error).context("the run that carries the plan out did not end"),
+        }
+    }
+}
+
+/// Cancels, gives orders back, elects; says what is not as it was.
+async fn take_back(context: &mut Context, kafka: &dyn Kafka, moves: &[PartitionMove]) -> anyhow::Result<Vec<String>> {
+    let topics: BTreeSet<_> = moves.iter().map(|one| one.partition.topic.clone()).collect();
+    let mut failures = Vec::new();
+    for pause in PAUSES {
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        let observed = observe(kafka, &topics).await.context("failed to read the cluster")?;
+        let mut steps = undo::cancels(moves, &observed).steps;
+        steps.extend(undo::restores(moves, &observed));
+        if steps.is_empty() && is_settled(moves, &observed) {
+            let elections = undo::elections(moves, &observed);
+            if elections.is_empty() {
+                return Ok(Vec::new());
+            }
+            steps = elections;
+        }
+        let ended = context.carry(&steps, async |batch: &[ReassignStep]| apply(kafka, batch).await).await;
+        let failed = ended.iter().filter(|(_, ended)| ended.outcome != Outcome::Done);
+        failures = failed
+            .map(|(step, ended)| {
+                format!("partition {}: {}", step.partition(), ended.reason.as_deref().unwrap_or("not done"))
+            })
+            .collect();
+    }
+    let observed = observe(kafka, &topics).await.context("failed to read the cluster")?;
+    let mut left = Vec::new();
+    for one in moves {
+        let seen = observed.partitions.get(&one.partition);
+        if observed.running.contains_key(&one.partition) {
+            left.push(format!("partition {} still moves; run the same command again", one.partition));
+        } else if let Some(seen) = seen.filter(|seen| seen.replicas != one.from && seen.replicas != one.to) {
+            left.push(format!(
+                "partition {} has the replicas {} instead of {}; run the same command again when all of them live",
+                one.partition,
+                list(&seen.replicas),
+                list(&one.from)
+            ));
+        }
+    }
+    if !left.is_empty() {
+        left.extend(failures);
+    }
+    Ok(left)
+}
+
+/// Whether every partition is where it was, or where it was to go.
+fn is_settled(moves: &[PartitionMove], observed: &Observed) -> bool {
+    moves.iter().all(|one| {
+        let seen = observed.partitions.get(&one.partition);
+        seen.is_none_or(|seen| seen.replicas == one.from || seen.replicas == one.to)
+    })
+}
+
+async fn done_of(
+    kafka: &dyn Kafka,
+    moves: &[PartitionMove],
+) -> anyhow::Result<BTreeSet<crate::cluster::topic::TopicPartition>> {
+    let topics = moves.iter().map(|one| one.partition.topic.clone()).collect();
+    let observed = observe(kafka, &topics).await.context("failed to read the cluster")?;
+    let done = moves.iter().filter(|one| observed.state(one) == crate::commands::reassign::plan::seen::State::Done);
+    Ok(done.map(|one| one.partition.clone()).collect())
+}
+
+/// Takes away the throttles of what moves no more. Brokers that are down keep theirs until they are back.
+async fn release(context: &mut Context, kafka: &dyn Kafka, cluster_id: &str) -> anyhow::Result<()> {
+    let looked_at = context.throttles_to_look_at(cluster_id).await?;
+    if looked_at.record().is_empty() {
+        return Ok(());
+    }
+    let mut throttles = match context.throttles(cluster_id).await {
+        Ok(throttles) => throttles,
+        Err(error) if output::exit_of(&error) == Exit::Refused => {
+            output::say("the throttles are managed by another run, which takes them away by itself");
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    let rates = throttles.record().rates.values().flat_map(|sides| Side::BOTH.map(|side| *sides.of(side)));
+    let rate = rates.flatten().filter_map(|own| own.set.or(own.setting)).max();
+    let running = kafka.reassignments().await.context("failed to list the moves")?;
+    let ours = throttles.record().lists.keys().cloned().collect::<BTreeSet<_>>();
+    let moves: Vec<_> = running
+        .iter()
+        .filter(|(partition, _)| ours.contains(&partition.topic))
+        .map(|(partition, running)| {
+            let before: Vec<_> = running.replicas.iter().filter(|one| !running.adding.contains(one)).copied().collect();
+            (partition, before, &running.adding[..])
+        })
+        .collect();
+    let wish = match rate {
+        Some(rate) => Throttles::of_moves(moves.iter().map(|(at, before, adding)| (*at, &before[..], *adding)), rate),
+        None => Throttles::default(),
+    };
+    let brought = context.throttle(&mut throttles, kafka, &wish, Ways::default()).await?;
+    for warning in &brought.warnings {
+        output::say(&format!("! {}", warning.text));
+    }
+    if let Some(why) = brought.failure() {
+        output::say(&format!("! throttles of ours are left ({why}): `toolbox throttle gc` takes them away"));
+    }
+    Ok(())
+}

@@ -1,0 +1,346 @@
+//! `toolbox reassign execute`: the way through.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::json;
+
+use crate::change::carry_out::Ended;
+use crate::change::event::{Event, Outcome, Severity};
+use crate::clients::kafka::Kafka;
+use crate::cluster::assignment::{MOVE_PLAN_VERSION, MovePlan, PartitionMove};
+use crate::cluster::metadata::TopicSelection;
+use crate::cluster::size::{ByteRate, Bytes};
+use crate::commands::reassign::agent::{Agent, Ending, Pacing, brokers_of};
+use crate::commands::reassign::command::record::{self, Asked, Control, Record};
+use crate::commands::reassign::observe::{observe, sizes};
+use crate::commands::reassign::plan::next::{Limits, Manner};
+use crate::commands::reassign::plan::preflight::{Allowed, Checked, check, count, plan_of};
+use crate::commands::reassign::plan::seen::{Observed, State};
+use crate::commands::reassign::plan::undo::differences;
+use crate::commands::reassign::report;
+use crate::commands::reassign::spec::Window;
+use crate::context::throttles::OwnThrottles;
+use crate::context::{Agreed, Context, Kept};
+use crate::exit::{Exit, Stop};
+use crate::formats::reassignment_json::Moves;
+use crate::output;
+
+/// How long partitions that are seen in a strange state are given to be shown right.
+const LOOKS: [u64; 4] = [0, 300, 700, 1_500];
+
+/// How long the end may take to be shown by every broker.
+const VERIFIED_WITHIN: [u64; 7] = [0, 200, 500, 1_000, 2_000, 3_000, 5_000];
+
+/// Arguments of `toolbox reassign execute`.
+#[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each one is a flag")]
+pub(super) struct ExecuteArgs {
+    /// The moves: plan.json of `toolbox mapping`, or Kafka's reassignment JSON; `-` is standard input
+    #[arg(value_name = "FILE")]
+    plan: PathBuf,
+
+    /// Move partitions from where they are, though the plan was made from another state
+    #[arg(long, help_heading = "Reassignment")]
+    replan: bool,
+
+    /// Go on beside moves of other partitions that somebody else has begun
+    #[arg(long, help_heading = "Reassignment")]
+    beside_others: bool,
+
+    /// Take in moves that were cancelled before
+    #[arg(long, help_heading = "Reassignment")]
+    include_cancelled: bool,
+
+    /// Bring all new replicas in first, then hand the leadership over, then drop the old replicas
+    #[arg(long, env = "TOOLBOX_REASSIGN_LEADER_FIRST", help_heading = "Reassignment")]
+    leader_first: bool,
+
+    /// Do not elect the preferred leaders of partitions that are where they should be
+    #[arg(long, env = "TOOLBOX_REASSIGN_NO_ELECT", help_heading = "Reassignment")]
+    no_elect: bool,
+
+    /// Copy no faster than this into and out of each broker, as `50MB/s`, or `none`
+    #[arg(long, env = "TOOLBOX_REASSIGN_THROTTLE", value_name = "RATE", default_value = "none", value_parser = throttle, help_heading = "Pacing")]
+    throttle: Throttle,
+
+    /// Most partitions that are copied into a broker, and out of it, at once
+    #[arg(
+        long,
+        env = "TOOLBOX_REASSIGN_PARTITIONS",
+        value_name = "COUNT",
+        default_value_t = 10,
+        help_heading = "Pacing"
+    )]
+    partitions_per_broker: usize,
+
+    /// Most bytes that are on their way into a broker, and out of it; a bigger partition is copied alone
+    #[arg(
+        long,
+        env = "TOOLBOX_REASSIGN_BYTES",
+        value_name = "BYTES",
+        default_value = "100GB",
+        help_heading = "Pacing"
+    )]
+    bytes_per_broker: Bytes,
+
+    /// Most moves at once in the whole cluster
+    #[arg(long, env = "TOOLBOX_REASSIGN_MOVES", value_name = "COUNT", default_value_t = 500, help_heading = "Pacing")]
+    max_moves: usize,
+
+    /// The part of each log dir that stays free while both copies exist, in percent
+    #[arg(long, env = "TOOLBOX_REASSIGN_FREE", value_name = "PERCENT", default_value_t = 5, value_parser = clap::value_parser!(u8).range(0..=100), help_heading = "Pacing")]
+    keep_free: u8,
+
+    /// Begin moves only at these hours, as `22:00-06:00` by the clocks of --time-zone
+    #[arg(long, env = "TOOLBOX_REASSIGN_WINDOW", value_name = "HH:MM-HH:MM", help_heading = "Pacing")]
+    only_between: Option<Window>,
+
+    /// Give up (the moves go on) when nothing at all has got on for so long
+    #[arg(long, env = "TOOLBOX_REASSIGN_PATIENCE", value_name = "DURATION", default_value = "1h", value_parser = crate::context::duration, help_heading = "Pacing")]
+    patience: Duration,
+
+    /// Call a move stalled when nothing was copied for so long
+    #[arg(long, env = "TOOLBOX_REASSIGN_STALLED_AFTER", value_name = "DURATION", default_value = "5m", value_parser = crate::context::duration, help_heading = "Pacing")]
+    stalled_after: Duration,
+
+    /// Longest pause between two looks at the cluster
+    #[arg(long, env = "TOOLBOX_REASSIGN_TICK", value_name = "DURATION", default_value = "5s", value_parser = crate::context::duration, help_heading = "Pacing")]
+    tick: Duration,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Throttle {
+    None,
+    Fixed(ByteRate),
+}
+
+fn throttle(text: &str) -> Result<Throttle, String> {
+    if text == "none" { Ok(Throttle::None) } else { text.parse().map(Throttle::Fixed) }
+}
+
+/// Carries a plan out.
+pub(super) async fn run(context: &mut Context, args: &ExecuteArgs) -> anyhow::Result<Exit> {
+    let wanted = record::read(&args.plan)?;
+    let kafka = context.kafka().await?;
+    let metadata = kafka.metadata(TopicSelection::None).await.context("failed to read the cluster's metadata")?;
+    context.is_cluster(&metadata.cluster_id)?;
+    check_cluster(&wanted, &metadata.cluster_id)?;
+    if !context.is_dry_run() {
+        context.be_alone(&record::scope(context, &metadata.cluster_id, "moves")).await?;
+    }
+    let mut kept = record::kept(context, &metadata.cluster_id).await?;
+    let before: Option<Record> = kept.load().await?;
+    let pacing = args.pacing(context);
+    let (plan, cancelled) = moves_of(args, wanted, &*kafka, before.as_ref()).await?;
+    let (checked, observed) = look(args, &*kafka, plan.moves.clone(), &pacing).await?;
+    let Checked { moves, plan: shown, stale: _ } = checked;
+    let goes_on = shown.refusals.is_empty()
+        && shown.steps.is_empty()
+        && moves.iter().any(|one| observed.state(one) == State::Running);
+    let agreed = context.agree(shown).await?;
+    if let Agreed::Ends(exit) = agreed
+        && (!goes_on || context.is_dry_run())
+    {
+        return Ok(exit);
+    }
+    let plan = MovePlan { moves: moves.clone(), ..plan };
+    keep(&mut kept, &Record { plan, cancelled }).await?;
+    let mut control = Control::open(context, &metadata.cluster_id).await?;
+    let asked = control.read(Duration::ZERO).await;
+    control.ask(&Asked { stop: false, ..asked }).await?;
+    let throttles = throttles(context, &*kafka, &metadata.cluster_id, &pacing).await?;
+    carry_out(context, &*kafka, (moves, pacing), (control, throttles)).await
+}
+
+impl ExecuteArgs {
+    fn pacing(&self, context: &Context) -> Pacing {
+        Pacing {
+            limits: Limits {
+                partitions: self.partitions_per_broker,
+                bytes: self.bytes_per_broker.0,
+                moves: self.max_moves,
+                free: f64::from(self.keep_free) / 100.0,
+            },
+            manner: Manner { leader_first: self.leader_first, elects: !self.no_elect },
+            throttle: match self.throttle {
+                Throttle::None => None,
+                Throttle::Fixed(rate) => Some(rate),
+            },
+            window: self.only_between.map(|window| (window, context.flags.repeat.time_zone.clone())),
+            patience: self.patience,
+            stalled_after: self.stalled_after,
+            tick: self.tick,
+        }
+    }
+}
+
+fn check_cluster(wanted: &Moves, cluster_id: &str) -> Result<(), Stop> {
+    match wanted {
+        Moves::Plan(plan) if plan.cluster_id != cluster_id => Err(Stop::refused(format!(
+            "the plan was made for cluster {}, and this is cluster {cluster_id}: nothing was changed",
+            plan.cluster_id
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// The moves that are wished for, without those that were cancelled before; and these.
+async fn moves_of(
+    args: &ExecuteArgs,
+    wanted: Moves,
+    kafka: &dyn Kafka,
+    before: Option<&Record>,
+) -> anyhow::Result<(MovePlan, std::collections::BTreeSet<crate::cluster::topic::TopicPartition>)> {
+    let mut plan = match wanted {
+        Moves::Plan(plan) => plan,
+        Moves::Assignment(assignment) => {
+            let topics = assignment.iter().map(|(partition, _)| partition.topic.clone()).collect();
+            let observed = observe(kafka, &topics).await.context("failed to read the cluster")?;
+            MovePlan {
+                version: MOVE_PLAN_VERSION,
+                tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+                cluster_id: observed.cluster_id.clone(),
+                observed_at: String::new(),
+                made_by: format!("from {}", args.plan.display()),
+                moves: plan_of(assignment, &observed, before.map(|record| &record.plan)),
+            }
+        }
+    };
+    let targets =
+        |plan: &MovePlan| plan.moves.iter().map(|one| (one.partition.clone(), one.to.clone())).collect::<Vec<_>>();
+    // What was cancelled belongs to the plan that it was cancelled of.
+    let mut cancelled = before
+        .filter(|record| targets(&record.plan) == targets(&plan))
+        .map(|record| record.cancelled.clone())
+        .unwrap_or_default();
+    if args.include_cancelled {
+        cancelled.clear();
+    }
+    if !cancelled.is_empty() {
+        output::say(&format!(
+            "{} of this plan were cancelled before and are left out; --include-cancelled takes them in",
+            count(cancelled.len(), "move")
+        ));
+    }
+    plan.moves.sort_by(|one, two| one.partition.cmp(&two.partition));
+    plan.moves.retain(|one| !cancelled.contains(&one.partition));
+    Ok((plan, cancelled))
+}
+
+/// Checks the plan against the cluster. A broker may show late what was done a moment ago: partitions in a strange state
+/// are looked at again.
+async fn look(
+    args: &ExecuteArgs,
+    kafka: &dyn Kafka,
+    moves: Vec<PartitionMove>,
+    pacing: &Pacing,
+) -> anyhow::Result<(Checked, Observed)> {
+    let topics = moves.iter().map(|one| one.partition.topic.clone()).collect();
+    let allowed = Allowed { replan: args.replan, beside_others: args.beside_others };
+    let mut looked = None;
+    for pause in LOOKS {
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        let mut observed = observe(kafka, &topics).await.context("failed to read the cluster")?;
+        observed.sizes = sizes(kafka, &brokers_of(&moves, &observed), &topics).await.context("failed to read sizes")?;
+        let checked = check(moves.clone(), &observed, &pacing.limits, allowed);
+        let is_clear = checked.stale.is_empty();
+        looked = Some((checked, observed));
+        if is_clear {
+            break;
+        }
+    }
+    looked.context("the cluster was not looked at")
+}
+
+async fn keep(kept: &mut Kept, record: &Record) -> anyhow::Result<()> {
+    let place = kept.place();
+    kept.save(record).await.with_context(|| {
+        format!("failed to keep in {place} where the partitions were before: nothing was moved, since a cancel could not give the former order back")
+    })
+}
+
+/// The throttles, where this run manages them: with a rate, or to take away what a dead run left.
+async fn throttles(
+    context: &mut Context,
+    kafka: &dyn Kafka,
+    cluster_id: &str,
+    pacing: &Pacing,
+) -> anyhow::Result<Option<OwnThrottles>> {
+    if pacing.throttle.is_some() {
+        return Ok(Some(context.throttles(cluster_id).await?));
+    }
+    if context.throttles_to_look_at(cluster_id).await?.record().is_empty() {
+        return Ok(None);
+    }
+    match context.throttles(cluster_id).await {
+        Ok(mut throttles) => {
+            let nothing = crate::cluster::throttle::Throttles::default();
+            let ways = crate::change::throttle::decide::Ways::default();
+            context.throttle(&mut throttles, kafka, &nothing, ways).await?;
+            Ok(Some(throttles))
+        }
+        // `throttle run` paces these moves: its throttles are its own.
+        Err(error) if output::exit_of(&error) == Exit::Refused => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+async fn carry_out(
+    context: &mut Context,
+    kafka: &dyn Kafka,
+    (moves, pacing): (Vec<PartitionMove>, Pacing),
+    (control, throttles): (Control, Option<OwnThrottles>),
+) -> anyhow::Result<Exit> {
+    let run = context.run();
+    let words = format!("{} are moved", count(moves.len(), "partition"));
+    let started = run.event("reassignment.started", &format!("cluster:{}", run.cluster), Outcome::Planned, &words);
+    context.brake().changes_begin();
+    context.recorder().record(std::slice::from_ref(&started)).await;
+    let mut agent = Agent::new(kafka, moves.clone(), pacing, control, throttles);
+    let ended = agent.run(context).await;
+    drop(agent);
+    let (kind, severity, outcome, exit) = match &ended {
+        Ok(Ending::Done) => ("reassignment.completed", Severity::Success, Ended::done(), Exit::Done),
+        Ok(Ending::Stopped(why)) => {
+            let why =
+                format!("{why}: moves that run go on, and so do their throttles; run the same command again to go on");
+            ("reassignment.started", Severity::Warning, Ended::failed(why), Exit::Failed)
+        }
+        Ok(Ending::Cancelled) => {
+            let why = "`toolbox reassign cancel` takes the moves back";
+            ("reassignment.cancelled", Severity::Warning, Ended::refused(why), Exit::Refused)
+        }
+        Ok(Ending::GaveUp(why)) => {
+            let why = format!("{why}. The moves stay as they are; run the same command again to go on");
+            ("reassignment.stalled", Severity::Error, Ended::failed(why), Exit::Failed)
+        }
+        Err(error) => ("reassignment.stalled", Severity::Error, Ended::failed(format!("{error:#}")), Exit::Failed),
+    };
+    let event = Event { kind: kind.to_owned(), severity, ..run.outcome(&started, &outcome) };
+    context.recorder().record(&[event]).await;
+    if ended? != Ending::Done {
+        output::complain(outcome.reason.as_deref().unwrap_or_default());
+        return Ok(exit);
+    }
+    finish(context, kafka, &moves).await
+}
+
+/// The last look: what is as planned, and what is not.
+async fn finish(context: &Context, kafka: &dyn Kafka, moves: &[PartitionMove]) -> anyhow::Result<Exit> {
+    let topics = moves.iter().map(|one| one.partition.topic.clone()).collect();
+    let mut wrong = Vec::new();
+    for pause in VERIFIED_WITHIN {
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        let observed = observe(kafka, &topics).await.context("failed to read the cluster")?;
+        wrong = differences(moves, &observed);
+        if wrong.is_empty() {
+            break;
+        }
+    }
+    let value = json!({ "partitions": moves.len(), "differences": wrong });
+    context.output().result(&value, |_| report::verified(moves.len(), &wrong, None))?;
+    Ok(if wrong.is_empty() { Exit::Done } else { Exit::Failed })
+}

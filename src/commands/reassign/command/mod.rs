@@ -1,0 +1,68 @@
+//! `toolbox reassign`: its verbs and their arguments.
+
+mod cancel;
+mod execute;
+mod pause;
+pub(super) mod record;
+mod status;
+mod verify;
+
+use clap::{Args, Subcommand};
+
+use crate::context::Context;
+use crate::exit::Exit;
+
+/// Arguments of `toolbox reassign`.
+#[derive(Debug, Clone, Args)]
+pub struct ReassignArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum Verb {
+    /// Carry a plan out, and follow it to its end; run it again to go on after anything
+    Execute(execute::ExecuteArgs),
+    /// Say how far the moves are, how fast, and what stands still
+    Status(status::StatusArgs),
+    /// Say whether every partition is as planned; exit 5 if one is not
+    Verify(verify::VerifyArgs),
+    /// Take running moves back: the former replicas in their order, and the throttles
+    Cancel(cancel::CancelArgs),
+    /// Begin no more moves; those that run go on
+    Pause,
+    /// Begin moves again
+    Resume,
+}
+
+/// Runs a verb to its end.
+pub async fn run(context: &mut Context, args: ReassignArgs) -> anyhow::Result<Exit> {
+    context.command = format!("reassign {}", args.verb.name());
+    context.read_toolbox_file()?;
+    let done = match args.verb {
+        Verb::Execute(args) => execute::run(context, &args).await,
+        Verb::Status(args) => return status::run(context, &args).await,
+        Verb::Verify(args) => return verify::run(context, &args).await,
+        Verb::Cancel(args) => cancel::run(context, &args).await,
+        Verb::Pause => pause::run(context, true).await,
+        Verb::Resume => pause::run(context, false).await,
+    };
+    if let Err(error) = &done {
+        context.record_failure(error).await;
+    }
+    context.leave().await;
+    done
+}
+
+impl Verb {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Execute(_) => "execute",
+            Self::Status(_) => "status",
+            Self::Verify(_) => "verify",
+            Self::Cancel(_) => "cancel",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What is kept of an execution: the plan with every partition's former replicas, and what others ask the run to do.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::cluster::assignment::MovePlan;
+use crate::cluster::topic::TopicPartition;
+use crate::context::sources;
+use crate::context::{Context, Kept, Scope};
+use crate::exit::Stop;
+use crate::formats::reassignment_json::{Moves, read_either};
+
+/// The plan that is carried out, or was last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// The plan. `from` of each move is what a cancel gives back.
+    pub(crate) plan: MovePlan,
+    /// Moves that were cancelled and are left out from then on.
+    pub(crate) cancelled: BTreeSet<TopicPartition>,
+}
+
+/// What a run is asked to do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Asked {
+    /// Why no more moves are to begin.
+    pub(crate) paused: Option<String>,
+    /// Whether the run is to end, because its moves are being cancelled.
+    pub(crate) stop: bool,
+}
+
+/// What a run is asked to do, as it is kept.
+#[derive(Debug)]
+pub(crate) struct Control {
+    kept: Kept,
+    last: Option<(Instant, Asked)>,
+}
+
+/// What the lock of an execution belongs to: one execution a cluster.
+pub(super) fn scope(context: &Context, cluster_id: &str, spec: &str) -> Scope {
+    let cluster = context.cluster_name().unwrap_or(cluster_id).to_owned();
+    Scope { room: "reassign", cluster, spec: spec.to_owned() }
+}
+
+/// Where the plan is kept.
+pub(super) async fn kept(context: &Context, cluster_id: &str) -> anyhow::Result<Kept> {
+    context.kept(&scope(context, cluster_id, "its plan"), cluster_id).await
+}
+
+impl Control {
+    /// Where it is kept.
+    pub(super) async fn open(context: &Context, cluster_id: &str) -> anyhow::Result<Self> {
+        Ok(Self { kept: context.kept(&scope(context, cluster_id, "its control"), cluster_id).await?, last: None })
+    }
+
+    /// What is asked; read again after so long. What can't be read now is taken as it was.
+    pub(crate) async fn read(&mut self, every: Duration) -> Asked {
+        if let Some((read, asked)) = &self.last
+            && read.elapsed() < every
+        {
+            return asked.clone();
+        }
+        let asked = match self.kept.load().await {
+            Ok(asked) => asked.unwrap_or_default(),
+            Err(error) => {
+                tracing::warn!(%error, "whether to pause can't be read");
+                self.last.take().map(|(_, asked)| asked).unwrap_or_default()
+            }
+        };
+        self.last = Some((Instant::now(), asked.clone()));
+        asked
+    }
+
+    /// Asks for something else.
+    pub(super) async fn ask(&mut self, asked: &Asked) -> anyhow::Result<()> {
+        let now = self.read(Duration::ZERO).await;
+        if now != *asked {
+            self.kept.save(asked).await.context("failed to keep what the run is asked to do")?;
+            self.last = Some((Instant::now(), asked.clone()));
+        }
+        Ok(())
+    }
+}
+
+/// Reads a file of moves: a plan of `mapping`, or Kafka's own.
+pub(super) fn read(path: &PathBuf) -> anyhow::Result<Moves> {
+    let sources = sources::load(std::slice::from_ref(path))?;
+    let [source] = &sources[..] else {
+        return Err(Stop::usage(format!("{} is not one file", path.display())).into());
+    };
+    read_either(source).map_err(|faults| Stop::usage(faults.to_string()).into())
+}

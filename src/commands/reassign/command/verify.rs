@@ -1,0 +1,61 @@
+//! `toolbox reassign verify`: is everything as planned, and are our throttles gone?
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::json;
+
+use crate::cluster::assignment::PartitionMove;
+use crate::cluster::metadata::TopicSelection;
+use crate::commands::reassign::command::record::{self, Record};
+use crate::commands::reassign::observe::observe;
+use crate::commands::reassign::plan::preflight::plan_of;
+use crate::commands::reassign::plan::seen::Observed;
+use crate::commands::reassign::plan::undo::differences;
+use crate::commands::reassign::report;
+use crate::context::Context;
+use crate::exit::{Exit, Stop};
+use crate::formats::reassignment_json::Moves;
+
+/// Arguments of `toolbox reassign verify`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct VerifyArgs {
+    /// The moves: plan.json of `toolbox mapping`, or Kafka's reassignment JSON [default: what was executed last]
+    #[arg(value_name = "FILE")]
+    plan: Option<PathBuf>,
+}
+
+/// Verifies.
+pub(super) async fn run(context: &mut Context, args: &VerifyArgs) -> anyhow::Result<Exit> {
+    let wanted = args.plan.as_ref().map(record::read).transpose()?;
+    let kafka = context.kafka().await?;
+    let metadata = kafka.metadata(TopicSelection::None).await.context("failed to read the cluster's metadata")?;
+    context.is_cluster(&metadata.cluster_id)?;
+    let moves = match wanted {
+        Some(Moves::Plan(plan)) => plan.moves,
+        Some(Moves::Assignment(assignment)) => plan_of(assignment, &Observed::default(), None),
+        None => executed(context, &metadata.cluster_id).await?,
+    };
+    let topics = moves.iter().map(|one| one.partition.topic.clone()).collect();
+    let observed = observe(&*kafka, &topics).await.context("failed to read the cluster")?;
+    let wrong = differences(&moves, &observed);
+    let throttles = context.throttles_to_look_at(&metadata.cluster_id).await?;
+    let left_at = (!throttles.record().is_empty()).then(|| throttles.place());
+    let value = json!({ "partitions": moves.len(), "differences": wrong, "throttled": left_at.is_some() });
+    context.output().result(&value, |_| report::verified(moves.len(), &wrong, left_at.as_deref()))?;
+    Ok(if wrong.is_empty() && left_at.is_none() { Exit::Done } else { Exit::Unhealthy })
+}
+
+/// The moves of the plan that was executed last, without those that were cancelled.
+async fn executed(context: &Context, cluster_id: &str) -> anyhow::Result<Vec<PartitionMove>> {
+    let mut kept = record::kept(context, cluster_id).await?;
+    let Some(Record { plan, cancelled }) = kept.load().await? else {
+        return Err(Stop::usage(format!(
+            "nothing was executed on this cluster as far as {} knows: name the file of the moves",
+            kept.place()
+        ))
+        .into());
+    };
+    Ok(plan.moves.into_iter().filter(|one| !cancelled.contains(&one.partition)).collect())
+}

@@ -1,0 +1,11 @@
+//! All decisions of a reassignment: may it run, what is next, how far is it, what takes it back. Pure.
+
+pub mod next;
+pub mod preflight;
+pub mod progress;
+pub mod seen;
+pub mod stalls;
+pub mod step;
+#[cfg(test)]
+mod tests;
+pub mod undo;

@@ -1,0 +1,218 @@
+//! Whether a plan may be carried out as things are: everything that speaks against it, before anything is changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::change::plan::Plan;
+use crate::cluster::assignment::{MovePlan, PartitionMove};
+use crate::cluster::broker::BrokerId;
+use crate::cluster::size::Bytes;
+use crate::cluster::topic::TopicPartition;
+use crate::commands::reassign::plan::next::{Limits, kept_free};
+use crate::commands::reassign::plan::seen::{Observed, State, target_of};
+use crate::commands::reassign::plan::step::{ReassignStep, list};
+
+/// Most partitions that one finding names.
+const NAMES_MAX: usize = 10;
+
+/// What a person allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Allowed {
+    /// Partitions whose replicas are not those that the plan was made from are moved from where they are.
+    pub replan: bool,
+    /// Others' moves of other partitions may go on beside ours.
+    pub beside_others: bool,
+}
+
+/// The plan as it will be carried out, and what speaks against it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Checked {
+    /// The moves, with the bases that hold now.
+    pub moves: Vec<PartitionMove>,
+    /// What is shown and agreed to. Any refusal in it stops the whole.
+    pub plan: Plan<ReassignStep>,
+    /// Partitions whose base is not the plan's.
+    pub stale: Vec<TopicPartition>,
+}
+
+/// A plan of the assignment in Kafka's own file: the base is what is there now, or what a former run of the same
+/// assignment wrote down before it began.
+pub fn plan_of(
+    assignment: Vec<(TopicPartition, Vec<BrokerId>)>,
+    observed: &Observed,
+    before: Option<&MovePlan>,
+) -> Vec<PartitionMove> {
+    let before: BTreeMap<_, _> = before.iter().flat_map(|plan| &plan.moves).map(|one| (&one.partition, one)).collect();
+    let base = |partition: &TopicPartition, to: &Vec<BrokerId>| {
+        if let Some(known) = before.get(partition).filter(|known| known.to == *to) {
+            return known.from.clone();
+        }
+        let seen = observed.partitions.get(partition).map(|seen| seen.replicas.clone()).unwrap_or_default();
+        match observed.running.get(partition) {
+            Some(running) => seen.into_iter().filter(|one| !running.adding.contains(one)).collect(),
+            None => seen,
+        }
+    };
+    let moves = assignment.into_iter().map(|(partition, to)| {
+        let from = base(&partition, &to);
+        let one = PartitionMove { partition, from, to, bytes: 0 };
+        PartitionMove { bytes: observed.size_of(&one), ..one }
+    });
+    moves.collect()
+}
+
+/// Checks a plan against what is there.
+pub fn check(moves: Vec<PartitionMove>, observed: &Observed, limits: &Limits, allowed: Allowed) -> Checked {
+    let mut checked = Checked { moves, ..Checked::default() };
+    check_bases(&mut checked, observed, allowed);
+    check_others(&mut checked, observed, allowed);
+    check_targets(&mut checked, observed);
+    check_disks(&mut checked, observed, limits);
+    for one in &checked.moves {
+        if matches!(observed.state(one), State::Waiting | State::Grown) {
+            let from = observed.partitions.get(&one.partition).map_or(&one.from, |seen| &seen.replicas).clone();
+            let copies = u64::try_from(observed.arriving(one).len()).unwrap_or(u64::MAX);
+            checked.plan.steps.push(ReassignStep::Move {
+                partition: one.partition.clone(),
+                from,
+                to: one.to.clone(),
+                bytes: observed.size_of(one).saturating_mul(copies),
+            });
+        }
+    }
+    let running = checked.moves.iter().filter(|one| observed.state(one) == State::Running).count();
+    if running > 0 {
+        checked.plan.warn(format!("{running} of these moves run already: this run goes on with them"));
+    }
+    checked
+}
+
+/// Partitions that are not where the plan thinks.
+fn check_bases(checked: &mut Checked, observed: &Observed, allowed: Allowed) {
+    for one in &mut checked.moves {
+        let subject = format!("partition:{}", one.partition);
+        match observed.state(one) {
+            State::Gone => {
+                let why = "it does not exist: was its topic deleted? Take it out of the plan, or make the plan anew";
+                checked.plan.refuse(subject, "move", why);
+            }
+            State::Strayed => {
+                let now = observed.partitions.get(&one.partition).map_or(&[][..], |seen| &seen.replicas);
+                if allowed.replan {
+                    one.from = now.to_vec();
+                    let words = format!("partition {}: planned from {} instead", one.partition, list(now));
+                    checked.plan.warn(words);
+                    continue;
+                }
+                let why = format!(
+                    "the plan was made when its replicas were {}, and now they are {}; make the plan anew, or move it \
+                     from where it is with --replan",
+                    list(&one.from),
+                    list(now)
+                );
+                checked.plan.refuse(subject, "move", why);
+                checked.stale.push(one.partition.clone());
+            }
+            State::Foreign | State::Done | State::Running | State::Grown | State::Waiting => {}
+        }
+    }
+}
+
+/// Moves that are not ours. A running move is never overlaid: KRaft would forget where it came from.
+fn check_others(checked: &mut Checked, observed: &Observed, allowed: Allowed) {
+    let own: BTreeSet<_> = checked.moves.iter().map(|one| &one.partition).collect();
+    for one in checked.moves.iter().filter(|one| observed.state(one) == State::Foreign) {
+        let target = observed.running.get(&one.partition).map(target_of).unwrap_or_default();
+        let why = format!(
+            "another move of it to {} runs: wait until it ends, or take it back with `toolbox reassign cancel --topics {}`",
+            list(&target),
+            one.partition.topic
+        );
+        checked.plan.refuse(format!("partition:{}", one.partition), "move", why);
+    }
+    let others: Vec<_> = observed.running.keys().filter(|partition| !own.contains(partition)).collect();
+    if others.is_empty() {
+        return;
+    }
+    let words = format!("{} of other partitions run: {}", count(others.len(), "move"), names(&others));
+    if allowed.beside_others {
+        checked.plan.warn(format!("{words}; they count for the bounds of their brokers"));
+    } else {
+        let why = format!("{words}. Somebody else moves partitions; wait, or go on beside them with --beside-others");
+        checked.plan.refuse("cluster:moves", "move", why);
+    }
+}
+
+/// Brokers that are down. KRaft would take them, and the move would hang.
+fn check_targets(checked: &mut Checked, observed: &Observed) {
+    let mut dead: BTreeMap<BrokerId, Vec<&TopicPartition>> = BTreeMap::new();
+    for one in checked.moves.iter().filter(|one| matches!(observed.state(one), State::Waiting | State::Grown)) {
+        for broker in one.adding().filter(|broker| !observed.brokers.contains(broker)) {
+            dead.entry(broker).or_default().push(&one.partition);
+        }
+    }
+    let refusals: Vec<_> = dead
+        .into_iter()
+        .map(|(broker, partitions)| {
+            let which = format!("{} would go there: {}", count(partitions.len(), "partition"), names(&partitions));
+            (broker, format!("it does not live, and {which}; start it, or plan without it"))
+        })
+        .collect();
+    for (broker, why) in refusals {
+        checked.plan.refuse(format!("broker:{broker}"), "fill broker", why);
+    }
+}
+
+/// Disks that can't hold what comes even when everything that leaves has left.
+fn check_disks(checked: &mut Checked, observed: &Observed, limits: &Limits) {
+    let mut coming: BTreeMap<BrokerId, u64> = BTreeMap::new();
+    let mut going: BTreeMap<BrokerId, u64> = BTreeMap::new();
+    for one in &checked.moves {
+        if !matches!(observed.state(one), State::Waiting | State::Grown | State::Running) {
+            continue;
+        }
+        let size = observed.size_of(one);
+        for broker in observed.arriving(one) {
+            let held = observed.held_by(&one.partition, broker).map_or(0, |held| held.bytes);
+            let sum = coming.entry(broker).or_default();
+            *sum = sum.saturating_add(size.saturating_sub(held));
+        }
+        for broker in one.removing() {
+            let held = observed.held_by(&one.partition, broker).map_or(0, |held| held.bytes);
+            let sum = going.entry(broker).or_default();
+            *sum = sum.saturating_add(held);
+        }
+    }
+    for (broker, coming) in coming {
+        let Some(disk) = observed.sizes.disks.get(&broker) else { continue };
+        if let Some(fault) = &disk.fault {
+            checked.plan.warn(format!("broker {broker} has a log dir that is out of order: {fault}"));
+        }
+        let Some(usable) = disk.usable else { continue };
+        let room = usable.saturating_add(going.get(&broker).copied().unwrap_or(0));
+        let room = room.saturating_sub(kept_free(disk.total, limits.free));
+        if coming > room {
+            let why = format!(
+                "{} would come, and there is room for {} with what leaves and with {:.0} % kept free; plan less onto it, \
+                 or give it a bigger disk",
+                Bytes(coming),
+                Bytes(room),
+                limits.free * 100.0
+            );
+            checked.plan.refuse(format!("broker:{broker}"), "fill broker", why);
+        }
+    }
+}
+
+/// A number and a word, in the plural where that is right.
+pub fn count(number: usize, word: &str) -> String {
+    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
+}
+
+/// The first names, and how many more there are.
+pub fn names(partitions: &[&TopicPartition]) -> String {
+    let shown: Vec<_> = partitions.iter().take(NAMES_MAX).map(ToString::to_string).collect();
+    match partitions.len().saturating_sub(NAMES_MAX) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}

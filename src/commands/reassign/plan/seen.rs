@@ -1,0 +1,139 @@
+//! What was seen of the cluster, and what that means for each move.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::cluster::assignment::PartitionMove;
+use crate::cluster::broker::BrokerId;
+use crate::cluster::metadata::Reassignment;
+use crate::cluster::topic::TopicPartition;
+
+/// A cluster while partitions move.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Observed {
+    /// The cluster's id.
+    pub cluster_id: String,
+    /// Brokers that live.
+    pub brokers: BTreeSet<BrokerId>,
+    /// Partitions of the touched topics; missing ones do not exist.
+    pub partitions: BTreeMap<TopicPartition, SeenPartition>,
+    /// All moves that run, others' too.
+    pub running: BTreeMap<TopicPartition, Reassignment>,
+    /// What is on disk, as far as brokers were asked.
+    pub sizes: Sizes,
+}
+
+/// A partition.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SeenPartition {
+    /// Its leader; none while it is offline.
+    pub leader: Option<BrokerId>,
+    /// Its replicas, adding and removing ones too.
+    pub replicas: Vec<BrokerId>,
+    /// Those in sync.
+    pub isr: Vec<BrokerId>,
+}
+
+/// What is on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sizes {
+    /// What each replica holds.
+    pub held: BTreeMap<TopicPartition, BTreeMap<BrokerId, Held>>,
+    /// How full brokers are.
+    pub disks: BTreeMap<BrokerId, Disk>,
+}
+
+/// What one replica holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Held {
+    /// Bytes.
+    pub bytes: u64,
+    /// Records that it lies behind its leader.
+    pub offset_lag: i64,
+}
+
+/// How full a broker is: its fullest log dir, since Kafka chooses the dir of a new replica by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Disk {
+    /// Bytes that may still be used; none where the broker does not tell (before Kafka 3.3).
+    pub usable: Option<u64>,
+    /// Bytes of the volume.
+    pub total: Option<u64>,
+    /// A log dir that is out of order, and why.
+    pub fault: Option<String>,
+}
+
+/// Where a move stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// As planned.
+    Done,
+    /// It runs towards its target.
+    Running,
+    /// Leader first: old and new replicas are all in place, the old ones are to go.
+    Grown,
+    /// Not begun: the replicas are those that the plan was made from.
+    Waiting,
+    /// Another move runs on this partition.
+    Foreign,
+    /// Its replicas are neither those before nor those after.
+    Strayed,
+    /// The partition does not exist any more.
+    Gone,
+}
+
+/// The target of the first phase of a move that goes leader first: the new replicas, then those that will go.
+pub fn grown(one: &PartitionMove) -> Vec<BrokerId> {
+    one.to.iter().copied().chain(one.removing()).collect()
+}
+
+/// Where a running move ends.
+pub fn target_of(running: &Reassignment) -> Vec<BrokerId> {
+    running.replicas.iter().filter(|one| !running.removing.contains(one)).copied().collect()
+}
+
+/// Whether two lists name the same brokers, whatever the order.
+pub fn same_set(one: &[BrokerId], two: &[BrokerId]) -> bool {
+    one.len() == two.len() && one.iter().all(|broker| two.contains(broker))
+}
+
+impl Observed {
+    /// Where a move stands.
+    pub fn state(&self, one: &PartitionMove) -> State {
+        let Some(seen) = self.partitions.get(&one.partition) else { return State::Gone };
+        if let Some(running) = self.running.get(&one.partition) {
+            let target = target_of(running);
+            let is_ours = target == one.to || target == grown(one);
+            return if is_ours { State::Running } else { State::Foreign };
+        }
+        if seen.replicas == one.to {
+            State::Done
+        } else if seen.replicas == one.from || same_set(&seen.replicas, &one.from) {
+            // A move that was cancelled in KRaft leaves the former replicas in another order.
+            State::Waiting
+        } else if seen.replicas == grown(one) {
+            State::Grown
+        } else {
+            State::Strayed
+        }
+    }
+
+    /// Bytes of one copy: those of the leader, or what the plan says.
+    pub fn size_of(&self, one: &PartitionMove) -> u64 {
+        let leader = self.partitions.get(&one.partition).and_then(|seen| seen.leader);
+        let held = leader.and_then(|leader| self.sizes.held.get(&one.partition)?.get(&leader));
+        held.map_or(one.bytes, |held| held.bytes)
+    }
+
+    /// Bytes that one replica holds; none where that is not known.
+    pub fn held_by(&self, partition: &TopicPartition, broker: BrokerId) -> Option<Held> {
+        self.sizes.held.get(partition)?.get(&broker).copied()
+    }
+
+    /// Brokers that get a copy by this move and do not have it in sync yet.
+    pub fn arriving(&self, one: &PartitionMove) -> Vec<BrokerId> {
+        let isr = self.partitions.get(&one.partition).map_or(&[][..], |seen| &seen.isr);
+        let running = self.running.get(&one.partition).map_or(&[][..], |running| &running.adding);
+        let adding = one.adding().filter(|broker| !isr.contains(broker) || running.contains(broker));
+        adding.collect()
+    }
+}

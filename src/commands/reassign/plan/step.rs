@@ -1,0 +1,149 @@
+//! The steps of a reassignment: one partition each.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::change::event::Severity;
+use crate::change::plan::{Risk, Step};
+use crate::cluster::broker::BrokerId;
+use crate::cluster::size::Bytes;
+use crate::cluster::topic::TopicPartition;
+
+/// One request about one partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "step")]
+pub enum ReassignStep {
+    /// Begins a move.
+    Move {
+        /// The partition.
+        partition: TopicPartition,
+        /// Its replicas now.
+        from: Vec<BrokerId>,
+        /// The replicas that it gets, the preferred leader first.
+        to: Vec<BrokerId>,
+        /// Bytes that are copied.
+        bytes: u64,
+    },
+    /// Lets the preferred leader lead.
+    Elect {
+        /// The partition.
+        partition: TopicPartition,
+        /// Who leads now.
+        from: Option<BrokerId>,
+        /// The preferred leader.
+        to: BrokerId,
+    },
+    /// Cancels a running move.
+    Cancel {
+        /// The partition.
+        partition: TopicPartition,
+        /// Where the move was to end.
+        from: Vec<BrokerId>,
+        /// The former replicas, in their order.
+        to: Vec<BrokerId>,
+    },
+    /// Gives the former replicas back in their order, after a cancel that lost it.
+    Restore {
+        /// The partition.
+        partition: TopicPartition,
+        /// Its replicas now.
+        from: Vec<BrokerId>,
+        /// The former replicas, in their order.
+        to: Vec<BrokerId>,
+    },
+}
+
+impl ReassignStep {
+    /// The partition.
+    pub fn partition(&self) -> &TopicPartition {
+        match self {
+            Self::Move { partition, .. }
+            | Self::Elect { partition, .. }
+            | Self::Cancel { partition, .. }
+            | Self::Restore { partition, .. } => partition,
+        }
+    }
+}
+
+/// Broker ids as `[1,2,3]`.
+pub fn list(brokers: &[BrokerId]) -> String {
+    format!("[{}]", brokers.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+}
+
+impl fmt::Display for ReassignStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let partition = self.partition();
+        match self {
+            Self::Move { from, to, bytes, .. } => {
+                write!(f, "~ partition {partition}: replicas {} -> {}", list(from), list(to))?;
+                let adding = to.iter().any(|broker| !from.contains(broker));
+                let gives_up = from.iter().any(|broker| !to.contains(broker));
+                match (adding, gives_up) {
+                    (true, _) => write!(f, " (copies {})", Bytes(*bytes)),
+                    (false, true) => f.write_str(" (copies nothing)"),
+                    (false, false) => f.write_str(" (order only)"),
+                }
+            }
+            Self::Elect { from, to, .. } => {
+                let from = from.map_or_else(|| "none".to_owned(), |broker| broker.to_string());
+                write!(f, "~ partition {partition}: leader {from} -> {to}")
+            }
+            Self::Cancel { from, to, .. } => {
+                write!(f, "- partition {partition}: its move to {}, back to {}", list(from), list(to))
+            }
+            Self::Restore { from, to, .. } => {
+                write!(f, "~ partition {partition}: replicas {} -> {} (as before the move)", list(from), list(to))
+            }
+        }
+    }
+}
+
+impl Step for ReassignStep {
+    fn subject(&self) -> String {
+        format!("partition:{}", self.partition())
+    }
+
+    fn risk(&self) -> Risk {
+        match self {
+            Self::Move { from, to, .. } if from.len() == to.len() && to.iter().all(|one| from.contains(one)) => {
+                Risk::Reversible
+            }
+            Self::Move { .. } => Risk::MovesData,
+            Self::Elect { .. } | Self::Cancel { .. } | Self::Restore { .. } => Risk::Reversible,
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Move { .. } => "reassignment.move_started",
+            Self::Elect { .. } => "reassignment.leader_elected",
+            Self::Cancel { .. } => "reassignment.move_cancelled",
+            Self::Restore { .. } => "reassignment.order_restored",
+        }
+    }
+
+    fn batch(&self) -> &'static str {
+        match self {
+            Self::Move { .. } => "move",
+            Self::Elect { .. } => "elect",
+            Self::Cancel { .. } => "cancel",
+            Self::Restore { .. } => "restore",
+        }
+    }
+
+    fn severity(&self) -> Severity {
+        Severity::Low
+    }
+
+    fn before_after(&self) -> (Option<String>, Option<String>) {
+        match self {
+            Self::Move { from, to, .. } | Self::Cancel { from, to, .. } | Self::Restore { from, to, .. } => {
+                (Some(format!("replicas: {}", list(from))), Some(format!("replicas: {}", list(to))))
+            }
+            Self::Elect { from, to, .. } => {
+                (from.map(|broker| format!("leader: {broker}")), Some(format!("leader: {to}")))
+            }
+        }
+    }
+}

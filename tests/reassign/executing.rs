@@ -1,0 +1,193 @@
+//! `reassign execute`, `verify` and `status` on a cluster in memory.
+
+use kafka_toolbox::clients::kafka::KafkaError;
+use kafka_toolbox::clients::kafka::memory::Call;
+use kafka_toolbox::cluster::topic::TopicName;
+use kafka_toolbox::exit::Exit;
+
+use super::bench::{Row, execute, file, four_brokers, leader, plan, replicas};
+use crate::support::desk::Desk;
+
+const ROWS: [Row<'static>; 3] = [
+    ("bills", 0, &[1, 2], &[4, 2], 3_000),
+    ("orders", 0, &[2, 1], &[4, 1], 1_000),
+    ("orders", 1, &[2, 3], &[3, 2], 2_000),
+];
+
+#[tokio::test]
+async fn a_plan_is_carried_out_and_a_second_run_finds_nothing_to_do() {
+    for kraft in [true, false] {
+        let desk = Desk::new(four_brokers(kraft).copying(700));
+        let said = execute(&desk, &ROWS, &[]).await.ends_with(Exit::Done);
+        assert_eq!(
+            said.out,
+            "~ partition bills-0: replicas [1,2] -> [4,2] (copies 3.0 kB)\n\
+             ~ partition orders-0: replicas [2,1] -> [4,1] (copies 1.0 kB)\n\
+             ~ partition orders-1: replicas [2,3] -> [3,2] (order only)\n\
+             3 to change; risk moves-data\n\
+             3 of 3 partitions are as planned\n"
+        );
+        for (topic, partition, _, to, _) in ROWS {
+            let partition = usize::try_from(partition).unwrap();
+            assert_eq!(replicas(&desk, topic, partition), to);
+            assert_eq!(leader(&desk, topic, partition), to.first().copied(), "the preferred leader leads");
+        }
+        let again = execute(&desk, &ROWS, &[]).await.ends_with(Exit::Done);
+        assert_eq!(again.out, "nothing to do\n");
+        let verified = desk.run(&["reassign", "verify"]).await.ends_with(Exit::Done);
+        assert_eq!(verified.out, "3 of 3 partitions are as planned\n");
+    }
+}
+
+#[tokio::test]
+async fn kafkas_own_file_is_taken_and_what_was_there_is_what_a_cancel_gives_back() {
+    let desk = Desk::new(four_brokers(true));
+    let text = r#"{"version":1,"partitions":[{"topic":"orders","partition":0,"replicas":[3,4]}]}"#;
+    let path = file(&desk, "kafka.json", text);
+    let line = ["reassign", "execute", &path, "--yes", "--max-risk", "moves-data", "--patience", "300ms"];
+    let gave_up = desk.run(&line).await.ends_with(Exit::Failed);
+    assert!(gave_up.err.contains("nothing has got on for 0 s, with 1 running"), "{gave_up:#?}");
+    let cancelled = desk.run(&["reassign", "cancel", "--yes"]).await.ends_with(Exit::Done);
+    assert!(cancelled.out.ends_with("1 move taken back\n"), "{cancelled:#?}");
+    assert_eq!((replicas(&desk, "orders", 0), leader(&desk, "orders", 0)), (vec![2, 1], Some(2)));
+}
+
+#[tokio::test]
+async fn a_plan_for_another_cluster_or_another_state_is_refused() {
+    let desk = Desk::new(four_brokers(true).copying(u64::MAX));
+    let path = file(&desk, "other.json", &plan("another", &ROWS));
+    let said = desk.run(&["reassign", "execute", &path, "--yes"]).await.ends_with(Exit::Refused);
+    assert!(said.err.contains("the plan was made for cluster another"), "{said:#?}");
+
+    let stale: [Row<'_>; 2] = [("orders", 0, &[3, 1], &[4, 1], 0), ("gone", 0, &[1], &[2], 0)];
+    let said = execute(&desk, &stale, &[]).await.ends_with(Exit::Refused);
+    let expected = "the plan was made when its replicas were [3,1], and now they are [2,1]";
+    assert!(said.out.contains(expected) && said.out.contains("move gone-0: it does not exist"), "{said:#?}");
+    assert_eq!(replicas(&desk, "orders", 0), [2, 1], "nothing was changed");
+
+    let said = execute(&desk, &stale[..1], &["--replan"]).await.ends_with(Exit::Done);
+    assert!(said.out.contains("planned from [2,1] instead"), "{said:#?}");
+    assert_eq!(replicas(&desk, "orders", 0), [4, 1]);
+}
+
+#[tokio::test]
+async fn a_target_that_is_down_and_a_full_disk_are_refused_before_anything_moves() {
+    let desk = Desk::new(four_brokers(true));
+    desk.kafka.edit(|cluster| cluster.stop_broker(4));
+    let said = execute(&desk, &ROWS, &[]).await.ends_with(Exit::Refused);
+    assert!(
+        said.out.contains("refused: fill broker 4: it does not live, and 2 partitions would go there"),
+        "{said:#?}"
+    );
+    let desk = Desk::new(four_brokers(true).disks(3_100));
+    let said = execute(&desk, &ROWS, &["--keep-free", "0"]).await.ends_with(Exit::Refused);
+    assert!(said.out.contains("4.0 kB would come, and there is room for 3.1 kB"), "{said:#?}");
+    assert!(!desk.kafka.calls().contains(&Call::AlterReassignments));
+}
+
+#[tokio::test]
+async fn moves_of_others_are_never_overlaid() {
+    let desk = Desk::new(four_brokers(true).moving("orders", 0, &[3, 1]));
+    let said = execute(&desk, &ROWS, &[]).await.ends_with(Exit::Refused);
+    assert!(said.out.contains("move orders-0: another move of it to [3,1] runs"), "{said:#?}");
+
+    let said = execute(&desk, &ROWS[..1], &[]).await.ends_with(Exit::Refused);
+    assert!(said.out.contains("1 move of other partitions run: orders-0"), "{said:#?}");
+    desk.kafka.edit(|cluster| cluster.copied_per_listing = Some(u64::MAX));
+    execute(&desk, &ROWS[..1], &["--beside-others"]).await.ends_with(Exit::Done);
+    assert_eq!(replicas(&desk, "bills", 0), [4, 2]);
+}
+
+#[tokio::test]
+async fn copying_data_needs_its_risk_said_and_a_dry_run_changes_nothing() {
+    let desk = Desk::new(four_brokers(true).copying(u64::MAX));
+    let id = desk.kafka.look(|cluster| cluster.cluster_id.clone());
+    let path = file(&desk, "plan.json", &plan(&id, &ROWS));
+    let said = desk.run(&["reassign", "execute", &path, "--yes"]).await.ends_with(Exit::Refused);
+    assert!(said.err.contains("--max-risk moves-data lets it through"), "{said:#?}");
+    desk.run(&["reassign", "execute", &path, "--dry-run"]).await.ends_with(Exit::Changes);
+    assert!(!desk.kafka.calls().contains(&Call::AlterReassignments));
+}
+
+#[tokio::test]
+async fn a_lost_answer_and_late_reads_are_no_trouble() {
+    for kafka in [
+        four_brokers(true).copying(u64::MAX).losing_the_answer(Call::AlterReassignments, 1),
+        four_brokers(true).copying(u64::MAX).losing_the_request(Call::AlterReassignments, 1),
+        four_brokers(true).copying(u64::MAX).lagging(3),
+        four_brokers(true).copying(u64::MAX).failing(Call::Metadata, 5, KafkaError::broker(7, None)),
+    ] {
+        let desk = Desk::new(kafka);
+        execute(&desk, &ROWS, &["--tick", "200ms"]).await.ends_with(Exit::Done);
+        assert_eq!(replicas(&desk, "bills", 0), [4, 2]);
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_dies_in_the_middle_holds_only_its_own_moves() {
+    let kafka = four_brokers(true).copying(400).before(Call::ListReassignments, 4, |cluster| cluster.stop_broker(4));
+    let desk = Desk::new(kafka);
+    let rows: [Row<'_>; 2] = [("bills", 0, &[1, 2], &[4, 2], 3_000), ("orders", 1, &[2, 3], &[1, 3], 2_000)];
+    let patience = ["--patience", "1s", "--tick", "100ms"];
+    let said = execute(&desk, &rows, &patience).await.ends_with(Exit::Failed);
+    assert!(said.err.contains("! 1 move stalled: broker 4 is down: start it, or take"), "{said:#?}");
+    assert_eq!(replicas(&desk, "orders", 1), [1, 3], "the rest goes on");
+    let status = desk.run(&["reassign", "status", "--sample", "10ms"]).await.ends_with(Exit::Done);
+    assert!(
+        status.out.contains("1/2 partitions done, 1 moving") && status.out.contains("broker 4 is down"),
+        "{status:#?}"
+    );
+    desk.run(&["reassign", "verify"]).await.ends_with(Exit::Unhealthy);
+    desk.kafka.edit(|cluster| cluster.start_broker(4));
+    let said = execute(&desk, &rows, &patience).await.ends_with(Exit::Done);
+    assert!(said.out.contains("1 of these moves run already: this run goes on with them"), "{said:#?}");
+    assert_eq!(replicas(&desk, "bills", 0), [4, 2]);
+}
+
+#[tokio::test]
+async fn leaders_go_first_where_that_is_asked_for() {
+    let desk = Desk::new(four_brokers(true).copying(u64::MAX));
+    execute(&desk, &ROWS, &["--leader-first"]).await.ends_with(Exit::Done);
+    for (topic, partition, _, to, _) in ROWS {
+        assert_eq!(replicas(&desk, topic, usize::try_from(partition).unwrap()), to);
+    }
+}
+
+#[tokio::test]
+async fn a_fixed_throttle_holds_from_the_first_byte_and_is_gone_at_the_end() {
+    let desk = Desk::new(four_brokers(true).copying(u64::MAX).after(Call::AlterReassignments, 1, |cluster| {
+        let rate = |broker: i32, side: &str| {
+            let configs = &cluster.broker_configs[&kafka_toolbox::cluster::broker::BrokerId(broker)];
+            configs[&format!("{side}.replication.throttled.rate")].clone()
+        };
+        assert_eq!((rate(4, "follower"), rate(1, "leader")), ("500".into(), "500".into()));
+        let list = &cluster.topics[&TopicName::new("bills").unwrap()].config["follower.replication.throttled.replicas"];
+        assert_eq!(list, "0:4");
+    }));
+    execute(&desk, &ROWS[..1], &["--throttle", "500B/s", "--tick", "100ms"]).await.ends_with(Exit::Done);
+    desk.kafka.look(|cluster| {
+        assert!(
+            cluster.broker_configs.values().all(std::collections::BTreeMap::is_empty),
+            "{:?}",
+            cluster.broker_configs
+        );
+        assert!(cluster.topics.values().all(|topic| topic.config.is_empty()));
+    });
+    let said = desk.run(&["reassign", "status", "-o", "json"]).await.ends_with(Exit::Done);
+    let status: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((&status["done"], &status["throttled"]), (&1.into(), &false.into()));
+}
+
+#[tokio::test]
+async fn moves_begin_only_at_their_hours_and_not_while_paused() {
+    let desk = Desk::new(four_brokers(true).copying(u64::MAX));
+    desk.run(&["reassign", "pause"]).await.ends_with(Exit::Done);
+    let waits = async {
+        tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+        assert!(!desk.kafka.calls().contains(&Call::AlterReassignments));
+        desk.run(&["reassign", "resume"]).await.ends_with(Exit::Done);
+    };
+    let (said, ()) = tokio::join!(execute(&desk, &ROWS, &["--tick", "200ms"]), waits);
+    assert_eq!(said.exit, Exit::Done);
+    assert_eq!(replicas(&desk, "bills", 0), [4, 2]);
+}
