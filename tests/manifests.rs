@@ -1,5 +1,6 @@
 //! What stands in `manifests/` is what this program understands: every command line parses.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -45,18 +46,38 @@ fn no_container_may_do_more_than_it_must() {
     }
 }
 
-#[test]
-fn roles_name_the_state_that_the_job_keeps() {
+/// Names that roles may give rights on: what the jobs of these manifests keep, and their locks.
+fn state_names() -> BTreeSet<String> {
     let containers = containers();
-    let job = containers.iter().find(|container| container.manifest.ends_with("topics/cron-job.yaml")).unwrap();
-    let value = |flag: &str| job.arguments.iter().find_map(|argument| argument.strip_prefix(flag)).unwrap().to_owned();
-    let scope =
-        Scope { room: "topics", cluster: value("--cluster="), spec: format!("configmaps {}", value("--selector=")) };
+    let job = |path: &str| containers.iter().find(|container| container.manifest.ends_with(path)).unwrap();
+    let value = |path: &str, flag: &str| {
+        let found = job(path).arguments.iter().find_map(|argument| argument.strip_prefix(flag));
+        found.unwrap().to_owned()
+    };
+    let topics = "topics/cron-job.yaml";
+    let scope = |room, cluster: &str, spec: String| Scope { room, cluster: cluster.to_owned(), spec }.object_name();
+    let mut names = BTreeSet::from([scope(
+        "topics",
+        &value(topics, "--cluster="),
+        format!("configmaps {}", value(topics, "--selector=")),
+    )]);
+    let cluster = value("reassign/cron-job.yaml", "--cluster=");
+    names.extend(["moves", "its plan", "its control"].map(|spec| scope("reassign", &cluster, spec.to_owned())));
+    names.insert(scope("throttle", &cluster, "the throttles of its moves".to_owned()));
+    names
+}
+
+#[test]
+fn roles_name_the_state_that_the_jobs_keep() {
+    let (known, mut named) = (state_names(), BTreeSet::new());
     for (path, manifest) in manifests().into_iter().filter(|(_, manifest)| manifest["kind"] == "Role") {
-        for names in find(&manifest, "resourceNames") {
-            assert_eq!(*names, serde_json::json!([scope.object_name()]), "{}", path.display());
+        for name in find(&manifest, "resourceNames").into_iter().flat_map(|names| names.as_array().unwrap()) {
+            let name = name.as_str().unwrap().to_owned();
+            assert!(known.contains(&name), "{}: nothing is kept as {name}; there are {known:?}", path.display());
+            named.insert(name);
         }
     }
+    assert_eq!(named, known);
 }
 
 #[test]

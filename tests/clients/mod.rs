@@ -1,4 +1,4 @@
 //! Contracts that live clients and their memory twins both keep.
 
-mod kafka;
+pub(crate) mod kafka;
 mod kubernetes;

@@ -8,7 +8,7 @@ use crate::support::toolbox::{Ran, Toolbox};
 const KINDS: [Kind; 3] = [Kind::Kafka39Zookeeper, Kind::Kafka39Kraft, Kind::Kafka43Kraft];
 
 /// A topic with its replicas, made by `topics apply`'s own door: through Kafka's tool.
-fn create(cluster: &Cluster, topic: &str, assignment: &str) {
+pub(crate) fn create(cluster: &Cluster, topic: &str, assignment: &str) {
     let arguments =
         ["--bootstrap-server", &cluster.bootstrap(), "--create", "--topic", topic, "--replica-assignment", assignment];
     cluster.tool("org.apache.kafka.tools.TopicCommand", &arguments).unwrap();

@@ -1,6 +1,8 @@
 //! `toolbox reassign`: on a cluster in memory, and on real ones.
 
+mod acceptance;
 mod bench;
 mod cancelling;
 mod executing;
+mod in_kubernetes;
 mod live;

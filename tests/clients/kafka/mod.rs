@@ -1,8 +1,8 @@
 //! The contract of `clients::kafka::Kafka`, on real brokers and in memory; what happens when brokers misbehave, and when
 //! properties are wrong.
 
-mod contract;
-mod live;
+pub(crate) mod contract;
+pub(crate) mod live;
 mod memory;
 mod properties;
 mod proxy;

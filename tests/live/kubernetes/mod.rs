@@ -14,6 +14,6 @@ mod supervisor;
 /// The control plane itself: starts, answers, ends without a trace.
 mod harness;
 /// The project's own manifests, and what their ServiceAccounts may do.
-mod manifests;
+pub(crate) mod manifests;
 /// The images and manifests on a real node.
 mod pods;
