@@ -1,0 +1,5 @@
+//! Decisions and laws.
+
+mod decisions;
+mod laws;
+mod world;
