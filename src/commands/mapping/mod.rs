@@ -5,4 +5,5 @@
 
 pub mod observe;
 pub mod plan;
+pub mod report;
 pub mod spec;

@@ -1,5 +1,8 @@
 //! What the planner needs to know of a cluster, as plain data that can be saved and rehearsed with.
 
+pub mod live;
+pub mod metric_files;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,125 @@
+//! Reads a cluster: one Metadata request, then at once the log dirs of every broker, the running moves and, of the
+//! topics' configs, `min.insync.replicas`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Context as _;
+use futures_util::future::join3;
+use jiff::Timestamp;
+
+use crate::clients::kafka::Kafka;
+use crate::clients::kafka::ReplicaSizes;
+use crate::cluster::broker::BrokerId;
+use crate::cluster::config::ConfigResource;
+use crate::cluster::metadata::{Metadata, Reassignment, TopicSelection};
+use crate::cluster::topic::{Partition, TopicName, TopicPartition};
+use crate::commands::mapping::observe::{Observed, ObservedBroker, ObservedPartition, ObservedTopic};
+
+const MIN_ISR: &str = "min.insync.replicas";
+
+/// What the planner needs of a live cluster.
+pub async fn observe(kafka: &dyn Kafka, now: Timestamp) -> anyhow::Result<Observed> {
+    let metadata = kafka.metadata(TopicSelection::All).await.context("failed to read the cluster's topics")?;
+    let brokers: Vec<_> = metadata.brokers.keys().copied().collect();
+    let (sizes, moves, least) =
+        join3(kafka.replica_sizes(&brokers), kafka.reassignments(), min_insync_replicas(kafka, &metadata)).await;
+    let sizes = sizes.context("failed to read how much the replicas hold")?;
+    let moves = moves.context("failed to list the moves that are running")?;
+    Ok(combine(&metadata, &sizes, &moves, &least?, now))
+}
+
+/// `min.insync.replicas` of each topic. One that was deleted meanwhile has none.
+async fn min_insync_replicas(kafka: &dyn Kafka, metadata: &Metadata) -> anyhow::Result<BTreeMap<TopicName, usize>> {
+    let resources: Vec<_> = metadata.topics.keys().cloned().map(ConfigResource::Topic).collect();
+    if resources.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let answers = kafka.configs(&resources, Some(&[MIN_ISR])).await.context("failed to read the topics' configs")?;
+    let least = answers.into_iter().filter_map(|(resource, entries)| {
+        let (ConfigResource::Topic(name), Ok(entries)) = (resource, entries) else { return None };
+        let entry = entries.into_iter().find(|entry| entry.name == MIN_ISR)?;
+        Some((name, entry.value?.parse().ok()?))
+    });
+    Ok(least.collect())
+}
+
+fn combine(
+    metadata: &Metadata,
+    sizes: &ReplicaSizes,
+    moves: &BTreeMap<TopicPartition, Reassignment>,
+    least: &BTreeMap<TopicName, usize>,
+    now: Timestamp,
+) -> Observed {
+    let has_many_dirs = sizes.log_dirs.values().any(|dirs| dirs.len() > 1);
+    let topics = metadata.topics.iter().map(|(name, topic)| {
+        let partitions = topic.partitions.iter().map(|partition| {
+            let at = TopicPartition { topic: name.clone(), partition: partition.partition };
+            observed_partition(partition, &at, sizes, (moves.contains_key(&at), has_many_dirs))
+        });
+        let observed = ObservedTopic {
+            internal: topic.internal,
+            min_insync_replicas: least.get(name).copied(),
+            partitions: partitions.collect(),
+        };
+        (name.clone(), observed)
+    });
+    let topics: BTreeMap<_, _> = topics.collect();
+    Observed {
+        cluster_id: metadata.cluster_id.clone(),
+        observed_at: now.to_string(),
+        sizes_from: "the brokers (DescribeLogDirs)".to_owned(),
+        brokers: brokers(metadata, sizes, &topics),
+        topics,
+    }
+}
+
+fn observed_partition(
+    partition: &Partition,
+    at: &TopicPartition,
+    sizes: &ReplicaSizes,
+    (moving, has_many_dirs): (bool, bool),
+) -> ObservedPartition {
+    let held = sizes.sizes.get(at).map_or(&[][..], Vec::as_slice);
+    // The new copy of a move between two dirs of one broker is not the replica yet.
+    let on = |broker: &BrokerId| held.iter().find(|one| one.broker == *broker && !one.is_future);
+    let replicas = || partition.replicas.iter().map(on);
+    let is_known = replicas().flatten().next().is_some();
+    let bytes = replicas().map(|one| one.map_or(0, |one| one.bytes));
+    let log_dirs = replicas().map(|one| one.map_or(0, |one| one.log_dir));
+    ObservedPartition {
+        leader: partition.leader,
+        replicas: partition.replicas.clone(),
+        out_of_sync: partition.replicas.iter().filter(|one| !partition.isr.contains(one)).copied().collect(),
+        bytes: if is_known { bytes.collect() } else { Vec::new() },
+        log_dirs: if is_known && has_many_dirs { log_dirs.collect() } else { Vec::new() },
+        moving,
+        bytes_in: None,
+    }
+}
+
+/// Live brokers, and those that replicas are assigned to although they are gone.
+fn brokers(
+    metadata: &Metadata,
+    sizes: &ReplicaSizes,
+    topics: &BTreeMap<TopicName, ObservedTopic>,
+) -> BTreeMap<BrokerId, ObservedBroker> {
+    let live = metadata.brokers.values().map(|broker| {
+        let observed = ObservedBroker {
+            live: true,
+            rack: broker.rack.clone(),
+            log_dirs: sizes.log_dirs.get(&broker.id).cloned().unwrap_or_default(),
+            missing: sizes.missing.get(&broker.id).cloned(),
+        };
+        (broker.id, observed)
+    });
+    let mut brokers: BTreeMap<_, _> = live.collect();
+    let partitions = topics.values().flat_map(|topic| &topic.partitions);
+    let assigned: BTreeSet<_> = partitions.flat_map(|partition| &partition.replicas).copied().collect();
+    for id in assigned {
+        brokers.entry(id).or_insert_with(|| ObservedBroker {
+            missing: Some("it is not live".to_owned()),
+            ..ObservedBroker::default()
+        });
+    }
+    brokers
+}

@@ -1,0 +1,89 @@
+//! The least bytes that any plan for a goal must copy: what a plan is measured against.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::cluster::broker::{BrokerId, Rack};
+use crate::commands::mapping::observe::{Observed, ObservedPartition};
+use crate::commands::mapping::report::load::Load;
+use crate::commands::mapping::spec::goal::{Goal, Wish};
+
+/// A lower bound of the bytes that must be copied, or none where none is known that means something.
+///
+/// 1. Replicas on brokers that may not hold them afterwards, and replicas that a larger replication factor adds, are
+///    copied by every plan.
+/// 2. A rebalance where each rack holds one replica of each partition can't change what a rack holds:
+///    Σ over racks of max(Σ max(0, used − (1+t) mean), Σ max(0, (1−t) mean − used)).
+pub fn least(goal: &Goal, observed: &Observed, loads: &BTreeMap<BrokerId, Load>) -> Option<u64> {
+    let forced = forced(goal, observed);
+    match &goal.wish {
+        Wish::Evacuate { leaders_only: true, .. } => Some(0),
+        Wish::Rebalance => Some(forced.max(of_racks(goal, observed, loads)?)),
+        Wish::Rebuild { force: true } => None,
+        _ => Some(forced),
+    }
+}
+
+/// The selected partitions.
+fn selected<'a>(goal: &'a Goal, observed: &'a Observed) -> impl Iterator<Item = &'a ObservedPartition> {
+    let topics = observed.topics.iter().filter(|(name, _)| goal.topics.contains(*name));
+    topics.flat_map(|(_, topic)| &topic.partitions)
+}
+
+fn forced(goal: &Goal, observed: &Observed) -> u64 {
+    let is_allowed =
+        |id: &BrokerId| goal.brokers.contains(id) && observed.brokers.get(id).is_some_and(|broker| broker.live);
+    let copies = |partition: &ObservedPartition| {
+        let may_stay = match &goal.wish {
+            // Only the pairs' replicas go, whatever else is allowed.
+            Wish::Replace { pairs } => partition.replicas.iter().filter(|id| !pairs.contains_key(id)).count(),
+            _ => partition.replicas.iter().filter(|id| is_allowed(id)).count(),
+        };
+        let wanted = goal.replication_factor.unwrap_or(partition.replicas.len());
+        wanted.saturating_sub(may_stay)
+    };
+    let bytes = |one: &ObservedPartition| one.size().saturating_mul(u64::try_from(copies(one)).unwrap_or(u64::MAX));
+    selected(goal, observed).filter(|one| !one.moving && one.leader.is_some()).map(bytes).sum()
+}
+
+/// None where replicas may change their rack, or where disks differ: then there is no such simple bound.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a bound that is rounded down is one, too"
+)]
+fn of_racks(goal: &Goal, observed: &Observed, loads: &BTreeMap<BrokerId, Load>) -> Option<u64> {
+    let mut racks: BTreeMap<Option<&Rack>, Vec<f64>> = BTreeMap::new();
+    for id in &goal.brokers {
+        let broker = observed.brokers.get(id).filter(|broker| broker.live)?;
+        racks.entry(broker.rack.as_ref()).or_default().push(loads.get(id).map_or(0.0, |load| load.bytes as f64));
+    }
+    let one_each = |partition: &ObservedPartition| {
+        let held: BTreeSet<_> = partition
+            .replicas
+            .iter()
+            .filter(|id| goal.brokers.contains(id))
+            .filter_map(|id| Some(observed.brokers.get(id)?.rack.as_ref()))
+            .collect();
+        held.len() == racks.len() && partition.replicas.len() == racks.len()
+    };
+    if goal.replication_factor.is_some() || !selected(goal, observed).all(one_each) || !are_alike(goal, observed) {
+        return None;
+    }
+    let of_rack = |used: &Vec<f64>| {
+        let mean = used.iter().sum::<f64>() / used.len() as f64;
+        let over: f64 = used.iter().map(|one| (one - (1.0 + goal.tolerance) * mean).max(0.0)).sum();
+        let under: f64 = used.iter().map(|one| ((1.0 - goal.tolerance) * mean - one).max(0.0)).sum();
+        over.max(under)
+    };
+    Some(racks.values().map(of_rack).sum::<f64>() as u64)
+}
+
+/// Whether all disks are equally large, or none is known.
+fn are_alike(goal: &Goal, observed: &Observed) -> bool {
+    let capacity = |id| {
+        let known = goal.capacities.get(id);
+        crate::commands::mapping::report::load::capacity(observed.brokers.get(id), known).map(|(bytes, _)| bytes)
+    };
+    goal.brokers.iter().map(capacity).collect::<BTreeSet<_>>().len() <= 1
+}

@@ -1,0 +1,13 @@
+//! What a person is shown of a cluster and of a plan: rows, sums, charts, a page. Pure.
+//!
+//! - [`answer`]: a plan with its effect, as data; [`text`] shows it in a terminal, [`page`] as one HTML file.
+//! - [`holdings`]: who holds what now, and what would fail if a broker or rack were lost.
+
+pub mod answer;
+mod chart;
+pub mod flow;
+pub mod holdings;
+pub mod least;
+pub mod load;
+pub mod page;
+pub mod text;

@@ -1,0 +1,297 @@
+//! Which topics and which brokers are meant: flags and maps → groups of topics, each with the brokers it belongs on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
+
+use crate::cluster::broker::{BrokerId, BrokerRange};
+use crate::cluster::map::{Map, Maps, NamePattern};
+use crate::cluster::topic::TopicName;
+use crate::commands::mapping::observe::Observed;
+use crate::formats::suggest::nearest;
+
+/// Most names that a message lists.
+const NAMES_MAX: usize = 10;
+
+/// Names and regular expressions with commas between them; commas inside of brackets belong to the expression.
+#[derive(Debug, Clone)]
+pub struct TopicPatterns(Vec<(String, NamePattern)>);
+
+impl FromStr for TopicPatterns {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let read = |token: &str| {
+            let pattern = NamePattern::new(token)
+                .map_err(|error| format!("`{token}` is neither a topic's name nor a regular expression: {error}"))?;
+            Ok::<_, String>((token.to_owned(), pattern))
+        };
+        let patterns = split(text).into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        if patterns.is_empty() {
+            return Err("names or regular expressions are expected, as `orders,web_.*`".into());
+        }
+        Ok(Self(patterns))
+    }
+}
+
+/// Cuts at commas that stand outside of brackets, and not behind a backslash.
+fn split(text: &str) -> Vec<&str> {
+    let (mut tokens, mut start, mut depth, mut is_escaped) = (Vec::new(), 0, 0_usize, false);
+    for (at, character) in text.char_indices() {
+        match character {
+            _ if is_escaped => is_escaped = false,
+            '\\' => is_escaped = true,
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            ',' if depth == 0 => {
+                tokens.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    tokens.push(&text[start..]);
+    tokens.into_iter().map(str::trim).filter(|token| !token.is_empty()).collect()
+}
+
+impl TopicPatterns {
+    /// The topics that are meant. A name or expression that fits none is a fault: it is a slip.
+    fn choose(&self, topics: &BTreeSet<&TopicName>) -> Result<BTreeSet<TopicName>, String> {
+        let mut chosen = BTreeSet::new();
+        for (text, pattern) in &self.0 {
+            let before = chosen.len();
+            let mut fitting = topics.iter().filter(|topic| pattern.fits(topic)).peekable();
+            let is_any = fitting.peek().is_some();
+            chosen.extend(fitting.map(|topic| (*topic).clone()));
+            if chosen.len() == before && !is_any {
+                return Err(fits_none(text, pattern, topics));
+            }
+        }
+        Ok(chosen)
+    }
+}
+
+fn fits_none(text: &str, pattern: &NamePattern, topics: &BTreeSet<&TopicName>) -> String {
+    let hint = match pattern {
+        NamePattern::Literal(_) => nearest(text, topics.iter().map(|topic| topic.as_str()))
+            .map(|meant| format!("did you mean `{meant}`?"))
+            .unwrap_or_default(),
+        NamePattern::Regex(_) if text.ends_with('*') && !text.ends_with(".*") => {
+            format!("as a regular expression that is `{}.*`", text.trim_end_matches('*'))
+        }
+        NamePattern::Regex(_) => "a regular expression must match a whole name".into(),
+    };
+    let hint = if hint.is_empty() { hint } else { format!(" ({hint})") };
+    match pattern {
+        NamePattern::Literal(_) => format!("there is no topic `{text}`{hint}"),
+        NamePattern::Regex(_) => format!("no topic matches `{text}`{hint}"),
+    }
+}
+
+/// Brokers with commas between them: ids, ranges as `1001-1006`, `-1` for those that hold the topics now, `-2` for all
+/// that are live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Brokers(Vec<BrokerToken>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum BrokerToken {
+    Holders,
+    Live,
+    Range(BrokerRange),
+}
+
+impl FromStr for Brokers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let read = |token: &str| match token {
+            "-1" => Ok(BrokerToken::Holders),
+            "-2" => Ok(BrokerToken::Live),
+            _ if token.starts_with('-') => {
+                Err(format!("`{token}` names no brokers: -1 is those that hold the topics now, -2 all that are live"))
+            }
+            _ => token.parse().map(BrokerToken::Range),
+        };
+        let tokens = text.split(',').map(str::trim).filter(|token| !token.is_empty()).map(read);
+        let tokens = tokens.collect::<Result<Vec<_>, _>>()?;
+        if tokens.is_empty() {
+            return Err("broker ids are expected, as `1001,1003-1006`".into());
+        }
+        Ok(Self(tokens))
+    }
+}
+
+impl Brokers {
+    /// The brokers that are meant. One that is neither live nor holds anything is a slip.
+    pub fn resolve(&self, observed: &Observed, topics: &BTreeSet<TopicName>) -> Result<BTreeSet<BrokerId>, String> {
+        let mut found = BTreeSet::new();
+        for token in &self.0 {
+            match token {
+                BrokerToken::Holders => found.extend(holders(observed, topics)),
+                BrokerToken::Live => found.extend(live(observed)),
+                BrokerToken::Range(range) => {
+                    if let Some(unknown) = range.ids().find(|id| !observed.brokers.contains_key(id)) {
+                        return Err(no_broker(observed, unknown));
+                    }
+                    found.extend(range.ids());
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// What to say of a broker that is not there.
+pub fn no_broker(observed: &Observed, id: BrokerId) -> String {
+    let live = shown_ids(&live(observed));
+    format!("broker {id} is not in the cluster: it is not live, and no replica is assigned to it; live are {live}")
+}
+
+/// Brokers that are live.
+pub fn live(observed: &Observed) -> BTreeSet<BrokerId> {
+    observed.brokers.iter().filter(|(_, broker)| broker.live).map(|(id, _)| *id).collect()
+}
+
+/// Brokers that hold replicas of these topics.
+pub fn holders(observed: &Observed, topics: &BTreeSet<TopicName>) -> BTreeSet<BrokerId> {
+    let chosen = observed.topics.iter().filter(|(name, _)| topics.contains(*name));
+    let partitions = chosen.flat_map(|(_, topic)| &topic.partitions);
+    partitions.flat_map(|partition| &partition.replicas).copied().collect()
+}
+
+/// Ids as people write them: `1001-1004, 1006`.
+pub fn shown_ids(ids: &BTreeSet<BrokerId>) -> String {
+    let mut ranges: Vec<(i32, i32)> = Vec::new();
+    for id in ids {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == id.0 => *last = id.0,
+            _ => ranges.push((id.0, id.0)),
+        }
+    }
+    let shown = |(first, last): &(i32, i32)| match last - first {
+        0 => first.to_string(),
+        1 => format!("{first}, {last}"),
+        _ => format!("{first}-{last}"),
+    };
+    if ranges.is_empty() { "none".into() } else { ranges.iter().map(shown).collect::<Vec<_>>().join(", ") }
+}
+
+/// Topics that belong on the same brokers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// The map that says so, if one does.
+    pub map: Option<String>,
+    /// The topics.
+    pub topics: BTreeSet<TopicName>,
+    /// Where they belong; some of these brokers may not be live.
+    pub brokers: BTreeSet<BrokerId>,
+}
+
+/// What the flags say about topics and brokers.
+#[derive(Debug, Clone, Default)]
+pub struct Selection<'a> {
+    /// `--map`.
+    pub map: Option<&'a str>,
+    /// `--topics`.
+    pub topics: Option<&'a TopicPatterns>,
+    /// `--topics-exclude`.
+    pub exclude: Option<&'a TopicPatterns>,
+    /// `--brokers`, where that flag says on which brokers the topics belong.
+    pub brokers: Option<&'a Brokers>,
+    /// Whether Kafka's own topics, where no map has them, may be placed on all live brokers.
+    pub internal: bool,
+}
+
+impl Selection<'_> {
+    /// The groups, in the order of the maps. A topic in no map or in two is a fault that names them.
+    pub fn groups(&self, observed: &Observed, maps: &Maps) -> Result<Vec<Group>, String> {
+        let map = self.map.map(|name| named(maps, name)).transpose()?;
+        let topics = self.choose(observed, map)?;
+        if let Some(map) = map {
+            check_alone(maps, map, &topics)?;
+        }
+        if let Some(brokers) = self.brokers {
+            let brokers = brokers.resolve(observed, &topics)?;
+            return Ok(vec![Group { map: map.map(|map| map.name.clone()), topics, brokers }]);
+        }
+        match map {
+            Some(map) => Ok(vec![Group { map: Some(map.name.clone()), topics, brokers: map.brokers.clone() }]),
+            None if maps.0.is_empty() => Ok(vec![Group { map: None, topics, brokers: live(observed) }]),
+            None => self.by_map(observed, maps, topics),
+        }
+    }
+
+    /// The chosen topics; none at all is a fault.
+    fn choose(&self, observed: &Observed, map: Option<&Map>) -> Result<BTreeSet<TopicName>, String> {
+        let names: BTreeSet<_> = observed.topics.keys().filter(|name| map.is_none_or(|map| map.holds(name))).collect();
+        let mut chosen = match self.topics {
+            Some(patterns) => patterns.choose(&names).map_err(|error| match map {
+                Some(map) => format!("{error}; only topics of map `{}` are looked at", map.name),
+                None => error,
+            })?,
+            None => names.iter().map(|name| (*name).clone()).collect(),
+        };
+        if let Some(patterns) = self.exclude {
+            let excluded = patterns.choose(&names).map_err(|error| format!("--topics-exclude: {error}"))?;
+            chosen.retain(|name| !excluded.contains(name));
+        }
+        match (chosen.is_empty(), map) {
+            (false, _) => Ok(chosen),
+            (true, Some(map)) => Err(format!("map `{}` ({}) holds no topic of this cluster", map.name, map.topics)),
+            (true, None) if observed.topics.is_empty() => Ok(chosen),
+            (true, None) => Err("no topic is left after --topics-exclude".into()),
+        }
+    }
+
+    fn by_map(&self, observed: &Observed, maps: &Maps, topics: BTreeSet<TopicName>) -> Result<Vec<Group>, String> {
+        let mut groups: BTreeMap<&str, BTreeSet<TopicName>> = BTreeMap::new();
+        let (mut own, mut faults) = (BTreeSet::new(), Vec::new());
+        for topic in topics {
+            let is_internal = observed.topics.get(&topic).is_some_and(|topic| topic.internal);
+            match maps.of(&topic) {
+                Ok(Some(map)) => _ = groups.entry(&map.name).or_default().insert(topic),
+                _ if is_internal && !maps.0.iter().any(|map| map.holds(&topic)) => _ = own.insert(topic),
+                Ok(None) => {}
+                Err(fault) => faults.push(fault),
+            }
+        }
+        if !faults.is_empty() {
+            return Err(shortened(&faults));
+        }
+        let of = |map: &Map| {
+            let topics = groups.remove(map.name.as_str())?;
+            Some(Group { map: Some(map.name.clone()), topics, brokers: map.brokers.clone() })
+        };
+        let mut all: Vec<_> = maps.0.iter().filter_map(of).collect();
+        if self.internal && !own.is_empty() {
+            all.push(Group { map: None, topics: own, brokers: live(observed) });
+        }
+        Ok(all)
+    }
+}
+
+fn named<'m>(maps: &'m Maps, name: &str) -> Result<&'m Map, String> {
+    maps.named(name).ok_or_else(|| {
+        let names = || maps.0.iter().map(|map| map.name.as_str());
+        let hint = match nearest(name, names()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None if maps.0.is_empty() => "there are no maps: toolbox.yaml has them, see --cluster and --maps".into(),
+            None => format!("there are {}", names().collect::<Vec<_>>().join(", ")),
+        };
+        format!("there is no map `{name}` ({hint})")
+    })
+}
+
+/// The topics of a map belong to no other one.
+fn check_alone(maps: &Maps, map: &Map, topics: &BTreeSet<TopicName>) -> Result<(), String> {
+    let faults: Vec<_> =
+        topics.iter().filter(|topic| map.holds(topic)).filter_map(|topic| maps.of(topic).err()).collect();
+    if faults.is_empty() { Ok(()) } else { Err(shortened(&faults)) }
+}
+
+fn shortened(faults: &[String]) -> String {
+    let mut lines: Vec<_> = faults.iter().take(NAMES_MAX).cloned().collect();
+    if faults.len() > NAMES_MAX {
+        lines.push(format!("and {} topics more", faults.len() - NAMES_MAX));
+    }
+    lines.join("\n")
+}
