@@ -3,6 +3,7 @@
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::events::command as events;
+use crate::commands::mapping::command as mapping;
 use crate::commands::reassign::command as reassign;
 use crate::commands::topics::command as topics;
 use crate::context::{Context, Flags, repeat};
@@ -26,6 +27,8 @@ pub struct Cli {
 enum Command {
     /// Topics as ConfigMaps or files declare them, against the cluster
     Topics(topics::TopicsArgs),
+    /// Which brokers hold which partitions: shows it, and plans moves
+    Mapping(Box<mapping::MappingArgs>),
     /// Moves of partitions: carried out, followed, verified, taken back
     Reassign(reassign::ReassignArgs),
     /// The record of every side effect: add to it, read it, deliver it
@@ -74,6 +77,7 @@ impl Command {
     async fn run(self, context: &mut Context) -> anyhow::Result<Exit> {
         match self {
             Command::Topics(args) => topics::run(context, args).await,
+            Command::Mapping(args) => mapping::run(context, *args).await,
             Command::Reassign(args) => Box::pin(reassign::run(context, args)).await,
             Command::Events(args) => events::run(context, args).await,
             Command::Completions(args) => manual::completions(&args),

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::assignment::PartitionMove;
 use crate::cluster::broker::{BrokerId, Rack};
 use crate::cluster::metadata::LogDir;
 use crate::cluster::topic::TopicName;
@@ -84,5 +85,25 @@ impl ObservedPartition {
     /// Bytes of its largest replica: what a new copy will hold.
     pub fn size(&self) -> u64 {
         self.bytes.iter().copied().max().unwrap_or(0)
+    }
+}
+
+impl Observed {
+    /// The same while these moves run: both copies are there, so that no disk is planned too full by a later plan.
+    #[must_use]
+    pub fn while_moving(&self, moves: &[PartitionMove]) -> Self {
+        let mut observed = self.clone();
+        for one in moves {
+            let number = usize::try_from(one.partition.partition).unwrap_or(usize::MAX);
+            let topic = observed.topics.get_mut(&one.partition.topic);
+            let Some(partition) = topic.and_then(|topic| topic.partitions.get_mut(number)) else { continue };
+            for broker in one.adding() {
+                partition.replicas.push(broker);
+                partition.out_of_sync.push(broker);
+                partition.bytes.extend((!partition.bytes.is_empty()).then_some(one.bytes));
+                partition.log_dirs.extend((!partition.log_dirs.is_empty()).then_some(0));
+            }
+        }
+        observed
     }
 }

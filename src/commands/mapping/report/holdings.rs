@@ -1,13 +1,14 @@
 //! [`Holdings`]: who holds what now, how uneven that is, and what would fail if a broker or a rack were lost.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::cluster::broker::BrokerId;
-use crate::cluster::map::Capacity;
+use crate::cluster::map::{Capacity, Maps};
 use crate::cluster::size::Bytes;
 use crate::cluster::topic::TopicName;
 use crate::commands::mapping::observe::{Observed, ObservedPartition};
@@ -38,6 +39,9 @@ pub struct Holdings {
     pub racks: Vec<RackHolder>,
     /// How much the fullest live broker has over the mean of all.
     pub skew: Skew,
+    /// Topics that belong to no map, or to two, in words; internal topics need none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub strays: Vec<String>,
 }
 
 /// Trouble of partitions.
@@ -187,6 +191,7 @@ impl Holdings {
             racks: names.into_iter().map(rack).collect(),
             brokers,
             skew: Skew::default(),
+            strays: Vec::new(),
         }
     }
 
@@ -293,9 +298,12 @@ impl Holdings {
         ];
         let line = |(number, what): &(usize, &str)| format!("! {} {what}\n", count(*number, "partition"));
         let mut text: String = words.iter().filter(|(number, _)| *number > 0).map(line).collect();
+        for stray in &self.strays {
+            let _ = writeln!(text, "! {stray}");
+        }
         for holder in &self.brokers {
             if let Some(missing) = &holder.missing {
-                text += &format!("! broker {}: its sizes are not known: {missing}\n", holder.broker);
+                let _ = writeln!(text, "! broker {}: its sizes are not known: {missing}", holder.broker);
             }
         }
         text
@@ -352,6 +360,13 @@ impl Holdings {
 /// The JSON schema of [`Holdings`].
 pub fn schema() -> Value {
     schemars::schema_for!(Holdings).into()
+}
+
+/// Topics that belong to no map, or to two. Kafka's own need none.
+pub fn strays(observed: &Observed, topics: &BTreeSet<TopicName>, maps: &Maps) -> Vec<String> {
+    let is_internal = |name: &TopicName| observed.topics.get(name).is_some_and(|topic| topic.internal);
+    let is_bare = |name: &TopicName| is_internal(name) && !maps.0.iter().any(|map| map.holds(name));
+    topics.iter().filter(|name| !is_bare(name)).filter_map(|name| maps.of(name).err()).collect()
 }
 
 fn lost(loss: Loss) -> String {

@@ -30,16 +30,18 @@ fn selected<'a>(goal: &'a Goal, observed: &'a Observed) -> impl Iterator<Item = 
 }
 
 fn forced(goal: &Goal, observed: &Observed) -> u64 {
-    let is_allowed =
-        |id: &BrokerId| goal.brokers.contains(id) && observed.brokers.get(id).is_some_and(|broker| broker.live);
+    let is_live = |id: &BrokerId| observed.brokers.get(id).is_some_and(|broker| broker.live);
+    let may_stay = |id: &BrokerId| match &goal.wish {
+        Wish::Rebuild { .. } => goal.brokers.contains(id) && is_live(id),
+        Wish::Rebalance | Wish::Scale => goal.brokers.contains(id),
+        // Only the pairs' replicas go, whatever else is allowed.
+        Wish::Replace { pairs } => pairs.get(id).is_none_or(|to| *to == Some(*id)),
+        Wish::Evacuate { brokers, .. } => !brokers.contains(id),
+    };
     let copies = |partition: &ObservedPartition| {
-        let may_stay = match &goal.wish {
-            // Only the pairs' replicas go, whatever else is allowed.
-            Wish::Replace { pairs } => partition.replicas.iter().filter(|id| !pairs.contains_key(id)).count(),
-            _ => partition.replicas.iter().filter(|id| is_allowed(id)).count(),
-        };
+        let staying = partition.replicas.iter().filter(|id| may_stay(id)).count();
         let wanted = goal.replication_factor.unwrap_or(partition.replicas.len());
-        wanted.saturating_sub(may_stay)
+        wanted.saturating_sub(staying)
     };
     let bytes = |one: &ObservedPartition| one.size().saturating_mul(u64::try_from(copies(one)).unwrap_or(u64::MAX));
     selected(goal, observed).filter(|one| !one.moving && one.leader.is_some()).map(bytes).sum()

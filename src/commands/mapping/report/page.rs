@@ -1,5 +1,7 @@
 //! An [`Answer`] as one HTML file that needs nothing else: bars as SVG, the same tables, every move.
 
+use std::fmt;
+
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::cluster::size::Bytes;
@@ -122,7 +124,7 @@ fn bars(answer: &Answer) -> Markup {
                 @if let Some(end) = disk(row).map(width) {
                     line.disk x1=(NAME + end) x2=(NAME + end) y1=(top - 3) y2=(top + ROW - 5) { }
                 }
-                text.number x=(NAME + BAR + 8) y=(top + 15) { (changed(Bytes(row.before.bytes).to_string(), Bytes(row.after.bytes).to_string())) }
+                text.number x=(NAME + BAR + 8) y=(top + 15) { (changed(Bytes(row.before.bytes), Bytes(row.after.bytes))) }
             }
         }
     }
@@ -139,10 +141,10 @@ fn brokers(answer: &Answer) -> Markup {
             tbody { @for row in &answer.brokers { tr {
                 td { (row.broker) }
                 td { (row.rack.as_deref().unwrap_or("-")) }
-                td { (changed(Bytes(row.before.bytes).to_string(), Bytes(row.after.bytes).to_string())) }
+                td { (changed(Bytes(row.before.bytes), Bytes(row.after.bytes))) }
                 td { (shares(row)) }
-                td { (changed(row.before.replicas.to_string(), row.after.replicas.to_string())) }
-                td { (changed(row.before.leaders.to_string(), row.after.leaders.to_string())) }
+                td { (changed(row.before.replicas, row.after.replicas)) }
+                td { (changed(row.before.leaders, row.after.leaders)) }
                 td { (Bytes(row.traffic.sends)) }
                 td { (Bytes(row.traffic.receives)) }
                 td { (part(row.part)) }
@@ -204,6 +206,7 @@ fn part(part: Part) -> &'static str {
     }
 }
 
-fn changed(before: String, after: String) -> String {
+fn changed(before: impl fmt::Display, after: impl fmt::Display) -> String {
+    let (before, after) = (before.to_string(), after.to_string());
     if before == after { before } else { format!("{before} → {after}") }
 }

@@ -1,6 +1,6 @@
 //! An [`Answer`] for a terminal: brokers before and after, bars, who gives to whom, sums, findings.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use jiff::SignedDuration;
 
@@ -71,9 +71,9 @@ fn brokers(answer: &Answer, shown: &[&BrokerRow], table: Table) -> String {
         let mut cells = vec![
             row.broker.to_string(),
             row.rack.clone().unwrap_or_else(|| "-".into()),
-            change(Bytes(before.bytes).to_string(), Bytes(after.bytes).to_string()),
-            change(before.replicas.to_string(), after.replicas.to_string()),
-            change(before.leaders.to_string(), after.leaders.to_string()),
+            change(Bytes(before.bytes), Bytes(after.bytes)),
+            change(before.replicas, after.replicas),
+            change(before.leaders, after.leaders),
             amount(row.traffic.sends),
             amount(row.traffic.receives),
             part(row.part).to_owned(),
@@ -183,7 +183,8 @@ fn part(part: Part) -> &'static str {
     }
 }
 
-fn change(before: String, after: String) -> String {
+fn change(before: impl fmt::Display, after: impl fmt::Display) -> String {
+    let (before, after) = (before.to_string(), after.to_string());
     if before == after { before } else { format!("{before} -> {after}") }
 }
 

@@ -2,4 +2,5 @@
 
 pub mod amounts;
 pub mod goal;
+pub mod goals;
 pub mod select;

@@ -1,6 +1,7 @@
 //! Which topics and which brokers are meant: flags and maps → groups of topics, each with the brokers it belongs on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::str::FromStr;
 
 use crate::cluster::broker::{BrokerId, BrokerRange};
@@ -15,6 +16,13 @@ const NAMES_MAX: usize = 10;
 /// Names and regular expressions with commas between them; commas inside of brackets belong to the expression.
 #[derive(Debug, Clone)]
 pub struct TopicPatterns(Vec<(String, NamePattern)>);
+
+impl fmt::Display for TopicPatterns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let texts: Vec<_> = self.0.iter().map(|(text, _)| text.as_str()).collect();
+        f.write_str(&texts.join(","))
+    }
+}
 
 impl FromStr for TopicPatterns {
     type Err = String;
@@ -90,7 +98,16 @@ fn fits_none(text: &str, pattern: &NamePattern, topics: &BTreeSet<&TopicName>) -
 /// Brokers with commas between them: ids, ranges as `1001-1006`, `-1` for those that hold the topics now, `-2` for all
 /// that are live.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Brokers(Vec<BrokerToken>);
+pub struct Brokers {
+    text: String,
+    tokens: Vec<BrokerToken>,
+}
+
+impl fmt::Display for Brokers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum BrokerToken {
@@ -116,7 +133,7 @@ impl FromStr for Brokers {
         if tokens.is_empty() {
             return Err("broker ids are expected, as `1001,1003-1006`".into());
         }
-        Ok(Self(tokens))
+        Ok(Self { text: text.to_owned(), tokens })
     }
 }
 
@@ -124,7 +141,7 @@ impl Brokers {
     /// The brokers that are meant. One that is neither live nor holds anything is a slip.
     pub fn resolve(&self, observed: &Observed, topics: &BTreeSet<TopicName>) -> Result<BTreeSet<BrokerId>, String> {
         let mut found = BTreeSet::new();
-        for token in &self.0 {
+        for token in &self.tokens {
             match token {
                 BrokerToken::Holders => found.extend(holders(observed, topics)),
                 BrokerToken::Live => found.extend(live(observed)),
@@ -215,9 +232,18 @@ impl Selection<'_> {
         }
         match map {
             Some(map) => Ok(vec![Group { map: Some(map.name.clone()), topics, brokers: map.brokers.clone() }]),
-            None if maps.0.is_empty() => Ok(vec![Group { map: None, topics, brokers: live(observed) }]),
+            // Those that are gone, too: that nobody named them does not mean that they shall be drained.
+            None if maps.0.is_empty() => {
+                Ok(vec![Group { map: None, topics, brokers: observed.brokers.keys().copied().collect() }])
+            }
             None => self.by_map(observed, maps, topics),
         }
+    }
+
+    /// The topics that are meant, whatever maps they belong to.
+    pub fn topics(&self, observed: &Observed, maps: &Maps) -> Result<BTreeSet<TopicName>, String> {
+        let map = self.map.map(|name| named(maps, name)).transpose()?;
+        self.choose(observed, map)
     }
 
     /// The chosen topics; none at all is a fault.

@@ -1,0 +1,225 @@
+//! The way through of every verb that plans: observe, select, plan, check, show, write.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use crate::cluster::assignment::{MOVE_PLAN_VERSION, MovePlan, PartitionMove};
+use crate::cluster::map::Maps;
+use crate::cluster::topic::TopicPartition;
+use crate::commands::mapping::command::files;
+use crate::commands::mapping::command::flags::{LAWS, ResultArgs, SafetyArgs, Schema, SizeArgs, TopicArgs};
+use crate::commands::mapping::observe::Observed;
+use crate::commands::mapping::observe::live;
+use crate::commands::mapping::observe::metric_files::{overlay, shown_age};
+use crate::commands::mapping::plan::{Finding, Mapping, explain, plan, verify};
+use crate::commands::mapping::report::answer::{self, Answer, Asked, Explanation, Planned};
+use crate::commands::mapping::report::{page, text};
+use crate::commands::mapping::spec::goals::{Limits, Request, goals};
+use crate::commands::mapping::spec::select::Brokers;
+use crate::context::Context;
+use crate::exit::{Exit, Stop};
+use crate::formats::reassignment_json;
+use crate::output;
+
+/// What a verb asks for, with its arguments read.
+pub(super) struct Job<'a> {
+    /// The verb.
+    pub(super) request: Request<'a>,
+    /// What holds for every goal.
+    pub(super) limits: Limits,
+    /// Where the topics belong, where a flag says so.
+    pub(super) brokers: Option<&'a Brokers>,
+    /// Whether Kafka's own topics are meant, too, where no map has them.
+    pub(super) internal: bool,
+    /// Which topics.
+    pub(super) topics: &'a TopicArgs,
+    /// Where sizes come from.
+    pub(super) sizes: &'a SizeArgs,
+    /// What must be kept.
+    pub(super) safety: &'a SafetyArgs,
+    /// What becomes of the plan.
+    pub(super) result: &'a ResultArgs,
+    /// The verb's own flags as they are said again in the plan.
+    pub(super) words: Vec<String>,
+}
+
+/// Plans, shows, writes. Exits with 0 if nothing is to do or the plan was written, with 3 if there are moves, with 4 if
+/// a finding blocks.
+pub(super) async fn run(context: &mut Context, job: &Job<'_>) -> anyhow::Result<Exit> {
+    if let Some(schema) = job.result.schema {
+        return print_schema(schema, &answer::schema());
+    }
+    let maps = job.topics.maps(context).await?;
+    let observed = observe(context, job.sizes).await?;
+    let (planned, findings, explanations) = make(job, &observed, &maps)?;
+    let asked = Asked {
+        made_by: [vec![context.command.clone()], job.topics.words(), job.words.clone()].concat().join(" "),
+        throttle: job.result.throttle,
+        allowed: job.safety.allow.iter().cloned().collect(),
+        explanations,
+    };
+    let answer = Answer::of(&observed, &planned, &findings, &asked);
+    let age = age(context, &observed);
+    context.output().result(&answer, |wide| text::answer(&answer, age.as_deref(), wide, output::table))?;
+    say_unused_codes(job.safety, &answer);
+    finish(context, job, &answer, planned)
+}
+
+/// Writes what is to be written, and says how it ended.
+fn finish(context: &Context, job: &Job<'_>, answer: &Answer, planned: Vec<Planned>) -> anyhow::Result<Exit> {
+    let writes = !context.flags.dry_run;
+    if let Some(path) = job.result.html.as_deref().filter(|_| writes) {
+        files::write(path, &page::page(answer))?;
+        output::say(&format!("the page is written to {}", path.display()));
+    }
+    if let Some(words) = blocked(answer) {
+        output::complain(&words);
+        return Ok(Exit::Refused);
+    }
+    let has_moves = !answer.moves.is_empty();
+    if let Some(folder) = job.result.out.as_deref().filter(|_| writes) {
+        let moves = planned.into_iter().flat_map(|one| one.moves).collect();
+        write(folder, &plan_file(answer, moves))?;
+        return Ok(Exit::Done);
+    }
+    Ok(if has_moves { Exit::Changes } else { Exit::Done })
+}
+
+/// Reads the cluster, or what was saved of it; sizes from files replace its own.
+pub(super) async fn observe(context: &mut Context, sizes: &SizeArgs) -> anyhow::Result<Observed> {
+    let now = context.now();
+    let files = (sizes.partitionmeta.as_deref(), sizes.brokermetrics.as_deref());
+    let replace = |observed: &mut Observed| overlay(observed, files.0, files.1, (now, sizes.metrics_age));
+    let mut observed = context
+        .observed(async || {
+            let kafka = context.kafka().await?;
+            let mut observed = live::observe(&*kafka, now).await?;
+            replace(&mut observed)?;
+            Ok(observed)
+        })
+        .await?;
+    if context.flags.observed.is_some() {
+        replace(&mut observed)?;
+    }
+    context.is_cluster(&observed.cluster_id)?;
+    Ok(observed)
+}
+
+/// How long ago the cluster was looked at; none if it was just now.
+pub(super) fn age(context: &Context, observed: &Observed) -> Option<String> {
+    let observed_at: Timestamp = observed.observed_at.parse().ok()?;
+    let age = context.now().duration_since(observed_at);
+    context.flags.observed.is_some().then(|| shown_age(age))
+}
+
+/// Prints a schema, and that is all.
+pub(super) fn print_schema(schema: Schema, output: &serde_json::Value) -> anyhow::Result<Exit> {
+    let schema = match schema {
+        Schema::Plan => &reassignment_json::plan_schema(),
+        Schema::Output => output,
+    };
+    output::print(&serde_json::to_string_pretty(schema)?)?;
+    Ok(Exit::Done)
+}
+
+type Made = (Vec<Planned>, Vec<Finding>, Vec<Explanation>);
+
+/// Plans each group by itself, within what is left of the limits.
+fn make(job: &Job<'_>, observed: &Observed, maps: &Maps) -> anyhow::Result<Made> {
+    let selection = job.topics.selection(job.brokers, job.internal);
+    let groups = selection.groups(observed, maps).map_err(Stop::usage)?;
+    let goals = goals(&job.request, &job.limits, &groups, observed, maps).map_err(Stop::usage)?;
+    let (mut planned, mut findings, mut explanations) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut bytes_left, mut moves_left) = (job.limits.budget_bytes, job.limits.moves_max);
+    let mut moving = None;
+    let count = goals.len();
+    for (index, (_, mut goal)) in goals.into_iter().enumerate() {
+        (goal.budget_bytes, goal.moves_max) = (bytes_left, moves_left);
+        let now = moving.as_ref().unwrap_or(observed);
+        let Mapping { moves, findings: found } = plan(&goal, now);
+        let mapping = Mapping { moves, findings: Vec::new() };
+        findings.extend(found);
+        findings.extend(verify(&goal, now, &mapping));
+        let asked = job.result.explain.iter().filter(|one| goal.topics.contains(&one.topic));
+        explanations.extend(
+            asked.map(|one| Explanation { partition: one.to_string(), sentences: explain(&goal, now, &mapping, one) }),
+        );
+        let copied = mapping.moves.iter().fold(0, |sum: u64, one| sum.saturating_add(one.bytes_copied()));
+        bytes_left = bytes_left.map(|left| left.saturating_sub(copied));
+        moves_left = moves_left.map(|left| left.saturating_sub(mapping.moves.len()));
+        if index + 1 < count {
+            moving = Some(now.while_moving(&mapping.moves));
+        }
+        planned.push(Planned { goal, moves: mapping.moves });
+    }
+    explanations.extend(untouched(job, &planned, observed));
+    Ok((planned, findings, explanations))
+}
+
+/// Partitions that were asked about and that no goal touches.
+fn untouched(job: &Job<'_>, planned: &[Planned], observed: &Observed) -> Vec<Explanation> {
+    let is_planned = |topic| planned.iter().any(|one| one.goal.topics.contains(topic));
+    let asked = job.result.explain.iter().filter(|one| !is_planned(&one.topic));
+    let why = |one: &TopicPartition| match observed.topics.get(&one.topic) {
+        Some(_) => format!("topic {} is not among those that this command may touch", one.topic),
+        None => format!("the cluster has no topic {}", one.topic),
+    };
+    let explanation = |one: &TopicPartition| Explanation { partition: one.to_string(), sentences: vec![why(one)] };
+    asked.map(explanation).collect()
+}
+
+/// Why nothing is written, if findings block.
+fn blocked(answer: &Answer) -> Option<String> {
+    let codes: BTreeSet<_> = answer.blocking().map(|finding| finding.code.as_str()).collect();
+    let (broken, open): (Vec<_>, Vec<_>) = codes.into_iter().partition(|code| LAWS.contains(code));
+    if !broken.is_empty() {
+        return Some(format!(
+            "the plan breaks a law ({}) and is not written: this is a fault of toolbox itself; please report it with the \
+             file that --save-observed writes",
+            broken.join(", ")
+        ));
+    }
+    let flags: Vec<_> = open.iter().map(|code| format!("--allow {code}")).collect();
+    (!open.is_empty())
+        .then(|| format!("refused: findings marked x block the plan; {} lets it through", flags.join(" ")))
+}
+
+/// A code that allows nothing is a slip, or a leftover.
+fn say_unused_codes(safety: &SafetyArgs, answer: &Answer) {
+    for code in &safety.allow {
+        if !answer.findings.iter().any(|finding| finding.allowed && finding.code == *code) {
+            output::say(&format!("note: --allow {code} lets nothing through: no finding that blocks has this code"));
+        }
+    }
+}
+
+fn plan_file(answer: &Answer, mut moves: Vec<PartitionMove>) -> MovePlan {
+    moves.sort_by(|one, other| one.partition.cmp(&other.partition));
+    MovePlan {
+        version: MOVE_PLAN_VERSION,
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        cluster_id: answer.cluster_id.clone(),
+        observed_at: answer.observed_at.clone(),
+        made_by: answer.made_by.clone(),
+        moves,
+    }
+}
+
+/// The three files: first those that describe, last the one that is carried out.
+fn write(folder: &Path, plan: &MovePlan) -> anyhow::Result<()> {
+    let forward = plan.moves.iter().map(|one| (&one.partition, &one.to[..]));
+    let back = plan.moves.iter().map(|one| (&one.partition, &one.from[..]));
+    files::write_all(
+        folder,
+        &[
+            ("rollback.json", reassignment_json::write(back)?),
+            ("reassignment.json", reassignment_json::write(forward)?),
+            ("plan.json", reassignment_json::write_plan(plan)?),
+        ],
+    )?;
+    let what = text::count(plan.moves.len(), "move");
+    output::say(&format!("{what} written to {}: plan.json, reassignment.json, rollback.json", folder.display()));
+    Ok(())
+}
