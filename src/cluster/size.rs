@@ -12,6 +12,14 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Bytes(pub u64);
 
+impl Bytes {
+    /// The amount for calculations.
+    #[expect(clippy::cast_precision_loss, reason = "beyond 2^53 bytes nobody counts single ones")]
+    pub fn to_f64(self) -> f64 {
+        self.0 as f64
+    }
+}
+
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
@@ -48,6 +56,24 @@ impl FromStr for Bytes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ByteRate(pub u64);
+
+impl ByteRate {
+    /// The rate for calculations.
+    #[expect(clippy::cast_precision_loss, reason = "beyond 2^53 bytes a second nobody counts single bytes")]
+    pub fn to_f64(self) -> f64 {
+        self.0 as f64
+    }
+
+    /// The rate that a calculation came to, rounded up to whole bytes; what is no rate is 0.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a cast from a float saturates, and not a number is 0"
+    )]
+    pub fn of_f64(bytes_per_second: f64) -> Self {
+        Self(bytes_per_second.ceil() as u64)
+    }
+}
 
 impl fmt::Display for ByteRate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,4 +3,5 @@
 pub mod events;
 pub mod mapping;
 pub mod reassign;
+pub mod throttle;
 pub mod topics;

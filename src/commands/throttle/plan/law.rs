@@ -1,0 +1,480 @@
+//! The control law itself. Pure: the same time, settings, snapshot and state give the same throttles.
+//!
+//! Steps:
+//! 1. What each end of each move needs at least: [`needs`].
+//! 2. What each broker's network has left for copying: `health × (fill × capacity - foreground)`. The foreground is
+//!    what goes over the network less the copying itself, as measured: never less what we allowed, because a copy that is
+//!    slow for another reason would make the rate creep up. It rises at once and falls slowly.
+//! 3. Where the floor is above that: [`Policy`].
+//! 4. What is left is shared out among the flows, and a broker's rate is the sum of its flows, with room for one of
+//!    them to grow, plus what its followers in sync fetch.
+//! 5. The rate that is written follows slowly upwards, at once downwards: [`pace`].
+//! 6. When it will be done, and what a person should know: [`outlook`](super::outlook).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::broker::BrokerId;
+use crate::cluster::size::{ByteRate, Bytes};
+use crate::cluster::throttle::{Side, ThrottleRecord, Throttles};
+use crate::commands::throttle::plan::floor::{Need, needs};
+use crate::commands::throttle::plan::flows::{Flow, share};
+use crate::commands::throttle::plan::limits::{Limits, Policy};
+use crate::commands::throttle::plan::outlook::{self, Mark};
+use crate::commands::throttle::plan::overrides::Overrides;
+use crate::commands::throttle::plan::pace::{Aim, Held, Reason, pace};
+use crate::commands::throttle::plan::snapshot::{Load, Snapshot};
+
+/// A rate is so much more than its flows, so that one of them can grow; but never more than clients leave.
+const SLACK: f64 = 1.5;
+
+/// How much of the old foreground is kept when it falls.
+const MEMORY: f64 = 0.8;
+
+/// A destination whose load nobody measured is taken for one with so much of its network.
+const UNMEASURED: f64 = 0.5;
+
+/// A load that is older than so many ticks is not used, but the rates are held …
+const TICKS_FRESH: u32 = 2;
+
+/// … and after so many they fall back to the floor.
+const TICKS_HELD: u32 = 5;
+
+/// The least weight of a flow: the last bytes of a small one should not wait for a large one.
+const WEIGHT_MIN: f64 = 1_048_576.0;
+
+/// What the law remembers from tick to tick. Losing it makes the next tick more careful, and nothing else.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct State {
+    /// When it was last asked.
+    pub at: Option<Timestamp>,
+    /// What of each broker's traffic is not the copying.
+    pub foreground: BTreeMap<(BrokerId, Side), f64>,
+    /// How much of the headroom each broker gets, 0.1 to 1.
+    pub health: BTreeMap<BrokerId, f64>,
+    /// The rates in force.
+    pub held: BTreeMap<(BrokerId, Side), Held>,
+    /// When each destination last made progress.
+    pub marks: BTreeMap<BrokerId, Mark>,
+    /// The time to the end, smoothed, in seconds.
+    pub eta: Option<f64>,
+    /// What was said already and still holds.
+    pub said: BTreeSet<String>,
+}
+
+impl State {
+    /// The state of one who takes over what another run set.
+    pub fn adopting(record: &ThrottleRecord, now: Timestamp) -> Self {
+        let mut state = Self::default();
+        for (broker, sides) in &record.rates {
+            for side in Side::BOTH {
+                if let Some(rate) = sides.of(side).and_then(|own| own.set.or(own.setting)) {
+                    state.held.insert((*broker, side), Held { rate, since: now });
+                }
+            }
+        }
+        state
+    }
+}
+
+/// What should hold, and why.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Decision {
+    /// Rates and lists; nothing where nothing moves.
+    pub throttles: Throttles,
+    /// How each rate came about, ordered by broker.
+    pub rates: Vec<RateDecision>,
+    /// What a person should know.
+    pub notes: Vec<Note>,
+    /// How long it will take; none where it does not end at this rate.
+    pub eta_seconds: Option<f64>,
+    /// What is still to be copied.
+    pub remaining: Bytes,
+}
+
+/// How one rate came about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RateDecision {
+    /// The broker.
+    pub broker: BrokerId,
+    /// Which side.
+    pub side: Side,
+    /// The rate.
+    pub rate: ByteRate,
+    /// Why.
+    pub reason: Reason,
+    /// The least rate with which the moves end.
+    pub floor: ByteRate,
+    /// The most that clients leave it; none where that is not known.
+    pub ceiling: Option<ByteRate>,
+    /// What clients, and followers in sync, take of its network.
+    pub foreground: Option<ByteRate>,
+    /// What its network can do.
+    pub capacity: Option<ByteRate>,
+}
+
+/// What a person should know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// The event's kind.
+    pub kind: &'static str,
+    /// `broker:3`, or `cluster`.
+    pub subject: String,
+    /// The words.
+    pub text: String,
+    /// Whether it was not said before.
+    pub is_new: bool,
+}
+
+/// How far a broker's measured load is trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    Fresh,
+    Held,
+    Unknown,
+}
+
+/// One side of one broker that takes part.
+struct End {
+    broker: BrokerId,
+    side: Side,
+    need: Need,
+    trust: Trust,
+    capacity: Option<f64>,
+    foreground: f64,
+    /// What copying may take.
+    budget: f64,
+    /// The same with the network filled as far as it may ever be.
+    top: f64,
+    held: Option<Held>,
+}
+
+/// Decides which throttles should hold.
+pub fn plan(
+    now: Timestamp,
+    limits: &Limits,
+    snapshot: &Snapshot,
+    overrides: &Overrides,
+    state: &State,
+) -> (Decision, State) {
+    let needs = needs(snapshot, limits);
+    if needs.is_empty() {
+        return (Decision { throttles: lists(snapshot), ..Decision::default() }, State::default());
+    }
+    let mut next = State { at: Some(now), ..state.clone() };
+    next.health = health(snapshot, state, now);
+    let mut ends: Vec<End> = needs
+        .iter()
+        .map(|(key, need)| end(now, limits, (*key, *need), snapshot.brokers.get(&key.0), state, &next.health))
+        .collect();
+    next.foreground =
+        ends.iter().filter(|end| end.trust == Trust::Fresh).map(|end| (end.key(), end.foreground)).collect();
+    let mut notes = Notes { said: &state.said, notes: Vec::new() };
+    for end in &mut ends {
+        end.meet_floor(limits, &mut notes);
+    }
+    let rates = allocate(now, limits, snapshot, &mut ends);
+    let stalled =
+        outlook::stalled(now, snapshot, &ends.iter().map(End::as_outlook).collect::<Vec<_>>(), &mut next.marks);
+    let mut decided = Vec::with_capacity(ends.len());
+    for (end, copying) in ends.iter().zip(&rates.copying) {
+        let given = overrides.rate(end.broker);
+        let is_stalled = stalled.contains(&end.broker);
+        let rate = end.decide(now, limits, (*copying, is_stalled, given), &mut notes);
+        let since = end.held.filter(|held| held.rate == rate.rate).map_or(now, |held| held.since);
+        next.held.insert(end.key(), Held { rate: rate.rate, since });
+        decided.push(rate);
+    }
+    let is_end = |key: &(BrokerId, Side)| needs.contains_key(key);
+    next.held.retain(|key, _| is_end(key));
+    let finished: Vec<_> = ends.iter().zip(&decided).map(|(end, rate)| (end.as_outlook(), rate.rate)).collect();
+    let eta = outlook::eta(now, state, &finished);
+    next.eta = eta;
+    notes.say_outlook(limits, (rates.is_late, eta), &stalled);
+    let Notes { notes, .. } = notes;
+    next.said = notes.iter().map(|note: &Note| format!("{} {}", note.kind, note.subject)).collect();
+    let remaining = snapshot.moving.iter().flat_map(|moving| &moving.adding).map(|(_, bytes)| bytes.0).sum();
+    let decision = Decision {
+        throttles: throttles(snapshot, &decided),
+        rates: decided,
+        notes,
+        eta_seconds: eta,
+        remaining: Bytes(remaining),
+    };
+    (decision, next)
+}
+
+/// The lists of what moves, and nothing else.
+fn lists(snapshot: &Snapshot) -> Throttles {
+    let mut throttles = Throttles::default();
+    for moving in &snapshot.moving {
+        let adding: Vec<_> = moving.adding.iter().map(|(broker, _)| *broker).collect();
+        throttles.count(&moving.partition, &moving.sources, &adding);
+    }
+    throttles
+}
+
+fn throttles(snapshot: &Snapshot, decided: &[RateDecision]) -> Throttles {
+    let mut throttles = lists(snapshot);
+    for rate in decided {
+        *throttles.rates.entry(rate.broker).or_default().of_mut(rate.side) = Some(rate.rate);
+    }
+    throttles
+}
+
+/// Halved where a broker, or one that it copies from or to, is not well; else a tenth more than before. Asked twice at
+/// one moment, it does not change twice.
+fn health(snapshot: &Snapshot, state: &State, now: Timestamp) -> BTreeMap<BrokerId, f64> {
+    let mut unwell: BTreeSet<BrokerId> = BTreeSet::new();
+    let is_unwell = |broker: &BrokerId| snapshot.brokers.get(broker).is_some_and(|load| load.unwell.is_some());
+    for moving in &snapshot.moving {
+        let ends: Vec<_> =
+            moving.leader.iter().chain(moving.adding.iter().map(|(broker, _)| broker)).copied().collect();
+        if ends.iter().any(is_unwell) {
+            unwell.extend(ends);
+        }
+    }
+    let all = snapshot.moving.iter().flat_map(|moving| {
+        moving.leader.iter().chain(moving.adding.iter().map(|(broker, _)| broker)).copied().collect::<Vec<_>>()
+    });
+    let next = |broker: BrokerId| {
+        let old = state.health.get(&broker).copied();
+        let health = match (state.at == Some(now), unwell.contains(&broker)) {
+            (true, _) => old.unwrap_or(1.0),
+            (false, true) => (old.unwrap_or(1.0) / 2.0).max(0.1),
+            (false, false) => (old.unwrap_or(1.0) + 0.1).min(1.0),
+        };
+        (broker, health)
+    };
+    all.map(next).collect()
+}
+
+/// One end as it stands before anything is shared out.
+fn end(
+    now: Timestamp,
+    limits: &Limits,
+    ((broker, side), need): ((BrokerId, Side), Need),
+    load: Option<&Load>,
+    state: &State,
+    health: &BTreeMap<BrokerId, f64>,
+) -> End {
+    let held = state.held.get(&(broker, side)).copied();
+    let capacity = load.and_then(|load| load.capacity).map(|capacity| capacity.of(side).to_f64());
+    let used = load.and_then(|load| load.used).map(|used| used.of(side).to_f64());
+    let ticks = load
+        .and_then(|load| load.at)
+        .map(|at| now.duration_since(at).as_secs_f64().max(0.0) / limits.tick.as_secs_f64().max(1.0));
+    let trust = match (capacity, used, ticks) {
+        (Some(_), Some(_), Some(ticks)) if ticks <= f64::from(TICKS_FRESH) => Trust::Fresh,
+        (Some(_), Some(_), Some(ticks)) if ticks <= f64::from(TICKS_HELD) => Trust::Held,
+        // A new broker may not be measured yet; one that others read from is.
+        (Some(_), None, _) if side == Side::Follower => Trust::Fresh,
+        _ => Trust::Unknown,
+    };
+    let known = capacity.unwrap_or(0.0);
+    let (network, foreground) = match used {
+        Some(used) => {
+            let moving = load.map_or(0.0, |load| load.moving.of(side).to_f64());
+            let now_used = (used - moving).max(0.0);
+            let remembered = state.foreground.get(&(broker, side)).copied().unwrap_or(0.0);
+            let falls_to =
+                if state.at == Some(now) { remembered } else { MEMORY * remembered + (1.0 - MEMORY) * now_used };
+            (known, now_used.max(falls_to))
+        }
+        None => (known * UNMEASURED, 0.0),
+    };
+    let least = need.floor - need.in_sync;
+    let (budget, top) = match trust {
+        Trust::Fresh => {
+            let health = health.get(&broker).copied().unwrap_or(1.0);
+            let left = |fill: f64| (fill * network - foreground).max(0.0);
+            (health * left(limits.fill), left(limits.fill_max))
+        }
+        Trust::Held => {
+            let held = held.map_or(least, |held| (held.rate.to_f64() - need.in_sync).max(least));
+            (held, held)
+        }
+        Trust::Unknown => (least, least),
+    };
+    End { broker, side, need, trust, capacity, foreground, budget, top, held }
+}
+
+/// What the flows came to, by end, and whether the deadline is too near.
+struct Allocated {
+    copying: Vec<f64>,
+    is_late: bool,
+}
+
+/// Shares out what the brokers have left. A deadline makes it as gentle as it may be; one that is too near makes it as
+/// fast as it can be.
+fn allocate(now: Timestamp, limits: &Limits, snapshot: &Snapshot, ends: &mut [End]) -> Allocated {
+    let index: BTreeMap<_, _> = ends.iter().enumerate().map(|(at, end)| (end.key(), at)).collect();
+    let seconds_left = limits.deadline.map(|deadline| deadline.duration_since(now).as_secs_f64());
+    let mut flows = Vec::new();
+    for moving in &snapshot.moving {
+        let Some(leader) = moving.leader else { continue };
+        for (broker, remaining) in &moving.adding {
+            let remaining = remaining.to_f64();
+            let in_time = |seconds: f64| {
+                if seconds > 0.0 { remaining / seconds + moving.writes.to_f64() } else { f64::INFINITY }
+            };
+            let wants = seconds_left.map_or(f64::INFINITY, in_time);
+            let (from, to) = (index[&(leader, Side::Leader)], index[&(*broker, Side::Follower)]);
+            flows.push(Flow { from, to, weight: remaining.max(WEIGHT_MIN), wants });
+        }
+    }
+    let budgets = |ends: &[End]| ends.iter().map(|end| end.budget).collect::<Vec<_>>();
+    let mut rates = share(&flows, &budgets(ends));
+    let is_late = limits.deadline.is_some() && flows.iter().zip(&rates).any(|(flow, rate)| *rate < flow.wants * 0.999);
+    if is_late {
+        for end in ends.iter_mut().filter(|end| end.trust == Trust::Fresh) {
+            end.budget = end.budget.max(end.top);
+        }
+        flows.iter_mut().for_each(|flow| flow.wants = f64::INFINITY);
+        rates = share(&flows, &budgets(ends));
+    }
+    let mut copying = vec![0.0; ends.len()];
+    for (flow, rate) in flows.iter().zip(&rates) {
+        copying[flow.from] += rate;
+        copying[flow.to] += rate;
+    }
+    Allocated { copying, is_late }
+}
+
+impl End {
+    fn key(&self) -> (BrokerId, Side) {
+        (self.broker, self.side)
+    }
+
+    fn as_outlook(&self) -> outlook::End {
+        outlook::End { broker: self.broker, side: self.side, need: self.need }
+    }
+
+    /// Where the floor is above what clients leave: what the policy says.
+    fn meet_floor(&mut self, limits: &Limits, notes: &mut Notes<'_>) {
+        let least = self.need.floor - self.need.in_sync;
+        if self.trust != Trust::Fresh || least <= self.budget {
+            return;
+        }
+        let floor = ByteRate::of_f64(self.need.floor);
+        let ceiling = ByteRate::of_f64(self.budget + self.need.in_sync);
+        let Self { broker, side, .. } = self;
+        let words =
+            format!("the moves of broker {broker} need a {side} rate of {floor}, and clients leave it {ceiling}");
+        let what = match (limits.policy, least <= self.top) {
+            (Policy::Progress, true) => "it gets what it needs",
+            (Policy::Progress, false) => {
+                "it gets all that there is, and they will not end: cancel some of them, the busiest first, or have \
+                 producers write less"
+            }
+            (Policy::Protect, _) => "it keeps to that, and they will not end: cancel some of them, the busiest first",
+        };
+        notes.add("throttle.floor_conflict", format!("broker:{broker}"), format!("{words}: {what}"));
+        if limits.policy == Policy::Progress {
+            self.budget = least.min(self.top).max(self.budget);
+        }
+    }
+
+    /// The rate of this end.
+    fn decide(
+        &self,
+        now: Timestamp,
+        limits: &Limits,
+        (copying, is_stalled, given): (f64, bool, Option<ByteRate>),
+        notes: &mut Notes<'_>,
+    ) -> RateDecision {
+        let Self { broker, side, need, .. } = self;
+        let ceiling = self.budget + need.in_sync;
+        let reachable = need.floor.min(ceiling);
+        let mut target = ((copying * SLACK).min(self.budget) + need.in_sync).max(reachable);
+        if let Some(held) = self.held.filter(|_| is_stalled) {
+            // The cause is elsewhere: more would help nobody, and hurt once the cause is gone.
+            target = target.min(held.rate.to_f64()).max(reachable);
+        }
+        let (rate, reason) = match (given, self.trust) {
+            (Some(given), _) => (given, Reason::Override),
+            (None, Trust::Fresh) => pace(now, limits, self.held, Aim { target, floor: reachable, ceiling }),
+            (None, Trust::Held) => {
+                let held = self.held.map_or(need.floor, |held| held.rate.to_f64().max(need.floor));
+                (ByteRate::of_f64(held), Reason::HeldStale)
+            }
+            (None, Trust::Unknown) => {
+                let known = self.held.map(|held| held.rate).filter(|rate| {
+                    // The floor moves with the writes: not every movement is worth a write.
+                    (need.floor..=need.floor * (1.0 + limits.hysteresis)).contains(&rate.to_f64())
+                });
+                (known.unwrap_or(ByteRate::of_f64(need.floor)), Reason::Unknown)
+            }
+        };
+        self.note(rate, reason, notes);
+        let is_fresh = self.trust == Trust::Fresh;
+        RateDecision {
+            broker: *broker,
+            side: *side,
+            rate,
+            reason,
+            floor: ByteRate::of_f64(need.floor),
+            ceiling: is_fresh.then(|| ByteRate::of_f64(ceiling)),
+            foreground: is_fresh.then(|| ByteRate::of_f64(self.foreground)),
+            capacity: self.capacity.map(ByteRate::of_f64),
+        }
+    }
+
+    fn note(&self, rate: ByteRate, reason: Reason, notes: &mut Notes<'_>) {
+        let Self { broker, side, need, .. } = self;
+        let subject = || format!("broker:{broker}");
+        let floor = ByteRate::of_f64(need.writes + need.in_sync);
+        match reason {
+            Reason::Override if rate <= floor => notes.add(
+                "throttle.floor_conflict",
+                subject(),
+                format!(
+                    "the {side} rate {rate} that was given for broker {broker} is not above {floor}, what producers \
+                     write: its moves will never end"
+                ),
+            ),
+            Reason::Unknown if self.capacity.is_none() => notes.add(
+                "throttle.metrics_stale",
+                subject(),
+                format!("nobody knows what the network of broker {broker} can do: it gets the least; give --capacity"),
+            ),
+            Reason::Unknown => notes.add(
+                "throttle.metrics_stale",
+                subject(),
+                format!("nobody has measured the load of broker {broker} lately: it gets the least"),
+            ),
+            _ => {}
+        }
+    }
+}
+
+/// What a person should know, each once.
+struct Notes<'a> {
+    said: &'a BTreeSet<String>,
+    notes: Vec<Note>,
+}
+
+impl Notes<'_> {
+    fn add(&mut self, kind: &'static str, subject: String, text: String) {
+        let is_new = !self.said.contains(&format!("{kind} {subject}"));
+        self.notes.push(Note { kind, subject, text, is_new });
+    }
+
+    fn say_outlook(&mut self, limits: &Limits, (is_late, eta): (bool, Option<f64>), stalled: &BTreeSet<BrokerId>) {
+        if let Some(deadline) = limits.deadline.filter(|_| is_late) {
+            let when = eta.map_or("never at this rate".to_owned(), |eta| format!("in {}", outlook::words(eta)));
+            let text = format!("the moves will not be done by {deadline}; they are expected to be done {when}");
+            self.add("throttle.deadline_at_risk", "cluster".to_owned(), text);
+        }
+        for broker in stalled {
+            let text = format!(
+                "broker {broker} has copied nothing for {} min although its throttle lets it: look for a full disk, a \
+                 dead broker, or a move that Kafka does not end; a higher rate will not help",
+                outlook::STALLED_AFTER.as_secs() / 60
+            );
+            self.add("reassignment.stalled", format!("broker:{broker}"), text);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The settings of the control law.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::size::ByteRate;
+
+/// What to do where the brokers' headroom is less than what a move needs to end at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Policy {
+    /// Let the move end: take what it needs, up to 95 % of the network
+    #[default]
+    Progress,
+    /// Protect the clients: keep to the headroom, even if the move does not end, and say which moves to cancel
+    Protect,
+}
+
+/// The settings of the control law.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Part of a broker's network that clients and copying may take together.
+    pub fill: f64,
+    /// The same where a floor or a deadline asks for more.
+    pub fill_max: f64,
+    /// What to do where the headroom is less than the floor.
+    pub policy: Policy,
+    /// A rise of a rate by a smaller part than this is not written.
+    pub hysteresis: f64,
+    /// The time between two ticks.
+    pub tick: Duration,
+    /// A rate that was raised is not raised again for so long.
+    pub hold: Duration,
+    /// The least rate, and what holds where the load is not known.
+    pub rate_min: ByteRate,
+    /// The longest that a move should take, which raises the floor.
+    pub duration_max: Option<Duration>,
+    /// When all moves should be done; without it they are as fast as the headroom allows.
+    pub deadline: Option<Timestamp>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            fill: 0.80,
+            fill_max: 0.95,
+            policy: Policy::Progress,
+            hysteresis: 0.3,
+            tick: Duration::from_secs(30),
+            hold: Duration::from_mins(2),
+            rate_min: ByteRate(1 << 20),
+            duration_max: None,
+            deadline: None,
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The control law: cases, laws, and two moves simulated to their end.
+
+mod cases;
+mod laws;
+mod simulation;
