@@ -167,7 +167,7 @@ pub fn plan(
     next.health = health(snapshot, state, now);
     let mut ends: Vec<End> = needs
         .iter()
-        .map(|(key, need)| end(now, limits, (*key, *need), snapshot.brokers.get(&key.0), state, &next.health))
+        .map(|(key, need)| end(now, limits, (*key, *need), snapshot.brokers.get(&key.0), (state, &next.health)))
         .collect();
     next.foreground =
         ends.iter().filter(|end| end.trust == Trust::Fresh).map(|end| (end.key(), end.foreground)).collect();
@@ -257,8 +257,7 @@ fn end(
     limits: &Limits,
     ((broker, side), need): ((BrokerId, Side), Need),
     load: Option<&Load>,
-    state: &State,
-    health: &BTreeMap<BrokerId, f64>,
+    (state, health): (&State, &BTreeMap<BrokerId, f64>),
 ) -> End {
     let held = state.held.get(&(broker, side)).copied();
     let capacity = load.and_then(|load| load.capacity).map(|capacity| capacity.of(side).to_f64());
@@ -332,7 +331,9 @@ fn allocate(now: Timestamp, limits: &Limits, snapshot: &Snapshot, ends: &mut [En
         for end in ends.iter_mut().filter(|end| end.trust == Trust::Fresh) {
             end.budget = end.budget.max(end.top);
         }
-        flows.iter_mut().for_each(|flow| flow.wants = f64::INFINITY);
+        for flow in &mut flows {
+            flow.wants = f64::INFINITY;
+        }
         rates = share(&flows, &budgets(ends));
     }
     let mut copying = vec![0.0; ends.len()];

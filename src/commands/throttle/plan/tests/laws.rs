@@ -57,13 +57,13 @@ fn some_limits() -> impl Strategy<Value = Limits> {
 }
 
 fn some_state() -> impl Strategy<Value = State> {
-    let held = prop::collection::vec((rate(300_000_000), -600..0_i64), 0..8)
-        .prop_map(|held| (0..).map(BrokerId).zip(held).collect::<BTreeMap<_, _>>());
-    held.prop_map(|held| {
+    let rates = prop::collection::vec((rate(300_000_000), -600..0_i64), 0..8)
+        .prop_map(|rates| (0..).map(BrokerId).zip(rates).collect::<BTreeMap<_, _>>());
+    rates.prop_map(|rates| {
         let hold = |(broker, (rate, since)): (BrokerId, (ByteRate, i64))| {
             Side::BOTH.map(|side| ((broker, side), Held { rate, since: at(since) }))
         };
-        State { held: held.into_iter().flat_map(hold).collect(), ..State::default() }
+        State { held: rates.into_iter().flat_map(hold).collect(), ..State::default() }
     })
 }
 

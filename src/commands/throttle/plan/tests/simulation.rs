@@ -208,7 +208,8 @@ fn snapshot(second: usize, scenario: &Scenario, measured: &Measured) -> (Timesta
     (now, Snapshot { moving: moving.collect(), brokers })
 }
 
-fn ours(scenario: Scenario, limits: Limits) -> Outcome {
+fn ours(scenario: Scenario) -> Outcome {
+    let limits = Limits::default();
     let mut state = State::default();
     let every = usize::try_from(limits.tick.as_secs()).unwrap();
     simulate(scenario, every, |second, scenario, measured, rates| {
@@ -252,7 +253,7 @@ fn our_law_ends_both_moves_without_one_full_second_and_with_few_writes() {
     for (name, scenario, longest) in
         [("many to few", many_to_few(), 11_000), ("few writes left", few_writes_left(), 11_000)]
     {
-        let outcome = ours(scenario, Limits::default());
+        let outcome = ours(scenario);
         println!("{name}: ours {outcome:?}");
         assert!(outcome.done.is_some_and(|done| done <= longest), "{name}: {outcome:?}");
         assert_eq!(outcome.full_seconds, 0, "{name}: {outcome:?}");
@@ -263,7 +264,7 @@ fn our_law_ends_both_moves_without_one_full_second_and_with_few_writes() {
 #[test]
 fn clients_that_come_and_go_in_waves_of_any_length_fill_the_cards_for_one_tick_at_most() {
     for wave_seconds in [60.0, 1_200.0] {
-        let outcome = ours(many_to_few_with_waves_of(wave_seconds), Limits::default());
+        let outcome = ours(many_to_few_with_waves_of(wave_seconds));
         println!("waves of {wave_seconds} s: ours {outcome:?}");
         // A jump of the clients is seen at the next tick.
         assert!(outcome.done.is_some() && outcome.full_seconds <= 30, "waves of {wave_seconds} s: {outcome:?}");
