@@ -61,7 +61,7 @@ impl Cli {
     /// Runs the command to its end: once, or whenever the schedule says so.
     pub async fn run(self) -> anyhow::Result<Exit> {
         let Self { flags, command } = self;
-        repeat::repeat(&flags, async |context| command.clone().run(context).await).await
+        repeat::repeat(&flags, async |context| Box::pin(command.clone().run(context)).await).await
     }
 
     /// Runs the command once, in a context that the caller changed: with memory twins, another clock.
@@ -76,7 +76,13 @@ impl Cli {
 impl Command {
     async fn run(self, context: &mut Context) -> anyhow::Result<Exit> {
         match self {
-            Command::Topics(args) => topics::run(context, args).await,
+            Command::Topics(args) => {
+                let exit = topics::run(context, args).await?;
+                let Some(plan) = context.take_over() else { return Ok(exit) };
+                let moved = Box::pin(reassign::carry_on(context, plan)).await?;
+                // What is left undone says more than that the rest is done.
+                Ok(if moved == Exit::Done { exit } else { moved })
+            }
             Command::Mapping(args) => mapping::run(context, *args).await,
             Command::Reassign(args) => Box::pin(reassign::run(context, args)).await,
             Command::Events(args) => events::run(context, args).await,

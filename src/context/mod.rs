@@ -31,6 +31,7 @@ use crate::change::brake::Brake;
 use crate::change::event::Recorder;
 use crate::clients::kafka::Kafka;
 use crate::clients::kubernetes::Kubernetes;
+use crate::cluster::assignment::MovePlan;
 use crate::cluster::map::Maps;
 use crate::exit::Stop;
 use crate::output::Output;
@@ -63,6 +64,8 @@ pub struct Context {
     kubernetes: OnceCell<Arc<dyn Kubernetes>>,
     /// The locks that this run holds.
     alone: Vec<alone::Alone>,
+    /// Moves that one command planned and another carries out.
+    handed_over: Option<MovePlan>,
     /// Asks this run to stop before its next batch.
     brake: Brake,
     /// Where events go, opened at the first use.
@@ -83,6 +86,7 @@ impl Context {
             kafka: OnceCell::new(),
             kubernetes: OnceCell::new(),
             alone: Vec::new(),
+            handed_over: None,
             brake: Brake::default(),
             recorder: None,
         }
@@ -126,6 +130,16 @@ impl Context {
     /// The time.
     pub fn now(&self) -> Timestamp {
         (self.clock)()
+    }
+
+    /// Leaves moves for the command that carries moves out: it takes over when this one has ended.
+    pub fn hand_over(&mut self, moves: MovePlan) {
+        self.handed_over = Some(moves);
+    }
+
+    /// The moves that a command left, once.
+    pub fn take_over(&mut self) -> Option<MovePlan> {
+        self.handed_over.take()
     }
 
     /// How results are shown.

@@ -2,6 +2,7 @@
 
 use kafka_toolbox::clients::kafka::KafkaError;
 use kafka_toolbox::clients::kafka::memory::{Call, Memory};
+use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::cluster::topic::TopicName;
 use kafka_toolbox::exit::Exit;
 
@@ -274,4 +275,32 @@ async fn bad_input_is_an_event() {
     let event: serde_json::Value = serde_json::from_str(audit.lines().last().unwrap()).unwrap();
     assert_eq!((&event["kind"], &event["outcome"]), (&"apply.failed".into(), &"refused".into()));
     assert!(event["reason"].as_str().unwrap().contains("spec.yaml:2:"), "{event}");
+}
+
+fn replicas(desk: &Desk, name: &str) -> Vec<Vec<i32>> {
+    let name = TopicName::new(name).unwrap();
+    let ids = |brokers: &[BrokerId]| brokers.iter().map(|one| one.0).collect();
+    desk.kafka.look(|cluster| cluster.topics[&name].partitions.iter().map(|one| ids(&one.replicas)).collect())
+}
+
+#[tokio::test]
+async fn another_replication_factor_is_moved_to_its_end() {
+    for kafka in [Memory::kraft(3), Memory::zookeeper(3)] {
+        let kafka = kafka.topic("orders", &[&[1, 2], &[2, 3]]).bytes("orders", 0, 4_000_000);
+        let desk = Desk::new(kafka.copying(1_000_000));
+        desk.declare(&["{name: orders, partitions: 3, replicationFactor: 3}"]);
+        let refused = desk.apply(&["--max-risk", "reversible"]).await.ends_with(Exit::Refused);
+        assert!(refused.out.contains("replication factor 2 -> 3"), "{refused:#?}");
+        assert_eq!(replicas(&desk, "orders")[0], [1, 2]);
+        let moved = desk.apply(&["--max-risk", "moves-data"]).await.ends_with(Exit::Done);
+        assert!(moved.out.contains("~ topic orders: replication factor 2 -> 3"), "{moved:#?}");
+        let now = replicas(&desk, "orders");
+        assert_eq!((&now[0][..], &now[1][..]), (&[1, 2, 3][..], &[2, 3, 1][..]));
+        assert_eq!(now[2].len(), 3);
+        assert!(desk.kafka.look(|cluster| cluster.reassignments.is_empty()));
+        assert_eq!(desk.apply(&["--max-risk", "moves-data"]).await.ends_with(Exit::Done).lines(), ["nothing to do"]);
+        desk.declare(&["{name: orders, replicationFactor: 2}"]);
+        desk.apply(&["--max-risk", "moves-data"]).await.ends_with(Exit::Done);
+        assert!(replicas(&desk, "orders").iter().all(|replicas| replicas.len() == 2));
+    }
 }

@@ -53,7 +53,7 @@ pub async fn check(kafka: &dyn Kafka, steps: &[TopicStep]) -> Vec<(usize, KafkaE
     for range in crate::change::carry_out::batches(steps) {
         let start = range.start;
         let answers = match &steps[start] {
-            TopicStep::Delete { .. } => continue,
+            TopicStep::Delete { .. } | TopicStep::ChangeReplicas { .. } => continue,
             _ => send(kafka, &steps[range], Mode::Validate).await,
         };
         errors.extend(answers.into_iter().enumerate().filter_map(|(at, answer)| Some((start + at, answer.err()?))));
@@ -74,6 +74,8 @@ async fn send(kafka: &dyn Kafka, steps: &[TopicStep], mode: Mode) -> Vec<Result<
         Some(TopicStep::SetConfig { .. }) => {
             kafka.alter_configs(&steps.iter().filter_map(config_change).collect::<Vec<_>>(), mode).await
         }
+        // Nothing is sent for them: their moves are handed on once all other steps have ended.
+        Some(TopicStep::ChangeReplicas { .. }) => steps.iter().map(|_| Ok(())).collect(),
         Some(TopicStep::Delete { .. }) => {
             kafka.delete_topics(&steps.iter().map(|step| step.name().clone()).collect::<Vec<_>>()).await
         }
@@ -222,6 +224,7 @@ async fn shown(kafka: &dyn Kafka, steps: &[&TopicStep]) -> Result<BTreeSet<Topic
             usize::try_from(*from).is_ok_and(|from| topic.partitions.len() == from + assignment.len())
         }
         (TopicStep::Delete { .. }, there) => there.is_none(),
+        (TopicStep::ChangeReplicas { .. }, _) => true,
         _ => false,
     };
     Ok(steps.iter().filter(done).map(|step| step.name().clone()).collect())

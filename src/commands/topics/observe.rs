@@ -14,6 +14,7 @@ use crate::cluster::metadata::{Metadata, Reassignment};
 use crate::cluster::offset::{FoundOffset, OffsetQuery};
 use crate::cluster::size::Bytes;
 use crate::cluster::topic::{Topic, TopicName, TopicPartition};
+use crate::commands::mapping::observe as mapping;
 use crate::commands::topics::plan::last::LastApplied;
 use crate::commands::topics::plan::questions::Questions;
 use crate::commands::topics::spec::{Spec, State, TopicSpec};
@@ -48,6 +49,9 @@ pub struct Observed {
     /// Bytes that the largest replica of each partition holds, added up, where that matters.
     #[serde(default)]
     pub bytes: BTreeMap<TopicName, u64>,
+    /// What every broker holds, where replicas are to be placed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<mapping::Observed>,
     /// Who uses the topics that are to be deleted.
     #[serde(default)]
     pub uses: BTreeMap<TopicName, Use>,
@@ -121,22 +125,26 @@ impl Observed {
     }
 }
 
-/// Reads all that planning this spec needs. `idle_since` is the moment of `--min-idle` ago.
+/// Reads all that planning this spec needs. `now`, and the moment of `--min-idle` ago.
 pub async fn observe(
     kafka: &dyn Kafka,
     spec: &Spec,
     metadata: Metadata,
     last_applied: Option<LastApplied>,
-    idle_since: Timestamp,
+    (now, idle_since): (Timestamp, Timestamp),
 ) -> anyhow::Result<Observed> {
     let configs = configs(kafka, spec, &metadata, last_applied.as_ref()).await?;
     let mut observed = Observed { metadata, configs, last_applied, ..Observed::default() };
-    let Questions { reassignments, sizes, broker_defaults, known_keys, uses } = Questions::of(spec, &observed);
+    let Questions { reassignments, sizes, broker_defaults, placement, known_keys, uses } =
+        Questions::of(spec, &observed);
     if reassignments {
         observed.moves = moves(kafka).await?;
     }
     if sizes {
         observed.bytes = bytes(kafka, spec, &observed.metadata).await?;
+    }
+    if placement {
+        observed.placement = Some(mapping::live::observe(kafka, now).await?);
     }
     if broker_defaults {
         observed.broker_defaults = Some(defaults(kafka, &observed.metadata).await?);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, FromArgMatches};
 use serde_json::json;
 
 use crate::change::carry_out::Ended;
@@ -124,6 +124,18 @@ fn throttle(text: &str) -> Result<Throttle, String> {
 /// Carries a plan out.
 pub(super) async fn run(context: &mut Context, args: &ExecuteArgs) -> anyhow::Result<Exit> {
     let wanted = record::read(&args.plan)?;
+    make(context, args, wanted).await
+}
+
+/// Carries out a plan that another command made, with arguments from the environment only.
+pub(super) async fn agreed(context: &mut Context, plan: MovePlan) -> anyhow::Result<Exit> {
+    let arguments = ExecuteArgs::augment_args(clap::Command::new("execute").no_binary_name(true));
+    let matches = arguments.try_get_matches_from(["-"]).map_err(|error| Stop::usage(error.render().to_string()))?;
+    let args = ExecuteArgs::from_arg_matches(&matches).map_err(|error| Stop::usage(error.render().to_string()))?;
+    make(context, &args, Moves::Plan(plan)).await
+}
+
+async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyhow::Result<Exit> {
     let kafka = context.kafka().await?;
     let metadata = kafka.metadata(TopicSelection::None).await.context("failed to read the cluster's metadata")?;
     context.is_cluster(&metadata.cluster_id)?;

@@ -9,6 +9,8 @@ mod verify;
 
 use clap::{Args, Subcommand};
 
+use crate::change::plan::Risk;
+use crate::cluster::assignment::MovePlan;
 use crate::context::Context;
 use crate::exit::Exit;
 
@@ -47,6 +49,20 @@ pub async fn run(context: &mut Context, args: ReassignArgs) -> anyhow::Result<Ex
         Verb::Pause => pause::run(context, true).await,
         Verb::Resume => pause::run(context, false).await,
     };
+    if let Err(error) = &done {
+        context.record_failure(error).await;
+    }
+    context.leave().await;
+    done
+}
+
+/// Carries out moves that another command planned, and that were agreed to there, as `reassign execute` would with
+/// what the environment says of it (`TOOLBOX_REASSIGN_THROTTLE`, …).
+pub async fn carry_on(context: &mut Context, plan: MovePlan) -> anyhow::Result<Exit> {
+    "reassign execute".clone_into(&mut context.command);
+    context.flags.yes = true;
+    context.flags.max_risk = Some(Risk::MovesData);
+    let done = execute::agreed(context, plan).await;
     if let Err(error) = &done {
         context.record_failure(error).await;
     }

@@ -7,8 +7,10 @@ use anyhow::Context as _;
 use clap::Args;
 
 use crate::change::carry_out::Ended;
+use crate::change::event::Outcome;
 use crate::change::plan::Plan;
 use crate::clients::kafka::{Kafka, KafkaError};
+use crate::cluster::assignment::{MOVE_PLAN_VERSION, MovePlan};
 use crate::cluster::topic::TopicName;
 use crate::commands::topics::apply;
 use crate::commands::topics::command::completion;
@@ -114,8 +116,31 @@ async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
         let part = Part { spec: &spec, is_partial, faulty };
         memory.settle(&part, (&observed, &claim), &ended).await;
     }
+    if let Some(moves) = moves_of(&ended, &observed, &context.command) {
+        context.hand_over(moves);
+    }
     let is_bad = is_partial || !faults.is_empty();
     Ok(if exit == Exit::Done && is_bad { Exit::Usage } else { exit })
+}
+
+/// The moves of the steps that are done with being agreed to: `reassign` carries them out.
+fn moves_of(ended: &[(TopicStep, Ended)], observed: &Observed, command: &str) -> Option<MovePlan> {
+    let agreed = ended.iter().filter(|(_, ended)| ended.outcome == Outcome::Done);
+    let moves = agreed.filter_map(|(step, _)| match step {
+        TopicStep::ChangeReplicas { moves, .. } => Some(moves.clone()),
+        _ => None,
+    });
+    let mut moves: Vec<_> = moves.flatten().collect();
+    moves.sort_by(|one, other| one.partition.cmp(&other.partition));
+    let placement = observed.placement.as_ref().filter(|_| !moves.is_empty())?;
+    Some(MovePlan {
+        version: MOVE_PLAN_VERSION,
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        cluster_id: observed.metadata.cluster_id.clone(),
+        observed_at: placement.observed_at.clone(),
+        made_by: command.to_owned(),
+        moves,
+    })
 }
 
 /// The declared topics, and whether sources were left out for their faults (`--keep-going`).
@@ -161,7 +186,7 @@ async fn look(context: &Context, args: &ApplyArgs, spec: &Spec, memory: Option<&
             let memory = memory.context("no cluster was looked at")?;
             let kafka = context.kafka().await?;
             let idle_since = context.now() - args.min_idle.duration;
-            observe(&*kafka, spec, memory.metadata.clone(), memory.last.clone(), idle_since).await
+            observe(&*kafka, spec, memory.metadata.clone(), memory.last.clone(), (context.now(), idle_since)).await
         })
         .await
 }

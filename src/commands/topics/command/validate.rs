@@ -67,7 +67,7 @@ async fn faults_of_cluster(context: &Context, spec: &Spec) -> anyhow::Result<Vec
             let kafka = context.kafka().await?;
             let metadata =
                 kafka.metadata(TopicSelection::All).await.context("failed to read the cluster's metadata")?;
-            observe(&*kafka, spec, metadata, None, context.now()).await
+            observe(&*kafka, spec, metadata, None, (context.now(), context.now())).await
         })
         .await?;
     let options = Options { maps: context.maps.clone(), ..Options::default() };

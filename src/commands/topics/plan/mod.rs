@@ -6,6 +6,7 @@ pub mod deletes;
 pub mod last;
 pub mod placement;
 pub mod questions;
+pub mod replicas;
 pub mod step;
 #[cfg(test)]
 mod tests;
@@ -52,7 +53,8 @@ pub struct Planned {
 /// Steps:
 /// 1. Check each declared topic against the cluster and the maps; one with a fault is left out.
 /// 2. Per topic: create, add partitions, set config; or delete.
-/// 3. Order: creates, partitions, configs, deletes; each by name. One request carries neighbours of one kind.
+/// 3. Other replication factors, all topics together: they share the brokers.
+/// 4. Order: creates, partitions, configs, replicas, deletes; each by name. One request carries neighbours of one kind.
 pub fn plan(spec: &Spec, observed: &Observed, options: &Options) -> Planned {
     let mut planned = Planned::default();
     let mut absent = Vec::new();
@@ -72,6 +74,7 @@ pub fn plan(spec: &Spec, observed: &Observed, options: &Options) -> Planned {
             (State::Present, Some(topic)) => topics::change(declared, topic, &mut world, &mut planned.plan),
         }
     }
+    replicas::plan(world.wanted(), observed.placement.as_ref(), &mut planned.plan);
     deletes::plan(&absent, observed, options, &mut planned.plan);
     topics::warn_of_lone_replicas(&world, &mut planned.plan);
     warn_of_history(spec, observed, options, &mut planned.plan);
@@ -80,7 +83,7 @@ pub fn plan(spec: &Spec, observed: &Observed, options: &Options) -> Planned {
 }
 
 fn order(step: &TopicStep) -> usize {
-    ["create", "add-partitions", "set-config", "delete"]
+    ["create", "add-partitions", "set-config", "change-replicas", "delete"]
         .iter()
         .position(|word| *word == step.batch())
         .unwrap_or(usize::MAX)

@@ -13,8 +13,10 @@ use crate::commands::topics::spec::{Spec, State};
 pub struct Questions {
     /// Moves that are running: asked where partitions or replicas differ.
     pub reassignments: bool,
-    /// How large topics are: asked where replicas differ, or a topic is to be deleted.
+    /// How large topics are: asked where a topic is to be deleted.
     pub sizes: bool,
+    /// What every broker holds: asked where replicas differ.
+    pub placement: bool,
     /// The brokers' own defaults: asked where a topic is created.
     pub broker_defaults: bool,
     /// Every config key that the brokers know: asked where one is not known.
@@ -46,7 +48,7 @@ impl Questions {
                 topic.partitions.iter().any(|partition| Ok(partition.replicas.len()) != wish)
             });
             questions.reassignments |= grows || differs;
-            questions.sizes |= differs;
+            questions.placement |= differs;
             questions.known_keys |= !observed.unknown_keys(name, declared).is_empty();
         }
         questions

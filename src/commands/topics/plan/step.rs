@@ -1,5 +1,6 @@
 //! One change to one topic: what it is called, what it costs, how it reads.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::change::event::Severity;
 use crate::change::plan::{Risk, Step};
+use crate::cluster::assignment::PartitionMove;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::size::Bytes;
 use crate::cluster::topic::TopicName;
@@ -42,6 +44,17 @@ pub enum TopicStep {
         name: TopicName,
         /// What happens to each key, ordered by key.
         edits: Vec<ConfigEdit>,
+    },
+    /// Gives its partitions more or fewer replicas: `reassign` carries the moves out.
+    ChangeReplicas {
+        /// Its name.
+        name: TopicName,
+        /// Its replication factor now.
+        from: usize,
+        /// The one that it gets.
+        to: usize,
+        /// A move for each partition that has other replicas afterwards.
+        moves: Vec<PartitionMove>,
     },
     /// Deletes it with all its records.
     Delete {
@@ -88,6 +101,7 @@ impl TopicStep {
             Self::Create { name, .. }
             | Self::AddPartitions { name, .. }
             | Self::SetConfig { name, .. }
+            | Self::ChangeReplicas { name, .. }
             | Self::Delete { name, .. } => name,
         }
     }
@@ -101,7 +115,7 @@ impl Step for TopicStep {
     fn risk(&self) -> Risk {
         match self {
             Self::Create { .. } | Self::SetConfig { .. } | Self::AddPartitions { keyed: false, .. } => Risk::Reversible,
-            Self::AddPartitions { keyed: true, .. } => Risk::MovesData,
+            Self::AddPartitions { keyed: true, .. } | Self::ChangeReplicas { .. } => Risk::MovesData,
             Self::Delete { .. } => Risk::LosesData,
         }
     }
@@ -111,6 +125,7 @@ impl Step for TopicStep {
             Self::Create { .. } => "topic.created",
             Self::AddPartitions { .. } => "topic.partitions_increased",
             Self::SetConfig { .. } => "topic.config_changed",
+            Self::ChangeReplicas { .. } => "reassignment.planned",
             Self::Delete { .. } => "topic.deleted",
         }
     }
@@ -120,6 +135,7 @@ impl Step for TopicStep {
             Self::Create { .. } => "create",
             Self::AddPartitions { .. } => "add-partitions",
             Self::SetConfig { .. } => "set-config",
+            Self::ChangeReplicas { .. } => "change-replicas",
             Self::Delete { .. } => "delete",
         }
     }
@@ -137,7 +153,8 @@ impl Step for TopicStep {
             Self::Create { assignment, config, .. } => 1 + assignment.len() + config.len(),
             Self::AddPartitions { assignment, .. } => assignment.len().max(1),
             Self::SetConfig { edits, .. } => edits.len().max(1),
-            Self::Delete { .. } => 1,
+            // They are handed on, and written in batches of their own.
+            Self::ChangeReplicas { .. } | Self::Delete { .. } => 1,
         }
     }
 
@@ -161,6 +178,9 @@ impl Step for TopicStep {
                     edits.iter().map(line).collect::<Vec<_>>().join("\n")
                 };
                 (Some(side(|edit| edit.from.as_deref())), Some(side(|edit| edit.to.as_deref())))
+            }
+            Self::ChangeReplicas { from, to, .. } => {
+                (Some(format!("replication factor: {from}")), Some(format!("replication factor: {to}")))
             }
             Self::Delete { partitions, .. } => (Some(format!("partitions: {partitions}")), None),
         }
@@ -206,6 +226,15 @@ impl fmt::Display for TopicStep {
                 write!(f, "~ topic {name}: ")?;
                 let edits: Vec<_> = edits.iter().map(ToString::to_string).collect();
                 f.write_str(&edits.join(", "))
+            }
+            Self::ChangeReplicas { name, from, to, moves } => {
+                let bytes = moves.iter().map(PartitionMove::bytes_copied).sum();
+                let partitions = count(moves.len(), "partition");
+                let what = match to.cmp(from) {
+                    Ordering::Greater => format!("{partitions} to move, copies {}", Bytes(bytes)),
+                    _ => format!("{partitions} to shrink"),
+                };
+                write!(f, "~ topic {name}: replication factor {from} -> {to} ({what})")
             }
             Self::Delete { name, partitions, bytes } => {
                 write!(f, "- topic {name}: {}", count(*partitions, "partition"))?;

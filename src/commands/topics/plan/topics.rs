@@ -4,12 +4,12 @@ use crate::change::plan::Plan;
 use crate::cluster::broker::Broker;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::map::Map;
-use crate::cluster::size::Bytes;
 use crate::cluster::topic::{Topic, TopicName};
 use crate::commands::topics::observe::Observed;
 use crate::commands::topics::plan::Options;
 use crate::commands::topics::plan::configs;
 use crate::commands::topics::plan::placement::{Load, place};
+use crate::commands::topics::plan::replicas::Wanted;
 use crate::commands::topics::plan::step::{Cause, TopicStep, count, subject};
 use crate::commands::topics::spec::TopicSpec;
 
@@ -23,12 +23,19 @@ pub struct World<'a> {
     /// Counted when the first replica is placed.
     load: Option<Load>,
     lone: Vec<TopicName>,
+    /// Topics that shall have another replication factor.
+    wanted: Vec<Wanted>,
 }
 
 impl<'a> World<'a> {
     /// Before the first topic.
     pub fn new(observed: &'a Observed, options: &'a Options) -> Self {
-        Self { observed, options, load: None, lone: Vec::new() }
+        Self { observed, options, load: None, lone: Vec::new(), wanted: Vec::new() }
+    }
+
+    /// Topics that shall have another replication factor.
+    pub fn wanted(&self) -> &[Wanted] {
+        &self.wanted
     }
 
     fn map_of(&self, name: &TopicName) -> Option<&'a Map> {
@@ -120,7 +127,7 @@ fn warn_of_map(topic: &Topic, world: &World, plan: &mut Plan<TopicStep>) {
     }
 }
 
-/// Refuses another replication factor: it needs a move.
+/// Notes that another replication factor is wanted, or refuses it.
 fn replication_factor(declared: &TopicSpec, topic: &Topic, world: &mut World, plan: &mut Plan<TopicStep>) {
     let name = &topic.name;
     let Some(wish) = declared.replication_factor.as_ref().map(|wish| positive(wish.value.into())) else { return };
@@ -136,20 +143,18 @@ fn replication_factor(declared: &TopicSpec, topic: &Topic, world: &mut World, pl
     if wish == now {
         return;
     }
-    let bytes = world.observed.bytes_of(name).map(|Bytes(bytes)| {
-        let replicas = u64::try_from(wish.abs_diff(now)).unwrap_or(u64::MAX);
-        Bytes(bytes.saturating_mul(replicas))
-    });
-    let what = match (wish > now, bytes) {
-        (true, Some(bytes)) => format!("it copies {bytes}"),
-        (false, Some(bytes)) => format!("it frees {bytes}"),
-        (_, None) => "how many bytes it moves could not be found out".to_owned(),
-    };
-    plan.refuse(
-        subject(name),
-        &format!("replication factor {now} -> {wish}"),
-        format!("this needs a move of partitions ({what}), which `topics apply` does not make; the rest is applied"),
-    );
+    let change = format!("replication factor {now} -> {wish}");
+    if world.observed.is_moving(name) {
+        plan.refuse(subject(name), &change, "its partitions are being reassigned now; run again when that is done");
+        return;
+    }
+    let brokers = world.brokers_for(name);
+    if let Some(reason) = world.too_few(name, brokers.len(), wish) {
+        plan.refuse(subject(name), &change, reason);
+        return;
+    }
+    let brokers = brokers.iter().map(|broker| broker.id).collect();
+    world.wanted.push(Wanted { name: name.clone(), from: now, to: wish, brokers });
 }
 
 /// Plans more partitions; refuses fewer.

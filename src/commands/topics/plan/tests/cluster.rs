@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::cluster::broker::{Broker, BrokerId, Rack};
 use crate::cluster::config::{ConfigEntry, ConfigSource};
 use crate::cluster::topic::{Partition, Topic, TopicName};
+use crate::commands::mapping::observe as mapping;
 use crate::commands::topics::observe::{BrokerDefaults, Observed, Use};
 use crate::commands::topics::plan::last::{Applied, LastApplied};
 use crate::commands::topics::plan::step::ConfigEdit;
@@ -69,6 +70,25 @@ impl Observed {
         self
     }
 
+    /// The brokers were asked what they hold: so many bytes in each replica of this topic.
+    pub(super) fn holding(mut self, topic: &str, bytes: u64) -> Self {
+        let brokers = self.metadata.brokers.values().map(|broker| {
+            let observed = mapping::ObservedBroker { live: true, rack: broker.rack.clone(), ..Default::default() };
+            (broker.id, observed)
+        });
+        let partitions = self.metadata.topics[&name(topic)].partitions.iter().map(|one| mapping::ObservedPartition {
+            leader: one.leader,
+            replicas: one.replicas.clone(),
+            bytes: vec![bytes; one.replicas.len()],
+            ..Default::default()
+        });
+        let held = mapping::ObservedTopic { partitions: partitions.collect(), ..Default::default() };
+        let placement = self.placement.get_or_insert_default();
+        placement.brokers = brokers.collect();
+        placement.topics.insert(name(topic), held);
+        self
+    }
+
     /// What was last applied to a topic.
     pub(super) fn applied(mut self, topic: &str, config: &[(&str, &str)]) -> Self {
         let config = config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
@@ -113,6 +133,16 @@ impl Observed {
                     let entries = self.configs.get_mut(step.name()).unwrap();
                     for edit in edits {
                         set(entries, edit);
+                    }
+                }
+                TopicStep::ChangeReplicas { name, moves, .. } => {
+                    let partitions = &mut self.metadata.topics.get_mut(name).unwrap().partitions;
+                    for one in moves {
+                        let partition = &mut partitions[usize::try_from(one.partition.partition).unwrap()];
+                        assert_eq!(partition.replicas, one.from, "the base of a move is what is there");
+                        partition.replicas.clone_from(&one.to);
+                        partition.isr.clone_from(&one.to);
+                        partition.leader = one.to.first().copied();
                     }
                 }
                 TopicStep::Delete { name, .. } => {

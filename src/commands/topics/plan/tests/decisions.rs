@@ -9,7 +9,7 @@ use crate::change::plan::{Risk, Step};
 use crate::cluster::map::{Map, Maps};
 use crate::cluster::metadata::Reassignment;
 use crate::commands::topics::observe::{Observed, Use};
-use crate::commands::topics::plan::plan;
+use crate::commands::topics::plan::{TopicStep, plan};
 
 fn three() -> Observed {
     cluster("1@a 2@b 3@c")
@@ -76,13 +76,47 @@ fn partitions_are_not_added_while_a_topic_is_moved() {
 }
 
 #[test]
-fn another_replication_factor_is_refused_with_its_bytes_and_the_rest_is_applied() {
-    let mut observed = three().topic("a", &[&[1, 2], &[2, 3]], &[]);
-    observed.bytes.insert(name("a"), 5_000_000);
+fn another_replication_factor_is_a_move_with_its_bytes_and_the_rest_is_applied() {
+    let observed = three().topic("a", &[&[1, 2], &[2, 3]], &[]).holding("a", 2_500_000);
     let shown = lines("- {name: a, replicationFactor: 3, config: {retention.ms: 1}}", &observed);
     assert_eq!(shown[0], "~ topic a: retention.ms default -> 1");
-    assert!(shown[1].contains("replication factor 2 -> 3 a: this needs a move of partitions (it copies 5.0 MB)"));
-    assert_eq!(shown[2], "1 to change; risk reversible; 1 refused");
+    assert_eq!(shown[1], "~ topic a: replication factor 2 -> 3 (2 partitions to move, copies 5.0 MB)");
+    assert_eq!(shown[2], "2 to change; risk moves-data");
+}
+
+#[test]
+fn a_lower_replication_factor_keeps_replicas_in_sync_and_racks_apart() {
+    let mut observed = three().topic("a", &[&[1, 2, 3]], &[]).holding("a", 2_500_000);
+    let topic = observed.metadata.topics.get_mut(&name("a")).unwrap();
+    topic.partitions[0].isr = ids(&[1, 3]);
+    let placement = observed.placement.as_mut().unwrap();
+    placement.topics.get_mut(&name("a")).unwrap().partitions[0].out_of_sync = ids(&[2]);
+    let planned = planned("- {name: a, replicationFactor: 2}", &observed);
+    let [TopicStep::ChangeReplicas { moves, from: 3, to: 2, .. }] = &planned.plan.steps[..] else {
+        panic!("{planned:#?}")
+    };
+    assert_eq!(moves[0].to, ids(&[1, 3]));
+    assert_eq!(planned.plan.steps[0].to_string(), "~ topic a: replication factor 3 -> 2 (1 partition to shrink)");
+}
+
+#[test]
+fn new_partitions_get_the_new_replication_factor_in_the_same_run() {
+    let observed = three().topic("a", &[&[1, 2]], &[]).holding("a", 1_000);
+    let planned = planned("- {name: a, partitions: 3, replicationFactor: 3}", &observed);
+    let [TopicStep::AddPartitions { assignment, .. }, TopicStep::ChangeReplicas { moves, .. }] =
+        &planned.plan.steps[..]
+    else {
+        panic!("{planned:#?}")
+    };
+    assert_eq!(moves.iter().map(|one| one.partition.partition).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(moves[1].from, assignment[0]);
+    assert!(moves.iter().all(|one| one.to.len() == 3 && one.to.starts_with(&one.from)), "{moves:#?}");
+}
+
+#[test]
+fn without_knowing_what_the_brokers_hold_no_replica_is_placed() {
+    let shown = lines("- {name: a, replicationFactor: 3}", &three().topic("a", &[&[1, 2]], &[]));
+    assert!(shown[0].contains("replication factor 2 -> 3 a: what the brokers hold was not observed"), "{shown:?}");
 }
 
 #[test]
@@ -232,7 +266,7 @@ fn topics_stay_inside_their_map_and_strays_are_named() {
     let options = crate::commands::topics::plan::Options { maps, ..options() };
     let text = "- {name: a1, partitions: 4, replicationFactor: 2}\n- name: a2\n- name: c\n- {name: b, map: m}";
     let planned = plan(&spec(text), &observed, &options);
-    let crate::commands::topics::plan::TopicStep::Create { assignment, .. } = &planned.plan.steps[0] else { panic!() };
+    let TopicStep::Create { assignment, .. } = &planned.plan.steps[0] else { panic!() };
     assert!(assignment.iter().flatten().all(|broker| [1, 2].contains(&broker.0)), "{assignment:?}");
     assert!(planned.plan.warnings[0].text.contains("topic a2: 1 of 1 partition have replicas outside map m"));
     let faults: Vec<_> = planned.faults.iter().map(|(_, fault)| fault.to_string()).collect();

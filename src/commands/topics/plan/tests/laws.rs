@@ -55,7 +55,7 @@ fn observed() -> impl Strategy<Value = Observed> {
             let replicas: Vec<&[i32]> = (0..partitions).map(|_| &[1, 2, 3][..factor]).collect();
             let values: Vec<_> = config.iter().map(|(key, value)| (KEYS[*key], value.to_string())).collect();
             let config: Vec<_> = values.iter().map(|(key, value)| (*key, value.as_str())).collect();
-            observed = observed.topic(&topic, &replicas, &config).used(&topic, Use::default());
+            observed = observed.topic(&topic, &replicas, &config).used(&topic, Use::default()).holding(&topic, 1_000);
             if is_known {
                 observed = observed.applied(&topic, &config);
             }
@@ -106,6 +106,12 @@ proptest! {
                 }
                 TopicStep::SetConfig { edits, .. } => {
                     prop_assert!(edits.iter().all(|edit| !configs::THROTTLES.contains(&edit.key.as_str())));
+                }
+                TopicStep::ChangeReplicas { to, moves, .. } => {
+                    for one in moves {
+                        prop_assert!(!one.is_malformed() && one.to.len() == *to, "{one:?}");
+                        prop_assert!(one.to.iter().all(|id| observed.metadata.brokers.contains_key(id)));
+                    }
                 }
                 TopicStep::Delete { .. } => {}
             }
