@@ -5,30 +5,79 @@
 //! brokers of that side are brought exactly to the edge of their bands; the other side has slack and takes or gives
 //! what fits.
 
+use std::cell::Cell;
+
 use super::band::Band;
+use super::fit;
 use super::layout::Layout;
+use super::mend::Step;
 use super::model::EMPTY;
 use super::numbers;
 
 /// Moves replicas within racks.
 pub(super) struct Evener<'l, 'm, 'a> {
-    layout: &'l mut Layout<'m, 'a>,
+    pub(super) layout: &'l mut Layout<'m, 'a>,
     bands: Vec<Band>,
     /// Whether a broker may get replicas.
     takes: Vec<bool>,
     /// Movable replicas of each broker as (weight, partition, slot), lightest first. Those that left are skipped.
     items: Vec<Vec<Item>>,
+    /// Those of them that were not there before.
+    away: Vec<Vec<Item>>,
+    /// Every step of mending, so that it can be taken back.
+    pub(super) journal: Vec<Step>,
+    /// Replicas that may not move for the moment.
+    pub(super) banned: Vec<Item>,
+    /// How many changes were considered.
+    pub(super) effort: Cell<u64>,
 }
 
+/// A replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Item {
-    weight: u64,
-    partition: u32,
-    slot: u32,
+pub(super) struct Item {
+    pub(super) weight: u64,
+    pub(super) partition: u32,
+    pub(super) slot: u32,
 }
 
-/// How many candidates of a kind are tried before the next kind.
-const TRIES: usize = 16;
+/// What is looked for.
+#[derive(Debug, Clone, Copy)]
+struct Need {
+    /// The sum that is needed.
+    amount: u64,
+    /// How much more is near enough.
+    waste: u64,
+    /// The largest sum allowed.
+    limit: u64,
+    /// The largest weight of one replica allowed.
+    each: u64,
+}
+
+/// What was found.
+struct Chosen {
+    items: Vec<Item>,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It meets the need almost exactly.
+    Exact,
+    /// It is a part of the need, or more than it.
+    Rough,
+}
+
+/// How many replicas that can't go are passed over before a broker is given up.
+const TRIES: usize = 64;
+
+/// How many of the fullest brokers are asked for what a broker needs.
+const DONORS: usize = 8;
+
+/// How often the two sides take turns.
+const ROUNDS: usize = 4;
+
+/// What is near enough, as a part of what was needed at first.
+const WASTE: u64 = 500;
 
 impl<'l, 'm, 'a> Evener<'l, 'm, 'a> {
     /// Prepares; `takes` says which brokers may get replicas.
@@ -36,7 +85,7 @@ impl<'l, 'm, 'a> Evener<'l, 'm, 'a> {
         let model = layout.model;
         let mut items = vec![Vec::new(); model.brokers.len()];
         for (partition, part) in model.partitions.iter().enumerate() {
-            if part.stuck.is_some() || part.weight == 0 {
+            if layout.is_frozen(partition) || part.weight == 0 {
                 continue;
             }
             for (slot, broker) in layout.slots(partition).iter().enumerate().filter(|(_, broker)| **broker != EMPTY) {
@@ -47,7 +96,15 @@ impl<'l, 'm, 'a> Evener<'l, 'm, 'a> {
         for list in &mut items {
             list.sort_unstable();
         }
-        Self { layout, bands, takes, items }
+        let copies = |(broker, list): (usize, &Vec<Item>)| {
+            let broker = numbers::narrow(broker);
+            list.iter()
+                .copied()
+                .filter(|item| !model.replicas(numbers::wide(item.partition)).contains(&broker))
+                .collect()
+        };
+        let away = items.iter().enumerate().map(copies).collect();
+        Self { layout, bands, takes, items, away, journal: Vec::new(), banned: Vec::new(), effort: Cell::new(0) }
     }
 
     /// Evens out all racks.
@@ -58,40 +115,53 @@ impl<'l, 'm, 'a> Evener<'l, 'm, 'a> {
                 nodes.filter(|(_, node)| node.open && node.rack == rack).map(|(at, _)| numbers::narrow(at)).collect();
             let excess: u128 = group.iter().map(|broker| u128::from(self.excess(*broker))).sum();
             let lack: u128 = group.iter().map(|broker| u128::from(self.lack(*broker))).sum();
-            if excess >= lack {
-                self.relieve(&group);
-                self.raise(&group);
-            } else {
-                self.raise(&group);
-                self.relieve(&group);
-            }
+            self.even_group(&group, numbers::clamp(excess.max(lack)), excess >= lack);
         }
     }
 
-    fn load(&self, broker: u32) -> u64 {
+    /// Evens out a group: the side that decides first and exactly, then what is left of the other.
+    fn even_group(&mut self, group: &[u32], need: u64, excess_decides: bool) {
+        for round in 0..ROUNDS {
+            if excess_decides == (round % 2 == 0) {
+                self.relieve(group);
+            } else {
+                self.raise(group);
+            }
+            self.mend(group);
+        }
+        self.polish(group);
+        self.refine(group, need);
+    }
+
+    pub(super) fn load(&self, broker: u32) -> u64 {
         self.layout.load[numbers::wide(broker)]
     }
 
-    fn band(&self, broker: u32) -> Band {
+    pub(super) fn band(&self, broker: u32) -> Band {
         self.bands[numbers::wide(broker)]
     }
 
-    fn excess(&self, broker: u32) -> u64 {
+    pub(super) fn excess(&self, broker: u32) -> u64 {
         self.load(broker).saturating_sub(self.band(broker).high)
     }
 
-    fn lack(&self, broker: u32) -> u64 {
+    pub(super) fn lack(&self, broker: u32) -> u64 {
         if self.takes[numbers::wide(broker)] { self.band(broker).low.saturating_sub(self.load(broker)) } else { 0 }
     }
 
     /// What a broker may give before it falls below its band.
-    fn spare(&self, broker: u32) -> u64 {
+    pub(super) fn spare(&self, broker: u32) -> u64 {
         self.load(broker).saturating_sub(self.band(broker).low)
     }
 
     /// What a broker may take before it rises above its band.
-    fn slack(&self, broker: u32) -> u64 {
+    pub(super) fn slack(&self, broker: u32) -> u64 {
         if self.takes[numbers::wide(broker)] { self.band(broker).high.saturating_sub(self.load(broker)) } else { 0 }
+    }
+
+    /// How far a broker is above its band; negative below the edge.
+    fn surplus(&self, broker: u32) -> i128 {
+        i128::from(self.load(broker)) - i128::from(self.band(broker).high)
     }
 
     /// Brings the brokers above their bands down to the edge, the fullest first.
@@ -99,19 +169,20 @@ impl<'l, 'm, 'a> Evener<'l, 'm, 'a> {
         let mut full: Vec<_> = group.iter().copied().filter(|broker| self.excess(*broker) > 0).collect();
         full.sort_by_key(|broker| (std::cmp::Reverse(self.excess(*broker)), *broker));
         for donor in full {
-            while self.excess(donor) > 0 && self.relieve_once(group, donor) {}
+            let waste = self.excess(donor) / WASTE;
+            while self.excess(donor) > 0 && self.relieve_once(group, donor, waste) {}
         }
     }
 
-    /// Moves one or two replicas off a broker above its band; `false` if none can go anywhere.
-    fn relieve_once(&mut self, group: &[u32], donor: u32) -> bool {
-        let chosen = self.pick(donor, self.excess(donor), self.spare(donor), |evener, item| {
-            evener.taker(group, donor, item).is_some()
-        });
+    /// Moves some replicas off a broker above its band; `false` if none can go anywhere.
+    fn relieve_once(&mut self, group: &[u32], donor: u32, waste: u64) -> bool {
+        let roomiest = group.iter().filter(|taker| **taker != donor).map(|taker| self.slack(*taker)).max().unwrap_or(0);
+        let need = Need { amount: self.excess(donor), waste, limit: self.spare(donor), each: roomiest };
+        let chosen = self.pick(donor, need, |evener, item| evener.taker(group, donor, item).is_some());
         let mut moved = false;
-        for item in chosen {
+        for item in chosen.items {
             if let Some(taker) = self.taker(group, donor, item) {
-                self.carry(item, taker);
+                self.carry(item, donor, taker);
                 moved = true;
             }
         }
@@ -123,87 +194,137 @@ impl<'l, 'm, 'a> Evener<'l, 'm, 'a> {
         let mut empty: Vec<_> = group.iter().copied().filter(|broker| self.lack(*broker) > 0).collect();
         empty.sort_by_key(|broker| (std::cmp::Reverse(self.lack(*broker)), *broker));
         for taker in empty {
-            while self.lack(taker) > 0 && self.raise_once(group, taker) {}
+            let waste = self.lack(taker) / WASTE;
+            while self.lack(taker) > 0 && self.raise_once(group, taker, waste) {}
         }
     }
 
-    /// Moves one or two replicas to a broker below its band; `false` if none can come.
-    fn raise_once(&mut self, group: &[u32], taker: u32) -> bool {
-        let mut donors: Vec<_> = group.iter().copied().filter(|donor| *donor != taker).collect();
-        donors.sort_by_key(|donor| (std::cmp::Reverse(self.surplus(*donor)), *donor));
-        let choose = |donor: u32| {
+    /// Moves some replicas to a broker below its band, off the fullest broker that has what is nearly exactly needed,
+    /// else off the fullest; `false` if none can come.
+    fn raise_once(&mut self, group: &[u32], taker: u32, waste: u64) -> bool {
+        let mut found: Option<(u32, Chosen)> = None;
+        for donor in self.fullest(group, taker) {
             let limit = self.spare(donor).min(self.slack(taker));
-            self.pick(donor, self.lack(taker), limit, |evener, item| evener.may_carry(item, taker))
-        };
-        let found = donors.into_iter().take(TRIES).map(choose).find(|chosen| !chosen.is_empty());
-        for item in found.iter().flatten() {
-            self.carry(*item, taker);
+            let need = Need { amount: self.lack(taker), waste, limit, each: limit };
+            let chosen = self.pick(donor, need, |evener, item| evener.may_carry(item, taker));
+            if chosen.items.is_empty() {
+                continue;
+            }
+            let exact = chosen.kind == Kind::Exact;
+            if exact || found.is_none() {
+                found = Some((donor, chosen));
+            }
+            if exact || self.lack(taker) / 4 > limit {
+                break;
+            }
         }
-        found.is_some()
+        let Some((donor, chosen)) = found else { return false };
+        for item in chosen.items {
+            self.carry(item, donor, taker);
+        }
+        true
     }
 
-    /// How far a broker is above its band; negative below the edge.
-    fn surplus(&self, broker: u32) -> i128 {
-        i128::from(self.load(broker)) - i128::from(self.band(broker).high)
+    /// The brokers that are furthest above their bands, the fullest first.
+    fn fullest(&self, group: &[u32], taker: u32) -> Vec<u32> {
+        let key = |donor: &u32| (std::cmp::Reverse(self.surplus(*donor)), *donor);
+        let mut donors: Vec<_> = group.iter().copied().filter(|donor| *donor != taker).collect();
+        if donors.len() > DONORS {
+            donors.select_nth_unstable_by_key(DONORS, key);
+            donors.truncate(DONORS);
+        }
+        donors.sort_by_key(key);
+        donors
     }
 
-    /// The emptiest broker of the group that can take a replica.
+    /// The broker of the group that most of a replica is of use to; the emptiest of these.
     fn taker(&self, group: &[u32], donor: u32, item: Item) -> Option<u32> {
         let fits = |taker: &u32| *taker != donor && self.slack(*taker) >= item.weight && self.may_carry(item, *taker);
-        group.iter().copied().filter(fits).max_by_key(|taker| (self.slack(*taker), std::cmp::Reverse(*taker)))
+        group.iter().copied().filter(fits).max_by_key(|taker| {
+            let lack = self.lack(*taker);
+            (lack.min(item.weight), lack, self.slack(*taker), std::cmp::Reverse(*taker))
+        })
     }
 
-    fn may_carry(&self, item: Item, taker: u32) -> bool {
+    pub(super) fn may_carry(&self, item: Item, taker: u32) -> bool {
         let partition = numbers::wide(item.partition);
         !self.layout.holds(partition, taker)
             && self.layout.has_room(partition, taker)
             && self.layout.keeps_synced(partition, numbers::wide(item.slot))
     }
 
-    fn carry(&mut self, item: Item, taker: u32) {
+    pub(super) fn carry(&mut self, item: Item, donor: u32, taker: u32) {
         self.layout.set(numbers::wide(item.partition), numbers::wide(item.slot), taker);
+        take(&mut self.items[numbers::wide(donor)], item);
+        put(&mut self.items[numbers::wide(taker)], item);
+        if self.is_copy(item, donor) {
+            take(&mut self.away[numbers::wide(donor)], item);
+        }
+        if self.is_copy(item, taker) {
+            put(&mut self.away[numbers::wide(taker)], item);
+        }
     }
 
-    /// Chooses one or two replicas of a donor for a need: what meets it almost exactly, else the heaviest below it,
-    /// else the lightest above it; none that together weigh more than the limit.
-    fn pick(&self, donor: u32, need: u64, limit: u64, goes: impl Fn(&Self, Item) -> bool) -> Vec<Item> {
-        let list: Vec<Item> = self.items[numbers::wide(donor)]
-            .iter()
-            .copied()
-            .filter(|item| self.layout.slots(numbers::wide(item.partition))[numbers::wide(item.slot)] == donor)
-            .filter(|item| item.weight <= limit)
-            .collect();
-        let waste = need / 200;
-        let above = list.partition_point(|item| item.weight < need);
-        let single = list[above..].iter().take(TRIES).copied().find(|item| goes(self, *item));
-        if let Some(item) = single.filter(|item| item.weight - need <= waste) {
-            return vec![item];
+    /// Whether a replica on a broker is one that must be copied there.
+    pub(super) fn is_copy(&self, item: Item, broker: u32) -> bool {
+        !self.layout.model.replicas(numbers::wide(item.partition)).contains(&broker)
+    }
+
+    /// Whether a broker may get replicas.
+    pub(super) fn takes(&self, broker: u32) -> bool {
+        self.takes[numbers::wide(broker)]
+    }
+
+    /// Movable replicas of a broker, the lightest first.
+    pub(super) fn items_of(&self, broker: u32) -> &[Item] {
+        &self.items[numbers::wide(broker)]
+    }
+
+    /// Those of them that were not there before.
+    pub(super) fn away_list(&self, broker: u32) -> &[Item] {
+        &self.away[numbers::wide(broker)]
+    }
+
+    /// Chooses replicas of a donor for a need: a few that meet it almost exactly; else the heaviest one below it that
+    /// leaves a rest which others can meet; else the few that exceed it least.
+    fn pick(&self, donor: u32, need: Need, goes: impl Fn(&Self, Item) -> bool) -> Chosen {
+        let list = &self.items[numbers::wide(donor)];
+        let mut list = list[..list.partition_point(|item| item.weight <= need.each)].to_vec();
+        let mut weights: Vec<u64> = list.iter().map(|item| item.weight).collect();
+        for _ in 0..TRIES {
+            let fit = fit::fit(&weights, need.amount, need.amount.saturating_add(need.waste), need.limit);
+            let exact = fit.is_some_and(|fit| fit.sum <= need.amount + need.waste);
+            let heaviest = if exact { None } else { below(&weights, need.amount) };
+            let indices: Vec<usize> = match (heaviest, &fit) {
+                (Some(at), _) => vec![at],
+                (None, Some(fit)) => fit.indices().to_vec(),
+                (None, None) => break,
+            };
+            let Some(stuck) = indices.iter().find(|at| !goes(self, list[**at])) else {
+                let kind = if exact { Kind::Exact } else { Kind::Rough };
+                return Chosen { items: indices.into_iter().map(|at| list[at]).collect(), kind };
+            };
+            list.remove(*stuck);
+            weights.remove(*stuck);
         }
-        let pair = pair(&list[..above], need, limit.min(need + waste));
-        if let Some((one, other)) =
-            pair.filter(|(one, other)| one.partition != other.partition && goes(self, *one) && goes(self, *other))
-        {
-            return vec![other, one];
-        }
-        let below = list[..above].iter().rev().take(4 * TRIES).copied().find(|item| goes(self, *item));
-        below.or(single).into_iter().collect()
+        Chosen { items: Vec::new(), kind: Kind::Rough }
     }
 }
 
-/// The two items whose sum is the least one from `need` to `limit`. The items are sorted.
-fn pair(items: &[Item], need: u64, limit: u64) -> Option<(Item, Item)> {
-    let mut best: Option<(u64, Item, Item)> = None;
-    let (mut low, mut high) = (0, items.len().checked_sub(1)?);
-    while low < high {
-        let sum = items[low].weight + items[high].weight;
-        if sum < need {
-            low += 1;
-            continue;
-        }
-        if sum <= limit && best.is_none_or(|(found, _, _)| sum < found) {
-            best = Some((sum, items[low], items[high]));
-        }
-        high -= 1;
+/// The heaviest weight that leaves a rest of at least three of the lightest, so that it can be met by others.
+fn below(weights: &[u64], need: u64) -> Option<usize> {
+    let rest = weights.first()?.saturating_mul(3);
+    weights.partition_point(|weight| weight.saturating_add(rest) <= need).checked_sub(1)
+}
+
+fn take(list: &mut Vec<Item>, item: Item) {
+    if let Ok(at) = list.binary_search(&item) {
+        list.remove(at);
     }
-    best.map(|(_, one, other)| (one, other))
+}
+
+fn put(list: &mut Vec<Item>, item: Item) {
+    if let Err(at) = list.binary_search(&item) {
+        list.insert(at, item);
+    }
 }

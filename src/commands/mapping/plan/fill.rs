@@ -60,10 +60,10 @@ impl<'s> Filler<'s> {
         is_full
     }
 
-    /// Leaves a partition as it is now, and ranks its brokers anew.
+    /// Leaves a partition as it is now for good, and ranks its brokers anew.
     pub(super) fn give_up(&mut self, layout: &mut Layout<'_, '_>, partition: usize) {
         let touched: Vec<_> = layout.slots(partition).iter().chain(layout.model.replicas(partition)).copied().collect();
-        layout.reset(partition);
+        layout.freeze(partition);
         for broker in touched.into_iter().filter(|broker| *broker != EMPTY) {
             self.update(layout, broker);
         }

@@ -19,6 +19,8 @@ pub(super) struct Layout<'m, 'a> {
     pub(super) count: Vec<u32>,
     /// Bytes that are copied to each broker.
     pub(super) added: Vec<u64>,
+    /// Partitions that stay as they are: stuck ones, and those that find no place.
+    frozen: Vec<bool>,
     /// Room of each broker in all, and of its roomiest log dir; `u64::MAX` where it is not known.
     room: Vec<(u64, u64)>,
 }
@@ -44,6 +46,7 @@ impl<'m, 'a> Layout<'m, 'a> {
             load: model.load.clone(),
             count: model.count.clone(),
             added: vec![0; model.brokers.len()],
+            frozen: model.partitions.iter().map(|part| part.stuck.is_some()).collect(),
             room: model.brokers.iter().map(|node| room(&node.room)).collect(),
         }
     }
@@ -85,6 +88,17 @@ impl<'m, 'a> Layout<'m, 'a> {
         let (first, len) = self.spans[partition];
         self.to[first + slot..first + len].rotate_left(1);
         self.spans[partition].1 -= 1;
+    }
+
+    /// Whether a partition stays as it is.
+    pub(super) fn is_frozen(&self, partition: usize) -> bool {
+        self.frozen[partition]
+    }
+
+    /// Leaves a partition as it is now, for good.
+    pub(super) fn freeze(&mut self, partition: usize) {
+        self.reset(partition);
+        self.frozen[partition] = true;
     }
 
     /// Leaves a partition as it is now.
@@ -135,6 +149,20 @@ impl<'m, 'a> Layout<'m, 'a> {
         counts.resize(self.model.racks.len(), 0);
         for broker in self.slots(partition).iter().filter(|broker| **broker != EMPTY) {
             counts[self.model.node(*broker).rack] += 1;
+        }
+    }
+
+    /// Keeps the present order of partitions that keep their replicas, but for the leader.
+    pub(super) fn keep_order(&mut self) {
+        for partition in 0..self.spans.len() {
+            let (slots, present) = (self.slots(partition), self.model.replicas(partition));
+            let same = slots.len() == present.len() && slots.iter().all(|broker| present.contains(broker));
+            let leader = slots.first().and_then(|leader| present.iter().position(|broker| broker == leader));
+            if let (true, Some(leader)) = (same, leader) {
+                let first = self.spans[partition].0;
+                self.to[first..first + present.len()].copy_from_slice(present);
+                self.to.swap(first, first + leader);
+            }
         }
     }
 

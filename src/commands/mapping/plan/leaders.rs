@@ -21,12 +21,25 @@ pub(super) struct Rules<'r> {
 /// Evens out leaders.
 pub(super) fn even(layout: &mut Layout<'_, '_>, rules: &Rules<'_>) {
     let mut flow = Flow::new(layout, rules);
-    // Each round that goes on hands on at least one partition from a broker that leads too many.
-    for _ in 0..=layout.model.partitions.len() {
-        if !flow.round(layout, rules) {
-            return;
+    for goal in [Course::OverToUnder, Course::OverToAny, Course::AnyToUnder] {
+        // Each round that goes on hands on at least one partition from a broker that leads too many.
+        for _ in 0..=layout.model.partitions.len() {
+            if !flow.round(layout, rules, goal) {
+                break;
+            }
         }
     }
+}
+
+/// From which brokers to which leadership flows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Course {
+    /// From those that lead too many to those that lead too few.
+    OverToUnder,
+    /// From those that lead too many to those that can take one more.
+    OverToAny,
+    /// From those that can spare one to those that lead too few.
+    AnyToUnder,
 }
 
 /// How many partitions each broker leads, and which.
@@ -61,6 +74,10 @@ impl Flow {
             if (rules.may_change)(partition) {
                 flow.led[numbers::wide(leader)].push(numbers::narrow(partition));
             }
+        }
+        for led in &mut flow.led {
+            // Those that change anyway cost no further change.
+            led.sort_by_key(|partition| (!layout.is_changed(numbers::wide(*partition)), *partition));
         }
         flow.set_bounds();
         flow
@@ -97,89 +114,101 @@ impl Flow {
         self.counts[broker] && self.leads[broker] < self.least
     }
 
-    /// Moves leadership along the shortest ways there are; `false` if there is none.
-    fn round(&mut self, layout: &mut Layout<'_, '_>, rules: &Rules<'_>) -> bool {
+    /// Hands leadership on along disjoint ways that are all as short as the shortest; `false` if there is none (one
+    /// phase of Dinic's algorithm).
+    fn round(&mut self, layout: &mut Layout<'_, '_>, rules: &Rules<'_>, course: Course) -> bool {
+        let starts: Vec<usize> = (0..self.leads.len()).filter(|at| self.is_start(*at, course)).collect();
+        let mut search =
+            Search { course, steps: self.steps(layout, rules, &starts, course), tried: vec![0; self.leads.len()] };
         let mut moved = false;
-        moved |= self.flood(layout, rules, true);
-        moved |= self.flood(layout, rules, false);
+        for start in starts {
+            while self.is_start(start, course) && self.follow(layout, rules, &mut search, start) {
+                moved = true;
+            }
+        }
         moved
     }
 
-    /// One breadth-first search from the brokers that lead too many (or, where none is above the most, that can spare
-    /// one) to those that lead too few (or can take one), then as many disjoint ways as it shows.
-    fn flood(&mut self, layout: &mut Layout<'_, '_>, rules: &Rules<'_>, from_over: bool) -> bool {
-        let starts: Vec<usize> = (0..self.leads.len()).filter(|at| self.is_start(*at, from_over)).collect();
-        let mut parent: Vec<Option<(usize, u32)>> = vec![None; self.leads.len()];
-        let mut seen = vec![false; self.leads.len()];
-        let mut queue: VecDeque<usize> = starts.iter().copied().collect();
+    /// How many steps each broker is from the nearest start; none beyond the nearest end.
+    fn steps(&self, layout: &Layout<'_, '_>, rules: &Rules<'_>, starts: &[usize], course: Course) -> Vec<Option<u32>> {
+        let mut steps = vec![None; self.leads.len()];
         for start in starts {
-            seen[start] = true;
+            steps[*start] = Some(0);
         }
-        let mut ends = Vec::new();
+        let mut queue: VecDeque<usize> = starts.iter().copied().collect();
+        let mut nearest = u32::MAX;
         while let Some(at) = queue.pop_front() {
-            let ways =
-                self.led[at].iter().flat_map(|led| heirs(layout, rules, numbers::wide(*led)).map(|heir| (*led, heir)));
-            for (partition, next) in ways.map(|(led, heir)| (led, numbers::wide(heir))) {
-                if !std::mem::replace(&mut seen[next], true) {
-                    parent[next] = Some((at, partition));
-                    queue.push_back(next);
-                    ends.extend(self.is_end(next, from_over).then_some(next));
+            let next = steps[at].unwrap_or(0) + 1;
+            if next > nearest {
+                break;
+            }
+            let reached = self.led[at].iter().flat_map(|led| heirs(layout, rules, numbers::wide(*led)));
+            for heir in reached.map(numbers::wide) {
+                if steps[heir].is_none() && self.is_end(heir, course) {
+                    nearest = next;
+                }
+                if steps[heir].is_none() {
+                    steps[heir] = Some(next);
+                    queue.push_back(heir);
                 }
             }
         }
-        let mut moved = false;
-        for end in ends {
-            moved |= self.follow(layout, &parent, end, from_over);
-        }
-        moved
+        steps
     }
 
-    fn is_start(&self, broker: usize, from_over: bool) -> bool {
-        let spares = self.leads[broker] > self.least && !self.led[broker].is_empty();
-        if from_over { self.over(broker) } else { self.over(broker) || spares }
+    fn is_start(&self, broker: usize, course: Course) -> bool {
+        match course {
+            Course::OverToUnder | Course::OverToAny => self.over(broker),
+            Course::AnyToUnder => self.leads[broker] > self.least && !self.led[broker].is_empty(),
+        }
     }
 
-    fn is_end(&self, broker: usize, from_over: bool) -> bool {
-        let takes = self.counts[broker] && self.leads[broker] < self.most;
-        if from_over { takes } else { self.under(broker) }
+    fn is_end(&self, broker: usize, course: Course) -> bool {
+        match course {
+            Course::OverToUnder | Course::AnyToUnder => self.under(broker),
+            Course::OverToAny => self.counts[broker] && self.leads[broker] < self.most,
+        }
     }
 
-    /// Hands leadership on along one way, if all of it still holds.
-    fn follow(
-        &mut self,
-        layout: &mut Layout<'_, '_>,
-        parent: &[Option<(usize, u32)>],
-        end: usize,
-        from_over: bool,
-    ) -> bool {
-        let mut way = Vec::new();
-        let mut at = end;
-        while let Some((before, partition)) = parent[at] {
-            way.push((before, partition, at));
-            at = before;
+    /// Finds a way from a broker to an end, and hands leadership on along it. What led nowhere is not tried again.
+    fn follow(&mut self, layout: &mut Layout<'_, '_>, rules: &Rules<'_>, search: &mut Search, at: usize) -> bool {
+        let Some(next) = search.steps[at].map(|steps| steps + 1) else { return false };
+        while let Some(partition) = self.led[at].get(search.tried[at]).copied() {
+            let nearer: Vec<usize> = heirs(layout, rules, numbers::wide(partition))
+                .map(numbers::wide)
+                .filter(|heir| search.steps[*heir] == Some(next))
+                .collect();
+            for heir in nearer {
+                if self.is_end(heir, search.course) || self.follow(layout, rules, search, heir) {
+                    self.hand_on(layout, partition, (at, heir));
+                    return true;
+                }
+            }
+            search.tried[at] += 1;
         }
-        let leads = |before: usize, partition: u32| {
-            layout.slots(numbers::wide(partition)).first().is_some_and(|leader| numbers::wide(*leader) == before)
-        };
-        let holds = way.iter().all(|(before, partition, _)| leads(*before, *partition));
-        if !holds || !self.is_start(at, from_over) || !self.is_end(end, from_over) {
-            return false;
-        }
-        for (before, partition, after) in way {
-            self.hand_on(layout, partition, (before, after));
-        }
-        true
+        false
     }
 
     fn hand_on(&mut self, layout: &mut Layout<'_, '_>, partition: u32, (before, after): (usize, usize)) {
         let slots = layout.slots(numbers::wide(partition));
         let heir = slots.iter().position(|broker| numbers::wide(*broker) == after).unwrap_or(0);
         layout.swap(numbers::wide(partition), 0, heir);
-        self.led[before].retain(|led| *led != partition);
+        if let Some(at) = self.led[before].iter().position(|led| *led == partition) {
+            self.led[before].remove(at);
+        }
         self.led[after].push(partition);
         self.leads[before] -= 1;
         self.leads[after] += 1;
     }
+}
+
+/// What a round has found out.
+struct Search {
+    course: Course,
+    /// Steps from the nearest start, by broker.
+    steps: Vec<Option<u32>>,
+    /// How many of the partitions that a broker leads were tried.
+    tried: Vec<usize>,
 }
 
 /// Brokers that may become the preferred leader of a partition: new copies, and those in sync.

@@ -16,7 +16,6 @@ use super::notes::Notes;
 use super::numbers;
 use super::pairs;
 use super::spread::Spread;
-use super::stuck::Stuck;
 use crate::cluster::broker::BrokerId;
 use crate::commands::mapping::spec::goal::Wish;
 
@@ -36,9 +35,14 @@ pub(super) fn draft<'m, 'a>(model: &'m Model<'a>, spread: &Spread, notes: &mut N
             work.place_what_must(|_| true);
         }
     }
-    if model.goal.leaders && !matches!(model.goal.wish, Wish::Evacuate { leaders_only: true, .. }) {
-        work.even_leaders();
+    match &model.goal.wish {
+        _ if !model.goal.leaders => {}
+        Wish::Rebuild { .. } | Wish::Rebalance => work.even_leaders(false),
+        Wish::Scale | Wish::Evacuate { leaders_only: false, .. } => work.even_leaders(true),
+        // A successor leads what its predecessor led, and leadership that is evacuated was evened out with it.
+        Wish::Replace { .. } | Wish::Evacuate { .. } => {}
     }
+    work.layout.keep_order();
     work.layout
 }
 
@@ -92,26 +96,49 @@ impl Work<'_, '_, '_> {
         let successors = pairs::find(model, wished, self.notes);
         let mut partitions = self.changeable(must::is_due);
         partitions.retain(|partition| must::is_due(model, *partition));
-        let mut counts = Vec::new();
         for partition in &partitions {
             must::empty_slots(&mut self.layout, self.spread, *partition);
-            // A successor takes the very slot of the one that leaves, where its rack and its disks allow that.
             for slot in 0..self.layout.slots(*partition).len().min(model.replicas(*partition).len()) {
-                let gone = model.replicas(*partition)[slot];
-                let Some(successor) = successors.get(&gone).copied() else { continue };
-                self.layout.by_rack(*partition, &mut counts);
-                let rack = model.node(successor).rack;
-                let most = &self.spread.bounds(model.partitions[*partition].wanted).most;
-                let fits = self.layout.slots(*partition)[slot] == EMPTY
-                    && !self.layout.holds(*partition, successor)
-                    && (counts[rack] < most.get(rack).copied().unwrap_or(0) || rack == model.node(gone).rack)
-                    && self.layout.has_room(*partition, successor);
-                if fits {
-                    self.layout.set(*partition, slot, successor);
-                }
+                self.succeed(*partition, slot, &successors);
             }
         }
         self.fill(partitions, &|_| true);
+    }
+
+    /// Gives an empty slot to the successor of its broker, where racks and disks allow that.
+    fn succeed(&mut self, partition: usize, slot: usize, successors: &BTreeMap<u32, u32>) {
+        let model = self.model;
+        let gone = model.replicas(partition)[slot];
+        let empty = self.layout.slots(partition)[slot] == EMPTY;
+        let Some(successor) = successors.get(&gone).copied().filter(|_| empty) else { return };
+        let rack = model.node(successor).rack;
+        let mut counts = Vec::new();
+        self.layout.by_rack(partition, &mut counts);
+        let before = model.replicas(partition).iter().filter(|broker| model.node(**broker).rack == rack).count();
+        let bounds = self.spread.bounds(model.partitions[partition].wanted);
+        let most = bounds.most.get(rack).copied().unwrap_or(0);
+        let missing: u32 = counts.iter().zip(&bounds.least).map(|(count, least)| least.saturating_sub(*count)).sum();
+        let empty_slots = self.layout.slots(partition).iter().filter(|broker| **broker == EMPTY).count();
+        let needed = bounds.least.get(rack).is_some_and(|least| counts[rack] < *least);
+        let others_lack = rack != model.node(gone).rack && !needed && numbers::wide(missing) >= empty_slots;
+        let why = if self.layout.holds(partition, successor) {
+            "holds it already"
+        } else if counts[rack] >= most.max(numbers::narrow(before)) {
+            "stands in a rack that has enough replicas of it"
+        } else if others_lack {
+            "stands in another rack, and its own would have too few replicas of it"
+        } else if !self.layout.has_room(partition, successor) {
+            "has no room for it"
+        } else {
+            self.layout.set(partition, slot, successor);
+            return;
+        };
+        let text = format!(
+            "broker {}, the successor of {}, {why}: its replica goes elsewhere",
+            model.node(successor).id,
+            model.node(gone).id
+        );
+        self.notes.about(model, partition, (Severity::Advisory, "successor-unfit"), &text);
     }
 
     fn evacuate_leaders(&mut self, brokers: &BTreeSet<BrokerId>) {
@@ -121,7 +148,7 @@ impl Work<'_, '_, '_> {
         let stays = |broker: u32| model.node(broker).live && !leaves(broker);
         let due: Vec<bool> = (0..model.partitions.len()).map(leads).collect();
         for partition in (0..due.len()).filter(|partition| due[*partition]) {
-            if let Some(stuck) = model.partitions[partition].stuck.filter(|stuck| *stuck != Stuck::Gone) {
+            if let Some(stuck) = model.partitions[partition].stuck {
                 self.notes.about(model, partition, (Severity::Blocking, stuck.code()), stuck.text());
                 continue;
             }
@@ -144,10 +171,15 @@ impl Work<'_, '_, '_> {
         leaders::even(&mut self.layout, &rules);
     }
 
-    fn even_leaders(&mut self) {
+    /// Evens out the leaders of all partitions, or only of those that change anyway.
+    fn even_leaders(&mut self, only_changed: bool) {
         let model = self.model;
+        let may_change = |partition: usize| {
+            !self.layout.is_frozen(partition) && (!only_changed || self.layout.is_changed(partition))
+        };
+        let changeable: Vec<bool> = (0..model.partitions.len()).map(may_change).collect();
         let rules = leaders::Rules {
-            may_change: &|partition| model.partitions[partition].stuck.is_none(),
+            may_change: &|partition| changeable[partition],
             may_lead: &|broker| model.node(broker).open,
         };
         leaders::even(&mut self.layout, &rules);
@@ -191,6 +223,7 @@ impl Work<'_, '_, '_> {
                 self.notes.about(model, partition, (severity, stuck.code()), stuck.text());
             } else if let Some((code, text)) = self.impossible(partition) {
                 self.notes.about(model, partition, (Severity::Blocking, code), &text);
+                self.layout.freeze(partition);
             } else {
                 partitions.push(partition);
             }
