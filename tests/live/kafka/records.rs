@@ -35,7 +35,9 @@ pub(crate) fn fill(cluster: &Cluster, topic: &str, records: u64, bytes: u64) -> 
     let bootstrap = format!("bootstrap.servers={}", cluster.bootstrap());
     let arguments = ["--topic", topic, "--num-records", &records, "--record-size", &bytes, "--throughput", "-1"];
     let properties = ["--producer-props", &bootstrap, "acks=all", "batch.size=65536", "linger.ms=5"];
-    let all = [&arguments[..], &properties[..]].concat();
+    // A broker of 3.9 that once asked in vain for producer ids (AllocateProducerIds) never asks again: on a busy machine the
+    // producer waits for ever.
+    let all = [&arguments[..], &properties[..], &["enable.idempotence=false"]].concat();
     cluster.tool("org.apache.kafka.tools.ProducerPerformance", &all)?;
     Ok(())
 }

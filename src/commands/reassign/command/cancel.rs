@@ -15,15 +15,14 @@ use clap::Args;
 use serde_json::json;
 
 use crate::change::event::{Outcome, Severity};
-use crate::change::throttle::decide::Ways;
 use crate::clients::kafka::Kafka;
 use crate::cluster::assignment::PartitionMove;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::metadata::TopicSelection;
-use crate::cluster::throttle::{Side, Throttles};
 use crate::cluster::topic::TopicName;
 use crate::commands::reassign::apply::apply;
 use crate::commands::reassign::command::record::{self, Asked, Control, Record};
+use crate::commands::reassign::command::throttles::release;
 use crate::commands::reassign::observe::observe;
 use crate::commands::reassign::plan::preflight::{count, names};
 use crate::commands::reassign::plan::seen::Observed;
@@ -217,44 +216,4 @@ async fn done_of(
     let observed = observe(kafka, &topics).await.context("failed to read the cluster")?;
     let done = moves.iter().filter(|one| observed.state(one) == crate::commands::reassign::plan::seen::State::Done);
     Ok(done.map(|one| one.partition.clone()).collect())
-}
-
-/// Takes away the throttles of what moves no more. Brokers that are down keep theirs until they are back.
-async fn release(context: &mut Context, kafka: &dyn Kafka, cluster_id: &str) -> anyhow::Result<()> {
-    let looked_at = context.throttles_to_look_at(cluster_id).await?;
-    if looked_at.record().is_empty() {
-        return Ok(());
-    }
-    let mut throttles = match context.throttles(cluster_id).await {
-        Ok(throttles) => throttles,
-        Err(error) if output::exit_of(&error) == Exit::Refused => {
-            output::say("the throttles are managed by another run, which takes them away by itself");
-            return Ok(());
-        }
-        Err(error) => return Err(error),
-    };
-    let rates = throttles.record().rates.values().flat_map(|sides| Side::BOTH.map(|side| *sides.of(side)));
-    let rate = rates.flatten().filter_map(|own| own.set.or(own.setting)).max();
-    let running = kafka.reassignments().await.context("failed to list the moves")?;
-    let ours = throttles.record().lists.keys().cloned().collect::<BTreeSet<_>>();
-    let moves: Vec<_> = running
-        .iter()
-        .filter(|(partition, _)| ours.contains(&partition.topic))
-        .map(|(partition, running)| {
-            let before: Vec<_> = running.replicas.iter().filter(|one| !running.adding.contains(one)).copied().collect();
-            (partition, before, &running.adding[..])
-        })
-        .collect();
-    let wish = match rate {
-        Some(rate) => Throttles::of_moves(moves.iter().map(|(at, before, adding)| (*at, &before[..], *adding)), rate),
-        None => Throttles::default(),
-    };
-    let brought = context.throttle(&mut throttles, kafka, &wish, Ways::default()).await?;
-    for warning in &brought.warnings {
-        output::say(&format!("! {}", warning.text));
-    }
-    if let Some(why) = brought.failure() {
-        output::say(&format!("! throttles of ours are left ({why}): `toolbox throttle gc` takes them away"));
-    }
-    Ok(())
 }

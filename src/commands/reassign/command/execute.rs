@@ -15,6 +15,7 @@ use crate::cluster::metadata::TopicSelection;
 use crate::cluster::size::{ByteRate, Bytes};
 use crate::commands::reassign::agent::{Agent, Ending, Pacing, brokers_of};
 use crate::commands::reassign::command::record::{self, Asked, Control, Record};
+use crate::commands::reassign::command::throttles::{managed, release};
 use crate::commands::reassign::observe::{observe, sizes};
 use crate::commands::reassign::plan::next::{Limits, Manner};
 use crate::commands::reassign::plan::preflight::{Allowed, Checked, check, count, plan_of};
@@ -156,6 +157,10 @@ async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyho
     if let Agreed::Ends(exit) = agreed
         && (!goes_on || context.is_dry_run())
     {
+        if exit == Exit::Done && !context.is_dry_run() {
+            // A run that died when all was in place may have left its throttles.
+            release(context, &*kafka, &metadata.cluster_id).await?;
+        }
         return Ok(exit);
     }
     let plan = MovePlan { moves: moves.clone(), ..plan };
@@ -163,7 +168,7 @@ async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyho
     let mut control = Control::open(context, &metadata.cluster_id).await?;
     let asked = control.read(Duration::ZERO).await;
     control.ask(&Asked { stop: false, ..asked }).await?;
-    let throttles = throttles(context, &*kafka, &metadata.cluster_id, &pacing).await?;
+    let throttles = managed(context, &*kafka, &metadata.cluster_id, pacing.throttle).await?;
     carry_out(context, &*kafka, (moves, pacing), (control, throttles)).await
 }
 
@@ -257,7 +262,7 @@ async fn look(
         tokio::time::sleep(Duration::from_millis(pause)).await;
         let mut observed = observe(kafka, &topics).await.context("failed to read the cluster")?;
         observed.sizes = sizes(kafka, &brokers_of(&moves, &observed), &topics).await.context("failed to read sizes")?;
-        let checked = check(moves.clone(), &observed, &pacing.limits, allowed);
+        let checked = check(moves.clone(), &observed, (&pacing.limits, pacing.manner), allowed);
         let is_clear = checked.stale.is_empty();
         looked = Some((checked, observed));
         if is_clear {
@@ -272,32 +277,6 @@ async fn keep(kept: &mut Kept, record: &Record) -> anyhow::Result<()> {
     kept.save(record).await.with_context(|| {
         format!("failed to keep in {place} where the partitions were before: nothing was moved, since a cancel could not give the former order back")
     })
-}
-
-/// The throttles, where this run manages them: with a rate, or to take away what a dead run left.
-async fn throttles(
-    context: &mut Context,
-    kafka: &dyn Kafka,
-    cluster_id: &str,
-    pacing: &Pacing,
-) -> anyhow::Result<Option<OwnThrottles>> {
-    if pacing.throttle.is_some() {
-        return Ok(Some(context.throttles(cluster_id).await?));
-    }
-    if context.throttles_to_look_at(cluster_id).await?.record().is_empty() {
-        return Ok(None);
-    }
-    match context.throttles(cluster_id).await {
-        Ok(mut throttles) => {
-            let nothing = crate::cluster::throttle::Throttles::default();
-            let ways = crate::change::throttle::decide::Ways::default();
-            context.throttle(&mut throttles, kafka, &nothing, ways).await?;
-            Ok(Some(throttles))
-        }
-        // `throttle run` paces these moves: its throttles are its own.
-        Err(error) if output::exit_of(&error) == Exit::Refused => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 async fn carry_out(

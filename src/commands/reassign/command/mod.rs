@@ -5,6 +5,7 @@ mod execute;
 mod pause;
 pub(super) mod record;
 mod status;
+mod throttles;
 mod verify;
 
 use clap::{Args, Subcommand};

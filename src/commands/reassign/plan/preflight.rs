@@ -7,7 +7,7 @@ use crate::cluster::assignment::{MovePlan, PartitionMove};
 use crate::cluster::broker::BrokerId;
 use crate::cluster::size::Bytes;
 use crate::cluster::topic::TopicPartition;
-use crate::commands::reassign::plan::next::{Limits, kept_free};
+use crate::commands::reassign::plan::next::{Limits, Manner, kept_free, next};
 use crate::commands::reassign::plan::seen::{Observed, State, target_of};
 use crate::commands::reassign::plan::step::{ReassignStep, list};
 
@@ -61,7 +61,12 @@ pub fn plan_of(
 }
 
 /// Checks a plan against what is there.
-pub fn check(moves: Vec<PartitionMove>, observed: &Observed, limits: &Limits, allowed: Allowed) -> Checked {
+pub fn check(
+    moves: Vec<PartitionMove>,
+    observed: &Observed,
+    (limits, manner): (&Limits, Manner),
+    allowed: Allowed,
+) -> Checked {
     let mut checked = Checked { moves, ..Checked::default() };
     check_bases(&mut checked, observed, allowed);
     check_others(&mut checked, observed, allowed);
@@ -79,6 +84,8 @@ pub fn check(moves: Vec<PartitionMove>, observed: &Observed, limits: &Limits, al
             });
         }
     }
+    // What is in place already, and not led as planned: a run may have died before it elected.
+    checked.plan.steps.extend(next(&checked.moves, observed, (limits, manner), &BTreeSet::new()).elections);
     let running = checked.moves.iter().filter(|one| observed.state(one) == State::Running).count();
     if running > 0 {
         checked.plan.warn(format!("{running} of these moves run already: this run goes on with them"));

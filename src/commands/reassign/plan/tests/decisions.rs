@@ -53,7 +53,12 @@ fn a_full_disk_waits_until_others_have_left() {
     observed.sizes.disks.insert(ids(&[3])[0], disk(100));
     assert_eq!(order(&moves, &observed, &WIDE), [1]);
     // In all it fits, so that the plan is not refused for it.
-    let fits = preflight::check(moves.to_vec(), &world(&[1, 2, 3], &moves), &WIDE, preflight::Allowed::default());
+    let fits = preflight::check(
+        moves.to_vec(),
+        &world(&[1, 2, 3], &moves),
+        (&WIDE, Manner::default()),
+        preflight::Allowed::default(),
+    );
     assert!(fits.plan.refusals.is_empty());
 }
 

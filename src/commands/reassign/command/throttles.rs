@@ -1,0 +1,79 @@
+//! The throttles of an execution: managed while it runs, and taken away when it ends, whoever had set them.
+
+use std::collections::BTreeSet;
+
+use anyhow::Context as _;
+
+use crate::change::throttle::decide::Ways;
+use crate::clients::kafka::Kafka;
+use crate::cluster::size::ByteRate;
+use crate::cluster::throttle::{Side, Throttles};
+use crate::context::Context;
+use crate::context::throttles::OwnThrottles;
+use crate::exit::Exit;
+use crate::output;
+
+/// The throttles, where this run manages them: with a rate, or to take away what a dead run left.
+pub(super) async fn managed(
+    context: &mut Context,
+    kafka: &dyn Kafka,
+    cluster_id: &str,
+    rate: Option<ByteRate>,
+) -> anyhow::Result<Option<OwnThrottles>> {
+    if rate.is_some() {
+        return Ok(Some(context.throttles(cluster_id).await?));
+    }
+    if context.throttles_to_look_at(cluster_id).await?.record().is_empty() {
+        return Ok(None);
+    }
+    match context.throttles(cluster_id).await {
+        Ok(mut throttles) => {
+            let nothing = Throttles::default();
+            context.throttle(&mut throttles, kafka, &nothing, Ways::default()).await?;
+            Ok(Some(throttles))
+        }
+        // `throttle run` paces these moves: its throttles are its own.
+        Err(error) if output::exit_of(&error) == Exit::Refused => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes away the throttles of what moves no more. Brokers that are down keep theirs until they are back.
+pub(super) async fn release(context: &mut Context, kafka: &dyn Kafka, cluster_id: &str) -> anyhow::Result<()> {
+    let looked_at = context.throttles_to_look_at(cluster_id).await?;
+    if looked_at.record().is_empty() {
+        return Ok(());
+    }
+    let mut throttles = match context.throttles(cluster_id).await {
+        Ok(throttles) => throttles,
+        Err(error) if output::exit_of(&error) == Exit::Refused => {
+            output::say("the throttles are managed by another run, which takes them away by itself");
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    let rates = throttles.record().rates.values().flat_map(|sides| Side::BOTH.map(|side| *sides.of(side)));
+    let rate = rates.flatten().filter_map(|own| own.set.or(own.setting)).max();
+    let running = kafka.reassignments().await.context("failed to list the moves")?;
+    let ours = throttles.record().lists.keys().cloned().collect::<BTreeSet<_>>();
+    let moves: Vec<_> = running
+        .iter()
+        .filter(|(partition, _)| ours.contains(&partition.topic))
+        .map(|(partition, running)| {
+            let before: Vec<_> = running.replicas.iter().filter(|one| !running.adding.contains(one)).copied().collect();
+            (partition, before, &running.adding[..])
+        })
+        .collect();
+    let wish = match rate {
+        Some(rate) => Throttles::of_moves(moves.iter().map(|(at, before, adding)| (*at, &before[..], *adding)), rate),
+        None => Throttles::default(),
+    };
+    let brought = context.throttle(&mut throttles, kafka, &wish, Ways::default()).await?;
+    for warning in &brought.warnings {
+        output::say(&format!("! {}", warning.text));
+    }
+    if let Some(why) = brought.failure() {
+        output::say(&format!("! throttles of ours are left ({why}): `toolbox throttle gc` takes them away"));
+    }
+    Ok(())
+}
