@@ -15,6 +15,8 @@ mod help;
 mod live;
 /// What stands in `manifests/`: command lines, rights of containers.
 mod manifests;
+/// `toolbox mapping`.
+mod mapping;
 /// `toolbox reassign`.
 mod reassign;
 /// What several tests need.

@@ -64,7 +64,6 @@ pub struct Answer {
     /// What a person should know; blocking ones first.
     pub findings: Vec<FindingRow>,
     /// Why partitions move or stay, where that was asked for.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub explanations: Vec<Explanation>,
 }
 

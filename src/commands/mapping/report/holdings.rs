@@ -40,7 +40,6 @@ pub struct Holdings {
     /// How much the fullest live broker has over the mean of all.
     pub skew: Skew,
     /// Topics that belong to no map, or to two, in words; internal topics need none.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub strays: Vec<String>,
 }
 

@@ -1,0 +1,5 @@
+//! `toolbox mapping`, whole commands.
+
+mod cases;
+mod live;
+mod planning;
