@@ -140,8 +140,13 @@ fn make(job: &Job<'_>, observed: &Observed, maps: &Maps) -> anyhow::Result<Made>
         let now = moving.as_ref().unwrap_or(observed);
         let Mapping { moves, findings: found } = plan(&goal, now);
         let mapping = Mapping { moves, findings: Vec::new() };
-        findings.extend(found);
-        findings.extend(verify(&goal, now, &mapping));
+        for finding in found.into_iter().chain(verify(&goal, now, &mapping)) {
+            // Two groups on one broker say the same of it, each in its own numbers.
+            let key = |one: &Finding| (one.severity, one.code, one.subject.clone());
+            if index == 0 || !findings.iter().any(|known| key(known) == key(&finding)) {
+                findings.push(finding);
+            }
+        }
         let asked = job.result.explain.iter().filter(|one| goal.topics.contains(&one.topic));
         explanations.extend(
             asked.map(|one| Explanation { partition: one.to_string(), sentences: explain(&goal, now, &mapping, one) }),

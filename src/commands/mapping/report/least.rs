@@ -6,18 +6,24 @@ use crate::cluster::broker::{BrokerId, Rack};
 use crate::commands::mapping::observe::{Observed, ObservedPartition};
 use crate::commands::mapping::report::load::Load;
 use crate::commands::mapping::spec::goal::{Goal, Wish};
+use crate::commands::mapping::spec::select::holders;
 
 /// A lower bound of the bytes that must be copied, or none where none is known that means something.
 ///
 /// 1. Replicas on brokers that may not hold them afterwards, and replicas that a larger replication factor adds, are
 ///    copied by every plan.
 /// 2. A rebalance where each rack holds one replica of each partition can't change what a rack holds:
-///    Σ over racks of max(Σ max(0, used − (1+t) mean), Σ max(0, (1−t) mean − used)).
+///    Σ over racks of max(Σ max(0, used − (1+t) mean), Σ max(0, (1−t) mean − used)). In a scale, only what new brokers lack.
 pub fn least(goal: &Goal, observed: &Observed, loads: &BTreeMap<BrokerId, Load>) -> Option<u64> {
     let forced = forced(goal, observed);
     match &goal.wish {
         Wish::Evacuate { leaders_only: true, .. } => Some(0),
-        Wish::Rebalance => Some(forced.max(of_racks(goal, observed, loads)?)),
+        Wish::Rebalance => Some(forced.max(of_racks(goal, observed, loads, |_| true)?)),
+        // Only brokers that hold nothing yet get their share.
+        Wish::Scale => {
+            let held = holders(observed, &goal.topics);
+            Some(forced.max(of_racks(goal, observed, loads, |id| !held.contains(&id)).unwrap_or(0)))
+        }
         Wish::Rebuild { force: true } => None,
         _ => Some(forced),
     }
@@ -54,11 +60,16 @@ fn forced(goal: &Goal, observed: &Observed) -> u64 {
     clippy::cast_sign_loss,
     reason = "a bound that is rounded down is one, too"
 )]
-fn of_racks(goal: &Goal, observed: &Observed, loads: &BTreeMap<BrokerId, Load>) -> Option<u64> {
-    let mut racks: BTreeMap<Option<&Rack>, Vec<f64>> = BTreeMap::new();
+fn of_racks(
+    goal: &Goal,
+    observed: &Observed,
+    loads: &BTreeMap<BrokerId, Load>,
+    counts: impl Fn(BrokerId) -> bool,
+) -> Option<u64> {
+    let mut racks: BTreeMap<Option<&Rack>, Vec<(BrokerId, f64)>> = BTreeMap::new();
     for id in &goal.brokers {
         let broker = observed.brokers.get(id).filter(|broker| broker.live)?;
-        racks.entry(broker.rack.as_ref()).or_default().push(loads.get(id).map_or(0.0, |load| load.bytes as f64));
+        racks.entry(broker.rack.as_ref()).or_default().push((*id, loads.get(id).map_or(0.0, |load| load.bytes as f64)));
     }
     let one_each = |partition: &ObservedPartition| {
         let held: BTreeSet<_> = partition
@@ -72,10 +83,11 @@ fn of_racks(goal: &Goal, observed: &Observed, loads: &BTreeMap<BrokerId, Load>) 
     if goal.replication_factor.is_some() || !selected(goal, observed).all(one_each) || !are_alike(goal, observed) {
         return None;
     }
-    let of_rack = |used: &Vec<f64>| {
-        let mean = used.iter().sum::<f64>() / used.len() as f64;
-        let over: f64 = used.iter().map(|one| (one - (1.0 + goal.tolerance) * mean).max(0.0)).sum();
-        let under: f64 = used.iter().map(|one| ((1.0 - goal.tolerance) * mean - one).max(0.0)).sum();
+    let of_rack = |used: &Vec<(BrokerId, f64)>| {
+        let mean = used.iter().map(|(_, one)| one).sum::<f64>() / used.len() as f64;
+        let counted = || used.iter().filter(|(id, _)| counts(*id)).map(|(_, one)| one);
+        let over: f64 = counted().map(|one| (one - (1.0 + goal.tolerance) * mean).max(0.0)).sum();
+        let under: f64 = counted().map(|one| ((1.0 - goal.tolerance) * mean - one).max(0.0)).sum();
         over.max(under)
     };
     Some(racks.values().map(of_rack).sum::<f64>() as u64)

@@ -60,7 +60,7 @@ fn tiles(answer: &Answer) -> Markup {
     };
     let range = |[least, most]: [u64; 2]| format!("{} to {}", Bytes(least), Bytes(most));
     let least =
-        totals.least_bytes.map(|bytes| format!("no plan copies less than {}", Bytes(bytes))).unwrap_or_default();
+        text::reached(totals).map(|bytes| format!("no plan copies less than {}", Bytes(bytes))).unwrap_or_default();
     html! {
         div.tiles {
             (tile("to copy", Bytes(totals.bytes).to_string(), least))

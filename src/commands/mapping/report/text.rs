@@ -23,7 +23,8 @@ pub fn answer(answer: &Answer, age: Option<&str>, wide: bool, table: Table) -> S
     let shown = shown(&answer.brokers, rows_max);
     parts.push(brokers(answer, &shown, table));
     if !answer.moves.is_empty() {
-        parts.push(chart::bars(&shown));
+        let is_storage = answer.totals.partitions > 0;
+        parts.extend(is_storage.then(|| chart::bars(&shown)));
         parts.push(flows(answer, rows_max, table));
     }
     if wide {
@@ -135,13 +136,17 @@ pub fn sums(totals: &Totals) -> String {
     }
     let mut parts = Vec::new();
     if totals.partitions > 0 {
-        let least = totals.least_bytes.filter(|_| totals.bytes > 0);
-        let least = least.map(|bytes| format!("; no plan copies less than {}", Bytes(bytes))).unwrap_or_default();
-        let partitions = count(totals.partitions, "partition");
-        let replicas = count(totals.copies, "replica");
         let removed = totals.removals.saturating_sub(totals.copies);
-        let removed = if removed > 0 { format!(", {} fewer", count(removed, "replica")) } else { String::new() };
-        parts.push(format!("{partitions} to move: {replicas} to copy, {}{removed}{least}", Bytes(totals.bytes)));
+        let mut what = Vec::new();
+        if totals.copies > 0 {
+            what.push(format!("{} to copy, {}", count(totals.copies, "replica"), Bytes(totals.bytes)));
+        }
+        if removed > 0 {
+            what.push(format!("{} to give up", count(removed, "replica")));
+        }
+        let least = reached(totals).map(|bytes| format!("; no plan copies less than {}", Bytes(bytes)));
+        let partitions = count(totals.partitions, "partition");
+        parts.push(format!("{partitions} to move: {}{}", what.join(", "), least.unwrap_or_default()));
     }
     if totals.reordered > 0 {
         parts.push(format!(
@@ -155,6 +160,11 @@ pub fn sums(totals: &Totals) -> String {
     let [before, after] = [totals.range_before, totals.range_after];
     let range = |[least, most]: [u64; 2]| format!("{} to {}", Bytes(least), Bytes(most));
     format!("{}\nstorage of a broker: {} now, {} afterwards\n", parts.join("; "), range(before), range(after))
+}
+
+/// The least bytes that any plan copies, where that says something: a plan below it does not reach its goal.
+pub fn reached(totals: &Totals) -> Option<u64> {
+    totals.least_bytes.filter(|least| *least > 0 && *least <= totals.bytes)
 }
 
 /// `1 partition`, `2 partitions`.

@@ -69,7 +69,7 @@ pub fn goals(
 ) -> Result<Vec<(Option<String>, Goal)>, String> {
     let capacities = maps.capacities();
     let plain = |wish: Wish| groups.iter().map(|group| Wished::new(group.clone(), wish.clone())).collect();
-    let wishes: Vec<_> = match request {
+    let mut wishes: Vec<_> = match request {
         Request::Rebuild { force } => plain(Wish::Rebuild { force: *force }),
         Request::Rebalance => plain(Wish::Rebalance),
         Request::Scale => plain(Wish::Scale),
@@ -79,6 +79,13 @@ pub fn goals(
             evacuating(&empty, *leaders_only, groups, observed)
         }
     };
+    for Wished { group, wish, .. } in &mut wishes {
+        // Where brokers that are gone play no part, they are not mentioned; a map's are.
+        if group.map.is_none() && !matches!(wish, Wish::Rebalance | Wish::Scale) {
+            let live = live(observed);
+            group.brokers.retain(|id| live.contains(id));
+        }
+    }
     wishes.iter().try_for_each(|wished| check_live(&wished.group, observed))?;
     let goal = |Wished { group, wish, racks }: Wished| {
         let goal = Goal {
