@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::broker::{Broker, BrokerId};
+use crate::cluster::in_order;
 use crate::cluster::topic::{Topic, TopicName};
 
 /// A cluster as its metadata shows it.
@@ -18,7 +19,7 @@ pub struct Metadata {
     /// Live brokers by id.
     pub brokers: BTreeMap<BrokerId, Broker>,
     /// Topics by name, those that were asked for and exist.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "in_order::map")]
     pub topics: BTreeMap<TopicName, Topic>,
 }
 

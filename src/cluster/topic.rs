@@ -28,7 +28,11 @@ impl TopicName {
         if name.len() > NAME_LENGTH_MAX {
             return Err(TopicNameError::TooLong(name.chars().count()));
         }
-        match name.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))) {
+        // Bytes are looked at first: nearly all names are legal.
+        if name.bytes().all(|byte| is_legal(byte.into())) {
+            return Ok(Self(name));
+        }
+        match name.chars().find(|character| !is_legal(*character)) {
             Some(character) => Err(TopicNameError::Character { name, character }),
             None => Ok(Self(name)),
         }
@@ -43,6 +47,10 @@ impl TopicName {
     pub fn collision_key(&self) -> String {
         self.0.replace('.', "_")
     }
+}
+
+fn is_legal(character: char) -> bool {
+    character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-')
 }
 
 impl fmt::Display for TopicName {

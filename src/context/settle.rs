@@ -313,19 +313,35 @@ impl Watch for Progress {
 
     fn boundary(&self, name: &'static str) {
         #[cfg(debug_assertions)]
-        die_here(name);
+        at_boundary(name);
         tracing::trace!(name, "boundary");
     }
 }
 
-/// Test builds die without a word at the boundary that `TOOLBOX_DIE_AT` names, as `applied:2` for the second batch.
+/// Test builds die without a word at the boundary that `TOOLBOX_DIE_AT` names, as `applied:2` for the second batch. At
+/// that of `TOOLBOX_PAUSE_AT` they write the file `TOOLBOX_PAUSE_FILE` and wait until it is gone.
 #[cfg(debug_assertions)]
-pub(super) fn die_here(name: &'static str) {
+pub(super) fn at_boundary(name: &'static str) {
     use std::sync::atomic::{AtomicUsize, Ordering};
-    static SEEN: AtomicUsize = AtomicUsize::new(0);
-    let Ok(wanted) = std::env::var("TOOLBOX_DIE_AT") else { return };
-    let Some((boundary, count)) = wanted.split_once(':') else { return };
-    if boundary == name && SEEN.fetch_add(1, Ordering::Relaxed) + 1 == count.parse().unwrap_or(0) {
+    static DEATHS: AtomicUsize = AtomicUsize::new(0);
+    static PAUSES: AtomicUsize = AtomicUsize::new(0);
+    let is_here = |variable: &str, seen: &AtomicUsize| {
+        let wanted = std::env::var(variable).unwrap_or_default();
+        let wanted = wanted.split_once(':').filter(|(boundary, _)| *boundary == name);
+        wanted.is_some_and(|(_, count)| count.parse() == Ok(seen.fetch_add(1, Ordering::Relaxed) + 1))
+    };
+    if is_here("TOOLBOX_DIE_AT", &DEATHS) {
         std::process::abort();
+    }
+    if is_here("TOOLBOX_PAUSE_AT", &PAUSES)
+        && let Ok(file) = std::env::var("TOOLBOX_PAUSE_FILE")
+        && std::fs::write(&file, name).is_ok()
+    {
+        const LOOKS_MAX: usize = 6_000;
+        let is_gone = |_: &usize| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            !std::path::Path::new(&file).exists()
+        };
+        let _ = (0..LOOKS_MAX).find(is_gone);
     }
 }

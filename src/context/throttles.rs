@@ -149,7 +149,7 @@ impl Watch for Quiet {
 
     fn boundary(&self, name: &'static str) {
         #[cfg(debug_assertions)]
-        crate::context::settle::die_here(name);
+        crate::context::settle::at_boundary(name);
         tracing::trace!(name, "boundary");
     }
 }

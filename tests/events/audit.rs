@@ -15,14 +15,14 @@ fn event(subject: &str) -> Event {
 
 #[test]
 fn processes_that_write_at_once_tear_no_line_and_lose_none() {
-    let toolbox = Toolbox::new();
+    let toolbox = Toolbox::alone();
     let titles: Vec<_> = (0..8).map(|n| format!("run-{n}")).collect();
     let children: Vec<_> =
         titles.iter().map(|title| toolbox.command(&["events", "send", "--title", title]).spawn().unwrap()).collect();
     for mut child in children {
         assert!(child.wait().unwrap().success());
     }
-    let events = toolbox.audited();
+    let events = toolbox.audit();
     assert_each_ended_once(&events);
     let seen: BTreeSet<_> = events.iter().map(|event| event.title.clone()).collect();
     assert_eq!(seen, titles.into_iter().collect());

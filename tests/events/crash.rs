@@ -27,8 +27,8 @@ fn flush(toolbox: &Toolbox) -> Ran {
 }
 
 fn assert_tidy(toolbox: &Toolbox, place: &str) {
-    assert_each_ended_once(&toolbox.audited());
-    let hidden = std::fs::read_dir(toolbox.folder().join("open")).map_or(0, |entries| {
+    assert_each_ended_once(&toolbox.audit());
+    let hidden = std::fs::read_dir(toolbox.state().join("open")).map_or(0, |entries| {
         entries.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|end| end == "jsonl")).count()
     });
     assert_eq!((hidden, toolbox.files("spool")), (0, 0), "{place}");
@@ -54,14 +54,14 @@ fn a_run_that_dies_at_any_write_of_an_event_loses_none_that_was_durable() {
         assert!(dies(&toolbox, place, &["events", "send", "--title", "precious"]), "{place}: it did not die");
         flush(&toolbox);
         assert_tidy(&toolbox, place);
-        let audited = toolbox.audited().len();
+        let audited = toolbox.audit().len();
         let delivered = double.accepted_with("precious");
         // What Datadog took before that could be written down is sent again: at least once.
         let doubled = usize::from(["sink.taken:1", "journal.half:3"].contains(&place));
         let expected = if is_durable { (1, 1 + doubled) } else { (0, 0) };
         assert_eq!((audited, delivered), expected, "{place}");
         flush(&toolbox);
-        assert_eq!(toolbox.audited().len(), audited, "{place}: a second look changed something");
+        assert_eq!(toolbox.audit().len(), audited, "{place}: a second look changed something");
     }
 }
 
@@ -80,7 +80,7 @@ fn dead_run(state: &Path, intents: usize, ended: usize, open_until: Option<Times
 fn assert_recovered(toolbox: &Toolbox, intents: &[Event], ended: usize, place: &str) {
     assert_tidy(toolbox, place);
     let outcomes: BTreeMap<_, _> = toolbox
-        .audited()
+        .audit()
         .into_iter()
         .filter(|event| !event.is_intent())
         .map(|event| (event.event_id, (event.outcome, event.reason)))
@@ -109,7 +109,7 @@ fn the_next_start_ends_what_a_dead_run_left_open_even_if_it_dies_on_the_way() {
     ] {
         let double = Double::start();
         let toolbox = Toolbox::for_datadog(&double.url);
-        let intents = dead_run(toolbox.folder(), 3, 1, None);
+        let intents = dead_run(&toolbox.state(), 3, 1, None);
         assert!(dies(&toolbox, place, &["events", "flush"]), "{place}: it did not die");
         flush(&toolbox);
         assert_recovered(&toolbox, &intents, 1, place);
@@ -124,15 +124,15 @@ fn the_next_start_ends_what_a_dead_run_left_open_even_if_it_dies_on_the_way() {
 
 #[test]
 fn a_journal_whose_last_line_was_torn_off_is_read_up_to_there() {
-    let toolbox = Toolbox::new();
-    let intents = dead_run(toolbox.folder(), 3, 3, None);
-    let path = kafka_toolbox::recorders::folder::journals(&toolbox.folder().join("open")).remove(0);
+    let toolbox = Toolbox::alone();
+    let intents = dead_run(&toolbox.state(), 3, 3, None);
+    let path = kafka_toolbox::recorders::folder::journals(&toolbox.state().join("open")).remove(0);
     let whole = std::fs::read(&path).unwrap();
     let last = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
     std::fs::write(&path, &whole[..usize::midpoint(last, whole.len())]).unwrap();
     // Nobody delivers to Datadog here, so the spool keeps what is for it.
     toolbox.run(&["events", "flush"]);
-    let events = toolbox.audited();
+    let events = toolbox.audit();
     assert_each_ended_once(&events);
     let unknown: Vec<_> = events.iter().filter(|event| event.outcome == Outcome::Unknown).collect();
     assert_eq!((unknown.len(), unknown[0].event_id), (1, intents[2].event_id));
@@ -142,7 +142,7 @@ fn a_journal_whose_last_line_was_torn_off_is_read_up_to_there() {
 fn several_starts_at_once_end_a_dead_run_once() {
     let double = Double::start();
     let toolbox = Toolbox::for_datadog(&double.url);
-    let intents = dead_run(toolbox.folder(), 40, 10, None);
+    let intents = dead_run(&toolbox.state(), 40, 10, None);
     let children: Vec<_> = (0..4).map(|_| toolbox.command(&["events", "flush"]).spawn().unwrap()).collect();
     for mut child in children {
         child.wait().unwrap();
@@ -167,7 +167,7 @@ fn the_second_half_of_a_pair_survives_dying_at_any_write() {
         ("close.audited:1", true),
         ("close.moved:1", true),
     ] {
-        let toolbox = Toolbox::new();
+        let toolbox = Toolbox::alone();
         let begun = toolbox.run(&["events", "send", "--intent", "--title", "rotate"]);
         let id = begun.out.trim().to_owned();
         let end = ["events", "send", "--outcome-of", &id, "--outcome", "done"];
@@ -175,19 +175,19 @@ fn the_second_half_of_a_pair_survives_dying_at_any_write() {
         let again = toolbox.run(&end);
         assert_eq!(again.code, Some(if is_durable { 4 } else { 0 }), "{place}: {again:?}");
         assert_tidy(&toolbox, place);
-        let outcomes: Vec<_> = toolbox.audited().into_iter().map(|event| event.outcome).collect();
+        let outcomes: Vec<_> = toolbox.audit().into_iter().map(|event| event.outcome).collect();
         assert_eq!(outcomes, [Outcome::Planned, Outcome::Done], "{place}");
     }
 }
 
 #[test]
 fn an_intent_that_nobody_ends_in_time_ends_as_unknown() {
-    let toolbox = Toolbox::new();
+    let toolbox = Toolbox::alone();
     let hour = SignedDuration::from_hours(1);
-    let waiting = dead_run(toolbox.folder(), 1, 0, Some(Timestamp::now() + hour));
-    let forgotten = dead_run(toolbox.folder(), 1, 0, Some(Timestamp::now() - hour));
+    let waiting = dead_run(&toolbox.state(), 1, 0, Some(Timestamp::now() + hour));
+    let forgotten = dead_run(&toolbox.state(), 1, 0, Some(Timestamp::now() - hour));
     toolbox.send("the next start");
-    let unknown: Vec<_> = toolbox.audited().into_iter().filter(|event| event.outcome == Outcome::Unknown).collect();
+    let unknown: Vec<_> = toolbox.audit().into_iter().filter(|event| event.outcome == Outcome::Unknown).collect();
     assert_eq!(unknown.len(), 1);
     assert_eq!(unknown[0].event_id, forgotten[0].event_id);
     assert_eq!(unknown[0].reason.as_deref(), Some("nobody said in time how this ended"));
@@ -201,7 +201,7 @@ fn runs_killed_at_any_moment_lose_nothing_that_they_said_was_recorded() {
     let mut recorded = Vec::new();
     for n in 0..30_u64 {
         let title = format!("event-{n}-");
-        let out = toolbox.folder().join("out");
+        let out = toolbox.state().join("out");
         let file = std::fs::File::create(&out).unwrap();
         let mut child = toolbox
             .command(&["events", "send", "--title", &title])
@@ -219,7 +219,7 @@ fn runs_killed_at_any_moment_lose_nothing_that_they_said_was_recorded() {
     }
     flush(&toolbox);
     assert_tidy(&toolbox, "killed");
-    let audited = toolbox.audited();
+    let audited = toolbox.audit();
     for id in recorded {
         assert!(audited.iter().any(|event| event.event_id == id), "{id} was recorded and is not in the audit log");
         assert!(double.accepted_with(&id.to_string()) >= 1, "{id} was recorded and never delivered");
@@ -228,14 +228,14 @@ fn runs_killed_at_any_moment_lose_nothing_that_they_said_was_recorded() {
 
 #[test]
 fn a_journal_that_cannot_be_mended_waits_a_week_and_not_for_ever() {
-    let toolbox = Toolbox::new();
+    let toolbox = Toolbox::alone();
     // The audit log can't be written: a folder has its name.
-    std::fs::create_dir_all(toolbox.folder().join("audit.jsonl")).unwrap();
-    dead_run(toolbox.folder(), 1, 0, None);
+    std::fs::create_dir_all(toolbox.state().join("audit.jsonl")).unwrap();
+    dead_run(&toolbox.state(), 1, 0, None);
     let ran = toolbox.run(&["events", "flush"]);
     assert!(ran.err.contains("an earlier run's journal can't be mended: "), "{ran:?}");
     assert!(ran.err.contains("; the next start tries again"), "{ran:?}");
-    let path = kafka_toolbox::recorders::folder::journals(&toolbox.folder().join("open")).remove(0);
+    let path = kafka_toolbox::recorders::folder::journals(&toolbox.state().join("open")).remove(0);
     let week_ago = Timestamp::now() - SignedDuration::from_hours(8 * 24);
     let old = Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, week_ago.as_second().cast_unsigned(), 0));
     std::fs::rename(&path, path.with_file_name(format!("{old}.jsonl"))).unwrap();

@@ -91,7 +91,7 @@ fn a_wrong_key_a_redirect_or_a_wrong_path_stops_at_once_says_so_and_keeps_the_sp
 
 #[test]
 fn no_key_at_all_is_said_and_keeps_the_spool() {
-    let toolbox = Toolbox::new().with("TOOLBOX_EVENTS_TO", "datadog");
+    let toolbox = Toolbox::alone().with("TOOLBOX_EVENTS_TO", "datadog");
     let ran = toolbox.send("x");
     assert_eq!(ran.code, Some(0));
     assert!(ran.err.contains("events: datadog takes nothing: DD_API_KEY is not set"), "{ran:?}");
@@ -199,14 +199,14 @@ fn a_dry_run_records_and_sends_nothing() {
     let toolbox = Toolbox::for_datadog(&double.url);
     let ran = toolbox.run(&["events", "send", "--title", "x", "--dry-run"]);
     assert_eq!(ran.code, Some(3), "{ran:?}");
-    assert_eq!((double.seen().len(), toolbox.audited().len(), toolbox.files("open")), (0, 0, 0));
+    assert_eq!((double.seen().len(), toolbox.audit().len(), toolbox.files("open")), (0, 0, 0));
 }
 
 #[test]
 fn a_folder_that_cannot_be_written_is_said_loudly_and_the_event_is_sent_all_the_same() {
     let double = Double::start();
     let toolbox = Toolbox::for_datadog(&double.url);
-    let file = toolbox.folder().join("file");
+    let file = toolbox.state().join("file");
     std::fs::write(&file, "").unwrap();
     let state = file.join("below").display().to_string();
     let ran = toolbox.run(&["events", "send", "--title", "homeless", "--state-folder", &state]);

@@ -30,7 +30,7 @@ fn a_datagram_over_udp_fits_one_frame_and_says_its_true_lengths() {
     let agent = UdpSocket::bind("127.0.0.1:0").unwrap();
     agent.set_read_timeout(Some(WAIT)).unwrap();
     let url = format!("udp://{}", agent.local_addr().unwrap());
-    send_long(&Toolbox::new().with("DD_DOGSTATSD_URL", &url).with("DD_ENTITY_ID", "1234-abcd"));
+    send_long(&Toolbox::alone().with("DD_DOGSTATSD_URL", &url).with("DD_ENTITY_ID", "1234-abcd"));
     let mut buffer = [0; 16_000];
     let length = agent.recv(&mut buffer).unwrap();
     assert!((1_400..=1_432).contains(&length), "{length}");
@@ -47,7 +47,7 @@ fn a_datagram_over_a_unix_socket_has_more_room() {
     let path = folder.path().join("dsd.socket");
     let agent = UnixDatagram::bind(&path).unwrap();
     agent.set_read_timeout(Some(WAIT)).unwrap();
-    send_long(&Toolbox::new().with("DD_DOGSTATSD_URL", &format!("unix://{}", path.display())));
+    send_long(&Toolbox::alone().with("DD_DOGSTATSD_URL", &format!("unix://{}", path.display())));
     let mut buffer = [0; 16_000];
     let length = agent.recv(&mut buffer).unwrap();
     assert!((4_000..=8_192).contains(&length), "{length}");
@@ -58,7 +58,7 @@ fn a_datagram_over_a_unix_socket_has_more_room() {
 fn an_agent_that_is_away_gets_the_event_when_it_is_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("dsd.socket");
-    let toolbox = Toolbox::new()
+    let toolbox = Toolbox::alone()
         .with("DD_DOGSTATSD_URL", &format!("unix://{}", path.display()))
         .with("TOOLBOX_EVENTS_FLUSH_TIMEOUT", "0s");
     let ran = toolbox.send("waiting");
@@ -73,7 +73,7 @@ fn an_agent_that_is_away_gets_the_event_when_it_is_back() {
 
 #[test]
 fn a_wrong_address_is_said_and_changes_no_exit_code() {
-    let toolbox = Toolbox::new().with("DD_DOGSTATSD_URL", "unixstream:///x");
+    let toolbox = Toolbox::alone().with("DD_DOGSTATSD_URL", "unixstream:///x");
     let ran = toolbox.send("x");
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.err.contains("nothing goes to DogStatsD: DD_DOGSTATSD_URL: `unixstream:///x`"), "{ran:?}");

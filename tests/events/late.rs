@@ -44,9 +44,9 @@ pub(crate) fn spool(state: &Path, sinks: &[&str], kind: &str, hours: &[i64]) -> 
 fn late_events_are_sent_under_the_time_of_now_in_groups_and_say_when_they_happened() {
     let double = Double::start();
     let toolbox = Toolbox::for_datadog(&double.url);
-    let late = spool(toolbox.folder(), &["datadog"], "topic.created", &(20..40).collect::<Vec<_>>());
-    let other = spool(toolbox.folder(), &["datadog"], "topic.deleted", &[30]);
-    let young = spool(toolbox.folder(), &["datadog"], "topic.created", &[1, 16]);
+    let late = spool(&toolbox.state(), &["datadog"], "topic.created", &(20..40).collect::<Vec<_>>());
+    let other = spool(&toolbox.state(), &["datadog"], "topic.deleted", &[30]);
+    let young = spool(&toolbox.state(), &["datadog"], "topic.created", &[1, 16]);
     let flushed = toolbox.run(&["events", "flush"]);
     assert_eq!(flushed.out, "23 sent, 0 dropped, 0 left\n", "{flushed:?}");
     assert!(double.seen().iter().all(|seen| seen.status == 202), "the double enforces the 18 hours");
@@ -65,7 +65,7 @@ fn late_events_are_sent_under_the_time_of_now_in_groups_and_say_when_they_happen
 fn what_waits_for_a_sink_that_this_run_does_not_have_stays_for_one_that_has() {
     let double = Double::start();
     let toolbox = Toolbox::for_datadog(&double.url);
-    spool(toolbox.folder(), &["datadog", "kubernetes"], "topic.created", &[1]);
+    spool(&toolbox.state(), &["datadog", "kubernetes"], "topic.created", &[1]);
     let flushed = toolbox.run(&["events", "flush"]);
     assert_eq!(flushed.code, Some(1), "{flushed:?}");
     assert!(flushed.out.contains("kubernetes  1"), "{flushed:?}");

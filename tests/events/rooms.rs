@@ -6,7 +6,7 @@ use super::toolbox::{Toolbox, assert_each_ended_once};
 
 #[test]
 fn a_script_records_before_and_after_and_the_log_has_one_side_effect() {
-    let toolbox = Toolbox::new();
+    let toolbox = Toolbox::alone();
     let arguments = ["events", "send", "--intent", "--title", "rotate the keys", "--kind", "keys.rotated"];
     let begun = toolbox.run(&[&arguments[..], &["--subject", "cluster:prod", "--before", "serial: 1"]].concat());
     assert_eq!(begun.code, Some(0), "{begun:?}");
@@ -23,12 +23,12 @@ fn a_script_records_before_and_after_and_the_log_has_one_side_effect() {
     {
         assert_eq!(events[0][field], expected, "{field}");
     }
-    assert_each_ended_once(&toolbox.audited());
+    assert_each_ended_once(&toolbox.audit());
 }
 
 #[test]
 fn an_outcome_without_its_intent_is_refused_with_the_reason() {
-    let toolbox = Toolbox::new();
+    let toolbox = Toolbox::alone();
     let nowhere = toolbox.run(&["events", "send", "--outcome-of", "01a2045f-d4e5-7808-b451-0b0a48207ff0"]);
     assert_eq!(nowhere.code, Some(2), "{nowhere:?}");
     assert!(nowhere.err.contains("no intent 01a2045f-d4e5-7808-b451-0b0a48207ff0 is open here"), "{nowhere:?}");
@@ -41,7 +41,7 @@ fn an_outcome_without_its_intent_is_refused_with_the_reason() {
 
 #[test]
 fn wrong_input_is_told_and_nothing_is_recorded() {
-    let toolbox = Toolbox::new();
+    let toolbox = Toolbox::alone();
     for (arguments, said) in [
         (&["--title", "x", "--kind", "hook"][..], "--kind `hook` is not words with dots"),
         (&["--title", "x", "--subject", "orders"], "--subject `orders` is not KIND:NAME"),
@@ -54,7 +54,7 @@ fn wrong_input_is_told_and_nothing_is_recorded() {
         assert_eq!(ran.code, Some(2), "{ran:?}");
         assert!(ran.err.contains(said), "{ran:?}");
     }
-    assert_eq!(toolbox.audited(), []);
+    assert_eq!(toolbox.audit(), []);
     let since = toolbox.run(&["events", "list", "--since", "yesterday"]);
     assert_eq!(since.code, Some(2), "{since:?}");
     assert!(since.err.contains("--since `yesterday` is neither a time"), "{since:?}");
@@ -62,7 +62,7 @@ fn wrong_input_is_told_and_nothing_is_recorded() {
 
 #[test]
 fn the_list_is_filtered_limited_and_says_what_it_leaves_out() {
-    let toolbox = Toolbox::new();
+    let toolbox = Toolbox::alone();
     for (title, kind, cluster) in [("one", "a.x", "prod"), ("two", "b.x", "prod"), ("three", "a.y", "test")] {
         let arguments = ["events", "send", "--title", title, "--kind", kind, "--cluster", cluster];
         assert_eq!(toolbox.run(&arguments).code, Some(0));
@@ -89,5 +89,5 @@ fn without_events_nothing_is_written_and_nothing_is_waited_for() {
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{ran:?}");
     let ran = toolbox.run(&["events", "flush"]);
     assert_eq!((ran.code, ran.out.as_str()), (Some(0), "0 sent, 0 dropped, 0 left\n"), "{ran:?}");
-    assert_eq!(std::fs::read_dir(toolbox.folder()).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(toolbox.state()).unwrap().count(), 0);
 }

@@ -52,7 +52,7 @@ fn serve_once() -> (u16, String, JoinHandle<Option<String>>) {
 fn a_proxy_with_a_ca_of_its_own_is_trusted_where_ssl_cert_file_names_it() {
     let (port, certificate, server) = serve_once();
     let toolbox = Toolbox::for_datadog(&format!("https://localhost:{port}"));
-    let file = toolbox.folder().join("ca.pem");
+    let file = toolbox.state().join("ca.pem");
     std::fs::write(&file, certificate).unwrap();
     let toolbox = toolbox.with("SSL_CERT_FILE", &file.display().to_string());
     let ran = toolbox.send("over tls");

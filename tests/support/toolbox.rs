@@ -2,19 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use kafka_toolbox::change::event::{Event, Outcome};
+use kafka_toolbox::recorders::audit::AuditLog;
+use rustix::process::Pid;
 use tempfile::TempDir;
 
 /// Longest run of one command.
 const LIMIT: Duration = Duration::from_mins(2);
 
-/// One who runs commands: a folder for specs, another for state, a cluster.
+/// One who runs commands: a folder for specs, another for state, and the environment of all runs.
 pub(crate) struct Toolbox {
     folder: TempDir,
-    bootstrap: String,
+    environment: BTreeMap<String, String>,
 }
 
 /// What a command said, and how it ended.
@@ -28,8 +31,28 @@ pub(crate) struct Ran {
 }
 
 impl Toolbox {
+    /// On a cluster.
     pub(crate) fn new(bootstrap: &str) -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), bootstrap: bootstrap.to_owned() }
+        Self::alone().with("TOOLBOX_BOOTSTRAP_SERVER", bootstrap)
+    }
+
+    /// Without a cluster.
+    pub(crate) fn alone() -> Self {
+        let toolbox = Self { folder: tempfile::tempdir().unwrap(), environment: BTreeMap::new() };
+        std::fs::create_dir(toolbox.state()).unwrap();
+        toolbox
+    }
+
+    /// The same with a variable of the environment.
+    #[must_use]
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The state folder.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
     }
 
     /// Writes a file and gives its path.
@@ -47,8 +70,8 @@ impl Toolbox {
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("HOME", self.folder.path())
-            .env("TOOLBOX_STATE_FOLDER", self.folder.path().join("state"))
-            .env("TOOLBOX_BOOTSTRAP_SERVER", &self.bootstrap)
+            .env("TOOLBOX_STATE_FOLDER", self.state())
+            .envs(&self.environment)
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -81,10 +104,28 @@ impl Toolbox {
         finish(self.command(arguments).env("TOOLBOX_DIE_AT", place))
     }
 
-    /// Every event of the audit log.
+    /// Runs a command that pauses at a place such as `intents:2`, and lets something happen there.
+    pub(crate) fn run_and_meanwhile(&self, place: &str, arguments: &[&str], meanwhile: impl FnOnce(&Pid)) -> Ran {
+        let pause = self.folder.path().join("pause");
+        let mut command = self.command(arguments);
+        command.env("TOOLBOX_PAUSE_AT", place).env("TOOLBOX_PAUSE_FILE", &pause);
+        let child = command.spawn().unwrap();
+        let pid = Pid::from_child(&child);
+        std::thread::scope(|scope| {
+            let run = scope.spawn(|| watch(child));
+            while !pause.exists() {
+                assert!(!run.is_finished(), "it ended before it came to {place}: {:#?}", run.join());
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            meanwhile(&pid);
+            std::fs::remove_file(&pause).unwrap();
+            run.join().unwrap()
+        })
+    }
+
+    /// Every event of the audit log, the oldest first.
     pub(crate) fn audit(&self) -> Vec<Event> {
-        let text = std::fs::read_to_string(self.folder.path().join("state/audit.jsonl")).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        audited(&self.state())
     }
 
     /// The side effects of the audit log, by id: each one's outcomes, intents left out.
@@ -114,10 +155,20 @@ impl Ran {
     }
 }
 
+/// Every readable line of a state folder's audit log, the oldest first.
+pub(crate) fn audited(state: &Path) -> Vec<Event> {
+    let mut events = Vec::new();
+    AuditLog::new(state).each(|event| events.push(event)).unwrap();
+    events
+}
+
 /// Runs a command to its end, within limits.
 fn finish(command: &mut Command) -> Ran {
+    watch(command.spawn().unwrap())
+}
+
+fn watch(mut child: Child) -> Ran {
     let start = Instant::now();
-    let mut child = command.spawn().unwrap();
     let read = |mut from: Box<dyn Read + Send>| {
         std::thread::spawn(move || {
             let mut text = String::new();

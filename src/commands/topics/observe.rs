@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clients::kafka::{Kafka, KafkaError};
 use crate::cluster::config::{ConfigEntry, ConfigResource};
+use crate::cluster::in_order;
 use crate::cluster::metadata::{Metadata, Reassignment};
 use crate::cluster::offset::{FoundOffset, OffsetQuery};
 use crate::cluster::size::Bytes;
@@ -17,7 +18,7 @@ use crate::cluster::topic::{Topic, TopicName, TopicPartition};
 use crate::commands::mapping::observe as mapping;
 use crate::commands::topics::plan::last::LastApplied;
 use crate::commands::topics::plan::questions::Questions;
-use crate::commands::topics::spec::{Spec, State, TopicSpec};
+use crate::commands::topics::spec::{Spec, State};
 use crate::formats::secret::is_secret_key;
 
 /// Keys that are asked of every declared topic.
@@ -33,6 +34,7 @@ pub struct Observed {
     /// The cluster's id, brokers and topics.
     pub metadata: Metadata,
     /// Config of the declared topics that are there: the keys that matter.
+    #[serde(deserialize_with = "in_order::map")]
     pub configs: BTreeMap<TopicName, Vec<ConfigEntry>>,
     /// Keys that the brokers know; empty where nobody asked.
     #[serde(default)]
@@ -105,23 +107,6 @@ impl Observed {
             partition.replicas.len().saturating_sub(leaving)
         };
         topic.partitions.iter().map(target).min().unwrap_or(0)
-    }
-
-    /// The value of a key that is in force on a topic, where it was read.
-    pub fn config_of(&self, name: &TopicName, key: &str) -> Option<&str> {
-        self.configs.get(name)?.iter().find(|entry| entry.name == key)?.value.as_deref()
-    }
-
-    /// `min.insync.replicas` of a topic that is there.
-    pub fn min_insync_replicas(&self, name: &TopicName) -> Option<usize> {
-        self.config_of(name, "min.insync.replicas")?.parse().ok()
-    }
-
-    /// Declared keys that the brokers left out of their answer about this topic: they do not know them.
-    pub fn unknown_keys<'a>(&self, name: &TopicName, declared: &'a TopicSpec) -> Vec<&'a str> {
-        let Some(entries) = self.configs.get(name) else { return Vec::new() };
-        let known: BTreeSet<_> = entries.iter().map(|entry| entry.name.as_str()).collect();
-        declared.config.keys().map(String::as_str).filter(|key| !known.contains(key)).collect()
     }
 }
 

@@ -240,6 +240,22 @@ impl<'a, 'o> Composer<'a, 'o> {
 
     /// Refuses keys that are written twice, then fills in what merge keys bring along.
     fn mapping(&mut self, entries: Vec<Entry<'a>>, merged: Vec<Node<'a>>) -> Vec<Entry<'a>> {
+        let mut kept = if has_doubles(&entries) { self.without_doubles(entries) } else { entries };
+        if merged.is_empty() {
+            return kept;
+        }
+        let mut known: HashSet<_> = kept.iter().map(|entry| entry.key.clone()).collect();
+        for node in merged {
+            for entry in self.merge_of(node) {
+                if known.insert(entry.key.clone()) {
+                    kept.push(entry);
+                }
+            }
+        }
+        kept
+    }
+
+    fn without_doubles(&mut self, entries: Vec<Entry<'a>>) -> Vec<Entry<'a>> {
         let mut first: HashMap<Cow<'a, str>, Place> = HashMap::with_capacity(entries.len());
         let mut kept = Vec::with_capacity(entries.len());
         for entry in entries {
@@ -250,14 +266,6 @@ impl<'a, 'o> Composer<'a, 'o> {
             } else {
                 first.insert(entry.key.clone(), entry.place.clone());
                 kept.push(entry);
-            }
-        }
-        let mut known: HashSet<_> = first.into_keys().collect();
-        for node in merged {
-            for entry in self.merge_of(node) {
-                if known.insert(entry.key.clone()) {
-                    kept.push(entry);
-                }
             }
         }
         kept
@@ -278,6 +286,16 @@ impl<'a, 'o> Composer<'a, 'o> {
             }
         }
     }
+}
+
+/// Whether a key is written twice. Nearly all mappings are a few lines, and hashing these costs more than comparing them.
+fn has_doubles(entries: &[Entry<'_>]) -> bool {
+    const FEW: usize = 16;
+    if entries.len() > FEW {
+        let mut known = HashSet::with_capacity(entries.len());
+        return !entries.iter().all(|entry| known.insert(&entry.key));
+    }
+    (1..entries.len()).any(|later| entries[..later].iter().any(|entry| entry.key == entries[later].key))
 }
 
 /// How many values a tree has, and how many bytes of text a copy of it could take.

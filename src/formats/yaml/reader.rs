@@ -123,7 +123,7 @@ impl Reader {
         let fields = self.mapping(node, what)?;
         let mut texts = BTreeMap::new();
         for entry in fields.entries {
-            if let Some(text) = self.text(&entry.value, &format!("`{}` of {what}", short(&entry.key))) {
+            if let Some(text) = self.text_of(entry, what) {
                 texts.insert(entry.key.to_string(), text);
             }
         }
@@ -135,18 +135,28 @@ impl Reader {
         let fields = self.mapping(node, what)?;
         let mut texts = BTreeMap::new();
         for entry in fields.entries {
-            let what = format!("`{}` of {what}", short(&entry.key));
             let text = match &entry.value.value {
                 Value::List(items) => {
+                    let what = format!("`{}` of {what}", short(&entry.key));
                     let items: Vec<_> = items.iter().filter_map(|item| self.text(item, &what)).collect();
                     let items: Vec<_> = items.into_iter().map(|item| item.value).collect();
                     Some(Placed { value: items.join(","), place: entry.value.place.clone() })
                 }
-                _ => self.text(&entry.value, &what),
+                _ => self.text_of(entry, what),
             };
             texts.extend(text.map(|text| (entry.key.to_string(), text)));
         }
         Some(texts)
+    }
+
+    /// The text of an entry; its name is made only where it is needed.
+    fn text_of(&mut self, entry: &Entry<'_>, what: &str) -> Option<Placed<String>> {
+        match entry.value.scalar() {
+            Some(scalar) if !scalar.is_null() => {
+                Some(Placed { value: scalar.text.to_string(), place: entry.value.place.clone() })
+            }
+            _ => self.text(&entry.value, &format!("`{}` of {what}", short(&entry.key))),
+        }
     }
 
     fn wrong<T>(&mut self, node: &Node<'_>, what: &str, expected: &str, hint: &str) -> Option<T> {

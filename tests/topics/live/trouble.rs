@@ -5,30 +5,33 @@ use std::time::Duration;
 use crate::live::kafka::{Cluster, Kind, Shape, Signal};
 use crate::support::toolbox::Toolbox;
 
-/// Many topics, so that something can happen meanwhile.
-fn many(count: usize) -> String {
-    let lines: Vec<_> = (0..count)
-        .map(|number| format!("  - {{name: many-{number:04}, partitions: 3, replicationFactor: 2}}"))
-        .collect();
-    format!("topics:\n{}\n", lines.join("\n"))
+/// Topics, and a value for the config of each.
+fn many(numbers: std::ops::Range<usize>, retention: u64) -> String {
+    let line = |number| {
+        format!(
+            "  - {{name: many-{number:04}, partitions: 3, replicationFactor: 2, config: {{retention.ms: {retention}}}}}\n"
+        )
+    };
+    format!("topics:\n{}", numbers.map(line).collect::<String>())
 }
 
-/// Applies many topics while `disturb` does something, then again until the cluster is as declared.
+/// Applies what creates some topics and then changes others, and lets `disturb` do something between these two batches;
+/// then again until the cluster is as declared.
 fn apply_while(cluster: &Cluster, count: usize, disturb: impl FnOnce()) {
     let toolbox = Toolbox::new(&cluster.bootstrap());
-    let file = toolbox.file("spec.yaml", &many(count));
+    let file = toolbox.file("spec.yaml", &many(0..count, 1_000_000));
     let apply = ["topics", "apply", "-f", &file, "--yes", "--timeout", "20s"];
-    std::thread::scope(|scope| {
-        let run = scope.spawn(|| toolbox.run(&apply));
-        std::thread::sleep(Duration::from_millis(60));
+    toolbox.run(&apply).ends_with(0);
+    toolbox.is_as_declared(&file);
+    let before = toolbox.outcomes().len();
+    toolbox.file("spec.yaml", &many(0..2 * count, 2_000_000));
+    let first = toolbox.run_and_meanwhile("intents:2", &apply, |_| {
+        let created = toolbox.outcomes().into_values().flatten().filter(|event| event.kind == "topic.created").count();
+        assert_eq!(created, 2 * count, "the first batch is done, the second one is not begun");
         disturb();
-        let first = run.join().unwrap();
-        assert!(matches!(first.code, Some(0 | 1)), "{first:#?}");
-        assert!(
-            first.out.contains(&format!("{count} done")) || !first.err.is_empty() || first.out.contains("! "),
-            "{first:#?}"
-        );
     });
+    assert!(matches!(first.code, Some(0 | 1)), "{first:#?}");
+    assert!(toolbox.outcomes().len() > before + count, "{first:#?}");
     settles(&toolbox, &apply);
     for (id, outcomes) in toolbox.outcomes() {
         assert_eq!(outcomes.len(), 1, "side effect {id}: {outcomes:#?}");
@@ -87,7 +90,6 @@ fn no_broker_is_a_clear_error_that_names_every_address() {
 
 #[test]
 fn a_run_that_is_asked_to_stop_ends_its_batch_and_says_what_is_left() {
-    // In ZooKeeper mode each partition takes the controller some 11 ms: time to ask in the middle.
     let cluster = Cluster::shared(Kind::Kafka39Zookeeper);
     let toolbox = Toolbox::new(&cluster.bootstrap());
     let topics = |from: usize, state: &str| {
@@ -97,15 +99,15 @@ fn a_run_that_is_asked_to_stop_ends_its_batch_and_says_what_is_left() {
     let file = toolbox.file("spec.yaml", &topics(0, ", partitions: 1, replicationFactor: 2"));
     let apply = ["topics", "apply", "-f", &file, "--yes", "--max-risk", "moves-data"];
     toolbox.run(&apply).ends_with(0);
+    toolbox.is_as_declared(&file);
     // Two batches: creates, then partitions.
     let more = topics(0, ", partitions: 2").replace("topics:\n", "");
     toolbox.file("spec.yaml", &format!("{}{more}", topics(40, ", partitions: 2, replicationFactor: 2")));
-    let mut child = toolbox.command(&apply).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(400));
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    let status = child.wait().unwrap();
-    assert!(status.code().is_some(), "it ends by itself, not by the signal");
+    let stopped = toolbox.run_and_meanwhile("intents:1", &apply, |pid| {
+        rustix::process::kill_process(*pid, rustix::process::Signal::TERM).unwrap();
+    });
+    assert!(stopped.code.is_some(), "it ends by itself, not by the signal: {stopped:#?}");
+    assert!(stopped.err.contains("40 of 80 steps were not begun; run the same command again"), "{stopped:#?}");
     for (id, outcomes) in toolbox.outcomes() {
         assert_eq!(outcomes.len(), 1, "side effect {id}: {outcomes:#?}");
     }

@@ -1,5 +1,6 @@
 //! `toolbox topics apply` and `diff`: the way through.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,7 +95,7 @@ async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
         Some(kafka) => Some(Memory::open(context, args.sources.name(), &**kafka).await?),
         None => None,
     };
-    let observed = look(context, args, &spec, memory.as_ref()).await?;
+    let observed = look(context, args, &spec, memory.as_mut()).await?;
     context.is_cluster(&observed.metadata.cluster_id)?;
     let options = Options {
         maps: context.maps.clone(),
@@ -109,8 +110,12 @@ async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
         output::say(&format!("note: {note}"));
     }
     let plan = stop_at_faults(args, plan, &faults)?;
-    let claim = observed.last_applied.clone().unwrap_or_default().claiming(&plan.steps, &spec);
-    let Settled { exit, ended, carried_out } = settle(context, kafka, plan, (&claim, memory.as_mut())).await?;
+    let last = observed.last_applied.as_ref();
+    let claim = match last.filter(|_| plan.steps.is_empty() || context.is_dry_run()) {
+        Some(last) => Cow::Borrowed(last),
+        None => Cow::Owned(last.cloned().unwrap_or_default().claiming(&plan.steps, &spec)),
+    };
+    let Settled { exit, ended, carried_out } = settle(context, kafka, plan, (last, &claim), memory.as_mut()).await?;
     if let Some(memory) = memory.filter(|_| carried_out) {
         let faulty = faults.iter().map(|(name, _)| name.clone()).collect();
         let part = Part { spec: &spec, is_partial, faulty };
@@ -179,14 +184,20 @@ async fn door(context: &Context) -> anyhow::Result<Option<Arc<dyn Kafka>>> {
     }
 }
 
-async fn look(context: &Context, args: &ApplyArgs, spec: &Spec, memory: Option<&Memory>) -> anyhow::Result<Observed> {
+async fn look(
+    context: &Context,
+    args: &ApplyArgs,
+    spec: &Spec,
+    memory: Option<&mut Memory>,
+) -> anyhow::Result<Observed> {
     context
         .observed(async || {
             // Without it this is a rehearsal, and nothing is read from a cluster.
             let memory = memory.context("no cluster was looked at")?;
             let kafka = context.kafka().await?;
             let idle_since = context.now() - args.min_idle.duration;
-            observe(&*kafka, spec, memory.metadata.clone(), memory.last.clone(), (context.now(), idle_since)).await
+            let (metadata, last) = memory.hand_over();
+            observe(&*kafka, spec, metadata, last, (context.now(), idle_since)).await
         })
         .await
 }
@@ -240,13 +251,14 @@ async fn settle(
     context: &mut Context,
     kafka: Option<Arc<dyn Kafka>>,
     plan: Plan<TopicStep>,
-    (claim, mut memory): (&LastApplied, Option<&mut Memory>),
+    (last, claim): (Option<&LastApplied>, &LastApplied),
+    mut memory: Option<&mut Memory>,
 ) -> anyhow::Result<Settled<TopicStep>> {
     let apply = async |batch: &[TopicStep]| {
         let (Some(kafka), Some(memory)) = (kafka.as_deref(), memory.as_deref_mut()) else {
             return batch.iter().map(|_| Ended::refused("a rehearsal changes nothing")).collect();
         };
-        memory.claim(claim).await;
+        memory.claim(last, claim).await;
         apply::apply(kafka, batch).await
     };
     context.settle(plan, apply).await

@@ -42,11 +42,12 @@ pub(super) struct Part<'a> {
 
 /// The cluster at the beginning of a run, and what was last applied to it.
 pub(super) struct Memory {
-    /// The cluster's metadata.
-    pub(super) metadata: Metadata,
+    metadata: Metadata,
     /// What was last applied of this spec, where there is a record.
-    pub(super) last: Option<LastApplied>,
+    last: Option<LastApplied>,
     kept: Kept,
+    /// What this run keeps there, if that is something else.
+    claimed: Option<LastApplied>,
 }
 
 impl Memory {
@@ -62,14 +63,19 @@ impl Memory {
         }
         let mut kept = context.kept(&scope, &metadata.cluster_id).await?;
         let last = kept.load().await?;
-        Ok(Self { metadata, last, kept })
+        Ok(Self { metadata, last, kept, claimed: None })
+    }
+
+    /// Hands over what an observation begins with: the cluster's metadata, and what was last applied.
+    pub(super) fn hand_over(&mut self) -> (Metadata, Option<LastApplied>) {
+        (std::mem::take(&mut self.metadata), self.last.take())
     }
 
     /// Keeps which keys are about to be set, so that they are ours even if this run is killed.
-    pub(super) async fn claim(&mut self, claim: &LastApplied) {
-        if self.last.as_ref() != Some(claim) {
+    pub(super) async fn claim(&mut self, last: Option<&LastApplied>, claim: &LastApplied) {
+        if self.claimed.as_ref().or(last) != Some(claim) {
             self.kept.keep(claim).await;
-            self.last = Some(claim.clone());
+            self.claimed = Some(claim.clone());
         }
     }
 
@@ -92,7 +98,7 @@ impl Memory {
             let left_out = claim.topics.iter().filter(|(name, _)| !spec.topics.contains_key(*name));
             settled.topics.extend(left_out.map(|(name, applied)| (name.clone(), applied.clone())));
         }
-        if self.last.as_ref() != Some(&settled) {
+        if self.claimed.as_ref().or(observed.last_applied.as_ref()) != Some(&settled) {
             self.kept.keep(&settled).await;
         }
     }

@@ -6,22 +6,25 @@ use crate::cluster::broker::BrokerId;
 use crate::cluster::topic::TopicName;
 use crate::commands::topics::observe::Observed;
 use crate::commands::topics::plan::Options;
+use crate::commands::topics::plan::abreast::There;
 use crate::commands::topics::plan::step::count;
 use crate::commands::topics::spec::{Placed, Spec, State, TopicSpec};
 use crate::formats::place::{Fault, Place};
 use crate::formats::suggest::nearest;
 
 /// What every check needs to know, gathered once.
-pub struct Known {
+pub struct Known<'a> {
     /// Names as Kafka's metrics see them, with `.` and `_` merged.
     names: BTreeMap<String, BTreeSet<TopicName>>,
     /// Brokers that live, or that hold a replica and are down.
     brokers: BTreeSet<BrokerId>,
+    /// Config keys that brokers know, for hints.
+    keys: &'a BTreeSet<String>,
 }
 
-impl Known {
+impl<'a> Known<'a> {
     /// Of a spec and a cluster.
-    pub fn of(spec: &Spec, observed: &Observed) -> Self {
+    pub fn of(spec: &Spec, observed: &'a Observed) -> Self {
         let mut names: BTreeMap<String, BTreeSet<TopicName>> = BTreeMap::new();
         let declared = spec.topics.iter().filter(|(_, declared)| declared.state == State::Present);
         let colliding = |name: &&TopicName| name.as_str().contains(['.', '_']);
@@ -30,7 +33,11 @@ impl Known {
         }
         let partitions = observed.metadata.topics.values().flat_map(|topic| &topic.partitions);
         let with_replicas = partitions.flat_map(|partition| partition.replicas.iter().copied());
-        Self { names, brokers: with_replicas.chain(observed.metadata.brokers.keys().copied()).collect() }
+        let mut brokers: BTreeSet<_> = observed.metadata.brokers.keys().copied().collect();
+        for broker in with_replicas {
+            brokers.insert(broker);
+        }
+        Self { names, brokers, keys: &observed.known_keys }
     }
 
     /// Another topic whose name collides with this one.
@@ -40,14 +47,15 @@ impl Known {
 }
 
 /// The faults of one declared topic.
-pub fn faults(declared: &TopicSpec, known: &Known, observed: &Observed, options: &Options) -> Vec<Fault> {
+pub fn faults(declared: &TopicSpec, there: &There<'_>, known: &Known<'_>, options: &Options) -> Vec<Fault> {
     if declared.state == State::Absent {
         return Vec::new();
     }
     let mut faults = Vec::new();
     let name = &declared.name.value;
-    let is_there = observed.metadata.topics.contains_key(name);
-    if !is_there && let Some(rival) = known.rival(name) {
+    if there.topic.is_none()
+        && let Some(rival) = known.rival(name)
+    {
         let message =
             format!("topic {name} collides with topic {rival}: Kafka's metrics take `.` and `_` for the same");
         faults.push(Fault::new(declared.name.place.clone(), message).with_hint("choose another name"));
@@ -55,8 +63,8 @@ pub fn faults(declared: &TopicSpec, known: &Known, observed: &Observed, options:
     faults.extend(fault_of_map(declared, options));
     faults.extend(fault_of_factor(declared, known, options));
     faults.extend(fault_of_min_insync(declared));
-    for key in observed.unknown_keys(name, declared) {
-        faults.push(unknown_key(&declared.config[key].place, key, &observed.known_keys));
+    for key in there.unknown_keys(declared) {
+        faults.push(unknown_key(&declared.config[key].place, key, known.keys));
     }
     faults
 }
@@ -83,7 +91,7 @@ fn fault_of_map(declared: &TopicSpec, options: &Options) -> Option<Fault> {
 }
 
 /// More replicas than brokers exist. Brokers that are only down are no fault of the spec: the plan says so.
-fn fault_of_factor(declared: &TopicSpec, known: &Known, options: &Options) -> Option<Fault> {
+fn fault_of_factor(declared: &TopicSpec, known: &Known<'_>, options: &Options) -> Option<Fault> {
     let Placed { value: factor, place } = declared.replication_factor.as_ref()?;
     let map = options.maps.of(&declared.name.value).ok().flatten();
     let brokers = map.map_or(&known.brokers, |map| &map.brokers).len();

@@ -8,8 +8,6 @@
 //! | no | any | we set it once: unset |
 //! | no | none | somebody else's: left alone, unless the spec is strict |
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use crate::cluster::config::{ConfigEntry, ConfigSource};
 use crate::commands::topics::plan::last::Applied;
 use crate::commands::topics::plan::step::{Cause, ConfigEdit};
@@ -21,21 +19,23 @@ pub const THROTTLES: [&str; 2] = ["leader.replication.throttled.replicas", "foll
 
 /// Changes to the config of one topic, ordered by key.
 pub fn edits(declared: &TopicSpec, there: &[ConfigEntry], last: Option<&Applied>) -> Vec<ConfigEdit> {
-    let set: BTreeMap<&str, &str> = there
-        .iter()
-        .filter(|entry| entry.source == ConfigSource::Topic)
-        .map(|entry| (entry.name.as_str(), entry.value.as_deref().unwrap_or(HIDDEN)))
-        .collect();
-    let ours: BTreeSet<&str> = last.iter().flat_map(|last| last.keys()).map(String::as_str).collect();
-    let strict = set.keys().copied().filter(|_| declared.strict);
-    let keys: BTreeSet<&str> =
-        declared.config.keys().map(String::as_str).chain(ours.iter().copied()).chain(strict).collect();
+    let set = || there.iter().filter(|entry| entry.source == ConfigSource::Topic);
+    let value_of = |key: &str| {
+        let entry = set().find(|entry| entry.name == key)?;
+        Some(entry.value.as_deref().unwrap_or(HIDDEN))
+    };
+    let is_ours = |key: &str| last.is_some_and(|last| last.config.contains_key(key) || last.claimed.contains(key));
+    let ours = last.iter().flat_map(|last| last.keys()).map(String::as_str);
+    let strict = set().filter(|_| declared.strict).map(|entry| entry.name.as_str());
+    let mut keys: Vec<&str> = declared.config.keys().map(String::as_str).chain(ours).chain(strict).collect();
+    keys.sort_unstable();
+    keys.dedup();
     keys.into_iter()
         .filter(|key| !THROTTLES.contains(key))
         .filter_map(|key| {
             let wish = declared.config.get(key).map(|wish| wish.value.as_str());
             let last = last.and_then(|last| last.config.get(key)).map(String::as_str);
-            edit(key, wish, set.get(key).copied(), (last, ours.contains(key)))
+            edit(key, wish, value_of(key), (last, is_ours(key)))
         })
         .collect()
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::in_order;
 use crate::cluster::topic::TopicName;
 use crate::commands::topics::plan::step::TopicStep;
 use crate::commands::topics::spec::{Spec, State, TopicSpec};
@@ -16,6 +17,7 @@ use crate::commands::topics::spec::{Spec, State, TopicSpec};
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LastApplied {
     /// Topics by name.
+    #[serde(deserialize_with = "in_order::map")]
     pub topics: BTreeMap<TopicName, Applied>,
 }
 
@@ -59,8 +61,8 @@ impl Applied {
 impl LastApplied {
     /// What to keep before the steps are carried out.
     #[must_use]
-    pub fn claiming(&self, steps: &[TopicStep], spec: &Spec) -> Self {
-        let mut next = self.clone();
+    pub fn claiming(self, steps: &[TopicStep], spec: &Spec) -> Self {
+        let mut next = self;
         for step in steps {
             let Some(declared) = spec.topics.get(step.name()) else { continue };
             let keys: Vec<_> = match step {

@@ -1,5 +1,6 @@
 //! What to change so that the cluster is as declared, with every guard. (spec, observed, options) in, plan out. Pure.
 
+pub mod abreast;
 pub mod checks;
 pub mod configs;
 pub mod deletes;
@@ -19,6 +20,7 @@ use crate::change::plan::{Plan, Step};
 use crate::cluster::map::Maps;
 use crate::cluster::topic::TopicName;
 use crate::commands::topics::observe::Observed;
+use crate::commands::topics::plan::abreast::AllThere;
 use crate::commands::topics::spec::{Spec, State};
 use crate::formats::place::Fault;
 
@@ -60,18 +62,21 @@ pub fn plan(spec: &Spec, observed: &Observed, options: &Options) -> Planned {
     let mut absent = Vec::new();
     let mut world = topics::World::new(observed, options);
     let known = checks::Known::of(spec, observed);
+    let mut all_there = AllThere::of(observed);
     for (name, declared) in &spec.topics {
-        let faults = checks::faults(declared, &known, observed, options);
+        let there = all_there.at(name);
+        let faults = checks::faults(declared, &there, &known, options);
         if !faults.is_empty() {
             planned.faults.extend(faults.into_iter().map(|fault| (name.clone(), fault)));
             continue;
         }
-        let there = observed.metadata.topics.get(name);
-        match (declared.state, there) {
+        match (declared.state, there.topic) {
             (State::Absent, None) => {}
             (State::Absent, Some(topic)) => absent.push(topic),
             (State::Present, None) => topics::create(declared, &mut world, &mut planned.plan),
-            (State::Present, Some(topic)) => topics::change(declared, topic, &mut world, &mut planned.plan),
+            (State::Present, Some(topic)) => {
+                topics::change(declared, (topic, &there), &mut world, &mut planned.plan);
+            }
         }
     }
     replicas::plan(world.wanted(), observed.placement.as_ref(), &mut planned.plan);

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::cluster::topic::TopicName;
 use crate::commands::topics::observe::Observed;
+use crate::commands::topics::plan::abreast::AllThere;
 use crate::commands::topics::spec::{Spec, State};
 
 /// Questions that only some plans have.
@@ -29,8 +30,10 @@ impl Questions {
     /// What is still to be asked.
     pub fn of(spec: &Spec, observed: &Observed) -> Self {
         let mut questions = Self::default();
+        let mut all_there = AllThere::of(observed);
         for (name, declared) in &spec.topics {
-            let Some(topic) = observed.metadata.topics.get(name) else {
+            let there = all_there.at(name);
+            let Some(topic) = there.topic else {
                 questions.broker_defaults |= declared.state == State::Present;
                 continue;
             };
@@ -49,7 +52,7 @@ impl Questions {
             });
             questions.reassignments |= grows || differs;
             questions.placement |= differs;
-            questions.known_keys |= !observed.unknown_keys(name, declared).is_empty();
+            questions.known_keys |= there.unknown_keys(declared).next().is_some();
         }
         questions
     }

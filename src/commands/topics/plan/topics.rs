@@ -7,6 +7,7 @@ use crate::cluster::map::Map;
 use crate::cluster::topic::{Topic, TopicName};
 use crate::commands::topics::observe::Observed;
 use crate::commands::topics::plan::Options;
+use crate::commands::topics::plan::abreast::There;
 use crate::commands::topics::plan::configs;
 use crate::commands::topics::plan::placement::{Load, place};
 use crate::commands::topics::plan::replicas::Wanted;
@@ -92,17 +93,20 @@ pub fn create(declared: &TopicSpec, world: &mut World, plan: &mut Plan<TopicStep
 }
 
 /// Plans a topic that is there.
-pub fn change(declared: &TopicSpec, topic: &Topic, world: &mut World, plan: &mut Plan<TopicStep>) {
+pub fn change(
+    declared: &TopicSpec,
+    (topic, known): (&Topic, &There<'_>),
+    world: &mut World,
+    plan: &mut Plan<TopicStep>,
+) {
     let name = &declared.name.value;
     warn_of_map(topic, world, plan);
     if let Some(key) = configs::THROTTLES.iter().find(|key| declared.config.contains_key(**key)) {
         plan.warn(format!("topic {name}: {key} belongs to running moves; it is not applied"));
     }
-    replication_factor(declared, topic, world, plan);
-    partitions(declared, topic, world, plan);
-    let there = world.observed.configs.get(name).map_or(&[][..], Vec::as_slice);
-    let last = world.observed.last_applied.as_ref().and_then(|last| last.topics.get(name));
-    let edits = configs::edits(declared, there, last);
+    replication_factor(declared, (topic, known), world, plan);
+    partitions(declared, (topic, known), world, plan);
+    let edits = configs::edits(declared, known.config.unwrap_or_default(), known.last);
     for edit in edits.iter().filter(|edit| edit.cause == Cause::Drift) {
         let text = format!("drift: topic {name} was changed by hand: {}", edit.difference());
         plan.find(subject(name), "topic.drift", text);
@@ -128,11 +132,16 @@ fn warn_of_map(topic: &Topic, world: &World, plan: &mut Plan<TopicStep>) {
 }
 
 /// Notes that another replication factor is wanted, or refuses it.
-fn replication_factor(declared: &TopicSpec, topic: &Topic, world: &mut World, plan: &mut Plan<TopicStep>) {
+fn replication_factor(
+    declared: &TopicSpec,
+    (topic, known): (&Topic, &There<'_>),
+    world: &mut World,
+    plan: &mut Plan<TopicStep>,
+) {
     let name = &topic.name;
     let Some(wish) = declared.replication_factor.as_ref().map(|wish| positive(wish.value.into())) else { return };
     let now = world.observed.replication_factor(topic);
-    let least = world.observed.min_insync_replicas(name);
+    let least = known.min_insync_replicas();
     if let Some(least) = least.filter(|least| wish < *least && wish != now) {
         plan.refuse(subject(name), "change replication factor", below_min_insync(wish, least));
         return;
@@ -158,7 +167,12 @@ fn replication_factor(declared: &TopicSpec, topic: &Topic, world: &mut World, pl
 }
 
 /// Plans more partitions; refuses fewer.
-fn partitions(declared: &TopicSpec, topic: &Topic, world: &mut World, plan: &mut Plan<TopicStep>) {
+fn partitions(
+    declared: &TopicSpec,
+    (topic, known): (&Topic, &There<'_>),
+    world: &mut World,
+    plan: &mut Plan<TopicStep>,
+) {
     let name = &topic.name;
     let Some(wish) = declared.partitions.as_ref().map(|wish| positive(wish.value.into())) else { return };
     let now = topic.partitions.len();
@@ -182,7 +196,7 @@ fn partitions(declared: &TopicSpec, topic: &Topic, world: &mut World, plan: &mut
         plan.refuse(subject(name), &change, reason);
         return;
     }
-    let keyed = is_keyed(declared, world.observed);
+    let keyed = is_keyed(declared, known);
     if keyed {
         plan.warn(format!(
             "topic {name}: {change} sends records of one key to another partition from now on; its order, and \
@@ -196,10 +210,10 @@ fn partitions(declared: &TopicSpec, topic: &Topic, world: &mut World, plan: &mut
 }
 
 /// Whether somebody relies on where records of one key go: it is compacted, or labelled `keyed`.
-fn is_keyed(declared: &TopicSpec, observed: &Observed) -> bool {
+fn is_keyed(declared: &TopicSpec, known: &There<'_>) -> bool {
     let is_labelled = declared.labels.get("keyed").is_some_and(|value| value == "true");
     let wished = declared.config.get("cleanup.policy").map(|policy| policy.value.as_str());
-    let now = observed.config_of(&declared.name.value, "cleanup.policy");
+    let now = known.value_of("cleanup.policy");
     is_labelled || [wished, now].into_iter().flatten().any(|policy| policy.contains("compact"))
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::cluster::topic::TopicName;
 use crate::commands::topics::spec::Placed;
 use crate::commands::topics::spec::Spec;
 use crate::commands::topics::spec::State;
@@ -14,11 +13,13 @@ use crate::formats::yaml::Reader;
 
 /// Refuses topics that are declared twice, names that collide in Kafka's metrics, and wishes that contradict each other.
 pub(super) fn merge(draft: Draft) -> Result<Spec, Faults> {
-    let Draft { mut reader, topics, mut notes, lost } = draft;
-    let mut merged: BTreeMap<TopicName, TopicSpec> = BTreeMap::new();
+    let Draft { mut reader, mut topics, mut notes, lost } = draft;
+    // Sorting is stable: of one name the topic that was declared first comes first.
+    topics.sort_by(|one, other| one.name.value.cmp(&other.name.value));
+    let mut merged: Vec<TopicSpec> = Vec::with_capacity(topics.len());
     for topic in topics {
-        let Some(first) = merged.get(&topic.name.value) else {
-            merged.insert(topic.name.value.clone(), topic);
+        let Some(first) = merged.last().filter(|first| first.name.value == topic.name.value) else {
+            merged.push(topic);
             continue;
         };
         let message = format!("topic `{}` is declared twice", topic.name.value);
@@ -26,7 +27,9 @@ pub(super) fn merge(draft: Draft) -> Result<Spec, Faults> {
         reader.fault_with_hint(&topic.name.place, message, hint);
     }
     let mut keys: BTreeMap<String, &TopicSpec> = BTreeMap::new();
-    for topic in merged.values().filter(|topic| topic.state == State::Present) {
+    let colliding =
+        |topic: &&TopicSpec| topic.state == State::Present && topic.name.value.as_str().contains(['.', '_']);
+    for topic in merged.iter().filter(colliding) {
         let Some(first) = keys.insert(topic.name.value.collision_key(), topic) else { continue };
         let (one, two) = (&first.name, &topic.name);
         let (one, two) = if one.place <= two.place { (one, two) } else { (two, one) };
@@ -36,7 +39,7 @@ pub(super) fn merge(draft: Draft) -> Result<Spec, Faults> {
         );
         reader.fault_with_hint(&two.place, message, format!("the other is at {}; rename one of them", one.place));
     }
-    for topic in merged.values() {
+    for topic in &merged {
         wishes(topic, &mut reader, &mut notes);
     }
     Faults::check(reader.faults)?;
@@ -46,7 +49,8 @@ pub(super) fn merge(draft: Draft) -> Result<Spec, Faults> {
     }
     notes.sort();
     notes.dedup();
-    Ok(Spec { topics: merged, notes })
+    let topics = merged.into_iter().map(|topic| (topic.name.value.clone(), topic)).collect();
+    Ok(Spec { topics, notes })
 }
 
 /// What is wrong with one topic whatever the cluster.
