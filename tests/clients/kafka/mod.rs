@@ -2,6 +2,7 @@
 //! properties are wrong.
 
 pub(crate) mod contract;
+mod limits;
 pub(crate) mod live;
 mod memory;
 mod properties;
