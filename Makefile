@@ -73,6 +73,6 @@ bench: setup ## measure the release binary beside its rivals on real clusters (a
 	$(CARGO) run --quiet --locked --example bench -- --toolbox target/$(STATIC)/release/toolbox
 
 .PHONY: demo
-demo: setup ## the main job on a real three-broker cluster, as a story; leaves nothing running
+demo: setup ## the main job on a real four-broker cluster, as a story; leaves nothing running
 	@$(CARGO) build --quiet --locked --bin toolbox --example servers
-	@$(CARGO) run --quiet --locked --example servers -- run --brokers 3 -- tests/live/demo.sh target/debug/toolbox
+	@$(CARGO) run --quiet --locked --example servers -- run --brokers 4 -- tests/live/demo.sh target/debug/toolbox

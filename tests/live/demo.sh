@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The demo: topics declared, planned, applied, drifted, mended, refused, deleted, on a real cluster. `make demo` runs it
-# through `servers run`, which starts three brokers and ends them; all files are in a folder that goes away.
+# The demo: topics declared, planned, applied, drifted, mended, moved, refused, deleted, on a real cluster. `make demo`
+# runs it through `servers run`, which starts four brokers and ends them; all files are in a folder that goes away.
 set -euo pipefail
 toolbox=$(realpath "$1")
 specs=$(realpath "$(dirname "$0")/../../configmaps/topics")
@@ -25,7 +25,7 @@ step() {
   printf '(exit %s)\n' "$code"
 }
 
-bold "1. Three real Kafka brokers run in three racks. The topics of configmaps/topics are declared, not there yet."
+bold "1. Four real Kafka brokers run, each in a rack of its own. The topics of configmaps/topics are declared, not there yet."
 step 0 topics validate -f topics
 step 3 topics diff -f topics
 
@@ -44,11 +44,23 @@ bold "   … it is told apart from a change of the spec, and mended."
 step 3 topics diff -f topics
 step 0 topics apply -f topics --yes
 
-bold "5. A slip of the finger changes nothing, and is found with its place."
+bold "5. Broker 4 shall go: what it holds moves to the others, and nothing else does."
+printf '$ kafka-producer-perf-test.sh --topic shop.orders --num-records 20000 --record-size 1000 …\n'
+"$SERVERS_TOOL" org.apache.kafka.tools.ProducerPerformance --topic shop.orders --num-records 20000 --record-size 1000 \
+  --throughput -1 --producer-props "bootstrap.servers=$TOOLBOX_BOOTSTRAP_SERVER" acks=all >"$work/producer.log" 2>&1 ||
+  { cat "$work/producer.log" >&2; exit 1; }
+step 3 mapping evacuate --brokers 4
+step 0 mapping evacuate --brokers 4 --out moves -o json >"$work/answer.json"
+bold "   The plan is a file; it is carried out in bounded batches, throttled, verified, and resumed by running it again."
+step 0 reassign execute moves/plan.json --throttle 50MB/s --yes --max-risk moves-data
+step 0 reassign verify moves/plan.json
+step 0 mapping show
+
+bold "6. A slip of the finger changes nothing, and is found with its place."
 sed 's/retention\.ms/retention.mss/' topics/shop.yaml >bad.yaml
 step 2 topics apply -f bad.yaml --yes
 
-bold "6. Deleting takes more than a word in a file."
+bold "7. Deleting takes more than a word in a file."
 cat >absent.yaml <<'EOF'
 topics:
   - name: shop.orders
@@ -57,7 +69,7 @@ EOF
 step 4 topics apply -f absent.yaml --yes
 step 0 topics apply -f absent.yaml --yes --max-risk loses-data --delete shop.orders
 
-bold "7. The record of all this."
+bold "8. The record of all this."
 step 0 events list
 
 bold "The brokers end now; nothing is left running."
