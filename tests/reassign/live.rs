@@ -8,7 +8,7 @@ use kafka_toolbox::cluster::metadata::TopicSelection;
 
 use crate::clients::kafka::contract::name;
 use crate::clients::kafka::live::{PATIENT, open, wait};
-use crate::live::kafka::records::{digest, fill};
+use crate::live::kafka::records::{Writer, digest, fill};
 use crate::live::kafka::{Cluster, Kind, Shape, Signal};
 use crate::reassign::bench::{Row, plan};
 use crate::support::toolbox::{Ran, Toolbox};
@@ -168,4 +168,26 @@ fn a_run_that_dies_anywhere_is_finished_by_the_next() {
     }
     assert!(deaths >= 12, "{deaths} runs died");
     every_side_effect_has_one_outcome(&toolbox);
+}
+
+/// The law finds the rates, from what grows on disk: the move ends, and nothing is left of it.
+#[test]
+fn an_automatic_throttle_lets_a_move_end_under_constant_writes() {
+    for kind in [Kind::Kafka39Zookeeper, Kind::Kafka43Kraft] {
+        let cluster = Cluster::start(kind, &Shape::racks(&["a", "b", "c"])).unwrap();
+        create(&cluster, "orders", "1:2,2:1");
+        fill(&cluster, "orders", 30_000, 1_000).unwrap();
+        let writer = Writer::start(&cluster, "orders", 500, 1_000).unwrap();
+        let toolbox = Toolbox::new(&cluster.bootstrap());
+        let rows: [Row<'_>; 2] = [("orders", 0, &[1, 2], &[3, 2], 0), ("orders", 1, &[2, 1], &[2, 3], 0)];
+        let file = toolbox.file("plan.json", &plan(cluster.id(), &rows));
+        execute(&toolbox, &file, &["--throttle", "auto", "--capacity", "50MB/s", "--tick", "1s"]).ends_with(0);
+        writer.finish().unwrap();
+        toolbox.run(&["reassign", "verify"]).ends_with(0);
+        let kinds: Vec<_> = toolbox.audit().into_iter().map(|event| event.kind).collect();
+        for kind in ["throttle.set", "throttle.released", "reassignment.completed"] {
+            assert!(kinds.iter().any(|found| found == kind), "{kind}: {kinds:?}");
+        }
+        every_side_effect_has_one_outcome(&toolbox);
+    }
 }

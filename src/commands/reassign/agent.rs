@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 use tokio::time::{Instant, sleep};
 
 use crate::change::carry_out::Ended;
-use crate::change::event::{Outcome, Severity};
+use crate::change::event::{Event, Outcome, Severity};
 use crate::change::plan::Step;
 use crate::change::throttle::decide::Ways;
 use crate::clients::kafka::{Kafka, KafkaError};
@@ -24,6 +24,7 @@ use crate::cluster::topic::{TopicName, TopicPartition};
 use crate::commands::reassign::apply::apply;
 use crate::commands::reassign::command::record::Control;
 use crate::commands::reassign::observe::{observe, sizes};
+use crate::commands::reassign::plan::auto;
 use crate::commands::reassign::plan::next::{Limits, Manner, Next, next};
 use crate::commands::reassign::plan::preflight::{count, names};
 use crate::commands::reassign::plan::progress::{Pace, Progress, progress};
@@ -32,6 +33,8 @@ use crate::commands::reassign::plan::stalls::{Reason, Watched};
 use crate::commands::reassign::plan::step::ReassignStep;
 use crate::commands::reassign::report;
 use crate::commands::reassign::spec::Window;
+use crate::commands::throttle::plan::law;
+use crate::commands::throttle::plan::overrides::Overrides;
 use crate::context::Context;
 use crate::context::throttles::OwnThrottles;
 use crate::output::StatusLine;
@@ -48,11 +51,25 @@ const CONTROL_EVERY: Duration = Duration::from_secs(1);
 /// Lines of progress where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
+/// The time over which writes are measured before the first move begins.
+const FIRST_SAMPLE: Duration = Duration::from_secs(2);
+
 /// How often the election of one preferred leader is tried.
 const ELECTIONS_MAX: usize = 5;
 
 /// How often throttles are tried to be taken away at the end.
 const RELEASES_MAX: usize = 5;
+
+/// How copying is throttled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Throttling {
+    /// Not at all.
+    Off,
+    /// With this rate for each broker.
+    Fixed(ByteRate),
+    /// With what the control law finds; the network of each broker where that is known.
+    Auto(BTreeMap<BrokerId, ByteRate>),
+}
 
 /// How a plan is carried out.
 #[derive(Debug, Clone)]
@@ -61,8 +78,8 @@ pub(super) struct Pacing {
     pub(super) limits: Limits,
     /// Phases and elections.
     pub(super) manner: Manner,
-    /// The rate of each broker's copying, where it is throttled.
-    pub(super) throttle: Option<ByteRate>,
+    /// How copying is throttled.
+    pub(super) throttle: Throttling,
     /// Hours in which moves begin, and whose hours.
     pub(super) window: Option<(Window, TimeZone)>,
     /// Longest time in which nothing gets on.
@@ -98,6 +115,11 @@ pub(super) struct Agent<'a> {
     line: StatusLine,
     begun: Instant,
     sizes: Option<(Instant, Sizes)>,
+    /// The look at the disks before the last one.
+    former_sizes: Option<(Instant, Sizes)>,
+    law: law::State,
+    /// The throttles that were last seen to hold.
+    in_force: Option<(Instant, Throttles)>,
     settling: BTreeMap<TopicPartition, Instant>,
     done: BTreeSet<TopicPartition>,
     elections: BTreeMap<TopicPartition, usize>,
@@ -129,6 +151,9 @@ impl<'a> Agent<'a> {
             line: StatusLine::new(LINE_EVERY),
             begun: now,
             sizes: None,
+            former_sizes: None,
+            law: law::State::default(),
+            in_force: None,
             settling: BTreeMap::new(),
             done: BTreeSet::new(),
             elections: BTreeMap::new(),
@@ -143,12 +168,21 @@ impl<'a> Agent<'a> {
 
     /// Runs to the end.
     pub(super) async fn run(&mut self, context: &mut Context) -> anyhow::Result<Ending> {
+        if let (Throttling::Auto(_), Some(throttles)) = (&self.pacing.throttle, &self.throttles) {
+            self.law = law::State::adopting(throttles.record(), context.now());
+            // The law needs to know what is written before anything is copied.
+            if self.look(true).await.is_ok() {
+                sleep(FIRST_SAMPLE).await;
+                // A failure is met again, and reported, by the first tick.
+                drop(self.look(true).await);
+            }
+        }
         let mut pause = TICK_MIN;
         let ending = loop {
             if let Some(why) = context.brake().pulled() {
                 break Ending::Stopped(why);
             }
-            match self.look().await {
+            match self.look(false).await {
                 Ok(observed) => {
                     let (ending, changed) = self.tick(context, &observed).await?;
                     if let Some(ending) = ending {
@@ -178,13 +212,13 @@ impl<'a> Agent<'a> {
         Ok(ending)
     }
 
-    /// Reads the cluster; what is on disk only now and then.
-    async fn look(&mut self) -> Result<Observed, KafkaError> {
+    /// Reads the cluster; what is on disk only now and then, or when that is wanted afresh.
+    async fn look(&mut self, afresh: bool) -> Result<Observed, KafkaError> {
         let mut observed = observe(self.kafka, &self.topics).await?;
         let is_old = self.sizes.as_ref().is_none_or(|(read, _)| read.elapsed() >= self.pacing.tick);
-        if is_old {
+        if is_old || afresh {
             let read = sizes(self.kafka, &brokers_of(&self.moves, &observed), &self.topics).await?;
-            self.sizes = Some((Instant::now(), read));
+            self.former_sizes = self.sizes.replace((Instant::now(), read));
         }
         observed.sizes = self.sizes.as_ref().map(|(_, sizes)| sizes.clone()).unwrap_or_default();
         self.heard = Instant::now();
@@ -250,11 +284,15 @@ impl<'a> Agent<'a> {
         if is_first || fresh.is_empty() {
             return !fresh.is_empty();
         }
-        for partition in &fresh {
+        let run = context.run();
+        let events = fresh.iter().map(|partition| {
             let words = format!("partition {partition} is where it should be");
             let subject = format!("partition:{partition}");
-            context.record_finding("reassignment.move_completed", &subject, &words, Severity::Low).await;
-        }
+            let event = run.event("reassignment.move_completed", &subject, Outcome::Done, &words);
+            Event { severity: Severity::Low, ..event }
+        });
+        let events: Vec<_> = events.collect();
+        context.recorder().record(&events).await;
         true
     }
 
@@ -278,7 +316,7 @@ impl<'a> Agent<'a> {
         let words = report::line(progress, &self.pace, resting);
         self.line.at(report::thousandths(progress), &words);
         let seen = (&self.moves[..], observed);
-        let stalled = self.watched.stalled(at, seen, self.pacing.stalled_after, self.pacing.throttle);
+        let stalled = self.watched.stalled(at, seen, self.pacing.stalled_after, self.fixed_rate());
         self.said.retain(|reason| stalled.contains_key(reason));
         for (reason, partitions) in stalled {
             if self.said.insert(reason.clone()) {
@@ -321,22 +359,55 @@ impl<'a> Agent<'a> {
         observed: &Observed,
         begun: &[ReassignStep],
     ) -> anyhow::Result<Option<String>> {
-        let (Some(throttles), Some(rate)) = (&mut self.throttles, self.pacing.throttle) else { return Ok(None) };
-        let begun: BTreeSet<_> = begun.iter().map(ReassignStep::partition).collect();
-        let moves: Vec<_> = self
-            .moves
-            .iter()
-            .filter(|one| {
-                begun.contains(&one.partition)
-                    || self.settling.contains_key(&one.partition)
-                    || observed.state(one) == State::Running
-            })
-            .map(|one| (one, observed.arriving(one)))
-            .collect();
-        let wish =
-            Throttles::of_moves(moves.iter().map(|(one, adding)| (&one.partition, &one.from[..], &adding[..])), rate);
+        if self.throttles.is_none() || self.pacing.throttle == Throttling::Off {
+            return Ok(None);
+        }
+        let begun: BTreeSet<_> =
+            begun.iter().map(ReassignStep::partition).chain(self.settling.keys()).cloned().collect();
+        let wish = self.wish(context, observed, &begun).await;
+        let is_in_force =
+            self.in_force.as_ref().is_some_and(|(since, last)| *last == wish && since.elapsed() < self.pacing.tick);
+        let Some(throttles) = self.throttles.as_mut().filter(|_| !is_in_force) else { return Ok(None) };
         let brought = context.throttle(throttles, self.kafka, &wish, Ways::default()).await?;
-        Ok(brought.failure())
+        let failure = brought.failure();
+        self.in_force = failure.is_none().then(|| (Instant::now(), wish));
+        Ok(failure)
+    }
+
+    /// The throttles that should hold while these are begun: one rate for all, or what the control law says.
+    async fn wish(
+        &mut self,
+        context: &mut Context,
+        observed: &Observed,
+        begun: &BTreeSet<TopicPartition>,
+    ) -> Throttles {
+        let Throttling::Auto(capacities) = &self.pacing.throttle else {
+            let Some(rate) = self.fixed_rate() else { return Throttles::default() };
+            let is_copied =
+                |one: &&PartitionMove| begun.contains(&one.partition) || observed.state(one) == State::Running;
+            let moves: Vec<_> = self.moves.iter().filter(is_copied).map(|one| (one, observed.arriving(one))).collect();
+            let moves = moves.iter().map(|(one, adding)| (&one.partition, &one.from[..], &adding[..]));
+            return Throttles::of_moves(moves, rate);
+        };
+        let growth = self.former_sizes.as_ref().zip(self.sizes.as_ref()).map(|((then, before), (now, after))| {
+            auto::Growth { before, after, over: now.saturating_duration_since(*then) }
+        });
+        let now = context.now();
+        let told = auto::snapshot((&self.moves, observed), begun, growth, (capacities, now));
+        let (decision, state) = law::plan(now, &auto::limits(), &told, &Overrides::default(), &self.law);
+        self.law = state;
+        for note in decision.notes.iter().filter(|note| note.is_new) {
+            self.line.say(&format!("! {}", note.text));
+            context.record_finding(note.kind, &note.subject, &note.text, Severity::Warning).await;
+        }
+        decision.throttles
+    }
+
+    fn fixed_rate(&self) -> Option<ByteRate> {
+        match self.pacing.throttle {
+            Throttling::Fixed(rate) => Some(rate),
+            Throttling::Off | Throttling::Auto(_) => None,
+        }
     }
 
     fn elections_left(&self, next: &Next) -> Vec<ReassignStep> {
@@ -356,7 +427,7 @@ impl<'a> Agent<'a> {
     fn why_nothing_gets_on(&self, progress: &Progress, observed: &Observed, next: &Next) -> String {
         let at = self.begun.elapsed();
         let seen = (&self.moves[..], observed);
-        let stalled = self.watched.stalled(at, seen, Duration::ZERO, self.pacing.throttle);
+        let stalled = self.watched.stalled(at, seen, Duration::ZERO, self.fixed_rate());
         let mut words: Vec<_> = stalled
             .iter()
             .map(|(reason, partitions)| format!("{}: {}", count(partitions.len(), "move"), reason.words()))

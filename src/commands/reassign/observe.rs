@@ -41,6 +41,10 @@ pub(super) async fn sizes(
     let answer = kafka.replica_sizes(&asked).await?;
     let mut sizes = Sizes::default();
     for (key, replicas) in answer.sizes {
+        for replica in &replicas {
+            let total = sizes.totals.entry(replica.broker).or_default();
+            *total = total.saturating_add(replica.bytes);
+        }
         if !topics.contains(&key.topic) {
             continue;
         }

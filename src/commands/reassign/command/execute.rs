@@ -1,5 +1,6 @@
 //! `toolbox reassign execute`: the way through.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,9 +12,11 @@ use crate::change::carry_out::Ended;
 use crate::change::event::{Event, Outcome, Severity};
 use crate::clients::kafka::Kafka;
 use crate::cluster::assignment::{MOVE_PLAN_VERSION, MovePlan, PartitionMove};
+use crate::cluster::broker::BrokerId;
 use crate::cluster::metadata::TopicSelection;
 use crate::cluster::size::{ByteRate, Bytes};
-use crate::commands::reassign::agent::{Agent, Ending, Pacing, brokers_of};
+use crate::cluster::topic::TopicPartition;
+use crate::commands::reassign::agent::{Agent, Ending, Pacing, Throttling, brokers_of};
 use crate::commands::reassign::command::record::{self, Asked, Control, Record};
 use crate::commands::reassign::command::throttles::{managed, release};
 use crate::commands::reassign::observe::{observe, sizes};
@@ -63,9 +66,14 @@ pub(super) struct ExecuteArgs {
     #[arg(long, env = "TOOLBOX_REASSIGN_NO_ELECT", help_heading = "Reassignment")]
     no_elect: bool,
 
-    /// Copy no faster than this into and out of each broker, as `50MB/s`, or `none`
+    /// Copy no faster than this into and out of each broker, as `50MB/s`; `auto` finds rates that let the moves end and
+    /// leave clients their share; or `none`
     #[arg(long, env = "TOOLBOX_REASSIGN_THROTTLE", value_name = "RATE", default_value = "none", value_parser = throttle, help_heading = "Pacing")]
     throttle: Throttle,
+
+    /// What the network of a broker can do, each way, for `--throttle auto` where toolbox.yaml does not say it
+    #[arg(long, env = "TOOLBOX_REASSIGN_CAPACITY", value_name = "RATE", help_heading = "Pacing")]
+    capacity: Option<ByteRate>,
 
     /// Most partitions that are copied into a broker, and out of it, at once
     #[arg(
@@ -115,11 +123,16 @@ pub(super) struct ExecuteArgs {
 #[derive(Debug, Clone, Copy)]
 enum Throttle {
     None,
+    Auto,
     Fixed(ByteRate),
 }
 
 fn throttle(text: &str) -> Result<Throttle, String> {
-    if text == "none" { Ok(Throttle::None) } else { text.parse().map(Throttle::Fixed) }
+    match text {
+        "none" => Ok(Throttle::None),
+        "auto" => Ok(Throttle::Auto),
+        rate => rate.parse().map(Throttle::Fixed).map_err(|error| format!("{error}; or `auto`, or `none`")),
+    }
 }
 
 /// Carries a plan out.
@@ -146,7 +159,7 @@ async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyho
     }
     let mut kept = record::kept(context, &metadata.cluster_id).await?;
     let before: Option<Record> = kept.load().await?;
-    let pacing = args.pacing(context);
+    let pacing = args.pacing(&metadata.brokers.keys().copied().collect(), context);
     let (plan, cancelled) = moves_of(args, wanted, &*kafka, before.as_ref()).await?;
     let (checked, observed) = look(args, &*kafka, plan.moves.clone(), &pacing).await?;
     let Checked { moves, plan: shown, stale: _ } = checked;
@@ -168,12 +181,12 @@ async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyho
     let mut control = Control::open(context, &metadata.cluster_id).await?;
     let asked = control.read(Duration::ZERO).await;
     control.ask(&Asked { stop: false, ..asked }).await?;
-    let throttles = managed(context, &*kafka, &metadata.cluster_id, pacing.throttle).await?;
+    let throttles = managed(context, &*kafka, &metadata.cluster_id, &pacing.throttle).await?;
     carry_out(context, &*kafka, (moves, pacing), (control, throttles)).await
 }
 
 impl ExecuteArgs {
-    fn pacing(&self, context: &Context) -> Pacing {
+    fn pacing(&self, brokers: &BTreeSet<BrokerId>, context: &Context) -> Pacing {
         Pacing {
             limits: Limits {
                 partitions: self.partitions_per_broker,
@@ -183,14 +196,25 @@ impl ExecuteArgs {
             },
             manner: Manner { leader_first: self.leader_first, elects: !self.no_elect },
             throttle: match self.throttle {
-                Throttle::None => None,
-                Throttle::Fixed(rate) => Some(rate),
+                Throttle::None => Throttling::Off,
+                Throttle::Fixed(rate) => Throttling::Fixed(rate),
+                Throttle::Auto => Throttling::Auto(self.capacities(brokers, context)),
             },
             window: self.only_between.map(|window| (window, context.flags.repeat.time_zone.clone())),
             patience: self.patience,
             stalled_after: self.stalled_after,
             tick: self.tick,
         }
+    }
+
+    /// The network of each broker: by toolbox.yaml, else as given.
+    fn capacities(&self, brokers: &BTreeSet<BrokerId>, context: &Context) -> BTreeMap<BrokerId, ByteRate> {
+        let known = context.maps.capacities();
+        let of_broker = |broker: &BrokerId| {
+            let network = known.get(broker).and_then(|capacity| capacity.network).or(self.capacity)?;
+            Some((*broker, network))
+        };
+        brokers.iter().filter_map(of_broker).collect()
     }
 }
 
@@ -210,7 +234,7 @@ async fn moves_of(
     wanted: Moves,
     kafka: &dyn Kafka,
     before: Option<&Record>,
-) -> anyhow::Result<(MovePlan, std::collections::BTreeSet<crate::cluster::topic::TopicPartition>)> {
+) -> anyhow::Result<(MovePlan, BTreeSet<TopicPartition>)> {
     let mut plan = match wanted {
         Moves::Plan(plan) => plan,
         Moves::Assignment(assignment) => {

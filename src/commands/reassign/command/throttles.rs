@@ -6,8 +6,8 @@ use anyhow::Context as _;
 
 use crate::change::throttle::decide::Ways;
 use crate::clients::kafka::Kafka;
-use crate::cluster::size::ByteRate;
 use crate::cluster::throttle::{Side, Throttles};
+use crate::commands::reassign::agent::Throttling;
 use crate::context::Context;
 use crate::context::throttles::OwnThrottles;
 use crate::exit::Exit;
@@ -18,9 +18,9 @@ pub(super) async fn managed(
     context: &mut Context,
     kafka: &dyn Kafka,
     cluster_id: &str,
-    rate: Option<ByteRate>,
+    throttling: &Throttling,
 ) -> anyhow::Result<Option<OwnThrottles>> {
-    if rate.is_some() {
+    if *throttling != Throttling::Off {
         return Ok(Some(context.throttles(cluster_id).await?));
     }
     if context.throttles_to_look_at(cluster_id).await?.record().is_empty() {

@@ -1,5 +1,6 @@
 //! All decisions of a reassignment: may it run, what is next, how far is it, what takes it back. Pure.
 
+pub mod auto;
 pub mod next;
 pub mod preflight;
 pub mod progress;

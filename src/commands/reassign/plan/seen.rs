@@ -40,6 +40,8 @@ pub struct Sizes {
     pub held: BTreeMap<TopicPartition, BTreeMap<BrokerId, Held>>,
     /// How full brokers are.
     pub disks: BTreeMap<BrokerId, Disk>,
+    /// Bytes of all replicas on each broker, of other topics, too.
+    pub totals: BTreeMap<BrokerId, u64>,
 }
 
 /// What one replica holds.
