@@ -11,3 +11,6 @@ pub mod least;
 pub mod load;
 pub mod page;
 pub mod text;
+
+#[cfg(test)]
+mod tests;

@@ -104,7 +104,7 @@ fn bars(answer: &Answer) -> Markup {
     let has_capacity = rows.iter().any(|row| row.capacity.is_some());
     // The disk's end is drawn where it is not far beyond all bars.
     let fullest = rows.iter().map(bytes).max().unwrap_or(0);
-    let disk = |row: &BrokerRow| row.capacity.filter(|whole| *whole / 4 <= fullest);
+    let disk = |row: &BrokerRow| row.capacity.filter(|whole| *whole / 2 <= fullest);
     let longest = rows.iter().map(|row| bytes(row).max(disk(row).unwrap_or(0))).max().unwrap_or(0).max(1);
     let width = |bytes: u64| u64::try_from(u128::from(bytes) * u128::from(BAR) / u128::from(longest)).unwrap_or(BAR);
     let height = ROW * u64::try_from(rows.len()).unwrap_or(0) + 4;
@@ -145,8 +145,8 @@ fn brokers(answer: &Answer) -> Markup {
                 td { (shares(row)) }
                 td { (changed(row.before.replicas, row.after.replicas)) }
                 td { (changed(row.before.leaders, row.after.leaders)) }
-                td { (Bytes(row.traffic.sends)) }
-                td { (Bytes(row.traffic.receives)) }
+                td { (text::amount(row.traffic.sends)) }
+                td { (text::amount(row.traffic.receives)) }
                 td { (part(row.part)) }
             } } }
         } }
@@ -159,7 +159,7 @@ fn flows(answer: &Answer) -> Markup {
         div.scroll { table {
             thead { tr { @for name in ["From", "To", "Replicas", "Storage"] { th { (name) } } } }
             tbody { @for flow in &answer.flows { tr {
-                td { (name(flow.from)) } td { (name(flow.to)) } td { (flow.replicas) } td { (Bytes(flow.bytes)) }
+                td { (name(flow.from)) } td { (name(flow.to)) } td { (flow.replicas) } td { (text::amount(flow.bytes)) }
             } } }
         } }
     }
@@ -176,7 +176,7 @@ fn moves(answer: &Answer) -> Markup {
     let ids = |replicas: &[i32]| replicas.iter().map(i32::to_string).collect::<Vec<_>>().join(", ");
     let row = |one: &MoveRow| {
         html! { tr {
-            td { (one.topic) "-" (one.partition) } td { (ids(&one.from)) } td { (ids(&one.to)) } td { (Bytes(one.bytes)) }
+            td { (one.topic) "-" (one.partition) } td { (ids(&one.from)) } td { (ids(&one.to)) } td { (text::amount(one.bytes)) }
         } }
     };
     html! {

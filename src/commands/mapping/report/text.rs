@@ -198,6 +198,7 @@ fn change(before: impl fmt::Display, after: impl fmt::Display) -> String {
     if before == after { before } else { format!("{before} -> {after}") }
 }
 
-fn amount(bytes: u64) -> String {
+/// An amount, or a dash for none.
+pub fn amount(bytes: u64) -> String {
     if bytes == 0 { "-".into() } else { Bytes(bytes).to_string() }
 }

@@ -321,3 +321,69 @@ fn shortened(faults: &[String]) -> String {
     }
     lines.join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::mapping::observe::{ObservedBroker, ObservedPartition, ObservedTopic};
+
+    fn observed() -> Observed {
+        let topic = |replicas: &[i32], internal| ObservedTopic {
+            internal,
+            partitions: vec![ObservedPartition {
+                replicas: replicas.iter().copied().map(BrokerId).collect(),
+                ..ObservedPartition::default()
+            }],
+            ..ObservedTopic::default()
+        };
+        let topics = [("a.b", topic(&[1, 9], false)), ("axb", topic(&[2], false)), ("__own", topic(&[3], true))];
+        Observed {
+            brokers: [1, 2, 3, 9]
+                .map(|id| (BrokerId(id), ObservedBroker { live: id < 9, ..Default::default() }))
+                .into(),
+            topics: topics.map(|(name, topic)| (TopicName::new(name).unwrap(), topic)).into(),
+            ..Observed::default()
+        }
+    }
+
+    fn names(topics: &BTreeSet<TopicName>) -> Vec<&str> {
+        topics.iter().map(TopicName::as_str).collect()
+    }
+
+    #[test]
+    fn commas_cut_where_no_bracket_is_open() {
+        assert_eq!(split("a, b{1,2},[,],(x|y,z),c\\,d,,"), ["a", "b{1,2}", "[,]", "(x|y,z)", "c\\,d"]);
+        assert!("".parse::<TopicPatterns>().is_err() && "(".parse::<TopicPatterns>().is_err());
+    }
+
+    #[test]
+    fn brokers_are_ids_ranges_and_kafka_kits_numbers() {
+        let topics = BTreeSet::from([TopicName::new("a.b").unwrap()]);
+        let resolve = |text: &str| text.parse::<Brokers>()?.resolve(&observed(), &topics).map(|ids| shown_ids(&ids));
+        assert_eq!(resolve("-1").as_deref(), Ok("1, 9"), "those that are gone hold it, too");
+        assert_eq!(resolve("-2").as_deref(), Ok("1-3"));
+        assert_eq!(resolve("-1,2-3").as_deref(), Ok("1-3, 9"));
+        assert!(resolve("2-4").unwrap_err().contains("broker 4 is not in the cluster"));
+        for wrong in ["-3", "x", "", "3-1", "1--2"] {
+            assert!(resolve(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn topics_are_grouped_by_map_and_kafkas_own_need_none() {
+        let map = |name: &str, topics: &str, brokers: &[i32]| {
+            Map::new(name, topics, brokers.iter().copied().map(BrokerId).collect()).unwrap()
+        };
+        let maps = Maps(vec![map("n", "axb", &[2]), map("m", "a.b", &[1])]);
+        let all = Selection { internal: true, ..Selection::default() };
+        let groups = all.groups(&observed(), &maps).unwrap();
+        let shown: Vec<_> = groups.iter().map(|group| (group.map.as_deref(), names(&group.topics))).collect();
+        assert_eq!(shown, [(Some("n"), vec!["axb"]), (Some("m"), vec!["a.b"]), (None, vec!["__own"])]);
+        let one = Selection { map: Some("m"), ..Selection::default() }.groups(&observed(), &maps).unwrap();
+        assert_eq!(names(&one[0].topics), ["a.b"]);
+        let bare = Selection::default().groups(&observed(), &Maps(vec![map("m", "a.b", &[1])])).unwrap_err();
+        assert_eq!(bare, "topic axb belongs to no map; the maps are m (a.b)");
+        let no_maps = Selection::default().groups(&observed(), &Maps::default()).unwrap();
+        assert_eq!((no_maps.len(), no_maps[0].topics.len(), no_maps[0].brokers.len()), (1, 3, 4));
+    }
+}
