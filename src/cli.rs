@@ -5,6 +5,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::commands::events::command as events;
 use crate::commands::mapping::command as mapping;
 use crate::commands::reassign::command as reassign;
+use crate::commands::throttle::command as throttle;
 use crate::commands::topics::command as topics;
 use crate::context::{Context, Flags, repeat};
 use crate::exit::Exit;
@@ -31,6 +32,8 @@ enum Command {
     Mapping(Box<mapping::MappingArgs>),
     /// Moves of partitions: carried out, followed, verified, taken back
     Reassign(reassign::ReassignArgs),
+    /// Paces replication: moves end, clients do not notice
+    Throttle(throttle::ThrottleArgs),
     /// The record of every side effect: add to it, read it, deliver it
     Events(events::EventsArgs),
     /// What a shell needs to complete commands, flags and live names
@@ -85,6 +88,7 @@ impl Command {
             }
             Command::Mapping(args) => mapping::run(context, *args).await,
             Command::Reassign(args) => Box::pin(reassign::run(context, args)).await,
+            Command::Throttle(args) => throttle::run(context, args).await,
             Command::Events(args) => events::run(context, args).await,
             Command::Completions(args) => manual::completions(&args),
             Command::Man(args) => manual::man(&args, Cli::definition()),

@@ -21,5 +21,7 @@ mod mapping;
 mod reassign;
 /// What several tests need.
 mod support;
+/// `toolbox throttle`.
+mod throttle;
 /// `toolbox topics`.
 mod topics;

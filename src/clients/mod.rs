@@ -4,3 +4,4 @@
 pub mod datadog;
 pub mod kafka;
 pub mod kubernetes;
+pub mod metrics;

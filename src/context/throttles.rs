@@ -218,7 +218,9 @@ impl OwnThrottles {
     }
 
     async fn keep(&mut self, record: ThrottleRecord) -> anyhow::Result<()> {
-        let changed_at = (self.clock)().to_string();
+        // Taking over changes nothing: `gc` goes by how long ago something was changed.
+        let is_same = record.rates == self.record.rates && record.lists == self.record.lists;
+        let changed_at = if is_same { record.changed_at.clone() } else { (self.clock)().to_string() };
         let record = ThrottleRecord { run_id: self.run_id.clone(), owner: self.owner.clone(), changed_at, ..record };
         self.kept.save(&record).await.context("failed to keep which throttles are ours")?;
         self.record = record;

@@ -114,6 +114,32 @@ pub fn after(claim: &ThrottleRecord, ended: &[(ThrottleStep, Ended)]) -> Throttl
     record
 }
 
+/// Steps that take every throttle away, whoever set it.
+pub fn everything(seen: &PresentThrottles, ways: Ways) -> Vec<ThrottleStep> {
+    let why = if ways.is_orphaned { Why::Orphaned } else { Why::Released };
+    let lists = seen.lists.iter().map(|(topic, sides)| {
+        let set = Side::BOTH.into_iter().filter(|side| *sides.of(*side) != PresentList::Unset);
+        let edit = |side| {
+            let entries = sides.of(side).entries().cloned().unwrap_or_default();
+            ListEdit { side, operation: ListOperation::Unset(entries) }
+        };
+        ThrottleStep::Lists { topic: topic.clone(), edits: set.map(edit).collect(), why }
+    });
+    let rates = seen.rates.iter().map(|(broker, sides)| {
+        let edits = Side::BOTH.into_iter().filter_map(|side| match sides.of(side) {
+            PresentRate::Set(rate) => Some(RateEdit { side, from: Some(*rate), to: None }),
+            PresentRate::Hidden => Some(RateEdit { side, from: None, to: None }),
+            PresentRate::Unset | PresentRate::Inherited(_) => None,
+        });
+        ThrottleStep::Rates { broker: *broker, edits: edits.collect(), why }
+    });
+    let is_something = |step: &ThrottleStep| match step {
+        ThrottleStep::Rates { edits, .. } => !edits.is_empty(),
+        ThrottleStep::Lists { edits, .. } => !edits.is_empty(),
+    };
+    lists.chain(rates).filter(is_something).collect()
+}
+
 fn is_removal(operation: &ListOperation) -> bool {
     matches!(operation, ListOperation::Subtract(_) | ListOperation::Unset(_))
 }

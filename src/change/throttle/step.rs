@@ -248,6 +248,9 @@ fn shown(rate: Option<ByteRate>) -> String {
 }
 
 fn shortened(entries: &BTreeSet<ThrottleEntry>) -> String {
+    if entries.is_empty() {
+        return "(whole)".to_owned();
+    }
     let mut words: Vec<_> = entries.iter().take(ENTRIES_SHOWN).map(ToString::to_string).collect();
     if entries.len() > ENTRIES_SHOWN {
         words.push(format!("… {} more", entries.len() - ENTRIES_SHOWN));

@@ -153,7 +153,7 @@ fn build(key: &SecretString, is_tls: bool) -> Result<Client, String> {
 }
 
 /// TLS by the one provider of this program. Without HTTPS no certificate is read.
-fn tls(is_used: bool) -> Result<ClientConfig, String> {
+pub(crate) fn tls(is_used: bool) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut roots = RootCertStore::empty();
     if is_used {

@@ -18,6 +18,7 @@ use serde::Serialize;
 
 pub use datagram::{UDP_BYTES_MAX, UNIX_BYTES_MAX, datagram};
 pub use live::Http;
+pub(crate) use live::tls;
 pub use memory::Memory;
 pub use statsd::{Address, DogStatsD, PORT};
 

@@ -12,6 +12,7 @@ pub mod floor;
 pub mod flows;
 pub mod law;
 pub mod limits;
+pub mod look;
 pub mod outlook;
 pub mod overrides;
 pub mod pace;

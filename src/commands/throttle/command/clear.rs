@@ -1,0 +1,135 @@
+//! `toolbox throttle clear` and `gc`: takes throttles away.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use jiff::Timestamp;
+
+use crate::change::plan::Plan;
+use crate::change::throttle::decide::{Decided, Ways, everything};
+use crate::change::throttle::step::ThrottleStep;
+use crate::clients::kafka::Kafka;
+use crate::cluster::metadata::TopicSelection;
+use crate::cluster::throttle::{ThrottleRecord, Throttles};
+use crate::commands::throttle::agent::kept::KeptOverrides;
+use crate::commands::throttle::plan::overrides::Overrides;
+use crate::context::throttles::{OwnThrottles, all_throttles};
+use crate::context::{Context, duration};
+use crate::exit::Exit;
+use crate::output;
+
+/// Arguments of `toolbox throttle clear`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ClearArgs {
+    /// Those of others, too: rates of all live brokers, lists of all topics
+    #[arg(long)]
+    all: bool,
+
+    /// Only the overrides that an agent was given
+    #[arg(long, conflicts_with = "all")]
+    overrides: bool,
+}
+
+/// Arguments of `toolbox throttle gc`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct GcArgs {
+    /// Those of others, too
+    #[arg(long, env = "TOOLBOX_THROTTLE_GC_ALL")]
+    all: bool,
+
+    /// Leave what was changed in this time: its run may only just be starting
+    #[arg(long, env = "TOOLBOX_THROTTLE_GC_OLDER_THAN", value_name = "DURATION", default_value = "15m", value_parser = duration)]
+    older_than: Duration,
+}
+
+/// Takes throttles away, whether something moves or not.
+pub(super) async fn clear(context: &mut Context, args: &ClearArgs) -> anyhow::Result<Exit> {
+    let (kafka, cluster_id) = cluster(context).await?;
+    let mut overrides = KeptOverrides::open(context, &cluster_id).await?;
+    if args.overrides {
+        let words =
+            if overrides.value.is_empty() { "there are no overrides\n" } else { "the overrides are taken back\n" };
+        if !context.is_dry_run() {
+            overrides.keep(Overrides::default()).await?;
+        }
+        output::print(words)?;
+        return Ok(Exit::Done);
+    }
+    let throttles = own(context, &cluster_id).await?;
+    let moving = kafka.reassignments().await.context("failed to read what moves")?.len();
+    let warning =
+        (moving > 0).then(|| format!("{moving} partitions move: without a throttle they go as fast as they can"));
+    take_away(context, &*kafka, throttles, (args.all, Ways::default(), warning)).await
+}
+
+/// Takes away what dead runs left.
+pub(super) async fn gc(context: &mut Context, args: &GcArgs) -> anyhow::Result<Exit> {
+    let (kafka, cluster_id) = cluster(context).await?;
+    let nothing = |why: &str| {
+        output::print(&format!("nothing is taken away: {why}\n"))?;
+        Ok(Exit::Done)
+    };
+    let moving = kafka.reassignments().await.context("failed to read what moves")?.len();
+    if moving > 0 {
+        return nothing(&format!("{moving} partitions move"));
+    }
+    let throttles = match own(context, &cluster_id).await {
+        Ok(throttles) => throttles,
+        Err(error) if output::exit_of(&error) == Exit::Refused => return nothing(&format!("{error:#}")),
+        Err(error) => return Err(error),
+    };
+    if let Some(age) = age(throttles.record(), context.now()).filter(|age| *age < args.older_than) {
+        return nothing(&format!(
+            "they were changed {} s ago, and what is younger than {} s is left (--older-than)",
+            age.as_secs(),
+            args.older_than.as_secs()
+        ));
+    }
+    let ways = Ways { is_orphaned: true, ..Ways::default() };
+    take_away(context, &*kafka, throttles, (args.all, ways, None)).await
+}
+
+async fn cluster(context: &mut Context) -> anyhow::Result<(std::sync::Arc<dyn Kafka>, String)> {
+    let kafka = context.kafka().await?;
+    let metadata = kafka.metadata(TopicSelection::None).await.context("failed to read the cluster's metadata")?;
+    context.is_cluster(&metadata.cluster_id)?;
+    Ok((kafka, metadata.cluster_id))
+}
+
+/// The throttles. What they were changed by is read before it becomes this run.
+async fn own(context: &mut Context, cluster_id: &str) -> anyhow::Result<OwnThrottles> {
+    if context.is_dry_run() {
+        return context.throttles_to_look_at(cluster_id).await;
+    }
+    context.throttles(cluster_id).await
+}
+
+fn age(record: &ThrottleRecord, now: Timestamp) -> Option<Duration> {
+    let changed: Timestamp = record.changed_at.parse().ok()?;
+    (!record.is_empty()).then(|| now.duration_since(changed).unsigned_abs())
+}
+
+async fn take_away(
+    context: &mut Context,
+    kafka: &dyn Kafka,
+    mut throttles: OwnThrottles,
+    (all, ways, warning): (bool, Ways, Option<String>),
+) -> anyhow::Result<Exit> {
+    let (Decided { mut plan, mut claim }, _) = throttles.decide(kafka, &Throttles::default(), ways).await?;
+    if all {
+        // What is ours is among it; previous values of others are not restored.
+        let steps = everything(&all_throttles(kafka).await?, ways);
+        plan = Plan { steps, ..plan };
+        claim = throttles.record().clone();
+    }
+    if let Some(warning) = warning.filter(|_| !plan.steps.is_empty()) {
+        plan.warn(warning);
+    }
+    let apply = async |batch: &[ThrottleStep]| throttles.apply(kafka, &claim, batch).await;
+    let settled = context.settle(plan, apply).await?;
+    if settled.carried_out {
+        throttles.settle(&claim, &settled.ended).await;
+    }
+    Ok(settled.exit)
+}

@@ -1,0 +1,154 @@
+//! Flags about who measures the brokers' load.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::clients::metrics::{DatadogQuery, Metrics, Prometheus};
+use crate::cluster::size::ByteRate;
+use crate::cluster::throttle::Sides;
+use crate::commands::throttle::observe::load::{Queries, Source};
+use crate::commands::throttle::spec::capacity_map;
+use crate::context::duration;
+use crate::exit::Stop;
+use crate::formats::secret::{SecretString, remember};
+
+/// What node_exporter and cAdvisor have: bytes a second by broker, where pods are labelled with their broker's id.
+const PROMETHEUS_SENDS: &str = "sum by (broker_id) (rate(container_network_transmit_bytes_total{broker_id!=\"\"}[2m]))";
+const PROMETHEUS_RECEIVES: &str =
+    "sum by (broker_id) (rate(container_network_receive_bytes_total{broker_id!=\"\"}[2m]))";
+
+/// What Datadog's agent has.
+const DATADOG_SENDS: &str = "avg:system.net.bytes_sent{service:kafka} by {broker_id,instance-type}";
+const DATADOG_RECEIVES: &str = "avg:system.net.bytes_rcvd{service:kafka} by {broker_id,instance-type}";
+
+/// Flags about who measures the brokers' load.
+#[derive(Debug, Clone, Args)]
+pub(super) struct LoadArgs {
+    /// Who measures the brokers' load, the best first: the next is asked where one has no answer [default: prometheus with
+    /// --prometheus-url, datadog with DD_API_KEY and DD_APP_KEY, then the growth of replicas]
+    #[arg(long, env = "TOOLBOX_THROTTLE_LOAD", value_name = "SOURCE", value_delimiter = ',', help_heading = "Load")]
+    load: Vec<Kind>,
+
+    /// Prometheus, or what speaks its API, as `http://prometheus.monitoring:9090`
+    #[arg(long, env = "TOOLBOX_PROMETHEUS_URL", value_name = "URL", help_heading = "Load")]
+    prometheus_url: Option<String>,
+
+    /// Query for bytes a second that each broker sends
+    #[arg(long, env = "TOOLBOX_THROTTLE_NET_TX_QUERY", value_name = "QUERY", help_heading = "Load")]
+    net_tx_query: Option<String>,
+
+    /// Query for bytes a second that each broker receives
+    #[arg(long, env = "TOOLBOX_THROTTLE_NET_RX_QUERY", value_name = "QUERY", help_heading = "Load")]
+    net_rx_query: Option<String>,
+
+    /// Label or tag that holds a broker's id
+    #[arg(
+        long,
+        env = "TOOLBOX_THROTTLE_BROKER_ID_TAG",
+        value_name = "NAME",
+        default_value = "broker_id",
+        help_heading = "Load"
+    )]
+    broker_id_tag: String,
+
+    /// Label or tag that holds a broker's instance type, for --cap-map
+    #[arg(
+        long,
+        env = "TOOLBOX_THROTTLE_INSTANCE_TYPE_TAG",
+        value_name = "NAME",
+        default_value = "instance-type",
+        help_heading = "Load"
+    )]
+    instance_type_tag: String,
+
+    /// What instance types' networks can do, as JSON: `{"i3.4xlarge": "1.2GB/s"}`
+    #[arg(long, env = "TOOLBOX_THROTTLE_CAP_MAP", value_name = "JSON", help_heading = "Load")]
+    cap_map: Option<String>,
+
+    /// How far Datadog is asked to look back for its newest value
+    #[arg(long, env = "TOOLBOX_THROTTLE_METRICS_WINDOW", value_name = "DURATION", default_value = "120s", value_parser = duration, help_heading = "Load")]
+    metrics_window: Duration,
+
+    /// What each broker sends and receives for clients, where `--load static` says that nobody measures it
+    #[arg(long, env = "TOOLBOX_THROTTLE_STATIC_LOAD", value_name = "RATE", help_heading = "Load")]
+    static_load: Option<ByteRate>,
+}
+
+/// Who measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// Prometheus
+    Prometheus,
+    /// Datadog
+    Datadog,
+    /// The growth of the brokers' replicas; consumers are not in it
+    Brokers,
+    /// --static-load
+    Static,
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+impl LoadArgs {
+    /// The sources, the best first.
+    pub(super) fn sources(&self, datadog_url: Option<&str>) -> Result<Vec<Source>, Stop> {
+        let mut kinds = self.load.clone();
+        if kinds.is_empty() {
+            let has_keys = variable("DD_API_KEY").is_some() && variable("DD_APP_KEY").is_some();
+            kinds.extend(self.prometheus_url.is_some().then_some(Kind::Prometheus));
+            kinds.extend(has_keys.then_some(Kind::Datadog));
+            kinds.push(Kind::Brokers);
+        }
+        kinds.iter().map(|kind| self.source(*kind, datadog_url)).collect()
+    }
+
+    /// What instance types can do.
+    pub(super) fn by_type(&self) -> Result<BTreeMap<String, ByteRate>, Stop> {
+        let map = self.cap_map.as_deref().map(capacity_map).transpose();
+        Ok(map.map_err(|why| Stop::usage(format!("--cap-map: {why}")))?.unwrap_or_default())
+    }
+
+    fn source(&self, kind: Kind, datadog_url: Option<&str>) -> Result<Source, Stop> {
+        match kind {
+            Kind::Prometheus => {
+                let url =
+                    self.prometheus_url.as_deref().ok_or_else(|| Stop::usage("prometheus needs --prometheus-url"))?;
+                let token: Option<SecretString> = variable("TOOLBOX_PROMETHEUS_TOKEN").map(remember);
+                let door = Arc::new(Prometheus::new(url, token.as_ref()));
+                Ok(self.measured(door, (PROMETHEUS_SENDS, PROMETHEUS_RECEIVES)))
+            }
+            Kind::Datadog => {
+                let key = |name: &str| {
+                    let missing =
+                        || Stop::usage(format!("datadog needs {name}, to read metrics DD_API_KEY and DD_APP_KEY"));
+                    variable(name).map(remember).ok_or_else(missing)
+                };
+                let site = variable("DD_SITE").unwrap_or_else(|| "datadoghq.com".to_owned());
+                let base = datadog_url.map_or_else(|| format!("https://api.{site}"), str::to_owned);
+                let seconds = i64::try_from(self.metrics_window.as_secs()).unwrap_or(i64::MAX);
+                let door = Arc::new(DatadogQuery::new(&base, key("DD_API_KEY")?, key("DD_APP_KEY")?, seconds));
+                Ok(self.measured(door, (DATADOG_SENDS, DATADOG_RECEIVES)))
+            }
+            Kind::Brokers => Ok(Source::Brokers),
+            Kind::Static => {
+                let rate = self.static_load.ok_or_else(|| Stop::usage("static needs --static-load, as 40MB/s"))?;
+                Ok(Source::Static(Sides { leader: rate, follower: rate }))
+            }
+        }
+    }
+
+    fn measured(&self, metrics: Arc<dyn Metrics>, usual: (&str, &str)) -> Source {
+        Source::Measured(Queries {
+            metrics,
+            sends: self.net_tx_query.clone().unwrap_or_else(|| usual.0.to_owned()),
+            receives: self.net_rx_query.clone().unwrap_or_else(|| usual.1.to_owned()),
+            broker_label: self.broker_id_tag.clone(),
+            type_label: self.instance_type_tag.clone(),
+        })
+    }
+}

@@ -1,0 +1,135 @@
+//! `toolbox throttle set`: a rate for what moves now; where an agent runs, an override for it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+
+use crate::change::throttle::decide::{Decided, Ways};
+use crate::change::throttle::step::ThrottleStep;
+use crate::clients::kafka::Kafka;
+use crate::cluster::broker::BrokerId;
+use crate::cluster::map::NamePattern;
+use crate::cluster::metadata::TopicSelection;
+use crate::cluster::size::ByteRate;
+use crate::cluster::throttle::Throttles;
+use crate::commands::throttle::agent::kept::KeptOverrides;
+use crate::commands::throttle::agent::view::Change;
+use crate::commands::throttle::command::status::watched;
+use crate::commands::throttle::plan::floor::below_floor;
+use crate::commands::throttle::plan::overrides::Override;
+use crate::commands::throttle::plan::snapshot::Snapshot;
+use crate::commands::throttle::spec::rate_above_zero;
+use crate::context::{Context, duration};
+use crate::exit::{Exit, Stop};
+use crate::output;
+
+/// How long it watches what moves, to know what is written.
+const WATCHED: Duration = Duration::from_secs(2);
+
+/// Arguments of `toolbox throttle set`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct SetArgs {
+    /// The rate of each broker and side: `50MB/s` (50,000,000 bytes a second) or `50MiB/s`
+    #[arg(value_parser = rate_above_zero)]
+    rate: ByteRate,
+
+    /// Only these brokers
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    brokers: Vec<BrokerId>,
+
+    /// Only moves of these topics: a name, or a regular expression of whole names
+    #[arg(long, value_name = "PATTERN", value_parser = NamePattern::new)]
+    topics: Option<NamePattern>,
+
+    /// How long an agent keeps to it, as `2h`; without it, until it is taken back
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    ttl: Option<Duration>,
+}
+
+/// Sets a rate.
+pub(super) async fn run(context: &mut Context, args: &SetArgs) -> anyhow::Result<Exit> {
+    let kafka = context.kafka().await?;
+    let metadata = kafka.metadata(TopicSelection::None).await.context("failed to read the cluster's metadata")?;
+    context.is_cluster(&metadata.cluster_id)?;
+    let cluster_id = metadata.cluster_id;
+    let throttles = if context.is_dry_run() {
+        context.throttles_to_look_at(&cluster_id).await
+    } else {
+        context.throttles(&cluster_id).await
+    };
+    let mut throttles = match throttles {
+        Ok(throttles) => throttles,
+        Err(error) if output::exit_of(&error) == Exit::Refused => {
+            return tell_the_agent(context, &cluster_id, args, error).await;
+        }
+        Err(error) => return Err(error),
+    };
+    let snapshot = watched(context, &*kafka, WATCHED).await?;
+    let wish = wish(&snapshot, args);
+    if wish.rates.is_empty() {
+        return Err(Stop::refused(
+            "nothing that moves is meant: a throttle would do nothing. It is set before the first byte by `toolbox \
+             reassign execute --throttle`",
+        )
+        .into());
+    }
+    let (Decided { mut plan, claim }, _) = throttles.decide(&*kafka, &wish, Ways::default()).await?;
+    for (broker, side, floor) in below_floor(&snapshot, args.rate) {
+        plan.warn(format!(
+            "{} is not above the {floor} that the moves of broker {broker} need as its {side} rate: they will never end",
+            args.rate
+        ));
+    }
+    plan.warn("it stays until `toolbox throttle clear`, or until a run of `throttle` or `reassign` takes it over");
+    let kafka: &dyn Kafka = &*kafka;
+    let apply = async |batch: &[ThrottleStep]| throttles.apply(kafka, &claim, batch).await;
+    let settled = context.settle(plan, apply).await?;
+    if settled.carried_out {
+        throttles.settle(&claim, &settled.ended).await;
+    }
+    Ok(settled.exit)
+}
+
+fn wish(snapshot: &Snapshot, args: &SetArgs) -> Throttles {
+    let meant = snapshot
+        .moving
+        .iter()
+        .filter(|moving| args.topics.as_ref().is_none_or(|topics| topics.fits(&moving.partition.topic)));
+    let moves: Vec<_> = meant
+        .map(|moving| {
+            let adding: Vec<_> = moving.adding.iter().map(|(broker, _)| *broker).collect();
+            (&moving.partition, &moving.sources, adding)
+        })
+        .collect();
+    let slices = moves.iter().map(|(partition, sources, adding)| (*partition, sources.as_slice(), adding.as_slice()));
+    let mut wish = Throttles::of_moves(slices, args.rate);
+    let named: BTreeSet<_> = args.brokers.iter().copied().collect();
+    wish.rates.retain(|broker, _| named.is_empty() || named.contains(broker));
+    wish
+}
+
+/// An agent has the lock: it gets an override, and brings it into force at its next tick.
+async fn tell_the_agent(
+    context: &Context,
+    cluster_id: &str,
+    args: &SetArgs,
+    refusal: anyhow::Error,
+) -> anyhow::Result<Exit> {
+    if args.topics.is_some() {
+        return Err(refusal.context("an agent takes rates for the cluster or for brokers, not for topics"));
+    }
+    let now = context.now();
+    let until = args.ttl.map(|ttl| now.checked_add(ttl)).transpose()?;
+    let given = Override { rate: args.rate, since: now, until, autoremove: false, by: context.run().actor };
+    let mut overrides = KeptOverrides::open(context, cluster_id).await?;
+    let whose: Vec<_> =
+        if args.brokers.is_empty() { vec![None] } else { args.brokers.iter().copied().map(Some).collect() };
+    let after =
+        whose.iter().fold(overrides.value.clone(), |value, broker| Change::Set(*broker, given.clone()).applied(value));
+    overrides.keep(after).await?;
+    output::print(&format!("an agent runs: it sets {} at its next tick\n", args.rate))?;
+    tracing::info!("{refusal:#}");
+    Ok(Exit::Done)
+}

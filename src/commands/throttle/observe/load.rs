@@ -1,0 +1,96 @@
+//! Who measures the brokers' load: a ranked list of sources, the next one where one has no answer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::clients::metrics::{Metrics, MetricsError, Sample};
+use crate::cluster::broker::BrokerId;
+use crate::cluster::size::ByteRate;
+use crate::cluster::throttle::Sides;
+use crate::commands::throttle::plan::look::{Look, Readings, own_readings};
+
+/// One source of the brokers' load.
+#[derive(Clone)]
+pub enum Source {
+    /// A system that measures their networks.
+    Measured(Queries),
+    /// The growth of their replicas: what consumers read is not in it.
+    Brokers,
+    /// What a person said.
+    Static(Sides<ByteRate>),
+}
+
+/// What to ask a system that measures.
+#[derive(Clone)]
+pub struct Queries {
+    /// The system.
+    pub metrics: Arc<dyn Metrics>,
+    /// Bytes a second that a broker sends.
+    pub sends: String,
+    /// Bytes a second that it receives.
+    pub receives: String,
+    /// The label that holds its id.
+    pub broker_label: String,
+    /// The label that holds its instance type.
+    pub type_label: String,
+}
+
+impl Source {
+    /// As a word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Measured(queries) => queries.metrics.name(),
+            Self::Brokers => "brokers",
+            Self::Static(_) => "static",
+        }
+    }
+}
+
+/// The load by the first source that has an answer; what was wrong with those before it.
+pub async fn measure(sources: &[Source], before: Option<&Look>, now: &Look) -> (Readings, Vec<String>) {
+    let mut wrong = Vec::new();
+    for source in sources {
+        let readings = match source {
+            Source::Measured(queries) => ask(queries, now.at).await,
+            Source::Brokers => Ok(own_readings(before, now)),
+            Source::Static(rates) => Ok(said(*rates, now)),
+        };
+        match readings {
+            Ok(readings) if readings.used.is_empty() => {
+                wrong.push(format!("{}: no broker is named in its answer; look at --broker-id-tag", source.name()));
+            }
+            Ok(readings) => return (readings, wrong),
+            Err(error) => wrong.push(format!("{}: {error}", source.name())),
+        }
+    }
+    (Readings { source: "none", ..Readings::default() }, wrong)
+}
+
+fn said(rates: Sides<ByteRate>, now: &Look) -> Readings {
+    let used = Sides { leader: Some((rates.leader, now.at)), follower: Some((rates.follower, now.at)) };
+    let used = now.metadata.brokers.keys().map(|broker| (*broker, used)).collect();
+    Readings { source: "static", used, types: BTreeMap::new() }
+}
+
+async fn ask(queries: &Queries, now: Timestamp) -> Result<Readings, MetricsError> {
+    let Queries { metrics, sends, receives, broker_label, type_label } = queries;
+    let (sends, receives) = tokio::join!(metrics.query(sends, now), metrics.query(receives, now));
+    let (sends, receives) = (sends?, receives?);
+    let mut readings = Readings { source: metrics.name(), ..Readings::default() };
+    let id = |sample: &Sample| sample.labels.get(broker_label)?.parse::<BrokerId>().ok();
+    for sample in sends.iter().chain(&receives) {
+        if let (Some(broker), Some(kind)) = (id(sample), sample.labels.get(type_label)) {
+            readings.types.insert(broker, kind.clone());
+        }
+    }
+    let measured = |sample: &Sample| Some((ByteRate::of_f64(sample.value.max(0.0)), sample.at));
+    for (sample, broker) in sends.iter().filter_map(|sample| Some((sample, id(sample)?))) {
+        readings.used.entry(broker).or_default().leader = measured(sample);
+    }
+    for (sample, broker) in receives.iter().filter_map(|sample| Some((sample, id(sample)?))) {
+        readings.used.entry(broker).or_default().follower = measured(sample);
+    }
+    Ok(readings)
+}

@@ -1,0 +1,55 @@
+//! One look at a cluster: what moves, how large its replicas are, how far they are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+
+use crate::clients::kafka::Kafka;
+use crate::cluster::broker::BrokerId;
+use crate::cluster::metadata::TopicSelection;
+use crate::cluster::offset::OffsetQuery;
+use crate::cluster::topic::{TopicName, TopicPartition};
+use crate::commands::throttle::plan::look::Look;
+
+/// Looks at what moves. All topics are looked at where that is asked for: the growth of every replica tells the brokers'
+/// load, and replicas out of sync are found.
+pub async fn look(kafka: &dyn Kafka, now: Timestamp, all_topics: bool) -> anyhow::Result<Look> {
+    let moves = kafka.reassignments().await.context("failed to read what moves")?;
+    let topics: BTreeSet<TopicName> = moves.keys().map(|partition| partition.topic.clone()).collect();
+    let topics: Vec<TopicName> = topics.into_iter().collect();
+    let selection = match (all_topics, topics.is_empty()) {
+        (true, _) => TopicSelection::All,
+        (false, true) => TopicSelection::None,
+        (false, false) => TopicSelection::Named(&topics),
+    };
+    let metadata = kafka.metadata(selection).await.context("failed to read the cluster's metadata")?;
+    let mut look = Look { at: now, metadata, moves, sizes: BTreeMap::new(), offsets: BTreeMap::new() };
+    if look.moves.is_empty() && !all_topics {
+        return Ok(look);
+    }
+    let brokers: Vec<BrokerId> = look.metadata.brokers.keys().copied().collect();
+    let sizes = kafka.replica_sizes(&brokers).await.context("failed to read the replicas' sizes")?;
+    for (broker, why) in &sizes.missing {
+        tracing::warn!(%broker, why, "the sizes on the broker can't be read");
+    }
+    look.sizes = sizes.sizes;
+    look.offsets = offsets(kafka, &look.moves.keys().cloned().collect::<Vec<_>>()).await;
+    Ok(look)
+}
+
+/// The first offset and the one after the last. Partitions without a leader have none: their sizes must do.
+async fn offsets(kafka: &dyn Kafka, partitions: &[TopicPartition]) -> BTreeMap<TopicPartition, (i64, i64)> {
+    if partitions.is_empty() {
+        return BTreeMap::new();
+    }
+    let (first, last) =
+        tokio::join!(kafka.offsets(partitions, OffsetQuery::Earliest), kafka.offsets(partitions, OffsetQuery::Latest));
+    let (first, last) = (first.unwrap_or_default(), last.unwrap_or_default());
+    let found = partitions.iter().filter_map(|partition| {
+        let first = first.get(partition)?.as_ref().ok()?.as_ref()?.offset;
+        let last = last.get(partition)?.as_ref().ok()?.as_ref()?.offset;
+        Some((partition.clone(), (first, last)))
+    });
+    found.collect()
+}

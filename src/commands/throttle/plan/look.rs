@@ -1,0 +1,225 @@
+//! From two looks at a cluster to a snapshot: what moves, how much of it is left, what is written meanwhile.
+//!
+//! Everything is measured from what the brokers themselves tell (sizes and offsets); where nobody else measures the
+//! load, that is estimated from the growth of the replicas, too. Consumers can't be seen that way, so it is a lower bound.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::cluster::broker::BrokerId;
+use crate::cluster::map::Capacity;
+use crate::cluster::metadata::{Metadata, Reassignment, ReplicaSize};
+use crate::cluster::size::{ByteRate, Bytes};
+use crate::cluster::throttle::{Side, Sides};
+use crate::cluster::topic::{Partition, TopicPartition};
+use crate::commands::throttle::plan::snapshot::{Load, Moving, Snapshot};
+
+/// One look at a cluster.
+#[derive(Debug, Clone, Default)]
+pub struct Look {
+    /// When.
+    pub at: Timestamp,
+    /// Its brokers, and at least the topics that move.
+    pub metadata: Metadata,
+    /// What moves.
+    pub moves: BTreeMap<TopicPartition, Reassignment>,
+    /// What the replicas hold.
+    pub sizes: BTreeMap<TopicPartition, Vec<ReplicaSize>>,
+    /// The first offset of partitions that move, and the one after the last.
+    pub offsets: BTreeMap<TopicPartition, (i64, i64)>,
+}
+
+/// What somebody measured of the brokers' networks.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Readings {
+    /// Who, as `prometheus`.
+    pub source: &'static str,
+    /// What each broker sends (leaders) and receives (followers), and when that was; sides that nobody knows are missing.
+    pub used: BTreeMap<BrokerId, Sides<Option<(ByteRate, Timestamp)>>>,
+    /// The instance type of brokers, where the source knows it.
+    pub types: BTreeMap<BrokerId, String>,
+}
+
+/// What is known beside the looks.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// What the brokers' networks can do.
+    pub capacities: BTreeMap<BrokerId, Capacity>,
+    /// The same for brokers that are not named there.
+    pub capacity: Option<ByteRate>,
+    /// Whether replicas that are out of sync without a move are paced, too.
+    pub recovers: bool,
+}
+
+/// The snapshot of a look; rates are measured since the look before.
+pub fn snapshot(before: Option<&Look>, now: &Look, readings: &Readings, known: &Known) -> Snapshot {
+    let mut snapshot = Snapshot { moving: moving(before, now, known.recovers), brokers: BTreeMap::new() };
+    let copying = copying(before, now, &snapshot.moving);
+    let unwell = unwell(before, now);
+    let involved: BTreeSet<BrokerId> = snapshot
+        .moving
+        .iter()
+        .flat_map(|moving| moving.leader.iter().chain(moving.adding.iter().map(|(broker, _)| broker)))
+        .copied()
+        .collect();
+    for broker in involved {
+        let network = known.capacities.get(&broker).and_then(|capacity| capacity.network).or(known.capacity);
+        let used = readings.used.get(&broker).copied().unwrap_or_default();
+        let both = used.leader.zip(used.follower);
+        // A destination may be measured on one side only; what is not known counts as the other.
+        let either = both.or(used.leader.zip(used.leader)).or(used.follower.zip(used.follower));
+        let load = Load {
+            capacity: network.map(|rate| Sides { leader: rate, follower: rate }),
+            used: either.map(|(leader, follower)| Sides { leader: leader.0, follower: follower.0 }),
+            at: either.map(|(leader, follower)| leader.1.min(follower.1)),
+            moving: copying.get(&broker).copied().unwrap_or_default(),
+            unwell: unwell.get(&broker).cloned(),
+        };
+        snapshot.brokers.insert(broker, load);
+    }
+    snapshot
+}
+
+/// The load as the replicas' growth shows it: what producers write and followers fetch, not what consumers read.
+pub fn own_readings(before: Option<&Look>, now: &Look) -> Readings {
+    let mut sums = BTreeMap::<BrokerId, Sides<f64>>::new();
+    for (topic, described) in &now.metadata.topics {
+        for partition in &described.partitions {
+            let key = TopicPartition { topic: topic.clone(), partition: partition.partition };
+            for replica in now.sizes.get(&key).into_iter().flatten().filter(|replica| !replica.is_future) {
+                let grown = growth(before, now, &key, replica.broker);
+                sums.entry(replica.broker).or_default().follower += grown;
+                if let Some(leader) = partition.leader.filter(|leader| *leader != replica.broker) {
+                    sums.entry(leader).or_default().leader += grown;
+                }
+            }
+        }
+    }
+    let live = now.metadata.brokers.keys().copied();
+    let measured = |sum: f64| before.is_some().then_some((ByteRate::of_f64(sum), now.at));
+    let used = live.map(|broker| {
+        let sum = sums.get(&broker).copied().unwrap_or_default();
+        (broker, Sides { leader: measured(sum.leader), follower: measured(sum.follower) })
+    });
+    Readings { source: "brokers", used: used.collect(), types: BTreeMap::new() }
+}
+
+fn partition_of<'a>(look: &'a Look, key: &TopicPartition) -> Option<&'a Partition> {
+    let topic = look.metadata.topics.get(&key.topic)?;
+    topic.partitions.iter().find(|partition| partition.partition == key.partition)
+}
+
+fn size(look: &Look, key: &TopicPartition, broker: BrokerId) -> Option<u64> {
+    let replicas = look.sizes.get(key)?.iter();
+    replicas.filter(|replica| replica.broker == broker && !replica.is_future).map(|replica| replica.bytes).max()
+}
+
+fn seconds(before: &Look, now: &Look) -> f64 {
+    now.at.duration_since(before.at).as_secs_f64().max(0.001)
+}
+
+/// Bytes a second that one replica grew since the look before; deletions are no growth.
+fn growth(before: Option<&Look>, now: &Look, key: &TopicPartition, broker: BrokerId) -> f64 {
+    let Some(before) = before else { return 0.0 };
+    let Some(new) = size(now, key, broker) else { return 0.0 };
+    let old = size(before, key, broker).unwrap_or(0);
+    Bytes(new.saturating_sub(old)).to_f64() / seconds(before, now)
+}
+
+/// Bytes a second that producers write: by offsets and the mean record, or by the leader's growth, whichever is more.
+fn writes(before: Option<&Look>, now: &Look, key: &TopicPartition, leader: BrokerId) -> ByteRate {
+    let Some(earlier) = before else { return ByteRate(0) };
+    let grown = growth(before, now, key, leader);
+    let by_offsets = || {
+        let ((_, old), (first, last)) = (earlier.offsets.get(key)?, now.offsets.get(key)?);
+        let records = u64::try_from(last - first).ok().filter(|records| *records > 0)?;
+        let new = u64::try_from(last - old).ok()?;
+        let mean = Bytes(size(now, key, leader)?).to_f64() / Bytes(records).to_f64();
+        Some(Bytes(new).to_f64() * mean / seconds(earlier, now))
+    };
+    ByteRate::of_f64(grown.max(by_offsets().unwrap_or(0.0)))
+}
+
+fn moving(before: Option<&Look>, now: &Look, recovers: bool) -> Vec<Moving> {
+    let mut keys: BTreeSet<TopicPartition> = now.moves.keys().cloned().collect();
+    if recovers {
+        for (topic, described) in &now.metadata.topics {
+            let is_behind = |partition: &&Partition| {
+                let mut behind = partition.replicas.iter().filter(|replica| !partition.isr.contains(replica));
+                behind.any(|replica| now.metadata.brokers.contains_key(replica))
+            };
+            let behind = described.partitions.iter().filter(is_behind);
+            keys.extend(
+                behind.map(|partition| TopicPartition { topic: topic.clone(), partition: partition.partition }),
+            );
+        }
+    }
+    keys.into_iter().filter_map(|key| one(before, now, key, recovers)).collect()
+}
+
+fn one(before: Option<&Look>, now: &Look, key: TopicPartition, recovers: bool) -> Option<Moving> {
+    let partition = partition_of(now, &key)?;
+    let added = now.moves.get(&key).map(|moves| moves.adding.clone()).unwrap_or_default();
+    let is_behind = |replica: &&BrokerId| {
+        !partition.isr.contains(replica)
+            && (added.contains(replica) || (recovers && now.metadata.brokers.contains_key(replica)))
+    };
+    let adding: Vec<BrokerId> = partition.replicas.iter().filter(is_behind).copied().collect();
+    if adding.is_empty() {
+        return None;
+    }
+    let whole = partition.leader.and_then(|leader| size(now, &key, leader)).unwrap_or(0);
+    let lacks = |broker: &BrokerId| Bytes(whole.saturating_sub(size(now, &key, *broker).unwrap_or(0)));
+    let sources = partition.replicas.iter().filter(|replica| !adding.contains(replica)).copied().collect();
+    let in_sync = partition.isr.iter().filter(|replica| Some(**replica) != partition.leader).count();
+    Some(Moving {
+        leader: partition.leader,
+        sources,
+        followers_in_sync: u32::try_from(in_sync).unwrap_or(u32::MAX),
+        adding: adding.iter().map(|broker| (*broker, lacks(broker))).collect(),
+        writes: partition.leader.map_or(ByteRate(0), |leader| writes(before, now, &key, leader)),
+        partition: key,
+    })
+}
+
+/// What of the brokers' traffic is the copying itself.
+fn copying(before: Option<&Look>, now: &Look, moving: &[Moving]) -> BTreeMap<BrokerId, Sides<ByteRate>> {
+    let mut sums = BTreeMap::<BrokerId, Sides<f64>>::new();
+    for Moving { partition, leader, adding, .. } in moving {
+        for (broker, _) in adding {
+            let grown = growth(before, now, partition, *broker);
+            sums.entry(*broker).or_default().follower += grown;
+            if let Some(leader) = leader {
+                sums.entry(*leader).or_default().leader += grown;
+            }
+        }
+    }
+    let rates = |sum: Sides<f64>| Sides::from_fn(|side: Side| ByteRate::of_f64(*sum.of(side)));
+    sums.into_iter().map(|(broker, sum)| (broker, rates(sum))).collect()
+}
+
+/// Leaders that lost followers since the look before, other than those being added.
+fn unwell(before: Option<&Look>, now: &Look) -> BTreeMap<BrokerId, String> {
+    let Some(before) = before else { return BTreeMap::new() };
+    let (old, new) = (lost(before), lost(now));
+    let grown = new.into_iter().filter(|(broker, lost)| *lost > old.get(broker).copied().unwrap_or(0));
+    let words =
+        |lost: usize| format!("{lost} of the partitions that it leads lack followers in sync, more than before");
+    grown.map(|(broker, lost)| (broker, words(lost))).collect()
+}
+
+fn lost(look: &Look) -> BTreeMap<BrokerId, usize> {
+    let mut lost = BTreeMap::new();
+    for (topic, described) in &look.metadata.topics {
+        for partition in &described.partitions {
+            let key = TopicPartition { topic: topic.clone(), partition: partition.partition };
+            let adding = look.moves.get(&key).map(|moves| moves.adding.as_slice()).unwrap_or_default();
+            let is_missing = |replica: &&BrokerId| !adding.contains(replica) && !partition.isr.contains(replica);
+            if let Some(leader) = partition.leader.filter(|_| partition.replicas.iter().any(|one| is_missing(&one))) {
+                *lost.entry(leader).or_default() += 1;
+            }
+        }
+    }
+    lost
+}

@@ -1,0 +1,234 @@
+//! What `throttle status` shows: every throttle, whose it is, and whether the moves will end.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::cluster::broker::BrokerId;
+use crate::cluster::size::{ByteRate, Bytes};
+use crate::cluster::throttle::{PresentList, PresentRate, PresentThrottles, Side, ThrottleEntry, ThrottleRecord};
+use crate::cluster::topic::TopicName;
+use crate::commands::throttle::plan::floor::needs;
+use crate::commands::throttle::plan::limits::Limits;
+use crate::commands::throttle::plan::outlook::words;
+use crate::commands::throttle::plan::overrides::Overrides;
+use crate::commands::throttle::plan::snapshot::Snapshot;
+
+/// Whose a throttle is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Owner {
+    /// This tool set it.
+    Ours,
+    /// Somebody else set it.
+    Foreign,
+    /// It is set for all brokers, or in the broker's file.
+    Default,
+    /// Nobody set one.
+    None,
+}
+
+impl Owner {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::Foreign => "foreign",
+            Self::Default => "default",
+            Self::None => "-",
+        }
+    }
+}
+
+/// Everything that `status` shows.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// The cluster.
+    pub cluster: String,
+    /// The command and actor that manages ours, and since when nothing changed; none where nothing is ours.
+    pub owner: Option<String>,
+    /// When it changed something last.
+    pub changed_at: Option<String>,
+    /// Partitions that get replicas now.
+    pub moving: usize,
+    /// What is still to be copied.
+    pub remaining_bytes: u64,
+    /// Seconds to the end at the speed of now; none where it does not come nearer.
+    pub eta_seconds: Option<f64>,
+    /// Rates of brokers, and of brokers that moves involve.
+    pub rates: Vec<RateRow>,
+    /// Lists of topics.
+    pub lists: Vec<ListRow>,
+    /// Rates that a person gave to the agent.
+    pub overrides: Overrides,
+}
+
+/// One rate.
+#[derive(Debug, Clone, Serialize)]
+pub struct RateRow {
+    /// The broker.
+    pub broker: BrokerId,
+    /// Which side.
+    pub side: Side,
+    /// The rate; none where there is none, or Kafka does not tell.
+    pub rate: Option<ByteRate>,
+    /// Whose it is.
+    pub owner: Owner,
+    /// The least with which its moves end; none where it takes part in none.
+    pub floor: Option<ByteRate>,
+    /// Whether its moves will never end at this rate.
+    pub is_below_floor: bool,
+    /// What is copied now.
+    pub copying: Option<ByteRate>,
+}
+
+/// One list.
+#[derive(Debug, Clone, Serialize)]
+pub struct ListRow {
+    /// The topic.
+    pub topic: TopicName,
+    /// Which side.
+    pub side: Side,
+    /// Whether it is `*`.
+    pub is_every: bool,
+    /// Entries of ours.
+    pub ours: Vec<ThrottleEntry>,
+    /// Entries of others.
+    pub foreign: Vec<ThrottleEntry>,
+}
+
+/// Puts together what `status` shows.
+pub fn status(
+    cluster: &str,
+    seen: &PresentThrottles,
+    record: &ThrottleRecord,
+    snapshot: &Snapshot,
+    overrides: &Overrides,
+) -> Status {
+    let remaining: u64 = snapshot.moving.iter().flat_map(|moving| &moving.adding).map(|(_, bytes)| bytes.0).sum();
+    let is_owned = !record.is_empty();
+    Status {
+        cluster: cluster.to_owned(),
+        owner: is_owned.then(|| record.owner.clone()),
+        changed_at: is_owned.then(|| record.changed_at.clone()),
+        moving: snapshot.moving.len(),
+        remaining_bytes: remaining,
+        eta_seconds: eta(snapshot),
+        rates: rates(seen, record, snapshot),
+        lists: lists(seen, record),
+        overrides: overrides.clone(),
+    }
+}
+
+fn rates(seen: &PresentThrottles, record: &ThrottleRecord, snapshot: &Snapshot) -> Vec<RateRow> {
+    let limits = Limits { rate_min: ByteRate(0), ..Limits::default() };
+    let needs = needs(snapshot, &limits);
+    let mut rows = Vec::new();
+    for (broker, sides) in &seen.rates {
+        for side in Side::BOTH {
+            let own = record.rates.get(broker).and_then(|sides| *sides.of(side));
+            let (rate, owner) = match *sides.of(side) {
+                PresentRate::Unset => (None, Owner::None),
+                PresentRate::Inherited(rate) => (Some(rate), Owner::Default),
+                PresentRate::Set(rate) if own.is_some_and(|own| own.is(rate)) => (Some(rate), Owner::Ours),
+                PresentRate::Set(rate) => (Some(rate), Owner::Foreign),
+                PresentRate::Hidden if own.is_some() => (own.and_then(|own| own.set), Owner::Ours),
+                PresentRate::Hidden => (None, Owner::Foreign),
+            };
+            let need = needs.get(&(*broker, side));
+            if owner == Owner::None && need.is_none() {
+                continue;
+            }
+            let floor = need.map(|need| ByteRate::of_f64(need.writes + need.in_sync));
+            let copying = snapshot.brokers.get(broker).filter(|_| need.is_some()).map(|load| *load.moving.of(side));
+            let is_below_floor = rate.zip(floor).is_some_and(|(rate, floor)| floor.0 > 0 && rate <= floor);
+            rows.push(RateRow { broker: *broker, side, rate, owner, floor, is_below_floor, copying });
+        }
+    }
+    rows
+}
+
+fn lists(seen: &PresentThrottles, record: &ThrottleRecord) -> Vec<ListRow> {
+    let mut rows = Vec::new();
+    for (topic, sides) in &seen.lists {
+        for side in Side::BOTH {
+            let own = record.lists.get(topic).and_then(|sides| sides.of(side).clone()).unwrap_or_default();
+            let there = sides.of(side);
+            if *there == PresentList::Unset {
+                continue;
+            }
+            let entries = there.entries().cloned().unwrap_or_default();
+            let (ours, foreign) = entries.iter().copied().partition(|entry| own.contains(entry));
+            rows.push(ListRow { topic: topic.clone(), side, is_every: *there == PresentList::Every, ours, foreign });
+        }
+    }
+    rows
+}
+
+/// By what is copied now, less what is written meanwhile.
+fn eta(snapshot: &Snapshot) -> Option<f64> {
+    let mut destinations = BTreeMap::<BrokerId, (f64, f64)>::new();
+    for moving in &snapshot.moving {
+        for (broker, remaining) in &moving.adding {
+            let sum = destinations.entry(*broker).or_default();
+            sum.0 += remaining.to_f64();
+            sum.1 += moving.writes.to_f64();
+        }
+    }
+    let seconds = destinations.iter().map(|(broker, (remaining, writes))| {
+        let copied = snapshot.brokers.get(broker).map_or(0.0, |load| load.moving.follower.to_f64());
+        (copied > *writes).then(|| remaining / (copied - writes))
+    });
+    seconds.collect::<Option<Vec<_>>>()?.into_iter().reduce(f64::max)
+}
+
+impl Status {
+    /// The heading, and the rows of both tables.
+    pub fn head(&self) -> String {
+        let eta = match self.eta_seconds {
+            Some(eta) => format!("done in about {}", words(eta)),
+            None => "it does not come nearer".to_owned(),
+        };
+        let moving = match self.moving {
+            0 => "nothing moves".to_owned(),
+            count => format!("{count} partitions get replicas, {} left, {eta}", Bytes(self.remaining_bytes)),
+        };
+        let owner = match (&self.owner, &self.changed_at) {
+            (Some(owner), Some(at)) => format!("; ours are managed by {owner}, changed last at {at}"),
+            _ => "; nothing is ours".to_owned(),
+        };
+        let given = if self.overrides.is_empty() { "" } else { "; overrides are in force" };
+        format!("{moving}{owner}{given}\n")
+    }
+
+    /// Rates as a table has them.
+    pub fn rate_rows(&self) -> Vec<Vec<String>> {
+        let show = |rate: Option<ByteRate>| rate.map_or("-".to_owned(), |rate| rate.to_string());
+        let row = |row: &RateRow| {
+            let trouble = if row.is_below_floor { "below the floor: it never ends" } else { "" };
+            vec![
+                row.broker.to_string(),
+                row.side.to_string(),
+                show(row.rate),
+                row.owner.word().to_owned(),
+                show(row.copying),
+                show(row.floor),
+                trouble.to_owned(),
+            ]
+        };
+        self.rates.iter().map(row).collect()
+    }
+
+    /// Lists as a table has them.
+    pub fn list_rows(&self) -> Vec<Vec<String>> {
+        let show = |entries: &[ThrottleEntry]| match entries {
+            [] => "-".to_owned(),
+            entries if entries.len() <= 6 => entries.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+            entries => format!("{} entries", entries.len()),
+        };
+        let row = |row: &ListRow| {
+            let foreign = if row.is_every { "*".to_owned() } else { show(&row.foreign) };
+            vec![row.topic.to_string(), row.side.to_string(), show(&row.ours), foreign]
+        };
+        self.lists.iter().map(row).collect()
+    }
+}

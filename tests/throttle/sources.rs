@@ -1,0 +1,130 @@
+//! Who measures the load: Prometheus and Datadog over HTTP, their strange answers, and the fall-back.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::Request;
+use axum::routing::get;
+use jiff::Timestamp;
+use kafka_toolbox::clients::kafka::Kafka;
+use kafka_toolbox::clients::metrics::{DatadogQuery, Memory, Metrics, Prometheus};
+use kafka_toolbox::cluster::broker::BrokerId;
+use kafka_toolbox::cluster::metadata::TopicSelection;
+use kafka_toolbox::cluster::size::ByteRate;
+use kafka_toolbox::cluster::throttle::Sides;
+use kafka_toolbox::commands::throttle::observe::load::{Queries, Source, measure};
+use kafka_toolbox::commands::throttle::plan::look::Look;
+use kafka_toolbox::formats::secret::remember;
+use tokio::net::TcpListener;
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_000).unwrap()
+}
+
+/// A server that says the same to everybody; what it was asked, with the headers that hold keys.
+async fn server(answer: &'static str) -> (String, Arc<Mutex<Vec<String>>>) {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&asked);
+    let hear = move |request: Request| {
+        let header = |name: &str| {
+            request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+        };
+        let line = format!(
+            "{} {} {} {}",
+            request.uri(),
+            header("authorization"),
+            header("dd-api-key"),
+            header("dd-application-key")
+        );
+        heard.lock().unwrap().push(line.trim().to_owned());
+        async move { answer }
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let routes = Router::new().route("/api/v1/query", get(hear));
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    (base, asked)
+}
+
+#[tokio::test]
+async fn prometheus_is_asked_with_its_token_and_tells_when_it_measured() {
+    let answer = r#"{"status":"success","data":{"resultType":"vector","result":[
+        {"metric":{"broker_id":"1"},"value":[990.5,"40000000"]},{"metric":{"broker_id":"2"},"value":[990,"NaN"]}]}}"#;
+    let (base, asked) = server(answer).await;
+    let prometheus = Prometheus::new(&base, Some(&remember("open-sesame")));
+    let samples = prometheus.query("sum by (broker_id) (x)", now()).await.unwrap();
+    assert_eq!(samples.len(), 1, "what is no number is left out");
+    assert_eq!((samples[0].value, samples[0].at.as_millisecond()), (40e6, 990_500));
+    let asked = asked.lock().unwrap()[0].clone();
+    assert_eq!(asked, "/api/v1/query?query=sum+by+%28broker_id%29+%28x%29&time=1000 Bearer open-sesame");
+}
+
+#[tokio::test]
+async fn datadog_is_asked_with_both_keys_and_its_newest_point_that_is_not_null_counts() {
+    let answer = r#"{"status":"ok","series":[{"scope":"broker_id:7","tag_set":["broker_id:7","instance-type:i3.4xlarge"],
+        "pointlist":[[900000.0,1.0],[960000.0,5.5],[990000.0,null]]},{"scope":"broker_id:8","pointlist":[]}]}"#;
+    let (base, asked) = server(answer).await;
+    let datadog = DatadogQuery::new(&base, remember("api-key-1"), remember("app-key-2"), 120);
+    let samples = datadog.query("avg:x by {broker_id}", now()).await.unwrap();
+    assert_eq!(samples.len(), 1);
+    assert_eq!((samples[0].value, samples[0].at.as_second()), (5.5, 960));
+    assert_eq!(samples[0].labels["instance-type"], "i3.4xlarge");
+    let asked = asked.lock().unwrap()[0].clone();
+    assert!(
+        asked.starts_with("/api/v1/query?from=880&to=1000&query=") && asked.ends_with("api-key-1 app-key-2"),
+        "{asked}"
+    );
+}
+
+#[tokio::test]
+async fn answers_that_make_no_sense_are_errors_and_never_numbers() {
+    let prometheus_says = [
+        (r#"{"status":"error","error":"parse error at char 3"}"#, "parse error at char 3"),
+        (r#"{"status":"success","data":{"resultType":"matrix","result":[]}}"#, "not `matrix`"),
+        ("<html>login</html>", "something else than metrics"),
+        (r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{}}]}}"#, "without a value"),
+    ];
+    for (answer, words) in prometheus_says {
+        let (base, _) = server(answer).await;
+        let error = Prometheus::new(&base, None).query("x", now()).await.unwrap_err().to_string();
+        assert!(error.contains(words), "{answer}: {error}");
+    }
+    // Datadog answers 200 to queries that failed.
+    let (base, _) = server(r#"{"status":"error","error":"Rule parse error","series":[]}"#).await;
+    let datadog = DatadogQuery::new(&base, remember("api-key-1"), remember("app-key-2"), 120);
+    let error = datadog.query("x", now()).await.unwrap_err().to_string();
+    assert!(error.contains("Rule parse error"), "{error}");
+    let error = Prometheus::new("http://127.0.0.1:1", None).query("x", now()).await.unwrap_err().to_string();
+    assert!(error.starts_with("http://127.0.0.1:1 could not be asked"), "{error}");
+}
+
+fn queries(metrics: &Arc<Memory>) -> Source {
+    let metrics = Arc::clone(metrics) as Arc<dyn Metrics>;
+    let words = |text: &str| text.to_owned();
+    Source::Measured(Queries {
+        metrics,
+        sends: words("tx"),
+        receives: words("rx"),
+        broker_label: words("broker_id"),
+        type_label: words("type"),
+    })
+}
+
+#[tokio::test]
+async fn the_next_source_is_asked_where_one_has_no_answer() {
+    let metrics = Arc::new(Memory::default());
+    let fixed = Source::Static(Sides { leader: ByteRate(1), follower: ByteRate(2) });
+    let sources = [queries(&metrics), fixed];
+    let kafka = kafka_toolbox::clients::kafka::memory::Memory::kraft(2);
+    let metadata = kafka.metadata(TopicSelection::None).await.unwrap();
+    let look = Look { at: now(), metadata, ..Look::default() };
+    let (readings, wrong) = measure(&sources, None, &look).await;
+    assert_eq!((readings.source, wrong.len()), ("static", 1));
+    assert!(wrong[0].contains("no answer to `tx`"), "{wrong:?}");
+    metrics.answers("tx", &[("1", 5.0)]);
+    metrics.answers("rx", &[("1", 6.0), ("2", 7.0), ("not-a-broker", 8.0)]);
+    let (readings, wrong) = measure(&sources, None, &look).await;
+    assert_eq!((readings.source, wrong.len()), ("memory", 0));
+    assert_eq!(readings.used[&BrokerId(1)].leader, Some((ByteRate(5), now())));
+    assert_eq!((readings.used[&BrokerId(2)].leader, readings.used.len()), (None, 2));
+}
