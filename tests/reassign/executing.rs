@@ -1,7 +1,7 @@
 //! `reassign execute`, `verify` and `status` on a cluster in memory.
 
 use kafka_toolbox::clients::kafka::KafkaError;
-use kafka_toolbox::clients::kafka::memory::Call;
+use kafka_toolbox::clients::kafka::memory::{Call, Memory};
 use kafka_toolbox::cluster::topic::TopicName;
 use kafka_toolbox::exit::Exit;
 
@@ -190,4 +190,28 @@ async fn moves_begin_only_at_their_hours_and_not_while_paused() {
     let (said, ()) = tokio::join!(execute(&desk, &ROWS, &["--tick", "200ms"]), waits);
     assert_eq!(said.exit, Exit::Done);
     assert_eq!(replicas(&desk, "bills", 0), [4, 2]);
+}
+
+#[tokio::test]
+async fn a_rehearsal_from_a_saved_observation_needs_no_cluster() {
+    let desk = Desk::new(four_brokers(true));
+    let id = desk.kafka.look(|cluster| cluster.cluster_id.clone());
+    let path = file(&desk, "plan.json", &plan(&id, &ROWS));
+    let saved = desk.folder().join("observed.json");
+    let saved = saved.to_str().unwrap();
+    let live = ["reassign", "execute", &path, "--dry-run", "--save-observed", saved];
+    let live = desk.run(&live).await.ends_with(Exit::Changes);
+    desk.kafka.go_away();
+    let rehearsed = desk.run(&["reassign", "execute", &path, "--observed", saved]).await.ends_with(Exit::Changes);
+    assert_eq!(live.out, rehearsed.out);
+}
+
+/// Moves are begun in steps of some hundred.
+#[tokio::test]
+async fn a_plan_of_many_moves_ends() {
+    let rows: Vec<&[i32]> = vec![&[1, 2]; 2_000];
+    let desk = Desk::new(Memory::kraft(4).topic("many", &rows).copying(u64::MAX));
+    let moves: Vec<Row<'_>> = (0..2_000).map(|number| ("many", number, &[1, 2][..], &[3, 4][..], 0)).collect();
+    let said = execute(&desk, &moves, &["--partitions-per-broker", "1000", "--max-moves", "700"]).await;
+    assert!(said.ends_with(Exit::Done).out.ends_with("2000 of 2000 partitions are as planned\n"));
 }

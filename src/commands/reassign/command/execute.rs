@@ -138,7 +138,10 @@ fn throttle(text: &str) -> Result<Throttle, String> {
 /// Carries a plan out.
 pub(super) async fn run(context: &mut Context, args: &ExecuteArgs) -> anyhow::Result<Exit> {
     let wanted = record::read(&args.plan)?;
-    make(context, args, wanted).await
+    match context.flags.observed {
+        Some(_) => rehearse(context, args, wanted).await,
+        None => make(context, args, wanted).await,
+    }
 }
 
 /// Carries out a plan that another command made, with arguments from the environment only.
@@ -162,6 +165,9 @@ async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyho
     let pacing = args.pacing(&metadata.brokers.keys().copied().collect(), context);
     let (plan, cancelled) = moves_of(args, wanted, &*kafka, before.as_ref()).await?;
     let (checked, observed) = look(args, &*kafka, plan.moves.clone(), &pacing).await?;
+    // What another command observed is its own to save.
+    let is_ours = context.command.starts_with("reassign ");
+    let observed = if is_ours { context.observed(async || Ok(observed)).await? } else { observed };
     let Checked { moves, plan: shown, stale: _ } = checked;
     let goes_on = shown.refusals.is_empty()
         && shown.steps.is_empty()
@@ -185,7 +191,28 @@ async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyho
     carry_out(context, &*kafka, (moves, pacing), (control, throttles)).await
 }
 
+/// Says from a saved observation what would be done.
+async fn rehearse(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyhow::Result<Exit> {
+    let observed: Observed = context.observed(async || anyhow::bail!("a rehearsal looks at no cluster")).await?;
+    context.is_cluster(&observed.cluster_id)?;
+    check_cluster(&wanted, &observed.cluster_id)?;
+    let moves = match wanted {
+        Moves::Plan(plan) => plan.moves,
+        Moves::Assignment(assignment) => plan_of(assignment, &observed, None),
+    };
+    let pacing = args.pacing(&observed.brokers, context);
+    let Checked { plan, .. } = check(moves, &observed, (&pacing.limits, pacing.manner), args.allowed());
+    match context.agree(plan).await? {
+        Agreed::Ends(exit) => Ok(exit),
+        Agreed::Yes => Ok(Exit::Changes),
+    }
+}
+
 impl ExecuteArgs {
+    fn allowed(&self) -> Allowed {
+        Allowed { replan: self.replan, beside_others: self.beside_others }
+    }
+
     fn pacing(&self, brokers: &BTreeSet<BrokerId>, context: &Context) -> Pacing {
         Pacing {
             limits: Limits {
@@ -280,13 +307,12 @@ async fn look(
     pacing: &Pacing,
 ) -> anyhow::Result<(Checked, Observed)> {
     let topics = moves.iter().map(|one| one.partition.topic.clone()).collect();
-    let allowed = Allowed { replan: args.replan, beside_others: args.beside_others };
     let mut looked = None;
     for pause in LOOKS {
         tokio::time::sleep(Duration::from_millis(pause)).await;
         let mut observed = observe(kafka, &topics).await.context("failed to read the cluster")?;
         observed.sizes = sizes(kafka, &brokers_of(&moves, &observed), &topics).await.context("failed to read sizes")?;
-        let checked = check(moves.clone(), &observed, (&pacing.limits, pacing.manner), allowed);
+        let checked = check(moves.clone(), &observed, (&pacing.limits, pacing.manner), args.allowed());
         let is_clear = checked.stale.is_empty();
         looked = Some((checked, observed));
         if is_clear {

@@ -2,28 +2,32 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::cluster::assignment::PartitionMove;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::metadata::Reassignment;
 use crate::cluster::topic::TopicPartition;
 
 /// A cluster while partitions move.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Observed {
     /// The cluster's id.
     pub cluster_id: String,
     /// Brokers that live.
     pub brokers: BTreeSet<BrokerId>,
     /// Partitions of the touched topics; missing ones do not exist.
+    #[serde(with = "pairs")]
     pub partitions: BTreeMap<TopicPartition, SeenPartition>,
     /// All moves that run, others' too.
+    #[serde(with = "pairs")]
     pub running: BTreeMap<TopicPartition, Reassignment>,
     /// What is on disk, as far as brokers were asked.
     pub sizes: Sizes,
 }
 
 /// A partition.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SeenPartition {
     /// Its leader; none while it is offline.
     pub leader: Option<BrokerId>,
@@ -34,9 +38,10 @@ pub struct SeenPartition {
 }
 
 /// What is on disk.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Sizes {
     /// What each replica holds.
+    #[serde(with = "pairs")]
     pub held: BTreeMap<TopicPartition, BTreeMap<BrokerId, Held>>,
     /// How full brokers are.
     pub disks: BTreeMap<BrokerId, Disk>,
@@ -45,7 +50,7 @@ pub struct Sizes {
 }
 
 /// What one replica holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Held {
     /// Bytes.
     pub bytes: u64,
@@ -54,7 +59,7 @@ pub struct Held {
 }
 
 /// How full a broker is: its fullest log dir, since Kafka chooses the dir of a new replica by itself.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Disk {
     /// Bytes that may still be used; none where the broker does not tell (before Kafka 3.3).
     pub usable: Option<u64>,
@@ -137,5 +142,28 @@ impl Observed {
         let running = self.running.get(&one.partition).map_or(&[][..], |running| &running.adding);
         let adding = one.adding().filter(|broker| !isr.contains(broker) || running.contains(broker));
         adding.collect()
+    }
+}
+
+/// Maps whose keys are no texts, as lists of pairs.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<K: Serialize, V: Serialize, S: Serializer>(
+        map: &BTreeMap<K, V>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map)
+    }
+
+    pub(super) fn deserialize<'de, K, V, D>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
+    where
+        K: Deserialize<'de> + Ord,
+        V: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        Vec::<(K, V)>::deserialize(deserializer).map(|pairs| pairs.into_iter().collect())
     }
 }
