@@ -39,7 +39,7 @@ async fn on_a_real_server_one_run_works_and_the_next_one_when_it_has_left() {
     assert!(holder(cluster, &namespace).ends_with(&first.run_id.to_string()));
     let started = Instant::now();
     let error = second.be_alone(&scope()).await.unwrap_err();
-    assert!(started.elapsed() < Duration::from_secs(8), "refused after {:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(25), "refused after {:?}", started.elapsed());
     assert_eq!(exit_of(&error), Exit::Refused);
     let words = format!("{error:#}");
     assert!(

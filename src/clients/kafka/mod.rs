@@ -81,6 +81,9 @@ pub trait Kafka: Send + Sync {
     /// Consumer groups that have members now, classic and new protocol, with the topics that they read.
     async fn live_groups(&self) -> Result<Vec<LiveGroup>, KafkaError>;
 
+    /// Says that the configs of so many topics will be asked for: connections may be made ready meanwhile.
+    fn expect_configs(&self, _topics: usize) {}
+
     /// How many requests were sent so far, for benchmarks and `--log debug`.
     fn requests_sent(&self) -> u64;
 }

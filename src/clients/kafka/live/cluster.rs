@@ -15,8 +15,10 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use kafka_protocol::messages::MetadataRequest;
 use kafka_protocol::messages::MetadataResponse;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio::time::timeout_at;
 
@@ -32,6 +34,9 @@ use crate::cluster::broker::BrokerId;
 
 /// How long a broker that did not answer in time is asked only if no other can be.
 const REST: Duration = Duration::from_secs(10);
+
+/// Most connections that are opened before they are needed.
+const EARLY_MAX: usize = 8;
 
 /// Whom a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +55,8 @@ pub(super) struct Cluster {
     dialer: Arc<Dialer>,
     bootstrap: Vec<Address>,
     known: Mutex<Known>,
+    /// Told when a connection was opened.
+    opened: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -78,7 +85,7 @@ impl Cluster {
         let bootstrap =
             settings.bootstrap.iter().map(|(host, port)| Address { host: host.clone(), port: *port }).collect();
         let dialer = Arc::new(Dialer { settings, connector, salted: Arc::default(), requests_sent: AtomicU64::new(0) });
-        Ok(Self { dialer, bootstrap, known: Mutex::default() })
+        Ok(Self { dialer, bootstrap, known: Mutex::default(), opened: Notify::new() })
     }
 
     /// The longest that one call may take.
@@ -187,7 +194,21 @@ impl Cluster {
         let connection = Arc::new(Connection::open(&self.dialer, address, deadline).await?);
         self.known().kraft = Some(connection.versions().is_kraft());
         *slot.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&connection));
+        self.opened.notify_one();
         Ok(connection)
+    }
+
+    /// Connects to the other addresses to start from as soon as one has answered, beside whatever is asked meanwhile: a
+    /// handshake takes longer than most answers. Where one fails, whoever needs it says why.
+    pub(super) fn open_others(self: &Arc<Self>) {
+        let (cluster, deadline) = (Arc::clone(self), self.deadline());
+        tokio::spawn(async move {
+            cluster.opened.notified().await;
+            let others = cluster.bootstrap.iter().take(EARLY_MAX);
+            let opened = join_all(others.map(|address| cluster.connection(address, deadline))).await;
+            let open = opened.iter().filter(|connection| connection.is_ok()).count();
+            tracing::debug!(open, "connected early");
+        });
     }
 
     /// Connects if need be, asks, and waits for the answer.

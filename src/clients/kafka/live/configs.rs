@@ -36,7 +36,7 @@ const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 
 /// With fewer topics than this one broker answers as fast as several.
-const TOPICS_WORTH_SPREADING: usize = 100;
+pub(super) const TOPICS_WORTH_SPREADING: usize = 100;
 
 /// Resources in one request: with all keys of a topic its answer has some 1.2 MB.
 const RESOURCES_MAX: usize = 1_000;

@@ -1,6 +1,7 @@
 //! [`Live`]: the door's trait, each method handed to the file that knows how.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -34,13 +35,13 @@ use crate::cluster::topic::TopicPartition;
 /// A cluster that is reached over the network. Connections are opened when they are first needed.
 #[derive(Debug)]
 pub struct Live {
-    cluster: Cluster,
+    cluster: Arc<Cluster>,
 }
 
 impl Live {
     /// Prepares connections; none is opened yet. Fails on settings that can't work.
     pub fn new(settings: Settings) -> Result<Self, KafkaError> {
-        Ok(Self { cluster: Cluster::new(settings)? })
+        Ok(Self { cluster: Arc::new(Cluster::new(settings)?) })
     }
 }
 
@@ -103,6 +104,12 @@ impl Kafka for Live {
 
     async fn live_groups(&self) -> Result<Vec<LiveGroup>, KafkaError> {
         groups::live(&self.cluster).await
+    }
+
+    fn expect_configs(&self, topics: usize) {
+        if topics >= configs::TOPICS_WORTH_SPREADING {
+            self.cluster.open_others();
+        }
     }
 
     fn requests_sent(&self) -> u64 {

@@ -92,7 +92,10 @@ async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
     let (spec, is_partial) = read_spec(context, args).await?;
     let kafka = door(context).await?;
     let mut memory = match &kafka {
-        Some(kafka) => Some(Memory::open(context, args.sources.name(), &**kafka).await?),
+        Some(kafka) => {
+            kafka.expect_configs(spec.topics.len());
+            Some(Memory::open(context, args.sources.name(), &**kafka).await?)
+        }
         None => None,
     };
     let observed = look(context, args, &spec, memory.as_mut()).await?;
