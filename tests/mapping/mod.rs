@@ -3,3 +3,4 @@
 mod cases;
 mod live;
 mod planning;
+mod quality;

@@ -1,6 +1,7 @@
 //! [`Band`]: between which loads a broker shall end.
 
 use super::layout::Layout;
+use super::model::Node;
 use super::numbers;
 
 /// Least and most that a broker shall hold.
@@ -30,6 +31,34 @@ pub(super) fn bands(layout: &Layout<'_, '_>, tolerance: u64) -> Vec<Band> {
         around(load * u128::from(model.share(numbers::narrow(at))), shares, tolerance)
     };
     (0..model.brokers.len()).map(band).collect()
+}
+
+/// The most that each open broker shall hold once the brokers that leave are empty: the mean of its rack.
+pub(super) fn ceilings(layout: &Layout<'_, '_>) -> Vec<u64> {
+    let model = layout.model;
+    let mut sums = vec![(0_u128, 0_u128); model.racks.len()];
+    for (at, node) in model.brokers.iter().enumerate().filter(|(_, node)| node.open || node.leaving) {
+        sums[node.rack].0 += u128::from(model.load[at]);
+        sums[node.rack].1 += if node.open { u128::from(model.share(numbers::narrow(at))) } else { 0 };
+    }
+    let tolerance = numbers::millionths(model.goal.tolerance);
+    let ceiling = |(at, node): (usize, &Node)| {
+        let (load, shares) = sums[node.rack];
+        around(load * u128::from(model.share(numbers::narrow(at))), shares, tolerance).high
+    };
+    model.brokers.iter().enumerate().map(ceiling).collect()
+}
+
+/// The tolerance at which nothing needs to move: how far any open broker is from the mean of its rack, in millionths.
+pub(super) fn widest(layout: &Layout<'_, '_>) -> u64 {
+    let means = bands(layout, 0);
+    let open = layout.model.brokers.iter().enumerate().filter(|(_, node)| node.open);
+    let away = open.map(|(at, _)| {
+        let mean = u128::from(means[at].low.max(1));
+        let load = u128::from(layout.load[at]);
+        numbers::clamp((load.abs_diff(mean) * numbers::MILLION).div_ceil(mean))
+    });
+    away.max().unwrap_or(0).saturating_add(1)
 }
 
 /// The whole numbers within a tolerance of a quotient; at least its two neighbours, since loads are whole.

@@ -24,6 +24,8 @@ pub(super) struct Evener<'l, 'm, 'a> {
     items: Vec<Vec<Item>>,
     /// Those of them that were not there before.
     away: Vec<Vec<Item>>,
+    /// Whether only some of the open brokers may get replicas.
+    pub(super) some_take: bool,
     /// Every step of mending, so that it can be taken back.
     pub(super) journal: Vec<Step>,
     /// Replicas that may not move for the moment.
@@ -104,23 +106,37 @@ impl<'l, 'm, 'a> Evener<'l, 'm, 'a> {
                 .collect()
         };
         let away = items.iter().enumerate().map(copies).collect();
-        Self { layout, bands, takes, items, away, journal: Vec::new(), banned: Vec::new(), effort: Cell::new(0) }
+        let some_take = model.brokers.iter().zip(&takes).any(|(node, takes)| node.open && !takes);
+        Self {
+            layout,
+            bands,
+            takes,
+            some_take,
+            items,
+            away,
+            journal: Vec::new(),
+            banned: Vec::new(),
+            effort: Cell::new(0),
+        }
     }
 
-    /// Evens out all racks.
-    pub(super) fn run(mut self) {
+    /// Evens out all racks; `refine` spends more work on saving bytes.
+    pub(super) fn run(mut self, refine: bool) {
         for rack in 0..self.layout.model.racks.len() {
             let nodes = self.layout.model.brokers.iter().enumerate();
             let group: Vec<_> =
                 nodes.filter(|(_, node)| node.open && node.rack == rack).map(|(at, _)| numbers::narrow(at)).collect();
             let excess: u128 = group.iter().map(|broker| u128::from(self.excess(*broker))).sum();
             let lack: u128 = group.iter().map(|broker| u128::from(self.lack(*broker))).sum();
-            self.even_group(&group, numbers::clamp(excess.max(lack)), excess >= lack);
+            self.even_group(&group, excess >= lack);
+            if refine {
+                self.refine(&group, numbers::clamp(excess.max(lack)));
+            }
         }
     }
 
     /// Evens out a group: the side that decides first and exactly, then what is left of the other.
-    fn even_group(&mut self, group: &[u32], need: u64, excess_decides: bool) {
+    fn even_group(&mut self, group: &[u32], excess_decides: bool) {
         for round in 0..ROUNDS {
             if excess_decides == (round % 2 == 0) {
                 self.relieve(group);
@@ -130,7 +146,6 @@ impl<'l, 'm, 'a> Evener<'l, 'm, 'a> {
             self.mend(group);
         }
         self.polish(group);
-        self.refine(group, need);
     }
 
     pub(super) fn load(&self, broker: u32) -> u64 {

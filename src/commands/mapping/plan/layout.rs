@@ -6,6 +6,7 @@ use super::numbers;
 use crate::cluster::assignment::PartitionMove;
 
 /// A draft.
+#[derive(Clone)]
 pub(super) struct Layout<'m, 'a> {
     /// What it is a draft for.
     pub(super) model: &'m Model<'a>,

@@ -28,6 +28,9 @@ struct Change {
 /// What it is worth that a broker comes nearer to its band, in bytes moved.
 const WORTH: i128 = 4;
 
+/// How much more the brokers that take weigh than those that only give.
+const FIRST: i128 = 1_000_000_000;
+
 /// How many changes a broker of the group may cost.
 const CHANGES: usize = 32;
 
@@ -205,7 +208,9 @@ impl Evener<'_, '_, '_> {
         let band = self.band(broker);
         let beside = |load: i128| (i128::from(band.low) - load).max(0) + (load - i128::from(band.high)).max(0);
         let load = i128::from(self.load(broker));
-        beside(load) - beside(load + shift)
+        // Where only some brokers take, these must come out right; the others give what helps.
+        let weight = if self.some_take && self.takes(broker) { FIRST } else { 1 };
+        weight * (beside(load) - beside(load + shift))
     }
 
     fn apply(&mut self, change: Change) {

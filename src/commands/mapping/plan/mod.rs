@@ -1,6 +1,7 @@
 //! (goal, observed) → [`Mapping`]: which partitions move where, and what a person should know. Pure and deterministic.
 
 mod band;
+mod budget;
 mod even;
 pub mod explain;
 mod facts;

@@ -29,3 +29,9 @@ pub(super) fn millionths(fraction: f64) -> u64 {
 pub(super) fn clamp(amount: u128) -> u64 {
     u64::try_from(amount).unwrap_or(u64::MAX)
 }
+
+/// Millionths in per cent, for people.
+#[expect(clippy::cast_precision_loss, reason = "it is shown with one digit")]
+pub(super) fn percent(millionths: u64) -> f64 {
+    millionths as f64 / 1e4
+}

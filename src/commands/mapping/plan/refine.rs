@@ -10,8 +10,14 @@ use super::mend::Step;
 /// Changes that may be considered for one group on top of what mending needs.
 const EFFORT: u64 = 200_000;
 
+/// How many times more may be considered while brokers are beside their bands.
+const PATIENCE: u64 = 3;
+
 /// Tries without success after which a group is as good as it gets.
-const FRUITLESS: u32 = 60;
+const FRUITLESS: u32 = 150;
+
+/// A way may lead over plans that copy more than the best one, by one part in this many.
+const DETOUR: u128 = 1000;
 
 /// A group that moves no more than its need and one part in this many is good enough.
 const GOOD_ENOUGH: u64 = 1000;
@@ -23,26 +29,29 @@ impl Evener<'_, '_, '_> {
     /// Refines a group whose brokers must move `need` bytes at least.
     pub(super) fn refine(&mut self, group: &[u32], need: u64) {
         let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
-        let end = self.effort.get() + EFFORT;
-        let mut best = self.cost(group);
+        let start = self.effort.get();
+        let (mut best, mut best_at) = (self.cost(group), self.journal.len());
         let mut fruitless = 0;
-        while self.effort.get() < end && fruitless < FRUITLESS && !is_enough(best, need) {
+        while fruitless < FRUITLESS && !is_enough(best, need) {
+            let effort = if best.0 > 0 { EFFORT * PATIENCE } else { EFFORT };
             let from = self.journal.len();
             self.banned = self.take_back(group, &mut dice);
-            if self.banned.is_empty() {
-                return;
+            if self.banned.is_empty() || self.effort.get() - start > effort {
+                break;
             }
             self.mend(group);
             self.banned.clear();
             self.polish(group);
             let cost = self.cost(group);
-            fruitless = if cost < best { 0 } else { fruitless + 1 };
-            if cost <= best {
-                best = cost;
-            } else {
+            fruitless += 1;
+            if cost < best {
+                (best, best_at, fruitless) = (cost, self.journal.len(), 0);
+            } else if cost.0 > best.0 || cost.1 > best.1 + best.1 / DETOUR {
                 self.roll_back(from);
             }
         }
+        self.banned.clear();
+        self.roll_back(best_at);
     }
 
     /// Sends some replicas home: one that moved, and others that moved off or onto the same brokers.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::Severity;
 use super::band;
+use super::budget::Budget;
 use super::even::Evener;
 use super::fill::Filler;
 use super::layout::Layout;
@@ -18,6 +19,9 @@ use super::pairs;
 use super::spread::Spread;
 use crate::cluster::broker::BrokerId;
 use crate::commands::mapping::spec::goal::Wish;
+
+/// How many tolerances are tried to find the one that a budget allows.
+const PROBES: usize = 12;
 
 /// Drafts what the goal's verb asks for.
 pub(super) fn draft<'m, 'a>(model: &'m Model<'a>, spread: &Spread, notes: &mut Notes) -> Layout<'m, 'a> {
@@ -43,6 +47,9 @@ pub(super) fn draft<'m, 'a>(model: &'m Model<'a>, spread: &Spread, notes: &mut N
         Wish::Replace { .. } | Wish::Evacuate { .. } => {}
     }
     work.layout.keep_order();
+    if let Some(budget) = Budget::of(model.goal) {
+        budget.trim(&mut work.layout, work.notes);
+    }
     work.layout
 }
 
@@ -67,7 +74,7 @@ impl Work<'_, '_, '_> {
                 must::repair_racks(&mut self.layout, self.spread, *partition);
             }
         }
-        self.fill(partitions, &|_| true);
+        self.fill(partitions, &|_| true, None);
     }
 
     /// Finds new places for replicas that must go, on brokers that `may` allows if they can be there.
@@ -78,7 +85,9 @@ impl Work<'_, '_, '_> {
         for partition in &partitions {
             must::empty_slots(&mut self.layout, self.spread, *partition);
         }
-        self.fill(partitions, &may);
+        // Brokers that are preferred take no more than their share.
+        let ceilings = band::ceilings(&self.layout);
+        self.fill(partitions, &may, Some(ceilings));
     }
 
     fn scale(&mut self) {
@@ -102,7 +111,7 @@ impl Work<'_, '_, '_> {
                 self.succeed(*partition, slot, &successors);
             }
         }
-        self.fill(partitions, &|_| true);
+        self.fill(partitions, &|_| true, None);
     }
 
     /// Gives an empty slot to the successor of its broker, where racks and disks allow that.
@@ -185,17 +194,50 @@ impl Work<'_, '_, '_> {
         leaders::even(&mut self.layout, &rules);
     }
 
+    /// Evens out loads to the tolerance; or, where that breaks the budget, to the least tolerance that does not.
     fn even(&mut self, takes: &dyn Fn(u32) -> bool) {
-        let bands = band::bands(&self.layout, numbers::millionths(self.model.goal.tolerance));
-        let takes = (0..self.model.brokers.len()).map(|at| takes(numbers::narrow(at))).collect();
-        Evener::new(&mut self.layout, bands, takes).run();
+        let takes: Vec<bool> = (0..self.model.brokers.len()).map(|at| takes(numbers::narrow(at))).collect();
+        let before = self.layout.clone();
+        let tolerance = numbers::millionths(self.model.goal.tolerance);
+        self.even_to(tolerance, &takes, true);
+        let Some(budget) = Budget::of(self.model.goal).filter(|budget| !budget.holds(&self.layout)) else { return };
+        let (mut broken, mut kept) = (tolerance, band::widest(&before));
+        let mut best = before.clone();
+        for _ in 0..PROBES {
+            if kept <= broken + 1 {
+                break;
+            }
+            let probe = broken.midpoint(kept);
+            self.layout = before.clone();
+            self.even_to(probe, &takes, false);
+            if budget.holds(&self.layout) {
+                kept = probe;
+                best.clone_from(&self.layout);
+            } else {
+                broken = probe;
+            }
+        }
+        self.layout = best;
+        let text = format!(
+            "the budget allows a tolerance of {:.1} % instead of {:.1} %: carry this plan out, then plan again",
+            numbers::percent(kept),
+            numbers::percent(tolerance)
+        );
+        self.notes.add(Severity::Advisory, "budget-reached", "cluster".into(), text);
     }
 
-    /// Fills empty slots, the heaviest partitions first; those that find no place stay as they are.
-    fn fill(&mut self, mut partitions: Vec<usize>, may: &dyn Fn(u32) -> bool) {
+    fn even_to(&mut self, tolerance: u64, takes: &[bool], refine: bool) {
+        let bands = band::bands(&self.layout, tolerance);
+        Evener::new(&mut self.layout, bands, takes.to_vec()).run(refine);
+    }
+
+    /// Fills empty slots, the heaviest partitions first: brokers that `may` allows and that stay below their ceilings
+    /// come first, then any. Partitions that find no place stay as they are.
+    fn fill(&mut self, mut partitions: Vec<usize>, may: &dyn Fn(u32) -> bool, ceilings: Option<Vec<u64>>) {
         let model = self.model;
         partitions.sort_by_key(|partition| (std::cmp::Reverse(model.partitions[*partition].weight), *partition));
         let mut preferred = Filler::new(&self.layout, self.spread, may);
+        preferred.most = ceilings;
         partitions.retain(|partition| !preferred.fill(&mut self.layout, *partition));
         let mut anyone = Filler::new(&self.layout, self.spread, |_| true);
         for partition in partitions {
