@@ -63,7 +63,10 @@ fn state_names() -> BTreeSet<String> {
     )]);
     let cluster = value("reassign/cron-job.yaml", "--cluster=");
     names.extend(["moves", "its plan", "its control"].map(|spec| scope("reassign", &cluster, spec.to_owned())));
-    names.insert(scope("throttle", &cluster, "the throttles of its moves".to_owned()));
+    let cluster = value("throttle/deployment.yaml", "--cluster=");
+    names.extend(
+        ["the throttles of its moves", "its overrides"].map(|spec| scope("throttle", &cluster, spec.to_owned())),
+    );
     names
 }
 

@@ -21,7 +21,7 @@ mod mapping;
 mod reassign;
 /// What several tests need.
 mod support;
-/// `toolbox throttle`.
+/// `toolbox throttle`, on memory twins and real servers.
 mod throttle;
 /// `toolbox topics`.
 mod topics;

@@ -65,12 +65,15 @@ async fn replicas_that_come_back_are_paced_only_where_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_port_that_others_reach_needs_a_token() {
+async fn a_source_without_what_it_needs_and_a_token_that_is_empty_are_named() {
     let desk = Desk::new(moving());
-    let said = desk.run(&[&RUN[..], &["--api-listen", "0.0.0.0:0"]].concat()).await.ends_with(Exit::Usage);
-    assert!(said.err.contains("--api-token-file"), "{said:?}");
     let said = desk.run(&[&RUN[..], &["--load", "prometheus"]].concat()).await.ends_with(Exit::Usage);
     assert!(said.err.contains("--prometheus-url"), "{said:?}");
+    let token = desk.folder().join("token");
+    std::fs::write(&token, "\n").unwrap();
+    let said =
+        desk.run(&[&RUN[..], &["--api-token-file", token.to_str().unwrap()]].concat()).await.ends_with(Exit::Usage);
+    assert!(said.err.contains("is empty"), "{said:?}");
 }
 
 #[tokio::test]

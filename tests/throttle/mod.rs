@@ -1,6 +1,8 @@
-//! `toolbox throttle`: whole commands on memory twins, its port, and its load sources.
+//! `toolbox throttle`: whole commands on memory twins, its port, its load sources, and real servers.
 
 mod agent;
+mod in_kubernetes;
+mod live;
 mod port;
 mod sources;
 mod verbs;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::cluster::size::ByteRate;
 use kafka_toolbox::cluster::throttle::Side;
-use kafka_toolbox::commands::throttle::agent::http::{Port, routes};
+use kafka_toolbox::commands::throttle::agent::http::{Access, Port, routes};
 use kafka_toolbox::commands::throttle::agent::view::Board;
 use kafka_toolbox::commands::throttle::plan::law::RateDecision;
 use kafka_toolbox::commands::throttle::plan::overrides::Overrides;
@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 const NOW: &str = "2026-11-22T08:00:00Z";
 
 /// A port with an agent behind it that only keeps what it is asked for.
-async fn port(token: Option<&str>) -> (String, Arc<Board>) {
+async fn port(access: Access) -> (String, Arc<Board>) {
     let (board, mut asked) = Board::new();
     let board = Arc::new(board);
     let shown = Arc::clone(&board);
@@ -33,12 +33,8 @@ async fn port(token: Option<&str>) -> (String, Arc<Board>) {
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let port = Port {
-        board: Arc::clone(&board),
-        token: token.map(remember),
-        tick: Duration::from_secs(30),
-        clock: || NOW.parse().unwrap(),
-    };
+    let port =
+        Port { board: Arc::clone(&board), access, tick: Duration::from_secs(30), clock: || NOW.parse().unwrap() };
     tokio::spawn(async move { axum::serve(listener, routes(port)).await });
     (address, board)
 }
@@ -59,7 +55,7 @@ async fn ask(address: &str, call: &str, token: &str) -> (u16, String) {
 
 #[tokio::test]
 async fn overrides_are_given_shown_and_taken_back_as_json_with_true_statuses() {
-    let (address, _) = port(None).await;
+    let (address, _) = port(Access::Open).await;
     let (status, body) = ask(&address, "POST /throttle?rate=50MB/s&ttl=1h&by=ann", "").await;
     assert_eq!(status, 200, "{body}");
     assert!(body.contains(r#""rate":50000000"#) && body.contains(r#""until":"2026-11-22T09:00:00Z""#), "{body}");
@@ -82,20 +78,22 @@ async fn overrides_are_given_shown_and_taken_back_as_json_with_true_statuses() {
 
 #[tokio::test]
 async fn with_a_token_only_metrics_and_health_are_for_everybody() {
-    let (address, _) = port(Some("swordfish-7")).await;
+    let (address, _) = port(Access::Token(remember("swordfish-7"))).await;
     for call in ["GET /throttle", "POST /throttle?rate=1MB/s", "DELETE /throttle/3"] {
         for wrong in ["", "swordfish-8", "swordfish-7x"] {
             assert_eq!(ask(&address, call, wrong).await.0, 401, "{call} with {wrong}");
         }
     }
     assert_eq!(ask(&address, "GET /throttle", "swordfish-7").await.0, 200);
+    let (closed, _) = port(Access::Closed).await;
+    assert_eq!((ask(&closed, "GET /throttle", "x").await.0, ask(&closed, "GET /metrics", "").await.0), (403, 200));
     assert_eq!(ask(&address, "GET /metrics", "").await.0, 200);
     assert_eq!(ask(&address, "GET /healthz", "").await.0, 503);
 }
 
 #[tokio::test]
 async fn metrics_say_each_rate_and_its_reason_and_health_goes_by_the_last_good_tick() {
-    let (address, board) = port(None).await;
+    let (address, board) = port(Access::Open).await;
     board.show(|view| {
         view.rates = vec![RateDecision {
             broker: BrokerId(3),

@@ -63,7 +63,13 @@ fn the_api_server_accepts_every_field_and_a_second_time_changes_nothing() {
     let namespace = cluster.namespace("manifests");
     let overlay = Overlay::new(&namespace, "127.0.0.1:9", "");
     let first = overlay.apply(cluster);
-    for object in ["cronjob.batch/topics", "deployment.apps/toolbox", "configmap/toolbox", "configmap/topics-shop"] {
+    for object in [
+        "cronjob.batch/topics",
+        "deployment.apps/toolbox",
+        "deployment.apps/throttle",
+        "configmap/toolbox",
+        "configmap/topics-shop",
+    ] {
         assert!(first.contains(&format!("{object} created")), "{first}");
     }
     let second = overlay.apply(cluster);
@@ -83,6 +89,7 @@ fn pods_of_the_manifests_are_admitted_where_only_restricted_ones_are() {
     };
     wait("app.kubernetes.io/name=topics");
     wait("app.kubernetes.io/name=toolbox");
+    wait("app.kubernetes.io/name=throttle");
 }
 
 #[test]

@@ -42,12 +42,23 @@ const TICKS_MISSED_MAX: u32 = 5;
 pub struct Port {
     /// What the agent shows and hears.
     pub board: Arc<Board>,
-    /// Who may read and change overrides must have this; everybody, where there is none.
-    pub token: Option<SecretString>,
+    /// Who may read and change overrides.
+    pub access: Access,
     /// The time between two ticks.
     pub tick: Duration,
     /// The clock.
     pub clock: fn() -> Timestamp,
+}
+
+/// Who may read and change overrides.
+#[derive(Debug)]
+pub enum Access {
+    /// Everybody: only this machine reaches the port.
+    Open,
+    /// Whoever has the token.
+    Token(SecretString),
+    /// Nobody: others reach the port, and there is no token.
+    Closed,
 }
 
 type Shared = Arc<Port>;
@@ -76,7 +87,14 @@ impl IntoResponse for Refused {
 }
 
 async fn check_token(State(port): State<Shared>, request: Request, next: Next) -> Response {
-    let Some(token) = &port.token else { return next.run(request).await };
+    let token = match &port.access {
+        Access::Open => return next.run(request).await,
+        Access::Token(token) => token,
+        Access::Closed => {
+            let words = "overrides are closed: the agent has no token, and others than its machine reach this port";
+            return Refused(StatusCode::FORBIDDEN, words.to_owned()).into_response();
+        }
+    };
     let given = request.headers().get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let given = given.strip_prefix("Bearer ").unwrap_or_default();
     if is_same(given, token.expose_secret()) {

@@ -19,7 +19,7 @@ use crate::change::every::{Timing, every};
 use crate::change::throttle::decide::Ways;
 use crate::clients::kafka::Kafka;
 use crate::cluster::metadata::TopicSelection;
-use crate::commands::throttle::agent::http::{Port, routes};
+use crate::commands::throttle::agent::http::{Access, Port, routes};
 use crate::commands::throttle::agent::kept::KeptOverrides;
 use crate::commands::throttle::agent::tick::{Agent, Told};
 use crate::commands::throttle::agent::view::{Asked, Board};
@@ -64,7 +64,8 @@ pub(super) struct RunArgs {
     #[arg(long, env = "TOOLBOX_THROTTLE_UNTIL_IDLE", help_heading = "Agent")]
     until_idle: bool,
 
-    /// Where overrides, metrics and health are served, as `127.0.0.1:8080`; other than this machine needs a token
+    /// Where overrides, metrics and health are served, as `127.0.0.1:8080`; where others than this machine reach it,
+    /// overrides need a token
     #[arg(long, env = "TOOLBOX_THROTTLE_API_LISTEN", value_name = "ADDRESS", help_heading = "Agent")]
     api_listen: Option<SocketAddr>,
 
@@ -86,13 +87,17 @@ enum ExternalChange {
 pub(super) async fn run(context: &mut Context, args: &RunArgs) -> anyhow::Result<Exit> {
     let told = told(context, args)?;
     let token = token(args)?;
-    let is_open = args.api_listen.is_some_and(|address| !address.ip().is_loopback());
-    if is_open && token.is_none() {
-        return Err(Stop::usage(
-            "--api-listen lets others than this machine in: give a token with --api-token-file, or listen on 127.0.0.1",
-        )
-        .into());
-    }
+    let access = match token {
+        Some(token) => Access::Token(token),
+        None if args.api_listen.is_none_or(|address| address.ip().is_loopback()) => Access::Open,
+        None => {
+            output::say(
+                "overrides are closed: --api-listen lets others than this machine in, and there is no token \
+                 (--api-token-file)",
+            );
+            Access::Closed
+        }
+    };
     let kafka = context.kafka().await?;
     let metadata = kafka.metadata(TopicSelection::None).await.context("failed to read the cluster's metadata")?;
     context.is_cluster(&metadata.cluster_id)?;
@@ -105,7 +110,7 @@ pub(super) async fn run(context: &mut Context, args: &RunArgs) -> anyhow::Result
     let board = Arc::new(board);
     board.show(|view| context.cluster_name().unwrap_or_default().clone_into(&mut view.cluster));
     let port = match args.api_listen {
-        Some(address) => Some(serve(address, (Arc::clone(&board), token), told.limits.tick).await?),
+        Some(address) => Some(serve(address, (Arc::clone(&board), access), told.limits.tick).await?),
         None => None,
     };
     let ended = work(context, (kafka, &metadata.cluster_id), told, (board, asked), args.until_idle).await;
@@ -259,13 +264,13 @@ async fn hear(both: &Mutex<(Agent, &mut Context)>, asked: Asked) {
 
 async fn serve(
     address: SocketAddr,
-    (board, token): (Arc<Board>, Option<SecretString>),
+    (board, access): (Arc<Board>, Access),
     tick: Duration,
 ) -> anyhow::Result<tokio::task::JoinHandle<()>> {
     let listener = TcpListener::bind(address).await.with_context(|| format!("failed to listen on {address}"))?;
     let bound = listener.local_addr()?;
     output::say(&format!("serving overrides, metrics and health on http://{bound}"));
-    let routes = routes(Port { board, token, tick, clock: jiff::Timestamp::now });
+    let routes = routes(Port { board, access, tick, clock: jiff::Timestamp::now });
     Ok(tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, routes).await {
             output::complain(&format!("the port {bound} is served no more: {error}"));
