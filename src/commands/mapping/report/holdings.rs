@@ -265,7 +265,7 @@ impl Holdings {
 
     /// For a terminal; `age` is how long ago the cluster was looked at, where that is known.
     pub fn text(&self, age: Option<&str>, table: Table) -> String {
-        let age = age.map(|age| format!(", read {age} ago")).unwrap_or_default();
+        let age = age.map_or(", read just now".to_owned(), |age| format!(", read {age} ago"));
         let mut parts = vec![format!(
             "cluster {}; sizes from {}{age}\n{}, {}, {} in all replicas\n",
             self.cluster_id,

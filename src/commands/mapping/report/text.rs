@@ -42,7 +42,7 @@ pub fn answer(answer: &Answer, age: Option<&str>, wide: bool, table: Table) -> S
 
 /// Where the numbers come from.
 pub fn head(answer: &Answer, age: Option<&str>) -> String {
-    let age = age.map(|age| format!(", read {age} ago")).unwrap_or_default();
+    let age = age.map_or(", read just now".to_owned(), |age| format!(", read {age} ago"));
     format!(
         "cluster {}; sizes from {}{age}; capacity from {}\n",
         answer.cluster_id, answer.sizes_from, answer.capacity_from
