@@ -145,9 +145,15 @@ async fn a_broker_that_dies_in_the_middle_holds_only_its_own_moves() {
 }
 
 #[tokio::test]
-async fn leaders_go_first_where_that_is_asked_for() {
+async fn leaders_go_first_where_that_is_asked_for_and_metrics_are_written() {
     let desk = Desk::new(four_brokers(true).copying(u64::MAX));
-    execute(&desk, &ROWS, &["--leader-first"]).await.ends_with(Exit::Done);
+    let metrics = desk.folder().join("metrics.prom");
+    let more = ["--leader-first", "--metrics-file", metrics.to_str().unwrap()];
+    execute(&desk, &ROWS, &more).await.ends_with(Exit::Done);
+    let metrics = std::fs::read_to_string(metrics).unwrap();
+    let done = "kafka_toolbox_reassign_partitions{state=\"done\"} 3.0\n";
+    let copied = "kafka_toolbox_reassign_copied_bytes{broker=\"4\"} 4000.0\n";
+    assert!(metrics.contains(done) && metrics.contains(copied), "{metrics}");
     for (topic, partition, _, to, _) in ROWS {
         assert_eq!(replicas(&desk, topic, usize::try_from(partition).unwrap()), to);
     }
@@ -214,4 +220,16 @@ async fn a_plan_of_many_moves_ends() {
     let moves: Vec<Row<'_>> = (0..2_000).map(|number| ("many", number, &[1, 2][..], &[3, 4][..], 0)).collect();
     let said = execute(&desk, &moves, &["--partitions-per-broker", "1000", "--max-moves", "700"]).await;
     assert!(said.ends_with(Exit::Done).out.ends_with("2000 of 2000 partitions are as planned\n"));
+}
+
+#[tokio::test]
+async fn a_throttle_below_what_is_written_is_said_at_once() {
+    let kafka = four_brokers(true).copying(0).before(Call::DescribeLogDirs, 3, |cluster| {
+        let bills = cluster.topics.get_mut(&TopicName::new("bills").unwrap()).unwrap();
+        bills.partitions[0].bytes.values_mut().for_each(|bytes| *bytes += 1_000_000);
+    });
+    let desk = Desk::new(kafka);
+    let more = ["--throttle", "5B/s", "--tick", "200ms", "--patience", "1s"];
+    let said = execute(&desk, &ROWS[..1], &more).await;
+    assert!(said.err.contains("the throttle of 5 B/s is below"), "{said:#?}");
 }

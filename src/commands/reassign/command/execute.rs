@@ -118,6 +118,10 @@ pub(super) struct ExecuteArgs {
     /// Longest pause between two looks at the cluster
     #[arg(long, env = "TOOLBOX_REASSIGN_TICK", value_name = "DURATION", default_value = "5s", value_parser = crate::context::duration, help_heading = "Pacing")]
     tick: Duration,
+
+    /// Write how far it is to this file at each look, in Prometheus' text format
+    #[arg(long, env = "TOOLBOX_REASSIGN_METRICS_FILE", value_name = "FILE", help_heading = "Pacing")]
+    metrics_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -231,6 +235,7 @@ impl ExecuteArgs {
             patience: self.patience,
             stalled_after: self.stalled_after,
             tick: self.tick,
+            metrics: self.metrics_file.clone(),
         }
     }
 

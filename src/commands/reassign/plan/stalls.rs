@@ -22,7 +22,7 @@ pub enum Reason {
     Disk(BrokerId, String),
     /// No replica leads.
     Offline,
-    /// All data is there, but another replica of the target is down or lags (before Kafka 4.2: KAFKA-19975).
+    /// All data is there, but another replica of the target is down or lags (KAFKA-19975).
     WaitsForReplica(BrokerId),
     /// Producers write faster than the throttle lets through.
     ThrottleTooLow(ByteRate),

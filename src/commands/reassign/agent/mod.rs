@@ -4,7 +4,11 @@
 //! It ends early when it is asked to (a signal, `reassign pause` does not end it, `reassign cancel` does), and when nothing
 //! has got on for longer than its patience; moves that run go on in Kafka all the same.
 
+mod metrics;
+mod throttling;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -14,17 +18,15 @@ use tokio::time::{Instant, sleep};
 use crate::change::carry_out::Ended;
 use crate::change::event::{Event, Outcome, Severity};
 use crate::change::plan::Step;
-use crate::change::throttle::decide::Ways;
 use crate::clients::kafka::{Kafka, KafkaError};
 use crate::cluster::assignment::PartitionMove;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::size::ByteRate;
-use crate::cluster::throttle::Throttles;
+use crate::cluster::throttle::{Side, Throttles};
 use crate::cluster::topic::{TopicName, TopicPartition};
 use crate::commands::reassign::apply::apply;
 use crate::commands::reassign::command::record::Control;
 use crate::commands::reassign::observe::{observe, sizes};
-use crate::commands::reassign::plan::auto;
 use crate::commands::reassign::plan::next::{Limits, Manner, Next, next};
 use crate::commands::reassign::plan::preflight::{count, names};
 use crate::commands::reassign::plan::progress::{Pace, Progress, progress};
@@ -34,7 +36,6 @@ use crate::commands::reassign::plan::step::ReassignStep;
 use crate::commands::reassign::report;
 use crate::commands::reassign::spec::Window;
 use crate::commands::throttle::plan::law;
-use crate::commands::throttle::plan::overrides::Overrides;
 use crate::context::Context;
 use crate::context::throttles::OwnThrottles;
 use crate::output::StatusLine;
@@ -56,9 +57,6 @@ const FIRST_SAMPLE: Duration = Duration::from_secs(2);
 
 /// How often the election of one preferred leader is tried.
 const ELECTIONS_MAX: usize = 5;
-
-/// How often throttles are tried to be taken away at the end.
-const RELEASES_MAX: usize = 5;
 
 /// How copying is throttled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +86,8 @@ pub(super) struct Pacing {
     pub(super) stalled_after: Duration,
     /// Longest pause between two looks.
     pub(super) tick: Duration,
+    /// A file for Prometheus.
+    pub(super) metrics: Option<PathBuf>,
 }
 
 /// How an execution ended.
@@ -118,6 +118,8 @@ pub(super) struct Agent<'a> {
     /// The look at the disks before the last one.
     former_sizes: Option<(Instant, Sizes)>,
     law: law::State,
+    /// Ends of moves whose throttle lies below what is written, as far as that was said.
+    below_floor: BTreeSet<(BrokerId, Side)>,
     /// The throttles that were last seen to hold.
     in_force: Option<(Instant, Throttles)>,
     settling: BTreeMap<TopicPartition, Instant>,
@@ -153,6 +155,7 @@ impl<'a> Agent<'a> {
             sizes: None,
             former_sizes: None,
             law: law::State::default(),
+            below_floor: BTreeSet::new(),
             in_force: None,
             settling: BTreeMap::new(),
             done: BTreeSet::new(),
@@ -207,7 +210,7 @@ impl<'a> Agent<'a> {
             }
         };
         if ending == Ending::Done {
-            self.release(context).await?;
+            self.release(context).await;
         }
         Ok(ending)
     }
@@ -317,6 +320,11 @@ impl<'a> Agent<'a> {
         self.line.at(report::thousandths(progress), &words);
         let seen = (&self.moves[..], observed);
         let stalled = self.watched.stalled(at, seen, self.pacing.stalled_after, self.fixed_rate());
+        if let Some(path) = &self.pacing.metrics
+            && let Err(error) = metrics::write(path, progress, &self.pace, &stalled)
+        {
+            tracing::warn!(%error, "the metrics can't be written to {}", path.display());
+        }
         self.said.retain(|reason| stalled.contains_key(reason));
         for (reason, partitions) in stalled {
             if self.said.insert(reason.clone()) {
@@ -331,8 +339,7 @@ impl<'a> Agent<'a> {
 
     /// Begins what is next, throttled from its first byte on.
     async fn submit(&mut self, context: &mut Context, observed: &Observed, next: &Next) -> anyhow::Result<bool> {
-        let why = self.throttle(context, observed, &next.moves).await?;
-        if let Some(why) = why {
+        if let Some(why) = self.throttle(context, observed, &next.moves).await {
             self.line.say(&format!("! no move is begun without its throttle: {why}; it is tried again"));
             return Ok(false);
         }
@@ -350,64 +357,6 @@ impl<'a> Agent<'a> {
             }
         }
         Ok(ended.iter().any(|(_, ended)| ended.outcome == Outcome::Done))
-    }
-
-    /// Brings the throttles to what runs and is about to run; says why that failed, where it did.
-    async fn throttle(
-        &mut self,
-        context: &mut Context,
-        observed: &Observed,
-        begun: &[ReassignStep],
-    ) -> anyhow::Result<Option<String>> {
-        if self.throttles.is_none() || self.pacing.throttle == Throttling::Off {
-            return Ok(None);
-        }
-        let begun: BTreeSet<_> =
-            begun.iter().map(ReassignStep::partition).chain(self.settling.keys()).cloned().collect();
-        let wish = self.wish(context, observed, &begun).await;
-        let is_in_force =
-            self.in_force.as_ref().is_some_and(|(since, last)| *last == wish && since.elapsed() < self.pacing.tick);
-        let Some(throttles) = self.throttles.as_mut().filter(|_| !is_in_force) else { return Ok(None) };
-        let brought = context.throttle(throttles, self.kafka, &wish, Ways::default()).await?;
-        let failure = brought.failure();
-        self.in_force = failure.is_none().then(|| (Instant::now(), wish));
-        Ok(failure)
-    }
-
-    /// The throttles that should hold while these are begun: one rate for all, or what the control law says.
-    async fn wish(
-        &mut self,
-        context: &mut Context,
-        observed: &Observed,
-        begun: &BTreeSet<TopicPartition>,
-    ) -> Throttles {
-        let Throttling::Auto(capacities) = &self.pacing.throttle else {
-            let Some(rate) = self.fixed_rate() else { return Throttles::default() };
-            let is_copied =
-                |one: &&PartitionMove| begun.contains(&one.partition) || observed.state(one) == State::Running;
-            let moves: Vec<_> = self.moves.iter().filter(is_copied).map(|one| (one, observed.arriving(one))).collect();
-            let moves = moves.iter().map(|(one, adding)| (&one.partition, &one.from[..], &adding[..]));
-            return Throttles::of_moves(moves, rate);
-        };
-        let growth = self.former_sizes.as_ref().zip(self.sizes.as_ref()).map(|((then, before), (now, after))| {
-            auto::Growth { before, after, over: now.saturating_duration_since(*then) }
-        });
-        let now = context.now();
-        let told = auto::snapshot((&self.moves, observed), begun, growth, (capacities, now));
-        let (decision, state) = law::plan(now, &auto::limits(), &told, &Overrides::default(), &self.law);
-        self.law = state;
-        for note in decision.notes.iter().filter(|note| note.is_new) {
-            self.line.say(&format!("! {}", note.text));
-            context.record_finding(note.kind, &note.subject, &note.text, Severity::Warning).await;
-        }
-        decision.throttles
-    }
-
-    fn fixed_rate(&self) -> Option<ByteRate> {
-        match self.pacing.throttle {
-            Throttling::Fixed(rate) => Some(rate),
-            Throttling::Off | Throttling::Auto(_) => None,
-        }
     }
 
     fn elections_left(&self, next: &Next) -> Vec<ReassignStep> {
@@ -444,26 +393,6 @@ impl<'a> Agent<'a> {
             progress.waiting,
             words.join("; ")
         )
-    }
-
-    /// Takes the throttles away. A broker that is down keeps its own until it is back; the record remembers it.
-    async fn release(&mut self, context: &mut Context) -> anyhow::Result<()> {
-        let Some(throttles) = &mut self.throttles else { return Ok(()) };
-        let mut failure = None;
-        for attempt in 1..=RELEASES_MAX {
-            let brought = context.throttle(throttles, self.kafka, &Throttles::default(), Ways::default()).await?;
-            failure = brought.failure();
-            if failure.is_none() {
-                for warning in brought.warnings {
-                    self.line.say(&format!("! {}", warning.text));
-                }
-                return Ok(());
-            }
-            sleep(TICK_MIN * u32::try_from(attempt).unwrap_or(1)).await;
-        }
-        let why = failure.unwrap_or_default();
-        self.line.say(&format!("! throttles of ours are left ({why}): `toolbox throttle gc` takes them away"));
-        Ok(())
     }
 }
 

@@ -1,0 +1,75 @@
+//! How far it is, as a file in Prometheus' text format: for node_exporter's textfile collector, or a sidecar.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+
+use anyhow::Context as _;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::cluster::topic::TopicPartition;
+use crate::commands::reassign::plan::progress::{Pace, Progress};
+use crate::commands::reassign::plan::stalls::Reason;
+
+type Labels = Vec<(&'static str, String)>;
+type Values = Family<Labels, Gauge<f64, AtomicU64>>;
+
+/// Writes the file at once: whoever reads it finds the old text or the new one.
+pub(super) fn write(
+    path: &Path,
+    progress: &Progress,
+    pace: &Pace,
+    stalled: &BTreeMap<Reason, Vec<TopicPartition>>,
+) -> anyhow::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().permissions(readable()).tempfile_in(folder)?;
+    file.write_all(text(progress, pace, stalled)?.as_bytes())?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// Others read it, too.
+fn readable() -> std::fs::Permissions {
+    std::os::unix::fs::PermissionsExt::from_mode(0o644)
+}
+
+fn text(progress: &Progress, pace: &Pace, stalled: &BTreeMap<Reason, Vec<TopicPartition>>) -> anyhow::Result<String> {
+    let mut registry = Registry::with_prefix("kafka_toolbox_reassign");
+    let mut family = |name: &str, help: &str| {
+        let family = Values::default();
+        registry.register(name, help, family.clone());
+        family
+    };
+    let partitions = family("partitions", "Partitions of the plan, by where they stand");
+    let Progress { done, running, waiting, lost, .. } = progress;
+    for (state, count) in [("done", done), ("moving", running), ("waiting", waiting), ("lost", lost)] {
+        partitions.get_or_create(&vec![("state", state.to_owned())]).set(float(*count as u64));
+    }
+    let bytes = family("bytes", "Bytes that come to a broker in all");
+    let copied = family("copied_bytes", "Bytes that are copied to a broker");
+    let rate = family("copied_bytes_per_second", "How fast a broker is copied to");
+    for (broker, arriving) in &progress.brokers {
+        let labels = vec![("broker", broker.to_string())];
+        bytes.get_or_create(&labels).set(float(arriving.bytes));
+        copied.get_or_create(&labels).set(float(arriving.bytes_done));
+        rate.get_or_create(&labels).set(float(pace.rate_into(*broker).unwrap_or(0)));
+    }
+    let left = family("left_seconds", "How long it still takes at this rate; absent while nothing is copied");
+    if let Some(time) = pace.left(progress) {
+        left.get_or_create(&Vec::new()).set(time.as_secs_f64());
+    }
+    let stalls = family("stalled_partitions", "Moves that stand still");
+    stalls.get_or_create(&Vec::new()).set(float(stalled.values().map(Vec::len).sum::<usize>() as u64));
+    let mut text = String::new();
+    encode(&mut text, &registry).context("failed to write metrics")?;
+    Ok(text)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a metric need not be exact to the byte")]
+fn float(number: u64) -> f64 {
+    number as f64
+}

@@ -1,0 +1,129 @@
+//! The throttles of an execution: one rate for all, or what the control law says, from the first byte to the last.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio::time::{Instant, sleep};
+
+use crate::change::event::Severity;
+use crate::change::throttle::decide::Ways;
+use crate::cluster::assignment::PartitionMove;
+use crate::cluster::size::ByteRate;
+use crate::cluster::throttle::Throttles;
+use crate::cluster::topic::TopicPartition;
+use crate::commands::reassign::agent::{Agent, TICK_MIN, Throttling};
+use crate::commands::reassign::plan::auto;
+use crate::commands::reassign::plan::seen::{Observed, State};
+use crate::commands::reassign::plan::step::ReassignStep;
+use crate::commands::throttle::plan::floor::below_floor;
+use crate::commands::throttle::plan::law;
+use crate::commands::throttle::plan::overrides::Overrides;
+use crate::commands::throttle::plan::snapshot::Snapshot;
+use crate::context::Context;
+
+/// How often throttles are tried to be taken away at the end.
+const RELEASES_MAX: usize = 5;
+
+impl Agent<'_> {
+    /// Brings the throttles to what runs and is about to run; says why that failed, where it did.
+    pub(super) async fn throttle(
+        &mut self,
+        context: &mut Context,
+        observed: &Observed,
+        begun: &[ReassignStep],
+    ) -> Option<String> {
+        if self.throttles.is_none() || self.pacing.throttle == Throttling::Off {
+            return None;
+        }
+        let begun: BTreeSet<_> =
+            begun.iter().map(ReassignStep::partition).chain(self.settling.keys()).cloned().collect();
+        let wish = self.wish(context, observed, &begun).await;
+        let is_in_force =
+            self.in_force.as_ref().is_some_and(|(since, last)| *last == wish && since.elapsed() < self.pacing.tick);
+        let throttles = self.throttles.as_mut().filter(|_| !is_in_force)?;
+        // A broker that dies at this moment is no reason to end: nothing is begun, and the next tick tries again.
+        let failure = match context.throttle(throttles, self.kafka, &wish, Ways::default()).await {
+            Ok(brought) => brought.failure(),
+            Err(error) => Some(format!("{error:#}")),
+        };
+        self.in_force = failure.is_none().then(|| (Instant::now(), wish));
+        failure
+    }
+
+    /// The throttles that should hold while these are begun: one rate for all, or what the control law says.
+    async fn wish(
+        &mut self,
+        context: &mut Context,
+        observed: &Observed,
+        begun: &BTreeSet<TopicPartition>,
+    ) -> Throttles {
+        let nothing_known = BTreeMap::new();
+        let capacities = match &self.pacing.throttle {
+            Throttling::Auto(capacities) => capacities,
+            Throttling::Fixed(_) | Throttling::Off => &nothing_known,
+        };
+        let growth = self.former_sizes.as_ref().zip(self.sizes.as_ref()).map(|((then, before), (now, after))| {
+            auto::Growth { before, after, over: now.saturating_duration_since(*then) }
+        });
+        let now = context.now();
+        let told = auto::snapshot((&self.moves, observed), begun, growth, (capacities, now));
+        if let Some(rate) = self.fixed_rate() {
+            self.say_floor(context, &told, rate).await;
+            let is_copied =
+                |one: &&PartitionMove| begun.contains(&one.partition) || observed.state(one) == State::Running;
+            let moves: Vec<_> = self.moves.iter().filter(is_copied).map(|one| (one, observed.arriving(one))).collect();
+            let moves = moves.iter().map(|(one, adding)| (&one.partition, &one.from[..], &adding[..]));
+            return Throttles::of_moves(moves, rate);
+        }
+        let (decision, state) = law::plan(now, &auto::limits(), &told, &Overrides::default(), &self.law);
+        self.law = state;
+        for note in decision.notes.iter().filter(|note| note.is_new) {
+            self.line.say(&format!("! {}", note.text));
+            context.record_finding(note.kind, &note.subject, &note.text, Severity::Warning).await;
+        }
+        decision.throttles
+    }
+
+    pub(super) fn fixed_rate(&self) -> Option<ByteRate> {
+        match self.pacing.throttle {
+            Throttling::Fixed(rate) => Some(rate),
+            Throttling::Off | Throttling::Auto(_) => None,
+        }
+    }
+
+    /// Says where producers write faster than the rate lets through: such a move never ends.
+    async fn say_floor(&mut self, context: &mut Context, told: &Snapshot, rate: ByteRate) {
+        for (broker, side, least) in below_floor(told, rate) {
+            if !self.below_floor.insert((broker, side)) {
+                continue;
+            }
+            let text = format!(
+                "the throttle of {rate} is below {least}, which broker {broker} needs on its {side} side while producers \
+                 write as now: its moves will not end; run again with a higher --throttle, or `auto`"
+            );
+            self.line.say(&format!("! {text}"));
+            let subject = format!("broker:{broker}");
+            context.record_finding("throttle.floor_conflict", &subject, &text, Severity::Error).await;
+        }
+    }
+
+    /// Takes the throttles away. A broker that is down keeps its own until it is back; the record remembers it.
+    pub(super) async fn release(&mut self, context: &mut Context) {
+        let Some(throttles) = &mut self.throttles else { return };
+        let mut failure = None;
+        for attempt in 1..=RELEASES_MAX {
+            failure = match context.throttle(throttles, self.kafka, &Throttles::default(), Ways::default()).await {
+                Ok(brought) if brought.failure().is_none() => {
+                    for warning in brought.warnings {
+                        self.line.say(&format!("! {}", warning.text));
+                    }
+                    return;
+                }
+                Ok(brought) => brought.failure(),
+                Err(error) => Some(format!("{error:#}")),
+            };
+            sleep(TICK_MIN * u32::try_from(attempt).unwrap_or(1)).await;
+        }
+        let why = failure.unwrap_or_default();
+        self.line.say(&format!("! throttles of ours are left ({why}): `toolbox throttle gc` takes them away"));
+    }
+}
