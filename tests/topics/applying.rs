@@ -218,11 +218,11 @@ async fn the_json_document_has_the_plan_and_its_result() {
 }
 
 #[tokio::test]
-async fn a_replication_factor_is_refused_with_its_bytes_and_the_rest_is_applied() {
+async fn a_replication_factor_moves_data_says_how_much_and_is_refused_while_the_rest_is_applied() {
     let desk = Desk::new(Memory::kraft(3).topic("orders", &[&[1, 2]]).bytes("orders", 0, 7_000_000));
     desk.declare(&["{name: orders, partitions: 2, replicationFactor: 3}"]);
     let some = desk.apply(&[]).await.ends_with(Exit::Refused);
-    assert!(some.out.contains("it copies 7.0 MB"), "{some:#?}");
+    assert!(some.out.contains("2 partitions to move, copies 7.0 MB): its risk is moves-data"), "{some:#?}");
     assert_eq!(partitions(&desk, "orders"), 2);
 }
 
