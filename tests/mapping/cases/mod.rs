@@ -128,7 +128,7 @@ fn run(case: &Path, out: &Path, observed: &[u8]) -> String {
     let code = output.status.code().unwrap_or(-1);
     let (printed, said) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     let said = said.replace(out.to_str().unwrap(), "OUT").replace(file.to_str().unwrap(), "observed.json");
-    let age = regex::Regex::new(r", read \d+ (s|min|h|d) ago").unwrap();
+    let age = regex::Regex::new(r", read \d+ (s|min|h|d) ago| \(\d+ (s|min|h|d) old when it was read\)").unwrap();
     let mut found = format!("exit {code}\n{}{said}", age.replace_all(&printed, ""));
     for one in plan(out).iter().flat_map(|plan| &plan.moves) {
         let ids = |ids: &[kafka_toolbox::cluster::broker::BrokerId]| {
