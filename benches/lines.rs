@@ -213,7 +213,7 @@ pub(crate) fn fresh_title(kind: Kind) -> String {
 }
 
 /// `{n}`, `{brokers}` and `{broker}` (the first of them) in the words are filled in at each run.
-fn contender(name: &str, program: &Path, words: &[&str]) -> Contender {
+pub(crate) fn contender(name: &str, program: &Path, words: &[&str]) -> Contender {
     let mut all = vec![program.display().to_string()];
     all.extend(words.iter().map(|&word| word.to_owned()));
     let command = move |turn: &Turn<'_>| {

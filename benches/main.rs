@@ -19,11 +19,14 @@ use crate::lines::{REHEARSED, Stage, TOPICS};
 use crate::measure::{Course, Line, Measured, measure};
 use crate::rivals::Rivals;
 
+#[path = "../tests/mapping/quality/clusters.rs"]
+mod clusters;
 mod counting;
 #[path = "../tests/live/kafka/mod.rs"]
 mod kafka;
 mod lines;
 mod measure;
+mod planning;
 mod report;
 mod rivals;
 
@@ -86,7 +89,11 @@ fn run(bench: &Bench) -> anyhow::Result<bool> {
     for reason in &rivals.missing {
         eprintln!("not here to compete: {reason}");
     }
-    let mut all = on_kraft(bench, &toolbox, &rivals)?;
+    let mut all = offline(bench, &toolbox, &rivals)?;
+    let only_plans = !bench.only.is_empty() && bench.only.iter().all(|text| text.starts_with("mapping "));
+    if !only_plans {
+        all.extend(on_kraft(bench, &toolbox, &rivals)?);
+    }
     if bench.wants(&lines::fresh_title(Kind::Kafka39Zookeeper)) {
         all.extend(on_zookeeper(bench, &toolbox, &rivals)?);
     }
@@ -106,6 +113,21 @@ fn run(bench: &Bench) -> anyhow::Result<bool> {
     fs::write(&bench.json, serde_json::to_string_pretty(&report::json(&all, bytes, &rivals.missing))?)?;
     println!("every single figure: {}", bench.json.display());
     Ok(small && all.iter().all(|one| one.reached() != Some(false)))
+}
+
+/// Plans from saved observations: no cluster is needed.
+fn offline(bench: &Bench, toolbox: &Path, rivals: &Rivals) -> anyhow::Result<Vec<Measured>> {
+    let folder = tempfile::tempdir()?;
+    let stage = Stage { toolbox, folder: folder.path(), tool: PathBuf::new(), rivals, secure: None };
+    let course = Course { bootstrap: "", counted: None, rounds: usize::from(bench.rounds), folder: folder.path() };
+    let mut all = Vec::new();
+    for title in planning::titles().filter(|title| bench.wants(title)) {
+        eprintln!("measuring: {title}");
+        if let Some(line) = stage.planning(&title)? {
+            all.extend(measure(&line, &course));
+        }
+    }
+    Ok(all)
 }
 
 /// Kafka 4.3.1: first an empty cluster, then one with all topics.

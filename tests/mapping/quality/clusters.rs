@@ -10,11 +10,6 @@ use kafka_toolbox::commands::mapping::observe::Observed;
 use kafka_toolbox::commands::mapping::observe::ObservedBroker;
 use kafka_toolbox::commands::mapping::observe::ObservedPartition;
 use kafka_toolbox::commands::mapping::observe::ObservedTopic;
-use kafka_toolbox::commands::mapping::spec::goal::Goal;
-use kafka_toolbox::commands::mapping::spec::goal::Wish;
-
-/// A thousand million bytes.
-pub(super) const GB: u64 = 1_000_000_000;
 
 /// What kind of cluster is wanted.
 #[derive(Debug, Clone)]
@@ -51,7 +46,7 @@ impl Shape {
         while left > 0 {
             let count = left.min(dice.usize(1..=64.min(self.partitions / 10 + 1)));
             left -= count;
-            let name = TopicName::new(format!("topic-{:05}", observed.topics.len())).unwrap();
+            let Ok(name) = TopicName::new(format!("topic-{:05}", observed.topics.len())) else { break };
             observed.topics.insert(name, self.topic(count, &mut dice));
         }
         self.give_disks(&mut observed);
@@ -114,26 +109,8 @@ pub(super) fn loads(observed: &Observed) -> BTreeMap<BrokerId, u64> {
     let mut loads: BTreeMap<_, _> = observed.brokers.keys().map(|id| (*id, 0)).collect();
     for partition in observed.topics.values().flat_map(|topic| &topic.partitions) {
         for id in &partition.replicas {
-            *loads.get_mut(id).unwrap() += partition.size();
+            *loads.entry(*id).or_default() += partition.size();
         }
     }
     loads
-}
-
-/// A goal over all of a cluster.
-pub(super) fn goal(observed: &Observed, wish: Wish, tolerance: f64) -> Goal {
-    Goal {
-        wish,
-        topics: observed.topics.keys().cloned().collect(),
-        brokers: observed.brokers.keys().copied().collect(),
-        replication_factor: None,
-        tolerance,
-        budget_bytes: None,
-        moves_max: None,
-        leaders: false,
-        disk_limit: 0.97,
-        require_n_minus_1: false,
-        capacities: BTreeMap::new(),
-        racks: BTreeMap::new(),
-    }
 }

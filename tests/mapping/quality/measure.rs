@@ -8,6 +8,7 @@ use kafka_toolbox::commands::mapping::observe::Observed;
 use kafka_toolbox::commands::mapping::plan;
 use kafka_toolbox::commands::mapping::plan::Mapping;
 use kafka_toolbox::commands::mapping::spec::goal::Goal;
+use kafka_toolbox::commands::mapping::spec::goal::Wish;
 
 use super::clusters::loads;
 
@@ -105,4 +106,22 @@ pub(super) fn leaders(observed: &Observed) -> BTreeMap<BrokerId, usize> {
         *leaders.get_mut(&partition.replicas[0]).unwrap() += 1;
     }
     leaders
+}
+
+/// A goal over all of a cluster.
+pub(super) fn goal(observed: &Observed, wish: Wish, tolerance: f64) -> Goal {
+    Goal {
+        wish,
+        topics: observed.topics.keys().cloned().collect(),
+        brokers: observed.brokers.keys().copied().collect(),
+        replication_factor: None,
+        tolerance,
+        budget_bytes: None,
+        moves_max: None,
+        leaders: false,
+        disk_limit: 0.97,
+        require_n_minus_1: false,
+        capacities: BTreeMap::new(),
+        racks: BTreeMap::new(),
+    }
 }

@@ -9,11 +9,13 @@ use kafka_toolbox::commands::mapping::plan;
 use kafka_toolbox::commands::mapping::spec::goal::Goal;
 use kafka_toolbox::commands::mapping::spec::goal::Wish;
 
-use clusters::GB;
 use clusters::Shape;
-use clusters::goal;
 use measure::Measured;
+use measure::goal;
 use measure::measured;
+
+/// A thousand million bytes.
+const GB: u64 = 1_000_000_000;
 
 /// Asserts that all brokers are within the tolerance, and bytes moved within `ratio` of the lower bound.
 #[expect(clippy::cast_precision_loss, reason = "compared with a tolerance")]
@@ -30,7 +32,7 @@ fn random_clusters_are_evened_out_with_hardly_more_bytes_than_any_plan_needs() {
             let observed = Shape::new(brokers, partitions, seed).make();
             let goal = Goal { leaders: true, ..goal(&observed, Wish::Rebalance, 0.05) };
             let measured = measured(&goal, &observed);
-            assert_good(&format!("{brokers}/{partitions}, seed {seed}"), &goal, &measured, 1.03);
+            assert_good(&format!("{brokers}/{partitions}, seed {seed}"), &goal, &measured, 1.02);
             assert!(measured.leader_range <= 1, "leaders differ by {}", measured.leader_range);
             assert_eq!(plan::plan(&goal, &measured.after).moves, [], "a second plan finds nothing to do");
         }

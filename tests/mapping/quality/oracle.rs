@@ -15,9 +15,9 @@ use kafka_toolbox::commands::mapping::observe::Observed;
 use kafka_toolbox::commands::mapping::spec::goal::Goal;
 use kafka_toolbox::commands::mapping::spec::goal::Wish;
 
-use super::clusters::GB;
+use super::GB;
 use super::clusters::Shape;
-use super::clusters::goal;
+use super::measure::goal;
 use super::measure::measured;
 
 /// The fewest bytes that bring all brokers within the tolerance of the mean; none if that can't be. One rack.

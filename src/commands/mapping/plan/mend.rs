@@ -206,11 +206,17 @@ impl Evener<'_, '_, '_> {
     /// How much nearer to its band a broker comes if its load shifts.
     fn nearer(&self, broker: u32, shift: i128) -> i128 {
         let band = self.band(broker);
-        let beside = |load: i128| (i128::from(band.low) - load).max(0) + (load - i128::from(band.high)).max(0);
+        // Where only some brokers take, these must come out right, and no other may lack what they get; what others have
+        // too much comes last.
+        let (lack, excess) = match (self.some_take, self.takes(broker)) {
+            (false, _) => (1, 1),
+            (true, true) => (FIRST, FIRST),
+            (true, false) => (FIRST, 1),
+        };
+        let beside =
+            |load: i128| lack * (i128::from(band.low) - load).max(0) + excess * (load - i128::from(band.high)).max(0);
         let load = i128::from(self.load(broker));
-        // Where only some brokers take, these must come out right; the others give what helps.
-        let weight = if self.some_take && self.takes(broker) { FIRST } else { 1 };
-        weight * (beside(load) - beside(load + shift))
+        beside(load) - beside(load + shift)
     }
 
     fn apply(&mut self, change: Change) {

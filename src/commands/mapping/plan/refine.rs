@@ -10,11 +10,14 @@ use super::mend::Step;
 /// Changes that may be considered for one group on top of what mending needs.
 const EFFORT: u64 = 200_000;
 
+/// The same for small groups, where single replicas weigh more: so many, divided by the number of brokers.
+const EFFORT_SMALL: u64 = 6_000_000;
+
 /// How many times more may be considered while brokers are beside their bands.
 const PATIENCE: u64 = 3;
 
 /// Tries without success after which a group is as good as it gets.
-const FRUITLESS: u32 = 150;
+const FRUITLESS: u32 = 400;
 
 /// A way may lead over plans that copy more than the best one, by one part in this many.
 const DETOUR: u128 = 1000;
@@ -30,10 +33,11 @@ impl Evener<'_, '_, '_> {
     pub(super) fn refine(&mut self, group: &[u32], need: u64) {
         let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
         let start = self.effort.get();
+        let each = (EFFORT_SMALL / group.len().max(10) as u64).max(EFFORT);
         let (mut best, mut best_at) = (self.cost(group), self.journal.len());
         let mut fruitless = 0;
         while fruitless < FRUITLESS && !is_enough(best, need) {
-            let effort = if best.0 > 0 { EFFORT * PATIENCE } else { EFFORT };
+            let effort = if best.0 > 0 { each * PATIENCE } else { each };
             let from = self.journal.len();
             self.banned = self.take_back(group, &mut dice);
             if self.banned.is_empty() || self.effort.get() - start > effort {
@@ -57,10 +61,12 @@ impl Evener<'_, '_, '_> {
     /// Sends some replicas home: one that moved, and others that moved off or onto the same brokers.
     fn take_back(&mut self, group: &[u32], dice: &mut Dice) -> Vec<Item> {
         let away: Vec<_> = self.away_in(group).filter_map(|(item, at)| Some((item, at, self.home(item)?))).collect();
-        let Some((_, at, home)) = dice.pick(&away) else { return Vec::new() };
+        // Of a few, the one between the brokers that moved most in vain.
+        let vain = |(_, at, home): &(Item, u32, u32)| self.spare(*at).saturating_add(self.slack(*home));
+        let Some((_, at, home)) = (0..3).filter_map(|_| dice.pick(&away)).max_by_key(vain) else { return Vec::new() };
         let near: Vec<_> = away.iter().filter(|(_, to, from)| *to == at || *from == home).copied().collect();
         let mut banned = Vec::new();
-        for pool in [&near, &near, &away].into_iter().take(1 + dice.below(3)) {
+        for pool in [&near, &near, &away, &near].into_iter().take(1 + dice.below(4)) {
             let Some((item, at, home)) = dice.pick(pool) else { continue };
             if !banned.contains(&item) && !self.layout.holds(super::numbers::wide(item.partition), home) {
                 self.walk(Step { item, from: at, to: home });
