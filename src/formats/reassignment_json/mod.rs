@@ -1,6 +1,6 @@
 //! Assignments in JSON: the file that Kafka's own tools take, and the plan that `mapping` writes.
 //!
-//! - [`read`] and [`write`]: `{"version":1,"partitions":[{"topic":…,"partition":…,"replicas":[…]}]}`, as of
+//! - [`read`] and [`write()`]: `{"version":1,"partitions":[{"topic":…,"partition":…,"replicas":[…]}]}`, as of
 //!   `kafka-reassign-partitions.sh --reassignment-json-file`.
 //! - [`read_plan`] and [`write_plan`]: a [`MovePlan`].
 //! - [`read_either`]: whichever of the two a person hands over.

@@ -9,7 +9,7 @@
 //! 4. What is left is shared out among the flows, and a broker's rate is the sum of its flows, with room for one of
 //!    them to grow, plus what its followers in sync fetch.
 //! 5. The rate that is written follows slowly upwards, at once downwards: [`pace`].
-//! 6. When it will be done, and what a person should know: [`outlook`](super::outlook).
+//! 6. When it will be done, and what a person should know: [`outlook`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
