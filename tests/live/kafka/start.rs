@@ -1,5 +1,6 @@
 //! How a cluster comes up: jars, folder, ports, ZooKeeper, format, brokers, users.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -235,13 +236,24 @@ fn format_all(nodes: &[Node], software: &Software, folder: &Path) -> anyhow::Res
     Ok(())
 }
 
-/// Waits until every broker knows every broker; the cluster's id.
+/// What a KRaft broker says when it gives up its own start on a busy machine, though nothing is wrong with it.
+const START_GIVEN_UP: &str = "waiting for the controller to acknowledge that we are caught up";
+
+/// Waits until every broker knows every broker; the cluster's id. A broker that gave up its start is started once more.
 fn await_all(nodes: &[Node], keeper: &Keeper) -> anyhow::Result<String> {
     let mut id = String::new();
+    let mut again = BTreeSet::new();
     for node in nodes {
         id = wait::until(START_LIMIT, &format!("{} to know all {} brokers", node.name, nodes.len()), || {
             for node in nodes {
-                ensure!(keeper.pid(&node.name).is_some(), "{} ended.{}", node.name, keeper.tail(&node.name));
+                if keeper.pid(&node.name).is_some() {
+                    continue;
+                }
+                let words = keeper.tail(&node.name);
+                let gave_up = words.contains(START_GIVEN_UP) && again.insert(node.id);
+                ensure!(gave_up, "{} ended.{words}", node.name);
+                wait::say(&format!("{} gave up its start and is started once more", node.name));
+                keeper.launch(&node.name, &node.command)?;
             }
             Ok(match ask::metadata(node.listeners[0].1.real) {
                 Ok(seen) if seen.brokers.len() == nodes.len() && !seen.id.is_empty() => Ok(seen.id),
