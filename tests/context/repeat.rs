@@ -130,8 +130,9 @@ fn asked(folder: &Path, flags: &str) -> Child {
     let spec = folder.join("topics.yaml");
     let name = folder.file_name().unwrap().to_str().unwrap().trim_start_matches('.');
     std::fs::write(&spec, format!("topics:\n- name: {name}\n  partitions: 1\n  replicationFactor: 2\n")).unwrap();
+    // `exec`: a shell that stayed (dash does) would itself die of an interrupt, whatever the run's own exit code.
     let line = format!(
-        "{} topics apply -f {} --bootstrap-server {} --state-folder {} {flags}",
+        "exec {} topics apply -f {} --bootstrap-server {} --state-folder {} {flags}",
         env!("CARGO_BIN_EXE_toolbox"),
         spec.display(),
         cluster.bootstrap(),
