@@ -1,9 +1,10 @@
-//! Verbs: how anything at all is changed. Everything here is pure but [`carry_out`] and [`every`].
+//! Verbs: how anything at all is changed. Everything here is pure but [`attempts`], [`carry_out`] and [`every`].
 //!
 //! A command plans ([`plan`]), the plan is shown ([`render`]), its steps are carried out batch by batch
 //! ([`carry_out`]), and each leaves an intent before and an outcome after ([`event`]). Whatever throttles replication
 //! decides by [`throttle`] what to write: it tells ours from foreign.
 
+pub mod attempts;
 pub mod brake;
 pub mod carry_out;
 pub mod event;

@@ -2,8 +2,8 @@
 //! target again without doing anything, and a cancel without a move is one that is done.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
+use crate::change::attempts::{PAUSES, attempts};
 use crate::change::carry_out::Ended;
 use crate::clients::kafka::{Kafka, KafkaError, codes};
 use crate::cluster::broker::BrokerId;
@@ -12,35 +12,22 @@ use crate::commands::reassign::observe::observe;
 use crate::commands::reassign::plan::seen::{Observed, target_of};
 use crate::commands::reassign::plan::step::ReassignStep;
 
-/// Pauses between looks at the cluster: KRaft shows a write some hundred milliseconds late, at times seconds.
-const PAUSES: [u64; 9] = [0, 10, 20, 50, 100, 300, 600, 1_500, 2_500];
-
-/// A step whose answer was lost, and which did not happen, is sent so often at most.
-const ATTEMPTS_MAX: usize = 3;
-
 /// Carries out one batch: steps of one kind. One ending a step.
 pub(super) async fn apply(kafka: &dyn Kafka, batch: &[ReassignStep]) -> Vec<Ended> {
-    let mut ended: Vec<Option<Ended>> = vec![None; batch.len()];
-    for _ in 0..ATTEMPTS_MAX {
-        let open: Vec<usize> = (0..batch.len()).filter(|index| ended[*index].is_none()).collect();
-        if open.is_empty() {
-            break;
-        }
-        let steps: Vec<_> = open.iter().map(|index| batch[*index].clone()).collect();
-        let answers = send(kafka, &steps).await;
-        let lost: Vec<_> =
-            steps.iter().zip(&answers).filter(|(_, answer)| is_lost(answer)).map(|(step, _)| step).collect();
-        let shown = shown(kafka, lost).await;
-        for ((index, step), answer) in open.into_iter().zip(&steps).zip(answers) {
-            ended[index] = if is_lost(&answer) {
+    attempts(batch, "the next look knows", async |steps| {
+        let answers = send(kafka, steps).await;
+        let lost = steps.iter().zip(&answers).filter(|(_, answer)| is_lost(answer)).map(|(step, _)| step);
+        let shown = shown(kafka, lost.collect()).await;
+        let ended = |(step, answer): (&ReassignStep, _)| {
+            if is_lost(&answer) {
                 shown.contains(step.partition()).then(Ended::done)
             } else {
                 Some(ending(step, answer))
-            };
-        }
-    }
-    let lost = || Ended::unknown("the answer was lost, and the cluster does not show the change; the next look knows");
-    ended.into_iter().map(|ending| ending.unwrap_or_else(lost)).collect()
+            }
+        };
+        steps.iter().zip(answers).map(ended).collect()
+    })
+    .await
 }
 
 async fn send(kafka: &dyn Kafka, steps: &[ReassignStep]) -> Vec<Result<(), KafkaError>> {
@@ -78,7 +65,7 @@ async fn shown(kafka: &dyn Kafka, mut open: Vec<&ReassignStep>) -> BTreeSet<Topi
         if open.is_empty() {
             break;
         }
-        tokio::time::sleep(Duration::from_millis(pause)).await;
+        tokio::time::sleep(pause).await;
         let topics = open.iter().map(|step| step.partition().topic.clone()).collect();
         let Ok(observed) = observe(kafka, &topics).await else { continue };
         let (done, left): (Vec<_>, Vec<_>) = open.into_iter().partition(|step| is_shown(step, &observed));

@@ -2,8 +2,8 @@
 //! cluster is looked at before anything is sent again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
+use crate::change::attempts::{PAUSES, attempts};
 use crate::change::carry_out::Ended;
 use crate::clients::kafka::{Kafka, KafkaError, Mode, NewPartitions, NewTopic};
 use crate::cluster::config::{ConfigChange, ConfigOperation, ConfigResource, ConfigSource};
@@ -12,39 +12,13 @@ use crate::cluster::topic::{Topic, TopicName};
 use crate::commands::topics::plan::configs::same_value;
 use crate::commands::topics::plan::step::{ConfigEdit, TopicStep};
 
-/// Pauses between looks at the cluster: KRaft answers reads from before one's own write for some hundred milliseconds,
-/// and right after many new partitions for some seconds.
-const PAUSES: [Duration; 9] = [
-    Duration::ZERO,
-    Duration::from_millis(10),
-    Duration::from_millis(20),
-    Duration::from_millis(50),
-    Duration::from_millis(100),
-    Duration::from_millis(300),
-    Duration::from_millis(600),
-    Duration::from_millis(1500),
-    Duration::from_millis(2500),
-];
-
-/// A step whose answer was lost, and which did not happen, is sent so often at most.
-const ATTEMPTS_MAX: usize = 3;
-
 /// Carries out one batch: steps of one kind. One ending a step.
 pub async fn apply(kafka: &dyn Kafka, batch: &[TopicStep]) -> Vec<Ended> {
-    let mut ended: Vec<Option<Ended>> = vec![None; batch.len()];
-    for _ in 0..ATTEMPTS_MAX {
-        let open: Vec<usize> = (0..batch.len()).filter(|index| ended[*index].is_none()).collect();
-        if open.is_empty() {
-            break;
-        }
-        let steps: Vec<_> = open.iter().map(|index| batch[*index].clone()).collect();
-        let answers = send(kafka, &steps, Mode::Apply).await;
-        for (index, ending) in open.into_iter().zip(settle(kafka, &steps, answers).await) {
-            ended[index] = ending;
-        }
-    }
-    let lost = || Ended::unknown("the answer was lost, and the cluster does not show the change; run again");
-    ended.into_iter().map(|ending| ending.unwrap_or_else(lost)).collect()
+    attempts(batch, "run again", async |steps| {
+        let answers = send(kafka, steps, Mode::Apply).await;
+        settle(kafka, steps, answers).await
+    })
+    .await
 }
 
 /// Asks the brokers whether they would carry the steps out; nothing changes. The errors, with the index of each step.

@@ -8,6 +8,7 @@ mod verbs;
 
 use clap::{Args, Subcommand};
 
+use crate::commands::mapping::spec::goals::Request;
 use crate::context::Context;
 use crate::exit::Exit;
 
@@ -39,7 +40,7 @@ enum Verb {
     /// reassign execute` carries it out.
     ///
     /// Exit codes: 0 nothing to do, or the plan was written; 3 there are moves; 4 a finding marked x blocks the plan.
-    Rebalance(verbs::RebalanceArgs),
+    Rebalance(verbs::BalancingArgs),
     /// Give new brokers their share and drain those that leave; nothing else moves
     ///
     /// New are brokers that hold nothing of the topics; those that leave hold some and are not among --brokers, as
@@ -47,7 +48,7 @@ enum Verb {
     /// writes the plan, `toolbox reassign execute` carries it out.
     ///
     /// Exit codes: 0 nothing to do, or the plan was written; 3 there are moves; 4 a finding marked x blocks the plan.
-    Scale(verbs::ScaleArgs),
+    Scale(verbs::BalancingArgs),
     /// Put the replicas of failed or leaving brokers on others, in the same places
     ///
     /// A successor takes the very places of the old broker where its rack and its disks allow that; what doesn't fit goes
@@ -72,8 +73,8 @@ pub async fn run(context: &mut Context, args: MappingArgs) -> anyhow::Result<Exi
     match &args.verb {
         Verb::Show(args) => show::run(context, args).await,
         Verb::Rebuild(args) => planning::run(context, &args.job()).await,
-        Verb::Rebalance(args) => planning::run(context, &args.job()).await,
-        Verb::Scale(args) => planning::run(context, &args.job()).await,
+        Verb::Rebalance(args) => planning::run(context, &args.job(Request::Rebalance)).await,
+        Verb::Scale(args) => planning::run(context, &args.job(Request::Scale)).await,
         Verb::Replace(args) => planning::run(context, &args.job()).await,
         Verb::Evacuate(args) => planning::run(context, &args.job()).await,
     }

@@ -36,28 +36,9 @@ pub(super) struct RebuildArgs {
     result: ResultArgs,
 }
 
-/// Arguments of `toolbox mapping rebalance`.
+/// Arguments of `toolbox mapping rebalance` and `scale`.
 #[derive(Debug, Clone, Args)]
-pub(super) struct RebalanceArgs {
-    #[command(flatten)]
-    topics: TopicArgs,
-    #[command(flatten)]
-    brokers: BrokerArgs,
-    #[command(flatten)]
-    balance: BalanceArgs,
-    #[command(flatten)]
-    leaders: LeaderArgs,
-    #[command(flatten)]
-    safety: SafetyArgs,
-    #[command(flatten)]
-    sizes: SizeArgs,
-    #[command(flatten)]
-    result: ResultArgs,
-}
-
-/// Arguments of `toolbox mapping scale`.
-#[derive(Debug, Clone, Args)]
-pub(super) struct ScaleArgs {
+pub(super) struct BalancingArgs {
     #[command(flatten)]
     topics: TopicArgs,
     #[command(flatten)]
@@ -198,31 +179,10 @@ impl RebuildArgs {
     }
 }
 
-impl RebalanceArgs {
-    pub(super) fn job(&self) -> Job<'_> {
+impl BalancingArgs {
+    pub(super) fn job<'a>(&'a self, request: Request<'a>) -> Job<'a> {
         Job {
-            request: Request::Rebalance,
-            limits: balanced(&self.safety, &self.balance, self.leaders),
-            brokers: self.brokers.brokers.as_ref(),
-            internal: false,
-            topics: &self.topics,
-            sizes: &self.sizes,
-            safety: &self.safety,
-            result: &self.result,
-            words: [
-                broker_words("--brokers", self.brokers.brokers.as_ref()),
-                self.balance.words(),
-                words(&self.safety, self.leaders),
-            ]
-            .concat(),
-        }
-    }
-}
-
-impl ScaleArgs {
-    pub(super) fn job(&self) -> Job<'_> {
-        Job {
-            request: Request::Scale,
+            request,
             limits: balanced(&self.safety, &self.balance, self.leaders),
             brokers: self.brokers.brokers.as_ref(),
             internal: false,
