@@ -126,6 +126,17 @@ async fn a_topic_that_is_read_or_fresh_is_deleted_only_by_name() {
 }
 
 #[tokio::test]
+async fn nothing_is_deleted_unnamed_while_a_live_group_hides_what_it_reads() {
+    let desk = Desk::new(Memory::kraft(3).topic("old", &[&[1, 2]]).group("streaming", &[]));
+    desk.declare(&["{name: old, state: absent}"]);
+    let kept = desk.apply(&["--max-risk", "loses-data"]).await.ends_with(Exit::Refused);
+    assert!(kept.out.contains("group streaming is live, and does not tell what it reads"), "{kept:#?}");
+    assert_eq!(partitions(&desk, "old"), 1);
+    desk.apply(&["--max-risk", "loses-data", "--delete", "old"]).await.ends_with(Exit::Done);
+    assert_eq!(partitions(&desk, "old"), 0);
+}
+
+#[tokio::test]
 async fn a_wrong_cluster_stops_everything() {
     let desk = Desk::new(Memory::kraft(3).cluster_id("this-one"));
     desk.declare(&[ORDERS]);

@@ -262,6 +262,8 @@ async fn uses(
             Ok(groups) => {
                 let readers = groups.iter().filter(|group| group.topics.contains(name));
                 one.groups = readers.map(|group| group.id.clone()).collect();
+                let hides = groups.iter().find(|group| group.hides_topics);
+                one.unclear = hides.map(|group| format!("group {} is live, and does not tell what it reads", group.id));
             }
             Err(error) => one.unclear = Some(format!("consumer groups: {error}")),
         }

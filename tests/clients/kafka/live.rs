@@ -108,25 +108,8 @@ fn tells_of_groups_and_records(kind: Kind, more: &[&str]) {
     let producer = ["--topic", &read, "--num-records", "100", "--record-size", "1000", "--throughput", "-1"];
     let producer: Vec<_> = producer.into_iter().chain(["--producer-props", &properties, "acks=all"]).collect();
     cluster.tool("org.apache.kafka.tools.ProducerPerformance", &producer).unwrap();
-    let mut reads = vec!["--bootstrap-server", &servers, "--topic", &read, "--group", &group];
-    reads.extend(["--from-beginning", "--timeout-ms", "20000"]);
-    reads.extend(more);
-
-    std::thread::scope(|scope| {
-        // It ends by itself when nothing comes for a while; how does not matter.
-        let running = scope.spawn(|| cluster.tool("org.apache.kafka.tools.consumer.ConsoleConsumer", &reads));
-        wait(until("the live group", async || {
-            let groups = kafka.live_groups().await.unwrap();
-            let found = groups.into_iter().find(|one| one.id == group)?;
-            (found.members == 1 && found.topics.contains(&name(&read)) && found.state == "Stable").then_some(())
-        }));
-        let _ = running.join().unwrap();
-    });
-    wait(until("the end of the group", async || {
-        let groups = kafka.live_groups().await.unwrap();
-        (!groups.iter().any(|one| one.id == group)).then_some(())
-    }));
-
+    let more: Vec<_> = ["--from-beginning"].iter().chain(more).copied().collect();
+    sees_a_group((&kafka, cluster), "ConsoleConsumer", (&read, &group), &more);
     wait(async {
         let partitions = [0, 1].map(|partition| TopicPartition { topic: name(&read), partition });
         let found = kafka.offsets(&partitions, OffsetQuery::Latest).await.unwrap();
@@ -140,6 +123,35 @@ fn tells_of_groups_and_records(kind: Kind, more: &[&str]) {
         let bytes: u64 = partitions.iter().flat_map(|one| &sizes.sizes[one]).map(|size| size.bytes).sum();
         assert!(bytes > 3 * 100 * 1000, "{bytes}");
     });
+}
+
+/// A console consumer reads a topic, is seen as a live group of one member, and is seen to have ended.
+fn sees_a_group((kafka, cluster): (&Live, &Cluster), class: &str, (read, group): (&str, &str), more: &[&str]) {
+    let servers = cluster.bootstrap();
+    let mut reads = vec!["--bootstrap-server", &servers, "--topic", read, "--group", group, "--timeout-ms", "20000"];
+    reads.extend(more);
+    std::thread::scope(|scope| {
+        // It ends by itself when nothing comes for a while; how does not matter.
+        let running = scope.spawn(|| cluster.tool(&format!("org.apache.kafka.tools.consumer.{class}"), &reads));
+        wait(until("the live group", async || {
+            let groups = kafka.live_groups().await.unwrap();
+            let found = groups.into_iter().find(|one| one.id == group)?;
+            (found.members == 1 && found.topics.contains(&name(read)) && found.state == "Stable").then_some(())
+        }));
+        let _ = running.join().unwrap();
+    });
+    wait(until("the end of the group", async || {
+        let groups = kafka.live_groups().await.unwrap();
+        (!groups.iter().any(|one| one.id == group)).then_some(())
+    }));
+}
+
+#[test]
+fn a_share_group_of_kafka_4_3_is_live_while_it_has_a_member() {
+    let cluster = Cluster::shared(Kind::Kafka43Kraft);
+    let kafka = open(&cluster.bootstrap(), PATIENT);
+    wait(create(&kafka, NewTopic { partitions: Some(2), replication_factor: Some(3), ..topic("read.shared") }));
+    sees_a_group((&kafka, cluster), "ConsoleShareConsumer", ("read.shared", "sharers"), &[]);
 }
 
 #[test]

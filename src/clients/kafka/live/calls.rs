@@ -38,6 +38,8 @@ use kafka_protocol::messages::SaslAuthenticateRequest;
 use kafka_protocol::messages::SaslAuthenticateResponse;
 use kafka_protocol::messages::SaslHandshakeRequest;
 use kafka_protocol::messages::SaslHandshakeResponse;
+use kafka_protocol::messages::ShareGroupDescribeRequest;
+use kafka_protocol::messages::ShareGroupDescribeResponse;
 use kafka_protocol::protocol::Decodable;
 use kafka_protocol::protocol::Encodable;
 use kafka_protocol::protocol::HeaderVersion;
@@ -97,4 +99,5 @@ calls! {
     Metadata: MetadataRequest => MetadataResponse { throttle_time_ms }, version 5, Kafka "1.0";
     SaslAuthenticate: SaslAuthenticateRequest => SaslAuthenticateResponse, version 0, Kafka "1.0";
     SaslHandshake: SaslHandshakeRequest => SaslHandshakeResponse, version 1, Kafka "1.0";
+    ShareGroupDescribe: ShareGroupDescribeRequest => ShareGroupDescribeResponse { throttle_time_ms }, version 1, Kafka "4.1";
 }

@@ -12,10 +12,12 @@ use kafka_protocol::messages::ConsumerProtocolSubscription;
 use kafka_protocol::messages::DescribeGroupsRequest;
 use kafka_protocol::messages::GroupId;
 use kafka_protocol::messages::ListGroupsRequest;
+use kafka_protocol::messages::ShareGroupDescribeRequest;
 use kafka_protocol::messages::consumer_group_describe_response::DescribedGroup as NewGroup;
 use kafka_protocol::messages::consumer_group_describe_response::Member;
 use kafka_protocol::messages::describe_groups_response::DescribedGroup as ClassicGroup;
 use kafka_protocol::messages::list_groups_response::ListedGroup;
+use kafka_protocol::messages::share_group_describe_response::DescribedGroup as ShareGroup;
 use kafka_protocol::protocol::Decodable;
 use kafka_protocol::protocol::Message;
 use tokio::time::Instant;
@@ -69,21 +71,53 @@ async fn of_broker(cluster: &Cluster, broker: BrokerId, deadline: Instant) -> Re
     if listed.error_code != 0 {
         return Err(KafkaError::broker(listed.error_code, Some("ListGroups failed")));
     }
-    // Before Kafka 2.6 the list has no states; then each group is described.
+    // Before Kafka 2.6 the list has no states; then each group is described. Before 3.8 it has no types.
     let dead = |group: &ListedGroup| matches!(group.group_state.as_str(), "Empty" | "Dead");
-    let (new, mut classic): (Vec<_>, Vec<_>) = listed
-        .groups
-        .into_iter()
-        .filter(|group| !dead(group))
-        .partition(|group| group.group_type.eq_ignore_ascii_case("consumer"));
-    let mut live = Vec::new();
-    for share in new.chunks(GROUPS_MAX) {
-        let (groups, refused) = describe_new(cluster, broker, share, deadline).await?;
+    let mut by_type: BTreeMap<String, Vec<ListedGroup>> = BTreeMap::new();
+    for group in listed.groups.into_iter().filter(|group| !dead(group)) {
+        by_type.entry(group.group_type.to_ascii_lowercase()).or_default().push(group);
+    }
+    let mut of_type = |name: &str| by_type.remove(name).unwrap_or_default();
+    let mut live: Vec<_> = of_type("streams").iter().map(hidden_group).collect();
+    for some in of_type("share").chunks(GROUPS_MAX) {
+        live.extend(describe_share(cluster, broker, some, deadline).await?);
+    }
+    let new = of_type("consumer");
+    let mut classic: Vec<_> = by_type.into_values().flatten().collect();
+    for some in new.chunks(GROUPS_MAX) {
+        let (groups, refused) = describe_new(cluster, broker, some, deadline).await?;
         live.extend(groups);
         classic.extend(refused);
     }
-    for share in classic.chunks(GROUPS_MAX) {
-        live.extend(describe_classic(cluster, broker, share, deadline).await?);
+    for some in classic.chunks(GROUPS_MAX) {
+        live.extend(describe_classic(cluster, broker, some, deadline).await?);
+    }
+    Ok(live)
+}
+
+/// Share groups (KIP-932).
+async fn describe_share(
+    cluster: &Cluster,
+    broker: BrokerId,
+    listed: &[ListedGroup],
+    deadline: Instant,
+) -> Result<Vec<LiveGroup>, KafkaError> {
+    let ids: Vec<GroupId> = listed.iter().map(|group| group.group_id.clone()).collect();
+    let make = |_| ShareGroupDescribeRequest::default().with_group_ids(ids.clone());
+    let answer = match cluster.read(Target::Broker(broker), make, deadline).await {
+        Ok((answer, _)) => answer,
+        // Kafka 4.0 has them as an early access, with a request of their own.
+        Err(KafkaError::Unsupported { .. }) => return Ok(listed.iter().map(hidden_group).collect()),
+        Err(error) => return Err(error),
+    };
+    let mut live = Vec::new();
+    for group in answer.groups {
+        match group.error_code {
+            0 => live.extend(share_group(&group)),
+            // It ended between the two requests.
+            codes::GROUP_ID_NOT_FOUND => {}
+            code => return Err(group_error(code, group.group_id.as_str(), group.error_message.as_deref())),
+        }
     }
     Ok(live)
 }
@@ -156,7 +190,33 @@ fn new_group(group: &NewGroup) -> Option<LiveGroup> {
         state: group.group_state.to_string(),
         members: group.members.len(),
         topics: names.filter_map(|name| TopicName::new(name).ok()).collect(),
+        hides_topics: false,
     })
+}
+
+fn share_group(group: &ShareGroup) -> Option<LiveGroup> {
+    let names = group.members.iter().flat_map(|member| {
+        let assigned = member.assignment.topic_partitions.iter().map(|topic| &topic.topic_name);
+        member.subscribed_topic_names.iter().chain(assigned)
+    });
+    (!group.members.is_empty()).then(|| LiveGroup {
+        id: group.group_id.to_string(),
+        state: group.group_state.to_string(),
+        members: group.members.len(),
+        topics: names.filter_map(|name| TopicName::new(name.as_str()).ok()).collect(),
+        hides_topics: false,
+    })
+}
+
+/// A group that is live by its state, and of which no request that we speak tells more.
+fn hidden_group(group: &ListedGroup) -> LiveGroup {
+    LiveGroup {
+        id: group.group_id.to_string(),
+        state: group.group_state.to_string(),
+        members: 1,
+        topics: BTreeSet::new(),
+        hides_topics: true,
+    }
 }
 
 fn classic_group(group: &ClassicGroup) -> Option<LiveGroup> {
@@ -171,6 +231,7 @@ fn classic_group(group: &ClassicGroup) -> Option<LiveGroup> {
         state: group.group_state.to_string(),
         members: group.members.len(),
         topics,
+        hides_topics: false,
     })
 }
 

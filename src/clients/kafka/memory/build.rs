@@ -90,7 +90,7 @@ impl Memory {
         })
     }
 
-    /// With a group of one member that reads these topics.
+    /// With a group of one member that reads these topics; with none, it hides them, as a Streams group does.
     #[must_use]
     pub fn group(self, id: &str, topics: &[&str]) -> Self {
         self.with(|model| {
@@ -99,6 +99,7 @@ impl Memory {
                 state: "Stable".to_owned(),
                 members: 1,
                 topics: topics.iter().map(|name| topic_name(name)).collect(),
+                hides_topics: topics.is_empty(),
             };
             model.groups.insert(id.to_owned(), group);
         })
