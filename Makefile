@@ -23,6 +23,8 @@ check: setup ## formatting, lints, docs, licences: all that is not a test
 
 .PHONY: test
 test: setup ## every test, against real servers that the tests start themselves; ROOM=topics for one room
+	@# The images of the tests hold it; built here, it keeps no test waiting.
+	$(if $(ROOM),,$(CARGO) build --release --locked --target $(STATIC) --target-dir target)
 	$(CARGO) test --locked $(if $(ROOM),--test suite $(ROOM)::)
 
 .PHONY: rooms
@@ -36,16 +38,19 @@ new: ## make the folder of a new command: make new ROOM=quotas
 	@tests/new-room.sh $(ROOM)
 
 FUZZ_SECONDS ?= 600
+FUZZ_TARGETS ?= spec properties moves toolbox_file
 FUZZ_VERSION := 0.13.1
 FUZZ_HOME := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kafka-toolbox/cargo-fuzz
 
 .PHONY: fuzz
-fuzz: setup ## any bytes into the readers of topics and properties files, FUZZ_SECONDS=600 each; needs nightly Rust
+fuzz: setup ## any bytes into the readers of the files that people write, FUZZ_SECONDS=600 each; needs nightly Rust
 	@test -x $(FUZZ_HOME)/bin/cargo-fuzz || $(CARGO) install cargo-fuzz --version $(FUZZ_VERSION) --locked --root $(FUZZ_HOME)
-	@mkdir -p fuzz/corpus/spec fuzz/corpus/properties
+	@mkdir -p $(addprefix fuzz/corpus/,$(FUZZ_TARGETS))
 	@for case in tests/topics/cases/*/; do ! test -f $$case/spec.yaml || cp $$case/spec.yaml fuzz/corpus/spec/$$(basename $$case); done
+	@for case in tests/mapping/cases/*/; do ! test -f $$case/toolbox.yaml || cp $$case/toolbox.yaml fuzz/corpus/toolbox_file/$$(basename $$case); done
 	@cp configmaps/*/*.yaml fuzz/corpus/spec/
-	@for target in spec properties; do \
+	@cp fuzz/seeds/moves/*.json fuzz/corpus/moves/
+	@for target in $(FUZZ_TARGETS); do \
 	  PATH="$(FUZZ_HOME)/bin:$$PATH" $(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) \
 	    -rss_limit_mb=1024 -timeout=30 -max_len=65536 || exit 1; done
 

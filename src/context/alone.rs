@@ -115,20 +115,12 @@ fn host() -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
     use crate::context::Flags;
 
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        flags: Flags,
-    }
-
     fn context(folder: &Path) -> Context {
-        let line = ["toolbox", "--state", "file", "--state-folder", folder.to_str().unwrap()];
-        let mut context = Context::new(Line::parse_from(line).flags);
+        let line = ["--state", "file", "--state-folder", folder.to_str().unwrap()];
+        let mut context = Context::new(Flags::of(line));
         context.command = "topics apply".into();
         context.with_clock(|| "2026-11-22T08:00:00.7Z".parse().unwrap())
     }

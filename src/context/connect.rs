@@ -43,16 +43,8 @@ mod tests {
     use std::io::Write;
     use std::time::Duration;
 
-    use clap::Parser;
-
     use super::*;
     use crate::context::Flags;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        flags: Flags,
-    }
 
     #[test]
     fn a_timeout_comes_from_the_flag_else_from_the_properties_else_it_is_ten_seconds() {
@@ -60,8 +52,8 @@ mod tests {
         file.write_all(b"request.timeout.ms=1500\n").unwrap();
         let path = file.path().to_str().unwrap();
         let timeout = |arguments: &[&str]| {
-            let line = [&["toolbox", "--bootstrap-server", "a:1"], arguments].concat();
-            Context::new(Line::parse_from(line).flags).kafka_settings().unwrap().timeout
+            let line = [&["--bootstrap-server", "a:1"], arguments].concat();
+            Context::new(Flags::of(line)).kafka_settings().unwrap().timeout
         };
         assert_eq!(timeout(&[]), Duration::from_secs(10));
         assert_eq!(timeout(&["--command-config", path]), Duration::from_millis(1500));

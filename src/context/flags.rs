@@ -204,3 +204,16 @@ pub fn duration(text: &str) -> Result<std::time::Duration, String> {
         _ => Err(wrong()),
     }
 }
+
+#[cfg(test)]
+impl Flags {
+    /// The flags of a command line, without the program's name.
+    pub(super) fn of<'a>(line: impl IntoIterator<Item = &'a str>) -> Self {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            flags: Flags,
+        }
+        <Line as clap::Parser>::parse_from(std::iter::once("toolbox").chain(line)).flags
+    }
+}

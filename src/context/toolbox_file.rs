@@ -97,18 +97,10 @@ fn read(path: &Path) -> anyhow::Result<ToolboxFile> {
 mod tests {
     use std::io::Write;
 
-    use clap::Parser;
-
     use super::*;
     use crate::context::Flags;
     use crate::exit::Exit;
     use crate::output::exit_of;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        flags: Flags,
-    }
 
     const TWO: &str = "clusters:\n  one:\n    bootstrapServers: [a:1, b:2]\n    commandConfig: one.properties\n    \
                        clusterId: x1\n    tags: {env: prod}\n    maps: {m: {topics: '.*', brokers: [1-3]}}\n  two: {}\n";
@@ -118,8 +110,7 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
         let path = file.path().to_str().unwrap();
-        let line = Line::parse_from(["toolbox", "--toolbox-file", path].iter().chain(arguments));
-        let mut context = Context::new(line.flags);
+        let mut context = Context::new(Flags::of(["--toolbox-file", path].iter().chain(arguments).copied()));
         let read = context.read_toolbox_file().map(|()| context);
         (file.path().parent().unwrap().to_owned(), read)
     }
@@ -154,8 +145,8 @@ mod tests {
         };
         assert!(wrong(TWO, &["--cluster", "onne"]).contains("did you mean `one`?"));
         assert!(wrong("clusters: [", &[]).contains(":1:"));
-        let line = Line::parse_from(["toolbox", "--toolbox-file", "/nowhere/toolbox.yaml"]);
-        let error = Context::new(line.flags).read_toolbox_file().unwrap_err();
+        let flags = Flags::of(["--toolbox-file", "/nowhere/toolbox.yaml"]);
+        let error = Context::new(flags).read_toolbox_file().unwrap_err();
         assert!(error.to_string().contains("is not there"));
     }
 }
