@@ -116,6 +116,7 @@ pub(super) fn goal(observed: &Observed, wish: Wish, tolerance: f64) -> Goal {
         brokers: observed.brokers.keys().copied().collect(),
         replication_factor: None,
         tolerance,
+        range: None,
         budget_bytes: None,
         moves_max: None,
         leaders: false,

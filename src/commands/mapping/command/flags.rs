@@ -110,6 +110,11 @@ pub(super) struct BalanceArgs {
     #[arg(long, env = "TOOLBOX_MAPPING_TOLERANCE", value_name = "PERCENT", default_value = "5%", value_parser = amounts::part)]
     pub(super) tolerance: Percent,
 
+    /// Instead of a tolerance: how much more the fullest broker may hold than the emptiest, as `450GB`, all racks
+    /// together. Which brokers give and which take is chosen so that the fewest bytes move
+    #[arg(long, env = "TOOLBOX_MAPPING_RANGE", value_name = "BYTES", conflicts_with = "tolerance")]
+    pub(super) range: Option<Bytes>,
+
     /// Copy no more than this, as `500GB`, and get as even as that allows
     #[arg(long, env = "TOOLBOX_MAPPING_BUDGET_BYTES", value_name = "BYTES")]
     pub(super) budget_bytes: Option<Bytes>,
@@ -122,7 +127,10 @@ pub(super) struct BalanceArgs {
 impl BalanceArgs {
     pub(super) fn words(&self) -> Vec<String> {
         let flags = [
-            Some(format!("--tolerance {}", self.tolerance)),
+            Some(match self.range {
+                Some(range) => format!("--range {}B", range.0),
+                None => format!("--tolerance {}", self.tolerance),
+            }),
             self.budget_bytes.map(|bytes| format!("--budget-bytes {}B", bytes.0)),
             self.max_moves.map(|moves| format!("--max-moves {moves}")),
         ];

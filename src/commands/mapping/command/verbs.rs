@@ -132,6 +132,7 @@ fn limits(safety: &SafetyArgs, leaders: bool) -> Limits {
 fn balanced(safety: &SafetyArgs, balance: &BalanceArgs, leaders: LeaderArgs) -> Limits {
     Limits {
         tolerance: balance.tolerance.0,
+        range: balance.range.map(|range| range.0),
         budget_bytes: balance.budget_bytes.map(|bytes| bytes.0),
         moves_max: balance.max_moves,
         ..limits(safety, !leaders.no_leaders)

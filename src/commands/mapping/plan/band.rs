@@ -1,8 +1,10 @@
 //! [`Band`]: between which loads a broker shall end.
 
 use super::layout::Layout;
+use super::model::Model;
 use super::model::Node;
 use super::numbers;
+use super::window;
 
 /// Least and most that a broker shall hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -13,15 +15,53 @@ pub(super) struct Band {
     pub(super) high: u64,
 }
 
-/// The bands of all open brokers: the mean of the rack, weighted by capacity where that is known, give or take the
-/// tolerance in millionths. What brokers of the rack that are not open hold is not counted.
-pub(super) fn bands(layout: &Layout<'_, '_>, tolerance: u64) -> Vec<Band> {
-    let model = layout.model;
-    let mut sums = vec![(0_u128, 0_u128); model.racks.len()];
-    for (at, node) in model.brokers.iter().enumerate().filter(|(_, node)| node.open) {
-        sums[node.rack].0 += u128::from(layout.load[at]);
-        sums[node.rack].1 += u128::from(model.share(numbers::narrow(at)));
+/// How far apart brokers may end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Width {
+    /// So many millionths of the mean of their rack above or below it.
+    Around(u64),
+    /// So many bytes from the emptiest to the fullest, all racks together. Where in between the mean lies is free.
+    Range(u64),
+}
+
+impl Width {
+    /// What a goal asks for. Where no size is known, loads are numbers of replicas: a range in bytes says nothing.
+    pub(super) fn of(model: &Model<'_>) -> Self {
+        match model.goal.range {
+            Some(range) if !model.by_count => Self::Range(range),
+            _ => Self::Around(numbers::millionths(model.goal.tolerance)),
+        }
     }
+
+    /// The number that it is made of.
+    pub(super) fn amount(self) -> u64 {
+        match self {
+            Self::Around(amount) | Self::Range(amount) => amount,
+        }
+    }
+
+    /// The same kind with another number.
+    pub(super) fn with(self, amount: u64) -> Self {
+        match self {
+            Self::Around(_) => Self::Around(amount),
+            Self::Range(_) => Self::Range(amount),
+        }
+    }
+}
+
+/// The bands of all open brokers: the best choice first, others that may turn out cheaper after it. What brokers that are
+/// not open hold is not counted.
+pub(super) fn bands(layout: &Layout<'_, '_>, width: Width) -> Vec<Vec<Band>> {
+    match width {
+        Width::Around(tolerance) => vec![around_means(layout, tolerance)],
+        Width::Range(range) => window::bands(layout, range),
+    }
+}
+
+/// The mean of the rack, weighted by capacity where that is known, give or take the tolerance in millionths.
+fn around_means(layout: &Layout<'_, '_>, tolerance: u64) -> Vec<Band> {
+    let model = layout.model;
+    let sums = sums(layout);
     let band = |at: usize| {
         let node = &model.brokers[at];
         if !node.open {
@@ -33,6 +73,17 @@ pub(super) fn bands(layout: &Layout<'_, '_>, tolerance: u64) -> Vec<Band> {
     (0..model.brokers.len()).map(band).collect()
 }
 
+/// What the open brokers of each rack hold, and their shares.
+pub(super) fn sums(layout: &Layout<'_, '_>) -> Vec<(u128, u128)> {
+    let model = layout.model;
+    let mut sums = vec![(0_u128, 0_u128); model.racks.len()];
+    for (at, node) in model.brokers.iter().enumerate().filter(|(_, node)| node.open) {
+        sums[node.rack].0 += u128::from(layout.load[at]);
+        sums[node.rack].1 += u128::from(model.share(numbers::narrow(at)));
+    }
+    sums
+}
+
 /// The most that each open broker shall hold once the brokers that leave are empty: the mean of its rack.
 pub(super) fn ceilings(layout: &Layout<'_, '_>) -> Vec<u64> {
     let model = layout.model;
@@ -41,24 +92,34 @@ pub(super) fn ceilings(layout: &Layout<'_, '_>) -> Vec<u64> {
         sums[node.rack].0 += u128::from(model.load[at]);
         sums[node.rack].1 += if node.open { u128::from(model.share(numbers::narrow(at))) } else { 0 };
     }
-    let tolerance = numbers::millionths(model.goal.tolerance);
+    let width = Width::of(model);
     let ceiling = |(at, node): (usize, &Node)| {
         let (load, shares) = sums[node.rack];
-        around(load * u128::from(model.share(numbers::narrow(at))), shares, tolerance).high
+        let load = load * u128::from(model.share(numbers::narrow(at)));
+        match width {
+            Width::Around(tolerance) => around(load, shares, tolerance).high,
+            Width::Range(range) => around(load, shares, 0).high.saturating_add(range / 2),
+        }
     };
     model.brokers.iter().enumerate().map(ceiling).collect()
 }
 
-/// The tolerance at which nothing needs to move: how far any open broker is from the mean of its rack, in millionths.
-pub(super) fn widest(layout: &Layout<'_, '_>) -> u64 {
-    let means = bands(layout, 0);
-    let open = layout.model.brokers.iter().enumerate().filter(|(_, node)| node.open);
-    let away = open.map(|(at, _)| {
-        let mean = u128::from(means[at].low.max(1));
-        let load = u128::from(layout.load[at]);
-        numbers::clamp((load.abs_diff(mean) * numbers::MILLION).div_ceil(mean))
-    });
-    away.max().unwrap_or(0).saturating_add(1)
+/// The width of the same kind at which nothing needs to move.
+pub(super) fn widest(layout: &Layout<'_, '_>, width: Width) -> Width {
+    let open = || layout.model.brokers.iter().enumerate().filter(|(_, node)| node.open).map(|(at, _)| at);
+    let amount = match width {
+        Width::Around(_) => {
+            let means = around_means(layout, 0);
+            let away = open().map(|at| {
+                let mean = u128::from(means[at].low.max(1));
+                let load = u128::from(layout.load[at]);
+                numbers::clamp((load.abs_diff(mean) * numbers::MILLION).div_ceil(mean))
+            });
+            away.max().unwrap_or(0)
+        }
+        Width::Range(_) => window::range(layout),
+    };
+    width.with(amount.saturating_add(1))
 }
 
 /// The whole numbers within a tolerance of a quotient; at least its two neighbours, since loads are whole.

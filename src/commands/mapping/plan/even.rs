@@ -120,8 +120,9 @@ impl<'l, 'm, 'a> Evener<'l, 'm, 'a> {
         }
     }
 
-    /// Evens out all racks; `refine` spends more work on saving bytes.
-    pub(super) fn run(mut self, refine: bool) {
+    /// Evens out all racks, and says how much is left beside the bands; `refine` spends more work on saving bytes.
+    pub(super) fn run(mut self, refine: bool) -> u128 {
+        let mut beside = 0;
         for rack in 0..self.layout.model.racks.len() {
             let nodes = self.layout.model.brokers.iter().enumerate();
             let group: Vec<_> =
@@ -132,7 +133,9 @@ impl<'l, 'm, 'a> Evener<'l, 'm, 'a> {
             if refine {
                 self.refine(&group, numbers::clamp(excess.max(lack)));
             }
+            beside += self.cost(&group).0;
         }
+        beside
     }
 
     /// Evens out a group: the side that decides first and exactly, then what is left of the other.

@@ -60,7 +60,7 @@ fn note_brokers(layout: &Layout<'_, '_>, notes: &mut Notes) {
 
 fn note_tolerance(layout: &Layout<'_, '_>, notes: &mut Notes) {
     let model = layout.model;
-    let bands = band::bands(layout, numbers::millionths(model.goal.tolerance));
+    let Some(bands) = band::bands(layout, band::Width::of(model)).into_iter().next() else { return };
     for (at, node) in model.brokers.iter().enumerate().filter(|(_, node)| node.open) {
         let (load, band) = (layout.load[at], bands[at]);
         let is_new = model.held[at] == 0;
@@ -71,7 +71,7 @@ fn note_tolerance(layout: &Layout<'_, '_>, notes: &mut Notes) {
             let side = if load > band.high { "more" } else { "less" };
             let text = format!(
                 "it ends with {}, {side} than the {} to {} asked for: no legal move of a replica within its rack helps; \
-                 widen the tolerance, or split large partitions",
+                 widen what is asked for, or split large partitions",
                 shown(load),
                 shown(band.low),
                 shown(band.high)

@@ -124,6 +124,7 @@ fn goals() -> impl Strategy<Value = (Observed, Goal)> {
             brokers: if verb % 2 == 0 { ids.iter().copied().collect() } else { some(allowed) },
             replication_factor: wanted.filter(|_| verb < 2),
             tolerance: f64::from(tolerance) / 100.0,
+            range: (tolerance % 3 == 1).then_some(u64::from(tolerance) * 7),
             budget_bytes: None,
             moves_max: None,
             leaders,

@@ -26,6 +26,7 @@ mod survive;
 mod tests;
 mod verbs;
 pub mod verify;
+mod window;
 
 use std::fmt;
 

@@ -26,7 +26,7 @@ const DETOUR: u128 = 1000;
 const GOOD_ENOUGH: u64 = 1000;
 
 /// What a group costs: loads beside the bands, then bytes copied.
-type Cost = (u128, u128);
+pub(super) type Cost = (u128, u128);
 
 impl Evener<'_, '_, '_> {
     /// Refines a group whose brokers must move `need` bytes at least.
@@ -84,7 +84,8 @@ impl Evener<'_, '_, '_> {
         }
     }
 
-    fn cost(&self, group: &[u32]) -> Cost {
+    /// What a group costs.
+    pub(super) fn cost(&self, group: &[u32]) -> Cost {
         let beside = group.iter().map(|broker| u128::from(self.excess(*broker)) + u128::from(self.lack(*broker))).sum();
         let copied = group.iter().flat_map(|broker| self.away_list(*broker)).map(|item| u128::from(item.weight)).sum();
         (beside, copied)

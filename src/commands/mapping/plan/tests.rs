@@ -52,6 +52,7 @@ fn goal(observed: &Observed, wish: Wish) -> Goal {
         brokers: observed.brokers.iter().filter(|(_, broker)| broker.live).map(|(id, _)| *id).collect(),
         replication_factor: None,
         tolerance: 0.05,
+        range: None,
         budget_bytes: None,
         moves_max: None,
         leaders: false,

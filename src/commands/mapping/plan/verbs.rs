@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::Severity;
 use super::band;
+use super::band::Width;
 use super::budget::Budget;
 use super::even::Evener;
 use super::fill::Filler;
@@ -18,6 +19,7 @@ use super::numbers;
 use super::pairs;
 use super::spread::Spread;
 use crate::cluster::broker::BrokerId;
+use crate::cluster::size::Bytes;
 use crate::commands::mapping::spec::goal::Wish;
 
 /// How many tolerances are tried to find the one that a budget allows.
@@ -194,14 +196,14 @@ impl Work<'_, '_, '_> {
         leaders::even(&mut self.layout, &rules);
     }
 
-    /// Evens out loads to the tolerance; or, where that breaks the budget, to the least tolerance that does not.
+    /// Evens out loads to what is asked for; or, where that breaks the budget, as far as the budget goes.
     fn even(&mut self, takes: &dyn Fn(u32) -> bool) {
         let takes: Vec<bool> = (0..self.model.brokers.len()).map(|at| takes(numbers::narrow(at))).collect();
         let before = self.layout.clone();
-        let tolerance = numbers::millionths(self.model.goal.tolerance);
-        self.even_to(tolerance, &takes, true);
+        let asked = Width::of(self.model);
+        self.even_to(asked, &takes, true);
         let Some(budget) = Budget::of(self.model.goal).filter(|budget| !budget.holds(&self.layout)) else { return };
-        let (mut broken, mut kept) = (tolerance, band::widest(&before));
+        let (mut broken, mut kept) = (asked.amount(), band::widest(&before, asked).amount());
         let mut best = before.clone();
         for _ in 0..PROBES {
             if kept <= broken + 1 {
@@ -209,7 +211,7 @@ impl Work<'_, '_, '_> {
             }
             let probe = broken.midpoint(kept);
             self.layout = before.clone();
-            self.even_to(probe, &takes, false);
+            self.even_to(asked.with(probe), &takes, false);
             if budget.holds(&self.layout) {
                 kept = probe;
                 best.clone_from(&self.layout);
@@ -218,17 +220,34 @@ impl Work<'_, '_, '_> {
             }
         }
         self.layout = best;
+        let shown = |amount: u64| match asked {
+            Width::Around(_) => format!("{:.1} %", numbers::percent(amount)),
+            Width::Range(_) => Bytes(amount).to_string(),
+        };
+        let what = if matches!(asked, Width::Around(_)) { "tolerance" } else { "range" };
         let text = format!(
-            "the budget allows a tolerance of {:.1} % instead of {:.1} %: carry this plan out, then plan again",
-            numbers::percent(kept),
-            numbers::percent(tolerance)
+            "the budget allows a {what} of {} instead of {}: carry this plan out, then plan again",
+            shown(kept),
+            shown(asked.amount())
         );
         self.notes.add(Severity::Advisory, "budget-reached", "cluster".into(), text);
     }
 
-    fn even_to(&mut self, tolerance: u64, takes: &[bool], refine: bool) {
-        let bands = band::bands(&self.layout, tolerance);
-        Evener::new(&mut self.layout, bands, takes.to_vec()).run(refine);
+    /// Evens out loads to bands of a width; where there is a choice of bands, to those that end best for the fewest bytes.
+    fn even_to(&mut self, width: Width, takes: &[bool], refine: bool) {
+        let before = self.layout.clone();
+        let mut best: Option<((u128, u128), Layout<'_, '_>)> = None;
+        for bands in band::bands(&before, width) {
+            let mut layout = before.clone();
+            let beside = Evener::new(&mut layout, bands, takes.to_vec()).run(refine);
+            let cost = (beside, layout.added.iter().map(|bytes| u128::from(*bytes)).sum());
+            if best.as_ref().is_none_or(|(known, _)| cost < *known) {
+                best = Some((cost, layout));
+            }
+        }
+        if let Some((_, layout)) = best {
+            self.layout = layout;
+        }
     }
 
     /// Fills empty slots, the heaviest partitions first: brokers that `may` allows and that stay below their ceilings

@@ -8,12 +8,16 @@ use crate::commands::mapping::report::load::Load;
 use crate::commands::mapping::spec::goal::{Goal, Wish};
 use crate::commands::mapping::spec::select::holders;
 
+/// Thirds that are taken off to find the best place of a window: enough for the last byte of a petabyte.
+const NARROWINGS: usize = 96;
+
 /// A lower bound of the bytes that must be copied, or none where none is known that means something.
 ///
 /// 1. Replicas on brokers that may not hold them afterwards, and replicas that a larger replication factor adds, are
 ///    copied by every plan.
 /// 2. A rebalance where each rack holds one replica of each partition can't change what a rack holds:
-///    Σ over racks of max(Σ max(0, used − (1+t) mean), Σ max(0, (1−t) mean − used)). In a scale, only what new brokers lack.
+///    Σ over racks of max(Σ max(0, used − (1+t) mean), Σ max(0, (1−t) mean − used)); for a range, with the window that makes
+///    it least instead of the means. In a scale, only what new brokers lack.
 pub fn least(goal: &Goal, observed: &Observed, loads: &BTreeMap<BrokerId, Load>) -> Option<u64> {
     let forced = forced(goal, observed);
     match &goal.wish {
@@ -83,6 +87,19 @@ fn of_racks(
     if goal.replication_factor.is_some() || !selected(goal, observed).all(one_each) || !are_alike(goal, observed) {
         return None;
     }
+    let of_window = |(low, high): (f64, f64)| -> f64 {
+        let of_rack = |used: &Vec<(BrokerId, f64)>| {
+            let counted = || used.iter().filter(|(id, _)| counts(*id)).map(|(_, one)| one);
+            let over: f64 = counted().map(|one| (one - high).max(0.0)).sum();
+            let under: f64 = counted().map(|one| (low - one).max(0.0)).sum();
+            over.max(under)
+        };
+        racks.values().map(of_rack).sum()
+    };
+    if let Some(range) = goal.range {
+        let most = racks.values().flatten().map(|(_, one)| *one).fold(0.0, f64::max);
+        return Some(narrowed((0.0, most), |low| of_window((low, low + range as f64))) as u64);
+    }
     let of_rack = |used: &Vec<(BrokerId, f64)>| {
         let mean = used.iter().map(|(_, one)| one).sum::<f64>() / used.len() as f64;
         let counted = || used.iter().filter(|(id, _)| counts(*id)).map(|(_, one)| one);
@@ -91,6 +108,15 @@ fn of_racks(
         over.max(under)
     };
     Some(racks.values().map(of_rack).sum::<f64>() as u64)
+}
+
+/// The least of a convex function between two places.
+fn narrowed((mut from, mut to): (f64, f64), of: impl Fn(f64) -> f64) -> f64 {
+    for _ in 0..NARROWINGS {
+        let third = (to - from) / 3.0;
+        if of(from + third) <= of(to - third) { to -= third } else { from += third }
+    }
+    of(from.midpoint(to))
 }
 
 /// Whether all disks are equally large, or none is known.

@@ -53,6 +53,7 @@ fn goal(wish: Wish, brokers: impl IntoIterator<Item = i32>) -> Goal {
         brokers: brokers.into_iter().map(BrokerId).collect(),
         replication_factor: None,
         tolerance: 0.05,
+        range: None,
         budget_bytes: None,
         moves_max: None,
         leaders: false,

@@ -20,6 +20,9 @@ pub struct Goal {
     pub replication_factor: Option<usize>,
     /// How far a broker may end from the mean of its rack, as a fraction of it: 0.05 is ±5 %. 0 or more.
     pub tolerance: f64,
+    /// How much more the fullest broker may hold than the emptiest, all racks together, in bytes: instead of the
+    /// tolerance. Scaled to their shares where disks differ.
+    pub range: Option<u64>,
     /// Most bytes that may be copied.
     pub budget_bytes: Option<u64>,
     /// Most partitions that may change.

@@ -45,6 +45,8 @@ pub enum Request<'a> {
 pub struct Limits {
     /// How far a broker may end from the mean of its rack, as a fraction.
     pub tolerance: f64,
+    /// How much more the fullest broker may hold than the emptiest, instead of the tolerance.
+    pub range: Option<u64>,
     /// Most bytes that may be copied.
     pub budget_bytes: Option<u64>,
     /// Most partitions that may change.
@@ -94,6 +96,7 @@ pub fn goals(
             brokers: group.brokers,
             replication_factor: limits.replication_factor,
             tolerance: limits.tolerance,
+            range: limits.range,
             budget_bytes: limits.budget_bytes,
             moves_max: limits.moves_max,
             leaders: limits.leaders,

@@ -118,6 +118,7 @@ fn goal(group: &[&Wanted], brokers: &BTreeSet<BrokerId>, factor: usize, world: &
         topics,
         replication_factor: Some(factor),
         tolerance: 1.0,
+        range: None,
         budget_bytes: None,
         moves_max: None,
         leaders: false,
