@@ -21,6 +21,23 @@ fn config(desk: &Desk, name: &str, key: &str) -> Option<String> {
 }
 
 #[tokio::test]
+async fn a_broker_that_does_not_know_a_young_topic_yet_is_asked_again() {
+    let kafka =
+        Memory::kraft(3).topic("orders", &[&[1, 2], &[1, 2], &[1, 2]]).config("orders", "retention.ms", "1000000");
+    let name = TopicName::new("orders").unwrap();
+    let (gone, orders) = (name.clone(), kafka.look(|cluster| cluster.topics[&name].clone()));
+    let kafka = kafka.before(Call::DescribeConfigs, 1, move |cluster| drop(cluster.topics.remove(&gone))).after(
+        Call::DescribeConfigs,
+        1,
+        move |cluster| drop(cluster.topics.insert(name, orders)),
+    );
+    let desk = Desk::new(kafka);
+    desk.declare(&[ORDERS]);
+    let run = desk.apply(&[]).await.ends_with(Exit::Done);
+    assert_eq!(run.lines(), ["nothing to do"]);
+}
+
+#[tokio::test]
 async fn a_second_run_finds_nothing_to_do() {
     let desk = Desk::new(Memory::kraft(3));
     desk.declare(&[ORDERS]);

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::clients::kafka::{Kafka, KafkaError};
+use crate::clients::kafka::{Kafka, KafkaError, codes};
 use crate::cluster::config::{ConfigEntry, ConfigResource};
 use crate::cluster::in_order;
 use crate::cluster::metadata::{Metadata, Reassignment};
@@ -24,7 +24,7 @@ use crate::formats::secret::is_secret_key;
 /// Keys that are asked of every declared topic.
 const KEYS_ALWAYS: [&str; 2] = ["cleanup.policy", "min.insync.replicas"];
 
-/// Pauses before the leaders of young partitions are asked.
+/// Pauses before brokers are asked of what is young.
 const PAUSES: [Duration; 4] =
     [Duration::ZERO, Duration::from_millis(200), Duration::from_millis(600), Duration::from_millis(1200)];
 
@@ -167,11 +167,38 @@ async fn configs(
         if resources.is_empty() {
             continue;
         }
-        let answers = kafka.configs(&resources, keys).await.context("failed to read the topics' configs")?;
-        for (resource, entries) in answers {
-            let ConfigResource::Topic(name) = resource else { continue };
+        for (name, entries) in configs_of(kafka, resources, keys).await? {
             let entries = entries.with_context(|| format!("failed to read the config of topic {name}"))?;
             found.insert(name, entries.into_iter().map(without_secret).collect());
+        }
+    }
+    Ok(found)
+}
+
+type Configs = BTreeMap<TopicName, Result<Vec<ConfigEntry>, KafkaError>>;
+
+/// Configs of topics that one broker says are there. Another broker, or the same one after it lost its controller, may
+/// not know a young topic yet: it is asked again.
+async fn configs_of(
+    kafka: &dyn Kafka,
+    mut open: Vec<ConfigResource>,
+    keys: Option<&[&str]>,
+) -> anyhow::Result<Configs> {
+    let mut found = Configs::new();
+    for pause in PAUSES {
+        tokio::time::sleep(pause).await;
+        let answers = kafka.configs(&open, keys).await.context("failed to read the topics' configs")?;
+        open.clear();
+        for (resource, entries) in answers {
+            let ConfigResource::Topic(name) = &resource else { continue };
+            let is_young = entries.as_ref().is_err_and(|error| error.code() == Some(codes::UNKNOWN_TOPIC_OR_PARTITION));
+            found.insert(name.clone(), entries);
+            if is_young {
+                open.push(resource);
+            }
+        }
+        if open.is_empty() {
+            break;
         }
     }
     Ok(found)

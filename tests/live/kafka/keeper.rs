@@ -148,7 +148,8 @@ pub(crate) fn end(folder: &Path) -> anyhow::Result<()> {
     let Some(pid) = keeper_of(folder) else { return Ok(()) };
     kill_process(Pid::from_raw(pid).context("a process id is positive")?, Signal::TERM)?;
     wait::until(LIMIT, "the keeper to end its servers", || {
-        Ok(if runs(folder) { Err(format!("process {pid} runs")) } else { Ok(()) })
+        // Its file goes while it still removes the others.
+        Ok(if is_keeper(pid, folder) { Err(format!("process {pid} runs")) } else { Ok(()) })
     })?;
     ensure!(!folder.exists(), "{} is still there", folder.display());
     Ok(())
@@ -162,9 +163,14 @@ pub(crate) fn runs(folder: &Path) -> bool {
 /// The process id of the folder's keeper, if it is one: process ids are used again.
 fn keeper_of(folder: &Path) -> Option<i32> {
     let pid = fs::read_to_string(folder.join("keeper.pid")).ok()?.trim().parse().ok()?;
-    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    is_keeper(pid, folder).then_some(pid)
+}
+
+/// Whether a process runs and keeps this folder.
+fn is_keeper(pid: i32, folder: &Path) -> bool {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let named = line.split(|&byte| byte == 0).any(|word| word == folder.as_os_str().as_encoded_bytes());
-    (named && parent(pid).is_some()).then_some(pid)
+    named && parent(pid).is_some()
 }
 
 /// Makes the folder for the servers' data: in memory where there is enough, since a broker syncs a file for each
