@@ -8,6 +8,7 @@ pub mod in_order;
 pub mod map;
 pub mod metadata;
 pub mod offset;
+pub mod overrides;
 pub mod size;
 pub mod throttle;
 pub mod topic;

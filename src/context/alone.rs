@@ -60,6 +60,23 @@ impl Context {
         Ok(())
     }
 
+    /// Whether some other run seems to work on the same, without waiting and without a lock: what a run that only wants to
+    /// ask it for something goes by. A run that died in Kubernetes some seconds ago is taken for a living one.
+    pub async fn is_taken(&self, scope: &Scope) -> anyhow::Result<bool> {
+        match self.home().await? {
+            Home::Folder(folder) => {
+                let path = folder.join("locks").join(format!("{}.lock", scope.object_name()));
+                let Ok(file) = File::open(&path) else { return Ok(false) };
+                Ok(matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+            }
+            Home::Kubernetes(kubernetes) => {
+                let name = ObjectName::new(kubernetes.identity().namespace.clone(), scope.object_name());
+                let found = kubernetes.lease(&name).await.context("failed to look whether another run is working")?;
+                Ok(found.is_some_and(|lease| lease::is_renewed(&lease, self.now())))
+            }
+        }
+    }
+
     /// Gives back the locks that this run holds, the last one first. Called last, however the run ended.
     pub async fn leave(&mut self) {
         while let Some(alone) = self.alone.pop() {

@@ -130,6 +130,12 @@ fn duration_of(lease: &Lease) -> Duration {
     Duration::from_secs(u64::try_from(lease.duration_seconds).unwrap_or_default()).max(LOOKED_AT_EVERY)
 }
 
+/// Whether its holder renewed it lately, if both clocks are right.
+pub(super) fn is_renewed(lease: &Lease, now: Timestamp) -> bool {
+    let is_young = |renewed: Timestamp| now.duration_since(renewed).unsigned_abs() < duration_of(lease);
+    lease.holder.is_some() && lease.renewed.is_some_and(is_young)
+}
+
 fn words(lease: &Lease) -> String {
     let since = lease.acquired.map(|time| format!(" since {}", time.round(jiff::Unit::Second).unwrap_or(time)));
     let holder = lease.holder.as_deref().unwrap_or("nobody");

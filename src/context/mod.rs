@@ -12,6 +12,7 @@ mod home;
 mod kept;
 mod lease;
 mod observed;
+pub mod overrides;
 mod recording;
 pub mod repeat;
 mod settle;

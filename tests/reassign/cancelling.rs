@@ -84,3 +84,17 @@ async fn a_cancel_ends_the_run_that_carries_the_plan_out() {
     assert_eq!((executed.exit, cancelled.exit), (Exit::Refused, Exit::Done), "{cancelled:#?}");
     assert_eq!(replicas(&desk, "orders", 0), [2, 1]);
 }
+
+/// A plan that gave up left a move, and another plan was begun beside it: what is kept knows both.
+#[tokio::test]
+async fn moves_of_an_earlier_plan_that_still_run_get_their_order_back_too() {
+    let desk = Desk::new(four_brokers(true));
+    let impatient = ["--patience", "300ms", "--tick", "100ms", "--beside-others"];
+    execute(&desk, &[("orders", 0, &[2, 1], &[3, 4], 0)], &impatient).await.ends_with(Exit::Failed);
+    execute(&desk, &[("bills", 0, &[1, 2], &[4, 3], 0)], &impatient).await.ends_with(Exit::Failed);
+    let said = desk.run(&["reassign", "cancel", "--yes"]).await.ends_with(Exit::Done);
+    assert!(said.out.contains("- partition orders-0: its move to [3,4], back to [2,1]"), "{said:#?}");
+    assert!(!said.out.contains("no former order is kept"), "{said:#?}");
+    assert_eq!((replicas(&desk, "orders", 0), leader(&desk, "orders", 0)), (vec![2, 1], Some(2)));
+    assert_eq!(replicas(&desk, "bills", 0), [1, 2]);
+}

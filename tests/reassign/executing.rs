@@ -233,3 +233,29 @@ async fn a_throttle_below_what_is_written_is_said_at_once() {
     let said = execute(&desk, &ROWS[..1], &more).await;
     assert!(said.err.contains("the throttle of 5 B/s is below"), "{said:#?}");
 }
+
+#[tokio::test]
+async fn a_rate_that_is_set_meanwhile_goes_before_the_one_that_it_was_begun_with() {
+    let desk = Desk::new(four_brokers(true).copying(100));
+    let asks = async {
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        let said = desk.run(&["throttle", "set", "900B/s", "--for", "1h"]).await.ends_with(Exit::Done);
+        assert!(said.out.contains("is asked for 900 B/s on all brokers, and sets it within seconds"), "{said:#?}");
+        for _ in 0..50 {
+            let rate = desk.kafka.look(|cluster| {
+                let configs = cluster.broker_configs.get(&kafka_toolbox::cluster::broker::BrokerId(4));
+                configs.and_then(|configs| configs.get("follower.replication.throttled.rate").cloned())
+            });
+            if rate.as_deref() == Some("900") {
+                return true;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        false
+    };
+    let more = ["--throttle", "500B/s", "--tick", "200ms"];
+    let (said, is_set) = tokio::join!(execute(&desk, &ROWS[..1], &more), asks);
+    said.ends_with(Exit::Done);
+    assert!(is_set, "the execution takes the rate that was asked for");
+    assert!(desk.kafka.look(|cluster| cluster.broker_configs.values().all(std::collections::BTreeMap::is_empty)));
+}

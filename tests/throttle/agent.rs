@@ -34,6 +34,15 @@ async fn what_a_dead_run_left_is_cleaned_at_once_where_nothing_moves() {
 }
 
 #[tokio::test]
+async fn a_saved_observation_is_refused_because_it_would_do_nothing() {
+    let desk = Desk::new(moving());
+    let saved = desk.folder().join("saved.json");
+    let line = ["throttle", "run", "--save-observed", saved.to_str().unwrap()];
+    let said = desk.run(&line).await.ends_with(Exit::Usage);
+    assert!(said.err.contains("--dry-run shows what a first tick would set"), "{said:?}");
+}
+
+#[tokio::test]
 async fn without_a_capacity_it_sets_the_least_and_says_so() {
     let desk = Desk::new(moving_bytes(6_000_000).copying(1_000_000));
     let said = desk.run(&RUN[..5]).await.ends_with(Exit::Done);

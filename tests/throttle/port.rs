@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kafka_toolbox::cluster::broker::BrokerId;
+use kafka_toolbox::cluster::overrides::Overrides;
 use kafka_toolbox::cluster::size::ByteRate;
 use kafka_toolbox::cluster::throttle::Side;
 use kafka_toolbox::commands::throttle::agent::http::{Access, Port, routes};
 use kafka_toolbox::commands::throttle::agent::view::Board;
 use kafka_toolbox::commands::throttle::plan::law::RateDecision;
-use kafka_toolbox::commands::throttle::plan::overrides::Overrides;
 use kafka_toolbox::commands::throttle::plan::pace::Reason;
 use kafka_toolbox::formats::secret::remember;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::cluster::broker::BrokerId;
+use crate::cluster::overrides::Overrides;
 use crate::cluster::size::{ByteRate, Bytes};
 use crate::cluster::throttle::{PresentList, PresentRate, PresentThrottles, Side, ThrottleEntry, ThrottleRecord};
 use crate::cluster::topic::TopicName;
 use crate::commands::throttle::plan::floor::needs;
 use crate::commands::throttle::plan::limits::Limits;
 use crate::commands::throttle::plan::outlook::words;
-use crate::commands::throttle::plan::overrides::Overrides;
 use crate::commands::throttle::plan::snapshot::Snapshot;
 
 /// Whose a throttle is.

@@ -8,15 +8,14 @@ use crate::change::event::Severity;
 use crate::change::throttle::decide::Ways;
 use crate::cluster::assignment::PartitionMove;
 use crate::cluster::size::ByteRate;
-use crate::cluster::throttle::Throttles;
+use crate::cluster::throttle::{Side, Throttles};
 use crate::cluster::topic::TopicPartition;
-use crate::commands::reassign::agent::{Agent, TICK_MIN, Throttling};
+use crate::commands::reassign::agent::{Agent, CONTROL_EVERY, TICK_MIN, Throttling};
 use crate::commands::reassign::plan::auto;
 use crate::commands::reassign::plan::seen::{Observed, State};
 use crate::commands::reassign::plan::step::ReassignStep;
 use crate::commands::throttle::plan::floor::below_floor;
 use crate::commands::throttle::plan::law;
-use crate::commands::throttle::plan::overrides::Overrides;
 use crate::commands::throttle::plan::snapshot::Snapshot;
 use crate::context::Context;
 
@@ -65,6 +64,7 @@ impl Agent<'_> {
             auto::Growth { before, after, over: now.saturating_duration_since(*then) }
         });
         let now = context.now();
+        let given = self.control.rates(CONTROL_EVERY, now).await;
         let told = auto::snapshot((&self.moves, observed), begun, growth, (capacities, now));
         if let Some(rate) = self.fixed_rate() {
             self.say_floor(context, &told, rate).await;
@@ -72,9 +72,16 @@ impl Agent<'_> {
                 |one: &&PartitionMove| begun.contains(&one.partition) || observed.state(one) == State::Running;
             let moves: Vec<_> = self.moves.iter().filter(is_copied).map(|one| (one, observed.arriving(one))).collect();
             let moves = moves.iter().map(|(one, adding)| (&one.partition, &one.from[..], &adding[..]));
-            return Throttles::of_moves(moves, rate);
+            let mut wish = Throttles::of_moves(moves, rate);
+            for (broker, sides) in &mut wish.rates {
+                for side in Side::BOTH {
+                    let own = sides.of_mut(side);
+                    *own = own.map(|rate| given.rate(*broker).unwrap_or(rate));
+                }
+            }
+            return wish;
         }
-        let (decision, state) = law::plan(now, &auto::limits(), &told, &Overrides::default(), &self.law);
+        let (decision, state) = law::plan(now, &auto::limits(), &told, &given, &self.law);
         self.law = state;
         for note in decision.notes.iter().filter(|note| note.is_new) {
             self.line.say(&format!("! {}", note.text));

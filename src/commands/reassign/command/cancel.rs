@@ -46,7 +46,7 @@ const PAUSES: [u64; 10] = [0, 50, 100, 200, 400, 800, 1_500, 3_000, 5_000, 10_00
 /// Arguments of `toolbox reassign cancel`.
 #[derive(Debug, Clone, Args)]
 pub(super) struct CancelArgs {
-    /// The plan with the former replicas [default: what was executed last]
+    /// The plan with the former replicas [default: every plan that was executed and still has moves that run]
     #[arg(value_name = "FILE")]
     plan: Option<PathBuf>,
 
@@ -76,7 +76,7 @@ pub(super) async fn run(context: &mut Context, args: &CancelArgs) -> anyhow::Res
             )
             .into());
         }
-        None => record.as_ref().map(|record| record.plan.moves.clone()).unwrap_or_default(),
+        None => record.as_ref().map(Record::known).unwrap_or_default(),
     };
     let selection =
         Selection { topics: args.topics.iter().cloned().collect(), brokers: args.brokers.iter().copied().collect() };

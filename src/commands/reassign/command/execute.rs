@@ -22,7 +22,7 @@ use crate::commands::reassign::command::throttles::{managed, release};
 use crate::commands::reassign::observe::{observe, sizes};
 use crate::commands::reassign::plan::next::{Limits, Manner};
 use crate::commands::reassign::plan::preflight::{Allowed, Checked, check, count, plan_of};
-use crate::commands::reassign::plan::seen::{Observed, State};
+use crate::commands::reassign::plan::seen::{Observed, State, grown, target_of};
 use crate::commands::reassign::plan::undo::differences;
 use crate::commands::reassign::report;
 use crate::commands::reassign::spec::Window;
@@ -187,12 +187,32 @@ async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyho
         return Ok(exit);
     }
     let plan = MovePlan { moves: moves.clone(), ..plan };
-    keep(&mut kept, &Record { plan, cancelled }).await?;
+    let earlier = before.map(|before| still_running(&before, &plan, &observed)).unwrap_or_default();
+    keep(&mut kept, &Record { plan, cancelled, earlier }).await?;
     let mut control = Control::open(context, &metadata.cluster_id).await?;
     let asked = control.read(Duration::ZERO).await;
     control.ask(&Asked { stop: false, ..asked }).await?;
     let throttles = managed(context, &*kafka, &metadata.cluster_id, &pacing.throttle).await?;
-    carry_out(context, &*kafka, (moves, pacing), (control, throttles)).await
+    let is_unthrottled = throttles.is_none();
+    let exit = carry_out(context, &*kafka, (moves, pacing), (control, throttles)).await?;
+    if exit == Exit::Done && is_unthrottled {
+        // Somebody may have set a throttle for these moves meanwhile.
+        release(context, &*kafka, &metadata.cluster_id).await?;
+    }
+    Ok(exit)
+}
+
+/// Moves of earlier plans that run beside this one: without a record, a cancel could not give their order back.
+fn still_running(before: &Record, plan: &MovePlan, observed: &Observed) -> Vec<PartitionMove> {
+    let planned: BTreeSet<_> = plan.moves.iter().map(|one| &one.partition).collect();
+    let mut earlier = before.known();
+    earlier.retain(|one| {
+        let running = observed.running.get(&one.partition).map(target_of);
+        !planned.contains(&one.partition) && running.is_some_and(|to| to == one.to || to == grown(one))
+    });
+    earlier.sort_by(|one, two| one.partition.cmp(&two.partition));
+    earlier.dedup_by(|one, two| one.partition == two.partition);
+    earlier
 }
 
 /// Says from a saved observation what would be done.

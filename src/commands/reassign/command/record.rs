@@ -5,11 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::cluster::assignment::MovePlan;
+use crate::cluster::assignment::{MovePlan, PartitionMove};
+use crate::cluster::overrides::Overrides;
 use crate::cluster::topic::TopicPartition;
+use crate::context::overrides::KeptOverrides;
 use crate::context::sources;
 use crate::context::{Context, Kept, Scope};
 use crate::exit::Stop;
@@ -22,6 +25,16 @@ pub(crate) struct Record {
     pub(crate) plan: MovePlan,
     /// Moves that were cancelled and are left out from then on.
     pub(crate) cancelled: BTreeSet<TopicPartition>,
+    /// Moves of earlier plans that ran when this one began: a cancel gives their former replicas back, too.
+    #[serde(default)]
+    pub(crate) earlier: Vec<PartitionMove>,
+}
+
+impl Record {
+    /// Every move that somebody may want to take back, by this plan or an earlier one.
+    pub(crate) fn known(&self) -> Vec<PartitionMove> {
+        self.plan.moves.iter().chain(&self.earlier).cloned().collect()
+    }
 }
 
 /// What a run is asked to do.
@@ -38,6 +51,8 @@ pub(crate) struct Asked {
 pub(crate) struct Control {
     kept: Kept,
     last: Option<(Instant, Asked)>,
+    rates: KeptOverrides,
+    rates_read: Instant,
 }
 
 /// What the lock of an execution belongs to: one execution a cluster.
@@ -54,7 +69,20 @@ pub(super) async fn kept(context: &Context, cluster_id: &str) -> anyhow::Result<
 impl Control {
     /// Where it is kept.
     pub(super) async fn open(context: &Context, cluster_id: &str) -> anyhow::Result<Self> {
-        Ok(Self { kept: context.kept(&scope(context, cluster_id, "its control"), cluster_id).await?, last: None })
+        let kept = context.kept(&scope(context, cluster_id, "its control"), cluster_id).await?;
+        let rates = KeptOverrides::open(context, cluster_id).await?;
+        Ok(Self { kept, last: None, rates, rates_read: Instant::now() })
+    }
+
+    /// The rates that `throttle set` asks for and that hold now; read again after so long.
+    pub(crate) async fn rates(&mut self, every: Duration, now: Timestamp) -> Overrides {
+        if self.rates_read.elapsed() >= every {
+            if let Err(error) = self.rates.reload().await {
+                tracing::warn!(%error, "the rates that somebody asked for can't be read");
+            }
+            self.rates_read = Instant::now();
+        }
+        self.rates.value.at(now, false)
     }
 
     /// What is asked; read again after so long. What can't be read now is taken as it was.

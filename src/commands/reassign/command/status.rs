@@ -86,13 +86,16 @@ async fn moves_of(
             let observed = observe(kafka, &topics).await.context("failed to read the cluster")?;
             return Ok(plan_of(assignment, &observed, record.as_ref().map(|record| &record.plan)));
         }
-        None => record.map(|Record { plan, cancelled }| {
-            plan.moves.into_iter().filter(|one| !cancelled.contains(&one.partition)).collect::<Vec<_>>()
-        }),
+        None => record,
     };
-    let mut moves = known.unwrap_or_default();
+    let earlier = known.as_ref().map(Record::known).unwrap_or_default();
+    let mut moves: Vec<_> = known
+        .map(|Record { plan, cancelled, earlier: _ }| {
+            plan.moves.into_iter().filter(|one| !cancelled.contains(&one.partition)).collect()
+        })
+        .unwrap_or_default();
     let running = Observed { running: kafka.reassignments().await?, ..Observed::default() };
-    let (others, _) = undo::running(&moves, &running);
+    let (others, _) = undo::running(&earlier, &running);
     let known: std::collections::BTreeSet<_> = moves.iter().map(|one| one.partition.clone()).collect();
     moves.extend(others.into_iter().filter(|one| !known.contains(&one.partition)));
     moves.sort_by(|one, two| one.partition.cmp(&two.partition));

@@ -108,10 +108,10 @@ pub fn snapshot(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::overrides::Overrides;
     use crate::cluster::topic::TopicName;
     use crate::commands::reassign::plan::seen::{Held, SeenPartition};
     use crate::commands::throttle::plan::law;
-    use crate::commands::throttle::plan::overrides::Overrides;
 
     /// 2 MB/s of writes, a copy of 1 GB that has grown by 30 MB in 10 s; 100 MB/s of network.
     #[test]

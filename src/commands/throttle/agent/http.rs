@@ -24,9 +24,9 @@ use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
 use crate::cluster::broker::BrokerId;
+use crate::cluster::overrides::Override;
 use crate::commands::throttle::agent::metrics;
 use crate::commands::throttle::agent::view::{Board, Change};
-use crate::commands::throttle::plan::overrides::Override;
 use crate::commands::throttle::spec::rate_above_zero;
 use crate::context::duration;
 use crate::formats::secret::{ExposeSecret, SecretString};

@@ -11,7 +11,6 @@ use crate::change::plan::Step;
 use crate::change::throttle::decide::Ways;
 use crate::clients::kafka::Kafka;
 use crate::cluster::size::{ByteRate, Bytes};
-use crate::commands::throttle::agent::kept::KeptOverrides;
 use crate::commands::throttle::agent::view::Board;
 use crate::commands::throttle::observe::load::{Source, measure};
 use crate::commands::throttle::observe::moves::look;
@@ -21,6 +20,7 @@ use crate::commands::throttle::plan::look::{Known, Look, Readings, snapshot};
 use crate::commands::throttle::plan::outlook::words;
 use crate::commands::throttle::plan::snapshot::Snapshot;
 use crate::context::Context;
+use crate::context::overrides::KeptOverrides;
 use crate::context::throttles::{Brought, OwnThrottles};
 use crate::output;
 

@@ -8,8 +8,8 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::cluster::broker::BrokerId;
+use crate::cluster::overrides::{Override, Overrides};
 use crate::commands::throttle::plan::law::{Note, RateDecision};
-use crate::commands::throttle::plan::overrides::{Override, Overrides};
 
 /// Changes of overrides that may wait for the tick that runs.
 pub const ASKED_MAX: usize = 16;

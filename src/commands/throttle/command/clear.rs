@@ -11,9 +11,9 @@ use crate::change::throttle::decide::{Decided, Ways, everything};
 use crate::change::throttle::step::ThrottleStep;
 use crate::clients::kafka::Kafka;
 use crate::cluster::metadata::TopicSelection;
-use crate::cluster::throttle::{ThrottleRecord, Throttles};
-use crate::commands::throttle::agent::kept::KeptOverrides;
-use crate::commands::throttle::plan::overrides::Overrides;
+use crate::cluster::overrides::Overrides;
+use crate::cluster::throttle::{Side, ThrottleRecord, Throttles};
+use crate::context::overrides::KeptOverrides;
 use crate::context::throttles::{OwnThrottles, all_throttles};
 use crate::context::{Context, duration};
 use crate::exit::Exit;
@@ -110,6 +110,19 @@ fn age(record: &ThrottleRecord, now: Timestamp) -> Option<Duration> {
     (!record.is_empty()).then(|| now.duration_since(changed).unsigned_abs())
 }
 
+/// Rates of others that ours replaced: `--all` does not give them back.
+fn replaced(record: &ThrottleRecord) -> Vec<String> {
+    let rates = record.rates.iter().flat_map(|(broker, sides)| Side::BOTH.map(|side| (broker, side, *sides.of(side))));
+    let replaced = rates.filter_map(|(broker, side, own)| Some((broker, side, own?.previous?)));
+    let words = |(broker, side, rate)| {
+        format!(
+            "broker {broker} had a {side} rate of {rate} before ours: --all does not give it back; `throttle clear` \
+             without --all would"
+        )
+    };
+    replaced.map(words).collect()
+}
+
 async fn take_away(
     context: &mut Context,
     kafka: &dyn Kafka,
@@ -118,9 +131,12 @@ async fn take_away(
 ) -> anyhow::Result<Exit> {
     let (Decided { mut plan, mut claim }, _) = throttles.decide(kafka, &Throttles::default(), ways).await?;
     if all {
-        // What is ours is among it; previous values of others are not restored.
+        // What is ours is among it, and so is what others had there before: `--all` takes that away, too.
         let steps = everything(&all_throttles(kafka).await?, ways);
         plan = Plan { steps, ..plan };
+        for words in replaced(throttles.record()) {
+            plan.warn(words);
+        }
         claim = throttles.record().clone();
     }
     if let Some(warning) = warning.filter(|_| !plan.steps.is_empty()) {

@@ -20,13 +20,13 @@ use crate::change::throttle::decide::Ways;
 use crate::clients::kafka::Kafka;
 use crate::cluster::metadata::TopicSelection;
 use crate::commands::throttle::agent::http::{Access, Port, routes};
-use crate::commands::throttle::agent::kept::KeptOverrides;
 use crate::commands::throttle::agent::tick::{Agent, Told};
 use crate::commands::throttle::agent::view::{Asked, Board};
 use crate::commands::throttle::command::law::LawArgs;
 use crate::commands::throttle::command::load::LoadArgs;
 use crate::commands::throttle::plan::law::State;
 use crate::context::Context;
+use crate::context::overrides::KeptOverrides;
 use crate::context::throttles::OwnThrottles;
 use crate::exit::{Exit, Stop};
 use crate::formats::secret::{SecretString, remember};
@@ -34,6 +34,9 @@ use crate::output;
 
 /// How often an agent that stands by looks whether the other one is gone.
 const STANDBY: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether `throttle set` asks for another rate.
+const OVERRIDES_EVERY: Duration = Duration::from_secs(2);
 
 /// Longest token file.
 const TOKEN_BYTES_MAX: u64 = 4_096;
@@ -85,6 +88,13 @@ enum ExternalChange {
 
 /// Paces whatever moves.
 pub(super) async fn run(context: &mut Context, args: &RunArgs) -> anyhow::Result<Exit> {
+    if context.flags.observed.is_some() || context.flags.save_observed.is_some() {
+        return Err(Stop::usage(
+            "`throttle run` paces what it measures from tick to tick: there is nothing to save or to plan from; \
+             --dry-run shows what a first tick would set on the cluster",
+        )
+        .into());
+    }
     let told = told(context, args)?;
     let token = token(args)?;
     let access = match token {
@@ -231,11 +241,22 @@ async fn work(
             tick().await;
         }
     };
+    let watches = async {
+        loop {
+            sleep(OVERRIDES_EVERY).await;
+            // What can't be read now is read by the next tick, which says so.
+            let is_changed = both.lock().await.0.overrides.reload().await.unwrap_or(false);
+            if is_changed {
+                tick().await;
+            }
+        }
+    };
     tick().await;
     tokio::select! {
         biased;
         _ = every(&timing, jiff::Timestamp::now, &shutdown, async |_| tick().await) => {}
         () = hears => {}
+        () = watches => {}
         () = passes_on => {}
     }
     let (agent, _) = &*both.lock().await;
@@ -254,7 +275,7 @@ async fn hear(both: &Mutex<(Agent, &mut Context)>, asked: Asked) {
     let Asked { change, answer } = asked;
     output::say(&format!("asked by the HTTP API: {change:?}"));
     let kept = match agent.overrides.reload().await {
-        Ok(()) => agent.overrides.keep(change.applied(agent.overrides.value.clone())).await,
+        Ok(_) => agent.overrides.keep(change.applied(agent.overrides.value.clone())).await,
         Err(error) => Err(error),
     };
     let said = kept.map(|()| agent.overrides.value.clone()).map_err(|error| format!("{error:#}"));

@@ -12,15 +12,15 @@ use crate::clients::kafka::Kafka;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::map::NamePattern;
 use crate::cluster::metadata::TopicSelection;
+use crate::cluster::overrides::Override;
 use crate::cluster::size::ByteRate;
 use crate::cluster::throttle::Throttles;
-use crate::commands::throttle::agent::kept::KeptOverrides;
 use crate::commands::throttle::agent::view::Change;
 use crate::commands::throttle::command::status::watched;
 use crate::commands::throttle::plan::floor::below_floor;
-use crate::commands::throttle::plan::overrides::Override;
 use crate::commands::throttle::plan::snapshot::Snapshot;
 use crate::commands::throttle::spec::rate_above_zero;
+use crate::context::overrides::KeptOverrides;
 use crate::context::{Context, duration};
 use crate::exit::{Exit, Stop};
 use crate::output;
@@ -54,17 +54,19 @@ pub(super) async fn run(context: &mut Context, args: &SetArgs) -> anyhow::Result
     let metadata = kafka.metadata(TopicSelection::None).await.context("failed to read the cluster's metadata")?;
     context.is_cluster(&metadata.cluster_id)?;
     let cluster_id = metadata.cluster_id;
-    let throttles = if context.is_dry_run() {
-        context.throttles_to_look_at(&cluster_id).await
+    if context.is_taken(&context.throttle_scope(&cluster_id)).await? {
+        return ask_the_other_run(context, &cluster_id, args).await;
+    }
+    let mut throttles = if context.is_dry_run() {
+        context.throttles_to_look_at(&cluster_id).await?
     } else {
-        context.throttles(&cluster_id).await
-    };
-    let mut throttles = match throttles {
-        Ok(throttles) => throttles,
-        Err(error) if output::exit_of(&error) == Exit::Refused => {
-            return tell_the_agent(context, &cluster_id, args, error).await;
+        match context.throttles(&cluster_id).await {
+            Ok(throttles) => throttles,
+            Err(error) if output::exit_of(&error) == Exit::Refused => {
+                return ask_the_other_run(context, &cluster_id, args).await;
+            }
+            Err(error) => return Err(error),
         }
-        Err(error) => return Err(error),
     };
     let snapshot = watched(context, &*kafka, WATCHED).await?;
     let wish = wish(&snapshot, args);
@@ -110,15 +112,19 @@ fn wish(snapshot: &Snapshot, args: &SetArgs) -> Throttles {
     wish
 }
 
-/// An agent has the lock: it gets an override, and brings it into force at its next tick.
-async fn tell_the_agent(
-    context: &Context,
-    cluster_id: &str,
-    args: &SetArgs,
-    refusal: anyhow::Error,
-) -> anyhow::Result<Exit> {
+/// Another run has the throttles: it gets an override, and brings it into force within seconds.
+async fn ask_the_other_run(context: &Context, cluster_id: &str, args: &SetArgs) -> anyhow::Result<Exit> {
     if args.topics.is_some() {
-        return Err(refusal.context("an agent takes rates for the cluster or for brokers, not for topics"));
+        return Err(Stop::refused(
+            "`throttle run`, or `reassign execute` with a throttle, works on this cluster, and takes rates for the \
+             cluster or for brokers, not for topics",
+        )
+        .into());
+    }
+    let whom = if args.brokers.is_empty() { "all brokers".to_owned() } else { named(&args.brokers) };
+    if context.is_dry_run() {
+        output::print(&format!("the run that throttles this cluster would be asked for {} on {whom}\n", args.rate))?;
+        return Ok(Exit::Changes);
     }
     let now = context.now();
     let until = args.ttl.map(|ttl| now.checked_add(ttl)).transpose()?;
@@ -129,7 +135,18 @@ async fn tell_the_agent(
     let after =
         whose.iter().fold(overrides.value.clone(), |value, broker| Change::Set(*broker, given.clone()).applied(value));
     overrides.keep(after).await?;
-    output::print(&format!("an agent runs: it sets {} at its next tick\n", args.rate))?;
-    tracing::info!("{refusal:#}");
+    let until = match args.ttl {
+        Some(_) => String::new(),
+        None => "; it holds until `toolbox throttle clear --overrides`".to_owned(),
+    };
+    output::print(&format!(
+        "the run that throttles this cluster is asked for {} on {whom}, and sets it within seconds{until}\n",
+        args.rate
+    ))?;
     Ok(Exit::Done)
+}
+
+fn named(brokers: &[BrokerId]) -> String {
+    let ids: Vec<_> = brokers.iter().map(ToString::to_string).collect();
+    format!("broker {}", ids.join(", "))
 }

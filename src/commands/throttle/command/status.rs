@@ -8,11 +8,11 @@ use tokio::time::sleep;
 
 use crate::clients::kafka::Kafka;
 use crate::cluster::metadata::TopicSelection;
-use crate::commands::throttle::agent::kept::KeptOverrides;
 use crate::commands::throttle::observe::moves::look;
 use crate::commands::throttle::plan::look::{Known, Readings, snapshot};
 use crate::commands::throttle::plan::snapshot::Snapshot;
 use crate::commands::throttle::report::{self, Status};
+use crate::context::overrides::KeptOverrides;
 use crate::context::throttles::all_throttles;
 use crate::context::{Context, duration};
 use crate::exit::Exit;

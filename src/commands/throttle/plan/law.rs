@@ -8,7 +8,8 @@
 //! 3. Where the floor is above that: [`Policy`].
 //! 4. What is left is shared out among the flows, and a broker's rate is the sum of its flows, with room for one of
 //!    them to grow, plus what its followers in sync fetch.
-//! 5. The rate that is written follows slowly upwards, at once downwards: [`pace`].
+//! 5. The rate that is written follows slowly upwards, at once downwards: [`pace`]. Where a deadline leaves time, what is
+//!    enough for it is a floor, too.
 //! 6. When it will be done, and what a person should know: [`outlook`].
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,21 +18,27 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::broker::BrokerId;
+use crate::cluster::overrides::Overrides;
 use crate::cluster::size::{ByteRate, Bytes};
 use crate::cluster::throttle::{Side, ThrottleRecord, Throttles};
 use crate::commands::throttle::plan::floor::{Need, needs};
 use crate::commands::throttle::plan::flows::{Flow, share};
+use crate::commands::throttle::plan::health::health;
 use crate::commands::throttle::plan::limits::{Limits, Policy};
 use crate::commands::throttle::plan::outlook::{self, Mark};
-use crate::commands::throttle::plan::overrides::Overrides;
 use crate::commands::throttle::plan::pace::{Aim, Held, Reason, pace};
 use crate::commands::throttle::plan::snapshot::{Load, Snapshot};
 
-/// A rate is so much more than its flows, so that one of them can grow; but never more than clients leave.
+/// A rate is so much more than its flows, so that one of them can grow; but never more than clients leave. A tenth would
+/// do in one tick, and would cost a write at each flow that ends: see [`crate::commands::throttle::plan::pace`].
 const SLACK: f64 = 1.5;
 
-/// How much of the old foreground is kept when it falls.
-const MEMORY: f64 = 0.8;
+/// The same where a deadline says how much is enough.
+const SLACK_IN_TIME: f64 = 1.1;
+
+/// The time in which half of a foreground that falls is forgotten. Clients come in waves: who follows each wave down
+/// writes twice a wave, and is in the way of the next one. The figures are in [`crate::commands::throttle::plan::pace`].
+const HALF_LIFE_SECONDS: f64 = 1_020.0;
 
 /// A destination whose load nobody measured is taken for one with so much of its network.
 const UNMEASURED: f64 = 0.5;
@@ -41,6 +48,9 @@ const TICKS_FRESH: u32 = 2;
 
 /// … and after so many they fall back to the floor.
 const TICKS_HELD: u32 = 5;
+
+/// A deadline is aimed at so many ticks before it.
+const TICKS_EARLY: f64 = 5.0;
 
 /// The least weight of a flow: the last bytes of a small one should not wait for a large one.
 const WEIGHT_MIN: f64 = 1_048_576.0;
@@ -71,7 +81,7 @@ impl State {
         for (broker, sides) in &record.rates {
             for side in Side::BOTH {
                 if let Some(rate) = sides.of(side).and_then(|own| own.set.or(own.setting)) {
-                    state.held.insert((*broker, side), Held { rate, since: now });
+                    state.held.insert((*broker, side), Held { rate, since: now, was_lowered: false });
                 }
             }
         }
@@ -169,22 +179,26 @@ pub fn plan(
         .iter()
         .map(|(key, need)| end(now, limits, (*key, *need), snapshot.brokers.get(&key.0), (state, &next.health)))
         .collect();
-    next.foreground =
-        ends.iter().filter(|end| end.trust == Trust::Fresh).map(|end| (end.key(), end.foreground)).collect();
+    // What was not measured now, or has no move at this moment, fades.
+    next.foreground.values_mut().for_each(|foreground| *foreground *= kept_since(state.at, now));
+    next.foreground.extend(ends.iter().filter(|end| end.trust == Trust::Fresh).map(|end| (end.key(), end.foreground)));
     let mut notes = Notes { said: &state.said, notes: Vec::new() };
     for end in &mut ends {
         end.meet_floor(limits, &mut notes);
     }
     let rates = allocate(now, limits, snapshot, &mut ends);
-    let stalled =
+    let mut stalled =
         outlook::stalled(now, snapshot, &ends.iter().map(End::as_outlook).collect::<Vec<_>>(), &mut next.marks);
+    // Below what is written it can't get on: that is another note.
+    stalled.retain(|broker| ends.iter().any(|end| end.broker == *broker && end.could_get_on()));
     let mut decided = Vec::with_capacity(ends.len());
     for (end, copying) in ends.iter().zip(&rates.copying) {
         let given = overrides.rate(end.broker);
         let is_stalled = stalled.contains(&end.broker);
-        let rate = end.decide(now, limits, (*copying, is_stalled, given), &mut notes);
-        let since = end.held.filter(|held| held.rate == rate.rate).map_or(now, |held| held.since);
-        next.held.insert(end.key(), Held { rate: rate.rate, since });
+        let wish = Wish { copying: *copying, is_gentle: rates.is_gentle, is_stalled, given };
+        let rate = end.decide(now, limits, wish, &mut notes);
+        let changed = Held { rate: rate.rate, since: now, was_lowered: rate.reason == Reason::Lowered };
+        next.held.insert(end.key(), end.held.filter(|held| held.rate == rate.rate).unwrap_or(changed));
         decided.push(rate);
     }
     let is_end = |key: &(BrokerId, Side)| needs.contains_key(key);
@@ -224,31 +238,10 @@ fn throttles(snapshot: &Snapshot, decided: &[RateDecision]) -> Throttles {
     throttles
 }
 
-/// Halved where a broker, or one that it copies from or to, is not well; else a tenth more than before. Asked twice at
-/// one moment, it does not change twice.
-fn health(snapshot: &Snapshot, state: &State, now: Timestamp) -> BTreeMap<BrokerId, f64> {
-    let mut unwell: BTreeSet<BrokerId> = BTreeSet::new();
-    let is_unwell = |broker: &BrokerId| snapshot.brokers.get(broker).is_some_and(|load| load.unwell.is_some());
-    for moving in &snapshot.moving {
-        let ends: Vec<_> =
-            moving.leader.iter().chain(moving.adding.iter().map(|(broker, _)| broker)).copied().collect();
-        if ends.iter().any(is_unwell) {
-            unwell.extend(ends);
-        }
-    }
-    let all = snapshot.moving.iter().flat_map(|moving| {
-        moving.leader.iter().chain(moving.adding.iter().map(|(broker, _)| broker)).copied().collect::<Vec<_>>()
-    });
-    let next = |broker: BrokerId| {
-        let old = state.health.get(&broker).copied();
-        let health = match (state.at == Some(now), unwell.contains(&broker)) {
-            (true, _) => old.unwrap_or(1.0),
-            (false, true) => (old.unwrap_or(1.0) / 2.0).max(0.1),
-            (false, false) => (old.unwrap_or(1.0) + 0.1).min(1.0),
-        };
-        (broker, health)
-    };
-    all.map(next).collect()
+/// The part of a remembered foreground that is left; all of it where the law is asked twice at one moment.
+fn kept_since(before: Option<Timestamp>, now: Timestamp) -> f64 {
+    let seconds = before.map_or(0.0, |before| now.duration_since(before).as_secs_f64().max(0.0));
+    0.5_f64.powf(seconds / HALF_LIFE_SECONDS)
 }
 
 /// One end as it stands before anything is shared out.
@@ -278,9 +271,8 @@ fn end(
             let moving = load.map_or(0.0, |load| load.moving.of(side).to_f64());
             let now_used = (used - moving).max(0.0);
             let remembered = state.foreground.get(&(broker, side)).copied().unwrap_or(0.0);
-            let falls_to =
-                if state.at == Some(now) { remembered } else { MEMORY * remembered + (1.0 - MEMORY) * now_used };
-            (known, now_used.max(falls_to))
+            let kept = kept_since(state.at, now);
+            (known, now_used.max(kept * remembered + (1.0 - kept) * now_used))
         }
         None => (known * UNMEASURED, 0.0),
     };
@@ -304,13 +296,29 @@ fn end(
 struct Allocated {
     copying: Vec<f64>,
     is_late: bool,
+    /// There is a deadline, and what the flows got is enough for it.
+    is_gentle: bool,
+}
+
+/// What one end is to have.
+struct Wish {
+    /// The flows that begin or end there.
+    copying: f64,
+    is_gentle: bool,
+    is_stalled: bool,
+    /// What a person gave.
+    given: Option<ByteRate>,
 }
 
 /// Shares out what the brokers have left. A deadline makes it as gentle as it may be; one that is too near makes it as
 /// fast as it can be.
 fn allocate(now: Timestamp, limits: &Limits, snapshot: &Snapshot, ends: &mut [End]) -> Allocated {
     let index: BTreeMap<_, _> = ends.iter().enumerate().map(|(at, end)| (end.key(), at)).collect();
-    let seconds_left = limits.deadline.map(|deadline| deadline.duration_since(now).as_secs_f64());
+    let seconds_left = limits.deadline.map(|deadline| {
+        let left = deadline.duration_since(now).as_secs_f64();
+        // Some ticks before it: who aims at the last second is late by the time that it takes to notice.
+        (left - limits.tick.as_secs_f64() * TICKS_EARLY).max(left / 2.0)
+    });
     let mut flows = Vec::new();
     for moving in &snapshot.moving {
         let Some(leader) = moving.leader else { continue };
@@ -341,12 +349,18 @@ fn allocate(now: Timestamp, limits: &Limits, snapshot: &Snapshot, ends: &mut [En
         copying[flow.from] += rate;
         copying[flow.to] += rate;
     }
-    Allocated { copying, is_late }
+    Allocated { copying, is_late, is_gentle: limits.deadline.is_some() && !is_late }
 }
 
 impl End {
     fn key(&self) -> (BrokerId, Side) {
         (self.broker, self.side)
+    }
+
+    /// Whether it receives, and may receive more than is written.
+    fn could_get_on(&self) -> bool {
+        let held = self.held.map_or(0.0, |held| held.rate.to_f64());
+        self.side == Side::Follower && held > self.need.writes + self.need.in_sync
     }
 
     fn as_outlook(&self) -> outlook::End {
@@ -383,13 +397,15 @@ impl End {
         &self,
         now: Timestamp,
         limits: &Limits,
-        (copying, is_stalled, given): (f64, bool, Option<ByteRate>),
+        Wish { copying, is_gentle, is_stalled, given }: Wish,
         notes: &mut Notes<'_>,
     ) -> RateDecision {
         let Self { broker, side, need, .. } = self;
         let ceiling = self.budget + need.in_sync;
-        let reachable = need.floor.min(ceiling);
-        let mut target = ((copying * SLACK).min(self.budget) + need.in_sync).max(reachable);
+        let enough = if is_gentle { copying + need.in_sync } else { 0.0 };
+        let reachable = need.floor.max(enough).min(ceiling);
+        let slack = if is_gentle { SLACK_IN_TIME } else { SLACK };
+        let mut target = ((copying * slack).min(self.budget) + need.in_sync).max(reachable);
         if let Some(held) = self.held.filter(|_| is_stalled) {
             // The cause is elsewhere: more would help nobody, and hurt once the cause is gone.
             target = target.min(held.rate.to_f64()).max(reachable);

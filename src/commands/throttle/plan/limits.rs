@@ -33,6 +33,8 @@ pub struct Limits {
     pub tick: Duration,
     /// A rate that was raised is not raised again for so long.
     pub hold: Duration,
+    /// The same for a rate that was lowered: clients that came once come again.
+    pub hold_lowered: Duration,
     /// The least rate, and what holds where the load is not known.
     pub rate_min: ByteRate,
     /// The longest that a move should take, which raises the floor.
@@ -49,7 +51,8 @@ impl Default for Limits {
             policy: Policy::Progress,
             hysteresis: 0.3,
             tick: Duration::from_secs(30),
-            hold: Duration::from_mins(2),
+            hold: Duration::from_mins(1),
+            hold_lowered: Duration::from_mins(30),
             rate_min: ByteRate(1 << 20),
             duration_max: None,
             deadline: None,

@@ -10,11 +10,11 @@
 
 pub mod floor;
 pub mod flows;
+pub mod health;
 pub mod law;
 pub mod limits;
 pub mod look;
 pub mod outlook;
-pub mod overrides;
 pub mod pace;
 pub mod snapshot;
 

@@ -1,4 +1,19 @@
 //! From the rate that would be right to the rate that is written: rises slowly, falls at once, and rarely changes.
+//!
+//! The figures come from a sweep over the simulation in `tests/simulation.rs`: the move of 960 GB from four brokers to
+//! two, with clients in eleven rhythms from one minute to three hours. Each column: when it is done with waves of 90
+//! min, the most writes in any rhythm, and seconds with a full card in all of them.
+//!
+//! | foreground forgotten | raised from | held after a fall | done | writes | full |
+//! |---|---|---|---|---|---|
+//! | a fifth a tick | 20 % | 1 min | 9,597 s | 164 | 29 s |
+//! | half in 17 min | 20 % | 10 min | 11,206 s | 66 | 0 s |
+//! | half in 11 min | 20 % | 30 min | 10,850 s | 62 | 0 s |
+//! | half in 11 min | 30 % | 30 min | 10,781 s | 52 | 0 s |
+//! | half in 17 min | 30 % | 30 min | 11,085 s | 46 | 0 s |
+//!
+//! The last one is taken: a fifth fewer writes cost three minutes of three hours. A first rise is not slowed by it, only
+//! one after a fall; and a rate below the floor is raised whatever was written when.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -6,20 +21,20 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::size::ByteRate;
 use crate::commands::throttle::plan::limits::Limits;
 
-/// A rate at most doubles …
-const RISE_FACTOR: f64 = 2.0;
+/// A rate grows by half at most …
+const RISE_FACTOR: f64 = 1.5;
 
 /// … and gets this on top, at a time; then it is held for a while.
-const RISE: f64 = 10_000_000.0;
+const RISE: f64 = 5_000_000.0;
 
 /// The first rate is at most this part of what would be right: an idle quota lets ten seconds' worth through at once.
 const FIRST: f64 = 0.25;
 
 /// A rate that is this part above what clients leave is lowered at once, …
-const FALL: f64 = 0.12;
+const FALL: f64 = 0.2;
 
 /// … to this part below it, so that it is not lowered again soon.
-const MARGIN: f64 = 0.15;
+const MARGIN: f64 = 0.1;
 
 /// A rate that no move can use is lowered when this part of it is too much: it would let too much through once another
 /// broker is no longer the limit.
@@ -32,6 +47,8 @@ pub struct Held {
     pub rate: ByteRate,
     /// Since when.
     pub since: Timestamp,
+    /// Whether it was lowered then: what clients took once they take again soon.
+    pub was_lowered: bool,
 }
 
 /// Why a rate is what it is.
@@ -99,7 +116,8 @@ pub fn pace(now: Timestamp, limits: &Limits, held: Option<Held>, aim: Aim) -> (B
     if target < old * (1.0 - UNUSED) {
         return (ByteRate::of_f64(target.max(floor)), Reason::Lowered);
     }
-    let is_held = now.duration_since(held.since).unsigned_abs() < limits.hold;
+    let wait = if held.was_lowered { limits.hold_lowered } else { limits.hold };
+    let is_held = now.duration_since(held.since).unsigned_abs() < wait;
     if risen > old * (1.0 + limits.hysteresis) && !is_held {
         return (ByteRate::of_f64(risen), Reason::Raised);
     }

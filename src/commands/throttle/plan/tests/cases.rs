@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::cluster::broker::BrokerId;
+use crate::cluster::overrides::{Override, Overrides};
 use crate::cluster::size::{ByteRate, Bytes};
 use crate::cluster::throttle::{Side, Sides};
 use crate::cluster::topic::{TopicName, TopicPartition};
@@ -10,7 +11,6 @@ use crate::commands::throttle::plan::floor::below_floor;
 use crate::commands::throttle::plan::law::{Decision, RateDecision, State, plan};
 use crate::commands::throttle::plan::limits::{Limits, Policy};
 use crate::commands::throttle::plan::outlook::words;
-use crate::commands::throttle::plan::overrides::{Override, Overrides};
 use crate::commands::throttle::plan::pace::Reason;
 use crate::commands::throttle::plan::snapshot::{Load, Moving, Snapshot};
 
@@ -132,7 +132,7 @@ fn a_load_that_was_not_measured_lately_holds_the_rate_and_then_falls_to_the_floo
         let rate = of(&decision, 1, Side::Leader).clone();
         (rate.rate, rate.reason, decision.notes.iter().map(|note| note.kind).collect::<Vec<_>>())
     };
-    assert_eq!(reason(60).1, Reason::Held);
+    assert_eq!(reason(30).1, Reason::Held);
     assert_eq!(reason(120), (ByteRate(15_500_000), Reason::HeldStale, vec![]));
     let (rate, why, notes) = reason(300);
     assert_eq!((rate, why), (ByteRate(3_600_000 + (1 << 20)), Reason::Unknown));
@@ -144,7 +144,9 @@ fn a_destination_that_nobody_measures_is_taken_for_half_a_broker() {
     let mut snapshot = one_move(1, 50_000);
     snapshot.brokers.get_mut(&BrokerId(3)).unwrap().used = None;
     let decision = settled(&snapshot, &Limits::default());
-    assert_eq!(of(&decision, 3, Side::Follower).rate, mb(50));
+    // 80 % of half a network; what is less than 30 % below it is not worth a write.
+    let rate = of(&decision, 3, Side::Follower);
+    assert_eq!((rate.ceiling, rate.rate), (Some(mb(50)), ByteRate(40_625_000)));
     snapshot.brokers.clear();
     let decision = settled(&snapshot, &Limits::default());
     assert_eq!(of(&decision, 3, Side::Follower).reason, Reason::Unknown);

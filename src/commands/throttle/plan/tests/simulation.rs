@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::cluster::broker::BrokerId;
+use crate::cluster::overrides::Overrides;
 use crate::cluster::size::{ByteRate, Bytes};
 use crate::cluster::throttle::{Side, Sides};
 use crate::cluster::topic::{TopicName, TopicPartition};
 use crate::commands::throttle::plan::flows::{Flow, share};
 use crate::commands::throttle::plan::law::{State, plan};
 use crate::commands::throttle::plan::limits::Limits;
-use crate::commands::throttle::plan::overrides::Overrides;
 use crate::commands::throttle::plan::snapshot::{Load, Moving, Snapshot};
 
 const MB: f64 = 1e6;
@@ -208,19 +208,23 @@ fn snapshot(second: usize, scenario: &Scenario, measured: &Measured) -> (Timesta
     (now, Snapshot { moving: moving.collect(), brokers })
 }
 
-fn ours(scenario: Scenario) -> Outcome {
-    let limits = Limits::default();
-    let mut state = State::default();
+/// Our law, with a deadline so many seconds after the beginning; and the highest rate that it set.
+fn ours(scenario: Scenario, deadline: Option<i64>) -> (Outcome, f64) {
+    let deadline = deadline.map(|seconds| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds));
+    let limits = Limits { deadline, ..Limits::default() };
+    let (mut state, mut highest) = (State::default(), 0.0_f64);
     let every = usize::try_from(limits.tick.as_secs()).unwrap();
-    simulate(scenario, every, |second, scenario, measured, rates| {
+    let outcome = simulate(scenario, every, |second, scenario, measured, rates| {
         let (now, snapshot) = snapshot(second, scenario, measured);
         let (decision, next) = plan(now, &limits, &snapshot, &Overrides::default(), &state);
         state = next;
         let decided: Ends = decision.rates.iter().map(|rate| ((rate.broker, rate.side), rate.rate.to_f64())).collect();
+        highest = decided.values().copied().fold(highest, f64::max);
         let writes = decided.iter().filter(|(end, rate)| rates.get(*end) != Some(rate)).count();
         *rates = decided;
         writes
-    })
+    });
+    (outcome, highest)
 }
 
 fn fixed(scenario: Scenario, rate: f64) -> Outcome {
@@ -251,9 +255,9 @@ fn kafka_kit(scenario: Scenario) -> Outcome {
 #[test]
 fn our_law_ends_both_moves_without_one_full_second_and_with_few_writes() {
     for (name, scenario, longest) in
-        [("many to few", many_to_few(), 11_000), ("few writes left", few_writes_left(), 11_000)]
+        [("many to few", many_to_few(), 11_500), ("few writes left", few_writes_left(), 5_000)]
     {
-        let outcome = ours(scenario);
+        let outcome = ours(scenario, None).0;
         println!("{name}: ours {outcome:?}");
         assert!(outcome.done.is_some_and(|done| done <= longest), "{name}: {outcome:?}");
         assert_eq!(outcome.full_seconds, 0, "{name}: {outcome:?}");
@@ -262,13 +266,24 @@ fn our_law_ends_both_moves_without_one_full_second_and_with_few_writes() {
 }
 
 #[test]
-fn clients_that_come_and_go_in_waves_of_any_length_fill_the_cards_for_one_tick_at_most() {
-    for wave_seconds in [60.0, 1_200.0] {
-        let outcome = ours(many_to_few_with_waves_of(wave_seconds));
+fn clients_that_come_and_go_in_waves_of_any_length_never_fill_the_cards_and_cost_few_writes() {
+    for wave_seconds in [60.0, 300.0, 600.0, 1_200.0, 1_500.0, 1_800.0, 3_600.0, 10_800.0] {
+        let outcome = ours(many_to_few_with_waves_of(wave_seconds), None).0;
         println!("waves of {wave_seconds} s: ours {outcome:?}");
-        // A jump of the clients is seen at the next tick.
-        assert!(outcome.done.is_some() && outcome.full_seconds <= 30, "waves of {wave_seconds} s: {outcome:?}");
+        assert!(outcome.done.is_some_and(|done| done <= 13_500), "waves of {wave_seconds} s: {outcome:?}");
+        assert_eq!(outcome.full_seconds, 0, "waves of {wave_seconds} s: {outcome:?}");
+        assert!(outcome.writes <= 48, "waves of {wave_seconds} s: {outcome:?}");
     }
+}
+
+/// Twice the time that it needs: it is done in time, and the rates are far below what clients leave.
+#[test]
+fn a_deadline_that_leaves_time_is_kept_with_gentle_rates() {
+    let (fast, quick) = ours(many_to_few(), None);
+    let (outcome, gentle) = ours(many_to_few(), Some(20_000));
+    println!("deadline of 20,000 s: {outcome:?}, at most {gentle:.0} B/s instead of {quick:.0}");
+    assert!(outcome.done.is_some_and(|done| done <= 19_900 && Some(done) > fast.done), "{outcome:?}");
+    assert!(gentle < quick * 0.7 && outcome.full_seconds == 0 && outcome.writes <= 96, "{outcome:?} {gentle}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The overrides, kept beside the record of throttles: they outlive a restart, and `throttle set` in another pod reaches
 //! the agent through them.
 
-use crate::commands::throttle::plan::overrides::Overrides;
+use crate::cluster::overrides::Overrides;
 use crate::context::{Context, Kept, Scope};
 
 /// The overrides of one cluster.
@@ -21,10 +21,12 @@ impl KeptOverrides {
         Ok(Self { kept, value })
     }
 
-    /// Reads them again: somebody else may have changed them.
-    pub async fn reload(&mut self) -> anyhow::Result<()> {
-        self.value = self.kept.load().await?.unwrap_or_default();
-        Ok(())
+    /// Reads them again: somebody else may have changed them. Whether they are others than before.
+    pub async fn reload(&mut self) -> anyhow::Result<bool> {
+        let value = self.kept.load().await?.unwrap_or_default();
+        let is_changed = value != self.value;
+        self.value = value;
+        Ok(is_changed)
     }
 
     /// Keeps others.
