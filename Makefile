@@ -27,6 +27,14 @@ test: setup ## every test, against real servers that the tests start themselves;
 	$(if $(ROOM),,$(CARGO) build --release --locked --target $(STATIC) --target-dir target)
 	$(CARGO) test --locked $(if $(ROOM),--test suite $(ROOM)::)
 
+ACCEPTANCE_BYTES ?= 1GB
+ACCEPTANCE_KILLS ?= 20
+
+.PHONY: acceptance
+acceptance: setup ## the whole story of moves with a gigabyte on each kind of cluster, and what a producer feels of a move
+	TOOLBOX_TEST_BYTES=$(ACCEPTANCE_BYTES) TOOLBOX_TEST_KILLS=$(ACCEPTANCE_KILLS) $(CARGO) test --locked --test suite -- \
+	  --test-threads=1 --nocapture reassign::acceptance:: a_move_ends_beside_a_producer
+
 .PHONY: rooms
 rooms: ## which command's folder has which file
 	@for room in src/commands/*/; do printf '%-12s' "$$(basename $$room)"; \

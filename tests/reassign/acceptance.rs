@@ -1,6 +1,9 @@
-//! The whole story on real clusters, with a producer that writes all the while: scale out by one, rebalance uneven
-//! sizes, replace a killed broker, drain one, more replicas; each killed (SIGKILL) at random moments and run again. Each
-//! ends verified, throttles gone, every record still there by count and checksum.
+//! The whole story on real clusters, with a producer that writes all the while: rebalance uneven sizes, scale out by one,
+//! replace a killed broker, drain one, more replicas. `mapping` plans each one from the live cluster, `reassign execute`
+//! carries its plan.json out, killed (SIGKILL) at random moments and run again; at last beside agents of `throttle run`
+//! that are killed again and again. Each ends verified, throttles gone, every record still there by count and checksum.
+//!
+//! How much and how often is a setting: see [`Size`]. `make acceptance` tells it with a gigabyte on each kind of cluster.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -8,16 +11,17 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use kafka_toolbox::clients::kafka::live::Live;
 use kafka_toolbox::clients::kafka::{Kafka, NewTopic};
+use kafka_toolbox::cluster::assignment::MovePlan;
 use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::cluster::config::{ConfigResource, ConfigSource};
 use kafka_toolbox::cluster::metadata::TopicSelection;
-use kafka_toolbox::cluster::topic::TopicName;
+use kafka_toolbox::cluster::size::Bytes;
+use kafka_toolbox::cluster::topic::{TopicName, TopicPartition};
 
 use crate::clients::kafka::contract::{create, name, topic};
 use crate::clients::kafka::live::{PATIENT, open, wait};
 use crate::live::kafka::records::{Digest, Writer, digest, fill, numbers};
 use crate::live::kafka::{Cluster, Kind, Shape, Signal};
-use crate::reassign::bench::plan;
 use crate::support::toolbox::Toolbox;
 
 /// Partitions of each topic that holds data.
@@ -33,7 +37,33 @@ const WRITTEN: &str = "written";
 const RECORD: u64 = 4_000;
 
 /// Runs that are tried to be killed in one phase, at most.
-const RUNS_MAX: usize = 30;
+const RUNS_MAX: usize = 60;
+
+/// The topics, as `--topics` takes them.
+const NAMED: &str = "a,b,c,d,e,f,g,h,written";
+
+/// How much data there is and how often runs are killed.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    bytes: u64,
+    /// Kills of `reassign execute`, spread over the phases.
+    kills: usize,
+    /// Kills of `throttle run`.
+    agent_kills: usize,
+}
+
+impl Size {
+    /// As `TOOLBOX_TEST_BYTES` (1MB to 20GB) and `TOOLBOX_TEST_KILLS` (5 to 100) say, else as given.
+    fn of(usual: Self) -> Self {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let bytes = variable("TOOLBOX_TEST_BYTES").map(|text| text.parse::<Bytes>().unwrap().0);
+        let kills = variable("TOOLBOX_TEST_KILLS").map(|text| text.parse::<usize>().unwrap());
+        let bytes = bytes.unwrap_or(usual.bytes);
+        assert!((1_000_000..=20_000_000_000).contains(&bytes), "TOOLBOX_TEST_BYTES is from 1MB to 20GB");
+        assert!(kills.is_none_or(|kills| (5..=100).contains(&kills)), "TOOLBOX_TEST_KILLS is from 5 to 100");
+        Self { bytes, kills: kills.unwrap_or(usual.kills), agent_kills: kills.unwrap_or(usual.agent_kills) }
+    }
+}
 
 /// Replicas by topic and partition.
 type Assignment = BTreeMap<(String, i32), Vec<i32>>;
@@ -46,71 +76,67 @@ struct Story {
 }
 
 #[test]
-fn a_gigabyte_on_kafka_4_3_survives_every_move_and_every_kill() {
-    tell(Kind::Kafka43Kraft, 1_000_000_000, 20);
+fn every_move_and_every_kill_on_kafka_4_3() {
+    tell(Kind::Kafka43Kraft, Size { bytes: 300_000_000, kills: 10, agent_kills: 5 });
 }
 
 #[test]
 fn every_move_and_every_kill_on_kafka_3_9_with_kraft() {
-    tell(Kind::Kafka39Kraft, 60_000_000, 6);
+    tell(Kind::Kafka39Kraft, Size { bytes: 60_000_000, kills: 5, agent_kills: 3 });
 }
 
 #[test]
 fn every_move_and_every_kill_on_kafka_3_9_with_zookeeper() {
-    tell(Kind::Kafka39Zookeeper, 60_000_000, 6);
+    tell(Kind::Kafka39Zookeeper, Size { bytes: 60_000_000, kills: 5, agent_kills: 3 });
 }
 
-fn tell(kind: Kind, bytes: u64, kills: usize) {
+fn tell(kind: Kind, usual: Size) {
+    let began = Instant::now();
+    let Size { bytes, kills, agent_kills } = Size::of(usual);
     let mut story = Story::begin(kind);
     story.fill(bytes);
     let before = story.digests();
     let writer = Writer::start(&story.cluster, WRITTEN, 200, 500).unwrap();
 
-    let (one, rest) = (kills / 5, kills - kills / 5 * 5);
-    story.phase("scale out by one", "40MB/s", one, |_, number, replicas| {
-        // Every fourth partition gives a replica to broker 4.
-        if number % 4 == 0 { swap(replicas, replicas[number / 4 % replicas.len()], 4) } else { replicas.to_vec() }
-    });
-    story.phase("rebalance", "60MB/s", one, |topic, number, replicas| {
-        // The biggest topics turn by one broker of four.
-        let turns = matches!(topic, "c" | "f") && number % 3 == 0;
-        if turns { replicas.iter().map(|broker| broker % 4 + 1).collect() } else { replicas.to_vec() }
-    });
+    let (one, last) = (kills / 4, kills - kills / 4 * 3);
+    story.phase("rebalance uneven sizes", &["rebalance", "--brokers", "1-4", "--tolerance", "2%"], "60MB/s", one);
+    story.phase("scale out by one", &["scale", "--brokers", "1-5"], "40MB/s", one);
     story.cluster.stop_broker(3, Signal::Kill).unwrap();
     story.cluster.await_brokers(&[1, 2, 4, 5]).unwrap();
-    story.phase("replace a killed broker", "40MB/s", one, |_, _, replicas| swap(replicas, 3, 5));
-    story.phase("drain", "none", one, |_, number, replicas| {
-        let heir = [1, 4, 5, 1, 4, 5].into_iter().skip(number % 3).find(|broker| !replicas.contains(broker)).unwrap();
-        swap(replicas, 2, heir)
-    });
-    story.phase("more replicas", "80MB/s", one + rest, |_, number, replicas| {
-        let missing = 3_usize.saturating_sub(replicas.len());
-        let more = [1, 4, 5, 1, 4].into_iter().skip(number % 3).filter(|broker| !replicas.contains(broker));
-        replicas.iter().copied().chain(more.take(missing)).collect()
-    });
+    story.phase("replace a killed broker", &["replace", "3=5"], "auto", one);
+    story.phase("drain one", &["evacuate", "--brokers", "2"], "none", last);
+    story.beside_agents("more replicas", &["rebuild", "--replication", "3", "--brokers", "1,4,5"], agent_kills);
 
     let written = writer.finish().unwrap();
     assert_eq!(story.digests(), before, "every record that was there is still readable");
     let found = numbers(&story.cluster, WRITTEN).unwrap();
     assert_eq!(u64::try_from(found.len()).unwrap(), written, "nothing that was acknowledged is lost");
-    story.every_side_effect_has_one_outcome();
+    let effects = story.every_side_effect_has_one_outcome();
+    show(&format!(
+        "{}: {} in {} partitions, {kills} kills of execute, {agent_kills} of throttle run, {effects} side effects with \
+         one outcome each, {written} records written meanwhile: all verified in {:.0} s",
+        kind.name(),
+        Bytes(bytes),
+        TOPICS.len() * PARTITIONS + 6,
+        began.elapsed().as_secs_f64()
+    ));
 }
 
-/// Another broker in one broker's place.
-fn swap(replicas: &[i32], gone: i32, heir: i32) -> Vec<i32> {
-    if replicas.contains(&heir) {
-        return replicas.to_vec();
-    }
-    replicas.iter().map(|broker| if *broker == gone { heir } else { *broker }).collect()
+#[expect(clippy::print_stdout, reason = "figures for whoever runs `make acceptance`")]
+fn show(text: &str) {
+    println!("{text}");
 }
 
 impl Story {
     fn begin(kind: Kind) -> Self {
-        let cluster = Cluster::start(kind, &Shape::racks(&["a", "b", "c", "a", "b"])).unwrap();
+        let cluster = Cluster::start(kind, &Shape::racks(&["a", "b", "c", "a", "c"])).unwrap();
         let kafka = open(&cluster.bootstrap(), PATIENT);
         let toolbox = Toolbox::new(&cluster.bootstrap());
+        // Broker 4 shares rack a with broker 1, and holds far less than it; broker 5 holds nothing.
         let row = |number: usize, factor: usize| -> Vec<BrokerId> {
-            (0..factor).map(|replica| BrokerId(i32::try_from((number + replica) % 3).unwrap() + 1)).collect()
+            let broker = |replica| i32::try_from((number + replica) % 3).unwrap() + 1;
+            let shares = |broker| if broker == 1 && number.is_multiple_of(6) { 4 } else { broker };
+            (0..factor).map(|replica| BrokerId(shares(broker(replica)))).collect()
         };
         let rows = |partitions: usize, factor| Some((0..partitions).map(|number| row(number, factor)).collect());
         wait(async {
@@ -146,31 +172,57 @@ impl Story {
         partitions.collect()
     }
 
-    /// Moves every partition as `target` says, with so many kills on the way.
-    fn phase(&mut self, words: &str, throttle: &str, kills: usize, target: impl Fn(&str, usize, &[i32]) -> Vec<i32>) {
-        let before = self.assignment();
-        let moves: Vec<_> = before
-            .iter()
-            .map(|((topic, partition), replicas)| {
-                (topic.as_str(), *partition, replicas, target(topic, usize::try_from(*partition).unwrap(), replicas))
-            })
-            .filter(|(_, _, replicas, target)| *replicas != target)
-            .collect();
-        assert!(!moves.is_empty(), "{words}");
-        let rows: Vec<_> =
-            moves.iter().map(|(topic, number, from, to)| (*topic, *number, &from[..], &to[..], 0)).collect();
-        let file = self.toolbox.file("plan.json", &plan(self.cluster.id(), &rows));
+    /// Has `mapping` plan; the plan's file, its moves, and where each partition is to be.
+    fn plan(&self, words: &str, verb: &[&str]) -> (String, MovePlan) {
+        let folder = self.toolbox.state().with_file_name(words.replace(' ', "-"));
+        let folder = folder.to_str().unwrap();
+        let ran = self.toolbox.run(&[&["mapping"], verb, &["--topics", NAMED, "--out", folder]].concat());
+        assert_eq!(ran.code, Some(0), "{words} on {}: {ran:#?}", self.cluster.kind().name());
+        let file = format!("{folder}/plan.json");
+        let plan: MovePlan = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        assert!(!plan.moves.is_empty(), "{words}: {ran:#?}");
+        (file, plan)
+    }
+
+    /// Plans, carries out with so many kills on the way, and verifies.
+    fn phase(&mut self, words: &str, verb: &[&str], throttle: &str, kills: usize) {
+        let began = Instant::now();
+        let (file, plan) = self.plan(words, verb);
         let line = ["reassign", "execute", &file, "--yes", "--max-risk", "moves-data", "--throttle", throttle];
-        let line = [&line[..], &["--tick", "1s", "--patience", "2m"]].concat();
+        let line = [&line[..], &["--capacity", "100MB/s", "--tick", "1s", "--patience", "2m"]].concat();
         self.kill_again_and_again(&line, kills);
         let ran = self.toolbox.run(&line);
         assert_eq!(ran.code, Some(0), "{words} on {}: {ran:#?}", self.cluster.kind().name());
-        self.toolbox.run(&["reassign", "verify", &file]).ends_with(0);
+        self.is_as_planned(words, (&file, &plan), (began, kills));
+    }
+
+    /// The same beside agents that pace the moves and are killed: the execution itself sets no throttle.
+    fn beside_agents(&mut self, words: &str, verb: &[&str], kills: usize) {
+        let began = Instant::now();
+        let (file, plan) = self.plan(words, verb);
+        let line = ["reassign", "execute", &file, "--yes", "--max-risk", "moves-data", "--throttle", "none"];
+        let line = [&line[..], &["--partitions-per-broker", "2", "--tick", "1s", "--patience", "2m"]].concat();
+        let mut executor = self.toolbox.command(&line).spawn().unwrap();
+        let agent = ["throttle", "run", "--interval", "1s", "--capacity", "60MB/s"];
+        self.kill_again_and_again(&agent, kills);
+        let until_idle = self.toolbox.run(&[&agent[..], &["--until-idle"]].concat());
+        assert_eq!(executor.wait().unwrap().code(), Some(0), "{words}: {until_idle:#?}");
+        // The moves may have begun after the last look of that one.
+        self.toolbox.run(&[&agent[..], &["--until-idle"]].concat()).ends_with(0);
+        self.is_as_planned(words, (&file, &plan), (began, kills));
+    }
+
+    fn is_as_planned(&self, words: &str, (file, plan): (&str, &MovePlan), (began, kills): (Instant, usize)) {
+        self.toolbox.run(&["reassign", "verify", file]).ends_with(0);
         let now = self.assignment();
-        for (topic, number, _, to) in &moves {
-            assert_eq!(&now[&((*topic).to_owned(), *number)], to, "{words}: {topic}-{number}");
+        for one in &plan.moves {
+            let to: Vec<i32> = one.to.iter().map(|broker| broker.0).collect();
+            let TopicPartition { topic, partition } = &one.partition;
+            assert_eq!(now[&(topic.to_string(), *partition)], to, "{words}: {topic}-{partition}");
         }
         self.no_throttle_is_left(words);
+        let (kind, moves) = (self.cluster.kind().name(), plan.moves.len());
+        show(&format!("{kind}: {words}: {moves} moves, {kills} kills, {:.0} s", began.elapsed().as_secs_f64()));
     }
 
     /// Runs and kills at random moments, so many times. A run that ended by itself first does not count: then everything
@@ -214,9 +266,12 @@ impl Story {
         }
     }
 
-    fn every_side_effect_has_one_outcome(&self) {
-        for (id, outcomes) in self.toolbox.outcomes() {
+    /// How many side effects there were.
+    fn every_side_effect_has_one_outcome(&self) -> usize {
+        let effects = self.toolbox.outcomes();
+        for (id, outcomes) in &effects {
             assert_eq!(outcomes.len(), 1, "side effect {id}: {outcomes:#?}");
         }
+        effects.len()
     }
 }
