@@ -5,12 +5,14 @@
 
 mod all_kept;
 mod alone;
+pub mod completion;
 mod config_maps;
 mod connect;
 mod flags;
 mod home;
 mod kept;
 mod lease;
+pub mod metrics;
 mod observed;
 pub mod overrides;
 mod recording;

@@ -7,6 +7,7 @@ use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::cluster::topic::TopicName;
 use serde_json::Value;
 
+use super::measuring::{API_KEY, APP_KEY, Measuring, TOKEN, series, vector};
 use crate::live::kafka::records::fill;
 use crate::live::kafka::{Cluster, Kind, Shape};
 use crate::support::toolbox::Toolbox;
@@ -54,4 +55,41 @@ fn two_thousand_partitions_are_shown_rebalanced_carried_out_and_then_even() {
     toolbox.run(&execute).ends_with(0);
     let again = toolbox.run(&rebalance).ends_with(0);
     assert!(again.out.contains("nothing to do"), "{again:#?}");
+}
+
+#[test]
+fn sizes_of_prometheus_and_datadog_come_over_tls_with_a_ca_of_ones_own_and_no_key_is_shown() {
+    let cluster = Cluster::start(Kind::Kafka43Kraft, &Shape::brokers(3)).unwrap();
+    create(&cluster, "orders", vec![vec![BrokerId(1)]; 4]);
+    let of = |partition: i32| format!(r#""topic":"orders","partition":"{partition}""#);
+    let prometheus = Measuring::prometheus(move |_, at| vector(&[0, 1, 2, 3].map(|one| (of(one), 2e9)), at));
+    let datadog = Measuring::datadog(|_, at| {
+        series(&[0, 1, 2, 3].map(|partition| (format!("topic:orders,partition:{partition}"), 3e9)), at - 90)
+    });
+    let ((prometheus, one), (datadog, other)) = (prometheus.start_with_tls(), datadog.start_with_tls());
+    let toolbox = Toolbox::new(&cluster.bootstrap());
+    let ca = toolbox.file("ca.pem", &format!("{one}{other}"));
+    let keys = [("TOOLBOX_PROMETHEUS_TOKEN", TOKEN), ("DD_API_KEY", API_KEY), ("DD_APP_KEY", APP_KEY)];
+    let toolbox = keys.iter().fold(toolbox, |toolbox, (name, value)| toolbox.with(name, value));
+    let ask = |toolbox: &Toolbox, sizes: &[&str]| {
+        let plan = ["mapping", "scale", "--disk-limit", "100%", "--topics", "orders", "--log", "debug"];
+        toolbox.run(&[&plan[..], sizes].concat())
+    };
+    let by_prometheus = ["--sizes", "prometheus", "--prometheus-url", &prometheus];
+    let by_datadog = ["--sizes", "datadog", "--datadog-url", &datadog];
+    let stranger = ask(&toolbox, &by_prometheus).ends_with(1);
+    assert!(stranger.err.contains("could not be asked") && stranger.err.contains("UnknownIssuer"), "{stranger:#?}");
+
+    let toolbox = toolbox.with("SSL_CERT_FILE", &ca);
+    let planned = ask(&toolbox, &by_prometheus).ends_with(3);
+    assert!(planned.out.contains(&format!("sizes from prometheus at {prometheus} (0 s old")), "{planned:#?}");
+    assert!(planned.out.contains("8.0 GB -> "), "{planned:#?}");
+    let other = ask(&toolbox, &by_datadog).ends_with(3);
+    assert!(other.out.contains(&format!("sizes from datadog at {datadog} (9")), "{other:#?}");
+    assert!(other.out.contains("12.0 GB -> "), "{other:#?}");
+    for ran in [stranger, planned, other] {
+        for (name, key) in keys {
+            assert!(!ran.out.contains(key) && !ran.err.contains(key), "{name}: {ran:#?}");
+        }
+    }
 }

@@ -2,5 +2,7 @@
 
 mod cases;
 mod live;
+mod measured;
+mod measuring;
 mod planning;
 mod quality;

@@ -11,6 +11,7 @@ use kafka_toolbox::formats::{maps, reassignment_json};
 use serde_json::Value;
 
 use crate::support::desk::Desk;
+use crate::support::toolbox::Toolbox;
 
 /// Broker 4 of rack a is empty; 1 holds twice as much as it should.
 fn uneven() -> Memory {
@@ -142,6 +143,41 @@ fn the_example_of_maps_is_understood() {
     let maps = maps::parse(&[Source::new("maps.yaml", text)]).unwrap();
     assert_eq!(maps.0.len(), 2);
     assert_eq!(maps.capacities().len(), 9, "each broker's disk is known");
+}
+
+/// What the shell offers for the last of these words.
+fn completed(toolbox: &Toolbox, words: &[&str]) -> Vec<String> {
+    let mut command = toolbox.command(&["--", "toolbox"]);
+    command.args(words).env("COMPLETE", "bash").env("_CLAP_COMPLETE_INDEX", words.len().to_string());
+    let output = command.env("_CLAP_COMPLETE_COMP_TYPE", "9").output().unwrap();
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_shell_is_offered_topics_brokers_and_racks_of_an_observation_and_maps_of_toolbox_yaml() {
+    let toolbox = Toolbox::alone();
+    let rack = |name: &str| format!("{{\"live\": true, \"rack\": \"{name}\"}}");
+    let brokers = format!("{{\"1001\": {}, \"1002\": {}, \"7\": {{\"live\": false}}}}", rack("eu-a"), rack("eu-b"));
+    let saved =
+        format!("{{\"observed\": {{\"brokers\": {brokers}, \"topics\": {{\"orders\": {{}}, \"paid\": {{}}}}}}}}");
+    let saved = toolbox.file("saved.json", &saved);
+    toolbox.file(
+        "toolbox.yaml",
+        "clusters: {c: {maps: {north: {topics: a, brokers: [1]}, south: {topics: b, brokers: [2]}}}}",
+    );
+    let cases: [(&[&str], &[&str]); 7] = [
+        (&["rebalance", "--map", "n"], &["north"]),
+        (&["rebalance", "--topics", ""], &["orders", "paid"]),
+        (&["rebalance", "--topics", "orders,"], &["orders,paid"]),
+        (&["scale", "--brokers", "-1,10"], &["-1,1001", "-1,1002"]),
+        (&["replace", "7=1"], &["7=1001", "7=1002"]),
+        (&["evacuate", "--rack", "eu-"], &["eu-a", "eu-b"]),
+        (&["evacuate", "--brokers", "1001,100"], &["1001,1002"]),
+    ];
+    for (words, offered) in cases {
+        let line = [&["mapping", "--observed", &saved], words].concat();
+        assert_eq!(completed(&toolbox, &line), offered, "{words:?}");
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::clients::metrics::http::Api;
-use crate::clients::metrics::{Metrics, MetricsError, SERIES_MAX, Sample};
+use crate::clients::metrics::{Metrics, MetricsError, Sample};
 use crate::formats::secret::SecretString;
 
 /// Datadog's metrics over HTTP.
@@ -42,11 +42,27 @@ impl Metrics for DatadogQuery {
         }
         let series = document.get("series").and_then(Value::as_array);
         let series = series.ok_or_else(|| self.api.garbage("there is no `series`"))?;
-        Ok(series.iter().take(SERIES_MAX).filter_map(newest).collect())
+        Ok(self.api.within_limits(series)?.iter().filter_map(newest).collect())
     }
 
     fn name(&self) -> &'static str {
         "datadog"
+    }
+
+    fn address(&self) -> String {
+        self.api.address()
+    }
+
+    /// Tags are in lower case, and of several underscores in a row one is left: `__consumer_offsets` is
+    /// `_consumer_offsets`.
+    fn label(&self, text: &str) -> String {
+        let mut label = String::with_capacity(text.len());
+        for c in text.chars().flat_map(char::to_lowercase) {
+            if c != '_' || !label.ends_with('_') {
+                label.push(c);
+            }
+        }
+        label
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use crate::clients::datadog::tls;
-use crate::clients::metrics::{ANSWER_BYTES_MAX, MetricsError};
+use crate::clients::metrics::{ANSWER_BYTES_MAX, MetricsError, SERIES_MAX};
 use crate::formats::secret::{ExposeSecret, SecretString, clean, strip_urls};
 
 /// Longest wait for one answer.
@@ -66,6 +66,15 @@ impl Api {
 
     pub(super) fn garbage(&self, message: &str) -> MetricsError {
         MetricsError::Garbage { address: self.address(), message: shown(message) }
+    }
+
+    /// The series of an answer, if they are not too many.
+    pub(super) fn within_limits<'a>(&self, series: &'a [Value]) -> Result<&'a [Value], MetricsError> {
+        if series.len() <= SERIES_MAX {
+            return Ok(series);
+        }
+        let count = series.len();
+        Err(self.garbage(&format!("{count} series, and at most {SERIES_MAX} are read: narrow the query")))
     }
 
     pub(super) fn refused(&self, message: &str) -> MetricsError {

@@ -41,4 +41,8 @@ impl Metrics for Memory {
     fn name(&self) -> &'static str {
         "memory"
     }
+
+    fn address(&self) -> String {
+        "memory".to_owned()
+    }
 }

@@ -1,6 +1,6 @@
 //! The door to systems that measure brokers: [`Prometheus`] and [`DatadogQuery`]; [`Memory`] is their twin.
 //!
-//! A query is answered with one number a broker, each with the time at which it was measured. Both systems answer 200 to
+//! A query is answered with one number a series, each with the time at which it was measured. Both systems answer 200 to
 //! queries that failed; answers are bounded; keys travel in headers.
 
 mod datadog;
@@ -18,9 +18,9 @@ pub use memory::Memory;
 pub use prometheus::Prometheus;
 
 /// Longest answer that is read.
-pub(crate) const ANSWER_BYTES_MAX: usize = 16 << 20;
+pub(crate) const ANSWER_BYTES_MAX: usize = 32 << 20;
 
-/// Most series of one answer.
+/// Most series of one answer. One that has more is refused: a part of it would look like the whole.
 pub(crate) const SERIES_MAX: usize = 100_000;
 
 /// A system that measures brokers.
@@ -31,6 +31,14 @@ pub trait Metrics: Send + Sync {
 
     /// Its name, as `prometheus`.
     fn name(&self) -> &'static str;
+
+    /// Where it is, without what may be secret.
+    fn address(&self) -> String;
+
+    /// How it writes a text as a label's value.
+    fn label(&self, text: &str) -> String {
+        text.to_owned()
+    }
 }
 
 /// The newest value of one series.
@@ -73,4 +81,15 @@ pub enum MetricsError {
         /// What is wrong with it.
         message: String,
     },
+}
+
+impl MetricsError {
+    /// Whether the same question may be answered a little later.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Refused { status, .. } => *status == 429 || *status >= 500,
+            Self::Garbage { .. } => false,
+        }
+    }
 }

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::clients::metrics::http::Api;
-use crate::clients::metrics::{Metrics, MetricsError, SERIES_MAX, Sample};
-use crate::formats::secret::{ExposeSecret, SecretString, remember};
+use crate::clients::metrics::{Metrics, MetricsError, Sample};
+use crate::formats::secret::{ExposeSecret, SecretString, clean, remember};
 
 /// Prometheus over HTTP.
 #[derive(Debug)]
@@ -31,17 +31,25 @@ impl Metrics for Prometheus {
             let words = document.get("error").and_then(Value::as_str).unwrap_or("its status is not `success`");
             return Err(self.0.refused(words));
         }
+        // Thanos and its like answer with what they could reach, and say so here.
+        for warning in document.get("warnings").and_then(Value::as_array).into_iter().flatten() {
+            tracing::warn!(address = self.0.address(), warning = clean(warning.as_str().unwrap_or_default()));
+        }
         let data = document.get("data");
         let kind = data.and_then(|data| data.get("resultType")).and_then(Value::as_str).unwrap_or_default();
         let result = data.and_then(|data| data.get("result")).and_then(Value::as_array).filter(|_| kind == "vector");
         let result = result.ok_or_else(|| self.0.garbage(&format!("an instant vector is expected, not `{kind}`")))?;
-        let samples = result.iter().take(SERIES_MAX).map(sample).collect::<Option<Vec<_>>>();
+        let samples = self.0.within_limits(result)?.iter().map(sample).collect::<Option<Vec<_>>>();
         let samples = samples.ok_or_else(|| self.0.garbage("a series without a value"))?;
         Ok(samples.into_iter().filter(|sample| sample.value.is_finite()).collect())
     }
 
     fn name(&self) -> &'static str {
         "prometheus"
+    }
+
+    fn address(&self) -> String {
+        self.0.address()
     }
 }
 

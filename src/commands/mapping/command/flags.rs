@@ -1,7 +1,6 @@
 //! Arguments that several verbs share.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
@@ -9,10 +8,11 @@ use crate::cluster::broker::{BrokerId, Rack};
 use crate::cluster::map::Maps;
 use crate::cluster::size::{ByteRate, Bytes};
 use crate::cluster::topic::TopicPartition;
-use crate::commands::mapping::spec::amounts::{self, Percent};
+use crate::commands::mapping::spec::amounts::{self, DISK_LIMIT, Percent};
 use crate::commands::mapping::spec::select::{Brokers, Selection, TopicPatterns};
 use crate::context::Context;
-use crate::context::{duration, sources};
+use crate::context::completion;
+use crate::context::sources;
 use crate::exit::Stop;
 use crate::formats::maps;
 
@@ -21,16 +21,16 @@ use crate::formats::maps;
 #[command(next_help_heading = "Topics")]
 pub(super) struct TopicArgs {
     /// The topics and brokers of this map; without it, and without --brokers, each map is planned by itself
-    #[arg(long, env = "TOOLBOX_MAPPING_MAP", value_name = "NAME")]
+    #[arg(long, env = "TOOLBOX_MAPPING_MAP", value_name = "NAME", add = completion::maps())]
     map: Option<String>,
 
     /// Only these topics: names, or regular expressions that match a whole name, as `orders,web_.*`. A name without any
     /// of *+?()[]{}|^$\ is just that name, dots and all
-    #[arg(long, env = "TOOLBOX_MAPPING_TOPICS", value_name = "PATTERNS")]
+    #[arg(long, env = "TOOLBOX_MAPPING_TOPICS", value_name = "PATTERNS", add = completion::topic_list())]
     topics: Option<TopicPatterns>,
 
     /// Not these topics; what they hold still counts for the load of brokers
-    #[arg(long, env = "TOOLBOX_MAPPING_TOPICS_EXCLUDE", value_name = "PATTERNS")]
+    #[arg(long, env = "TOOLBOX_MAPPING_TOPICS_EXCLUDE", value_name = "PATTERNS", add = completion::topic_list())]
     topics_exclude: Option<TopicPatterns>,
 
     /// Maps from a file, a folder, or - for standard input, instead of those of toolbox.yaml; repeatable
@@ -74,31 +74,13 @@ impl TopicArgs {
     }
 }
 
-/// Where sizes come from.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Sizes")]
-pub(super) struct SizeArgs {
-    /// Partition sizes from a file of kafka-kit's metricsfetcher (`{"TOPIC":{"PARTITION":{"Size":BYTES}}}`, plain or
-    /// gzipped) instead of the brokers
-    #[arg(long, env = "TOOLBOX_MAPPING_PARTITIONMETA", value_name = "FILE")]
-    pub(super) partitionmeta: Option<PathBuf>,
-
-    /// Free storage of brokers from a file of kafka-kit's metricsfetcher (`{"BROKER":{"StorageFree":BYTES}}`)
-    #[arg(long, env = "TOOLBOX_MAPPING_BROKERMETRICS", value_name = "FILE")]
-    pub(super) brokermetrics: Option<PathBuf>,
-
-    /// Refuse such files that are older than this
-    #[arg(long, env = "TOOLBOX_MAPPING_METRICS_AGE", value_name = "DURATION", default_value = "1h", value_parser = duration)]
-    pub(super) metrics_age: Duration,
-}
-
 /// On which brokers the topics belong.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Brokers")]
 pub(super) struct BrokerArgs {
     /// The brokers that hold the topics afterwards, as `1001-1006,1010`; -1 means those that hold them now, -2 all that
     /// are live [default: those of the map, else all]
-    #[arg(long, env = "TOOLBOX_MAPPING_BROKERS", value_name = "IDS", allow_hyphen_values = true)]
+    #[arg(long, env = "TOOLBOX_MAPPING_BROKERS", value_name = "IDS", allow_hyphen_values = true, add = completion::broker_list())]
     pub(super) brokers: Option<Brokers>,
 }
 
@@ -143,7 +125,7 @@ impl BalanceArgs {
 #[command(next_help_heading = "Safety")]
 pub(super) struct SafetyArgs {
     /// The part of a log dir that may be filled while both copies of a moving replica exist
-    #[arg(long, env = "TOOLBOX_MAPPING_DISK_LIMIT", value_name = "PERCENT", default_value = "85%", value_parser = amounts::part)]
+    #[arg(long, env = "TOOLBOX_MAPPING_DISK_LIMIT", value_name = "PERCENT", default_value_t = DISK_LIMIT, value_parser = amounts::part)]
     pub(super) disk_limit: Percent,
 
     /// Refuse a plan after which the loss of any one broker or rack leaves too little room for its replicas elsewhere;

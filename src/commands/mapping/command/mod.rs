@@ -4,6 +4,7 @@ mod files;
 mod flags;
 mod planning;
 mod show;
+mod sizes;
 mod verbs;
 
 use clap::{Args, Subcommand};

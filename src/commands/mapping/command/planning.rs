@@ -9,11 +9,12 @@ use crate::cluster::assignment::{MOVE_PLAN_VERSION, MovePlan, PartitionMove};
 use crate::cluster::map::Maps;
 use crate::cluster::topic::TopicPartition;
 use crate::commands::mapping::command::files;
-use crate::commands::mapping::command::flags::{LAWS, ResultArgs, SafetyArgs, Schema, SizeArgs, TopicArgs};
+use crate::commands::mapping::command::flags::{LAWS, ResultArgs, SafetyArgs, Schema, TopicArgs};
+use crate::commands::mapping::command::sizes::SizeArgs;
 use crate::commands::mapping::observe::Observed;
+use crate::commands::mapping::observe::given::shown_age;
 use crate::commands::mapping::observe::live;
-use crate::commands::mapping::observe::metric_files::{overlay, shown_age};
-use crate::commands::mapping::plan::{Finding, Mapping, explain, plan, verify};
+use crate::commands::mapping::plan::{Finding, Mapping, Severity, explain, plan, verify};
 use crate::commands::mapping::report::answer::{self, Answer, Asked, Explanation, Planned};
 use crate::commands::mapping::report::{page, text};
 use crate::commands::mapping::spec::goals::{Limits, Request, goals};
@@ -87,21 +88,27 @@ fn finish(context: &Context, job: &Job<'_>, answer: &Answer, planned: Vec<Planne
     Ok(if has_moves { Exit::Changes } else { Exit::Done })
 }
 
-/// Reads the cluster, or what was saved of it; sizes from files replace its own.
+/// Reads the cluster, or what was saved of it; sizes that somebody else measured replace its own.
 pub(super) async fn observe(context: &mut Context, sizes: &SizeArgs) -> anyhow::Result<Observed> {
+    sizes.check()?;
     let now = context.now();
-    let files = (sizes.partitionmeta.as_deref(), sizes.brokermetrics.as_deref());
-    let replace = |observed: &mut Observed| overlay(observed, files.0, files.1, (now, sizes.metrics_age));
+    let source = match context.flags.observed {
+        Some(_) => None,
+        None => sizes.source(context.flags.recording.datadog_url.as_deref())?,
+    };
     let mut observed = context
         .observed(async || {
             let kafka = context.kafka().await?;
             let mut observed = live::observe(&*kafka, now).await?;
-            replace(&mut observed)?;
+            sizes.read_files(&mut observed, now)?;
+            if let Some(source) = source {
+                sizes.measure(&mut observed, source, now).await?;
+            }
             Ok(observed)
         })
         .await?;
     if context.flags.observed.is_some() {
-        replace(&mut observed)?;
+        sizes.read_files(&mut observed, now)?;
     }
     context.is_cluster(&observed.cluster_id)?;
     Ok(observed)
@@ -124,6 +131,9 @@ pub(super) fn print_schema(schema: Schema, output: &serde_json::Value) -> anyhow
     Ok(Exit::Done)
 }
 
+/// The planner's word for partitions that nobody told the size of.
+const UNKNOWN_SIZE: &str = "unknown-size";
+
 type Made = (Vec<Planned>, Vec<Finding>, Vec<Explanation>);
 
 /// Plans each group by itself, within what is left of the limits.
@@ -140,7 +150,11 @@ fn make(job: &Job<'_>, observed: &Observed, maps: &Maps) -> anyhow::Result<Made>
         let now = moving.as_ref().unwrap_or(observed);
         let Mapping { moves, findings: found } = plan(&goal, now);
         let mapping = Mapping { moves, findings: Vec::new() };
-        for finding in found.into_iter().chain(verify(&goal, now, &mapping)) {
+        for mut finding in found.into_iter().chain(verify(&goal, now, &mapping)) {
+            // Brokers that did not answer are seen; a partition that somebody else forgot is not.
+            if finding.code == UNKNOWN_SIZE && observed.sizes_given {
+                finding.severity = Severity::Blocking;
+            }
             // Two groups on one broker say the same of it, each in its own numbers.
             let key = |one: &Finding| (one.severity, one.code, one.subject.clone());
             if index == 0 || !findings.iter().any(|known| key(known) == key(&finding)) {

@@ -2,8 +2,9 @@
 
 use clap::Args;
 
-use crate::commands::mapping::command::flags::{Schema, SizeArgs, TopicArgs};
+use crate::commands::mapping::command::flags::{Schema, TopicArgs};
 use crate::commands::mapping::command::planning::{age, observe, print_schema};
+use crate::commands::mapping::command::sizes::SizeArgs;
 use crate::commands::mapping::report::holdings::{self, Holdings};
 use crate::context::Context;
 use crate::exit::{Exit, Stop};

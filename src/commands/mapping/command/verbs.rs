@@ -4,12 +4,14 @@ use clap::Args;
 
 use crate::cluster::broker::{BrokerId, Rack};
 use crate::commands::mapping::command::flags::{
-    BalanceArgs, BrokerArgs, LeaderArgs, ResultArgs, SafetyArgs, SizeArgs, TopicArgs, quoted, rack_of,
+    BalanceArgs, BrokerArgs, LeaderArgs, ResultArgs, SafetyArgs, TopicArgs, quoted, rack_of,
 };
 use crate::commands::mapping::command::planning::Job;
-use crate::commands::mapping::spec::amounts::{Pair, Percent};
+use crate::commands::mapping::command::sizes::SizeArgs;
+use crate::commands::mapping::spec::amounts::{DISK_LIMIT, Pair};
 use crate::commands::mapping::spec::goals::{Limits, Request};
 use crate::commands::mapping::spec::select::Brokers;
+use crate::context::completion;
 
 /// Arguments of `toolbox mapping rebuild`.
 #[derive(Debug, Clone, Args)]
@@ -60,7 +62,7 @@ pub(super) struct BalancingArgs {
 pub(super) struct ReplaceArgs {
     /// Broker 1003 by broker 1007: `1003=1007`; only `1003` finds a successor of the same rack. A broker that came back
     /// under its own id (`1003=1003`) needs no move
-    #[arg(value_name = "OLD=NEW", required_unless_present = "schema")]
+    #[arg(value_name = "OLD=NEW", required_unless_present = "schema", add = completion::broker_list())]
     pairs: Vec<Pair>,
 
     /// The rack of a broker that is gone, where it is known, as `1003=us-east-1a`; repeatable. Otherwise it is inferred
@@ -90,12 +92,13 @@ pub(super) struct EvacuateArgs {
         value_name = "IDS",
         allow_hyphen_values = true,
         required_unless_present_any = ["rack", "schema"],
-        help_heading = "Brokers"
+        help_heading = "Brokers",
+        add = completion::broker_list()
     )]
     brokers: Option<Brokers>,
 
     /// Empty all brokers of this rack; repeatable
-    #[arg(long, env = "TOOLBOX_MAPPING_RACK", value_name = "RACK", help_heading = "Brokers")]
+    #[arg(long, env = "TOOLBOX_MAPPING_RACK", value_name = "RACK", help_heading = "Brokers", add = completion::racks())]
     rack: Vec<String>,
 
     /// Take only the leadership from them: their replicas stay, nothing is copied
@@ -103,7 +106,7 @@ pub(super) struct EvacuateArgs {
     leaders_only: bool,
 
     /// The brokers that may take what they hold, as `1001-1006` [default: those of the map, else all]
-    #[arg(long, env = "TOOLBOX_MAPPING_TO", value_name = "IDS", allow_hyphen_values = true, help_heading = "Brokers")]
+    #[arg(long, env = "TOOLBOX_MAPPING_TO", value_name = "IDS", allow_hyphen_values = true, help_heading = "Brokers", add = completion::broker_list())]
     to: Option<Brokers>,
 
     #[command(flatten)]
@@ -140,7 +143,7 @@ fn balanced(safety: &SafetyArgs, balance: &BalanceArgs, leaders: LeaderArgs) -> 
 }
 
 fn words(safety: &SafetyArgs, leaders: LeaderArgs) -> Vec<String> {
-    let limit = safety.disk_limit != Percent(0.85);
+    let limit = safety.disk_limit != DISK_LIMIT;
     let flags = [
         leaders.leaders.then(|| "--leaders".to_owned()),
         leaders.no_leaders.then(|| "--no-leaders".to_owned()),

@@ -68,6 +68,7 @@ fn combine(
         cluster_id: metadata.cluster_id.clone(),
         observed_at: now.to_string(),
         sizes_from: "the brokers (DescribeLogDirs)".to_owned(),
+        sizes_given: false,
         brokers: brokers(metadata, sizes, &topics),
         topics,
     }

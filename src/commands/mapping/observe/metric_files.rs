@@ -14,9 +14,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::cluster::broker::BrokerId;
-use crate::cluster::metadata::LogDir;
 use crate::cluster::topic::TopicName;
 use crate::commands::mapping::observe::Observed;
+use crate::commands::mapping::observe::given::{self, bytes, shown_age};
 use crate::exit::Stop;
 
 /// Longest text that is read, unpacked.
@@ -82,52 +82,22 @@ fn set_sizes(
             }
         }
     }
-    for (name, topic) in &mut observed.topics {
-        let known = sizes.get(name.as_str());
-        for (number, partition) in topic.partitions.iter_mut().enumerate() {
-            let size = known.and_then(|known| known.get(&number.to_string()));
-            partition.bytes = match size.and_then(|size| bytes(size.size)) {
-                Some(size) => vec![size; partition.replicas.len()],
-                None => Vec::new(),
-            };
-        }
-    }
+    given::set_sizes(observed, |topic, number, _| {
+        let known = sizes.get(topic.as_str())?.get(&number.to_string())?;
+        bytes(known.size)
+    });
     Ok(())
 }
 
 fn set_storage(observed: &mut Observed, path: &Path, storage: &BTreeMap<String, BrokerStorage>) -> Result<(), Stop> {
-    let mut held: BTreeMap<BrokerId, u64> = BTreeMap::new();
-    for partition in observed.topics.values_mut().flat_map(|topic| &mut topic.partitions) {
-        // One number a broker says nothing about its log dirs.
-        partition.log_dirs.clear();
-        for (broker, bytes) in partition.replicas.iter().zip(&partition.bytes) {
-            let sum = held.entry(*broker).or_default();
-            *sum = sum.saturating_add(*bytes);
-        }
-    }
+    let mut free = BTreeMap::new();
     for (id, one) in storage {
         let parsed = id.parse::<BrokerId>().map_err(|error| wrong(path, &error))?;
-        let Some(free) = bytes(one.free) else {
-            return Err(wrong(path, &format!("broker {id} has {} bytes free: that cannot be", one.free)));
-        };
-        let Some(broker) = observed.brokers.get_mut(&parsed) else { continue };
-        let total = free.saturating_add(held.get(&parsed).copied().unwrap_or(0));
-        let dir = LogDir { path: String::new(), total_bytes: Some(total), usable_bytes: Some(free), fault: None };
-        broker.log_dirs = vec![dir];
-        broker.missing = None;
+        let wrong = || wrong(path, &format!("broker {id} has {} bytes free: that cannot be", one.free));
+        free.insert(parsed, bytes(one.free).ok_or_else(wrong)?);
     }
-    for (id, broker) in &mut observed.brokers {
-        if broker.live && !storage.contains_key(&id.to_string()) {
-            broker.missing = Some(format!("{} does not name it", path.display()));
-        }
-    }
+    given::set_storage(observed, &free, &path.display().to_string());
     Ok(())
-}
-
-/// Whole bytes; metrics are written as floating point.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be in range")]
-fn bytes(count: f64) -> Option<u64> {
-    (count.is_finite() && (0.0..1e18).contains(&count)).then_some(count as u64)
 }
 
 fn read<T: DeserializeOwned>(path: &Path, now: Timestamp, age_max: Duration) -> Result<FromFile<T>, Stop> {
@@ -159,15 +129,4 @@ fn read<T: DeserializeOwned>(path: &Path, now: Timestamp, age_max: Duration) -> 
 
 fn wrong(path: &Path, words: &str) -> Stop {
     Stop::usage(format!("{}: this is not what kafka-kit's metricsfetcher writes: {words}", path.display()))
-}
-
-/// An age in words: `5 s`, `12 min`, `3 h`, `2 d`.
-pub fn shown_age(age: SignedDuration) -> String {
-    let seconds = age.as_secs().max(0);
-    match seconds {
-        0..=119 => format!("{seconds} s"),
-        120..=7_199 => format!("{} min", seconds / 60),
-        7_200..=172_799 => format!("{} h", seconds / 3_600),
-        _ => format!("{} d", seconds / 86_400),
-    }
 }

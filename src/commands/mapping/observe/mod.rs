@@ -1,6 +1,8 @@
 //! What the planner needs to know of a cluster, as plain data that can be saved and rehearsed with.
 
+pub mod given;
 pub mod live;
+pub mod measured;
 pub mod metric_files;
 
 use std::collections::BTreeMap;
@@ -21,6 +23,9 @@ pub struct Observed {
     pub observed_at: String,
     /// Where the sizes come from and how old they are, in words: `brokers (DescribeLogDirs), now`.
     pub sizes_from: String,
+    /// Whether the sizes come from somewhere else than the brokers: a partition without one was forgotten there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sizes_given: bool,
     /// Live brokers, and those that replicas are assigned to although they are gone.
     pub brokers: BTreeMap<BrokerId, ObservedBroker>,
     /// All topics of the cluster, internal ones too: they fill disks.

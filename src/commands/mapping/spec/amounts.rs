@@ -11,6 +11,9 @@ use crate::cluster::topic::{TopicName, TopicPartition};
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Percent(pub f64);
 
+/// The part of a log dir that may be filled while both copies of a moving replica exist, unless somebody says otherwise.
+pub const DISK_LIMIT: Percent = Percent(0.85);
+
 impl FromStr for Percent {
     type Err = String;
 

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::clients::metrics::{DatadogQuery, Metrics, Prometheus};
+use crate::clients::metrics::Metrics;
 use crate::cluster::size::ByteRate;
 use crate::cluster::throttle::Sides;
 use crate::commands::throttle::observe::load::{Queries, Source};
 use crate::commands::throttle::spec::capacity_map;
 use crate::context::duration;
+use crate::context::metrics::{MetricsFlags, datadog, has_datadog_keys};
 use crate::exit::Stop;
-use crate::formats::secret::{SecretString, remember};
 
 /// What node_exporter and cAdvisor have: bytes a second by broker, where pods are labelled with their broker's id.
 const PROMETHEUS_SENDS: &str = "sum by (broker_id) (rate(container_network_transmit_bytes_total{broker_id!=\"\"}[2m]))";
@@ -32,9 +32,8 @@ pub(super) struct LoadArgs {
     #[arg(long, env = "TOOLBOX_THROTTLE_LOAD", value_name = "SOURCE", value_delimiter = ',', help_heading = "Load")]
     load: Vec<Kind>,
 
-    /// Prometheus, or what speaks its API, as `http://prometheus.monitoring:9090`
-    #[arg(long, env = "TOOLBOX_PROMETHEUS_URL", value_name = "URL", help_heading = "Load")]
-    prometheus_url: Option<String>,
+    #[command(flatten)]
+    metrics: MetricsFlags,
 
     /// Query for bytes a second that each broker sends
     #[arg(long, env = "TOOLBOX_THROTTLE_NET_TX_QUERY", value_name = "QUERY", help_heading = "Load")]
@@ -90,18 +89,13 @@ enum Kind {
     Static,
 }
 
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
 impl LoadArgs {
     /// The sources, the best first.
     pub(super) fn sources(&self, datadog_url: Option<&str>) -> Result<Vec<Source>, Stop> {
         let mut kinds = self.load.clone();
         if kinds.is_empty() {
-            let has_keys = variable("DD_API_KEY").is_some() && variable("DD_APP_KEY").is_some();
-            kinds.extend(self.prometheus_url.is_some().then_some(Kind::Prometheus));
-            kinds.extend(has_keys.then_some(Kind::Datadog));
+            kinds.extend(self.metrics.has_prometheus().then_some(Kind::Prometheus));
+            kinds.extend(has_datadog_keys().then_some(Kind::Datadog));
             kinds.push(Kind::Brokers);
         }
         kinds.iter().map(|kind| self.source(*kind, datadog_url)).collect()
@@ -115,23 +109,9 @@ impl LoadArgs {
 
     fn source(&self, kind: Kind, datadog_url: Option<&str>) -> Result<Source, Stop> {
         match kind {
-            Kind::Prometheus => {
-                let url =
-                    self.prometheus_url.as_deref().ok_or_else(|| Stop::usage("prometheus needs --prometheus-url"))?;
-                let token: Option<SecretString> = variable("TOOLBOX_PROMETHEUS_TOKEN").map(remember);
-                let door = Arc::new(Prometheus::new(url, token.as_ref()));
-                Ok(self.measured(door, (PROMETHEUS_SENDS, PROMETHEUS_RECEIVES)))
-            }
+            Kind::Prometheus => Ok(self.measured(self.metrics.prometheus()?, (PROMETHEUS_SENDS, PROMETHEUS_RECEIVES))),
             Kind::Datadog => {
-                let key = |name: &str| {
-                    let missing =
-                        || Stop::usage(format!("datadog needs {name}, to read metrics DD_API_KEY and DD_APP_KEY"));
-                    variable(name).map(remember).ok_or_else(missing)
-                };
-                let site = variable("DD_SITE").unwrap_or_else(|| "datadoghq.com".to_owned());
-                let base = datadog_url.map_or_else(|| format!("https://api.{site}"), str::to_owned);
-                let seconds = i64::try_from(self.metrics_window.as_secs()).unwrap_or(i64::MAX);
-                let door = Arc::new(DatadogQuery::new(&base, key("DD_API_KEY")?, key("DD_APP_KEY")?, seconds));
+                let door = datadog(datadog_url, self.metrics_window)?;
                 Ok(self.measured(door, (DATADOG_SENDS, DATADOG_RECEIVES)))
             }
             Kind::Brokers => Ok(Source::Brokers),

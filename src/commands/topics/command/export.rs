@@ -8,13 +8,13 @@ use clap::Args;
 use crate::cluster::config::{ConfigResource, ConfigSource};
 use crate::cluster::metadata::TopicSelection;
 use crate::cluster::topic::{Topic, TopicName};
-use crate::commands::topics::command::completion;
 use crate::commands::topics::command::list::Pattern;
 use crate::commands::topics::command::sources::SourceArgs;
 use crate::commands::topics::command::validate::refusal;
 use crate::commands::topics::observe::{Observed, without_secret};
 use crate::commands::topics::spec::{self, Form, TopicSpec};
 use crate::context::Context;
+use crate::context::completion;
 use crate::exit::Exit;
 use crate::output;
 

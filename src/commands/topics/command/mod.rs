@@ -1,7 +1,6 @@
 //! `toolbox topics`: its verbs and their arguments.
 
 mod apply;
-mod completion;
 mod describe;
 mod export;
 mod list;
