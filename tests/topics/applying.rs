@@ -332,3 +332,15 @@ async fn another_replication_factor_is_moved_to_its_end() {
         assert!(replicas(&desk, "orders").iter().all(|replicas| replicas.len() == 2));
     }
 }
+
+#[tokio::test]
+async fn a_move_that_somebody_began_is_left_to_go_on_and_the_other_partitions_are_moved() {
+    let kafka = Memory::kraft(3).topic("orders", &[&[1, 2], &[2, 3]]).bytes("orders", 0, 4_000_000);
+    let desk = Desk::new(kafka.moving("orders", 0, &[1, 2, 3]).copying(1_000_000));
+    desk.declare(&["{name: orders, replicationFactor: 3}"]);
+    let moved = desk.apply(&["--max-risk", "moves-data"]).await.ends_with(Exit::Done);
+    assert!(moved.out.contains("replication factor 2 -> 3 is under way: 1 partition moves now"), "{moved:#?}");
+    assert!(moved.out.contains("~ topic orders: replication factor 2 -> 3 (1 partition to move"), "{moved:#?}");
+    assert_eq!(replicas(&desk, "orders"), [vec![1, 2, 3], vec![2, 3, 1]], "it is followed to its end, too");
+    assert_eq!(desk.apply(&[]).await.ends_with(Exit::Done).lines(), ["nothing to do"]);
+}

@@ -2,10 +2,19 @@
 //! one outcome for every change.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use kafka_toolbox::change::event::Outcome;
+use kafka_toolbox::clients::kafka::live::Live;
+use kafka_toolbox::clients::kafka::settings::{Given, Settings};
+use kafka_toolbox::clients::kafka::{Kafka, Mode};
+use kafka_toolbox::cluster::broker::BrokerId;
+use kafka_toolbox::cluster::config::{ConfigChange, ConfigOperation, ConfigResource};
+use kafka_toolbox::cluster::topic::TopicName;
+use rustix::process::{Pid, kill_process};
 
-use crate::live::kafka::{Cluster, Kind};
+use crate::live::kafka::records::{digest, fill};
+use crate::live::kafka::{Cluster, Kind, Shape};
 use crate::support::toolbox::Toolbox;
 
 /// Creates, partitions, configs, deletes: four batches in this order.
@@ -84,4 +93,75 @@ fn a_run_that_dies_anywhere_is_finished_by_the_next_on_kafka_3_9_with_kraft() {
 #[test]
 fn a_run_that_dies_anywhere_is_finished_by_the_next_on_kafka_4_3() {
     die_everywhere(Kind::Kafka43Kraft);
+}
+
+/// Asks the cluster for something.
+fn ask<T>(cluster: &Cluster, question: impl AsyncFnOnce(&Live) -> T) -> T {
+    let bootstrap = cluster.bootstrap();
+    let given = Given { bootstrap_server: Some(&bootstrap), timeout: Some(Duration::from_mins(1)) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { question(&Live::new(Settings::load(None, given).unwrap()).unwrap()).await })
+}
+
+/// Holds whatever is copied to a broker back to a crawl, or lets it go.
+fn hold(cluster: &Cluster, topic: &str, held: bool) {
+    let operation = |value: &str| if held { ConfigOperation::Set(value.to_owned()) } else { ConfigOperation::Delete };
+    let change = |resource, key: &str, value: &str| ConfigChange {
+        resource,
+        operations: [(key.to_owned(), operation(value))].into(),
+    };
+    let mut changes = vec![change(
+        ConfigResource::Topic(TopicName::new(topic).unwrap()),
+        "follower.replication.throttled.replicas",
+        "*",
+    )];
+    for broker in 1..=3 {
+        let resource = ConfigResource::Broker(BrokerId(broker));
+        changes.push(change(resource, "follower.replication.throttled.rate", "1000"));
+    }
+    ask(cluster, async |kafka| {
+        for result in kafka.alter_configs(&changes, Mode::Apply).await {
+            result.unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_replication_factor_whose_run_was_killed_is_under_way_or_begun_again_and_gets_there() {
+    let cluster = Cluster::start(Kind::Kafka43Kraft, &Shape::brokers(3)).unwrap();
+    let toolbox = Toolbox::new(&cluster.bootstrap());
+    let spec = |factor| format!("topics:\n  - {{name: heavy, partitions: 2, replicationFactor: {factor}}}\n");
+    let file = toolbox.file("spec.yaml", &spec(1));
+    let apply = ["topics", "apply", "-f", &file, "--yes", "--max-risk", "moves-data"];
+    toolbox.run(&apply).ends_with(0);
+    fill(&cluster, "heavy", 20_000, 1_000).unwrap();
+    let before = digest(&cluster, "heavy").unwrap();
+    hold(&cluster, "heavy", true);
+    toolbox.file("spec.yaml", &spec(2));
+    let kill = |pid: &Pid| kill_process(*pid, rustix::process::Signal::KILL).unwrap();
+    let moving = || ask(&cluster, async |kafka| kafka.reassignments().await.unwrap().len());
+
+    // After the hand-over, before the first move.
+    let killed = toolbox.run_and_meanwhile("recorded:1", &apply, kill);
+    assert_eq!((killed.code, moving()), (None, 0), "{killed:#?}");
+    // The moves were sent.
+    let killed = toolbox.run_and_meanwhile("applied:2", &apply, kill);
+    assert_eq!((killed.code, moving()), (None, 2), "{killed:#?}");
+    let reversible = ["topics", "apply", "-f", &file, "--yes"];
+    let again = toolbox.run(&reversible).ends_with(0);
+    let words =
+        "! topic heavy: replication factor 1 -> 2 is under way: 2 partitions move now; `toolbox reassign status`";
+    assert!(again.out.contains(words) && again.lines().last() == Some(&"nothing to do"), "{again:#?}");
+
+    hold(&cluster, "heavy", false);
+    let mut last = toolbox.run(&reversible);
+    for _ in 0..120 {
+        if last.code == Some(0) && last.lines() == ["nothing to do"] {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        last = toolbox.run(&reversible);
+    }
+    assert_eq!(last.lines(), ["nothing to do"], "{last:#?}");
+    assert_eq!(digest(&cluster, "heavy").unwrap(), before, "every record is there");
 }

@@ -20,6 +20,7 @@ use crate::commands::topics::command::validate::refusal;
 use crate::commands::topics::observe::{self, Observed, observe};
 use crate::commands::topics::plan::checks;
 use crate::commands::topics::plan::last::LastApplied;
+use crate::commands::topics::plan::running;
 use crate::commands::topics::plan::{Options, Planned, TopicStep, plan};
 use crate::commands::topics::spec::{self, Spec};
 use crate::context::completion;
@@ -135,7 +136,7 @@ async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
 fn moves_of(ended: &[(TopicStep, Ended)], observed: &Observed, command: &str) -> Option<MovePlan> {
     let agreed = ended.iter().filter(|(_, ended)| ended.outcome == Outcome::Done);
     let moves = agreed.filter_map(|(step, _)| match step {
-        TopicStep::ChangeReplicas { moves, .. } => Some(moves.clone()),
+        TopicStep::ChangeReplicas { name, moves, .. } => Some([moves.clone(), running::moves(observed, name)].concat()),
         _ => None,
     });
     let mut moves: Vec<_> = moves.flatten().collect();

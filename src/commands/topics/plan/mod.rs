@@ -8,6 +8,7 @@ pub mod last;
 pub mod placement;
 pub mod questions;
 pub mod replicas;
+pub mod running;
 pub mod step;
 #[cfg(test)]
 mod tests;
@@ -79,7 +80,7 @@ pub fn plan(spec: &Spec, observed: &Observed, options: &Options) -> Planned {
             }
         }
     }
-    replicas::plan(world.wanted(), observed.placement.as_ref(), &mut planned.plan);
+    replicas::plan(world.wanted(), observed.placement.as_ref(), &options.maps, &mut planned.plan);
     deletes::plan(&absent, observed, options, &mut planned.plan);
     topics::warn_of_lone_replicas(&world, &mut planned.plan);
     warn_of_history(spec, observed, options, &mut planned.plan);

@@ -12,7 +12,7 @@ use crate::commands::topics::spec::{Spec, State};
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 pub struct Questions {
-    /// Moves that are running: asked where partitions or replicas differ.
+    /// Moves that are running: asked where partitions or replicas differ, or where replicas are not in sync.
     pub reassignments: bool,
     /// How large topics are: asked where a topic is to be deleted.
     pub sizes: bool,
@@ -50,7 +50,10 @@ impl Questions {
                 let wish = usize::try_from(wish.value);
                 topic.partitions.iter().any(|partition| Ok(partition.replicas.len()) != wish)
             });
-            questions.reassignments |= grows || differs;
+            // A replica that is being copied counts as one already, and is not in sync.
+            let copies = declared.replication_factor.is_some()
+                && topic.partitions.iter().any(|partition| partition.isr.len() < partition.replicas.len());
+            questions.reassignments |= grows || differs || copies;
             questions.placement |= differs;
             questions.known_keys |= there.unknown_keys(declared).next().is_some();
         }

@@ -11,14 +11,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::change::plan::Plan;
 use crate::cluster::assignment::PartitionMove;
 use crate::cluster::broker::BrokerId;
+use crate::cluster::map::Maps;
 use crate::cluster::topic::TopicName;
 use crate::commands::mapping::observe::{Observed, ObservedPartition};
 use crate::commands::mapping::plan::{self as mapping, Finding, Severity};
+use crate::commands::mapping::spec::amounts::DISK_LIMIT;
 use crate::commands::mapping::spec::goal::{Goal, Wish};
 use crate::commands::topics::plan::step::{TopicStep, subject};
 
-/// The part of a log dir that may be filled, both copies counted.
-const DISK_LIMIT: f64 = 0.9;
+/// The planner's word for partitions that move now.
+const MOVING: &str = "moving";
 
 /// A topic that shall have another replication factor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +36,7 @@ pub struct Wanted {
 }
 
 /// Plans all of them.
-pub fn plan(wanted: &[Wanted], placement: Option<&Observed>, plan: &mut Plan<TopicStep>) {
+pub fn plan(wanted: &[Wanted], placement: Option<&Observed>, maps: &Maps, plan: &mut Plan<TopicStep>) {
     let Some(placement) = placement else {
         for one in wanted {
             let reason = "what the brokers hold was not observed, so that no place can be chosen; observe again";
@@ -43,12 +45,13 @@ pub fn plan(wanted: &[Wanted], placement: Option<&Observed>, plan: &mut Plan<Top
         return;
     };
     let mut world = with_new_partitions(placement, &plan.steps);
+    let capacities = maps.capacities();
     let mut groups: BTreeMap<(&BTreeSet<BrokerId>, usize), Vec<&Wanted>> = BTreeMap::new();
     for one in wanted {
         groups.entry((&one.brokers, one.to)).or_default().push(one);
     }
     for ((brokers, factor), group) in groups {
-        let goal = goal(&group, brokers, factor, &world);
+        let goal = Goal { capacities: capacities.clone(), ..goal(&group, brokers, factor, &world) };
         let made = mapping::plan(&goal, &world);
         let mut findings = made.findings.clone();
         findings.extend(mapping::verify(&goal, &world, &made));
@@ -72,7 +75,9 @@ fn settle(
     (findings, world): (&[Finding], &mut Observed),
     plan: &mut Plan<TopicStep>,
 ) {
-    let blocking = findings.iter().find(|finding| finding.severity == Severity::Blocking && concerns(finding, one));
+    // Moves that run now were looked at before: they lead to the same factor.
+    let blocks = |finding: &Finding| finding.severity == Severity::Blocking && finding.code != MOVING;
+    let blocking = findings.iter().find(|finding| blocks(finding) && concerns(finding, one));
     if let Some(finding) = blocking {
         plan.refuse(subject(&one.name), &one.change(), format!("{} ({})", finding.text, finding.code));
         return;
@@ -122,7 +127,7 @@ fn goal(group: &[&Wanted], brokers: &BTreeSet<BrokerId>, factor: usize, world: &
         budget_bytes: None,
         moves_max: None,
         leaders: false,
-        disk_limit: DISK_LIMIT,
+        disk_limit: DISK_LIMIT.0,
         require_n_minus_1: false,
         capacities: BTreeMap::new(),
         racks: BTreeMap::new(),

@@ -11,6 +11,7 @@ use crate::commands::topics::plan::abreast::There;
 use crate::commands::topics::plan::configs;
 use crate::commands::topics::plan::placement::{Load, place};
 use crate::commands::topics::plan::replicas::Wanted;
+use crate::commands::topics::plan::running::{Running, running};
 use crate::commands::topics::plan::step::{Cause, TopicStep, count, subject};
 use crate::commands::topics::spec::TopicSpec;
 
@@ -149,11 +150,19 @@ fn replication_factor(
     if wish == 1 {
         world.lone.push(name.clone());
     }
+    let running = running(topic, world.observed.moves.get(name), wish);
+    if let Running::Toward { from, partitions } = running {
+        plan.warn(format!(
+            "topic {name}: replication factor {from} -> {wish} is under way: {} now; `toolbox reassign status` shows how \
+             far",
+            if partitions == 1 { "1 partition moves".to_owned() } else { format!("{partitions} partitions move") }
+        ));
+    }
     if wish == now {
         return;
     }
     let change = format!("replication factor {now} -> {wish}");
-    if world.observed.is_moving(name) {
+    if running == Running::Elsewhere {
         plan.refuse(subject(name), &change, "its partitions are being reassigned now; run again when that is done");
         return;
     }

@@ -6,10 +6,11 @@ use jiff::Timestamp;
 
 use super::cluster::{cluster, faults, ids, lines, name, options, planned, spec};
 use crate::change::plan::{Risk, Step};
+use crate::cluster::broker::BrokerId;
 use crate::cluster::map::{Map, Maps};
 use crate::cluster::metadata::Reassignment;
 use crate::commands::topics::observe::{Observed, Use};
-use crate::commands::topics::plan::{TopicStep, plan};
+use crate::commands::topics::plan::{Options, TopicStep, plan};
 
 fn three() -> Observed {
     cluster("1@a 2@b 3@c")
@@ -73,6 +74,45 @@ fn partitions_are_not_added_while_a_topic_is_moved() {
     let shown = lines("- {name: a, partitions: 2, replicationFactor: 2}", &observed);
     assert!(shown[0].contains("partitions 1 -> 2 a: its partitions are being reassigned now"), "{shown:?}");
     assert_eq!(shown[1], "nothing to do; 1 refused", "the move's extra replica is no change of the factor");
+}
+
+#[test]
+fn a_move_to_the_declared_replication_factor_is_under_way_and_only_the_rest_is_planned() {
+    let spec = "- {name: a, replicationFactor: 3}";
+    let adding = Reassignment { replicas: ids(&[1, 2, 3]), adding: ids(&[3]), removing: Vec::new() };
+    let under_way = "! topic a: replication factor 2 -> 3 is under way: 1 partition moves now; `toolbox reassign status` \
+                     shows how far";
+    let mut observed = three().topic("a", &[&[1, 2, 3]], &[]);
+    observed.moves.insert(name("a"), [(0, adding.clone())].into());
+    assert_eq!(lines(spec, &observed), [under_way, "nothing to do"]);
+
+    let mut observed = three().topic("a", &[&[1, 2, 3], &[2, 3]], &[]).holding("a", 2_500_000);
+    observed.moves.insert(name("a"), [(0, adding)].into());
+    let topics = &mut observed.placement.as_mut().unwrap().topics;
+    topics.get_mut(&name("a")).unwrap().partitions[0].moving = true;
+    let shown = lines(spec, &observed);
+    assert_eq!(shown[0], "~ topic a: replication factor 2 -> 3 (1 partition to move, copies 2.5 MB)", "{shown:?}");
+    assert_eq!(shown[1], under_way);
+    assert!(shown[2].starts_with("1 to change"), "{shown:?}");
+
+    let elsewhere = Reassignment { replicas: ids(&[1, 2, 3]), adding: ids(&[3]), removing: ids(&[1, 2]) };
+    observed.moves.insert(name("a"), [(0, elsewhere)].into());
+    let shown = lines(spec, &observed);
+    assert!(shown[0].contains("replication factor 1 -> 3 a: its partitions are being reassigned now"), "{shown:?}");
+}
+
+#[test]
+fn a_replication_factor_keeps_to_the_disks_of_toolbox_yaml_and_to_mappings_limit() {
+    let observed = three().topic("a", &[&[1, 2]], &[]).holding("a", 2_500_000);
+    let of = |megabytes: u64| {
+        let mut map = Map::of("m", &["a"], (1..=3).map(BrokerId).collect()).unwrap();
+        map.capacity.disk_bytes = Some(megabytes * 1_000_000);
+        let options = Options { maps: Maps(vec![map]), ..options() };
+        plan(&spec("- {name: a, replicationFactor: 3}"), &observed, &options).plan
+    };
+    assert_eq!((of(3).steps.len(), of(3).refusals.len()), (1, 0), "83 % of a disk");
+    let refused = &of(2).refusals[0];
+    assert!(refused.reason.contains("no allowed broker of a suitable rack has room"), "{refused:?}");
 }
 
 #[test]
@@ -202,8 +242,7 @@ fn a_topic_that_nobody_uses_is_deleted_and_one_in_use_is_not() {
 fn a_topic_that_is_named_is_deleted_though_it_is_in_use_but_never_an_internal_one() {
     let busy = Use { groups: vec!["g".into()], ..Use::default() };
     let observed = three().topic("a", &[&[1, 2]], &[]).topic("__x", &[&[1, 2]], &[]).used("a", busy);
-    let options =
-        crate::commands::topics::plan::Options { named_deletes: BTreeSet::from([name("a"), name("__x")]), ..options() };
+    let options = Options { named_deletes: BTreeSet::from([name("a"), name("__x")]), ..options() };
     let plan = plan(&spec("- {name: a, state: absent}\n- {name: __x, state: absent}"), &observed, &options).plan;
     assert_eq!(plan.steps.iter().map(ToString::to_string).collect::<Vec<_>>(), ["- topic a: 1 partition"]);
     assert!(plan.refusals[0].reason.contains("Kafka keeps this topic for itself"));
@@ -263,7 +302,7 @@ fn topics_stay_inside_their_map_and_strays_are_named() {
         |name: &str, topics: &str, brokers: &[i32]| Map::new(name, topics, ids(brokers).into_iter().collect()).unwrap();
     let maps = Maps(vec![map("m", "a.*", &[1, 2]), map("n", "b.*", &[3])]);
     let observed = three().topic("a2", &[&[1, 3]], &[]);
-    let options = crate::commands::topics::plan::Options { maps, ..options() };
+    let options = Options { maps, ..options() };
     let text = "- {name: a1, partitions: 4, replicationFactor: 2}\n- name: a2\n- name: c\n- {name: b, map: m}";
     let planned = plan(&spec(text), &observed, &options);
     let TopicStep::Create { assignment, .. } = &planned.plan.steps[0] else { panic!() };
