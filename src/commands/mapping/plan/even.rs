@@ -13,6 +13,7 @@ use super::layout::Layout;
 use super::mend::Step;
 use super::model::EMPTY;
 use super::numbers;
+use crate::commands::mapping::spec::goal::Wish;
 
 /// Moves replicas within racks.
 pub(super) struct Evener<'l, 'm, 'a> {
@@ -133,6 +134,12 @@ impl<'l, 'm, 'a> Evener<'l, 'm, 'a> {
             if refine {
                 self.refine(&group, numbers::clamp(excess.max(lack)));
             }
+            if refine {
+                self.second(&group);
+                if self.layout.model.goal.wish == Wish::Rebalance && !self.layout.model.by_count {
+                    self.even_numbers(&group);
+                }
+            }
             beside += self.cost(&group).0;
         }
         beside
@@ -237,10 +244,15 @@ impl<'l, 'm, 'a> Evener<'l, 'm, 'a> {
             }
         }
         let Some((donor, chosen)) = found else { return false };
+        let mut moved = false;
         for item in chosen.items {
-            self.carry(item, donor, taker);
+            // Each fits by itself; what came just now has taken room.
+            if self.may_carry(item, taker) {
+                self.carry(item, donor, taker);
+                moved = true;
+            }
         }
-        true
+        moved
     }
 
     /// The brokers that are furthest above their bands, the fullest first.

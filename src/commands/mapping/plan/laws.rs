@@ -76,6 +76,7 @@ fn partition_of(
         leader: chosen.iter().copied().find(|id| live(id) && !out_of_sync.contains(id)),
         bytes: if state == 2 { Vec::new() } else { vec![size; chosen.len()] },
         moving: state == 3,
+        bytes_in: (state >= 12).then_some(size * 3 % 41),
         out_of_sync,
         replicas: chosen,
         ..ObservedPartition::default()
@@ -171,7 +172,9 @@ proptest! {
     fn settles_the_plan_of_the_planned_state_is_empty((observed, goal) in goals()) {
         // What is placed anew depends on what fits beside the present copies, if disks have a limit.
         let anew = goal.wish == Wish::Rebuild { force: true };
-        prop_assume!(!anew || observed.brokers.values().all(|broker| broker.log_dirs.is_empty()));
+        if anew && observed.brokers.values().any(|broker| !broker.log_dirs.is_empty()) {
+            return Ok(());
+        }
         let first = plan(&goal, &observed);
         let mut now = carried_out(&observed, &first);
         // The last replica in sync may not move; once the new copies have caught up, it may. A few plans reach the end.

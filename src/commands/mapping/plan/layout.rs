@@ -18,6 +18,8 @@ pub(super) struct Layout<'m, 'a> {
     pub(super) load: Vec<u64>,
     /// How many replicas each broker holds, all topics counted.
     pub(super) count: Vec<u32>,
+    /// What is written to the replicas of each broker, bytes a second, all topics counted.
+    pub(super) inbound: Vec<u64>,
     /// Bytes that are copied to each broker.
     pub(super) added: Vec<u64>,
     /// Partitions that stay as they are: stuck ones, and those that find no place.
@@ -46,6 +48,7 @@ impl<'m, 'a> Layout<'m, 'a> {
             spans,
             load: model.load.clone(),
             count: model.count.clone(),
+            inbound: model.inbound.clone(),
             added: vec![0; model.brokers.len()],
             frozen: model.partitions.iter().map(|part| part.stuck.is_some()).collect(),
             room: model.brokers.iter().map(|node| room(&node.room)).collect(),
@@ -153,6 +156,17 @@ impl<'m, 'a> Layout<'m, 'a> {
         }
     }
 
+    /// Keeps the present order, leader and all, of partitions that keep their replicas.
+    pub(super) fn keep_leaders(&mut self) {
+        for partition in 0..self.spans.len() {
+            let (slots, present) = (self.slots(partition), self.model.replicas(partition));
+            if slots.len() == present.len() && slots.iter().all(|broker| present.contains(broker)) {
+                let first = self.spans[partition].0;
+                self.to[first..first + present.len()].copy_from_slice(present);
+            }
+        }
+    }
+
     /// Keeps the present order of partitions that keep their replicas, but for the leader.
     pub(super) fn keep_order(&mut self) {
         for partition in 0..self.spans.len() {
@@ -189,10 +203,12 @@ impl<'m, 'a> Layout<'m, 'a> {
         if holds {
             self.load[at] += part.weight;
             self.count[at] += 1;
+            self.inbound[at] += part.inflow;
             self.added[at] += copied;
         } else {
             self.load[at] -= part.weight;
             self.count[at] -= 1;
+            self.inbound[at] -= part.inflow;
             self.added[at] -= copied;
         }
     }

@@ -18,8 +18,12 @@ pub(super) struct Rules<'r> {
     pub(super) may_lead: &'r dyn Fn(u32) -> bool,
 }
 
-/// Evens out leaders.
-pub(super) fn even(layout: &mut Layout<'_, '_>, rules: &Rules<'_>) {
+/// Where it is known what is written to partitions, numbers may differ by one more, or by one part in so many: what is
+/// written is evened out then, and that needs some freedom.
+const FREEDOM: u32 = 10;
+
+/// Evens out leaders; tells how few and how many each broker may lead.
+pub(super) fn even(layout: &mut Layout<'_, '_>, rules: &Rules<'_>) -> (u32, u32) {
     let mut flow = Flow::new(layout, rules);
     for goal in [Course::OverToUnder, Course::OverToAny, Course::AnyToUnder] {
         // Each round that goes on hands on at least one partition from a broker that leads too many.
@@ -29,6 +33,7 @@ pub(super) fn even(layout: &mut Layout<'_, '_>, rules: &Rules<'_>) {
             }
         }
     }
+    (flow.least, flow.most)
 }
 
 /// From which brokers to which leadership flows.
@@ -80,6 +85,10 @@ impl Flow {
             led.sort_by_key(|partition| (!layout.is_changed(numbers::wide(*partition)), *partition));
         }
         flow.set_bounds();
+        if model.has_inflow {
+            let more = (flow.least / FREEDOM).max(1);
+            (flow.least, flow.most) = (flow.least.saturating_sub(more), flow.most.saturating_add(more));
+        }
         flow
     }
 
@@ -212,7 +221,11 @@ struct Search {
 }
 
 /// Brokers that may become the preferred leader of a partition: new copies, and those in sync.
-fn heirs<'l>(layout: &'l Layout<'_, '_>, rules: &'l Rules<'_>, partition: usize) -> impl Iterator<Item = u32> + 'l {
+pub(super) fn heirs<'l>(
+    layout: &'l Layout<'_, '_>,
+    rules: &'l Rules<'_>,
+    partition: usize,
+) -> impl Iterator<Item = u32> + 'l {
     let model = layout.model;
     let is_new = move |broker: u32| !model.replicas(partition).contains(&broker);
     let rest = layout.slots(partition).iter().skip(1).copied().filter(|broker| *broker != EMPTY);

@@ -204,7 +204,7 @@ impl Evener<'_, '_, '_> {
     }
 
     /// How much nearer to its band a broker comes if its load shifts.
-    fn nearer(&self, broker: u32, shift: i128) -> i128 {
+    pub(super) fn nearer(&self, broker: u32, shift: i128) -> i128 {
         let band = self.band(broker);
         // Where only some brokers take, these must come out right, and no other may lack what they get; what others have
         // too much comes last.
@@ -239,7 +239,7 @@ impl Evener<'_, '_, '_> {
     }
 
     /// Replicas that came to a broker and whose weight is about a wish.
-    fn near_away(&self, broker: u32, wished: u64) -> impl Iterator<Item = Item> + '_ {
+    pub(super) fn near_away(&self, broker: u32, wished: u64) -> impl Iterator<Item = Item> + '_ {
         let list = self.away_list(broker);
         let at = list.partition_point(|item| item.weight < wished);
         list[at.saturating_sub(NEAR)..(at + NEAR).min(list.len())].iter().copied()

@@ -19,6 +19,7 @@ mod numbers;
 mod pairs;
 mod peak;
 mod refine;
+mod second;
 mod spread;
 mod stuck;
 mod survive;
@@ -26,6 +27,7 @@ mod survive;
 mod tests;
 mod verbs;
 pub mod verify;
+mod weigh;
 mod window;
 
 use std::fmt;

@@ -43,6 +43,12 @@ pub(super) struct Model<'a> {
     pub(super) held: Vec<u32>,
     /// How many partitions of topics that are not selected each broker is the preferred leader of.
     pub(super) foreign_leaders: Vec<u32>,
+    /// What producers write to these partitions, bytes a second.
+    pub(super) foreign_inflow: Vec<u64>,
+    /// What is written to all replicas of all topics, bytes a second, by broker.
+    pub(super) inbound: Vec<u64>,
+    /// Whether it is known of any selected partition what producers write to it.
+    pub(super) has_inflow: bool,
     /// Whether replicas weigh 1 each, since no size is known.
     pub(super) by_count: bool,
     /// How much of a load each broker shall carry, relative to others: its capacity if all are known, else 1.
@@ -85,6 +91,10 @@ pub(super) struct Part<'a> {
     pub(super) weight: u64,
     /// What a copy takes on disk.
     pub(super) bytes: u64,
+    /// Whether its size is known at all.
+    pub(super) is_known: bool,
+    /// What producers write to it, bytes a second; 0 where that is not known.
+    pub(super) inflow: u64,
     /// The topic's `min.insync.replicas`; 0 where it is not known.
     pub(super) min_insync: usize,
     /// Why it may not be touched.
@@ -115,6 +125,9 @@ impl<'a> Model<'a> {
             count: empty.clone(),
             held: empty.clone(),
             foreign_leaders: empty,
+            foreign_inflow: vec![0; brokers.len()],
+            inbound: vec![0; brokers.len()],
+            has_inflow: false,
             by_count: has_no_sizes(goal, observed),
             shares: vec![1; brokers.len()],
             brokers,
@@ -172,11 +185,13 @@ impl<'a> Model<'a> {
             self.load[broker] += weight;
             self.count[broker] += 1;
             self.held[broker] += u32::from(selected);
+            self.inbound[broker] += partition.bytes_in.unwrap_or(0);
             let growth = size.saturating_sub(partition.bytes.get(slot).copied().unwrap_or(0));
             disks.add(broker, partition.log_dirs.get(slot).copied().unwrap_or(0), (size, growth));
         }
         if let (false, Some(first)) = (selected, partition.replicas.first()) {
             self.foreign_leaders[index.of(*first)] += 1;
+            self.foreign_inflow[index.of(*first)] += partition.bytes_in.unwrap_or(0);
         }
     }
 
@@ -203,9 +218,12 @@ impl<'a> Model<'a> {
             wanted: self.goal.replication_factor.unwrap_or(len),
             weight: if self.by_count { 1 } else { bytes },
             bytes,
+            is_known: !partition.bytes.is_empty(),
+            inflow: partition.bytes_in.unwrap_or(0),
             min_insync,
             stuck: None,
         });
+        self.has_inflow |= partition.bytes_in.is_some_and(|rate| rate > 0);
         let added = self.partitions.len() - 1;
         self.partitions[added].stuck = Stuck::of(self, added, partition);
     }

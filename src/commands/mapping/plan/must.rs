@@ -47,6 +47,39 @@ pub(super) fn repair_racks(layout: &mut Layout<'_, '_>, spread: &Spread, partiti
     }
 }
 
+/// Puts a present in-sync replica back if a partition is to have others alone; whether it did. A partition with one
+/// replica is copied from the one that leaves, and one whose in-sync replicas all are on brokers that leave, too.
+pub(super) fn keep_source(layout: &mut Layout<'_, '_>, spread: &Spread, partition: usize) -> bool {
+    let model = layout.model;
+    let slots = layout.slots(partition).to_vec();
+    if slots.len() < 2
+        || layout.is_frozen(partition)
+        || slots.iter().any(|broker| model.is_synced_on(partition, *broker))
+    {
+        return false;
+    }
+    let present = model.replicas(partition).iter().zip(model.synced(partition));
+    let sources = present.filter(|(broker, synced)| **synced && model.node(**broker).open).map(|(broker, _)| *broker);
+    let mut sources: Vec<u32> = sources.collect();
+    sources.sort_by_key(|broker| (layout.level(*broker, layout.load[numbers::wide(*broker)]), *broker));
+    let bounds = spread.bounds(model.partitions[partition].wanted);
+    let mut counts = Vec::new();
+    layout.by_rack(partition, &mut counts);
+    for source in sources {
+        let rack = model.node(source).rack;
+        let fits = |slot: &usize| {
+            let other = model.node(slots[*slot]).rack;
+            other == rack || (counts[rack] < bounds.most[rack] && counts[other] > bounds.least[other])
+        };
+        // A leader stays the one that was chosen, if another slot will do.
+        if let Some(slot) = (0..slots.len()).rev().find(fits) {
+            layout.set(partition, slot, source);
+            return true;
+        }
+    }
+    false
+}
+
 /// Whether something must change.
 pub(super) fn is_due(model: &Model<'_>, partition: usize) -> bool {
     let part = &model.partitions[partition];

@@ -148,6 +148,49 @@ fn topics_of_different_replication_factors_keep_theirs() {
 }
 
 #[test]
+fn placing_anew_keeps_a_replica_that_is_in_sync_now() {
+    // From scratch, the largest partition of each rack goes to its first broker, and so on: nothing would stay.
+    let partitions: &[(&[i32], u64)] = &[(&[3, 4], 9), (&[1, 2], 8), (&[1, 2], 7)];
+    let observed = cluster(&["1a", "2b", "3a", "4b"], partitions);
+    let goal = goal(&observed, Wish::Rebuild { force: true });
+    let planned = after(&goal, &observed);
+    for ((before, _), after) in partitions.iter().zip(&planned) {
+        assert!(before.iter().any(|id| after.contains(id)), "{before:?} becomes {after:?}");
+    }
+    assert_eq!(codes(&goal, &observed), ["source-kept"]);
+}
+
+#[test]
+fn the_order_of_the_input_does_not_matter() {
+    let partitions: &[(&[i32], u64)] =
+        &[(&[1, 2], 9), (&[1, 4], 9), (&[1, 4], 9), (&[3, 2], 1), (&[1, 2], 4), (&[1, 4, 3], 4)];
+    let mut observed = cluster(&["1a", "2b", "3a", "4b", "5!"], partitions);
+    for partition in &mut observed.topics.get_mut(&name()).unwrap().partitions {
+        partition.out_of_sync = partition.replicas.iter().copied().skip(1).collect();
+    }
+    let mut turned = serde_json::to_value(&observed).unwrap();
+    turn(&mut turned);
+    let mut read: Observed = serde_json::from_value(turned).unwrap();
+    for partition in &mut read.topics.get_mut(&name()).unwrap().partitions {
+        partition.out_of_sync.reverse();
+    }
+    for wish in [Wish::Rebalance, Wish::Rebuild { force: true }, Wish::Scale] {
+        let goal = goal(&observed, wish);
+        assert_eq!(plan(&goal, &read), plan(&goal, &observed), "{:?}", goal.wish);
+    }
+}
+
+/// Turns the order of all objects' fields around.
+fn turn(value: &mut serde_json::Value) {
+    if let serde_json::Value::Object(fields) = value {
+        let mut all: Vec<_> = std::mem::take(fields).into_iter().collect();
+        all.reverse();
+        *fields = all.into_iter().collect();
+        fields.values_mut().for_each(turn);
+    }
+}
+
+#[test]
 fn a_moving_or_offline_partition_is_refused_by_name() {
     let mut observed = cluster(&["1a", "2a", "3a!"], &[(&[1], 5), (&[3], 5), (&[1], 5)]);
     observed.topics.get_mut(&name()).unwrap().partitions[0].moving = true;

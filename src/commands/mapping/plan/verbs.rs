@@ -18,6 +18,7 @@ use super::notes::Notes;
 use super::numbers;
 use super::pairs;
 use super::spread::Spread;
+use super::weigh;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::size::Bytes;
 use crate::commands::mapping::spec::goal::Wish;
@@ -76,7 +77,27 @@ impl Work<'_, '_, '_> {
                 must::repair_racks(&mut self.layout, self.spread, *partition);
             }
         }
-        self.fill(partitions, &|_| true, None);
+        self.fill(partitions.clone(), &|_| true, None);
+        if force {
+            self.keep_sources(&partitions);
+            self.layout.keep_leaders();
+        }
+    }
+
+    /// Puts a present in-sync replica back where everything placed anew would leave none; its place follows in the next
+    /// plan, once the new copies are in sync.
+    fn keep_sources(&mut self, partitions: &[usize]) {
+        let mut kept = 0_usize;
+        for partition in partitions {
+            kept += usize::from(must::keep_source(&mut self.layout, self.spread, *partition));
+        }
+        if kept > 0 {
+            let text = format!(
+                "{kept} partitions keep a replica that would go, so that one that is in sync now stays: carry this plan \
+                 out, then plan again for the rest"
+            );
+            self.notes.add(Severity::Advisory, "source-kept", "cluster".into(), text);
+        }
     }
 
     /// Finds new places for replicas that must go, on brokers that `may` allows if they can be there.
@@ -109,7 +130,14 @@ impl Work<'_, '_, '_> {
         partitions.retain(|partition| must::is_due(model, *partition));
         for partition in &partitions {
             must::empty_slots(&mut self.layout, self.spread, *partition);
-            for slot in 0..self.layout.slots(*partition).len().min(model.replicas(*partition).len()) {
+            // Successors in the same rack come first: they leave the spread as it is, others may not.
+            let slots = self.layout.slots(*partition).len().min(model.replicas(*partition).len());
+            let mut order: Vec<usize> = (0..slots).collect();
+            order.sort_by_key(|slot| {
+                let gone = model.replicas(*partition)[*slot];
+                successors.get(&gone).is_none_or(|to| model.node(*to).rack != model.node(gone).rack)
+            });
+            for slot in order {
                 self.succeed(*partition, slot, &successors);
             }
         }
@@ -179,7 +207,8 @@ impl Work<'_, '_, '_> {
         let may_change = |partition: usize| due[partition] && self.layout.is_changed(partition);
         let changeable: Vec<bool> = (0..due.len()).map(may_change).collect();
         let rules = leaders::Rules { may_change: &|partition| changeable[partition], may_lead: &stays };
-        leaders::even(&mut self.layout, &rules);
+        let bounds = leaders::even(&mut self.layout, &rules);
+        weigh::even(&mut self.layout, &rules, bounds);
     }
 
     /// Evens out the leaders of all partitions, or only of those that change anyway.
@@ -193,7 +222,8 @@ impl Work<'_, '_, '_> {
             may_change: &|partition| changeable[partition],
             may_lead: &|broker| model.node(broker).open,
         };
-        leaders::even(&mut self.layout, &rules);
+        let bounds = leaders::even(&mut self.layout, &rules);
+        weigh::even(&mut self.layout, &rules, bounds);
     }
 
     /// Evens out loads to what is asked for; or, where that breaks the budget, as far as the budget goes.

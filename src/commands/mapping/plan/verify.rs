@@ -22,7 +22,7 @@ use crate::commands::mapping::spec::goal::Wish;
 /// 1. Each move is one of a selected partition, made for its present replicas, and neither moving nor offline.
 /// 2. Its target has the right number of replicas, none twice, all on live brokers, new ones on allowed brokers only,
 ///    at least as many as `min.insync.replicas`.
-/// 3. It keeps a present in-sync replica, unless everything is placed anew or must go.
+/// 3. It keeps a present in-sync replica, unless it has only one or its broker must go.
 /// 4. Racks are no less spread than before.
 /// 5. Disks hold both copies, at once or in some order.
 pub fn verify(goal: &Goal, observed: &Observed, mapping: &Mapping) -> Vec<Finding> {
@@ -115,10 +115,9 @@ impl Laws<'_> {
 
     /// Whether an in-sync replica stays; one that is the only replica, or whose broker shall be empty, need not.
     fn keeps_synced(&self, one: &PartitionMove, partition: &ObservedPartition) -> bool {
-        let anew = self.goal.wish == Wish::Rebuild { force: true };
         let stays = |id: &BrokerId| self.model.brokers.iter().any(|node| node.id == *id && !node.leaving);
         let synced: Vec<_> = partition.replicas.iter().filter(|id| self.is_synced(partition, **id)).collect();
-        anew || one.to.len() == 1 || synced.iter().any(|id| one.to.contains(id)) || !synced.iter().any(|id| stays(id))
+        one.to.len() == 1 || synced.iter().any(|id| one.to.contains(id)) || !synced.iter().any(|id| stays(id))
     }
 
     fn fault_of_racks(&self, one: &PartitionMove) -> Option<Fault> {
