@@ -145,6 +145,51 @@ fn the_example_of_maps_is_understood() {
     assert_eq!(maps.capacities().len(), 9, "each broker's disk is known");
 }
 
+fn assignment(desk: &Desk) -> Vec<Vec<i32>> {
+    let orders = "orders".parse().unwrap();
+    desk.kafka.look(|cluster| {
+        let partitions = &cluster.topics[&orders].partitions;
+        partitions.iter().map(|one| one.replicas.iter().map(|broker| broker.0).collect()).collect()
+    })
+}
+
+#[tokio::test]
+async fn a_plan_is_carried_out_verified_and_taken_back_by_its_own_files() {
+    let desk = Desk::new(uneven().copying(1_000_000_000));
+    let before = assignment(&desk);
+    let folder = path(&desk, "plans");
+    desk.run(&["mapping", "scale", "--out", &folder]).await.ends_with(Exit::Done);
+    for file in ["plan.json", "reassignment.json", "rollback.json"] {
+        let text = fs::read_to_string(format!("{folder}/{file}")).unwrap();
+        assert!(!text.contains("throttle") && !text.contains('*'), "a plan throttles nothing: {text}");
+    }
+    let carry = async |file: &str| {
+        let file = format!("{folder}/{file}");
+        desk.run(&["reassign", "execute", &file, "--yes", "--max-risk", "moves-data"]).await.ends_with(Exit::Done);
+        desk.run(&["reassign", "verify", &file]).await.ends_with(Exit::Done)
+    };
+    carry("plan.json").await;
+    assert_ne!(assignment(&desk), before);
+    carry("rollback.json").await;
+    assert_eq!(assignment(&desk), before, "in the same order, too");
+    carry("reassignment.json").await;
+    let again = desk.run(&["mapping", "scale"]).await.ends_with(Exit::Done);
+    assert!(again.out.contains("nothing to do"), "{again:#?}");
+}
+
+#[tokio::test]
+async fn a_topic_that_is_being_deleted_is_left_out_and_stops_nothing() {
+    let desk = Desk::new(uneven().topic("going", &[&[1, 2], &[2, 3], &[3, 1]]));
+    desk.kafka.edit(|model| {
+        let going = model.topics.get_mut(&"going".parse().unwrap()).unwrap();
+        going.partitions.clear();
+    });
+    let shown = desk.run(&["mapping", "show", "-o", "json"]).await.ends_with(Exit::Done);
+    let shown: Value = serde_json::from_str(&shown.out).unwrap();
+    assert_eq!((&shown["topics"], &shown["partitions"]), (&1.into(), &4.into()));
+    desk.run(&["mapping", "scale"]).await.ends_with(Exit::Changes);
+}
+
 /// What the shell offers for the last of these words.
 fn completed(toolbox: &Toolbox, words: &[&str]) -> Vec<String> {
     let mut command = toolbox.command(&["--", "toolbox"]);

@@ -41,7 +41,7 @@ fn every_case_ends_as_expected() {
     assert!(wrong.is_empty(), "\n{wrong}");
 }
 
-/// What holds for every plan: as many replicas as before or as asked for, none twice, all on live brokers, a rollback
+/// What holds for every plan: nothing in it stays as it is; as many replicas as before or as asked for, none twice, all on live brokers, a rollback
 /// that leads back, and Kafka's file and the plan say the same.
 fn check_laws(name: &str, case: &Path, out: &Path, wrong: &mut String) {
     let Some(plan) = plan(out) else { return };
@@ -64,6 +64,9 @@ fn check_laws(name: &str, case: &Path, out: &Path, wrong: &mut String) {
         if one.is_malformed() || one.to.len() != wanted.unwrap_or(now.len()) {
             fault(format!("{at} has the replicas {:?}", one.to));
         }
+        if one.from == one.to {
+            fault(format!("{at} is in the plan and does not change"));
+        }
         if let Some(gone) = one.adding().find(|id| !live.contains(&id.0)) {
             fault(format!("{at} is put on broker {gone}, which is not live"));
         }
@@ -81,6 +84,37 @@ fn check_laws(name: &str, case: &Path, out: &Path, wrong: &mut String) {
     let back: BTreeMap<_, _> = plan.moves.iter().map(|one| (one.partition.clone(), one.from.clone())).collect();
     if kafka("reassignment.json") != forward || kafka("rollback.json") != back {
         fault("reassignment.json or rollback.json say something else than plan.json".into());
+    }
+}
+
+/// The index says which case shows what; it would mislead if it named what is not there.
+#[test]
+fn the_index_names_cases_and_tests_that_are_there() {
+    let index = fs::read_to_string("tests/mapping/cases/README.md").unwrap();
+    let mut tests = String::new();
+    for folder in ["tests", "src"] {
+        append_code(Path::new(folder), &mut tests);
+    }
+    let quoted = regex::Regex::new(r"`([a-z0-9]+(?:_[a-z0-9]+)+)`").unwrap();
+    let names: Vec<_> = quoted.captures_iter(&index).map(|found| found[1].to_owned()).collect();
+    assert!(names.len() > 60, "only {} names", names.len());
+    let is_there =
+        |name: &&String| Path::new("tests/mapping/cases").join(name).is_dir() || tests.contains(&format!("fn {name}("));
+    let missing: Vec<_> = names.iter().filter(|name| !is_there(name)).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+    let forgotten: Vec<_> =
+        folders().into_iter().filter(|case| !index.contains(case.file_name().unwrap().to_str().unwrap())).collect();
+    assert!(forgotten.is_empty(), "not in the index: {forgotten:#?}");
+}
+
+fn append_code(folder: &Path, code: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            append_code(&path, code);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            code.push_str(&fs::read_to_string(&path).unwrap());
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::clients::kafka::ReplicaSizes;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::config::ConfigResource;
 use crate::cluster::metadata::{Metadata, Reassignment, TopicSelection};
-use crate::cluster::topic::{Partition, TopicName, TopicPartition};
+use crate::cluster::topic::{Partition, Topic, TopicName, TopicPartition};
 use crate::commands::mapping::observe::{Observed, ObservedBroker, ObservedPartition, ObservedTopic};
 
 const MIN_ISR: &str = "min.insync.replicas";
@@ -51,7 +51,7 @@ fn combine(
     now: Timestamp,
 ) -> Observed {
     let has_many_dirs = sizes.log_dirs.values().any(|dirs| dirs.len() > 1);
-    let topics = metadata.topics.iter().map(|(name, topic)| {
+    let topics = metadata.topics.iter().filter(|(name, topic)| is_whole(name, topic)).map(|(name, topic)| {
         let partitions = topic.partitions.iter().map(|partition| {
             let at = TopicPartition { topic: name.clone(), partition: partition.partition };
             observed_partition(partition, &at, sizes, (moves.contains_key(&at), has_many_dirs))
@@ -72,6 +72,15 @@ fn combine(
         brokers: brokers(metadata, sizes, &topics),
         topics,
     }
+}
+
+/// Whether all its partitions are there: of a topic that is being deleted some may be gone.
+fn is_whole(name: &TopicName, topic: &Topic) -> bool {
+    let is_whole = (0..).zip(&topic.partitions).all(|(number, partition)| partition.partition == number);
+    if !is_whole {
+        tracing::warn!(topic = %name, "some of its partitions are missing, as while it is being deleted: it is left out");
+    }
+    is_whole && !topic.partitions.is_empty()
 }
 
 fn observed_partition(

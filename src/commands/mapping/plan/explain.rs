@@ -9,7 +9,7 @@ use crate::cluster::broker::BrokerId;
 use crate::cluster::size::Bytes;
 use crate::cluster::topic::TopicPartition;
 use crate::commands::mapping::observe::Observed;
-use crate::commands::mapping::spec::goal::Goal;
+use crate::commands::mapping::spec::goal::{Goal, Wish};
 
 /// Sentences that say why a partition moves as planned, or why it stays.
 pub fn explain(goal: &Goal, observed: &Observed, mapping: &Mapping, partition: &TopicPartition) -> Vec<String> {
@@ -69,9 +69,23 @@ impl Why<'_, '_> {
         }
         if one.from.first() != one.to.first() {
             let leader = one.to.first().map(ToString::to_string).unwrap_or_default();
-            sentences.push(format!("broker {leader} becomes its preferred leader, so that leaders are even"));
+            let why = self.why_led(one);
+            sentences.push(format!("broker {leader} becomes its preferred leader, {why}"));
         }
         sentences
+    }
+
+    fn why_led(&self, one: &PartitionMove) -> String {
+        let before = one.from.first().copied();
+        match (&self.model.goal.wish, before) {
+            (Wish::Evacuate { brokers, leaders_only: true }, Some(before)) if brokers.contains(&before) => {
+                format!("because broker {before} shall lead nothing")
+            }
+            (_, Some(before)) if !one.to.contains(&before) => {
+                format!("because broker {before}, which was, gives it away")
+            }
+            _ => "so that leaders are even".to_owned(),
+        }
     }
 
     fn why_off(&self, id: BrokerId, one: &PartitionMove, after: &Layout<'_, '_>) -> String {
@@ -109,6 +123,9 @@ impl Why<'_, '_> {
         if let Some(stuck) = part.stuck {
             return format!("it stays: {}", stuck.text());
         }
+        if let Some(untouched) = self.untouched() {
+            return format!("it stays: {untouched}");
+        }
         let mut counts = vec![0_u32; self.model.racks.len()];
         for broker in self.model.replicas(self.at) {
             counts[self.model.node(*broker).rack] += 1;
@@ -118,7 +135,32 @@ impl Why<'_, '_> {
             && counts.iter().zip(&bounds.least).all(|(count, least)| count >= least);
         let racks =
             if legal { "its racks are as spread as they can be" } else { "its racks could be more spread: rebuild" };
-        format!("it stays: nothing forces it to move, {racks}, and the goal is met with fewer bytes by moving others")
+        match self.model.goal.wish {
+            Wish::Rebalance | Wish::Scale => format!(
+                "it stays: nothing forces it to move, {racks}, and the goal is met with fewer bytes by moving others"
+            ),
+            _ => format!("it stays: nothing forces it to move, and {racks}"),
+        }
+    }
+
+    /// Why a verb that empties brokers has nothing to do with it, if so.
+    fn untouched(&self) -> Option<&'static str> {
+        let ids: Vec<_> = self.model.replicas(self.at).iter().map(|broker| self.model.node(*broker).id).collect();
+        match &self.model.goal.wish {
+            Wish::Evacuate { brokers, leaders_only: true } => {
+                let leads = ids.first().is_some_and(|id| brokers.contains(id));
+                (!leads).then_some("none of the brokers that shall lead nothing is its preferred leader")
+            }
+            Wish::Evacuate { brokers, leaders_only: false } => {
+                let is_held = ids.iter().any(|id| brokers.contains(id));
+                (!is_held).then_some("none of its replicas is on a broker that is emptied")
+            }
+            Wish::Replace { pairs } => {
+                let is_held = ids.iter().any(|id| pairs.contains_key(id));
+                (!is_held).then_some("none of its replicas is on a broker that is replaced")
+            }
+            _ => None,
+        }
     }
 
     fn load(&self, load: u64) -> String {

@@ -39,7 +39,8 @@ fn note_brokers(layout: &Layout<'_, '_>, notes: &mut Notes) {
     for (at, node) in model.brokers.iter().enumerate() {
         let subject = || format!("broker:{}", node.id);
         if model.goal.brokers.contains(&node.id) && !node.live {
-            let text = "it is asked for but not in the cluster: it gets nothing; start it, or leave it out";
+            let text = "it is one of the brokers of this plan and not live: it gets nothing; start it, leave it out with \
+                        --brokers, or see `toolbox mapping replace`";
             notes.add(Severity::Advisory, "broker-gone", subject(), text.into());
         }
         if node.open && model.racks[node.rack].is_none() && model.racks.len() > 1 {
@@ -60,19 +61,29 @@ fn note_brokers(layout: &Layout<'_, '_>, notes: &mut Notes) {
 
 fn note_tolerance(layout: &Layout<'_, '_>, notes: &mut Notes) {
     let model = layout.model;
+    let is_bounded = model.goal.budget_bytes.is_some() || model.goal.moves_max.is_some();
+    let why = if is_bounded {
+        "no legal move of a replica within its rack that --budget-bytes and --max-moves still allow helps; allow more"
+    } else {
+        "no legal move of a replica within its rack helps; widen what is asked for, or split large partitions"
+    };
     let Some(bands) = band::bands(layout, band::Width::of(model)).into_iter().next() else { return };
     for (at, node) in model.brokers.iter().enumerate().filter(|(_, node)| node.open) {
         let (load, band) = (layout.load[at], bands[at]);
         let is_new = model.held[at] == 0;
         let counts = model.goal.wish == Wish::Rebalance || is_new;
         if counts && !(band.low..=band.high).contains(&load) {
-            let shown =
-                |amount: u64| if model.by_count { format!("{amount} replicas") } else { Bytes(amount).to_string() };
-            let side = if load > band.high { "more" } else { "less" };
+            let shown = |amount: u64| match (model.by_count, amount) {
+                (true, 1) => "1 replica".to_owned(),
+                (true, _) => format!("{amount} replicas"),
+                (false, _) => Bytes(amount).to_string(),
+            };
+            // The difference is said, or rounding would make it nothing.
+            let (by, side) = if load > band.high { (load - band.high, "more") } else { (band.low - load, "less") };
             let text = format!(
-                "it ends with {}, {side} than the {} to {} asked for: no legal move of a replica within its rack helps; \
-                 widen what is asked for, or split large partitions",
+                "it ends with {}, {} {side} than the {} to {} asked for: {why}",
                 shown(load),
+                shown(by),
                 shown(band.low),
                 shown(band.high)
             );

@@ -212,7 +212,8 @@ fn explain_says_why_a_partition_moves_or_stays() {
     assert_eq!(
         why(0),
         "t-0 has 5.0 GB on each of its 2 replicas: 3, gone; 2 in a\nbroker 3 is gone\n\
-         broker 1 in a takes it: it goes from 5.0 GB to 10.0 GB\nbroker 1 becomes its preferred leader, so that leaders are even"
+         broker 1 in a takes it: it goes from 5.0 GB to 10.0 GB\nbroker 1 becomes \
+         its preferred leader, because broker 3, which was, gives it away"
     );
     assert!(why(1).contains("it stays: nothing forces it to move"), "{}", why(1));
     assert_eq!(why(7), "topic t has no partition 7");

@@ -161,10 +161,12 @@ fn replacing(
 /// Who leaves, and who takes over. A broker that came back under its own id holds what it held: it does not leave.
 fn leaving(pairs: &[Pair], observed: &Observed) -> Result<BTreeMap<BrokerId, Option<BrokerId>>, String> {
     let mut leaving: BTreeMap<BrokerId, Option<BrokerId>> = BTreeMap::new();
+    let unknown: BTreeSet<_> =
+        pairs.iter().map(|pair| pair.from).filter(|id| !observed.brokers.contains_key(id)).collect();
+    if !unknown.is_empty() {
+        return Err(no_broker(observed, &unknown));
+    }
     for Pair { from, to } in pairs {
-        if !observed.brokers.contains_key(from) {
-            return Err(no_broker(observed, *from));
-        }
         if let Some(to) = to
             && !observed.brokers.get(to).is_some_and(|broker| broker.live)
         {

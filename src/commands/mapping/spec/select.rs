@@ -140,27 +140,32 @@ impl FromStr for Brokers {
 impl Brokers {
     /// The brokers that are meant. One that is neither live nor holds anything is a slip.
     pub fn resolve(&self, observed: &Observed, topics: &BTreeSet<TopicName>) -> Result<BTreeSet<BrokerId>, String> {
-        let mut found = BTreeSet::new();
+        let (mut found, mut unknown) = (BTreeSet::new(), BTreeSet::new());
         for token in &self.tokens {
             match token {
                 BrokerToken::Holders => found.extend(holders(observed, topics)),
                 BrokerToken::Live => found.extend(live(observed)),
                 BrokerToken::Range(range) => {
-                    if let Some(unknown) = range.ids().find(|id| !observed.brokers.contains_key(id)) {
-                        return Err(no_broker(observed, unknown));
-                    }
                     found.extend(range.ids());
+                    unknown.extend(range.ids().filter(|id| !observed.brokers.contains_key(id)));
                 }
             }
         }
-        Ok(found)
+        if unknown.is_empty() { Ok(found) } else { Err(no_broker(observed, &unknown)) }
     }
 }
 
-/// What to say of a broker that is not there.
-pub fn no_broker(observed: &Observed, id: BrokerId) -> String {
-    let live = shown_ids(&live(observed));
-    format!("broker {id} is not in the cluster: it is not live, and no replica is assigned to it; live are {live}")
+/// What to say of brokers that are not there: of all at once.
+pub fn no_broker(observed: &Observed, ids: &BTreeSet<BrokerId>) -> String {
+    let (live, shown) = (shown_ids(&live(observed)), shown_ids(ids));
+    match ids.len() {
+        1 => format!(
+            "broker {shown} is not in the cluster: it is not live, and no replica is assigned to it; live are {live}"
+        ),
+        _ => format!(
+            "brokers {shown} are not in the cluster: they are not live, and no replica is assigned to them; live are {live}"
+        ),
+    }
 }
 
 /// Brokers that are live.
