@@ -98,6 +98,17 @@ async fn moves_of_others_are_never_overlaid() {
     assert_eq!(replicas(&desk, "bills", 0), [4, 2]);
 }
 
+/// Two people on two machines with the same plan: the second is refused, unless the first is certainly gone.
+#[tokio::test]
+async fn a_plan_that_somebody_else_carries_out_is_refused() {
+    let desk = Desk::new(four_brokers(true).moving("bills", 0, &[4, 2]));
+    let said = execute(&desk, &ROWS, &[]).await.ends_with(Exit::Refused);
+    assert!(said.out.contains("1 move of this plan run already, and were not begun from here: bills-0"), "{said:#?}");
+    desk.kafka.edit(|cluster| cluster.copied_per_listing = Some(u64::MAX));
+    execute(&desk, &ROWS, &["--take-over"]).await.ends_with(Exit::Done);
+    assert_eq!(replicas(&desk, "bills", 0), [4, 2]);
+}
+
 #[tokio::test]
 async fn copying_data_needs_its_risk_said_and_a_dry_run_changes_nothing() {
     let desk = Desk::new(four_brokers(true).copying(u64::MAX));

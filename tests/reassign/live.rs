@@ -28,14 +28,14 @@ fn execute(toolbox: &Toolbox, file: &str, more: &[&str]) -> Ran {
 }
 
 /// The replicas of a partition and its leader, as a broker shows them.
-fn seen(kafka: &Live, topic: &str, partition: usize) -> (Vec<i32>, Option<i32>) {
+pub(super) fn seen(kafka: &Live, topic: &str, partition: usize) -> (Vec<i32>, Option<i32>) {
     let metadata = wait(kafka.metadata(TopicSelection::All)).unwrap();
     let one = &metadata.topics[&name(topic)].partitions[partition];
     (one.replicas.iter().map(|broker| broker.0).collect(), one.leader.map(|broker| broker.0))
 }
 
 /// Starts an execution that a throttle keeps from ending, and waits until its moves run.
-fn begin_slowly(toolbox: &Toolbox, file: &str, moves: usize) -> Child {
+pub(super) fn begin_slowly(toolbox: &Toolbox, file: &str, moves: usize) -> Child {
     let line = ["reassign", "execute", file, "--yes", "--max-risk", "moves-data", "--throttle", "1kB/s"];
     let mut executing = toolbox.command(&line).spawn().unwrap();
     let running = format!(" {moves} moving");
@@ -45,7 +45,7 @@ fn begin_slowly(toolbox: &Toolbox, file: &str, moves: usize) -> Child {
     executing
 }
 
-fn every_side_effect_has_one_outcome(toolbox: &Toolbox) {
+pub(super) fn every_side_effect_has_one_outcome(toolbox: &Toolbox) {
     for (id, outcomes) in toolbox.outcomes() {
         assert_eq!(outcomes.len(), 1, "side effect {id}: {outcomes:#?}");
     }

@@ -4,5 +4,6 @@ mod acceptance;
 mod bench;
 mod cancelling;
 mod executing;
+mod faults;
 mod in_kubernetes;
 mod live;

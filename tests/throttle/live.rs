@@ -183,13 +183,16 @@ fn an_agent_that_is_killed_leaves_nothing_on_kafka_2_4() {
     killed_again_and_again(Kind::Kafka24Zookeeper, 1);
 }
 
-/// The 99th percentile of a producer's latencies in milliseconds, over five seconds in which a move begins.
+/// The 99th percentile of a producer's latencies in milliseconds, over eight seconds in which a move begins; three before
+/// that warm it up.
 fn p99(cluster: &Cluster, topic: &str) -> f64 {
     let servers = format!("bootstrap.servers={}", cluster.bootstrap());
-    let line = ["--topic", topic, "--num-records", "2500", "--record-size", "1000", "--throughput", "500"];
+    let line = ["--topic", topic, "--num-records", "5500", "--record-size", "1000", "--throughput", "500"];
+    let warm = ["--warmup-records", "1500"];
     let more = ["--producer-props", &servers, "acks=all", "linger.ms=0"];
-    let said = cluster.tool("org.apache.kafka.tools.ProducerPerformance", &[&line[..], &more].concat()).unwrap();
-    let last = said.lines().last().unwrap();
+    let said = cluster.tool("org.apache.kafka.tools.ProducerPerformance", &[&line[..], &warm, &more].concat()).unwrap();
+    // The last line that has percentiles is that of the time after the warm-up.
+    let last = said.lines().rfind(|line| line.contains("99th")).unwrap();
     let words = last.split(',').find(|words| words.contains("99th")).unwrap();
     words.split_whitespace().next().unwrap().parse().unwrap()
 }
@@ -212,7 +215,7 @@ fn a_move_ends_beside_a_producer_with_and_without_the_agent() {
         let agent = is_paced.then(|| Killed(toolbox.command(&agent).spawn().unwrap()));
         let (latency, took) = std::thread::scope(|scope| {
             let measured = scope.spawn(|| p99(&cluster, topic));
-            std::thread::sleep(Duration::from_secs(1));
+            std::thread::sleep(Duration::from_secs(4));
             begin(&cluster, &toolbox, topic, &format!("[{to}]"));
             let took = wait_for("the move", || replicas(&toolbox, topic).0 == [to]);
             (measured.join().unwrap(), took)

@@ -136,8 +136,8 @@ pub(super) fn verified(checked: usize, differences: &[(TopicPartition, String)],
     for (partition, words) in differences {
         let _ = writeln!(text, "! partition {partition}: {words}");
     }
-    if let Some(where_) = throttled {
-        let _ = writeln!(text, "! throttles of ours are in force ({where_}): `toolbox throttle gc` takes them away");
+    if let Some(words) = throttled {
+        let _ = writeln!(text, "! throttles of ours are {words}");
     }
     let _ = writeln!(text, "{} of {checked} partitions are as planned", checked - differences.len());
     text

@@ -64,7 +64,7 @@ pub(super) fn server_properties(common: &Common<'_>, node: &Node, position: usiz
     set("listeners", listens.join(","));
     let files = common.folder.join("files").display().to_string();
     for (key, value) in &shape.properties {
-        all.insert(key.clone(), value.replace("{files}", &files));
+        all.insert(key.clone(), value.replace("{files}", &files).replace("{id}", &node.id.to_string()));
     }
     let lines: Vec<_> = all.into_iter().map(|(key, value)| format!("{key}={}", value.replace('\\', r"\\"))).collect();
     lines.join("\n") + "\n"

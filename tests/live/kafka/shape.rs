@@ -63,7 +63,7 @@ pub(crate) struct Shape {
     /// Listeners beside `PLAINTEXT`, over which brokers talk to each other and the harness to them.
     pub(crate) listeners: Vec<Listener>,
     /// Put into each broker's `server.properties`; replaces the harness's own value of the same key. `{files}` in a
-    /// value becomes the folder of `files`.
+    /// value becomes the folder of `files`, `{id}` the broker's id.
     pub(crate) properties: Vec<(String, String)>,
     /// Key material and the like: name and content, written before the brokers start.
     pub(crate) files: Vec<(String, Vec<u8>)>,

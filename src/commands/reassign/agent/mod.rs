@@ -211,6 +211,7 @@ impl<'a> Agent<'a> {
         };
         if ending == Ending::Done {
             self.release(context).await;
+            self.control.forget_rates(context.now()).await;
         }
         Ok(ending)
     }

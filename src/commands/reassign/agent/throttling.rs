@@ -131,6 +131,6 @@ impl Agent<'_> {
             sleep(TICK_MIN * u32::try_from(attempt).unwrap_or(1)).await;
         }
         let why = failure.unwrap_or_default();
-        self.line.say(&format!("! throttles of ours are left ({why}): `toolbox throttle gc` takes them away"));
+        self.line.say(&format!("! throttles of ours are left ({why}): `toolbox throttle clear` takes them away"));
     }
 }

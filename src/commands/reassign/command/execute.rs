@@ -21,7 +21,7 @@ use crate::commands::reassign::command::record::{self, Asked, Control, Record};
 use crate::commands::reassign::command::throttles::{managed, release};
 use crate::commands::reassign::observe::{observe, sizes};
 use crate::commands::reassign::plan::next::{Limits, Manner};
-use crate::commands::reassign::plan::preflight::{Allowed, Checked, check, count, plan_of};
+use crate::commands::reassign::plan::preflight::{Allowed, Checked, check, count, names, plan_of};
 use crate::commands::reassign::plan::seen::{Observed, State, grown, target_of};
 use crate::commands::reassign::plan::undo::differences;
 use crate::commands::reassign::report;
@@ -53,6 +53,11 @@ pub(super) struct ExecuteArgs {
     /// Go on beside moves of other partitions that somebody else has begun
     #[arg(long, help_heading = "Reassignment")]
     beside_others: bool,
+
+    /// Go on with moves of this plan that run already, though nothing here says that they were begun from here: only when it
+    /// is certain that no other machine carries the plan out
+    #[arg(long, help_heading = "Reassignment")]
+    take_over: bool,
 
     /// Take in moves that were cancelled before
     #[arg(long, help_heading = "Reassignment")]
@@ -172,7 +177,10 @@ async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyho
     // What another command observed is its own to save.
     let is_ours = context.command.starts_with("reassign ");
     let observed = if is_ours { context.observed(async || Ok(observed)).await? } else { observed };
-    let Checked { moves, plan: shown, stale: _ } = checked;
+    let Checked { moves, plan: mut shown, stale: _ } = checked;
+    if let Some(why) = begun_elsewhere(&moves, before.as_ref(), &observed).filter(|_| !args.take_over) {
+        shown.refuse("cluster:moves", "go on", why);
+    }
     let goes_on = shown.refusals.is_empty()
         && shown.steps.is_empty()
         && moves.iter().any(|one| observed.state(one) == State::Running);
@@ -200,6 +208,23 @@ async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyho
         release(context, &*kafka, &metadata.cluster_id).await?;
     }
     Ok(exit)
+}
+
+/// Moves of the plan that run, and that no run which keeps its state where this one does has begun: outside of Kubernetes
+/// nothing else tells that somebody on another machine carries the same plan out.
+fn begun_elsewhere(moves: &[PartitionMove], before: Option<&Record>, observed: &Observed) -> Option<String> {
+    let known = before.map(Record::known).unwrap_or_default();
+    let known: BTreeSet<_> = known.iter().map(|one| (&one.partition, &one.to)).collect();
+    let is_strange =
+        |one: &&PartitionMove| observed.state(one) == State::Running && !known.contains(&(&one.partition, &one.to));
+    let strange: Vec<_> = moves.iter().filter(is_strange).map(|one| &one.partition).collect();
+    let words = format!(
+        "{} of this plan run already, and were not begun from here: {}. Somebody else may be carrying the plan out: let \
+         them, or go on with --take-over when it is certain that nobody does",
+        count(strange.len(), "move"),
+        names(&strange)
+    );
+    (!strange.is_empty()).then_some(words)
 }
 
 /// Moves of earlier plans that run beside this one: without a record, a cancel could not give their order back.

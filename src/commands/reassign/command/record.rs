@@ -103,6 +103,14 @@ impl Control {
         asked
     }
 
+    /// Drops the rates that were asked for until nothing moves any more.
+    pub(crate) async fn forget_rates(&mut self, now: Timestamp) {
+        let _ = self.rates.reload().await;
+        if let Err(error) = self.rates.keep(self.rates.value.at(now, true)).await {
+            tracing::warn!(%error, "the rates that somebody asked for can't be taken back");
+        }
+    }
+
     /// Asks for something else.
     pub(super) async fn ask(&mut self, asked: &Asked) -> anyhow::Result<()> {
         let now = self.read(Duration::ZERO).await;

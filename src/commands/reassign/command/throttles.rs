@@ -73,7 +73,7 @@ pub(super) async fn release(context: &mut Context, kafka: &dyn Kafka, cluster_id
         output::say(&format!("! {}", warning.text));
     }
     if let Some(why) = brought.failure() {
-        output::say(&format!("! throttles of ours are left ({why}): `toolbox throttle gc` takes them away"));
+        output::say(&format!("! throttles of ours are left ({why}): `toolbox throttle clear` takes them away"));
     }
     Ok(())
 }

@@ -41,7 +41,11 @@ pub(super) async fn run(context: &mut Context, args: &VerifyArgs) -> anyhow::Res
     let observed = observe(&*kafka, &topics).await.context("failed to read the cluster")?;
     let wrong = differences(&moves, &observed);
     let throttles = context.throttles_to_look_at(&metadata.cluster_id).await?;
-    let left_at = (!throttles.record().is_empty()).then(|| throttles.place());
+    let dead = throttles.record().rates.keys().filter(|broker| !observed.brokers.contains(broker));
+    let dead: Vec<_> = dead.map(ToString::to_string).collect();
+    let when = if dead.is_empty() { String::new() } else { format!(" once broker {} is back", dead.join(", ")) };
+    let left = || format!("in force ({}): `toolbox throttle clear` takes them away{when}", throttles.place());
+    let left_at = (!throttles.record().is_empty()).then(left);
     let value = json!({ "partitions": moves.len(), "differences": wrong, "throttled": left_at.is_some() });
     context.output().result(&value, |_| report::verified(moves.len(), &wrong, left_at.as_deref()))?;
     Ok(if wrong.is_empty() && left_at.is_none() { Exit::Done } else { Exit::Unhealthy })

@@ -43,7 +43,8 @@ pub(super) struct SetArgs {
     #[arg(long, value_name = "PATTERN", value_parser = NamePattern::new)]
     topics: Option<NamePattern>,
 
-    /// How long an agent keeps to it, as `2h`; without it, until it is taken back
+    /// Where `throttle run` or `reassign execute` has the throttles: how long they keep to it, as `2h`; without it, until
+    /// nothing moves
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     ttl: Option<Duration>,
 }
@@ -128,7 +129,8 @@ async fn ask_the_other_run(context: &Context, cluster_id: &str, args: &SetArgs) 
     }
     let now = context.now();
     let until = args.ttl.map(|ttl| now.checked_add(ttl)).transpose()?;
-    let given = Override { rate: args.rate, since: now, until, autoremove: false, by: context.run().actor };
+    let given =
+        Override { rate: args.rate, since: now, until, autoremove: args.ttl.is_none(), by: context.run().actor };
     let mut overrides = KeptOverrides::open(context, cluster_id).await?;
     let whose: Vec<_> =
         if args.brokers.is_empty() { vec![None] } else { args.brokers.iter().copied().map(Some).collect() };
@@ -137,7 +139,7 @@ async fn ask_the_other_run(context: &Context, cluster_id: &str, args: &SetArgs) 
     overrides.keep(after).await?;
     let until = match args.ttl {
         Some(_) => String::new(),
-        None => "; it holds until `toolbox throttle clear --overrides`".to_owned(),
+        None => "; it holds until nothing moves, or until `toolbox throttle clear --overrides`".to_owned(),
     };
     output::print(&format!(
         "the run that throttles this cluster is asked for {} on {whom}, and sets it within seconds{until}\n",
