@@ -47,6 +47,9 @@ impl FromStr for BrokerRange {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (first, last) = text.split_once('-').unwrap_or((text, text));
+        if text.contains('-') && (first.trim().is_empty() || last.trim().is_empty()) {
+            return Err(format!("the range `{text}` needs both its ends, as `1001-1006`"));
+        }
         let (first, last) = (first.trim().parse::<BrokerId>()?.0, last.trim().parse::<BrokerId>()?.0);
         if first > last {
             return Err(format!("the range `{text}` ends before it starts"));

@@ -77,7 +77,10 @@ pub async fn run(context: &mut Context, args: MappingArgs) -> anyhow::Result<Exi
         Verb::Rebalance(args) => planning::run(context, &args.job(Request::Rebalance)).await,
         Verb::Scale(args) => planning::run(context, &args.job(Request::Scale)).await,
         Verb::Replace(args) => planning::run(context, &args.job()).await,
-        Verb::Evacuate(args) => planning::run(context, &args.job()).await,
+        Verb::Evacuate(args) => {
+            args.check()?;
+            planning::run(context, &args.job()).await
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::commands::mapping::spec::amounts::{DISK_LIMIT, Pair};
 use crate::commands::mapping::spec::goals::{Limits, Request};
 use crate::commands::mapping::spec::select::Brokers;
 use crate::context::completion;
+use crate::exit::Stop;
 
 /// Arguments of `toolbox mapping rebuild`.
 #[derive(Debug, Clone, Args)]
@@ -91,7 +92,6 @@ pub(super) struct EvacuateArgs {
         env = "TOOLBOX_MAPPING_EVACUATE",
         value_name = "IDS",
         allow_hyphen_values = true,
-        required_unless_present_any = ["rack", "schema"],
         help_heading = "Brokers",
         add = completion::broker_list()
     )]
@@ -227,6 +227,14 @@ impl ReplaceArgs {
 }
 
 impl EvacuateArgs {
+    /// Refuses to empty nobody.
+    pub(super) fn check(&self) -> Result<(), Stop> {
+        if self.brokers.is_some() || !self.rack.is_empty() || self.result.schema.is_some() {
+            return Ok(());
+        }
+        Err(Stop::usage("say what to empty: brokers with --brokers 1001,1004-1006, or racks with --rack us-east-1a"))
+    }
+
     pub(super) fn job(&self) -> Job<'_> {
         let racks = self.rack.iter().map(|rack| format!("--rack {}", quoted(rack)));
         Job {

@@ -60,6 +60,9 @@ impl FromStr for Pair {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once('=') {
+            Some((from, to)) if from.trim().is_empty() || to.trim().is_empty() => {
+                Err(format!("`{text}` is no pair: `1003=1007` is, or `1003` alone"))
+            }
             Some((from, to)) => Ok(Self { from: from.trim().parse()?, to: Some(to.trim().parse()?) }),
             None => Ok(Self { from: text.trim().parse()?, to: None }),
         }
