@@ -77,7 +77,7 @@ struct Story {
 
 #[test]
 fn every_move_and_every_kill_on_kafka_4_3() {
-    tell(Kind::Kafka43Kraft, Size { bytes: 300_000_000, kills: 10, agent_kills: 5 });
+    tell(Kind::Kafka43Kraft, Size { bytes: 200_000_000, kills: 8, agent_kills: 4 });
 }
 
 #[test]
