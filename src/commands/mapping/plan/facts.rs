@@ -47,8 +47,13 @@ fn note_brokers(layout: &Layout<'_, '_>, notes: &mut Notes) {
             let text = "it has no rack although others have: all such brokers count as one rack; set broker.rack";
             notes.add(Severity::Advisory, "no-rack", subject(), text.into());
         }
-        let room = node.room.iter().fold(0, |sum: u64, dir| sum.saturating_add(*dir));
-        if !node.room.is_empty() && layout.added[at] > room {
+        if node.open && node.dirs.is_blocked() {
+            let text = "it gets nothing: Kafka puts new replicas into the log dir with the fewest partitions, and that one \
+                        has no room below the limit; move replicas from one of its log dirs to another first";
+            notes.add(Severity::Advisory, "log-dir-full", subject(), text.into());
+        }
+        let room = node.dirs.room();
+        if node.dirs.is_known() && layout.added[at] > room {
             let text = format!(
                 "its disks don't hold the {} that come while what leaves is still there: {} are free below the limit",
                 Bytes(layout.added[at]),

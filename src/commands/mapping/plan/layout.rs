@@ -1,5 +1,6 @@
 //! [`Layout`]: a draft of where replicas go, with the load of each broker kept up to date.
 
+use super::dirs::Coming;
 use super::model::EMPTY;
 use super::model::Model;
 use super::numbers;
@@ -24,8 +25,10 @@ pub(super) struct Layout<'m, 'a> {
     pub(super) added: Vec<u64>,
     /// Partitions that stay as they are: stuck ones, and those that find no place.
     frozen: Vec<bool>,
-    /// Room of each broker in all, and of its roomiest log dir; `u64::MAX` where it is not known.
-    room: Vec<(u64, u64)>,
+    /// Replicas that are copied to each broker.
+    came: Vec<u32>,
+    /// Bytes of the largest one that ever was, in this draft.
+    largest: Vec<u64>,
 }
 
 impl<'m, 'a> Layout<'m, 'a> {
@@ -38,10 +41,6 @@ impl<'m, 'a> Layout<'m, 'a> {
             to.extend_from_slice(model.replicas(partition));
             to.resize(to.len() + part.wanted.saturating_sub(part.len).min(model.brokers.len()), EMPTY);
         }
-        let room = |dirs: &Vec<u64>| match dirs.iter().max() {
-            Some(largest) => (dirs.iter().fold(0, |sum: u64, dir| sum.saturating_add(*dir)), *largest),
-            None => (u64::MAX, u64::MAX),
-        };
         Self {
             model,
             to,
@@ -51,7 +50,8 @@ impl<'m, 'a> Layout<'m, 'a> {
             inbound: model.inbound.clone(),
             added: vec![0; model.brokers.len()],
             frozen: model.partitions.iter().map(|part| part.stuck.is_some()).collect(),
-            room: model.brokers.iter().map(|node| room(&node.room)).collect(),
+            came: vec![0; model.brokers.len()],
+            largest: vec![0; model.brokers.len()],
         }
     }
 
@@ -127,11 +127,14 @@ impl<'m, 'a> Layout<'m, 'a> {
     pub(super) fn has_room(&self, partition: usize, broker: u32) -> bool {
         let at = numbers::wide(broker);
         let bytes = self.model.partitions[partition].bytes;
-        if bytes == 0 || self.model.replicas(partition).contains(&broker) {
+        if self.model.replicas(partition).contains(&broker) {
             return true;
         }
-        let (all, largest) = self.room[at];
-        bytes <= largest && self.added[at].saturating_add(bytes) <= all
+        self.model.brokers[at].dirs.can_take(Coming {
+            replicas: self.came[at] + 1,
+            bytes: self.added[at].saturating_add(bytes),
+            largest: self.largest[at].max(bytes),
+        })
     }
 
     /// Whether a present in-sync replica would remain if a slot were given to another broker, or none is expected to: a
@@ -199,17 +202,21 @@ impl<'m, 'a> Layout<'m, 'a> {
         }
         let at = numbers::wide(broker);
         let part = &self.model.partitions[partition];
-        let copied = if self.model.replicas(partition).contains(&broker) { 0 } else { part.bytes };
+        let comes = !self.model.replicas(partition).contains(&broker);
+        let copied = if comes { part.bytes } else { 0 };
         if holds {
             self.load[at] += part.weight;
             self.count[at] += 1;
             self.inbound[at] += part.inflow;
             self.added[at] += copied;
+            self.came[at] += u32::from(comes);
+            self.largest[at] = self.largest[at].max(copied);
         } else {
             self.load[at] -= part.weight;
             self.count[at] -= 1;
             self.inbound[at] -= part.inflow;
             self.added[at] -= copied;
+            self.came[at] -= u32::from(comes);
         }
     }
 }

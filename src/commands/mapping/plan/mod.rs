@@ -2,6 +2,7 @@
 
 mod band;
 mod budget;
+mod dirs;
 mod even;
 pub mod explain;
 mod facts;

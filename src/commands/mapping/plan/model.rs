@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
+use super::dirs::LogDirs;
 use super::numbers;
 use super::stuck::Stuck;
 use crate::cluster::broker::BrokerId;
@@ -70,8 +71,8 @@ pub(super) struct Node {
     pub(super) rack: usize,
     /// Bytes of its disks, where that is known.
     pub(super) capacity: Option<u64>,
-    /// What each of its log dirs may still take below the limit; empty where that is not known.
-    pub(super) room: Vec<u64>,
+    /// What its log dirs may still take below the limit.
+    pub(super) dirs: LogDirs,
 }
 
 /// A partition.
@@ -247,10 +248,21 @@ impl Index {
 
 /// What each log dir holds, summed up to find its room.
 struct Disks {
-    /// By broker and log dir: bytes of all replicas, and what they still lack to their full size.
-    held: Vec<Vec<(u64, u64)>>,
+    /// By broker and log dir: what is there.
+    held: Vec<Vec<Held>>,
     /// By broker and log dir: total and usable bytes, where the broker told; none of dirs that are offline.
     told: Vec<Vec<Option<(u64, u64)>>>,
+}
+
+/// What a log dir holds.
+#[derive(Debug, Clone, Copy, Default)]
+struct Held {
+    /// Partitions.
+    partitions: u32,
+    /// Bytes of all replicas.
+    bytes: u64,
+    /// What they still lack to their full size.
+    growth: u64,
 }
 
 impl Disks {
@@ -260,15 +272,16 @@ impl Disks {
             dirs.iter().map(|dir| dir.total_bytes.zip(dir.usable_bytes).filter(|_| dir.fault.is_none())).collect()
         });
         let told: Vec<Vec<_>> = dirs.collect();
-        Self { held: told.iter().map(|dirs| vec![(0, 0); dirs.len().max(1)]).collect(), told }
+        Self { held: told.iter().map(|dirs| vec![Held::default(); dirs.len().max(1)]).collect(), told }
     }
 
     fn add(&mut self, broker: usize, dir: usize, (size, growth): (u64, u64)) {
         let dirs = &mut self.held[broker];
         let last = dirs.len() - 1;
         let held = &mut dirs[dir.min(last)];
-        held.0 = held.0.saturating_add(size);
-        held.1 = held.1.saturating_add(growth);
+        held.partitions += 1;
+        held.bytes = held.bytes.saturating_add(size);
+        held.growth = held.growth.saturating_add(growth);
     }
 
     /// Writes capacity and room of each broker.
@@ -281,15 +294,16 @@ impl Disks {
                 .collect();
             if !told.is_empty() {
                 node.capacity = Some(told.iter().map(|((total, _), _)| total).sum());
-                let room = |((total, usable), (_, growth)): &((u64, u64), (u64, u64))| {
-                    let used = total.saturating_sub(*usable).saturating_add(*growth);
-                    numbers::part_of(*total, goal.disk_limit).saturating_sub(used)
+                let room = |((total, usable), held): &((u64, u64), Held)| {
+                    let used = total.saturating_sub(*usable).saturating_add(held.growth);
+                    (held.partitions, numbers::part_of(*total, goal.disk_limit).saturating_sub(used))
                 };
-                node.room = told.iter().map(room).collect();
+                node.dirs = LogDirs::new(told.iter().map(room).collect());
             } else if let Some(capacity) = goal.capacities.get(&node.id).and_then(|known| known.disk_bytes) {
-                let used = self.held[broker].iter().map(|(size, _)| size).sum();
+                let used = self.held[broker].iter().map(|held| held.bytes).sum();
                 node.capacity = Some(capacity);
-                node.room = vec![numbers::part_of(capacity, goal.disk_limit).saturating_sub(used)];
+                let room = numbers::part_of(capacity, goal.disk_limit).saturating_sub(used);
+                node.dirs = LogDirs::new(vec![(0, room)]);
             }
         }
     }
@@ -335,7 +349,7 @@ fn node(goal: &Goal, observed: Option<&ObservedBroker>, id: BrokerId, racks: &[O
         Wish::Evacuate { brokers, leaders_only } => !leaders_only && brokers.contains(&id),
     };
     let rack = position.unwrap_or(racks.len() - 1);
-    Node { id, live, open: live && allowed && !leaving, leaving, rack, capacity: None, room: Vec::new() }
+    Node { id, live, open: live && allowed && !leaving, leaving, rack, capacity: None, dirs: LogDirs::default() }
 }
 
 /// Ids of brokers to their index, for reading other people's plans.

@@ -64,7 +64,7 @@ fn free(layout: &Layout<'_, '_>, at: usize) -> Option<u64> {
     let model = layout.model;
     let node = &model.brokers[at];
     let limit = numbers::part_of(node.capacity?, model.goal.disk_limit);
-    let room = node.room.iter().fold(0, |sum: u64, dir| sum.saturating_add(*dir));
+    let room = node.dirs.room();
     let moved = i128::from(layout.load[at]) - i128::from(model.load[at]);
     let left = (i128::from(room) - moved).clamp(0, i128::from(limit));
     u64::try_from(left).ok()

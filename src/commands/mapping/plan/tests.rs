@@ -203,6 +203,22 @@ fn a_moving_or_offline_partition_is_refused_by_name() {
 }
 
 #[test]
+fn a_broker_with_a_full_log_dir_of_few_partitions_gets_nothing() {
+    use crate::cluster::metadata::LogDir;
+    let mut observed = cluster(&["1a", "2a", "3a"], &[(&[1], 5), (&[1], 5), (&[1], 5), (&[1], 5), (&[2], 5)]);
+    let dir = |path: &str, usable| LogDir {
+        path: path.into(),
+        total_bytes: Some(100 * GB),
+        usable_bytes: Some(usable),
+        fault: None,
+    };
+    observed.brokers.get_mut(&BrokerId(2)).unwrap().log_dirs = vec![dir("/one", 90 * GB), dir("/two", 0)];
+    let goal = goal(&observed, Wish::Evacuate { brokers: [BrokerId(1)].into(), leaders_only: false });
+    assert_eq!(after(&goal, &observed), [[3], [3], [3], [3], [2]]);
+    assert_eq!(codes(&goal, &observed), ["log-dir-full"]);
+}
+
+#[test]
 fn explain_says_why_a_partition_moves_or_stays() {
     let observed = cluster(&["1a", "2a", "3a!"], &[(&[3, 2], 5), (&[1], 5)]);
     let goal = goal(&observed, Wish::Replace { pairs: [(BrokerId(3), Some(BrokerId(1)))].into() });

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use super::Finding;
 use super::Mapping;
 use super::Severity;
+use super::dirs::Coming;
 use super::model::Model;
 use super::peak;
 use super::spread::Spread;
@@ -24,7 +25,7 @@ use crate::commands::mapping::spec::goal::Wish;
 ///    at least as many as `min.insync.replicas`.
 /// 3. It keeps a present in-sync replica, unless it has only one or its broker must go.
 /// 4. Racks are no less spread than before.
-/// 5. Disks hold both copies, at once or in some order.
+/// 5. Disks hold both copies, at once or in some order; several log dirs of a broker do at once, wherever Kafka puts them.
 pub fn verify(goal: &Goal, observed: &Observed, mapping: &Mapping) -> Vec<Finding> {
     let model = Model::new(goal, observed);
     let spread = Spread::new(&model);
@@ -39,6 +40,7 @@ pub fn verify(goal: &Goal, observed: &Observed, mapping: &Mapping) -> Vec<Findin
         findings.extend(faults.into_iter().map(|(code, text)| finding(&one.partition.to_string(), code, text)));
     }
     findings.extend(full_disks(&model, &mapping.moves));
+    findings.extend(full_log_dirs(&model, &mapping.moves));
     findings.sort();
     findings
 }
@@ -152,15 +154,38 @@ impl Laws<'_> {
 
 /// Brokers whose disks don't hold what comes before what leaves is gone, in no order that was found.
 fn full_disks(model: &Model<'_>, moves: &[PartitionMove]) -> Vec<Finding> {
-    let known = model.brokers.iter().filter(|node| !node.room.is_empty());
-    let room: BTreeMap<_, _> =
-        known.map(|node| (node.id, node.room.iter().fold(0, |sum: u64, dir| sum.saturating_add(*dir)))).collect();
+    let known = model.brokers.iter().filter(|node| node.dirs.is_known());
+    let room: BTreeMap<_, _> = known.map(|node| (node.id, node.dirs.room())).collect();
     if peak::fits_at_once(moves, &room) {
         return Vec::new();
     }
     let Err(stuck) = peak::order(moves, room) else { return Vec::new() };
     let text = "its new copies fit on the disks in no order of the moves: free disks, or raise the disk limit";
     stuck.into_iter().map(|at| finding(&moves[at].partition.to_string(), "disk-full", text.into())).collect()
+}
+
+/// Brokers with several log dirs of which one may get more than it holds, wherever Kafka puts what comes.
+fn full_log_dirs(model: &Model<'_>, moves: &[PartitionMove]) -> Vec<Finding> {
+    let mut coming: BTreeMap<BrokerId, Coming> = BTreeMap::new();
+    for one in moves {
+        for broker in one.adding() {
+            let sum = coming.entry(broker).or_default();
+            sum.replicas += 1;
+            sum.bytes = sum.bytes.saturating_add(one.bytes);
+            sum.largest = sum.largest.max(one.bytes);
+        }
+    }
+    let full = model.brokers.iter().filter(|node| node.dirs.are_several());
+    let full = full.filter(|node| coming.get(&node.id).is_some_and(|coming| !node.dirs.can_take(*coming)));
+    let text =
+        "one of its log dirs may get more than it holds: Kafka puts new replicas where the fewest partitions are";
+    full.map(|node| Finding {
+        severity: Severity::Blocking,
+        code: "disk-full",
+        subject: format!("broker:{}", node.id),
+        text: text.into(),
+    })
+    .collect()
 }
 
 fn finding(partition: &str, code: &'static str, text: String) -> Finding {
