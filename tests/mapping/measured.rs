@@ -108,6 +108,43 @@ async fn a_rehearsal_takes_the_sizes_that_were_saved_and_asks_nobody() {
 }
 
 #[tokio::test]
+async fn leaders_are_evened_out_by_what_prometheus_says_is_written() {
+    let memory = Memory::kraft(2).topic("orders", &[&[1, 2], &[1, 2], &[2, 1], &[2, 1]]).topic("quiet", &[&[2, 1]]);
+    let desk = Desk::new(memory);
+    desk.run(&["mapping", "rebalance"]).await.ends_with(Exit::Done);
+    let rates = |_: &str, at| {
+        let mut answer: Vec<_> = (0..2).map(|number| (of(number), 45e6)).collect();
+        // Each broker counts what it takes: two series of one partition add up.
+        answer.extend((0..2).map(|number| (of(number), 45e6)));
+        answer.extend((2..4).map(|number| (of(number), 1e6)));
+        answer.push((r#""topic":"quiet""#.to_owned(), 3e6));
+        vector(&answer, at)
+    };
+    let prometheus = Measuring::prometheus(rates);
+    let base = prometheus.start();
+    let saved = desk.folder().join("saved.json").to_str().unwrap().to_owned();
+    fs::write(desk.folder().join("token"), TOKEN).unwrap();
+    let token = desk.folder().join("token").to_str().unwrap().to_owned();
+    let asked = ["--bytes-in-query", "written", "--prometheus-url", &base, "--prometheus-token-file", &token];
+    let arguments = [&["mapping", "rebalance", "--save-observed", &saved], &asked[..]].concat();
+    let planned = desk.run(&arguments).await.ends_with(Exit::Changes);
+    assert_eq!(prometheus.asked(), ["written"]);
+    let words = format!("; what is written from prometheus at {base} (0 s old when it was read)");
+    assert!(planned.out.contains(&words), "{planned:#?}");
+    assert!(planned.out.contains("2 partitions to get another preferred leader, nothing is copied"), "{planned:#?}");
+    assert!(planned.out.contains("180.0 MB/s -> 93.0 MB/s"), "{planned:#?}");
+    let observed: Observed = serde_json::from_str(&fs::read_to_string(&saved).unwrap()).unwrap();
+    let written = |name: &str| {
+        let partitions = &observed.topics[&name.parse().unwrap()].partitions;
+        partitions.iter().map(|partition| partition.bytes_in).collect::<Vec<_>>()
+    };
+    assert_eq!(written("orders"), [90_000_000, 90_000_000, 1_000_000, 1_000_000].map(Some));
+    assert_eq!(written("quiet"), [Some(3_000_000)]);
+    let nobody = desk.run(&["mapping", "show", "--bytes-in-query", "written"]).await.ends_with(Exit::Usage);
+    assert!(nobody.err.contains("datadog needs DD_A"), "{nobody:#?}");
+}
+
+#[tokio::test]
 async fn a_passing_trouble_is_waited_out_and_a_lasting_one_is_told() {
     let desk = Desk::new(cluster());
     let busy = Measuring::prometheus(knows(4)).first(&[(429, "slow down"), (503, "{}")]);
@@ -174,8 +211,9 @@ async fn by_datadog(memory: &Memory, datadog: &Measuring, age_max: Duration) -> 
     let door = DatadogQuery::new(&datadog.start(), remember(API_KEY), remember(APP_KEY), 7_200);
     let text = |text: &str| text.to_owned();
     let queries = Queries {
-        sizes: text("max:kafka.log.partition.size{service:kafka} by {topic,partition}.rollup(max, 300)"),
+        sizes: Some(text("max:kafka.log.partition.size{service:kafka} by {topic,partition}.rollup(max, 300)")),
         storage: Some(text("min:system.disk.free{device:/data} by {broker_id}")),
+        bytes_in: None,
         topic_label: text("topic"),
         partition_label: text("partition"),
         broker_label: text("broker_id"),

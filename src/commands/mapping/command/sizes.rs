@@ -50,6 +50,11 @@ pub(super) struct SizeArgs {
     #[arg(long, env = "TOOLBOX_MAPPING_BROKER_STORAGE_QUERY", value_name = "QUERY")]
     broker_storage_query: Option<String>,
 
+    /// Query for the bytes a second that producers write to each topic, or to each of its partitions: leaders are evened
+    /// out by it. Asked of the source of the sizes, else of Prometheus where its URL is given, else of Datadog
+    #[arg(long, env = "TOOLBOX_MAPPING_BYTES_IN_QUERY", value_name = "QUERY")]
+    bytes_in_query: Option<String>,
+
     /// Label or tag that holds a topic
     #[arg(long, env = "TOOLBOX_MAPPING_TOPIC_TAG", value_name = "NAME", default_value = "topic")]
     topic_tag: String,
@@ -117,25 +122,30 @@ impl SizeArgs {
 
     /// Who measures the sizes; none if the brokers tell them.
     pub(super) fn source(&self, datadog_url: Option<&str>) -> Result<Option<Source>, Stop> {
-        match self.sizes {
-            None | Some(SizesFrom::Brokers) => Ok(None),
-            Some(SizesFrom::Prometheus) => Ok(Some((self.metrics.prometheus()?, self.queries(PROMETHEUS_SIZES)))),
-            Some(SizesFrom::Datadog) => {
-                // Further back than what is refused for its age: old values are found, and named.
-                let door = datadog(datadog_url, self.metrics_age.saturating_mul(2))?;
-                let mut queries = self.queries(DATADOG_SIZES);
-                queries.sizes = rolled_up(&queries.sizes, "max");
-                // The least of each interval: a disk that fills is not planned as it was before.
-                queries.storage = queries.storage.map(|query| rolled_up(&query, "min"));
-                Ok(Some((door, queries)))
-            }
+        let (is_prometheus, usual) = match self.sizes {
+            None | Some(SizesFrom::Brokers) if self.bytes_in_query.is_none() => return Ok(None),
+            None | Some(SizesFrom::Brokers) => (self.metrics.has_prometheus(), None),
+            Some(SizesFrom::Prometheus) => (true, Some(PROMETHEUS_SIZES)),
+            Some(SizesFrom::Datadog) => (false, Some(DATADOG_SIZES)),
+        };
+        let mut queries = self.queries(usual);
+        if is_prometheus {
+            return Ok(Some((self.metrics.prometheus()?, queries)));
         }
+        queries.sizes = queries.sizes.map(|query| rolled_up(&query, "max"));
+        // The least of each interval: a disk that fills is not planned as it was before.
+        queries.storage = queries.storage.map(|query| rolled_up(&query, "min"));
+        queries.bytes_in = queries.bytes_in.map(|query| rolled_up(&query, "avg"));
+        // Further back than what is refused for its age: old values are found, and named.
+        Ok(Some((datadog(datadog_url, self.metrics_age.saturating_mul(2))?, queries)))
     }
 
-    fn queries(&self, usual: &str) -> Queries {
+    /// The queries; that for sizes has a usual form where they come from there.
+    fn queries(&self, usual: Option<&str>) -> Queries {
         Queries {
-            sizes: self.partition_size_query.clone().unwrap_or_else(|| usual.to_owned()),
+            sizes: usual.map(|usual| self.partition_size_query.clone().unwrap_or_else(|| usual.to_owned())),
             storage: self.broker_storage_query.clone(),
+            bytes_in: self.bytes_in_query.clone(),
             topic_label: self.topic_tag.clone(),
             partition_label: self.partition_tag.clone(),
             broker_label: self.broker_id_tag.clone(),

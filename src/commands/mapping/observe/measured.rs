@@ -1,11 +1,12 @@
-//! Sizes from a system that measures the brokers: Prometheus or Datadog, with the queries that kafka-kit's
-//! metricsfetcher takes.
+//! Sizes, and what is written, from a system that measures the brokers: Prometheus or Datadog, with the queries that
+//! kafka-kit's metricsfetcher takes.
 //!
 //! Steps:
-//! 1. Ask both queries; a passing trouble is waited out, within limits.
+//! 1. Ask the queries; a passing trouble is waited out, within limits.
 //! 2. Find the cluster's own partitions and brokers among the series. What is old, or can't be a size, or could be two
 //!    things, is refused by name.
 //! 3. Put the sizes in the place of the brokers' own. Partitions without one stay without, and are named.
+//! 4. Share what is written to a topic among its partitions, where the answer does not name them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,10 +29,12 @@ const NAMES_MAX: usize = 5;
 /// What to ask.
 #[derive(Debug, Clone)]
 pub struct Queries {
-    /// Bytes by topic and partition, and by broker where the answer has that label.
-    pub sizes: String,
+    /// Bytes by topic and partition, and by broker where the answer has that label; without it the brokers' own stay.
+    pub sizes: Option<String>,
     /// Free bytes by broker; without it the brokers' own numbers stay.
     pub storage: Option<String>,
+    /// Bytes a second that producers write, by topic, and by partition where the answer has that label.
+    pub bytes_in: Option<String>,
     /// The label that holds a topic.
     pub topic_label: String,
     /// The label that holds a partition.
@@ -40,7 +43,8 @@ pub struct Queries {
     pub broker_label: String,
 }
 
-/// Replaces the sizes of an observation by measured ones. Values older than `age_max` are refused.
+/// Replaces the sizes of an observation by measured ones, and adds what is written. Values older than `age_max` are
+/// refused.
 pub async fn overlay(
     observed: &mut Observed,
     metrics: &dyn Metrics,
@@ -48,18 +52,24 @@ pub async fn overlay(
     (now, age_max): (Timestamp, Duration),
 ) -> anyhow::Result<()> {
     let failed = |error: MetricsError| anyhow::Error::new(error).context("failed to read the sizes");
-    let sizes = ask(metrics, &queries.sizes, now).await.map_err(failed)?;
-    let storage = match &queries.storage {
-        Some(query) => Some(ask(metrics, query, now).await.map_err(failed)?),
-        None => None,
+    let asked = async |query: &Option<String>| match query {
+        Some(query) => ask(metrics, query, now).await.map(Some).map_err(failed),
+        None => Ok(None),
     };
+    let (sizes, storage) = (asked(&queries.sizes).await?, asked(&queries.storage).await?);
+    let written = asked(&queries.bytes_in).await?;
     let answer = Answer { metrics, queries, now, age_max };
-    let mut age = answer.set_sizes(observed, &sizes)?;
-    if let Some(storage) = storage {
-        age = age.max(answer.set_storage(observed, &storage)?);
+    if let Some(sizes) = sizes {
+        let mut age = answer.set_sizes(observed, &sizes)?;
+        if let Some(storage) = storage {
+            age = age.max(answer.set_storage(observed, &storage)?);
+        }
+        observed.sizes_from = format!("{}{}", answer.words(age), without_size(observed));
     }
-    let missing = without_size(observed);
-    observed.sizes_from = format!("{} ({} old when it was read){missing}", answer.source(), shown_age(age));
+    if let Some(written) = written {
+        let age = answer.set_written(observed, &written)?;
+        observed.sizes_from = format!("{}; what is written from {}", observed.sizes_from, answer.words(age));
+    }
     Ok(())
 }
 
@@ -90,6 +100,10 @@ type Sizes = BTreeMap<(TopicName, usize), BTreeMap<Option<BrokerId>, u64>>;
 impl Answer<'_> {
     fn source(&self) -> String {
         format!("{} at {}", self.metrics.name(), self.metrics.address())
+    }
+
+    fn words(&self, age: SignedDuration) -> String {
+        format!("{} ({} old when it was read)", self.source(), shown_age(age))
     }
 
     /// Sets the sizes; the age of the oldest.
@@ -124,6 +138,40 @@ impl Answer<'_> {
             let known = sizes.get(&(topic.clone(), number))?;
             known.get(&Some(broker)).or_else(|| known.get(&None)).copied()
         });
+        Ok(age)
+    }
+
+    /// Sets what is written; the age of the oldest. Each broker counts what it takes as a leader, so that several series
+    /// of a topic, or of a partition, add up. A topic without any is not written to.
+    fn set_written(&self, observed: &mut Observed, samples: &[Sample]) -> Result<SignedDuration, Stop> {
+        let Queries { topic_label, partition_label, .. } = self.queries;
+        let names = self.names(observed, samples)?;
+        let mut written: BTreeMap<(TopicName, Option<usize>), u64> = BTreeMap::new();
+        let mut age = SignedDuration::ZERO;
+        for sample in samples {
+            let Some(topic) = sample.labels.get(topic_label).and_then(|label| names.get(label)) else { continue };
+            let number = sample.labels.get(partition_label).and_then(|label| label.parse::<usize>().ok());
+            let subject =
+                number.map_or_else(|| format!("topic {topic}"), |number| format!("partition {topic}-{number}"));
+            age = age.max(self.age(&subject, sample)?);
+            let rate = self.bytes(&format!("what is written to {subject} in a second"), sample)?;
+            let sum = written.entry((topic.clone(), number)).or_default();
+            *sum = sum.saturating_add(rate);
+        }
+        if written.is_empty() {
+            return Err(Stop::refused(format!(
+                "{} names no topic of this cluster in its {} series: look at --bytes-in-query and --topic-tag",
+                self.source(),
+                samples.len()
+            )));
+        }
+        for (name, topic) in &mut observed.topics {
+            let count = u64::try_from(topic.partitions.len()).unwrap_or(u64::MAX).max(1);
+            let of_topic = written.get(&(name.clone(), None)).map(|rate| rate / count);
+            for (number, partition) in topic.partitions.iter_mut().enumerate() {
+                partition.bytes_in = written.get(&(name.clone(), Some(number))).copied().or(of_topic);
+            }
+        }
         Ok(age)
     }
 

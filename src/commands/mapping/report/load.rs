@@ -20,6 +20,9 @@ pub struct Load {
     pub replicas: usize,
     /// How many partitions it is the preferred leader of.
     pub leaders: usize,
+    /// Bytes a second that producers write to those; left out where none is known.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bytes_in: u64,
 }
 
 /// Moves by partition.
@@ -38,21 +41,33 @@ pub fn loads(observed: &Observed, changes: &Changes<'_>) -> BTreeMap<BrokerId, L
     for (name, topic) in &observed.topics {
         for (number, partition) in (0_i32..).zip(&topic.partitions) {
             match changes.get(&(name, number)) {
-                Some(one) => add(&mut loads, &one.to, |broker| bytes_after(partition, one, broker)),
-                None => add(&mut loads, &partition.replicas, |broker| bytes_on(partition, broker)),
+                Some(one) => add(&mut loads, (&one.to, partition), |broker| bytes_after(partition, one, broker)),
+                None => add(&mut loads, (&partition.replicas, partition), |broker| bytes_on(partition, broker)),
             }
         }
     }
     loads
 }
 
-fn add(loads: &mut BTreeMap<BrokerId, Load>, replicas: &[BrokerId], bytes: impl Fn(BrokerId) -> u64) {
+fn add(
+    loads: &mut BTreeMap<BrokerId, Load>,
+    (replicas, partition): (&[BrokerId], &ObservedPartition),
+    bytes: impl Fn(BrokerId) -> u64,
+) {
     for (slot, broker) in replicas.iter().enumerate() {
         let load = loads.entry(*broker).or_default();
         load.bytes = load.bytes.saturating_add(bytes(*broker));
         load.replicas += 1;
-        load.leaders += usize::from(slot == 0);
+        if slot == 0 {
+            load.leaders += 1;
+            load.bytes_in = load.bytes_in.saturating_add(partition.bytes_in.unwrap_or(0));
+        }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks like this")]
+fn is_zero(rate: &u64) -> bool {
+    *rate == 0
 }
 
 /// Bytes of a replica now; 0 where that is not known.

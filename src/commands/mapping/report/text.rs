@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use jiff::SignedDuration;
 
 use crate::cluster::broker::BrokerId;
-use crate::cluster::size::Bytes;
+use crate::cluster::size::{ByteRate, Bytes};
 use crate::commands::mapping::report::answer::{Answer, BrokerRow, FindingRow, Part, Totals};
 use crate::commands::mapping::report::chart;
 use crate::commands::mapping::report::load::share;
@@ -67,6 +67,11 @@ fn brokers(answer: &Answer, shown: &[&BrokerRow], table: Table) -> String {
     if has_shares {
         head.insert(3, "SHARE");
     }
+    let has_writes = answer.brokers.iter().any(|row| row.before.bytes_in.max(row.after.bytes_in) > 0);
+    if has_writes {
+        let at = head.len() - 3;
+        head.insert(at, "WRITES");
+    }
     let row = |row: &&BrokerRow| {
         let (before, after) = (row.before, row.after);
         let mut cells = vec![
@@ -82,6 +87,10 @@ fn brokers(answer: &Answer, shown: &[&BrokerRow], table: Table) -> String {
         if has_shares {
             let share = |bytes: u64| row.capacity.map_or("?".to_owned(), |whole| percent(share(bytes, whole)));
             cells.insert(3, change(share(before.bytes), share(after.bytes)));
+        }
+        if has_writes {
+            let at = cells.len() - 3;
+            cells.insert(at, change(ByteRate(before.bytes_in), ByteRate(after.bytes_in)));
         }
         cells
     };
