@@ -55,7 +55,9 @@ impl Why<'_, '_> {
         });
         let replicas: Vec<_> = replicas.collect();
         let size = if self.model.by_count { "an unknown size".to_owned() } else { Bytes(part.bytes).to_string() };
-        format!("{} has {size} on each of its {} replicas: {}", part.name(), part.len, replicas.join("; "))
+        let on =
+            if part.len == 1 { "its only replica".to_owned() } else { format!("each of its {} replicas", part.len) };
+        format!("{} has {size} on {on}: {}", part.name(), replicas.join("; "))
     }
 
     fn moves(&self, one: &PartitionMove, mapping: &Mapping) -> Vec<String> {
