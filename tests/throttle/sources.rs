@@ -13,7 +13,8 @@ use kafka_toolbox::cluster::metadata::TopicSelection;
 use kafka_toolbox::cluster::size::ByteRate;
 use kafka_toolbox::cluster::throttle::Sides;
 use kafka_toolbox::commands::throttle::observe::load::{Queries, Source, measure};
-use kafka_toolbox::commands::throttle::plan::look::Look;
+use kafka_toolbox::commands::throttle::observe::moves::look;
+use kafka_toolbox::commands::throttle::plan::look::{Known, Look, Readings, snapshot};
 use kafka_toolbox::formats::secret::remember;
 use tokio::net::TcpListener;
 
@@ -127,4 +128,26 @@ async fn the_next_source_is_asked_where_one_has_no_answer() {
     assert_eq!((readings.source, wrong.len()), ("memory", 0));
     assert_eq!(readings.used[&BrokerId(1)].leader, Some((ByteRate(5), now())));
     assert_eq!((readings.used[&BrokerId(2)].leader, readings.used.len()), (None, 2));
+}
+
+/// Brokers tell it themselves: no metrics system is needed to see that a broker has no strength to spare.
+#[tokio::test]
+async fn a_broker_whose_partitions_are_under_min_isr_is_not_well() {
+    let kafka = kafka_toolbox::clients::kafka::memory::Memory::kraft(3)
+        .topic("orders", &[&[1, 2]])
+        .topic("other", &[&[1, 2]])
+        .moving("orders", 0, &[1, 3]);
+    let seen = async || {
+        let look = look(&kafka, now(), false).await.unwrap();
+        let snapshot = snapshot(None, &look, &Readings::default(), &Known::default());
+        snapshot.brokers[&BrokerId(1)].unwell.clone()
+    };
+    assert_eq!(seen().await, None);
+    kafka.edit(|model| {
+        let other = model.topics.values_mut().nth(1).unwrap();
+        other.config.insert("min.insync.replicas".to_owned(), "2".to_owned());
+        other.partitions[0].isr.retain(|replica| *replica == BrokerId(1));
+    });
+    let words = "1 of the partitions that it leads have fewer replicas in sync than min.insync.replicas";
+    assert_eq!(seen().await.as_deref(), Some(words));
 }

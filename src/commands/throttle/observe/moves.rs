@@ -1,30 +1,26 @@
 //! One look at a cluster: what moves, how large its replicas are, how far they are.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
 
 use crate::clients::kafka::Kafka;
 use crate::cluster::broker::BrokerId;
+use crate::cluster::config::ConfigResource;
 use crate::cluster::metadata::TopicSelection;
 use crate::cluster::offset::OffsetQuery;
 use crate::cluster::topic::{TopicName, TopicPartition};
-use crate::commands::throttle::plan::look::Look;
+use crate::commands::throttle::plan::look::{Look, short_of_replicas};
 
-/// Looks at what moves. All topics are looked at where that is asked for: the growth of every replica tells the brokers'
-/// load, and replicas out of sync are found.
+/// Looks at what moves. All topics are looked at while something moves, and where that is asked for: the growth of every
+/// replica tells the brokers' load, and replicas out of sync are found.
 pub async fn look(kafka: &dyn Kafka, now: Timestamp, all_topics: bool) -> anyhow::Result<Look> {
     let moves = kafka.reassignments().await.context("failed to read what moves")?;
-    let topics: BTreeSet<TopicName> = moves.keys().map(|partition| partition.topic.clone()).collect();
-    let topics: Vec<TopicName> = topics.into_iter().collect();
-    let selection = match (all_topics, topics.is_empty()) {
-        (true, _) => TopicSelection::All,
-        (false, true) => TopicSelection::None,
-        (false, false) => TopicSelection::Named(&topics),
-    };
+    // While something moves, the health of everything that its brokers lead counts.
+    let selection = if all_topics || !moves.is_empty() { TopicSelection::All } else { TopicSelection::None };
     let metadata = kafka.metadata(selection).await.context("failed to read the cluster's metadata")?;
-    let mut look = Look { at: now, metadata, moves, sizes: BTreeMap::new(), offsets: BTreeMap::new() };
+    let mut look = Look { at: now, metadata, moves, ..Look::default() };
     if look.moves.is_empty() && !all_topics {
         return Ok(look);
     }
@@ -34,8 +30,24 @@ pub async fn look(kafka: &dyn Kafka, now: Timestamp, all_topics: bool) -> anyhow
         tracing::warn!(%broker, why, "the sizes on the broker can't be read");
     }
     look.sizes = sizes.sizes;
+    look.min_isr = min_isr(kafka, &short_of_replicas(&look)).await;
     look.offsets = offsets(kafka, &look.moves.keys().cloned().collect::<Vec<_>>()).await;
     Ok(look)
+}
+
+/// What these topics need at least. Who may not read configs sees only that replicas get lost.
+async fn min_isr(kafka: &dyn Kafka, topics: &[TopicName]) -> BTreeMap<TopicName, usize> {
+    if topics.is_empty() {
+        return BTreeMap::new();
+    }
+    let resources: Vec<_> = topics.iter().cloned().map(ConfigResource::Topic).collect();
+    let configs = kafka.configs(&resources, Some(&["min.insync.replicas"])).await.unwrap_or_default();
+    let found = configs.into_iter().filter_map(|(resource, entries)| {
+        let ConfigResource::Topic(topic) = resource else { return None };
+        let least = entries.ok()?.into_iter().find_map(|entry| entry.value)?.parse().ok()?;
+        Some((topic, least))
+    });
+    found.collect()
 }
 
 /// The first offset and the one after the last. Partitions without a leader have none: their sizes must do.

@@ -12,8 +12,11 @@ use crate::cluster::map::Capacity;
 use crate::cluster::metadata::{Metadata, Reassignment, ReplicaSize};
 use crate::cluster::size::{ByteRate, Bytes};
 use crate::cluster::throttle::{Side, Sides};
-use crate::cluster::topic::{Partition, TopicPartition};
+use crate::cluster::topic::{Partition, TopicName, TopicPartition};
 use crate::commands::throttle::plan::snapshot::{Load, Moving, Snapshot};
+
+/// So many topics that lack replicas in sync are asked for what they need at least; with more of them nobody is well anyway.
+const TOPICS_MAX: usize = 1_000;
 
 /// One look at a cluster.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +29,8 @@ pub struct Look {
     pub moves: BTreeMap<TopicPartition, Reassignment>,
     /// What the replicas hold.
     pub sizes: BTreeMap<TopicPartition, Vec<ReplicaSize>>,
+    /// `min.insync.replicas` of topics that have too few replicas in sync.
+    pub min_isr: BTreeMap<TopicName, usize>,
     /// The first offset of partitions that move, and the one after the last.
     pub offsets: BTreeMap<TopicPartition, (i64, i64)>,
 }
@@ -199,9 +204,39 @@ fn copying(before: Option<&Look>, now: &Look, moving: &[Moving]) -> BTreeMap<Bro
     sums.into_iter().map(|(broker, sum)| (broker, rates(sum))).collect()
 }
 
-/// Leaders that lost followers since the look before, other than those being added.
+/// Topics with partitions that lack replicas in sync, other than those being added: what they need at least is of
+/// interest.
+pub fn short_of_replicas(look: &Look) -> Vec<TopicName> {
+    let is_short = |topic: &TopicName| {
+        let partitions = look.metadata.topics.get(topic).into_iter().flat_map(|described| &described.partitions);
+        partitions.into_iter().any(|partition| is_short(look, topic, partition))
+    };
+    look.metadata.topics.keys().filter(|topic| is_short(topic)).take(TOPICS_MAX).cloned().collect()
+}
+
+/// Leaders with partitions that take no writes with acks=all, and leaders that lost followers since the look before.
 fn unwell(before: Option<&Look>, now: &Look) -> BTreeMap<BrokerId, String> {
-    let Some(before) = before else { return BTreeMap::new() };
+    let mut unwell = before.map(|before| losing(before, now)).unwrap_or_default();
+    let mut below = BTreeMap::<BrokerId, usize>::new();
+    for (topic, least) in &now.min_isr {
+        for partition in now.metadata.topics.get(topic).into_iter().flat_map(|described| &described.partitions) {
+            let is_below = partition.isr.len() < (*least).min(partition.replicas.len());
+            if let Some(leader) = partition.leader.filter(|_| is_below) {
+                *below.entry(leader).or_default() += 1;
+            }
+        }
+    }
+    unwell.extend(below.into_iter().map(|(broker, count)| {
+        (
+            broker,
+            format!("{count} of the partitions that it leads have fewer replicas in sync than min.insync.replicas"),
+        )
+    }));
+    unwell
+}
+
+/// Leaders that lost followers since the look before, other than those being added.
+fn losing(before: &Look, now: &Look) -> BTreeMap<BrokerId, String> {
     let (old, new) = (lost(before), lost(now));
     let grown = new.into_iter().filter(|(broker, lost)| *lost > old.get(broker).copied().unwrap_or(0));
     let words =
@@ -209,14 +244,20 @@ fn unwell(before: Option<&Look>, now: &Look) -> BTreeMap<BrokerId, String> {
     grown.map(|(broker, lost)| (broker, words(lost))).collect()
 }
 
+fn is_short(look: &Look, topic: &TopicName, partition: &Partition) -> bool {
+    if partition.isr.len() >= partition.replicas.len() {
+        return false;
+    }
+    let key = TopicPartition { topic: topic.clone(), partition: partition.partition };
+    let adding = look.moves.get(&key).map(|moves| moves.adding.as_slice()).unwrap_or_default();
+    partition.replicas.iter().any(|replica| !adding.contains(replica) && !partition.isr.contains(replica))
+}
+
 fn lost(look: &Look) -> BTreeMap<BrokerId, usize> {
     let mut lost = BTreeMap::new();
     for (topic, described) in &look.metadata.topics {
         for partition in &described.partitions {
-            let key = TopicPartition { topic: topic.clone(), partition: partition.partition };
-            let adding = look.moves.get(&key).map(|moves| moves.adding.as_slice()).unwrap_or_default();
-            let is_missing = |replica: &&BrokerId| !adding.contains(replica) && !partition.isr.contains(replica);
-            if let Some(leader) = partition.leader.filter(|_| partition.replicas.iter().any(|one| is_missing(&one))) {
+            if let Some(leader) = partition.leader.filter(|_| is_short(look, topic, partition)) {
                 *lost.entry(leader).or_default() += 1;
             }
         }
