@@ -1,7 +1,7 @@
 //! `topics apply` and `diff` on a cluster in memory: plan lines, exit codes, what the cluster has then.
 
 use kafka_toolbox::clients::kafka::KafkaError;
-use kafka_toolbox::clients::kafka::memory::{Call, Memory};
+use kafka_toolbox::clients::kafka::memory::{Call, Memory, Model};
 use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::cluster::topic::TopicName;
 use kafka_toolbox::exit::Exit;
@@ -334,13 +334,17 @@ async fn another_replication_factor_is_moved_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_move_that_somebody_began_is_left_to_go_on_and_the_other_partitions_are_moved() {
+async fn a_move_that_somebody_else_began_is_left_alone_and_the_rest_is_moved_when_it_has_ended() {
     let kafka = Memory::kraft(3).topic("orders", &[&[1, 2], &[2, 3]]).bytes("orders", 0, 4_000_000);
     let desk = Desk::new(kafka.moving("orders", 0, &[1, 2, 3]).copying(1_000_000));
     desk.declare(&["{name: orders, replicationFactor: 3}"]);
-    let moved = desk.apply(&["--max-risk", "moves-data"]).await.ends_with(Exit::Done);
-    assert!(moved.out.contains("replication factor 2 -> 3 is under way: 1 partition moves now"), "{moved:#?}");
-    assert!(moved.out.contains("~ topic orders: replication factor 2 -> 3 (1 partition to move"), "{moved:#?}");
-    assert_eq!(replicas(&desk, "orders"), [vec![1, 2, 3], vec![2, 3, 1]], "it is followed to its end, too");
+    let waits = desk.apply(&["--max-risk", "moves-data"]).await.ends_with(Exit::Refused);
+    assert!(waits.out.contains("replication factor 2 -> 3 is under way: 1 partition moves now"), "{waits:#?}");
+    assert!(waits.out.contains("~ topic orders: replication factor 2 -> 3 (1 partition to move"), "{waits:#?}");
+    assert!(waits.out.contains("were not begun from here: orders-0. Somebody else may be carrying"), "{waits:#?}");
+    assert_eq!(replicas(&desk, "orders")[1], [2, 3]);
+    desk.kafka.edit(Model::finish_moves);
+    desk.apply(&["--max-risk", "moves-data"]).await.ends_with(Exit::Done);
+    assert_eq!(replicas(&desk, "orders"), [vec![1, 2, 3], vec![2, 3, 1]]);
     assert_eq!(desk.apply(&[]).await.ends_with(Exit::Done).lines(), ["nothing to do"]);
 }
