@@ -119,10 +119,11 @@ fn run(bench: &Bench) -> anyhow::Result<bool> {
 fn offline(bench: &Bench, toolbox: &Path, rivals: &Rivals) -> anyhow::Result<Vec<Measured>> {
     let folder = tempfile::tempdir()?;
     let stage = Stage { toolbox, folder: folder.path(), tool: PathBuf::new(), rivals, secure: None };
-    let course = Course { bootstrap: "", counted: None, rounds: usize::from(bench.rounds), folder: folder.path() };
     let mut all = Vec::new();
     for title in planning::titles().filter(|title| bench.wants(title)) {
         eprintln!("measuring: {title}");
+        let rounds = planning::rounds(&title, usize::from(bench.rounds));
+        let course = Course { bootstrap: "", counted: None, rounds, folder: folder.path() };
         if let Some(line) = stage.planning(&title)? {
             all.extend(measure(&line, &course));
         }

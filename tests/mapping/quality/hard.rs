@@ -83,9 +83,10 @@ fn disks_that_are_nearly_full_never_hold_more_than_the_limit() {
             broker.log_dirs[0].usable_bytes = Some(total - used[id]);
         }
         let goal = goal(&tight, Wish::Rebalance, 0.01);
-        let mapping = plan::plan(&goal, &tight);
-        assert_eq!(plan::verify(&goal, &tight, &mapping), [], "seed {seed}");
-        assert!(!mapping.moves.is_empty(), "seed {seed}");
+        // Each plan fits in any order of its moves, and yet hardly more moves than any plan needs.
+        let measured = measured(&goal, &tight);
+        assert!(!measured.mapping.moves.is_empty(), "seed {seed}");
+        assert_good(&format!("seed {seed}"), &goal, &measured, 1.02);
     }
 }
 

@@ -219,6 +219,19 @@ fn a_broker_with_a_full_log_dir_of_few_partitions_gets_nothing() {
 }
 
 #[test]
+fn one_move_is_the_one_that_helps_most() {
+    let partitions: &[(&[i32], u64)] = &[(&[1], 30), (&[1], 20), (&[1], 10), (&[2], 20), (&[2], 20), (&[3], 10)];
+    let observed = cluster(&["1a", "2a", "3a", "4a"], partitions);
+    let goal = Goal { moves_max: Some(1), ..goal(&observed, Wish::Rebalance) };
+    let planned = after(&goal, &observed);
+    let moved: Vec<usize> = (0..6).filter(|at| planned[*at] != partitions[*at].0).collect();
+    assert_eq!((moved.len(), planned[moved[0]].as_slice()), (1, &[4][..]), "{planned:?}");
+    assert!(codes(&goal, &observed).contains(&"budget-reached"));
+    let one = Goal { budget_bytes: Some(GB), ..goal };
+    assert_eq!(plan(&one, &observed).moves, [], "nothing is that small");
+}
+
+#[test]
 fn explain_says_why_a_partition_moves_or_stays() {
     let observed = cluster(&["1a", "2a", "3a!"], &[(&[3, 2], 5), (&[1], 5)]);
     let goal = goal(&observed, Wish::Replace { pairs: [(BrokerId(3), Some(BrokerId(1)))].into() });

@@ -233,6 +233,7 @@ impl Work<'_, '_, '_> {
         let asked = Width::of(self.model);
         self.even_to(asked, &takes, true);
         let Some(budget) = Budget::of(self.model.goal).filter(|budget| !budget.holds(&self.layout)) else { return };
+        let whole = self.layout.clone();
         let (mut broken, mut kept) = (asked.amount(), band::widest(&before, asked).amount());
         let mut best = before.clone();
         for _ in 0..PROBES {
@@ -250,6 +251,12 @@ impl Work<'_, '_, '_> {
             }
         }
         self.layout = best;
+        if (0..self.model.partitions.len()).all(|partition| self.layout.slots(partition) == before.slots(partition))
+            && let Some(bands) = band::bands(&before, asked).first()
+        {
+            self.layout = budget.pick(&before, &whole, bands);
+            kept = band::widest(&self.layout, asked).amount();
+        }
         let shown = |amount: u64| match asked {
             Width::Around(_) => format!("{:.1} %", numbers::percent(amount)),
             Width::Range(_) => Bytes(amount).to_string(),
