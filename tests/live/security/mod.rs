@@ -4,6 +4,7 @@ mod bed;
 mod certificates;
 mod failures;
 mod java;
+mod measured;
 mod stores;
 mod tokens;
 mod works;

@@ -88,7 +88,7 @@ fn from_endpoint(url: &str) -> String {
 }
 
 /// A server that answers one request, and hands it over. It ends with its thread, at the latest with the run.
-fn endpoint(status: &str, body: &str, tls: Option<Pair>) -> (String, Receiver<String>) {
+pub(super) fn endpoint(status: &str, body: &str, tls: Option<Pair>) -> (String, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let scheme = if tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://127.0.0.1:{}/token", listener.local_addr().unwrap().port());
