@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::cluster::broker::BrokerId;
@@ -181,6 +182,12 @@ fn eta(snapshot: &Snapshot) -> Option<f64> {
     seconds.collect::<Option<Vec<_>>>()?.into_iter().reduce(f64::max)
 }
 
+/// A time as people read it; what is no time is shown as it is.
+fn to_the_second(at: &str) -> String {
+    let parsed = at.parse::<Timestamp>().ok().and_then(|time| time.round(jiff::Unit::Second).ok());
+    parsed.map_or_else(|| at.to_owned(), |time| time.to_string())
+}
+
 impl Status {
     /// The heading, and the rows of both tables.
     pub fn head(&self) -> String {
@@ -193,7 +200,7 @@ impl Status {
             count => format!("{count} partitions get replicas, {} left, {eta}", Bytes(self.remaining_bytes)),
         };
         let owner = match (&self.owner, &self.changed_at) {
-            (Some(owner), Some(at)) => format!("; ours are managed by {owner}, changed last at {at}"),
+            (Some(owner), Some(at)) => format!("; ours are managed by {owner}, changed last at {}", to_the_second(at)),
             _ => "; nothing is ours".to_owned(),
         };
         let given = if self.overrides.is_empty() { "" } else { "; overrides are in force" };

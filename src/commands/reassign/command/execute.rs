@@ -200,6 +200,17 @@ async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyho
     let mut control = Control::open(context, &metadata.cluster_id).await?;
     let asked = control.read(Duration::ZERO).await;
     control.ask(&Asked { stop: false, ..asked }).await?;
+    if observed.running.is_empty() {
+        // What was asked for until nothing moves: whoever should have forgotten it was killed, or cancelled.
+        control.forget_rates(context.now()).await;
+    }
+    let is_overridden = !control.rates(Duration::ZERO, context.now()).await.is_empty();
+    if is_overridden && pacing.throttle != Throttling::Off {
+        output::say(
+            "rates that `toolbox throttle set` asked for go before --throttle; `toolbox throttle clear --overrides` takes \
+             them back",
+        );
+    }
     let throttles = managed(context, &*kafka, &metadata.cluster_id, &pacing.throttle).await?;
     let is_unthrottled = throttles.is_none();
     let exit = carry_out(context, &*kafka, (moves, pacing), (control, throttles)).await?;
