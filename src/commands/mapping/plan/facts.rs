@@ -5,6 +5,7 @@ use super::band;
 use super::layout::Layout;
 use super::notes::Notes;
 use super::numbers;
+use super::window;
 use crate::cluster::size::Bytes;
 use crate::commands::mapping::observe::Observed;
 use crate::commands::mapping::spec::goal::Wish;
@@ -64,6 +65,23 @@ fn note_brokers(layout: &Layout<'_, '_>, notes: &mut Notes) {
     }
 }
 
+/// Where racks hold different amounts, no window can hold them all: each broker is in that of its rack then.
+fn note_range(layout: &Layout<'_, '_>, notes: &mut Notes) {
+    let model = layout.model;
+    let band::Width::Range(asked) = band::Width::of(model) else { return };
+    let range = window::range(layout);
+    if model.goal.wish == Wish::Rebalance && range > asked {
+        let text = format!(
+            "the fullest broker ends with {} more than the emptiest, where {} were asked for: racks keep what they hold, \
+             so that only brokers of one rack can be made even, and no legal move within a rack helps more; give the fuller \
+             racks more brokers, or ask for a wider range",
+            Bytes(range),
+            Bytes(asked)
+        );
+        notes.add(Severity::Advisory, "range-not-reached", "cluster".into(), text);
+    }
+}
+
 fn note_tolerance(layout: &Layout<'_, '_>, notes: &mut Notes) {
     let model = layout.model;
     let is_bounded = model.goal.budget_bytes.is_some() || model.goal.moves_max.is_some();
@@ -72,6 +90,7 @@ fn note_tolerance(layout: &Layout<'_, '_>, notes: &mut Notes) {
     } else {
         "no legal move of a replica within its rack helps; widen what is asked for, or split large partitions"
     };
+    note_range(layout, notes);
     let Some(bands) = band::bands(layout, band::Width::of(model)).into_iter().next() else { return };
     for (at, node) in model.brokers.iter().enumerate().filter(|(_, node)| node.open) {
         let (load, band) = (layout.load[at], bands[at]);
