@@ -39,7 +39,7 @@ fn an_agent_paces_a_move_and_hears_of_overrides_with_the_rights_of_its_service_a
     std::thread::sleep(Duration::from_secs(3));
     let output = command(&["throttle", "set", "4MB/s"]).output().unwrap();
     let words = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(output.status.success() && words.contains("an agent runs"), "{words}");
+    assert!(output.status.success() && words.contains("is asked for 4.0 MB/s on all brokers"), "{words}");
     std::thread::sleep(Duration::from_secs(3));
     Command::new("kill").args(["-TERM", &agent.id().to_string()]).status().unwrap();
     let ended = agent.wait_with_output().unwrap();
