@@ -184,10 +184,24 @@ fn servers_for_hands_outlive_their_command_until_they_are_stopped() {
     assert!(again.contains("runs already"), "{again}");
     assert_eq!(std::fs::read_to_string(folder.path().join("toolbox.yaml")).unwrap(), file);
 
+    // By its process, not by its port: another cluster may have that one at once.
+    let broker = broker_for_hands(&folder.path().join("toolbox.yaml"));
+    assert!(broker.exists());
     run("stop");
-    assert!(TcpStream::connect(&address).is_err());
+    assert!(!broker.exists());
     assert!(!folder.path().join("toolbox.yaml").exists());
     assert!(run("stop").contains("none run"));
+}
+
+/// The first broker's process of the cluster that was left running for a toolbox.yaml.
+fn broker_for_hands(file: &Path) -> PathBuf {
+    let mut folders = std::fs::read_dir(std::env::temp_dir()).unwrap().map(|entry| entry.unwrap().path());
+    let is_for = |folder: &PathBuf| {
+        let text = std::fs::read_to_string(folder.join("for-hands")).unwrap_or_default();
+        text.lines().next() == file.to_str()
+    };
+    let pid = std::fs::read_to_string(folders.find(is_for).unwrap().join("broker-1/pid")).unwrap();
+    Path::new("/proc").join(pid.trim())
 }
 
 /// The example binary, built from what is there now.

@@ -169,7 +169,9 @@ impl Cluster {
 
     /// Stops a broker in its tracks (SIGSTOP): connections to it open, answers never come.
     pub(crate) fn freeze(&self, id: i32) -> anyhow::Result<()> {
-        self.keeper.signal(&self.node(id)?.name, Posix::STOP)
+        let name = &self.node(id)?.name;
+        self.keeper.signal(name, Posix::STOP)?;
+        self.keeper.stands_still(name)
     }
 
     /// Lets a frozen broker go on.

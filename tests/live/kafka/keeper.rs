@@ -98,6 +98,21 @@ impl Keeper {
         kill_process(pid, signal).with_context(|| format!("failed to signal {name}"))
     }
 
+    /// Waits until every thread of a server that got SIGSTOP stands still: one that runs at that moment goes on to its
+    /// next way into the kernel, and may well answer before.
+    pub(super) fn stands_still(&self, name: &str) -> anyhow::Result<()> {
+        let pid = self.pid(name).with_context(|| format!("{name} does not run"))?;
+        wait::until(LIMIT, &format!("{name} to stand still"), || {
+            let threads = fs::read_dir(format!("/proc/{pid}/task"))?.filter_map(Result::ok);
+            let moves = |thread: fs::DirEntry| {
+                let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+                stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('T'))
+            };
+            let moving = threads.map(moves).filter(|moves| *moves).count();
+            Ok(if moving == 0 { Ok(()) } else { Err(format!("{moving} threads run")) })
+        })
+    }
+
     /// Waits until a server has ended.
     pub(super) fn ended(&self, name: &str, limit: Duration) -> anyhow::Result<()> {
         wait::until(limit, &format!("the end of {name}"), || {

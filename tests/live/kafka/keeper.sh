@@ -33,6 +33,8 @@ end() {
     [ $left = 0 ] && break
     sleep 0.05
   done
+  # A zombie's threads may still hold its ports and files; who is waited for has none left.
+  [ $left = 0 ] && wait "${pids[@]}" 2>/dev/null
   # Data may lie in memory.
   [ -L "$folder/data" ] && rm -rf "$(readlink "$folder/data")"
   if [ -e "$folder/failed" ]; then
