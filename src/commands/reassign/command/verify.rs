@@ -6,8 +6,11 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 
+use crate::change::attempts::PAUSES;
+use crate::clients::kafka::Kafka;
 use crate::cluster::assignment::PartitionMove;
 use crate::cluster::metadata::TopicSelection;
+use crate::cluster::topic::TopicPartition;
 use crate::commands::reassign::command::record::{self, Record};
 use crate::commands::reassign::observe::observe;
 use crate::commands::reassign::plan::preflight::plan_of;
@@ -37,9 +40,7 @@ pub(super) async fn run(context: &mut Context, args: &VerifyArgs) -> anyhow::Res
         Some(Moves::Assignment(assignment)) => plan_of(assignment, &Observed::default(), None),
         None => executed(context, &metadata.cluster_id).await?,
     };
-    let topics = moves.iter().map(|one| one.partition.topic.clone()).collect();
-    let observed = observe(&*kafka, &topics).await.context("failed to read the cluster")?;
-    let wrong = differences(&moves, &observed);
+    let (observed, wrong) = look(&*kafka, &moves).await?;
     let throttles = context.throttles_to_look_at(&metadata.cluster_id).await?;
     let dead = throttles.record().rates.keys().filter(|broker| !observed.brokers.contains(broker));
     let dead: Vec<_> = dead.map(ToString::to_string).collect();
@@ -49,6 +50,24 @@ pub(super) async fn run(context: &mut Context, args: &VerifyArgs) -> anyhow::Res
     let value = json!({ "partitions": moves.len(), "differences": wrong, "throttled": left_at.is_some() });
     context.output().result(&value, |_| report::verified(moves.len(), &wrong, left_at.as_deref()))?;
     Ok(if wrong.is_empty() && left_at.is_none() { Exit::Done } else { Exit::Unhealthy })
+}
+
+/// What is there, and what differs from the plan. A broker may show for some seconds what was before a move ended: where
+/// nothing moves any more, a difference counts only if it stays.
+async fn look(kafka: &dyn Kafka, moves: &[PartitionMove]) -> anyhow::Result<(Observed, Vec<(TopicPartition, String)>)> {
+    let topics = moves.iter().map(|one| one.partition.topic.clone()).collect();
+    let mut last = (Observed::default(), Vec::new());
+    for pause in PAUSES {
+        tokio::time::sleep(pause).await;
+        let observed = observe(kafka, &topics).await.context("failed to read the cluster")?;
+        let wrong = differences(moves, &observed);
+        let is_final = wrong.is_empty() || wrong.iter().any(|(partition, _)| observed.running.contains_key(partition));
+        last = (observed, wrong);
+        if is_final {
+            break;
+        }
+    }
+    Ok(last)
 }
 
 /// The moves of the plan that was executed last, without those that were cancelled.
