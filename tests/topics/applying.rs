@@ -143,6 +143,18 @@ async fn a_topic_that_is_read_or_fresh_is_deleted_only_by_name() {
 }
 
 #[tokio::test]
+async fn a_topic_that_was_deleted_a_moment_ago_is_nothing_to_do() {
+    let name = TopicName::new("old").unwrap();
+    // The metadata still had it; its leader has not.
+    let kafka = Memory::kraft(3).topic("old", &[&[1, 2]]);
+    let kafka = kafka.before(Call::ListOffsets, 1, move |cluster| drop(cluster.topics.remove(&name)));
+    let desk = Desk::new(kafka);
+    desk.declare(&["{name: old, state: absent}"]);
+    let run = desk.apply(&["--max-risk", "loses-data"]).await.ends_with(Exit::Done);
+    assert_eq!(run.lines(), ["nothing to do"]);
+}
+
+#[tokio::test]
 async fn nothing_is_deleted_unnamed_while_a_live_group_hides_what_it_reads() {
     let desk = Desk::new(Memory::kraft(3).topic("old", &[&[1, 2]]).group("streaming", &[]));
     desk.declare(&["{name: old, state: absent}"]);

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::clients::kafka::{Kafka, KafkaError, codes};
 use crate::cluster::config::{ConfigEntry, ConfigResource};
 use crate::cluster::in_order;
-use crate::cluster::metadata::{Metadata, Reassignment};
+use crate::cluster::metadata::{Metadata, Reassignment, TopicSelection};
 use crate::cluster::offset::{FoundOffset, OffsetQuery};
 use crate::cluster::size::Bytes;
 use crate::cluster::topic::{Topic, TopicName, TopicPartition};
@@ -138,7 +138,11 @@ pub async fn observe(
         observed.known_keys = self::known_keys(kafka, &observed.metadata).await?;
     }
     if !uses.is_empty() {
-        observed.uses = self::uses(kafka, &uses, &observed.metadata, idle_since).await;
+        let unknown;
+        (observed.uses, unknown) = self::uses(kafka, &uses, &observed.metadata, idle_since).await;
+        if !unknown.is_empty() {
+            forget_deleted(kafka, &unknown, &mut observed.metadata).await?;
+        }
     }
     Ok(observed)
 }
@@ -266,13 +270,24 @@ pub async fn known_keys(kafka: &dyn Kafka, metadata: &Metadata) -> anyhow::Resul
     Ok(entries.map(|entry| entry.name).collect())
 }
 
-/// Who uses topics. What can't be found out is said, and nothing is deleted then.
+/// Takes out topics that were deleted a moment ago, and that one broker still showed while their leaders were gone.
+async fn forget_deleted(
+    kafka: &dyn Kafka,
+    unknown: &BTreeSet<TopicName>,
+    metadata: &mut Metadata,
+) -> anyhow::Result<()> {
+    let now = kafka.metadata(TopicSelection::All).await.context("failed to read the cluster's metadata again")?;
+    metadata.topics.retain(|name, _| !unknown.contains(name) || now.topics.contains_key(name));
+    Ok(())
+}
+
+/// Who uses topics, and those that their leaders do not know. What can't be found out is said, and nothing is deleted then.
 async fn uses(
     kafka: &dyn Kafka,
     topics: &BTreeSet<TopicName>,
     metadata: &Metadata,
     idle_since: Timestamp,
-) -> BTreeMap<TopicName, Use> {
+) -> (BTreeMap<TopicName, Use>, BTreeSet<TopicName>) {
     let groups = kafka.live_groups().await;
     let partitions: Vec<_> = topics
         .iter()
@@ -283,6 +298,7 @@ async fn uses(
         })
         .collect();
     let newest = newest(kafka, &partitions, idle_since).await;
+    let mut unknown = BTreeSet::new();
     let mut uses: BTreeMap<TopicName, Use> = topics.iter().map(|name| (name.clone(), Use::default())).collect();
     for (name, one) in &mut uses {
         match &groups {
@@ -306,10 +322,15 @@ async fn uses(
                 let time = found.map(|found| found.timestamp.and_then(|ms| Timestamp::from_millisecond(ms).ok()));
                 one.newest = one.newest.max(time.map(|time| time.unwrap_or(Timestamp::MAX)));
             }
-            Err(error) => one.unclear = Some(format!("newest records of partition {partition}: {error}")),
+            Err(error) => {
+                if error.code() == Some(codes::UNKNOWN_TOPIC_OR_PARTITION) {
+                    unknown.insert(topic);
+                }
+                one.unclear = Some(format!("newest records of partition {partition}: {error}"));
+            }
         }
     }
-    uses
+    (uses, unknown)
 }
 
 type Newest = BTreeMap<TopicPartition, Result<Option<FoundOffset>, KafkaError>>;
