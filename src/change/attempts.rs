@@ -1,23 +1,7 @@
 //! Sends the steps of one batch until each has an ending: a step whose answer was lost, and which the cluster does not
 //! show as done, is sent again, a few times at most.
 
-use std::time::Duration;
-
 use crate::change::carry_out::Ended;
-
-/// Pauses between looks at the cluster: KRaft answers reads from before one's own write for some hundred milliseconds,
-/// and right after many new partitions for some seconds.
-pub const PAUSES: [Duration; 9] = [
-    Duration::ZERO,
-    Duration::from_millis(10),
-    Duration::from_millis(20),
-    Duration::from_millis(50),
-    Duration::from_millis(100),
-    Duration::from_millis(300),
-    Duration::from_millis(600),
-    Duration::from_millis(1500),
-    Duration::from_millis(2500),
-];
 
 /// A step is sent so often at most.
 const ATTEMPTS_MAX: usize = 3;

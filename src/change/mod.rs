@@ -1,4 +1,4 @@
-//! Verbs: how anything at all is changed. Everything here is pure but [`attempts`], [`carry_out`] and [`every`].
+//! Verbs: how anything at all is changed. Everything here is pure but [`attempts`], [`carry_out`], [`every`] and [`looks`].
 //!
 //! A command plans ([`plan`]), the plan is shown ([`render`]), its steps are carried out batch by batch
 //! ([`carry_out`]), and each leaves an intent before and an outcome after ([`event`]). Whatever throttles replication
@@ -9,6 +9,7 @@ pub mod brake;
 pub mod carry_out;
 pub mod event;
 pub mod every;
+pub mod looks;
 pub mod plan;
 pub mod render;
 pub mod throttle;

@@ -17,15 +17,14 @@
 //! finds another run's id there and stops.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::future::join_all;
 use jiff::Timestamp;
-use tokio::time::sleep;
 
 use crate::change::carry_out::{Ended, Watch, carry_out};
 use crate::change::event::{Event, Outcome, Severity};
+use crate::change::looks::Looks;
 use crate::change::plan::Step;
 use crate::change::plan::Warning;
 use crate::change::throttle::decide::{Decided, Ways, after, decide};
@@ -39,9 +38,6 @@ use crate::cluster::throttle::{PresentList, PresentRate, PresentThrottles, Side,
 use crate::cluster::topic::TopicName;
 use crate::context::{Context, Kept, Scope};
 use crate::output;
-
-/// Pauses between looks at the cluster: KRaft answers reads from before one's own write for some hundred milliseconds.
-const PAUSES: [u64; 9] = [0, 10, 20, 50, 100, 300, 600, 1_500, 2_500];
 
 /// Kafka's own "no limit".
 const UNLIMITED: u64 = i64::MAX as u64;
@@ -322,11 +318,8 @@ async fn send(kafka: &dyn Kafka, batch: &[ThrottleStep]) -> Vec<Ended> {
 
 /// The subjects of the steps that the brokers do not show as done.
 async fn not_shown(kafka: &dyn Kafka, mut open: Vec<&ThrottleStep>) -> BTreeSet<String> {
-    for pause in PAUSES {
-        if open.is_empty() {
-            break;
-        }
-        sleep(Duration::from_millis(pause)).await;
+    let mut looks = Looks::default();
+    while !open.is_empty() && looks.again().await {
         let (mut brokers, mut topics) = (BTreeSet::new(), BTreeSet::new());
         for step in &open {
             match step {

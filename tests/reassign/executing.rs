@@ -2,6 +2,7 @@
 
 use kafka_toolbox::clients::kafka::KafkaError;
 use kafka_toolbox::clients::kafka::memory::{Call, Memory};
+use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::cluster::topic::TopicName;
 use kafka_toolbox::exit::Exit;
 
@@ -50,6 +51,27 @@ async fn kafkas_own_file_is_taken_and_what_was_there_is_what_a_cancel_gives_back
     let cancelled = desk.run(&["reassign", "cancel", "--yes"]).await.ends_with(Exit::Done);
     assert!(cancelled.out.ends_with("1 move taken back\n"), "{cancelled:#?}");
     assert_eq!((replicas(&desk, "orders", 0), leader(&desk, "orders", 0)), (vec![2, 1], Some(2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn verify_looks_again_before_it_speaks_of_what_a_broker_shows_late() {
+    let late = four_brokers(true).after(Call::ListReassignments, 2, |cluster| {
+        let partition = &mut cluster.topics.get_mut(&TopicName::new("orders").unwrap()).unwrap().partitions[0];
+        partition.replicas = [4, 1].map(BrokerId).into();
+        partition.isr = partition.replicas.clone();
+        partition.leader = Some(BrokerId(4));
+    });
+    let text = r#"{"version":1,"partitions":[{"topic":"orders","partition":0,"replicas":[4,1]}]}"#;
+    let desk = Desk::new(late);
+    let path = file(&desk, "kafka.json", text);
+    let said = desk.run(&["reassign", "verify", &path]).await.ends_with(Exit::Done);
+    assert_eq!(said.out, "1 of 1 partitions are as planned\n");
+
+    let desk = Desk::new(four_brokers(true));
+    let path = file(&desk, "kafka.json", text);
+    desk.run(&["reassign", "verify", &path]).await.ends_with(Exit::Unhealthy);
+    let looks = desk.kafka.calls().iter().filter(|call| **call == Call::ListReassignments).count();
+    assert_eq!(looks, 9, "what stays is said, after all looks");
 }
 
 #[tokio::test]
@@ -174,7 +196,7 @@ async fn leaders_go_first_where_that_is_asked_for_and_metrics_are_written() {
 async fn a_fixed_throttle_holds_from_the_first_byte_and_is_gone_at_the_end() {
     let desk = Desk::new(four_brokers(true).copying(u64::MAX).after(Call::AlterReassignments, 1, |cluster| {
         let rate = |broker: i32, side: &str| {
-            let configs = &cluster.broker_configs[&kafka_toolbox::cluster::broker::BrokerId(broker)];
+            let configs = &cluster.broker_configs[&BrokerId(broker)];
             configs[&format!("{side}.replication.throttled.rate")].clone()
         };
         assert_eq!((rate(4, "follower"), rate(1, "leader")), ("500".into(), "500".into()));
@@ -254,7 +276,7 @@ async fn a_rate_that_is_set_meanwhile_goes_before_the_one_that_it_was_begun_with
         assert!(said.out.contains("is asked for 900 B/s on all brokers, and sets it within seconds"), "{said:#?}");
         for _ in 0..50 {
             let rate = desk.kafka.look(|cluster| {
-                let configs = cluster.broker_configs.get(&kafka_toolbox::cluster::broker::BrokerId(4));
+                let configs = cluster.broker_configs.get(&BrokerId(4));
                 configs.and_then(|configs| configs.get("follower.replication.throttled.rate").cloned())
             });
             if rate.as_deref() == Some("900") {

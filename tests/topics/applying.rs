@@ -37,6 +37,21 @@ async fn a_broker_that_does_not_know_a_young_topic_yet_is_asked_again() {
     assert_eq!(run.lines(), ["nothing to do"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_declared_topic_that_was_deleted_a_moment_ago_is_created_anew() {
+    let orders = TopicName::new("orders").unwrap();
+    let kafka = Memory::kraft(3).topic("orders", &[&[1, 2], &[1, 2], &[1, 2]]).before(
+        Call::DescribeConfigs,
+        1,
+        move |cluster| drop(cluster.topics.remove(&orders)),
+    );
+    let desk = Desk::new(kafka);
+    desk.declare(&[ORDERS]);
+    let run = desk.apply(&[]).await.ends_with(Exit::Done);
+    assert!(run.lines()[0].starts_with("+ topic orders: 3 partitions"), "{run:#?}");
+    assert_eq!(partitions(&desk, "orders"), 3);
+}
+
 #[tokio::test]
 async fn a_second_run_finds_nothing_to_do() {
     let desk = Desk::new(Memory::kraft(3));

@@ -112,6 +112,20 @@ async fn a_description_says_the_trouble_in_words() {
 }
 
 #[tokio::test]
+async fn a_live_group_that_hides_what_it_reads_is_named() {
+    let desk = Desk::new(cluster().group("billing", &["lagging"]).group("joins", &[]));
+    let said = desk.run(&["topics", "describe", "fine", "--groups"]).await.ends_with(Exit::Done);
+    assert_eq!(
+        said.lines().last(),
+        Some(&"live groups: none; live, and do not tell what they read: joins"),
+        "{said:#?}"
+    );
+    let said = desk.run(&["topics", "describe", "lagging", "--groups", "-o", "json"]).await.ends_with(Exit::Done);
+    let described: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((&described[0]["groups"][0], &described[0]["hidden_groups"][0]), (&"billing".into(), &"joins".into()));
+}
+
+#[tokio::test]
 async fn a_missing_topic_is_named_with_what_may_be_meant() {
     let desk = Desk::new(cluster());
     let said = desk.run(&["topics", "describe", "fien"]).await.ends_with(Exit::Failed);

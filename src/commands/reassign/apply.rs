@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::change::attempts::{PAUSES, attempts};
+use crate::change::attempts::attempts;
 use crate::change::carry_out::Ended;
+use crate::change::looks::Looks;
 use crate::clients::kafka::{Kafka, KafkaError, codes};
 use crate::cluster::broker::BrokerId;
 use crate::cluster::topic::TopicPartition;
@@ -61,11 +62,8 @@ fn ending(step: &ReassignStep, answer: Result<(), KafkaError>) -> Ended {
 /// The partitions that the cluster shows as the steps wish, within limits.
 async fn shown(kafka: &dyn Kafka, mut open: Vec<&ReassignStep>) -> BTreeSet<TopicPartition> {
     let mut shown = BTreeSet::new();
-    for pause in PAUSES {
-        if open.is_empty() {
-            break;
-        }
-        tokio::time::sleep(pause).await;
+    let mut looks = Looks::default();
+    while !open.is_empty() && looks.again().await {
         let topics = open.iter().map(|step| step.partition().topic.clone()).collect();
         let Ok(observed) = observe(kafka, &topics).await else { continue };
         let (done, left): (Vec<_>, Vec<_>) = open.into_iter().partition(|step| is_shown(step, &observed));

@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::change::attempts::{PAUSES, attempts};
+use crate::change::attempts::attempts;
 use crate::change::carry_out::Ended;
+use crate::change::looks::Looks;
 use crate::clients::kafka::{Kafka, KafkaError, Mode, NewPartitions, NewTopic};
 use crate::cluster::config::{ConfigChange, ConfigOperation, ConfigResource, ConfigSource};
 use crate::cluster::metadata::TopicSelection;
@@ -165,11 +166,8 @@ struct Seen {
 async fn look(kafka: &dyn Kafka, steps: &[&TopicStep]) -> Seen {
     let mut open: Vec<&TopicStep> = steps.to_vec();
     let mut failed = None;
-    for pause in PAUSES {
-        if open.is_empty() {
-            break;
-        }
-        tokio::time::sleep(pause).await;
+    let mut looks = Looks::default();
+    while !open.is_empty() && looks.again().await {
         match shown(kafka, &open).await {
             Ok(done) => {
                 open.retain(|step| !done.contains(step.name()));

@@ -2,12 +2,12 @@
 //! and what only some plans ask for.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::change::looks::Looks;
 use crate::clients::kafka::{Kafka, KafkaError, codes};
 use crate::cluster::config::{ConfigEntry, ConfigResource};
 use crate::cluster::in_order;
@@ -23,10 +23,6 @@ use crate::formats::secret::is_secret_key;
 
 /// Keys that are asked of every declared topic.
 const KEYS_ALWAYS: [&str; 2] = ["cleanup.policy", "min.insync.replicas"];
-
-/// Pauses before brokers are asked of what is young.
-const PAUSES: [Duration; 4] =
-    [Duration::ZERO, Duration::from_millis(200), Duration::from_millis(600), Duration::from_millis(1200)];
 
 /// What is there.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -114,11 +110,11 @@ impl Observed {
 pub async fn observe(
     kafka: &dyn Kafka,
     spec: &Spec,
-    metadata: Metadata,
+    mut metadata: Metadata,
     last_applied: Option<LastApplied>,
     (now, idle_since): (Timestamp, Timestamp),
 ) -> anyhow::Result<Observed> {
-    let configs = configs(kafka, spec, &metadata, last_applied.as_ref()).await?;
+    let configs = configs(kafka, spec, &mut metadata, last_applied.as_ref()).await?;
     let mut observed = Observed { metadata, configs, last_applied, ..Observed::default() };
     let Questions { reassignments, sizes, broker_defaults, placement, known_keys, uses } =
         Questions::of(spec, &observed);
@@ -140,18 +136,17 @@ pub async fn observe(
     if !uses.is_empty() {
         let unknown;
         (observed.uses, unknown) = self::uses(kafka, &uses, &observed.metadata, idle_since).await;
-        if !unknown.is_empty() {
-            forget_deleted(kafka, &unknown, &mut observed.metadata).await?;
-        }
+        forget_deleted(kafka, unknown, &mut observed.metadata).await?;
     }
     Ok(observed)
 }
 
-/// Configs of the declared topics that are there: of strict ones all keys, of others those that matter.
+/// Configs of the declared topics that are there: of strict ones all keys, of others those that matter. Topics that turn
+/// out to have been deleted a moment ago are taken out of `metadata`.
 async fn configs(
     kafka: &dyn Kafka,
     spec: &Spec,
-    metadata: &Metadata,
+    metadata: &mut Metadata,
     last_applied: Option<&LastApplied>,
 ) -> anyhow::Result<BTreeMap<TopicName, Vec<ConfigEntry>>> {
     let mut keys: BTreeSet<&str> = KEYS_ALWAYS.into();
@@ -166,17 +161,22 @@ async fn configs(
         group.push(ConfigResource::Topic(name.clone()));
     }
     let keys: Vec<_> = keys.into_iter().collect();
+    let mut answers = configs_of(kafka, strict, None).await?;
+    answers.extend(configs_of(kafka, others, Some(&keys)).await?);
+    let unknown = answers.iter().filter(|(_, entries)| entries.as_ref().is_err_and(is_unknown));
+    forget_deleted(kafka, unknown.map(|(name, _)| name.clone()).collect(), metadata).await?;
     let mut found = BTreeMap::new();
-    for (resources, keys) in [(strict, None), (others, Some(&keys[..]))] {
-        if resources.is_empty() {
-            continue;
-        }
-        for (name, entries) in configs_of(kafka, resources, keys).await? {
+    for (name, entries) in answers {
+        if metadata.topics.contains_key(&name) {
             let entries = entries.with_context(|| format!("failed to read the config of topic {name}"))?;
             found.insert(name, entries.into_iter().map(without_secret).collect());
         }
     }
     Ok(found)
+}
+
+fn is_unknown(error: &KafkaError) -> bool {
+    error.code() == Some(codes::UNKNOWN_TOPIC_OR_PARTITION)
 }
 
 type Configs = BTreeMap<TopicName, Result<Vec<ConfigEntry>, KafkaError>>;
@@ -189,20 +189,17 @@ async fn configs_of(
     keys: Option<&[&str]>,
 ) -> anyhow::Result<Configs> {
     let mut found = Configs::new();
-    for pause in PAUSES {
-        tokio::time::sleep(pause).await;
+    let mut looks = Looks::default();
+    while !open.is_empty() && looks.again().await {
         let answers = kafka.configs(&open, keys).await.context("failed to read the topics' configs")?;
         open.clear();
         for (resource, entries) in answers {
             let ConfigResource::Topic(name) = &resource else { continue };
-            let is_young = entries.as_ref().is_err_and(|error| error.code() == Some(codes::UNKNOWN_TOPIC_OR_PARTITION));
+            let is_young = entries.as_ref().is_err_and(is_unknown);
             found.insert(name.clone(), entries);
             if is_young {
                 open.push(resource);
             }
-        }
-        if open.is_empty() {
-            break;
         }
     }
     Ok(found)
@@ -270,14 +267,22 @@ pub async fn known_keys(kafka: &dyn Kafka, metadata: &Metadata) -> anyhow::Resul
     Ok(entries.map(|entry| entry.name).collect())
 }
 
-/// Takes out topics that were deleted a moment ago, and that one broker still showed while their leaders were gone.
+/// Takes out topics that were deleted a moment ago, and that one broker still showed while others did not know them any
+/// more. The answer may come from the broker that is behind: it is asked again.
 async fn forget_deleted(
     kafka: &dyn Kafka,
-    unknown: &BTreeSet<TopicName>,
+    mut unknown: BTreeSet<TopicName>,
     metadata: &mut Metadata,
 ) -> anyhow::Result<()> {
-    let now = kafka.metadata(TopicSelection::All).await.context("failed to read the cluster's metadata again")?;
-    metadata.topics.retain(|name, _| !unknown.contains(name) || now.topics.contains_key(name));
+    let mut looks = Looks::default();
+    while !unknown.is_empty() && looks.again().await {
+        let names: Vec<_> = unknown.iter().cloned().collect();
+        let now = kafka.metadata(TopicSelection::Named(&names)).await;
+        let now = now.context("failed to read the cluster's metadata again")?;
+        let (there, gone) = unknown.into_iter().partition(|name| now.topics.contains_key(name));
+        metadata.topics.retain(|name, _| !BTreeSet::contains(&gone, name));
+        unknown = there;
+    }
     Ok(())
 }
 
@@ -323,7 +328,7 @@ async fn uses(
                 one.newest = one.newest.max(time.map(|time| time.unwrap_or(Timestamp::MAX)));
             }
             Err(error) => {
-                if error.code() == Some(codes::UNKNOWN_TOPIC_OR_PARTITION) {
+                if is_unknown(&error) {
                     unknown.insert(topic);
                 }
                 one.unclear = Some(format!("newest records of partition {partition}: {error}"));
@@ -340,13 +345,10 @@ type Newest = BTreeMap<TopicPartition, Result<Option<FoundOffset>, KafkaError>>;
 async fn newest(kafka: &dyn Kafka, partitions: &[TopicPartition], since: Timestamp) -> Result<Newest, KafkaError> {
     let mut found = Newest::new();
     let mut open = partitions.to_vec();
-    for pause in PAUSES {
-        tokio::time::sleep(pause).await;
+    let mut looks = Looks::default();
+    while !open.is_empty() && looks.again().await {
         found.extend(kafka.offsets(&open, OffsetQuery::AtOrAfter(since.as_millisecond())).await?);
         open.retain(|partition| !matches!(found.get(partition), Some(Ok(_))));
-        if open.is_empty() {
-            break;
-        }
     }
     Ok(found)
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::cluster::broker::BrokerId;
 use crate::cluster::config::{ConfigEntry, ConfigSource};
+use crate::cluster::group::LiveGroup;
 use crate::cluster::metadata::{Reassignment, ReplicaSize};
 use crate::cluster::size::Bytes;
 use crate::cluster::topic::{Partition, Topic, TopicName, TopicPartition};
@@ -25,8 +26,8 @@ pub struct More {
     pub sizes: Option<BTreeMap<TopicPartition, Vec<ReplicaSize>>>,
     /// The sources that declare topics, by topic.
     pub specs: BTreeMap<TopicName, String>,
-    /// Groups with live members, by topic.
-    pub groups: Option<BTreeMap<TopicName, Vec<String>>>,
+    /// Groups with live members, where that was asked for.
+    pub groups: Option<Vec<LiveGroup>>,
 }
 
 /// A topic in a list.
@@ -152,6 +153,9 @@ pub struct Description {
     /// Groups with live members that read it, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub groups: Option<Vec<String>>,
+    /// Live groups that do not tell whether they read it, where that was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hidden_groups: Vec<String>,
 }
 
 /// A partition, described.
@@ -183,18 +187,24 @@ impl Description {
         let least = min_insync_replicas(entries);
         let trouble = topic.partitions.iter().filter_map(|partition| trouble(topic, partition, more, least)).collect();
         let settings = entries.iter().filter(|entry| entry.source != ConfigSource::Default).cloned();
+        let groups = |is_meant: &dyn Fn(&&LiveGroup) -> bool| {
+            let groups = more.groups.as_ref()?.iter().filter(is_meant);
+            Some(groups.map(|group| group.id.clone()).collect::<Vec<_>>())
+        };
+        let reads = |group: &&LiveGroup| group.topics.contains(&topic.name);
         Self {
             row: Row::of(topic, more),
             trouble,
             state: topic.partitions.iter().map(|partition| PartitionRow::of(topic, partition, more)).collect(),
             settings: settings.collect(),
-            groups: more.groups.as_ref().map(|groups| groups.get(&topic.name).cloned().unwrap_or_default()),
+            groups: groups(&reads),
+            hidden_groups: groups(&|group| group.hides_topics && !reads(group)).unwrap_or_default(),
         }
     }
 
     /// The description as text.
     pub fn text(&self, table: impl Fn(&[&str], &[Vec<String>]) -> String) -> String {
-        let Self { row, trouble, state, settings, groups } = self;
+        let Self { row, trouble, state, settings, groups, hidden_groups } = self;
         let mut out = format!(
             "topic {}: {}, replication factor {}",
             row.name,
@@ -225,7 +235,11 @@ impl Description {
         }
         if let Some(groups) = groups {
             let shown = if groups.is_empty() { "none".to_owned() } else { groups.join(", ") };
-            let _ = writeln!(out, "\nlive groups: {shown}");
+            let hidden = match hidden_groups.join(", ") {
+                ids if ids.is_empty() => ids,
+                ids => format!("; live, and do not tell what they read: {ids}"),
+            };
+            let _ = writeln!(out, "\nlive groups: {shown}{hidden}");
         }
         out
     }

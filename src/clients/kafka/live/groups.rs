@@ -20,6 +20,7 @@ use kafka_protocol::messages::list_groups_response::ListedGroup;
 use kafka_protocol::messages::share_group_describe_response::DescribedGroup as ShareGroup;
 use kafka_protocol::protocol::Decodable;
 use kafka_protocol::protocol::Message;
+use kafka_protocol::protocol::StrBytes;
 use tokio::time::Instant;
 
 use crate::clients::kafka::KafkaError;
@@ -110,16 +111,9 @@ async fn describe_share(
         Err(KafkaError::Unsupported { .. }) => return Ok(listed.iter().map(hidden_group).collect()),
         Err(error) => return Err(error),
     };
-    let mut live = Vec::new();
-    for group in answer.groups {
-        match group.error_code {
-            0 => live.extend(share_group(&group)),
-            // It ended between the two requests.
-            codes::GROUP_ID_NOT_FOUND => {}
-            code => return Err(group_error(code, group.group_id.as_str(), group.error_message.as_deref())),
-        }
-    }
-    Ok(live)
+    let told =
+        answer.groups.iter().map(|one| told((one.error_code, &one.group_id, &one.error_message), || share_group(one)));
+    told.filter_map(Result::transpose).collect()
 }
 
 /// Groups of the new protocol (KIP-848), and those that turned out to be none.
@@ -159,16 +153,23 @@ async fn describe_classic(
     let ids: Vec<GroupId> = listed.iter().map(|group| group.group_id.clone()).collect();
     let make = |_| DescribeGroupsRequest::default().with_groups(ids.clone());
     let (answer, _) = cluster.read(Target::Broker(broker), make, deadline).await?;
-    let mut live = Vec::new();
-    for group in answer.groups {
-        match group.error_code {
-            0 => live.extend(classic_group(&group)),
-            // It ended between the two requests.
-            codes::GROUP_ID_NOT_FOUND => {}
-            code => return Err(group_error(code, group.group_id.as_str(), group.error_message.as_deref())),
-        }
+    let told = answer
+        .groups
+        .iter()
+        .map(|one| told((one.error_code, &one.group_id, &one.error_message), || classic_group(one)));
+    told.filter_map(Result::transpose).collect()
+}
+
+/// What an answer tells of one group, by its code, id and message; none of one that ended between the two requests.
+fn told(
+    (code, id, message): (i16, &GroupId, &Option<StrBytes>),
+    live: impl FnOnce() -> Option<LiveGroup>,
+) -> Result<Option<LiveGroup>, KafkaError> {
+    match code {
+        0 => Ok(live()),
+        codes::GROUP_ID_NOT_FOUND => Ok(None),
+        code => Err(group_error(code, id.as_str(), message.as_deref())),
     }
-    Ok(live)
 }
 
 fn group_error(code: i16, group: &str, message: Option<&str>) -> KafkaError {

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 
-use crate::change::attempts::PAUSES;
+use crate::change::looks::Looks;
 use crate::clients::kafka::Kafka;
 use crate::cluster::assignment::PartitionMove;
 use crate::cluster::metadata::TopicSelection;
@@ -57,8 +57,8 @@ pub(super) async fn run(context: &mut Context, args: &VerifyArgs) -> anyhow::Res
 async fn look(kafka: &dyn Kafka, moves: &[PartitionMove]) -> anyhow::Result<(Observed, Vec<(TopicPartition, String)>)> {
     let topics = moves.iter().map(|one| one.partition.topic.clone()).collect();
     let mut last = (Observed::default(), Vec::new());
-    for pause in PAUSES {
-        tokio::time::sleep(pause).await;
+    let mut looks = Looks::default();
+    while looks.again().await {
         let observed = observe(kafka, &topics).await.context("failed to read the cluster")?;
         let wrong = differences(moves, &observed);
         let is_final = wrong.is_empty() || wrong.iter().any(|(partition, _)| observed.running.contains_key(partition));

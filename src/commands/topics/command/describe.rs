@@ -95,13 +95,7 @@ async fn more(context: &Context, kafka: &dyn Kafka, args: &DescribeArgs, metadat
         more.sizes = Some(sizes.sizes);
     }
     if args.groups {
-        let mut groups: BTreeMap<TopicName, Vec<String>> = BTreeMap::new();
-        for group in kafka.live_groups().await.context("failed to list consumer groups")? {
-            for topic in group.topics {
-                groups.entry(topic).or_default().push(group.id.clone());
-            }
-        }
-        more.groups = Some(groups);
+        more.groups = Some(kafka.live_groups().await.context("failed to list consumer groups")?);
     }
     Ok(more)
 }
