@@ -97,7 +97,7 @@ impl Stage<'_> {
         contenders.push(self.stock("kafka-topics --describe", TOPIC_COMMAND, &["--describe"]));
         let configs = ["--describe", "--entity-type", "topics"];
         contenders.push(self.stock("kafka-configs --describe", "kafka.admin.ConfigCommand", &configs));
-        Ok(Line { title: format!("apply {TOPICS} topics, nothing to do"), contenders, times: 1 })
+        Ok(Line { title: format!("apply {TOPICS} topics, nothing to do"), contenders, times: QUICK })
     }
 
     /// An apply of topics that are not there; `seconds` is what it may take. With ZooKeeper the topics stay: deleting
