@@ -50,27 +50,65 @@ impl Width {
 }
 
 /// The bands of all open brokers: the best choice first, others that may turn out cheaper after it. What brokers that are
-/// not open hold is not counted.
+/// not open hold is not counted. No band goes beyond what disks hold below their limit.
 pub(super) fn bands(layout: &Layout<'_, '_>, width: Width) -> Vec<Vec<Band>> {
-    match width {
+    let mut choices = match width {
         Width::Around(tolerance) => vec![around_means(layout, tolerance)],
         Width::Range(range) => window::bands(layout, range),
+    };
+    for (at, band) in choices.iter_mut().flat_map(|bands| bands.iter_mut().enumerate()) {
+        let most = layout.model.most(numbers::narrow(at));
+        *band = Band { low: band.low.min(most), high: band.high.min(most) };
     }
+    choices
 }
 
-/// The mean of the rack, weighted by capacity where that is known, give or take the tolerance in millionths.
+/// The mean of the rack, weighted by capacity where that is known, give or take the tolerance in millionths. Brokers whose
+/// disks don't hold it leave the rest to the others.
 fn around_means(layout: &Layout<'_, '_>, tolerance: u64) -> Vec<Band> {
     let model = layout.model;
-    let sums = sums(layout);
+    let (sums, is_full) = sums_of_roomy(layout);
     let band = |at: usize| {
         let node = &model.brokers[at];
-        if !node.open {
-            return Band::default();
+        let broker = numbers::narrow(at);
+        match (node.open, is_full[at]) {
+            (false, _) => Band::default(),
+            (true, true) => around(u128::from(model.most(broker)), 1, tolerance),
+            (true, false) => {
+                let (load, shares) = sums[node.rack];
+                around(load * u128::from(model.share(broker)), shares, tolerance)
+            }
         }
-        let (load, shares) = sums[node.rack];
-        around(load * u128::from(model.share(numbers::narrow(at))), shares, tolerance)
     };
     (0..model.brokers.len()).map(band).collect()
+}
+
+/// What the open brokers of each rack hold, and their shares, without those whose disks don't hold their part of it below
+/// the limit; and which these are. They are taken to hold as much as they can.
+fn sums_of_roomy(layout: &Layout<'_, '_>) -> (Vec<(u128, u128)>, Vec<bool>) {
+    let model = layout.model;
+    let mut sums = sums(layout);
+    let mut is_full = vec![false; model.brokers.len()];
+    // Each pass finds at least one more.
+    for _ in 0..model.brokers.len() {
+        let lacks = |at: &usize| {
+            let (node, broker) = (&model.brokers[*at], numbers::narrow(*at));
+            let (load, shares) = sums[node.rack];
+            let share = u128::from(model.share(broker));
+            node.open && !is_full[*at] && u128::from(model.most(broker)) < load * share / shares.max(1)
+        };
+        let found: Vec<usize> = (0..model.brokers.len()).filter(lacks).collect();
+        if found.is_empty() {
+            break;
+        }
+        for at in found {
+            let (rack, broker) = (model.brokers[at].rack, numbers::narrow(at));
+            is_full[at] = true;
+            sums[rack].0 = sums[rack].0.saturating_sub(u128::from(model.most(broker)));
+            sums[rack].1 = sums[rack].1.saturating_sub(u128::from(model.share(broker)));
+        }
+    }
+    (sums, is_full)
 }
 
 /// What the open brokers of each rack hold, and their shares.

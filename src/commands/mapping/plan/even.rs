@@ -279,6 +279,7 @@ impl<'l, 'm, 'a> Evener<'l, 'm, 'a> {
     pub(super) fn may_carry(&self, item: Item, taker: u32) -> bool {
         let partition = numbers::wide(item.partition);
         !self.layout.holds(partition, taker)
+            && !self.layout.model.fills_again(partition, taker)
             && self.layout.has_room(partition, taker)
             && self.layout.keeps_synced(partition, numbers::wide(item.slot))
     }

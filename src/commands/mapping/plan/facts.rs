@@ -1,19 +1,23 @@
-//! What a person should know of a draft: sizes that are missing, brokers beyond the tolerance, disks over the limit.
+//! What a person should know of a draft: sizes that are missing, brokers beyond the tolerance, disks above the limit.
 
 use super::Severity;
 use super::band;
 use super::layout::Layout;
+use super::limit;
+use super::model;
 use super::notes::Notes;
 use super::numbers;
 use super::window;
 use crate::cluster::size::Bytes;
 use crate::commands::mapping::observe::Observed;
+use crate::commands::mapping::spec::amounts::Percent;
 use crate::commands::mapping::spec::goal::Wish;
 
 /// Notes it.
 pub(super) fn note(layout: &Layout<'_, '_>, observed: &Observed, notes: &mut Notes) {
     note_sizes(layout, observed, notes);
     note_brokers(layout, notes);
+    note_limits(layout, observed, notes);
     if matches!(layout.model.goal.wish, Wish::Rebalance | Wish::Scale) {
         note_tolerance(layout, notes);
     }
@@ -65,6 +69,36 @@ fn note_brokers(layout: &Layout<'_, '_>, notes: &mut Notes) {
     }
 }
 
+/// Brokers that end above their disk limit, although capacity comes first.
+fn note_limits(layout: &Layout<'_, '_>, observed: &Observed, notes: &mut Notes) {
+    let model = layout.model;
+    let limit = Percent(model.goal.disk_limit);
+    for excess in limit::excesses(layout).into_iter().filter(|excess| excess.left() > 0) {
+        let id = model.node(excess.broker).id;
+        let dirs = observed.brokers.get(&id).map(|broker| broker.log_dirs.as_slice()).unwrap_or_default();
+        let dir = excess.dir.and_then(|dir| dirs.get(*model::in_order(dirs).get(dir)?));
+        let dir = dir.map(|dir| format!(" in {}", dir.path)).unwrap_or_default();
+        let is_bounded = model.goal.budget_bytes.is_some() || model.goal.moves_max.is_some();
+        let why = match &model.goal.wish {
+            _ if !excess.holds_any() => {
+                "none of the selected topics has data there that could move: other topics or other files fill it; select \
+                 more topics, or free it by hand"
+            }
+            Wish::Rebalance if is_bounded => {
+                "no other broker has room, or --budget-bytes and --max-moves allow no more; allow more, add brokers or \
+                 disks, or shorten retention"
+            }
+            Wish::Rebalance => {
+                "no other broker of a suitable rack has that much room below its own limit; add brokers or disks, shorten \
+                 retention, or raise --disk-limit"
+            }
+            _ => "this plan gives it no relief; see `toolbox mapping rebalance`, add disks, or shorten retention",
+        };
+        let text = format!("it ends with {}{dir} above the disk limit of {limit}: {why}", Bytes(excess.left()));
+        notes.add(Severity::Advisory, "above-disk-limit", format!("broker:{id}"), text);
+    }
+}
+
 /// Where racks hold different amounts, no window can hold them all: each broker is in that of its rack then.
 fn note_range(layout: &Layout<'_, '_>, notes: &mut Notes) {
     let model = layout.model;
@@ -95,7 +129,9 @@ fn note_tolerance(layout: &Layout<'_, '_>, notes: &mut Notes) {
     for (at, node) in model.brokers.iter().enumerate().filter(|(_, node)| node.open) {
         let (load, band) = (layout.load[at], bands[at]);
         let is_new = model.held[at] == 0;
-        let counts = model.goal.wish == Wish::Rebalance || is_new;
+        // Whoever is above its disk limit is named for that.
+        let is_over = load > model.most(numbers::narrow(at));
+        let counts = (model.goal.wish == Wish::Rebalance || is_new) && !is_over;
         if counts && !(band.low..=band.high).contains(&load) {
             let shown = |amount: u64| match (model.by_count, amount) {
                 (true, 1) => "1 replica".to_owned(),

@@ -260,6 +260,7 @@ impl Evener<'_, '_, '_> {
         let model = self.layout.model;
         let (partition, slot) = (numbers::wide(item.partition), numbers::wide(item.slot));
         let home = model.replicas(partition).get(slot).copied()?;
-        (model.node(home).open && !self.layout.holds(partition, home)).then_some(home)
+        let may_return = model.node(home).open && !model.fills_again(partition, home);
+        (may_return && !self.layout.holds(partition, home)).then_some(home)
     }
 }

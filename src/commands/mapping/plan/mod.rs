@@ -12,6 +12,7 @@ mod fit;
 mod laws;
 mod layout;
 mod leaders;
+mod limit;
 mod mend;
 mod model;
 mod must;
@@ -56,7 +57,8 @@ pub struct Mapping {
 /// Plans.
 ///
 /// 1. What must change is placed: replicas on brokers that leave, other replication factors, racks to repair.
-/// 2. Loads are evened out, where the verb asks for it: replicas go from full to empty brokers of a rack.
+/// 2. Loads are evened out, where the verb asks for it: replicas go from full to empty brokers of a rack. What is above
+///    its disk limit comes below it first, whatever the tolerance.
 /// 3. Preferred leaders are evened out by the order of replicas.
 /// 4. What a person should know is noted: what could not be done, and what would happen if a broker were lost.
 pub fn plan(goal: &Goal, observed: &Observed) -> Mapping {

@@ -11,6 +11,7 @@ use super::numbers;
 use super::stuck::Stuck;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::broker::Rack;
+use crate::cluster::metadata::LogDir;
 use crate::cluster::topic::TopicName;
 use crate::cluster::topic::TopicPartition;
 use crate::commands::mapping::observe::Observed;
@@ -36,6 +37,8 @@ pub(super) struct Model<'a> {
     pub(super) from: Vec<u32>,
     /// Whether each of these is in sync and its broker live.
     pub(super) in_sync: Vec<bool>,
+    /// In which log dir of its broker each of these lies.
+    log_dirs: Vec<u16>,
     /// What all replicas of all topics weigh, by broker.
     pub(super) load: Vec<u64>,
     /// How many replicas of all topics each broker holds.
@@ -73,6 +76,16 @@ pub(super) struct Node {
     pub(super) capacity: Option<u64>,
     /// What its log dirs may still take below the limit.
     pub(super) dirs: LogDirs,
+    /// What each of its log dirs holds above the limit; a single number where they are not told apart. None where nothing
+    /// is known.
+    pub(super) over: Vec<u64>,
+}
+
+impl Node {
+    /// Whether any of its log dirs is above the limit.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.iter().any(|over| *over > 0)
+    }
 }
 
 /// A partition.
@@ -122,6 +135,7 @@ impl<'a> Model<'a> {
             partitions: Vec::new(),
             from: Vec::new(),
             in_sync: Vec::new(),
+            log_dirs: Vec::new(),
             load: vec![0; brokers.len()],
             count: empty.clone(),
             held: empty.clone(),
@@ -133,7 +147,7 @@ impl<'a> Model<'a> {
             shares: vec![1; brokers.len()],
             brokers,
         };
-        let index = Index::new(&ids);
+        let index = Index::new(&ids, observed);
         let mut disks = Disks::new(&model.brokers, observed);
         for (topic, described) in &observed.topics {
             let selected = goal.topics.contains(topic);
@@ -173,6 +187,30 @@ impl<'a> Model<'a> {
         self.replicas(partition).iter().zip(self.synced(partition)).any(|(held, synced)| *held == broker && *synced)
     }
 
+    /// The log dir of a present replica on its broker, as [`Node::over`] counts them.
+    pub(super) fn log_dir(&self, partition: usize, slot: usize) -> usize {
+        let at = self.partitions[partition].first + slot;
+        let node = self.node(self.from[at]);
+        usize::from(self.log_dirs[at]).min(node.over.len().saturating_sub(1))
+    }
+
+    /// Whether a broker with several log dirs would take a present replica back into one that is above its limit.
+    pub(super) fn fills_again(&self, partition: usize, broker: u32) -> bool {
+        let node = self.node(broker);
+        let present = || self.replicas(partition).iter().position(|replica| *replica == broker);
+        node.over.len() > 1 && present().is_some_and(|slot| node.over[self.log_dir(partition, slot)] > 0)
+    }
+
+    /// The most that a broker's load may be, so that its disks are not above the limit.
+    pub(super) fn most(&self, broker: u32) -> u64 {
+        let (node, load) = (self.node(broker), self.load[numbers::wide(broker)]);
+        if self.by_count || !node.dirs.is_known() {
+            return u64::MAX;
+        }
+        let over = node.over.iter().copied().fold(0, u64::saturating_add);
+        load.saturating_add(node.dirs.room()).saturating_sub(over)
+    }
+
     /// A broker.
     pub(super) fn node(&self, broker: u32) -> &Node {
         &self.brokers[numbers::wide(broker)]
@@ -188,7 +226,7 @@ impl<'a> Model<'a> {
             self.held[broker] += u32::from(selected);
             self.inbound[broker] += partition.bytes_in.unwrap_or(0);
             let growth = size.saturating_sub(partition.bytes.get(slot).copied().unwrap_or(0));
-            disks.add(broker, partition.log_dirs.get(slot).copied().unwrap_or(0), (size, growth));
+            disks.add(broker, index.dir_of(partition, slot, broker), (size, growth));
         }
         if let (false, Some(first)) = (selected, partition.replicas.first()) {
             self.foreign_leaders[index.of(*first)] += 1;
@@ -204,9 +242,11 @@ impl<'a> Model<'a> {
         index: &Index,
     ) {
         let first = self.from.len();
-        for id in &partition.replicas {
+        for (slot, id) in partition.replicas.iter().enumerate() {
             let broker = index.of(*id);
             self.from.push(numbers::narrow(broker));
+            let dir = index.dir_of(partition, slot, broker);
+            self.log_dirs.push(u16::try_from(dir).unwrap_or(u16::MAX));
             self.in_sync.push(self.brokers[broker].live && !partition.out_of_sync.contains(id));
         }
         let len = self.from.len() - first;
@@ -230,14 +270,27 @@ impl<'a> Model<'a> {
     }
 }
 
-/// Finds a broker's index by its id.
+/// Finds a broker's index by its id, and its log dirs in the order of their paths.
 struct Index {
     ids: Vec<BrokerId>,
+    /// The place of each log dir in that order; empty where a broker has no more than one.
+    places: Vec<Vec<usize>>,
 }
 
 impl Index {
-    fn new(ids: &BTreeSet<BrokerId>) -> Self {
-        Self { ids: ids.iter().copied().collect() }
+    fn new(ids: &BTreeSet<BrokerId>, observed: &Observed) -> Self {
+        let places = ids.iter().map(|id| {
+            let dirs = observed.brokers.get(id).map(|broker| broker.log_dirs.as_slice()).unwrap_or_default();
+            let order = if dirs.len() > 1 { in_order(dirs) } else { Vec::new() };
+            (0..order.len()).map(|dir| order.iter().position(|at| *at == dir).unwrap_or(dir)).collect()
+        });
+        Self { ids: ids.iter().copied().collect(), places: places.collect() }
+    }
+
+    /// The place of a replica's log dir among those of its broker, by their paths.
+    fn dir_of(&self, partition: &ObservedPartition, slot: usize, broker: usize) -> usize {
+        let dir = partition.log_dirs.get(slot).copied().unwrap_or(0);
+        self.places[broker].get(dir).copied().unwrap_or(dir)
     }
 
     /// The index; every id that occurs in the input is known.
@@ -269,7 +322,8 @@ impl Disks {
     fn new(brokers: &[Node], observed: &Observed) -> Self {
         let dirs = brokers.iter().map(|node| {
             let dirs = observed.brokers.get(&node.id).map(|broker| broker.log_dirs.as_slice()).unwrap_or_default();
-            dirs.iter().map(|dir| dir.total_bytes.zip(dir.usable_bytes).filter(|_| dir.fault.is_none())).collect()
+            let told = |dir: &LogDir| dir.total_bytes.zip(dir.usable_bytes).filter(|_| dir.fault.is_none());
+            in_order(dirs).into_iter().map(|at| told(&dirs[at])).collect()
         });
         let told: Vec<Vec<_>> = dirs.collect();
         Self { held: told.iter().map(|dirs| vec![Held::default(); dirs.len().max(1)]).collect(), told }
@@ -287,26 +341,36 @@ impl Disks {
     /// Writes capacity and room of each broker.
     fn finish(&self, brokers: &mut [Node], goal: &Goal) {
         for (broker, node) in brokers.iter_mut().enumerate() {
-            let told: Vec<_> = self.told[broker]
-                .iter()
-                .zip(&self.held[broker])
-                .filter_map(|(told, held)| Some(((*told)?, *held)))
-                .collect();
+            let dirs = || self.told[broker].iter().zip(&self.held[broker]);
+            let used = |((total, usable), held): ((u64, u64), &Held)| {
+                (total.saturating_sub(usable).saturating_add(held.growth), numbers::part_of(total, goal.disk_limit))
+            };
+            let told: Vec<_> = dirs().filter_map(|(told, held)| Some(((*told)?, held))).collect();
             if !told.is_empty() {
                 node.capacity = Some(told.iter().map(|((total, _), _)| total).sum());
-                let room = |((total, usable), held): &((u64, u64), Held)| {
-                    let used = total.saturating_sub(*usable).saturating_add(held.growth);
-                    (held.partitions, numbers::part_of(*total, goal.disk_limit).saturating_sub(used))
+                let room = |(told, held): ((u64, u64), &Held)| {
+                    let (used, limit) = used((told, held));
+                    (held.partitions, limit.saturating_sub(used))
                 };
-                node.dirs = LogDirs::new(told.iter().map(room).collect());
+                node.dirs = LogDirs::new(told.into_iter().map(room).collect());
+                let over = |(told, held): (&Option<(u64, u64)>, &Held)| told.map_or((0, 0), |told| used((told, held)));
+                node.over = dirs().map(over).map(|(used, limit)| used.saturating_sub(limit)).collect();
             } else if let Some(capacity) = goal.capacities.get(&node.id).and_then(|known| known.disk_bytes) {
-                let used = self.held[broker].iter().map(|held| held.bytes).sum();
+                let used: u64 = self.held[broker].iter().map(|held| held.bytes).sum();
+                let limit = numbers::part_of(capacity, goal.disk_limit);
                 node.capacity = Some(capacity);
-                let room = numbers::part_of(capacity, goal.disk_limit).saturating_sub(used);
-                node.dirs = LogDirs::new(vec![(0, room)]);
+                node.dirs = LogDirs::new(vec![(0, limit.saturating_sub(used))]);
+                node.over = vec![used.saturating_sub(limit)];
             }
         }
     }
+}
+
+/// Log dirs by their paths: brokers tell them in any order.
+pub(super) fn in_order(dirs: &[LogDir]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..dirs.len()).collect();
+    order.sort_by_key(|at| (&dirs[*at].path, dirs[*at].total_bytes, dirs[*at].usable_bytes));
+    order
 }
 
 fn has_no_sizes(goal: &Goal, observed: &Observed) -> bool {
@@ -349,7 +413,8 @@ fn node(goal: &Goal, observed: Option<&ObservedBroker>, id: BrokerId, racks: &[O
         Wish::Evacuate { brokers, leaders_only } => !leaders_only && brokers.contains(&id),
     };
     let rack = position.unwrap_or(racks.len() - 1);
-    Node { id, live, open: live && allowed && !leaving, leaving, rack, capacity: None, dirs: LogDirs::default() }
+    let open = live && allowed && !leaving;
+    Node { id, live, open, leaving, rack, capacity: None, dirs: LogDirs::default(), over: Vec::new() }
 }
 
 /// Ids of brokers to their index, for reading other people's plans.

@@ -44,6 +44,14 @@ impl Spread {
         self.by_replicas.get(replicas).and_then(Option::as_ref).unwrap_or(&NONE)
     }
 
+    /// How many replicas stand in racks that should have fewer, or lack in those that should have more.
+    pub(super) fn misplaced(&self, counts: &[u32], wanted: usize) -> u32 {
+        let bounds = self.bounds(wanted);
+        let over = counts.iter().zip(&bounds.most).map(|(count, most)| count.saturating_sub(*most)).sum::<u32>();
+        let under = counts.iter().zip(&bounds.least).map(|(count, least)| least.saturating_sub(*count)).sum::<u32>();
+        over.max(under)
+    }
+
     fn prepare(&mut self, replicas: usize) {
         if self.by_replicas.len() <= replicas {
             self.by_replicas.resize(replicas + 1, None);

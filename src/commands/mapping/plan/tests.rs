@@ -215,7 +215,79 @@ fn a_broker_with_a_full_log_dir_of_few_partitions_gets_nothing() {
     observed.brokers.get_mut(&BrokerId(2)).unwrap().log_dirs = vec![dir("/one", 90 * GB), dir("/two", 0)];
     let goal = goal(&observed, Wish::Evacuate { brokers: [BrokerId(1)].into(), leaders_only: false });
     assert_eq!(after(&goal, &observed), [[3], [3], [3], [3], [2]]);
-    assert_eq!(codes(&goal, &observed), ["log-dir-full"]);
+    assert_eq!(codes(&goal, &observed), ["above-disk-limit", "log-dir-full"]);
+}
+
+/// Disks of 100 GB, limit 90 %: each dir holds what is in it, and nothing else.
+fn with_disks(mut observed: Observed, dirs: usize) -> Observed {
+    use crate::cluster::metadata::LogDir;
+    let partitions = &observed.topics[&name()].partitions;
+    for (id, broker) in &mut observed.brokers {
+        let dir = |dir: usize| {
+            let held = |partition: &ObservedPartition| {
+                let slot = partition.replicas.iter().position(|replica| replica == id);
+                let here = slot.filter(|slot| partition.log_dirs.get(*slot).copied().unwrap_or(0) == dir);
+                here.map_or(0, |slot| partition.bytes[slot])
+            };
+            let used: u64 = partitions.iter().map(held).sum();
+            let (total_bytes, usable_bytes) = (Some(100 * GB), Some(100 * GB - used));
+            LogDir { path: format!("/d{dir}"), total_bytes, usable_bytes, fault: None }
+        };
+        broker.log_dirs = (0..dirs).map(dir).collect();
+    }
+    observed
+}
+
+#[test]
+fn a_broker_above_its_disk_limit_comes_below_it_within_any_tolerance() {
+    let partitions: &[(&[i32], u64)] = &[(&[1], 60), (&[1], 30), (&[1], 2), (&[2], 85), (&[3], 84)];
+    let observed = with_disks(cluster(&["1a", "2a", "3a"], partitions), 1);
+    let goal = Goal { tolerance: 0.2, ..goal(&observed, Wish::Rebalance) };
+    assert_eq!(after(&goal, &observed), [[1], [1], [3], [2], [3]], "2 GB bring broker 1 to 90 GB");
+    assert_eq!(codes(&goal, &observed), ["no-n-minus-1", "no-n-minus-1", "no-n-minus-1", "no-n-minus-1"]);
+}
+
+#[test]
+fn a_rack_that_is_too_full_gives_to_another_where_replicas_stay_spread() {
+    let partitions: &[(&[i32], u64)] = &[(&[1, 2], 50), (&[1, 2], 25), (&[1, 2], 20), (&[3], 40)];
+    let observed = with_disks(cluster(&["1a", "2b", "3c"], partitions), 1);
+    let goal = goal(&observed, Wish::Rebalance);
+    let planned = after(&goal, &observed);
+    let moved: Vec<_> = (0..4).filter(|at| planned[*at] != partitions[*at].0).collect();
+    assert_eq!(moved, [1, 2], "20 GB off one, 25 GB off the other; two of three racks hold each: {planned:?}");
+    assert!(!codes(&goal, &observed).contains(&"above-disk-limit"));
+}
+
+#[test]
+fn a_log_dir_above_its_limit_is_relieved_although_its_broker_has_room() {
+    let partitions: &[(&[i32], u64)] = &[(&[1], 60), (&[1], 35), (&[1], 5), (&[2], 70), (&[2], 1)];
+    let mut observed = cluster(&["1a", "2a"], partitions);
+    let dirs = [1, 1, 0, 0, 1];
+    for (partition, dir) in observed.topics.get_mut(&name()).unwrap().partitions.iter_mut().zip(dirs) {
+        partition.log_dirs = vec![dir];
+    }
+    let observed = with_disks(observed, 2);
+    let goal = Goal { tolerance: 0.3, disk_limit: 0.92, ..goal(&observed, Wish::Rebalance) };
+    let found: Vec<_> =
+        plan(&goal, &observed).findings.into_iter().filter(|one| one.code == "above-disk-limit").collect();
+    assert_eq!(found.len(), 1, "no dir of broker 2 is sure to be the next, and one has 22 GB: {found:#?}");
+    assert!(found[0].text.contains("3.0 GB in /d1 above the disk limit of 92%"), "{found:#?}");
+    let mut emptier = observed;
+    emptier.topics.get_mut(&name()).unwrap().partitions[3].bytes = vec![50 * GB];
+    let emptier = with_disks(emptier, 2);
+    assert_eq!(after(&goal, &emptier), [[1], [2], [1], [2], [2]]);
+}
+
+#[test]
+fn a_broker_that_stays_above_its_disk_limit_is_named() {
+    let observed = with_disks(cluster(&["1a", "2b"], &[(&[1, 2], 95)]), 1);
+    for wish in [Wish::Rebalance, Wish::Scale, Wish::Rebuild { force: false }] {
+        let goal = goal(&observed, wish);
+        let findings = plan(&goal, &observed).findings;
+        let named: Vec<_> = findings.iter().filter(|one| one.code == "above-disk-limit").collect();
+        assert_eq!(named.len(), 2, "{findings:#?}");
+        assert!(named.iter().all(|one| one.text.contains("5.0 GB above the disk limit of 90%")), "{named:#?}");
+    }
 }
 
 #[test]

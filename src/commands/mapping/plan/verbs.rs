@@ -11,6 +11,7 @@ use super::even::Evener;
 use super::fill::Filler;
 use super::layout::Layout;
 use super::leaders;
+use super::limit::Relief;
 use super::model::EMPTY;
 use super::model::Model;
 use super::must;
@@ -33,7 +34,7 @@ pub(super) fn draft<'m, 'a>(model: &'m Model<'a>, spread: &Spread, notes: &mut N
         Wish::Rebuild { force } => work.rebuild(*force),
         Wish::Rebalance => {
             work.place_what_must(|_| true);
-            work.even(&|_| true);
+            work.level(&|_| true);
         }
         Wish::Scale => work.scale(),
         Wish::Replace { pairs } => work.replace(pairs),
@@ -119,7 +120,7 @@ impl Work<'_, '_, '_> {
         let any_new = (0..model.brokers.len()).any(|at| is_new(numbers::narrow(at)));
         self.place_what_must(|broker| !any_new || is_new(broker));
         if any_new {
-            self.even(&is_new);
+            self.level(&is_new);
         }
     }
 
@@ -226,12 +227,22 @@ impl Work<'_, '_, '_> {
         weigh::even(&mut self.layout, &rules, bounds);
     }
 
-    /// Evens out loads to what is asked for; or, where that breaks the budget, as far as the budget goes.
-    fn even(&mut self, takes: &dyn Fn(u32) -> bool) {
+    /// Evens out loads, and brings log dirs below their limit: of several log dirs of a broker first, since its load says
+    /// nothing of them; then what evening out within racks could not.
+    fn level(&mut self, takes: &dyn Fn(u32) -> bool) {
         let takes: Vec<bool> = (0..self.model.brokers.len()).map(|at| takes(numbers::narrow(at))).collect();
+        let budget = Budget::of(self.model.goal);
+        let relief = Relief { spread: self.spread, takes: &takes, budget, several_only: true };
+        relief.run(&mut self.layout);
+        self.even(&takes);
+        Relief { several_only: false, ..relief }.run(&mut self.layout);
+    }
+
+    /// Evens out loads to what is asked for; or, where that breaks the budget, as far as the budget goes.
+    fn even(&mut self, takes: &[bool]) {
         let before = self.layout.clone();
         let asked = Width::of(self.model);
-        self.even_to(asked, &takes, true);
+        self.even_to(asked, takes, true);
         let Some(budget) = Budget::of(self.model.goal).filter(|budget| !budget.holds(&self.layout)) else { return };
         let whole = self.layout.clone();
         let (mut broken, mut kept) = (asked.amount(), band::widest(&before, asked).amount());
@@ -242,7 +253,7 @@ impl Work<'_, '_, '_> {
             }
             let probe = broken.midpoint(kept);
             self.layout = before.clone();
-            self.even_to(asked.with(probe), &takes, false);
+            self.even_to(asked.with(probe), takes, false);
             if budget.holds(&self.layout) {
                 kept = probe;
                 best.clone_from(&self.layout);

@@ -129,18 +129,15 @@ impl Laws<'_> {
         (worse && moves_data).then(|| ("racks", "its replicas would be less spread over racks than they can be".into()))
     }
 
-    /// How many replicas stand in racks that should have fewer, or lack in those that should have more.
+    /// How many replicas stand in the wrong racks.
     fn misplaced(&self, replicas: &[BrokerId], wanted: usize) -> u32 {
-        let bounds = self.spread.bounds(wanted);
         let mut counts = vec![0_u32; self.model.racks.len()];
         for id in replicas {
             if let Ok(at) = self.model.brokers.binary_search_by_key(id, |node| node.id) {
                 counts[self.model.brokers[at].rack] += 1;
             }
         }
-        let over = counts.iter().zip(&bounds.most).map(|(count, most)| count.saturating_sub(*most)).sum::<u32>();
-        let under = counts.iter().zip(&bounds.least).map(|(count, least)| least.saturating_sub(*count)).sum::<u32>();
-        over.max(under)
+        self.spread.misplaced(&counts, wanted)
     }
 
     fn is_live(&self, id: BrokerId) -> bool {

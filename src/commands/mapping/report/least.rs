@@ -11,6 +11,9 @@ use crate::commands::mapping::spec::select::holders;
 /// Thirds that are taken off to find the best place of a window: enough for the last byte of a petabyte.
 const NARROWINGS: usize = 96;
 
+/// What the brokers of each rack hold.
+type ByRack<'o> = BTreeMap<Option<&'o Rack>, Vec<(BrokerId, f64)>>;
+
 /// A lower bound of the bytes that must be copied, or none where none is known that means something.
 ///
 /// 1. Replicas on brokers that may not hold them afterwards, and replicas that a larger replication factor adds, are
@@ -70,7 +73,7 @@ fn of_racks(
     loads: &BTreeMap<BrokerId, Load>,
     counts: impl Fn(BrokerId) -> bool,
 ) -> Option<u64> {
-    let mut racks: BTreeMap<Option<&Rack>, Vec<(BrokerId, f64)>> = BTreeMap::new();
+    let mut racks = ByRack::new();
     for id in &goal.brokers {
         let broker = observed.brokers.get(id).filter(|broker| broker.live)?;
         racks.entry(broker.rack.as_ref()).or_default().push((*id, loads.get(id).map_or(0.0, |load| load.bytes as f64)));
@@ -85,6 +88,10 @@ fn of_racks(
         held.len() == racks.len() && partition.replicas.len() == racks.len()
     };
     if goal.replication_factor.is_some() || !selected(goal, observed).all(one_each) || !are_alike(goal, observed) {
+        return None;
+    }
+    // Where a disk is too full, who must take what is another question.
+    if goal.brokers.iter().any(|id| is_near_limit(goal, observed, (*id, &racks))) {
         return None;
     }
     let of_window = |(low, high): (f64, f64)| -> f64 {
@@ -108,6 +115,25 @@ fn of_racks(
         over.max(under)
     };
     Some(racks.values().map(of_rack).sum::<f64>() as u64)
+}
+
+/// Whether a broker's disks hold less below their limit than its part of what its rack holds.
+#[expect(clippy::cast_precision_loss, reason = "compared with a mean")]
+fn is_near_limit(goal: &Goal, observed: &Observed, (id, racks): (BrokerId, &ByRack<'_>)) -> bool {
+    let Some(broker) = observed.brokers.get(&id) else { return false };
+    let Some(used) = racks.get(&broker.rack.as_ref()) else { return false };
+    let dirs = || broker.log_dirs.iter().filter_map(|dir| dir.total_bytes.zip(dir.usable_bytes));
+    let own = used.iter().find(|(other, _)| *other == id).map_or(0.0, |(_, bytes)| *bytes);
+    let known = goal.capacities.get(&id).and_then(|known| known.disk_bytes);
+    let left: f64 = match (dirs().next(), known) {
+        (Some(_), _) => {
+            dirs().map(|(total, usable)| goal.disk_limit * total as f64 - total.saturating_sub(usable) as f64).sum()
+        }
+        (None, Some(capacity)) => goal.disk_limit * capacity as f64 - own,
+        (None, None) => return false,
+    };
+    let mean = used.iter().map(|(_, bytes)| bytes).sum::<f64>() / used.len() as f64;
+    left < 0.0 || own + left < mean * (1.0 + goal.tolerance)
 }
 
 /// The least of a convex function between two places.

@@ -1,4 +1,6 @@
-//! Laws of the planner on any cluster, broken ones too: settles, steady, safe.
+//! Laws of the planner on any cluster, broken ones too: settles, steady, safe; capacity first; the same in any order.
+
+mod capacity;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -30,7 +32,7 @@ fn clusters() -> impl Strategy<Value = Observed> {
         let (brokers, has_disks) = brokers;
         for (at, (state, rack, disk)) in (0..).zip(&brokers) {
             let total = disk.filter(|_| has_disks).map(|bytes| LogDir {
-                path: "/d".into(),
+                path: "/d1".into(),
                 total_bytes: Some(bytes),
                 usable_bytes: None,
                 fault: None,
@@ -42,7 +44,8 @@ fn clusters() -> impl Strategy<Value = Observed> {
                 log_dirs: total
                     .into_iter()
                     .flat_map(|dir| {
-                        let second = LogDir { total_bytes: dir.total_bytes.map(|bytes| bytes / 2), ..dir.clone() };
+                        let total_bytes = dir.total_bytes.map(|bytes| bytes / 2);
+                        let second = LogDir { path: "/d0".into(), total_bytes, ..dir.clone() };
                         [Some(dir), (*state % 3 == 1).then_some(second)]
                     })
                     .flatten()
@@ -150,9 +153,22 @@ fn goals() -> impl Strategy<Value = (Observed, Goal)> {
     })
 }
 
-/// The cluster after the plan was carried out.
+/// The cluster after the plan was carried out. As Kafka does, a new replica goes into the log dir with the fewest.
 fn carried_out(observed: &Observed, mapping: &Mapping) -> Observed {
     let mut observed = observed.clone();
+    let mut held: BTreeMap<(BrokerId, usize), usize> = BTreeMap::new();
+    for partition in observed.topics.values().flat_map(|topic| &topic.partitions) {
+        for (slot, id) in partition.replicas.iter().enumerate() {
+            *held.entry((*id, partition.log_dirs.get(slot).copied().unwrap_or(0))).or_default() += 1;
+        }
+    }
+    let dirs: BTreeMap<BrokerId, usize> =
+        observed.brokers.iter().map(|(id, broker)| (*id, broker.log_dirs.len().max(1))).collect();
+    let mut emptiest = |id: &BrokerId| {
+        let dir = (0..dirs[id]).min_by_key(|dir| held.get(&(*id, *dir)).copied().unwrap_or(0)).unwrap();
+        *held.entry((*id, dir)).or_default() += 1;
+        dir
+    };
     for one in &mapping.moves {
         let topic = observed.topics.get_mut(&one.partition.topic).unwrap();
         let partition = &mut topic.partitions[usize::try_from(one.partition.partition).unwrap()];
@@ -161,8 +177,10 @@ fn carried_out(observed: &Observed, mapping: &Mapping) -> Observed {
         }
         partition.out_of_sync.retain(|id| one.to.contains(id));
         let place = |id: &BrokerId| one.from.iter().position(|old| old == id);
-        let log_dirs =
-            one.to.iter().map(|id| place(id).and_then(|at| partition.log_dirs.get(at).copied()).unwrap_or(0));
+        let log_dirs = one.to.iter().map(|id| match place(id) {
+            Some(at) => partition.log_dirs.get(at).copied().unwrap_or(0),
+            None => emptiest(id),
+        });
         partition.log_dirs = log_dirs.collect();
         partition.replicas.clone_from(&one.to);
         let synced = |id: &&BrokerId| !partition.out_of_sync.contains(id);
