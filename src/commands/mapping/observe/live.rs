@@ -133,3 +133,64 @@ fn brokers(
     }
     brokers
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::cluster::metadata::{LogDir, ReplicaSize};
+
+    /// Four brokers that hold everything, in two log dirs each; what they tell comes in the order of their answers.
+    fn told(sizes: &[(u64, usize)]) -> (Metadata, ReplicaSizes) {
+        let mut metadata = Metadata { cluster_id: "c".into(), ..Metadata::default() };
+        let mut answers = ReplicaSizes::default();
+        let name = TopicName::new("t").unwrap();
+        let ids: Vec<_> = (1..=4).map(BrokerId).collect();
+        let partition = |partition: i32| Partition {
+            partition,
+            leader: Some(ids[0]),
+            replicas: ids.clone(),
+            isr: ids.clone(),
+            offline: Vec::new(),
+        };
+        let partitions: Vec<_> = (0..).zip(sizes).map(|(at, _)| partition(at)).collect();
+        for (partition, (bytes, log_dir)) in partitions.iter().zip(sizes) {
+            let at = TopicPartition { topic: name.clone(), partition: partition.partition };
+            let size = |broker: BrokerId, is_future: bool| ReplicaSize {
+                broker,
+                bytes: if is_future { 1 } else { *bytes },
+                offset_lag: 0,
+                log_dir: if is_future { 1 - *log_dir } else { *log_dir },
+                is_future,
+            };
+            // The first broker moves each to its other dir.
+            let entries = ids.iter().map(|id| size(*id, false)).chain([size(ids[0], true)]);
+            answers.sizes.insert(at, entries.collect());
+        }
+        for id in ids {
+            let dir = |path: &str| LogDir { path: path.into(), total_bytes: None, usable_bytes: None, fault: None };
+            answers.log_dirs.insert(id, vec![dir("/a"), dir("/b")]);
+        }
+        metadata.topics.insert(name.clone(), Topic { name, internal: false, partitions });
+        (metadata, answers)
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_the_brokers_answers_does_not_matter(
+            sizes in proptest::collection::vec((1_u64..99, 0_usize..2), 1..6),
+            order in Just((0..5).collect::<Vec<usize>>()).prop_shuffle(),
+        ) {
+            let (metadata, sizes) = told(&sizes);
+            let mut other = sizes.clone();
+            for entries in other.sizes.values_mut() {
+                *entries = order.iter().map(|at| entries[*at].clone()).collect();
+            }
+            let combined = |sizes: &ReplicaSizes| {
+                combine(&metadata, sizes, &BTreeMap::new(), &BTreeMap::new(), Timestamp::UNIX_EPOCH)
+            };
+            prop_assert_eq!(combined(&other), combined(&sizes));
+        }
+    }
+}

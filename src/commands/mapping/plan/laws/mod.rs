@@ -1,6 +1,7 @@
 //! Laws of the planner on any cluster, broken ones too: settles, steady, safe; capacity first; the same in any order.
 
 mod capacity;
+mod order;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
