@@ -77,6 +77,29 @@ async fn a_folder_in_the_way_of_one_file_leaves_the_old_plan_whole() {
 }
 
 #[tokio::test]
+async fn choices_are_what_the_plans_themselves_come_to() {
+    let desk = Desk::new(uneven());
+    let run = async |more: &[&str]| {
+        let printed = desk.run(&[&["mapping", "rebalance", "--throttle", "50MB/s", "-o", "json"], more].concat()).await;
+        serde_json::from_str::<Value>(&printed.out).unwrap()
+    };
+    let compared = run(&["--choices", "--tolerance", "30%"]).await;
+    let choices = compared["choices"].as_array().unwrap();
+    let tolerances: Vec<_> = choices.iter().map(|one| one["tolerance"].as_f64()).collect();
+    assert_eq!(tolerances, [None, Some(0.3), Some(0.2), Some(0.1), Some(0.05), Some(0.02), Some(0.01)]);
+    assert_eq!((choices[0]["bytes"].as_u64(), &choices[0]["leaders"]), (Some(0), &serde_json::json!([0, 2])));
+    for choice in &choices[1..] {
+        let tolerance = choice["tolerance"].to_string();
+        let plan = run(&["--tolerance", &tolerance]).await;
+        for (field, total) in
+            [("partitions", "partitions"), ("bytes", "bytes"), ("storage", "range_after"), ("seconds", "seconds")]
+        {
+            assert_eq!(choice[field], plan["totals"][total], "{tolerance}: {field}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_observation_plans_the_same_without_the_cluster() {
     let desk = Desk::new(uneven());
     let saved = path(&desk, "observed.json");
@@ -259,6 +282,10 @@ async fn what_is_printed_keeps_its_schema() {
         let printed: Value = serde_json::from_str(&printed.out).unwrap();
         keeps(&schema, &schema, &printed, verb[1]);
     }
+    let schema = desk.run(&["mapping", "rebalance", "--schema", "choices"]).await.ends_with(Exit::Done);
+    let printed = desk.run(&["mapping", "rebalance", "--choices", "-o", "json"]).await.ends_with(Exit::Done);
+    let schema: Value = serde_json::from_str(&schema.out).unwrap();
+    keeps(&schema, &schema, &serde_json::from_str(&printed.out).unwrap(), "choices");
     let plan = desk.run(&["mapping", "rebalance", "--schema", "plan"]).await.ends_with(Exit::Done);
     assert_eq!(serde_json::from_str::<Value>(&plan.out).unwrap(), reassignment_json::plan_schema());
 }

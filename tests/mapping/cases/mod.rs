@@ -134,14 +134,26 @@ fn read(path: &Path) -> Vec<u8> {
     fs::read(path).unwrap()
 }
 
-/// The same observation with brokers and topics in the other order.
+/// The same observation with the fields of all objects, brokers and topics among them, and lists that are sets in the
+/// other order.
 fn reversed(observed: &[u8]) -> Vec<u8> {
     let mut document: Value = serde_json::from_slice(observed).unwrap();
-    for key in ["brokers", "topics"] {
-        let entries = document["observed"][key].as_object_mut().unwrap();
-        *entries = std::mem::take(entries).into_iter().rev().collect();
-    }
+    reverse(&mut document);
     serde_json::to_vec(&document).unwrap()
+}
+
+fn reverse(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            *fields = std::mem::take(fields).into_iter().rev().collect();
+            if let Some(Value::Array(ids)) = fields.get_mut("out_of_sync") {
+                ids.reverse();
+            }
+            fields.values_mut().for_each(reverse);
+        }
+        Value::Array(values) => values.iter_mut().for_each(reverse),
+        _ => {}
+    }
 }
 
 /// Runs the binary in the case's folder, with nothing of this process's environment.
@@ -153,7 +165,7 @@ fn run(case: &Path, out: &Path, observed: &[u8]) -> String {
     let mut toolbox = Command::new(env!("CARGO_BIN_EXE_toolbox"));
     toolbox.env_clear().env("TOOLBOX_STATE_FOLDER", state.path()).env("HOME", state.path()).current_dir(case);
     toolbox.arg("mapping").args(args.lines()).arg("--observed").arg(&file);
-    let plans = !args.starts_with("show") && !args.lines().any(|arg| arg == "--dry-run");
+    let plans = !args.starts_with("show") && !args.lines().any(|arg| arg == "--dry-run" || arg == "--choices");
     if plans {
         toolbox.arg("--out").arg(out);
     }

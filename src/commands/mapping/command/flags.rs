@@ -97,6 +97,10 @@ pub(super) struct BalanceArgs {
     #[arg(long, env = "TOOLBOX_MAPPING_RANGE", value_name = "BYTES", conflicts_with = "tolerance")]
     pub(super) range: Option<Bytes>,
 
+    /// Show what several tolerances would cost and bring, that of --tolerance among them, and write no plan
+    #[arg(long, conflicts_with_all = ["range", "out", "html", "explain"])]
+    pub(super) choices: bool,
+
     /// Copy no more than this, as `500GB`, and get as even as that allows
     #[arg(long, env = "TOOLBOX_MAPPING_BUDGET_BYTES", value_name = "BYTES")]
     pub(super) budget_bytes: Option<Bytes>,
@@ -110,6 +114,7 @@ impl BalanceArgs {
     pub(super) fn words(&self) -> Vec<String> {
         let flags = [
             Some(match self.range {
+                _ if self.choices => "--choices".to_owned(),
                 Some(range) => format!("--range {}B", range.0),
                 None => format!("--tolerance {}", self.tolerance),
             }),
@@ -203,6 +208,8 @@ pub(super) enum Schema {
     Plan,
     /// What -o json prints
     Output,
+    /// What -o json prints with --choices
+    Choices,
 }
 
 fn rate(text: &str) -> Result<ByteRate, String> {

@@ -1,5 +1,6 @@
 //! `toolbox mapping`: its verbs and their arguments.
 
+mod choices;
 mod files;
 mod flags;
 mod planning;
@@ -36,9 +37,10 @@ enum Verb {
     Rebuild(verbs::RebuildArgs),
     /// Even out storage over brokers, then leaders, copying as little as that takes
     ///
-    /// Each broker ends within the tolerance of the mean of its rack, in parts of its disk where disks differ. Brokers that
-    /// are gone keep their replicas: see `replace`. Changes nothing in the cluster: --out writes the plan, `toolbox
-    /// reassign execute` carries it out.
+    /// Each broker ends within the tolerance of the mean of its rack, in parts of its disk where disks differ; --choices
+    /// shows what other tolerances would cost. What is above the disk limit comes below it first. Brokers that are gone
+    /// keep their replicas: see `replace`. Changes nothing in the cluster: --out writes the plan, `toolbox reassign
+    /// execute` carries it out.
     ///
     /// Exit codes: 0 nothing to do, or the plan was written; 3 there are moves; 4 a finding marked x blocks the plan.
     Rebalance(verbs::BalancingArgs),

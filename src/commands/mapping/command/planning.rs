@@ -8,15 +8,15 @@ use jiff::Timestamp;
 use crate::cluster::assignment::{MOVE_PLAN_VERSION, MovePlan, PartitionMove};
 use crate::cluster::map::Maps;
 use crate::cluster::topic::TopicPartition;
-use crate::commands::mapping::command::files;
 use crate::commands::mapping::command::flags::{LAWS, ResultArgs, SafetyArgs, Schema, TopicArgs};
 use crate::commands::mapping::command::sizes::SizeArgs;
+use crate::commands::mapping::command::{choices, files};
 use crate::commands::mapping::observe::Observed;
 use crate::commands::mapping::observe::given::shown_age;
 use crate::commands::mapping::observe::live;
 use crate::commands::mapping::plan::{Finding, Mapping, Severity, explain, plan, verify};
 use crate::commands::mapping::report::answer::{self, Answer, Asked, Explanation, Planned};
-use crate::commands::mapping::report::{page, text};
+use crate::commands::mapping::report::{self, page, text};
 use crate::commands::mapping::spec::goals::{Limits, Request, goals};
 use crate::commands::mapping::spec::select::Brokers;
 use crate::context::Context;
@@ -34,6 +34,8 @@ pub(super) struct Job<'a> {
     pub(super) brokers: Option<&'a Brokers>,
     /// Whether Kafka's own topics are meant, too, where no map has them.
     pub(super) internal: bool,
+    /// Whether several tolerances are only compared.
+    pub(super) choices: bool,
     /// Which topics.
     pub(super) topics: &'a TopicArgs,
     /// Where sizes come from.
@@ -54,18 +56,25 @@ pub(super) async fn run(context: &mut Context, job: &Job<'_>) -> anyhow::Result<
     }
     let maps = job.topics.maps(context).await?;
     let observed = observe(context, job.sizes).await?;
-    let (planned, findings, explanations) = make(job, &observed, &maps)?;
-    let asked = Asked {
-        made_by: [vec![context.command.clone()], job.topics.words(), job.words.clone()].concat().join(" "),
-        throttle: job.result.throttle,
-        allowed: job.safety.allow.iter().cloned().collect(),
-        explanations,
-    };
-    let answer = Answer::of(&observed, &planned, &findings, &asked);
+    if job.choices {
+        return choices::show(context, job, &observed, &maps);
+    }
+    let (planned, findings, explanations) = make(job, &job.limits, &observed, &maps)?;
+    let answer = Answer::of(&observed, &planned, &findings, &asked(context, job, explanations));
     let age = age(context, &observed);
     context.output().result(&answer, |wide| text::answer(&answer, age.as_deref(), wide, output::table))?;
     say_unused_codes(job.safety, &answer);
     finish(context, job, &answer, planned)
+}
+
+/// What is asked of an answer.
+pub(super) fn asked(context: &Context, job: &Job<'_>, explanations: Vec<Explanation>) -> Asked {
+    Asked {
+        made_by: [vec![context.command.clone()], job.topics.words(), job.words.clone()].concat().join(" "),
+        throttle: job.result.throttle,
+        allowed: job.safety.allow.iter().cloned().collect(),
+        explanations,
+    }
 }
 
 /// Writes what is to be written, and says how it ended.
@@ -126,6 +135,7 @@ pub(super) fn print_schema(schema: Schema, output: &serde_json::Value) -> anyhow
     let schema = match schema {
         Schema::Plan => &reassignment_json::plan_schema(),
         Schema::Output => output,
+        Schema::Choices => &report::choices::schema(),
     };
     output::print(&serde_json::to_string_pretty(schema)?)?;
     Ok(Exit::Done)
@@ -134,15 +144,16 @@ pub(super) fn print_schema(schema: Schema, output: &serde_json::Value) -> anyhow
 /// The planner's word for partitions that nobody told the size of.
 const UNKNOWN_SIZE: &str = "unknown-size";
 
-type Made = (Vec<Planned>, Vec<Finding>, Vec<Explanation>);
+/// Plans, what was found, and why.
+pub(super) type Made = (Vec<Planned>, Vec<Finding>, Vec<Explanation>);
 
 /// Plans each group by itself, within what is left of the limits.
-fn make(job: &Job<'_>, observed: &Observed, maps: &Maps) -> anyhow::Result<Made> {
+pub(super) fn make(job: &Job<'_>, limits: &Limits, observed: &Observed, maps: &Maps) -> anyhow::Result<Made> {
     let selection = job.topics.selection(job.brokers, job.internal);
     let groups = selection.groups(observed, maps).map_err(Stop::usage)?;
-    let goals = goals(&job.request, &job.limits, &groups, observed, maps).map_err(Stop::usage)?;
+    let goals = goals(&job.request, limits, &groups, observed, maps).map_err(Stop::usage)?;
     let (mut planned, mut findings, mut explanations) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut bytes_left, mut moves_left) = (job.limits.budget_bytes, job.limits.moves_max);
+    let (mut bytes_left, mut moves_left) = (limits.budget_bytes, limits.moves_max);
     let mut moving = None;
     let count = goals.len();
     for (index, (_, mut goal)) in goals.into_iter().enumerate() {
