@@ -166,7 +166,8 @@ fn allowed(code: &str) -> Result<String, String> {
 #[derive(Debug, Clone, Copy, Args)]
 #[command(next_help_heading = "Balance")]
 pub(super) struct LeaderArgs {
-    /// Even out preferred leaders, too; that copies nothing [default for rebalance, scale and rebuild --force]
+    /// Even out preferred leaders, too; that copies nothing [default for rebalance, scale, evacuate and
+    /// rebuild --force]; in an evacuation, of the partitions that the emptied brokers led
     #[arg(long, env = "TOOLBOX_MAPPING_LEADERS", conflicts_with = "no_leaders")]
     pub(super) leaders: bool,
 

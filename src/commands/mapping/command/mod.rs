@@ -62,8 +62,8 @@ enum Verb {
     Replace(verbs::ReplaceArgs),
     /// Empty brokers or a rack, or take only the leadership from them
     ///
-    /// Everything that they hold goes to other brokers of the same map, Kafka's own topics too. Changes nothing in the
-    /// cluster: --out writes the plan, `toolbox reassign execute` carries it out.
+    /// Everything that they hold goes to other brokers of the same map, Kafka's own topics too. What they led is spread
+    /// evenly over those that hold a replica of it afterwards; no other leader changes. Changes nothing in the cluster: --out writes the plan, `toolbox reassign execute` carries it out.
     ///
     /// Exit codes: 0 nothing to do, or the plan was written; 3 there are moves; 4 a finding marked x blocks the plan.
     Evacuate(verbs::EvacuateArgs),

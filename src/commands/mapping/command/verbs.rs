@@ -246,7 +246,7 @@ impl EvacuateArgs {
                 racks: &self.rack,
                 leaders_only: self.leaders_only,
             },
-            limits: limits(&self.safety, self.leaders.leaders),
+            limits: limits(&self.safety, !self.leaders.no_leaders),
             brokers: self.to.as_ref(),
             internal: true,
             choices: false,

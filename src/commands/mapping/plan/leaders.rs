@@ -33,8 +33,12 @@ pub(super) fn even(layout: &mut Layout<'_, '_>, rules: &Rules<'_>) -> (u32, u32)
             }
         }
     }
+    flow.lower(layout, rules);
     (flow.least, flow.most)
 }
+
+/// How many levels between the most that a broker leads and the most that it shall lead are tried.
+const LEVELS: usize = 64;
 
 /// From which brokers to which leadership flows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +116,24 @@ impl Flow {
         }
         self.least = u32::try_from(share.0).unwrap_or(u32::MAX);
         self.most = u32::try_from(share.1).unwrap_or(u32::MAX);
+    }
+
+    /// Where some can't come down to what each shall lead, since all that share their partitions lead as much: brings them
+    /// down as far as it goes, the highest level first.
+    fn lower(&mut self, layout: &mut Layout<'_, '_>, rules: &Rules<'_>) {
+        let most = self.most;
+        let counted = (0..self.leads.len()).filter(|at| self.over(*at) && self.counts[*at]);
+        let highest = counted.map(|at| self.leads[at]).max().unwrap_or(most);
+        let step = numbers::wide(highest.saturating_sub(most)).div_ceil(LEVELS).max(1);
+        for level in (most..highest).rev().step_by(step) {
+            self.most = level;
+            for _ in 0..=layout.model.partitions.len() {
+                if !self.round(layout, rules, Course::OverToAny) {
+                    break;
+                }
+            }
+        }
+        self.most = most;
     }
 
     fn over(&self, broker: usize) -> bool {

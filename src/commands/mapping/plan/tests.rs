@@ -109,6 +109,22 @@ fn evacuated_brokers_are_empty_and_racks_stay_spread() {
 }
 
 #[test]
+fn what_an_emptied_broker_led_is_spread_and_no_other_leader_changes() {
+    // Broker 4 is the only one of rack a that is left: it gets each replica of broker 1, but not each leadership.
+    let led: &[(&[i32], u64)] = &[(&[1, 2, 3], 5), (&[1, 2, 3], 5), (&[1, 2, 3], 5), (&[1, 2, 3], 5), (&[1, 2, 3], 5)];
+    let others: &[(&[i32], u64)] = &[(&[2, 1, 3], 5), (&[2, 1, 3], 5), (&[2, 3], 5), (&[3, 2], 5)];
+    let observed = cluster(&["1a", "2b", "3c", "4a"], &[led, others].concat());
+    let wish = Wish::Evacuate { brokers: [BrokerId(1)].into(), leaders_only: false };
+    let goal = Goal { leaders: true, ..goal(&observed, wish) };
+    let planned = after(&goal, &observed);
+    let leads = |id: i32| planned.iter().filter(|replicas| replicas[0] == id).count();
+    assert_eq!([leads(1), leads(2), leads(3), leads(4)], [0, 3, 3, 3], "{planned:?}");
+    assert_eq!(planned[5..], [vec![2, 4, 3], vec![2, 4, 3], vec![2, 3], vec![3, 2]]);
+    let kept = after(&Goal { leaders: false, ..goal }, &observed);
+    assert!(kept[..5].iter().all(|replicas| replicas[0] == 4), "asked to leave leaders alone: {kept:?}");
+}
+
+#[test]
 fn leadership_alone_is_evacuated_by_the_order_of_replicas() {
     let observed = cluster(&["1a", "2b", "3c"], &[(&[1, 2, 3], 5), (&[1, 3, 2], 5), (&[2, 1, 3], 5), (&[1], 5)]);
     let wish = Wish::Evacuate { brokers: [BrokerId(1)].into(), leaders_only: true };

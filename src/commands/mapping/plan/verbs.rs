@@ -45,8 +45,12 @@ pub(super) fn draft<'m, 'a>(model: &'m Model<'a>, spread: &Spread, notes: &mut N
     }
     match &model.goal.wish {
         _ if !model.goal.leaders => {}
-        Wish::Rebuild { .. } | Wish::Rebalance => work.even_leaders(false),
-        Wish::Scale | Wish::Evacuate { leaders_only: false, .. } => work.even_leaders(true),
+        Wish::Rebuild { .. } | Wish::Rebalance => work.even_leaders(|_, _| true),
+        Wish::Scale => work.even_leaders(|layout, partition| layout.slots(partition) != model.replicas(partition)),
+        // Only what the brokers led that are emptied: other partitions that move keep their leaders.
+        Wish::Evacuate { brokers, leaders_only: false } => work.even_leaders(|_, partition| {
+            model.replicas(partition).first().is_some_and(|leader| brokers.contains(&model.node(*leader).id))
+        }),
         // A successor leads what its predecessor led, and leadership that is evacuated was evened out with it.
         Wish::Replace { .. } | Wish::Evacuate { .. } => {}
     }
@@ -212,12 +216,10 @@ impl Work<'_, '_, '_> {
         weigh::even(&mut self.layout, &rules, bounds);
     }
 
-    /// Evens out the leaders of all partitions, or only of those that change anyway.
-    fn even_leaders(&mut self, only_changed: bool) {
+    /// Evens out the leaders of those partitions that `may` says.
+    fn even_leaders(&mut self, may: impl Fn(&Layout<'_, '_>, usize) -> bool) {
         let model = self.model;
-        let may_change = |partition: usize| {
-            !self.layout.is_frozen(partition) && (!only_changed || self.layout.is_changed(partition))
-        };
+        let may_change = |partition: usize| !self.layout.is_frozen(partition) && may(&self.layout, partition);
         let changeable: Vec<bool> = (0..model.partitions.len()).map(may_change).collect();
         let rules = leaders::Rules {
             may_change: &|partition| changeable[partition],

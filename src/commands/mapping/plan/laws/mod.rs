@@ -224,6 +224,20 @@ proptest! {
     }
 
     #[test]
+    fn modest_an_evacuation_takes_leadership_from_nobody_else((observed, goal) in goals(), leaving in any::<u16>()) {
+        let brokers: BTreeSet<_> = observed.brokers.keys().copied().filter(|id| leaving >> id.0 & 1 == 1).collect();
+        for leaders_only in [false, true] {
+            let wish = Wish::Evacuate { brokers: brokers.clone(), leaders_only };
+            let goal = Goal { wish, replication_factor: None, ..goal.clone() };
+            for one in plan(&goal, &observed).moves {
+                let (before, after) = (one.from.first(), one.to.first());
+                let is_led_there = before.is_some_and(|leader| brokers.contains(leader));
+                prop_assert!(before == after || is_led_there, "{leaders_only}: {one:?}");
+            }
+        }
+    }
+
+    #[test]
     fn honest_every_move_is_explained((observed, goal) in goals()) {
         let mapping = plan(&goal, &observed);
         for one in &mapping.moves {
