@@ -9,6 +9,7 @@ pub mod map;
 pub mod metadata;
 pub mod offset;
 pub mod overrides;
+pub mod readings;
 pub mod size;
 pub mod throttle;
 pub mod topic;

@@ -12,6 +12,7 @@ mod flags;
 mod home;
 mod kept;
 mod lease;
+pub mod load;
 pub mod metrics;
 mod observed;
 pub mod overrides;

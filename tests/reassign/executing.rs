@@ -1,10 +1,17 @@
 //! `reassign execute`, `verify` and `status` on a cluster in memory.
 
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::Request;
+use axum::routing::get;
+use jiff::Timestamp;
 use kafka_toolbox::clients::kafka::KafkaError;
 use kafka_toolbox::clients::kafka::memory::{Call, Memory};
 use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::cluster::topic::TopicName;
 use kafka_toolbox::exit::Exit;
+use tokio::net::TcpListener;
 
 use super::bench::{Row, execute, file, four_brokers, leader, plan, replicas};
 use crate::support::desk::Desk;
@@ -291,4 +298,66 @@ async fn a_rate_that_is_set_meanwhile_goes_before_the_one_that_it_was_begun_with
     said.ends_with(Exit::Done);
     assert!(is_set, "the execution takes the rate that was asked for");
     assert!(desk.kafka.look(|cluster| cluster.broker_configs.values().all(std::collections::BTreeMap::is_empty)));
+}
+
+/// A Prometheus on loopback: broker 2 sends so many bytes a second, all others are quiet; what it was asked.
+async fn prometheus(sends: u64) -> (String, Arc<Mutex<Vec<String>>>) {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&asked);
+    let answer = move |request: Request| {
+        let uri = request.uri().to_string();
+        let is_sending = uri.contains("transmit");
+        heard.lock().unwrap().push(uri);
+        let now = Timestamp::now().as_second();
+        let series: Vec<_> = (1..=4)
+            .map(|broker| {
+                let rate = if is_sending && broker == 2 { sends } else { 1_000 };
+                serde_json::json!({ "metric": { "broker_id": broker.to_string() }, "value": [now, rate.to_string()] })
+            })
+            .collect();
+        let body = serde_json::json!({ "status": "success", "data": { "resultType": "vector", "result": series } });
+        async move { body.to_string() }
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let routes = Router::new().route("/api/v1/query", get(answer));
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    (base, asked)
+}
+
+/// Consumers who read from a leader are seen by its network alone: what they leave is what its copying gets.
+#[tokio::test]
+async fn an_automatic_throttle_follows_the_measured_load() {
+    let rate_beside = async |sends: u64| {
+        let seen = Arc::new(Mutex::new(0_u64));
+        let keeps = Arc::clone(&seen);
+        let desk = Desk::new(four_brokers(true).copying(u64::MAX).after(Call::AlterReassignments, 1, move |cluster| {
+            let rate = &cluster.broker_configs[&BrokerId(2)]["leader.replication.throttled.rate"];
+            *keeps.lock().unwrap() = rate.parse().unwrap();
+        }));
+        let (base, asked) = prometheus(sends).await;
+        let more = ["--throttle", "auto", "--capacity", "100MB/s", "--tick", "100ms", "--prometheus-url", &base];
+        let said = execute(&desk, &ROWS[1..2], &more).await.ends_with(Exit::Done);
+        assert!(!said.err.contains("the load is"), "{said:#?}");
+        assert!(asked.lock().unwrap().iter().any(|uri| uri.contains("receive")));
+        *seen.lock().unwrap()
+    };
+    let (quiet, busy) = (rate_beside(1_000).await, rate_beside(75_000_000).await);
+    // A first rate is a quarter of what is left below 80 %: of 80 MB/s, and of 5 MB/s.
+    assert!((19_000_000..=20_000_000).contains(&quiet), "quiet {quiet}");
+    assert!((1_200_000..=1_250_000).contains(&busy), "busy {busy}");
+}
+
+#[tokio::test]
+async fn an_automatic_throttle_says_where_nobody_measures_the_load_and_moves_all_the_same() {
+    let desk = Desk::new(four_brokers(true).copying(u64::MAX));
+    let auto = ["--throttle", "auto", "--capacity", "100MB/s", "--tick", "100ms"];
+    let said = execute(&desk, &ROWS[1..2], &auto).await.ends_with(Exit::Done);
+    assert_eq!(said.err.matches("the load is estimated from the growth of replicas").count(), 1, "{said:#?}");
+
+    let desk = Desk::new(four_brokers(true).copying(u64::MAX));
+    let nobody = [&auto[..], &["--prometheus-url", "http://127.0.0.1:1"]].concat();
+    let said = execute(&desk, &ROWS[1..2], &nobody).await.ends_with(Exit::Done);
+    assert_eq!(said.err.matches("the load is not measured by prometheus").count(), 1, "{said:#?}");
+    assert_eq!(replicas(&desk, "orders", 0), [4, 1]);
 }

@@ -51,6 +51,11 @@ pub fn rate_above_zero(text: &str) -> Result<ByteRate, String> {
     }
 }
 
+/// What instance types can do, by `--cap-map`; nothing where it is not given.
+pub fn types(text: Option<&str>) -> Result<BTreeMap<String, ByteRate>, String> {
+    text.map_or_else(|| Ok(BTreeMap::new()), capacity_map).map_err(|why| format!("--cap-map: {why}"))
+}
+
 /// What instance types can do, as JSON: `{"i3.4xlarge": "1.2GB/s"}`.
 pub fn capacity_map(text: &str) -> Result<BTreeMap<String, ByteRate>, String> {
     let map: BTreeMap<String, serde_json::Value> = serde_json::from_str(text)

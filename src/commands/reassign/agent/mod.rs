@@ -4,6 +4,7 @@
 //! It ends early when it is asked to (a signal, `reassign pause` does not end it, `reassign cancel` does), and when nothing
 //! has got on for longer than its patience; moves that run go on in Kafka all the same.
 
+mod headroom;
 mod metrics;
 mod throttling;
 
@@ -40,6 +41,9 @@ use crate::context::Context;
 use crate::context::throttles::OwnThrottles;
 use crate::output::StatusLine;
 
+use headroom::ESTIMATED;
+pub(super) use headroom::Headroom;
+
 /// Shortest pause between two looks, while things change.
 const TICK_MIN: Duration = Duration::from_millis(100);
 
@@ -59,18 +63,25 @@ const FIRST_SAMPLE: Duration = Duration::from_secs(2);
 const ELECTIONS_MAX: usize = 5;
 
 /// How copying is throttled.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub(super) enum Throttling {
     /// Not at all.
     Off,
     /// With this rate for each broker.
     Fixed(ByteRate),
-    /// With what the control law finds; the network of each broker where that is known.
-    Auto(BTreeMap<BrokerId, ByteRate>),
+    /// With what the control law finds.
+    Auto(Box<Headroom>),
+}
+
+impl Throttling {
+    /// Whether nothing is throttled.
+    pub(super) fn is_off(&self) -> bool {
+        matches!(self, Self::Off)
+    }
 }
 
 /// How a plan is carried out.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Pacing {
     /// Bounds of what is under way.
     pub(super) limits: Limits,
@@ -171,8 +182,11 @@ impl<'a> Agent<'a> {
 
     /// Runs to the end.
     pub(super) async fn run(&mut self, context: &mut Context) -> anyhow::Result<Ending> {
-        if let (Throttling::Auto(_), Some(throttles)) = (&self.pacing.throttle, &self.throttles) {
+        if let (Throttling::Auto(headroom), Some(throttles)) = (&self.pacing.throttle, &self.throttles) {
             self.law = law::State::adopting(throttles.record(), context.now());
+            if headroom.is_estimated() {
+                self.line.say(ESTIMATED);
+            }
             // The law needs to know what is written before anything is copied.
             if self.look(true).await.is_ok() {
                 sleep(FIRST_SAMPLE).await;

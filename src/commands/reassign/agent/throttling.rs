@@ -1,12 +1,14 @@
 //! The throttles of an execution: one rate for all, or what the control law says, from the first byte to the last.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use crate::change::event::Severity;
 use crate::change::throttle::decide::Ways;
 use crate::cluster::assignment::PartitionMove;
+use crate::cluster::readings::{BROKERS, Readings};
 use crate::cluster::size::ByteRate;
 use crate::cluster::throttle::{Side, Throttles};
 use crate::cluster::topic::TopicPartition;
@@ -16,6 +18,8 @@ use crate::commands::reassign::plan::seen::{Observed, State};
 use crate::commands::reassign::plan::step::ReassignStep;
 use crate::commands::throttle::plan::floor::below_floor;
 use crate::commands::throttle::plan::law;
+use crate::commands::throttle::plan::limits::Limits;
+use crate::commands::throttle::plan::look::Known;
 use crate::commands::throttle::plan::snapshot::Snapshot;
 use crate::context::Context;
 
@@ -30,7 +34,7 @@ impl Agent<'_> {
         observed: &Observed,
         begun: &[ReassignStep],
     ) -> Option<String> {
-        if self.throttles.is_none() || self.pacing.throttle == Throttling::Off {
+        if self.throttles.is_none() || self.pacing.throttle.is_off() {
             return None;
         }
         let begun: BTreeSet<_> =
@@ -55,17 +59,13 @@ impl Agent<'_> {
         observed: &Observed,
         begun: &BTreeSet<TopicPartition>,
     ) -> Throttles {
-        let nothing_known = BTreeMap::new();
-        let capacities = match &self.pacing.throttle {
-            Throttling::Auto(capacities) => capacities,
-            Throttling::Fixed(_) | Throttling::Off => &nothing_known,
-        };
+        let now = context.now();
+        let given = self.control.rates(CONTROL_EVERY, now).await;
+        let (readings, known) = self.headroom(observed, now).await;
         let growth = self.former_sizes.as_ref().zip(self.sizes.as_ref()).map(|((then, before), (now, after))| {
             auto::Growth { before, after, over: now.saturating_duration_since(*then) }
         });
-        let now = context.now();
-        let given = self.control.rates(CONTROL_EVERY, now).await;
-        let told = auto::snapshot((&self.moves, observed), begun, growth, (capacities, now));
+        let told = auto::snapshot((&self.moves, observed), begun, growth, (&readings, &known, now));
         if let Some(rate) = self.fixed_rate() {
             self.say_floor(context, &told, rate).await;
             let is_copied =
@@ -81,13 +81,27 @@ impl Agent<'_> {
             }
             return wish;
         }
-        let (decision, state) = law::plan(now, &auto::limits(), &told, &given, &self.law);
+        let (decision, state) =
+            law::plan(now, &Limits::default().for_source(readings.source), &told, &given, &self.law);
         self.law = state;
         for note in decision.notes.iter().filter(|note| note.is_new) {
             self.line.say(&format!("! {}", note.text));
             context.record_finding(note.kind, &note.subject, &note.text, Severity::Warning).await;
         }
         decision.throttles
+    }
+
+    /// The load and the networks, as far as somebody knows them.
+    async fn headroom(&mut self, observed: &Observed, now: Timestamp) -> (Readings, Known) {
+        let Throttling::Auto(headroom) = &mut self.pacing.throttle else {
+            return (Readings { source: BROKERS, ..Readings::default() }, Known::default());
+        };
+        let (readings, wrong) = headroom.read((&observed.brokers, now), self.pacing.tick).await;
+        let known = headroom.known.clone().with_types(&readings, &headroom.by_type);
+        for why in wrong {
+            self.line.say(&format!("! the load is not measured by {why}"));
+        }
+        (readings, known)
     }
 
     pub(super) fn fixed_rate(&self) -> Option<ByteRate> {

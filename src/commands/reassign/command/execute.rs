@@ -1,6 +1,6 @@
 //! `toolbox reassign execute`: the way through.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,11 +12,10 @@ use crate::change::carry_out::Ended;
 use crate::change::event::{Event, Outcome, Severity};
 use crate::clients::kafka::Kafka;
 use crate::cluster::assignment::{MOVE_PLAN_VERSION, MovePlan, PartitionMove};
-use crate::cluster::broker::BrokerId;
 use crate::cluster::metadata::TopicSelection;
 use crate::cluster::size::{ByteRate, Bytes};
 use crate::cluster::topic::TopicPartition;
-use crate::commands::reassign::agent::{Agent, Ending, Pacing, Throttling, brokers_of};
+use crate::commands::reassign::agent::{Agent, Ending, Headroom, Pacing, Throttling, brokers_of};
 use crate::commands::reassign::command::record::{self, Asked, Control, Record};
 use crate::commands::reassign::command::throttles::{managed, release};
 use crate::commands::reassign::observe::{observe, sizes};
@@ -26,6 +25,9 @@ use crate::commands::reassign::plan::seen::{Observed, State, grown, target_of};
 use crate::commands::reassign::plan::undo::differences;
 use crate::commands::reassign::report;
 use crate::commands::reassign::spec::Window;
+use crate::commands::throttle::plan::look::Known;
+use crate::commands::throttle::spec::{CapacityWish, types};
+use crate::context::load::LoadArgs;
 use crate::context::throttles::OwnThrottles;
 use crate::context::{Agreed, Context, Kept};
 use crate::exit::{Exit, Stop};
@@ -72,13 +74,23 @@ pub(super) struct ExecuteArgs {
     no_elect: bool,
 
     /// Copy no faster than this into and out of each broker, as `50MB/s`; `auto` finds rates that let the moves end and
-    /// leave clients their share; or `none`
+    /// leave clients their share of the load that is measured (see Load); or `none`
     #[arg(long, env = "TOOLBOX_REASSIGN_THROTTLE", value_name = "RATE", default_value = "none", value_parser = throttle, help_heading = "Pacing")]
     throttle: Throttle,
 
-    /// What the network of a broker can do, each way, for `--throttle auto` where toolbox.yaml does not say it
-    #[arg(long, env = "TOOLBOX_REASSIGN_CAPACITY", value_name = "RATE", help_heading = "Pacing")]
-    capacity: Option<ByteRate>,
+    /// What the brokers' networks can do each way, for `--throttle auto`: `125MB/s` for all that toolbox.yaml does not name,
+    /// `1001=1.2GB/s` for one
+    #[arg(
+        long,
+        env = "TOOLBOX_REASSIGN_CAPACITY",
+        value_name = "[BROKER=]RATE",
+        value_delimiter = ',',
+        help_heading = "Pacing"
+    )]
+    capacity: Vec<CapacityWish>,
+
+    #[command(flatten)]
+    load: LoadArgs,
 
     /// Most partitions that are copied into a broker, and out of it, at once
     #[arg(
@@ -171,14 +183,14 @@ async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyho
     }
     let mut kept = record::kept(context, &metadata.cluster_id).await?;
     let before: Option<Record> = kept.load().await?;
-    let pacing = args.pacing(&metadata.brokers.keys().copied().collect(), context);
+    let pacing = args.pacing(context)?;
     let (plan, cancelled) = moves_of(args, wanted, &*kafka, before.as_ref()).await?;
     let (checked, observed) = look(args, &*kafka, plan.moves.clone(), &pacing).await?;
     // What another command observed is its own to save.
     let is_ours = context.command.starts_with("reassign ");
     let observed = if is_ours { context.observed(async || Ok(observed)).await? } else { observed };
     let Checked { moves, plan: mut shown, stale: _ } = checked;
-    if let Some(why) = begun_elsewhere(&moves, before.as_ref(), &observed).filter(|_| !args.take_over) {
+    if let Some(why) = begun_elsewhere(&moves, before.as_ref(), &observed, is_ours).filter(|_| !args.take_over) {
         shown.refuse("cluster:moves", "go on", why);
     }
     let goes_on = shown.refusals.is_empty()
@@ -205,7 +217,7 @@ async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyho
         control.forget_rates(context.now()).await;
     }
     let is_overridden = !control.rates(Duration::ZERO, context.now()).await.is_empty();
-    if is_overridden && pacing.throttle != Throttling::Off {
+    if is_overridden && !pacing.throttle.is_off() {
         output::say(
             "rates that `toolbox throttle set` asked for go before --throttle; `toolbox throttle clear --overrides` takes \
              them back",
@@ -223,15 +235,26 @@ async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyho
 
 /// Moves of the plan that run, and that no run which keeps its state where this one does has begun: outside of Kubernetes
 /// nothing else tells that somebody on another machine carries the same plan out.
-fn begun_elsewhere(moves: &[PartitionMove], before: Option<&Record>, observed: &Observed) -> Option<String> {
+fn begun_elsewhere(
+    moves: &[PartitionMove],
+    before: Option<&Record>,
+    observed: &Observed,
+    has_flag: bool,
+) -> Option<String> {
     let known = before.map(Record::known).unwrap_or_default();
     let known: BTreeSet<_> = known.iter().map(|one| (&one.partition, &one.to)).collect();
     let is_strange =
         |one: &&PartitionMove| observed.state(one) == State::Running && !known.contains(&(&one.partition, &one.to));
     let strange: Vec<_> = moves.iter().filter(is_strange).map(|one| &one.partition).collect();
+    let what_next = if has_flag {
+        "let them, or go on with --take-over when it is certain that nobody does"
+    } else {
+        "`toolbox reassign status` shows how far they are; run the same command again when they have ended, which they do \
+         in Kafka even if nobody watches them"
+    };
     let words = format!(
-        "{} of this plan run already, and were not begun from here: {}. Somebody else may be carrying the plan out: let \
-         them, or go on with --take-over when it is certain that nobody does",
+        "{} of this plan run already, and were not begun from here: {}. Somebody else may be carrying the plan out: \
+         {what_next}",
         count(strange.len(), "move"),
         names(&strange)
     );
@@ -260,7 +283,7 @@ async fn rehearse(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> a
         Moves::Plan(plan) => plan.moves,
         Moves::Assignment(assignment) => plan_of(assignment, &observed, None),
     };
-    let pacing = args.pacing(&observed.brokers, context);
+    let pacing = args.pacing(context)?;
     let Checked { plan, .. } = check(moves, &observed, (&pacing.limits, pacing.manner), args.allowed());
     match context.agree(plan).await? {
         Agreed::Ends(exit) => Ok(exit),
@@ -273,8 +296,8 @@ impl ExecuteArgs {
         Allowed { replan: self.replan, beside_others: self.beside_others }
     }
 
-    fn pacing(&self, brokers: &BTreeSet<BrokerId>, context: &Context) -> Pacing {
-        Pacing {
+    fn pacing(&self, context: &Context) -> Result<Pacing, Stop> {
+        Ok(Pacing {
             limits: Limits {
                 partitions: self.partitions_per_broker,
                 bytes: self.bytes_per_broker.0,
@@ -285,24 +308,21 @@ impl ExecuteArgs {
             throttle: match self.throttle {
                 Throttle::None => Throttling::Off,
                 Throttle::Fixed(rate) => Throttling::Fixed(rate),
-                Throttle::Auto => Throttling::Auto(self.capacities(brokers, context)),
+                Throttle::Auto => Throttling::Auto(Box::new(self.headroom(context)?)),
             },
             window: self.only_between.map(|window| (window, context.flags.repeat.time_zone.clone())),
             patience: self.patience,
             stalled_after: self.stalled_after,
             tick: self.tick,
             metrics: self.metrics_file.clone(),
-        }
+        })
     }
 
-    /// The network of each broker: by toolbox.yaml, else as given.
-    fn capacities(&self, brokers: &BTreeSet<BrokerId>, context: &Context) -> BTreeMap<BrokerId, ByteRate> {
-        let known = context.maps.capacities();
-        let of_broker = |broker: &BrokerId| {
-            let network = known.get(broker).and_then(|capacity| capacity.network).or(self.capacity)?;
-            Some((*broker, network))
-        };
-        brokers.iter().filter_map(of_broker).collect()
+    /// Who measures the load, and what the networks can do.
+    fn headroom(&self, context: &Context) -> Result<Headroom, Stop> {
+        let sources = self.load.sources(context.flags.recording.datadog_url.as_deref())?;
+        let by_type = types(self.load.cap_map()).map_err(Stop::usage)?;
+        Ok(Headroom::new(sources, Known::of(context.maps.capacities(), &self.capacity), by_type))
     }
 }
 

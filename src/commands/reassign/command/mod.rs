@@ -25,7 +25,7 @@ pub struct ReassignArgs {
 #[derive(Debug, Clone, Subcommand)]
 enum Verb {
     /// Carry a plan out, and follow it to its end; run it again to go on after anything
-    Execute(execute::ExecuteArgs),
+    Execute(Box<execute::ExecuteArgs>),
     /// Say how far the moves are, how fast, and what stands still
     Status(status::StatusArgs),
     /// Say whether every partition is as planned; exit 5 if one is not

@@ -20,7 +20,7 @@ pub(super) async fn managed(
     cluster_id: &str,
     throttling: &Throttling,
 ) -> anyhow::Result<Option<OwnThrottles>> {
-    if *throttling != Throttling::Off {
+    if !throttling.is_off() {
         return Ok(Some(context.throttles(cluster_id).await?));
     }
     if context.throttles_to_look_at(cluster_id).await?.record().is_empty() {

@@ -1,7 +1,8 @@
 //! What the control law of `throttle` is told about these moves, where `--throttle auto` asks it for the rates.
 //!
-//! Nothing but the brokers is asked: what grows on disk between two looks is what was written and copied. What consumers
-//! read is not seen, so that less of the network is filled than with real measurements.
+//! The load is what Prometheus or Datadog measured, as for `throttle run`. Where nobody measures it, what grows on disk
+//! between two looks is what was written and copied. What consumers read is not seen that way, so that less of the network
+//! is filled than with real measurements.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,20 +11,13 @@ use jiff::Timestamp;
 
 use crate::cluster::assignment::PartitionMove;
 use crate::cluster::broker::BrokerId;
+use crate::cluster::readings::{BROKERS, Readings};
 use crate::cluster::size::{ByteRate, Bytes};
 use crate::cluster::throttle::Sides;
 use crate::cluster::topic::TopicPartition;
 use crate::commands::reassign::plan::seen::{Observed, Sizes, State};
-use crate::commands::throttle::plan::limits::Limits;
-use crate::commands::throttle::plan::snapshot::{Load, Moving, Snapshot};
-
-/// The part of the network that is filled: reads of consumers are not seen.
-const FILL: f64 = 0.6;
-
-/// The settings of the law.
-pub fn limits() -> Limits {
-    Limits { fill: FILL, ..Limits::default() }
-}
+use crate::commands::throttle::plan::look::Known;
+use crate::commands::throttle::plan::snapshot::{Moving, Snapshot};
 
 /// Two looks at the disks.
 #[derive(Debug, Clone, Copy)]
@@ -55,12 +49,13 @@ impl Growth<'_> {
     }
 }
 
-/// What the law is told: the moves that run or are about to, and the brokers that take part.
+/// What the law is told: the moves that run or are about to, and the brokers that take part. Readings of the brokers
+/// themselves are taken from the growth.
 pub fn snapshot(
     (moves, observed): (&[PartitionMove], &Observed),
     begun: &BTreeSet<TopicPartition>,
     growth: Option<Growth<'_>>,
-    (capacities, now): (&BTreeMap<BrokerId, ByteRate>, Timestamp),
+    (readings, known, now): (&Readings, &Known, Timestamp),
 ) -> Snapshot {
     let mut moving = Vec::new();
     let mut copied: BTreeMap<BrokerId, Sides<u64>> = BTreeMap::new();
@@ -90,19 +85,34 @@ pub fn snapshot(
         });
     }
     moving.sort_by(|one, two| one.partition.cmp(&two.partition));
+    let copied: BTreeMap<_, _> = copied
+        .into_iter()
+        .map(|(broker, sides)| (broker, Sides { leader: ByteRate(sides.leader), follower: ByteRate(sides.follower) }))
+        .collect();
+    let own = own_readings(observed, growth, &copied, now);
+    let readings = if readings.source == BROKERS { &own } else { readings };
     let brokers = observed.brokers.iter().map(|broker| {
         let copying = copied.get(broker).copied().unwrap_or_default();
-        let received = growth.and_then(|growth| growth.of_broker(*broker));
-        // What is received and is no copying is taken for what is sent to others as well.
-        let used = received.map(|received| Sides {
-            leader: ByteRate(received.saturating_sub(copying.follower).saturating_add(copying.leader)),
-            follower: ByteRate(received),
-        });
-        let capacity = capacities.get(broker).map(|rate| Sides { leader: *rate, follower: *rate });
-        let moving = Sides { leader: ByteRate(copying.leader), follower: ByteRate(copying.follower) };
-        (*broker, Load { capacity, used, at: used.map(|_| now), moving, unwell: None })
+        (*broker, known.load(*broker, readings, copying))
     });
     Snapshot { moving, brokers: brokers.collect() }
+}
+
+/// The load as the growth shows it.
+fn own_readings(
+    observed: &Observed,
+    growth: Option<Growth<'_>>,
+    copied: &BTreeMap<BrokerId, Sides<ByteRate>>,
+    now: Timestamp,
+) -> Readings {
+    let used = observed.brokers.iter().filter_map(|broker| {
+        let copying = copied.get(broker).copied().unwrap_or_default();
+        let received = growth?.of_broker(*broker)?;
+        // What is received and is no copying is taken for what is sent to others as well.
+        let sent = received.saturating_sub(copying.follower.0).saturating_add(copying.leader.0);
+        Some((*broker, Sides { leader: Some((ByteRate(sent), now)), follower: Some((ByteRate(received), now)) }))
+    });
+    Readings { source: BROKERS, used: used.collect(), types: BTreeMap::new() }
 }
 
 #[cfg(test)]
@@ -112,6 +122,7 @@ mod tests {
     use crate::cluster::topic::TopicName;
     use crate::commands::reassign::plan::seen::{Held, SeenPartition};
     use crate::commands::throttle::plan::law;
+    use crate::commands::throttle::plan::limits::Limits;
 
     /// 2 MB/s of writes, a copy of 1 GB that has grown by 30 MB in 10 s; 100 MB/s of network.
     #[test]
@@ -138,16 +149,34 @@ mod tests {
             ..Observed::default()
         };
         let growth = Growth { before: &before, after: &after, over: Duration::from_secs(10) };
-        let capacities = ids(&[1, 2, 3]).into_iter().map(|broker| (broker, ByteRate(100_000_000))).collect();
+        let known = Known { capacity: Some(ByteRate(100_000_000)), ..Known::default() };
         let now = "2026-11-22T20:00:00Z".parse().unwrap();
-        let told = snapshot((&moves, &observed), &BTreeSet::from([partition]), Some(growth), (&capacities, now));
+        let begun = BTreeSet::from([partition]);
+        let told = |readings: &Readings| snapshot((&moves, &observed), &begun, Some(growth), (readings, &known, now));
+        let rate_of = |told: &Snapshot, source: &str| {
+            let limits = Limits::default().for_source(source);
+            let (decision, _) = law::plan(now, &limits, told, &Overrides::default(), &law::State::default());
+            decision.throttles.rates[&BrokerId(3)].follower.unwrap()
+        };
+        // Consumers take 70 MB/s of broker 1: its replicas' growth does not show it, its network does.
+        let measured = |sent: u64| {
+            let side = |rate: u64| Some((ByteRate(rate), now));
+            let quiet = Sides { leader: side(5_000_000), follower: side(5_000_000) };
+            let used = [(1, Sides { leader: side(sent), ..quiet }), (2, quiet), (3, quiet)];
+            let used = used.map(|(broker, sides)| (BrokerId(broker), sides)).into();
+            Readings { source: "prometheus", used, ..Readings::default() }
+        };
+        let (busy, idle) =
+            (rate_of(&told(&measured(75_000_000)), "prometheus"), rate_of(&told(&measured(5_000_000)), "prometheus"));
+        // First rates are a quarter of what is left.
+        assert!(busy < ByteRate(4_000_000) && idle > ByteRate(15_000_000), "busy {busy}, idle {idle}");
+        let told = told(&Readings { source: BROKERS, ..Readings::default() });
         let [moving] = &told.moving[..] else { panic!("one move") };
         assert_eq!((moving.writes, moving.followers_in_sync), (ByteRate(2_000_000), 1));
         assert_eq!(moving.adding, [(BrokerId(3), Bytes(970_000_000))]);
         assert_eq!(told.brokers[&BrokerId(3)].moving.follower, ByteRate(3_000_000));
         assert_eq!(told.brokers[&BrokerId(1)].used.unwrap().leader, ByteRate(5_000_000));
-        let (decision, _) = law::plan(now, &limits(), &told, &Overrides::default(), &law::State::default());
-        let rate = decision.throttles.rates[&BrokerId(3)].follower.unwrap();
+        let rate = rate_of(&told, BROKERS);
         assert!(rate > ByteRate(2_400_000) && rate <= ByteRate(60_000_000), "{rate}");
     }
 }

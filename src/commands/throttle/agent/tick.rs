@@ -10,25 +10,23 @@ use crate::change::event::Severity;
 use crate::change::plan::Step;
 use crate::change::throttle::decide::Ways;
 use crate::clients::kafka::Kafka;
+use crate::cluster::readings::Readings;
 use crate::cluster::size::{ByteRate, Bytes};
 use crate::commands::throttle::agent::view::Board;
-use crate::commands::throttle::observe::load::{Source, measure};
 use crate::commands::throttle::observe::moves::look;
 use crate::commands::throttle::plan::law::{Decision, Note, State, plan};
 use crate::commands::throttle::plan::limits::Limits;
-use crate::commands::throttle::plan::look::{Known, Look, Readings, snapshot};
+use crate::commands::throttle::plan::look::{Known, Look, own_readings, snapshot};
 use crate::commands::throttle::plan::outlook::words;
 use crate::commands::throttle::plan::snapshot::Snapshot;
 use crate::context::Context;
+use crate::context::load::{Source, measure};
 use crate::context::overrides::KeptOverrides;
 use crate::context::throttles::{Brought, OwnThrottles};
 use crate::output;
 
 /// Between the two looks of the first tick, without which nobody knows what is written.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
-
-/// A load that was estimated from replicas does not show consumers: less of the network is filled.
-const FILL_ESTIMATED: (f64, f64) = (0.6, 0.75);
 
 /// What the agent was told.
 pub struct Told {
@@ -103,10 +101,12 @@ impl Agent {
         self.overrides.reload().await?;
         let given = self.overrides.value.at(now.at, is_idle);
         self.overrides.keep(given.clone()).await?;
-        let (readings, wrong) = measure(&self.told.sources, self.before.as_ref(), now).await;
+        let (live, before) = (now.metadata.brokers.keys().copied().collect(), self.before.as_ref());
+        let (readings, wrong) = measure(&self.told.sources, (&live, now.at), || own_readings(before, now)).await;
         self.complain_of_sources(&wrong, is_idle);
-        let limits = self.limits(readings.source);
-        let seen = snapshot(self.before.as_ref(), now, &readings, &self.known(&readings));
+        let limits = self.told.limits.clone().for_source(readings.source);
+        let known = self.told.known.clone().with_types(&readings, &self.told.by_type);
+        let seen = snapshot(self.before.as_ref(), now, &readings, &known);
         let (decision, state) = plan(now.at, &limits, &seen, &given, &self.state);
         Ok((seen, readings, decision, state))
     }
@@ -122,25 +122,6 @@ impl Agent {
         self.before = Some(first);
         sleep(FIRST_PAUSE).await;
         look(&*self.kafka, context.now(), all).await
-    }
-
-    fn limits(&self, source: &str) -> Limits {
-        let limits = self.told.limits.clone();
-        if source != "brokers" {
-            return limits;
-        }
-        Limits { fill: limits.fill.min(FILL_ESTIMATED.0), fill_max: limits.fill_max.min(FILL_ESTIMATED.1), ..limits }
-    }
-
-    /// What is known of the networks, with the instance types that the source told.
-    fn known(&self, readings: &Readings) -> Known {
-        let mut known = self.told.known.clone();
-        for (broker, kind) in &readings.types {
-            let Some(rate) = self.told.by_type.get(kind) else { continue };
-            let capacity = known.capacities.entry(*broker).or_default();
-            capacity.network = capacity.network.or(Some(*rate));
-        }
-        known
     }
 
     fn complain_of_sources(&mut self, wrong: &[String], is_idle: bool) {

@@ -90,13 +90,6 @@ impl LawArgs {
 
     /// What is known of the networks: by flag, else by toolbox.yaml.
     pub(super) fn known(&self, context: &Context) -> Known {
-        let mut known = Known { capacities: context.maps.capacities(), capacity: None, recovers: self.recovery };
-        for CapacityWish { broker, rate } in &self.capacity {
-            match broker {
-                Some(broker) => known.capacities.entry(*broker).or_default().network = Some(*rate),
-                None => known.capacity = Some(*rate),
-            }
-        }
-        known
+        Known { recovers: self.recovery, ..Known::of(context.maps.capacities(), &self.capacity) }
     }
 }

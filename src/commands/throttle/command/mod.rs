@@ -2,7 +2,6 @@
 
 mod clear;
 mod law;
-mod load;
 mod run;
 mod set;
 mod status;

@@ -23,9 +23,10 @@ use crate::commands::throttle::agent::http::{Access, Port, routes};
 use crate::commands::throttle::agent::tick::{Agent, Told};
 use crate::commands::throttle::agent::view::{Asked, Board};
 use crate::commands::throttle::command::law::LawArgs;
-use crate::commands::throttle::command::load::LoadArgs;
 use crate::commands::throttle::plan::law::State;
+use crate::commands::throttle::spec::types;
 use crate::context::Context;
+use crate::context::load::LoadArgs;
 use crate::context::overrides::KeptOverrides;
 use crate::context::throttles::OwnThrottles;
 use crate::exit::{Exit, Stop};
@@ -136,7 +137,7 @@ fn told(context: &Context, args: &RunArgs) -> Result<Told, Stop> {
         limits: args.law.limits()?,
         sources: args.load.sources(context.flags.recording.datadog_url.as_deref())?,
         known: args.law.known(context),
-        by_type: args.load.by_type()?,
+        by_type: types(args.load.cap_map()).map_err(Stop::usage)?,
         ways,
     })
 }

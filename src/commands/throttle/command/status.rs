@@ -8,8 +8,9 @@ use tokio::time::sleep;
 
 use crate::clients::kafka::Kafka;
 use crate::cluster::metadata::TopicSelection;
+use crate::cluster::readings::Readings;
 use crate::commands::throttle::observe::moves::look;
-use crate::commands::throttle::plan::look::{Known, Readings, snapshot};
+use crate::commands::throttle::plan::look::{Known, snapshot};
 use crate::commands::throttle::plan::snapshot::Snapshot;
 use crate::commands::throttle::report::{self, Status};
 use crate::context::overrides::KeptOverrides;

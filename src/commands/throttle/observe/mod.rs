@@ -1,4 +1,3 @@
-//! Reads what the control law needs: the moves, the replicas' sizes, offsets, and the brokers' load.
+//! Reads what the control law needs: the moves, the replicas' sizes, and offsets.
 
-pub mod load;
 pub mod moves;

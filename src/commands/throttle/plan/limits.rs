@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::readings::BROKERS;
 use crate::cluster::size::ByteRate;
 
 /// What to do where the brokers' headroom is less than what a move needs to end at all.
@@ -57,5 +58,19 @@ impl Default for Limits {
             duration_max: None,
             deadline: None,
         }
+    }
+}
+
+/// A load that was estimated from replicas does not show consumers: less of the network is filled.
+const FILL_ESTIMATED: (f64, f64) = (0.6, 0.75);
+
+impl Limits {
+    /// The settings for a load that was measured so: where it is estimated, less of the network is filled.
+    #[must_use]
+    pub fn for_source(self, source: &str) -> Self {
+        if source != BROKERS {
+            return self;
+        }
+        Self { fill: self.fill.min(FILL_ESTIMATED.0), fill_max: self.fill_max.min(FILL_ESTIMATED.1), ..self }
     }
 }

@@ -10,10 +10,12 @@ use jiff::Timestamp;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::map::Capacity;
 use crate::cluster::metadata::{Metadata, Reassignment, ReplicaSize};
+use crate::cluster::readings::{BROKERS, Readings};
 use crate::cluster::size::{ByteRate, Bytes};
 use crate::cluster::throttle::{Side, Sides};
 use crate::cluster::topic::{Partition, TopicName, TopicPartition};
 use crate::commands::throttle::plan::snapshot::{Load, Moving, Snapshot};
+use crate::commands::throttle::spec::CapacityWish;
 
 /// So many topics that lack replicas in sync are asked for what they need at least; with more of them nobody is well anyway.
 const TOPICS_MAX: usize = 1_000;
@@ -35,17 +37,6 @@ pub struct Look {
     pub offsets: BTreeMap<TopicPartition, (i64, i64)>,
 }
 
-/// What somebody measured of the brokers' networks.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Readings {
-    /// Who, as `prometheus`.
-    pub source: &'static str,
-    /// What each broker sends (leaders) and receives (followers), and when that was; sides that nobody knows are missing.
-    pub used: BTreeMap<BrokerId, Sides<Option<(ByteRate, Timestamp)>>>,
-    /// The instance type of brokers, where the source knows it.
-    pub types: BTreeMap<BrokerId, String>,
-}
-
 /// What is known beside the looks.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
@@ -55,6 +46,47 @@ pub struct Known {
     pub capacity: Option<ByteRate>,
     /// Whether replicas that are out of sync without a move are paced, too.
     pub recovers: bool,
+}
+
+impl Known {
+    /// By file, and as a person wished: for one broker a wish goes before the file, for all others the file before a wish.
+    pub fn of(capacities: BTreeMap<BrokerId, Capacity>, wishes: &[CapacityWish]) -> Self {
+        let mut known = Self { capacities, ..Self::default() };
+        for CapacityWish { broker, rate } in wishes {
+            match broker {
+                Some(broker) => known.capacities.entry(*broker).or_default().network = Some(*rate),
+                None => known.capacity = Some(*rate),
+            }
+        }
+        known
+    }
+
+    /// The same with the instance types that a source told, as far as nothing better is known.
+    #[must_use]
+    pub fn with_types(mut self, readings: &Readings, by_type: &BTreeMap<String, ByteRate>) -> Self {
+        for (broker, kind) in &readings.types {
+            let Some(rate) = by_type.get(kind) else { continue };
+            let capacity = self.capacities.entry(*broker).or_default();
+            capacity.network = capacity.network.or(Some(*rate));
+        }
+        self
+    }
+
+    /// One broker's network and load.
+    pub fn load(&self, broker: BrokerId, readings: &Readings, moving: Sides<ByteRate>) -> Load {
+        let network = self.capacities.get(&broker).and_then(|capacity| capacity.network).or(self.capacity);
+        let used = readings.used.get(&broker).copied().unwrap_or_default();
+        let both = used.leader.zip(used.follower);
+        // A destination may be measured on one side only; what is not known counts as the other.
+        let either = both.or(used.leader.zip(used.leader)).or(used.follower.zip(used.follower));
+        Load {
+            capacity: network.map(|rate| Sides { leader: rate, follower: rate }),
+            used: either.map(|(leader, follower)| Sides { leader: leader.0, follower: follower.0 }),
+            at: either.map(|(leader, follower)| leader.1.min(follower.1)),
+            moving,
+            unwell: None,
+        }
+    }
 }
 
 /// The snapshot of a look; rates are measured since the look before.
@@ -69,18 +101,8 @@ pub fn snapshot(before: Option<&Look>, now: &Look, readings: &Readings, known: &
         .copied()
         .collect();
     for broker in involved {
-        let network = known.capacities.get(&broker).and_then(|capacity| capacity.network).or(known.capacity);
-        let used = readings.used.get(&broker).copied().unwrap_or_default();
-        let both = used.leader.zip(used.follower);
-        // A destination may be measured on one side only; what is not known counts as the other.
-        let either = both.or(used.leader.zip(used.leader)).or(used.follower.zip(used.follower));
-        let load = Load {
-            capacity: network.map(|rate| Sides { leader: rate, follower: rate }),
-            used: either.map(|(leader, follower)| Sides { leader: leader.0, follower: follower.0 }),
-            at: either.map(|(leader, follower)| leader.1.min(follower.1)),
-            moving: copying.get(&broker).copied().unwrap_or_default(),
-            unwell: unwell.get(&broker).cloned(),
-        };
+        let moving = copying.get(&broker).copied().unwrap_or_default();
+        let load = Load { unwell: unwell.get(&broker).cloned(), ..known.load(broker, readings, moving) };
         snapshot.brokers.insert(broker, load);
     }
     snapshot
@@ -107,7 +129,7 @@ pub fn own_readings(before: Option<&Look>, now: &Look) -> Readings {
         let sum = sums.get(&broker).copied().unwrap_or_default();
         (broker, Sides { leader: measured(sum.leader), follower: measured(sum.follower) })
     });
-    Readings { source: "brokers", used: used.collect(), types: BTreeMap::new() }
+    Readings { source: BROKERS, used: used.collect(), types: BTreeMap::new() }
 }
 
 fn partition_of<'a>(look: &'a Look, key: &TopicPartition) -> Option<&'a Partition> {

@@ -1,6 +1,5 @@
 //! Flags about who measures the brokers' load.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +8,8 @@ use clap::{Args, ValueEnum};
 use crate::clients::metrics::Metrics;
 use crate::cluster::size::ByteRate;
 use crate::cluster::throttle::Sides;
-use crate::commands::throttle::observe::load::{Queries, Source};
-use crate::commands::throttle::spec::capacity_map;
 use crate::context::duration;
+use crate::context::load::{Queries, Source};
 use crate::context::metrics::{MetricsFlags, datadog, has_datadog_keys};
 use crate::exit::Stop;
 
@@ -26,7 +24,7 @@ const DATADOG_RECEIVES: &str = "avg:system.net.bytes_rcvd{service:kafka} by {bro
 
 /// Flags about who measures the brokers' load.
 #[derive(Debug, Clone, Args)]
-pub(super) struct LoadArgs {
+pub struct LoadArgs {
     /// Who measures the brokers' load, the best first: the next is asked where one has no answer [default: prometheus with
     /// --prometheus-url, datadog with DD_API_KEY and DD_APP_KEY, then the growth of replicas]
     #[arg(long, env = "TOOLBOX_THROTTLE_LOAD", value_name = "SOURCE", value_delimiter = ',', help_heading = "Load")]
@@ -91,7 +89,7 @@ enum Kind {
 
 impl LoadArgs {
     /// The sources, the best first.
-    pub(super) fn sources(&self, datadog_url: Option<&str>) -> Result<Vec<Source>, Stop> {
+    pub fn sources(&self, datadog_url: Option<&str>) -> Result<Vec<Source>, Stop> {
         let mut kinds = self.load.clone();
         if kinds.is_empty() {
             kinds.extend(self.metrics.has_prometheus().then_some(Kind::Prometheus));
@@ -101,10 +99,9 @@ impl LoadArgs {
         kinds.iter().map(|kind| self.source(*kind, datadog_url)).collect()
     }
 
-    /// What instance types can do.
-    pub(super) fn by_type(&self) -> Result<BTreeMap<String, ByteRate>, Stop> {
-        let map = self.cap_map.as_deref().map(capacity_map).transpose();
-        Ok(map.map_err(|why| Stop::usage(format!("--cap-map: {why}")))?.unwrap_or_default())
+    /// What instance types can do, as it was given.
+    pub fn cap_map(&self) -> Option<&str> {
+        self.cap_map.as_deref()
     }
 
     fn source(&self, kind: Kind, datadog_url: Option<&str>) -> Result<Source, Stop> {

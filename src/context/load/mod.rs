@@ -1,15 +1,19 @@
 //! Who measures the brokers' load: a ranked list of sources, the next one where one has no answer.
 
-use std::collections::BTreeMap;
+mod flags;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use crate::clients::metrics::{Metrics, MetricsError, Sample};
 use crate::cluster::broker::BrokerId;
+use crate::cluster::readings::{BROKERS, Readings};
 use crate::cluster::size::ByteRate;
 use crate::cluster::throttle::Sides;
-use crate::commands::throttle::plan::look::{Look, Readings, own_readings};
+
+pub use flags::LoadArgs;
 
 /// One source of the brokers' load.
 #[derive(Clone)]
@@ -42,20 +46,25 @@ impl Source {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Measured(queries) => queries.metrics.name(),
-            Self::Brokers => "brokers",
+            Self::Brokers => BROKERS,
             Self::Static(_) => "static",
         }
     }
 }
 
-/// The load by the first source that has an answer; what was wrong with those before it.
-pub async fn measure(sources: &[Source], before: Option<&Look>, now: &Look) -> (Readings, Vec<String>) {
+/// The load of these brokers by the first source that has an answer, and what was wrong with those before it; `own` is
+/// what their replicas show.
+pub async fn measure(
+    sources: &[Source],
+    (brokers, now): (&BTreeSet<BrokerId>, Timestamp),
+    own: impl Fn() -> Readings + Send,
+) -> (Readings, Vec<String>) {
     let mut wrong = Vec::new();
     for source in sources {
         let readings = match source {
-            Source::Measured(queries) => ask(queries, now.at).await,
-            Source::Brokers => Ok(own_readings(before, now)),
-            Source::Static(rates) => Ok(said(*rates, now)),
+            Source::Measured(queries) => ask(queries, now).await,
+            Source::Brokers => Ok(own()),
+            Source::Static(rates) => Ok(said(*rates, (brokers, now))),
         };
         match readings {
             Ok(readings) if readings.used.is_empty() => {
@@ -68,9 +77,9 @@ pub async fn measure(sources: &[Source], before: Option<&Look>, now: &Look) -> (
     (Readings { source: "none", ..Readings::default() }, wrong)
 }
 
-fn said(rates: Sides<ByteRate>, now: &Look) -> Readings {
-    let used = Sides { leader: Some((rates.leader, now.at)), follower: Some((rates.follower, now.at)) };
-    let used = now.metadata.brokers.keys().map(|broker| (*broker, used)).collect();
+fn said(rates: Sides<ByteRate>, (brokers, now): (&BTreeSet<BrokerId>, Timestamp)) -> Readings {
+    let used = Sides { leader: Some((rates.leader, now)), follower: Some((rates.follower, now)) };
+    let used = brokers.iter().map(|broker| (*broker, used)).collect();
     Readings { source: "static", used, types: BTreeMap::new() }
 }
 
