@@ -1,6 +1,7 @@
 //! What somebody measured of the brokers' networks.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -11,6 +12,9 @@ use crate::cluster::throttle::Sides;
 /// The source of an estimate from the growth of replicas: what consumers read is not in it.
 pub const BROKERS: &str = "brokers";
 
+/// The source of what a person said: what clients take, without any copying.
+pub const STATIC: &str = "static";
+
 /// What somebody measured of the brokers' networks.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Readings {
@@ -18,6 +22,8 @@ pub struct Readings {
     pub source: &'static str,
     /// What each broker sends (leaders) and receives (followers), and when that was; sides that nobody knows are missing.
     pub used: BTreeMap<BrokerId, Sides<Option<(ByteRate, Timestamp)>>>,
+    /// Over how long a time they are means; none where they are of the last moment.
+    pub over: Duration,
     /// The instance type of brokers, where the source knows it.
     pub types: BTreeMap<BrokerId, String>,
 }

@@ -107,6 +107,7 @@ fn queries(metrics: &Arc<Memory>) -> Source {
         metrics,
         sends: words("tx"),
         receives: words("rx"),
+        over: std::time::Duration::ZERO,
         broker_label: words("broker_id"),
         type_label: words("type"),
     })

@@ -120,12 +120,39 @@ impl LoadArgs {
     }
 
     fn measured(&self, metrics: Arc<dyn Metrics>, usual: (&str, &str)) -> Source {
+        let sends = self.net_tx_query.clone().unwrap_or_else(|| usual.0.to_owned());
+        let receives = self.net_rx_query.clone().unwrap_or_else(|| usual.1.to_owned());
         Source::Measured(Queries {
             metrics,
-            sends: self.net_tx_query.clone().unwrap_or_else(|| usual.0.to_owned()),
-            receives: self.net_rx_query.clone().unwrap_or_else(|| usual.1.to_owned()),
+            over: averaged_over(&sends).max(averaged_over(&receives)),
+            sends,
+            receives,
             broker_label: self.broker_id_tag.clone(),
             type_label: self.instance_type_tag.clone(),
         })
+    }
+}
+
+/// Over how long a time the answers of a query are means: the longest range in it, as `[2m]`. Without one, and where only
+/// the last two samples of it count (PromQL's `irate`), they are of the last moment.
+fn averaged_over(query: &str) -> Duration {
+    if query.contains("irate(") {
+        return Duration::ZERO;
+    }
+    let ranges = query.split('[').skip(1).filter_map(|rest| rest.split([']', ':']).next());
+    ranges.filter_map(|range| duration(range.trim()).ok()).max().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_says_over_how_long_a_time_it_averages() {
+        let over = |query: &str| averaged_over(query).as_secs();
+        assert_eq!(over(PROMETHEUS_SENDS), 120);
+        assert_eq!(over("sum(rate(a[30s])) + sum(rate(b[ 5m ]))"), 300);
+        assert_eq!(over("max_over_time(rate(a[1m])[1h:1m])"), 3_600);
+        assert_eq!((over("irate(a[5m])"), over("node_tx"), over(DATADOG_SENDS), over("a[x]")), (0, 0, 0, 0));
     }
 }

@@ -2,14 +2,15 @@
 
 mod flags;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::clients::metrics::{Metrics, MetricsError, Sample};
 use crate::cluster::broker::BrokerId;
-use crate::cluster::readings::{BROKERS, Readings};
+use crate::cluster::readings::{BROKERS, Readings, STATIC};
 use crate::cluster::size::ByteRate;
 use crate::cluster::throttle::Sides;
 
@@ -35,6 +36,8 @@ pub struct Queries {
     pub sends: String,
     /// Bytes a second that it receives.
     pub receives: String,
+    /// Over how long a time the answers are means, as far as the queries say it.
+    pub over: Duration,
     /// The label that holds its id.
     pub broker_label: String,
     /// The label that holds its instance type.
@@ -47,7 +50,7 @@ impl Source {
         match self {
             Self::Measured(queries) => queries.metrics.name(),
             Self::Brokers => BROKERS,
-            Self::Static(_) => "static",
+            Self::Static(_) => STATIC,
         }
     }
 }
@@ -80,14 +83,14 @@ pub async fn measure(
 fn said(rates: Sides<ByteRate>, (brokers, now): (&BTreeSet<BrokerId>, Timestamp)) -> Readings {
     let used = Sides { leader: Some((rates.leader, now)), follower: Some((rates.follower, now)) };
     let used = brokers.iter().map(|broker| (*broker, used)).collect();
-    Readings { source: "static", used, types: BTreeMap::new() }
+    Readings { source: STATIC, used, ..Readings::default() }
 }
 
 async fn ask(queries: &Queries, now: Timestamp) -> Result<Readings, MetricsError> {
-    let Queries { metrics, sends, receives, broker_label, type_label } = queries;
+    let Queries { metrics, sends, receives, over, broker_label, type_label } = queries;
     let (sends, receives) = tokio::join!(metrics.query(sends, now), metrics.query(receives, now));
     let (sends, receives) = (sends?, receives?);
-    let mut readings = Readings { source: metrics.name(), ..Readings::default() };
+    let mut readings = Readings { source: metrics.name(), over: *over, ..Readings::default() };
     let id = |sample: &Sample| sample.labels.get(broker_label)?.parse::<BrokerId>().ok();
     for sample in sends.iter().chain(&receives) {
         if let (Some(broker), Some(kind)) = (id(sample), sample.labels.get(type_label)) {

@@ -58,7 +58,7 @@ impl Headroom {
         let own = || Readings {
             source: BROKERS,
             used: brokers.iter().map(|broker| (*broker, Sides::default())).collect(),
-            types: BTreeMap::new(),
+            ..Readings::default()
         };
         let (readings, mut wrong) = measure(&self.sources, (brokers, now), own).await;
         self.last = Some((Instant::now(), readings.clone()));

@@ -112,7 +112,7 @@ fn own_readings(
         let sent = received.saturating_sub(copying.follower.0).saturating_add(copying.leader.0);
         Some((*broker, Sides { leader: Some((ByteRate(sent), now)), follower: Some((ByteRate(received), now)) }))
     });
-    Readings { source: BROKERS, used: used.collect(), types: BTreeMap::new() }
+    Readings { source: BROKERS, used: used.collect(), ..Readings::default() }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Steps:
 //! 1. What each end of each move needs at least: [`needs`].
 //! 2. What each broker's network has left for copying: `health × (fill × capacity - foreground)`. The foreground is
-//!    what goes over the network less the copying itself, as measured: never less what we allowed, because a copy that is
+//!    what goes over the network less the copying itself, as measured ([`State::copying`]): never less what we allowed, because a copy that is
 //!    slow for another reason would make the rate creep up. It rises at once and falls slowly.
 //! 3. Where the floor is above that: [`Policy`].
 //! 4. What is left is shared out among the flows, and a broker's rate is the sum of its flows, with room for one of
@@ -20,14 +20,16 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::broker::BrokerId;
 use crate::cluster::overrides::Overrides;
 use crate::cluster::size::{ByteRate, Bytes};
-use crate::cluster::throttle::{Side, ThrottleRecord, Throttles};
+use crate::cluster::throttle::{Side, Throttles};
 use crate::commands::throttle::plan::floor::{Need, needs};
 use crate::commands::throttle::plan::flows::{Flow, share};
 use crate::commands::throttle::plan::health::health;
 use crate::commands::throttle::plan::limits::{Limits, Policy};
-use crate::commands::throttle::plan::outlook::{self, Mark};
+use crate::commands::throttle::plan::outlook;
 use crate::commands::throttle::plan::pace::{Aim, Held, Reason, pace};
 use crate::commands::throttle::plan::snapshot::{Load, Snapshot};
+
+pub use crate::commands::throttle::plan::state::State;
 
 /// A rate is so much more than its flows, so that one of them can grow; but never more than clients leave. A tenth would
 /// do in one tick, and would cost a write at each flow that ends: see [`crate::commands::throttle::plan::pace`].
@@ -54,40 +56,6 @@ const TICKS_EARLY: f64 = 5.0;
 
 /// The least weight of a flow: the last bytes of a small one should not wait for a large one.
 const WEIGHT_MIN: f64 = 1_048_576.0;
-
-/// What the law remembers from tick to tick. Losing it makes the next tick more careful, and nothing else.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct State {
-    /// When it was last asked.
-    pub at: Option<Timestamp>,
-    /// What of each broker's traffic is not the copying.
-    pub foreground: BTreeMap<(BrokerId, Side), f64>,
-    /// How much of the headroom each broker gets, 0.1 to 1.
-    pub health: BTreeMap<BrokerId, f64>,
-    /// The rates in force.
-    pub held: BTreeMap<(BrokerId, Side), Held>,
-    /// When each destination last made progress.
-    pub marks: BTreeMap<BrokerId, Mark>,
-    /// The time to the end, smoothed, in seconds.
-    pub eta: Option<f64>,
-    /// What was said already and still holds.
-    pub said: BTreeSet<String>,
-}
-
-impl State {
-    /// The state of one who takes over what another run set.
-    pub fn adopting(record: &ThrottleRecord, now: Timestamp) -> Self {
-        let mut state = Self::default();
-        for (broker, sides) in &record.rates {
-            for side in Side::BOTH {
-                if let Some(rate) = sides.of(side).and_then(|own| own.set.or(own.setting)) {
-                    state.held.insert((*broker, side), Held { rate, since: now, was_lowered: false });
-                }
-            }
-        }
-        state
-    }
-}
 
 /// What should hold, and why.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -170,14 +138,14 @@ pub fn plan(
     state: &State,
 ) -> (Decision, State) {
     let needs = needs(snapshot, limits);
+    let mut next = state.at(now, snapshot);
     if needs.is_empty() {
-        return (Decision { throttles: lists(snapshot), ..Decision::default() }, State::default());
+        return (Decision { throttles: lists(snapshot), ..Decision::default() }, next.at_rest());
     }
-    let mut next = State { at: Some(now), ..state.clone() };
     next.health = health(snapshot, state, now);
     let mut ends: Vec<End> = needs
         .iter()
-        .map(|(key, need)| end(now, limits, (*key, *need), snapshot.brokers.get(&key.0), (state, &next.health)))
+        .map(|(key, need)| end(now, limits, (*key, *need), snapshot.brokers.get(&key.0), (state, &next)))
         .collect();
     // What was not measured now, or has no move at this moment, fades.
     next.foreground.values_mut().for_each(|foreground| *foreground *= kept_since(state.at, now));
@@ -250,7 +218,7 @@ fn end(
     limits: &Limits,
     ((broker, side), need): ((BrokerId, Side), Need),
     load: Option<&Load>,
-    (state, health): (&State, &BTreeMap<BrokerId, f64>),
+    (state, next): (&State, &State),
 ) -> End {
     let held = state.held.get(&(broker, side)).copied();
     let capacity = load.and_then(|load| load.capacity).map(|capacity| capacity.of(side).to_f64());
@@ -268,7 +236,7 @@ fn end(
     let known = capacity.unwrap_or(0.0);
     let (network, foreground) = match used {
         Some(used) => {
-            let moving = load.map_or(0.0, |load| load.moving.of(side).to_f64());
+            let moving = load.map_or(0.0, |load| next.copying((broker, side), load));
             let now_used = (used - moving).max(0.0);
             let remembered = state.foreground.get(&(broker, side)).copied().unwrap_or(0.0);
             let kept = kept_since(state.at, now);
@@ -279,7 +247,7 @@ fn end(
     let least = need.floor - need.in_sync;
     let (budget, top) = match trust {
         Trust::Fresh => {
-            let health = health.get(&broker).copied().unwrap_or(1.0);
+            let health = next.health.get(&broker).copied().unwrap_or(1.0);
             let left = |fill: f64| (fill * network - foreground).max(0.0);
             (health * left(limits.fill), left(limits.fill_max))
         }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::map::Capacity;
 use crate::cluster::metadata::{Metadata, Reassignment, ReplicaSize};
-use crate::cluster::readings::{BROKERS, Readings};
+use crate::cluster::readings::{BROKERS, Readings, STATIC};
 use crate::cluster::size::{ByteRate, Bytes};
 use crate::cluster::throttle::{Side, Sides};
 use crate::cluster::topic::{Partition, TopicName, TopicPartition};
@@ -83,7 +83,9 @@ impl Known {
             capacity: network.map(|rate| Sides { leader: rate, follower: rate }),
             used: either.map(|(leader, follower)| Sides { leader: leader.0, follower: follower.0 }),
             at: either.map(|(leader, follower)| leader.1.min(follower.1)),
-            moving,
+            over: readings.over,
+            // What a person says of clients has no copying in it that could be taken off.
+            moving: if readings.source == STATIC { Sides::default() } else { moving },
             unwell: None,
         }
     }
@@ -129,7 +131,7 @@ pub fn own_readings(before: Option<&Look>, now: &Look) -> Readings {
         let sum = sums.get(&broker).copied().unwrap_or_default();
         (broker, Sides { leader: measured(sum.leader), follower: measured(sum.follower) })
     });
-    Readings { source: BROKERS, used: used.collect(), types: BTreeMap::new() }
+    Readings { source: BROKERS, used: used.collect(), ..Readings::default() }
 }
 
 fn partition_of<'a>(look: &'a Look, key: &TopicPartition) -> Option<&'a Partition> {

@@ -8,6 +8,7 @@
 //!
 //! `reassign execute --throttle auto` comes through here as well.
 
+pub mod copied;
 pub mod floor;
 pub mod flows;
 pub mod health;
@@ -17,6 +18,7 @@ pub mod look;
 pub mod outlook;
 pub mod pace;
 pub mod snapshot;
+pub mod state;
 
 #[cfg(test)]
 mod tests;

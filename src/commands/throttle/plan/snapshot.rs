@@ -1,6 +1,7 @@
 //! What the control law knows of a cluster at one moment.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -45,7 +46,10 @@ pub struct Load {
     pub used: Option<Sides<ByteRate>>,
     /// When that was measured.
     pub at: Option<Timestamp>,
-    /// What of it is the copying itself, as measured.
+    /// Over how long a time it is the mean; none of what was measured since the look before.
+    #[serde(default)]
+    pub over: Duration,
+    /// What is copied, as measured since the look before; none where no copying is in what it uses.
     pub moving: Sides<ByteRate>,
     /// Why it, or a broker that it copies from or to, is not well; none if all is.
     pub unwell: Option<String>,

@@ -1,5 +1,7 @@
 //! Cases of the control law: one broker that leads, one that gets a copy.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::cluster::broker::BrokerId;
@@ -45,6 +47,56 @@ pub(super) fn one_move(writes_mb: u64, remaining_mb: u64) -> Snapshot {
     };
     let brokers = [(BrokerId(1), load(125, (40, 20))), (BrokerId(3), load(125, (0, 10)))];
     Snapshot { moving: vec![moving], brokers: brokers.into() }
+}
+
+/// Broker 1 sends 20 MB/s to clients, and copies at 60 MB/s, then at 5 MB/s. Its load is a mean over two minutes.
+#[test]
+fn a_mean_that_still_holds_a_faster_copy_is_not_taken_for_clients() {
+    const OVER: i64 = 120;
+    let copies = |second: i64| if (0..300).contains(&second) { 60 } else { 5 * u64::from(second >= 300) };
+    let mut state = State::default();
+    for tick in 0..40 {
+        let second = tick * 15;
+        let mut snapshot = one_move(1, 9_000);
+        let load = snapshot.brokers.get_mut(&BrokerId(1)).unwrap();
+        let in_the_mean: u64 = (second - OVER..second).map(copies).sum();
+        let since_the_last: u64 = (second - 15..second).map(copies).sum();
+        load.used =
+            Some(Sides { leader: ByteRate(20 * MB + in_the_mean * MB / OVER.unsigned_abs()), follower: mb(10) });
+        load.over = Duration::from_secs(OVER.unsigned_abs());
+        load.moving = Sides { leader: ByteRate(since_the_last * MB / 15), follower: ByteRate(0) };
+        snapshot.brokers.values_mut().for_each(|load| load.at = Some(at(second)));
+        let (decision, next) = plan(at(second), &Limits::default(), &snapshot, &Overrides::default(), &state);
+        let sends = decision.rates.iter().find(|rate| (rate.broker, rate.side) == (BrokerId(1), Side::Leader)).unwrap();
+        let foreground = sends.foreground.unwrap().0;
+        assert!((19 * MB..=21 * MB).contains(&foreground), "{second} s: {foreground}");
+        state = next;
+    }
+}
+
+/// What was copied is remembered while nothing moves; what clients take is measured anew.
+#[test]
+fn a_next_batch_does_not_take_the_last_one_for_clients() {
+    let mut snapshot = one_move(1, 9_000);
+    let load = snapshot.brokers.get_mut(&BrokerId(1)).unwrap();
+    load.moving = Sides { leader: mb(60), follower: mb(0) };
+    load.over = Duration::from_mins(2);
+    load.used = Some(Sides { leader: mb(80), follower: mb(10) });
+    let ask = |second: i64, snapshot: &Snapshot, state: &State| {
+        let mut snapshot = snapshot.clone();
+        snapshot.brokers.values_mut().for_each(|load| load.at = Some(at(second)));
+        plan(at(second), &Limits::default(), &snapshot, &Overrides::default(), state)
+    };
+    let (_, state) = ask(0, &snapshot, &State::default());
+    let (_, state) = ask(30, &Snapshot::default(), &state);
+    assert!(state.foreground.is_empty() && state.held.is_empty());
+    let load = snapshot.brokers.get_mut(&BrokerId(1)).unwrap();
+    load.moving = Sides::default();
+    // A quarter of the two minutes without the copy: 45 + 20.
+    load.used = Some(Sides { leader: mb(65), follower: mb(10) });
+    let (decision, _) = ask(30, &snapshot, &state);
+    let sends = decision.rates.iter().find(|rate| (rate.broker, rate.side) == (BrokerId(1), Side::Leader)).unwrap();
+    assert_eq!(sends.foreground, Some(mb(20)));
 }
 
 fn decide(snapshot: &Snapshot, limits: &Limits) -> Decision {

@@ -23,7 +23,7 @@ fn rate(most: u64) -> impl Strategy<Value = ByteRate> {
 fn some_load() -> impl Strategy<Value = Load> {
     let sides = |most| (rate(most), rate(most)).prop_map(|(leader, follower)| Sides { leader, follower });
     (prop::option::of(sides(300_000_000)), prop::option::of(sides(200_000_000)), sides(50_000_000), -400..=0_i64)
-        .prop_map(|(capacity, used, moving, age)| Load { capacity, used, at: Some(at(age)), moving, unwell: None })
+        .prop_map(|(capacity, used, moving, age)| Load { capacity, used, at: Some(at(age)), moving, ..Load::default() })
 }
 
 fn some_moving() -> impl Strategy<Value = Vec<Moving>> {

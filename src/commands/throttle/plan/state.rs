@@ -1,0 +1,82 @@
+//! What the control law remembers from tick to tick.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::cluster::broker::BrokerId;
+use crate::cluster::throttle::{Side, ThrottleRecord};
+use crate::commands::throttle::plan::copied::Copied;
+use crate::commands::throttle::plan::outlook::Mark;
+use crate::commands::throttle::plan::pace::Held;
+use crate::commands::throttle::plan::snapshot::{Load, Snapshot};
+
+/// Longest time before the first tick for which the present copying is assumed.
+const OVER_MAX: Duration = Duration::from_hours(1);
+
+/// What the law remembers from tick to tick. Losing it makes the next tick more careful, and nothing else.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct State {
+    /// When it was last asked.
+    pub at: Option<Timestamp>,
+    /// What of each broker's traffic is not the copying.
+    pub foreground: BTreeMap<(BrokerId, Side), f64>,
+    /// What was copied lately into and out of each broker.
+    pub copied: BTreeMap<(BrokerId, Side), Copied>,
+    /// How much of the headroom each broker gets, 0.1 to 1.
+    pub health: BTreeMap<BrokerId, f64>,
+    /// The rates in force.
+    pub held: BTreeMap<(BrokerId, Side), Held>,
+    /// When each destination last made progress.
+    pub marks: BTreeMap<BrokerId, Mark>,
+    /// The time to the end, smoothed, in seconds.
+    pub eta: Option<f64>,
+    /// What was said already and still holds.
+    pub said: BTreeSet<String>,
+}
+
+impl State {
+    /// The state of one who takes over what another run set.
+    pub fn adopting(record: &ThrottleRecord, now: Timestamp) -> Self {
+        let mut state = Self::default();
+        for (broker, sides) in &record.rates {
+            for side in Side::BOTH {
+                if let Some(rate) = sides.of(side).and_then(|own| own.set.or(own.setting)) {
+                    state.held.insert((*broker, side), Held { rate, since: now, was_lowered: false });
+                }
+            }
+        }
+        state
+    }
+
+    /// The state of the next tick, as far as it does not depend on what is decided: the time, and what was copied since.
+    /// Who was never asked before takes what is copied now for what was copied all the time.
+    #[must_use]
+    pub fn at(&self, now: Timestamp, snapshot: &Snapshot) -> Self {
+        let mut next = Self { at: Some(now), ..self.clone() };
+        for (broker, load) in &snapshot.brokers {
+            for side in Side::BOTH {
+                let since = self.at.unwrap_or(now - load.over.min(OVER_MAX));
+                let copied = next.copied.entry((*broker, side)).or_default();
+                copied.add((since.min(now), now), load.moving.of(side).to_f64());
+            }
+        }
+        next.copied.retain(|_, copied| copied.forget(now));
+        next
+    }
+
+    /// How much of a broker's measured load is the copying: the mean over the same time as the load itself.
+    pub fn copying(&self, key: (BrokerId, Side), load: &Load) -> f64 {
+        match load.at.filter(|_| !load.over.is_zero()) {
+            Some(at) => self.copied.get(&key).map_or(0.0, |copied| copied.mean(at, load.over)),
+            None => load.moving.of(key.1).to_f64(),
+        }
+    }
+
+    /// What is left of it once nothing moves.
+    #[must_use]
+    pub fn at_rest(self) -> Self {
+        Self { at: self.at, copied: self.copied, ..Self::default() }
+    }
+}
