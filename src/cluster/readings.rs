@@ -24,6 +24,8 @@ pub struct Readings {
     pub used: BTreeMap<BrokerId, Sides<Option<(ByteRate, Timestamp)>>>,
     /// Over how long a time they are means; none where they are of the last moment.
     pub over: Duration,
+    /// Brokers that it says are not well, each with why.
+    pub unwell: BTreeMap<BrokerId, String>,
     /// The instance type of brokers, where the source knows it.
     pub types: BTreeMap<BrokerId, String>,
 }

@@ -15,7 +15,7 @@ use kafka_toolbox::cluster::size::ByteRate;
 use kafka_toolbox::cluster::throttle::Sides;
 use kafka_toolbox::commands::throttle::observe::moves::look;
 use kafka_toolbox::commands::throttle::plan::look::{Known, snapshot};
-use kafka_toolbox::context::load::{Queries, Source, measure};
+use kafka_toolbox::context::load::{Bound, Queries, Signal, Source, measure};
 use kafka_toolbox::formats::secret::remember;
 use tokio::net::TcpListener;
 
@@ -110,6 +110,10 @@ fn queries(metrics: &Arc<Memory>) -> Source {
         over: std::time::Duration::ZERO,
         broker_label: words("broker_id"),
         type_label: words("type"),
+        signals: vec![
+            Signal { query: words("idle"), bound: Bound::Idle(0.3) },
+            Signal { query: words("p99"), bound: Bound::Latency(100.0) },
+        ],
     })
 }
 
@@ -127,9 +131,34 @@ async fn the_next_source_is_asked_where_one_has_no_answer() {
     metrics.answers("tx", &[("1", 5.0)]);
     metrics.answers("rx", &[("1", 6.0), ("2", 7.0), ("not-a-broker", 8.0)]);
     let (readings, wrong) = measure(&sources, (&live, now()), Readings::default).await;
-    assert_eq!((readings.source, wrong.len()), ("memory", 0));
+    assert_eq!((readings.source, wrong.len()), ("memory", 2));
+    assert!(wrong[0].contains("how well brokers are is not told by memory: memory answered 400"), "{wrong:?}");
     assert_eq!(readings.used[&BrokerId(1)].leader, Some((ByteRate(5), now())));
     assert_eq!((readings.used[&BrokerId(2)].leader, readings.used.len()), (None, 2));
+}
+
+#[tokio::test]
+async fn a_broker_that_is_busy_or_slow_is_not_well_and_the_law_is_told() {
+    let metrics = Arc::new(Memory::default());
+    metrics.answers("tx", &[("1", 5.0), ("2", 5.0), ("3", 5.0)]);
+    metrics.answers("rx", &[("1", 6.0), ("2", 7.0), ("3", 5.0)]);
+    metrics.answers("idle", &[("1", 0.29), ("2", 0.9), ("3", 0.3)]);
+    metrics.answers("p99", &[("1", 800.0), ("2", 101.0), ("3", 100.0)]);
+    let kafka = kafka_toolbox::clients::kafka::memory::Memory::kraft(3).topic("orders", &[&[1, 2]]).moving(
+        "orders",
+        0,
+        &[1, 3],
+    );
+    let look = look(&kafka, now(), false).await.unwrap();
+    let live = look.metadata.brokers.keys().copied().collect();
+    let (readings, wrong) = measure(&[queries(&metrics)], (&live, now()), Readings::default).await;
+    assert_eq!(wrong, Vec::<String>::new());
+    let idle = "its request handlers are idle for 29% of the time, less than 30%";
+    let slow = "99 of 100 produce requests to it take up to 101 ms, more than 100 ms";
+    assert_eq!(readings.unwell, [(1, idle), (2, slow)].map(|(id, why)| (BrokerId(id), why.to_owned())).into());
+    let told = snapshot(None, &look, &readings, &Known::default());
+    let unwell = |id: i32| told.brokers[&BrokerId(id)].unwell.clone();
+    assert_eq!((unwell(1).as_deref(), unwell(3)), (Some(idle), None));
 }
 
 /// Brokers tell it themselves: no metrics system is needed to see that a broker has no strength to spare.

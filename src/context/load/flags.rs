@@ -9,6 +9,7 @@ use crate::clients::metrics::Metrics;
 use crate::cluster::size::ByteRate;
 use crate::cluster::throttle::Sides;
 use crate::context::duration;
+use crate::context::load::health::HealthArgs;
 use crate::context::load::{Queries, Source};
 use crate::context::metrics::{MetricsFlags, datadog, has_datadog_keys};
 use crate::exit::Stop;
@@ -72,6 +73,9 @@ pub struct LoadArgs {
     /// What each broker sends and receives for clients, where `--load static` says that nobody measures it
     #[arg(long, env = "TOOLBOX_THROTTLE_STATIC_LOAD", value_name = "RATE", help_heading = "Load")]
     static_load: Option<ByteRate>,
+
+    #[command(flatten)]
+    health: HealthArgs,
 }
 
 /// Who measures.
@@ -96,7 +100,15 @@ impl LoadArgs {
             kinds.extend(has_datadog_keys().then_some(Kind::Datadog));
             kinds.push(Kind::Brokers);
         }
-        kinds.iter().map(|kind| self.source(*kind, datadog_url)).collect()
+        let sources: Vec<_> = kinds.iter().map(|kind| self.source(*kind, datadog_url)).collect::<Result<_, _>>()?;
+        let is_asked = sources.iter().any(|source| matches!(source, Source::Measured(_)));
+        if !is_asked && !self.health.signals().is_empty() {
+            return Err(Stop::usage(
+                "nobody is there who could answer --idle-query or --latency-query: give --prometheus-url, or DD_API_KEY and \
+                 DD_APP_KEY, and leave them in --load",
+            ));
+        }
+        Ok(sources)
     }
 
     /// What instance types can do, as it was given.
@@ -129,6 +141,7 @@ impl LoadArgs {
             receives,
             broker_label: self.broker_id_tag.clone(),
             type_label: self.instance_type_tag.clone(),
+            signals: self.health.signals(),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Who measures the brokers' load: a ranked list of sources, the next one where one has no answer.
 
 mod flags;
+mod health;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::cluster::size::ByteRate;
 use crate::cluster::throttle::Sides;
 
 pub use flags::LoadArgs;
+pub use health::{Bound, Signal};
 
 /// One source of the brokers' load.
 #[derive(Clone)]
@@ -42,6 +44,8 @@ pub struct Queries {
     pub broker_label: String,
     /// The label that holds its instance type.
     pub type_label: String,
+    /// How to know that a broker is not well.
+    pub signals: Vec<Signal>,
 }
 
 impl Source {
@@ -71,13 +75,24 @@ pub async fn measure(
         };
         match readings {
             Ok(readings) if readings.used.is_empty() => {
-                wrong.push(format!("{}: no broker is named in its answer; look at --broker-id-tag", source.name()));
+                wrong.push(not_measured(source, "no broker is named in its answer; look at --broker-id-tag"));
             }
-            Ok(readings) => return (readings, wrong),
-            Err(error) => wrong.push(format!("{}: {error}", source.name())),
+            Ok(mut readings) => {
+                if let Source::Measured(Queries { metrics, signals, broker_label, .. }) = source {
+                    let (unwell, more) = health::unwell(&**metrics, signals, (broker_label, now)).await;
+                    readings.unwell = unwell;
+                    wrong.extend(more);
+                }
+                return (readings, wrong);
+            }
+            Err(error) => wrong.push(not_measured(source, &error.to_string())),
         }
     }
     (Readings { source: "none", ..Readings::default() }, wrong)
+}
+
+fn not_measured(source: &Source, why: &str) -> String {
+    format!("the load is not measured by {}: {why}", source.name())
 }
 
 fn said(rates: Sides<ByteRate>, (brokers, now): (&BTreeSet<BrokerId>, Timestamp)) -> Readings {
@@ -87,7 +102,7 @@ fn said(rates: Sides<ByteRate>, (brokers, now): (&BTreeSet<BrokerId>, Timestamp)
 }
 
 async fn ask(queries: &Queries, now: Timestamp) -> Result<Readings, MetricsError> {
-    let Queries { metrics, sends, receives, over, broker_label, type_label } = queries;
+    let Queries { metrics, sends, receives, over, broker_label, type_label, signals: _ } = queries;
     let (sends, receives) = tokio::join!(metrics.query(sends, now), metrics.query(receives, now));
     let (sends, receives) = (sends?, receives?);
     let mut readings = Readings { source: metrics.name(), over: *over, ..Readings::default() };

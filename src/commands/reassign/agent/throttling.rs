@@ -99,7 +99,7 @@ impl Agent<'_> {
         let (readings, wrong) = headroom.read((&observed.brokers, now), self.pacing.tick).await;
         let known = headroom.known.clone().with_types(&readings, &headroom.by_type);
         for why in wrong {
-            self.line.say(&format!("! the load is not measured by {why}"));
+            self.line.say(&format!("! {why}"));
         }
         (readings, known)
     }

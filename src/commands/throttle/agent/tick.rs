@@ -126,7 +126,7 @@ impl Agent {
 
     fn complain_of_sources(&mut self, wrong: &[String], is_idle: bool) {
         for why in wrong.iter().filter(|_| !is_idle) {
-            self.say_once(&format!("the load is not measured by {why}"));
+            self.say_once(why);
         }
     }
 

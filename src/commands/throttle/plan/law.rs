@@ -174,6 +174,7 @@ pub fn plan(
     let finished: Vec<_> = ends.iter().zip(&decided).map(|(end, rate)| (end.as_outlook(), rate.rate)).collect();
     let eta = outlook::eta(now, state, &finished);
     next.eta = eta;
+    notes.say_unwell(snapshot);
     notes.say_outlook(limits, (rates.is_late, eta), &stalled);
     let Notes { notes, .. } = notes;
     next.said = notes.iter().map(|note: &Note| format!("{} {}", note.kind, note.subject)).collect();
@@ -445,6 +446,15 @@ impl Notes<'_> {
     fn add(&mut self, kind: &'static str, subject: String, text: String) {
         let is_new = !self.said.contains(&format!("{kind} {subject}"));
         self.notes.push(Note { kind, subject, text, is_new });
+    }
+
+    fn say_unwell(&mut self, snapshot: &Snapshot) {
+        let ends = snapshot.moving.iter().flat_map(|one| one.leader.iter().chain(one.adding.iter().map(|(to, _)| to)));
+        for broker in ends.collect::<BTreeSet<_>>() {
+            let Some(why) = snapshot.brokers.get(broker).and_then(|load| load.unwell.as_ref()) else { continue };
+            let text = format!("broker {broker} is not well: {why}; what it copies gets less until it is");
+            self.add("throttle.broker_unwell", format!("broker:{broker}"), text);
+        }
     }
 
     fn say_outlook(&mut self, limits: &Limits, (is_late, eta): (bool, Option<f64>), stalled: &BTreeSet<BrokerId>) {

@@ -86,7 +86,7 @@ impl Known {
             over: readings.over,
             // What a person says of clients has no copying in it that could be taken off.
             moving: if readings.source == STATIC { Sides::default() } else { moving },
-            unwell: None,
+            unwell: readings.unwell.get(&broker).cloned(),
         }
     }
 }
@@ -104,8 +104,9 @@ pub fn snapshot(before: Option<&Look>, now: &Look, readings: &Readings, known: &
         .collect();
     for broker in involved {
         let moving = copying.get(&broker).copied().unwrap_or_default();
-        let load = Load { unwell: unwell.get(&broker).cloned(), ..known.load(broker, readings, moving) };
-        snapshot.brokers.insert(broker, load);
+        let load = known.load(broker, readings, moving);
+        let unwell = unwell.get(&broker).cloned().or_else(|| load.unwell.clone());
+        snapshot.brokers.insert(broker, Load { unwell, ..load });
     }
     snapshot
 }

@@ -99,6 +99,28 @@ fn a_next_batch_does_not_take_the_last_one_for_clients() {
     assert_eq!(sends.foreground, Some(mb(20)));
 }
 
+/// Half of what is left at each tick, and said once.
+#[test]
+fn a_broker_that_is_not_well_gets_less_and_is_named_once() {
+    let mut snapshot = one_move(1, 9_000);
+    let ask = |snapshot: &Snapshot, second: i64, state: &State| {
+        let mut snapshot = snapshot.clone();
+        snapshot.brokers.values_mut().for_each(|load| load.at = Some(at(second)));
+        plan(at(second), &Limits::default(), &snapshot, &Overrides::default(), state)
+    };
+    let (_, well) = ask(&snapshot, 0, &State::default());
+    snapshot.brokers.get_mut(&BrokerId(1)).unwrap().unwell = Some("its request handlers are busy".to_owned());
+    let (decision, state) = ask(&snapshot, 30, &well);
+    let [note] = &decision.notes[..] else { panic!("{:?}", decision.notes) };
+    assert_eq!((note.kind, note.subject.as_str(), note.is_new), ("throttle.broker_unwell", "broker:1", true));
+    assert_eq!(note.text, "broker 1 is not well: its request handlers are busy; what it copies gets less until it is");
+    let is_halved = |broker: i32| (state.health[&BrokerId(broker)] - 0.5).abs() < 1e-9;
+    assert!(is_halved(1) && is_halved(3), "and who copies from it");
+    let (decision, state) = ask(&snapshot, 60, &state);
+    assert!(!decision.notes[0].is_new);
+    assert!((state.health[&BrokerId(1)] - 0.25).abs() < 1e-9, "half again");
+}
+
 fn decide(snapshot: &Snapshot, limits: &Limits) -> Decision {
     plan(at(0), limits, snapshot, &Overrides::default(), &State::default()).0
 }
