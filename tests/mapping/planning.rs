@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use kafka_toolbox::clients::kafka::memory::{Call, Memory};
 use kafka_toolbox::clients::kubernetes::{self, ConfigMap, Identity, Kubernetes, ObjectName};
+use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::exit::Exit;
 use kafka_toolbox::formats::source::Source;
 use kafka_toolbox::formats::{maps, reassignment_json};
@@ -23,6 +24,33 @@ fn uneven() -> Memory {
 
 fn path(desk: &Desk, name: &str) -> String {
     desk.folder().join(name).to_str().unwrap().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_election_after_a_broker_died_is_waited_for() {
+    let kafka = uneven();
+    let three = BrokerId(3);
+    kafka.edit(|model| drop(model.brokers.remove(&three)));
+    let kafka = kafka.after(Call::Metadata, 3, move |model| {
+        for partition in model.topics.values_mut().flat_map(|topic| &mut topic.partitions) {
+            partition.isr.retain(|broker| *broker != three);
+            partition.leader = partition.isr.first().copied();
+        }
+    });
+    let desk = Desk::new(kafka);
+    let shown = desk.run(&["mapping", "replace", "3=4"]).await.ends_with(Exit::Changes);
+    assert!(shown.out.contains("4 partitions to move"), "{shown:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_does_not_come_is_not_waited_for_without_an_end() {
+    let kafka = uneven();
+    kafka.edit(|model| model.topics.values_mut().next().unwrap().partitions[0].leader = None);
+    let desk = Desk::new(kafka);
+    let shown = desk.run(&["mapping", "scale"]).await.ends_with(Exit::Changes);
+    assert!(shown.out.contains("offline"), "what is offline is left out by name: {shown:#?}");
+    let looks = desk.kafka.calls().iter().filter(|call| **call == Call::Metadata).count();
+    assert!((10..=12).contains(&looks), "{looks}");
 }
 
 #[tokio::test]

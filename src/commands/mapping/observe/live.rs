@@ -7,8 +7,8 @@ use anyhow::Context as _;
 use futures_util::future::join3;
 use jiff::Timestamp;
 
-use crate::clients::kafka::Kafka;
-use crate::clients::kafka::ReplicaSizes;
+use crate::change::looks::Looks;
+use crate::clients::kafka::{Kafka, KafkaError, ReplicaSizes};
 use crate::cluster::broker::BrokerId;
 use crate::cluster::config::ConfigResource;
 use crate::cluster::metadata::{Metadata, Reassignment, TopicSelection};
@@ -19,13 +19,29 @@ const MIN_ISR: &str = "min.insync.replicas";
 
 /// What the planner needs of a live cluster.
 pub async fn observe(kafka: &dyn Kafka, now: Timestamp) -> anyhow::Result<Observed> {
-    let metadata = kafka.metadata(TopicSelection::All).await.context("failed to read the cluster's topics")?;
+    let metadata = topics(kafka).await.context("failed to read the cluster's topics")?;
     let brokers: Vec<_> = metadata.brokers.keys().copied().collect();
     let (sizes, moves, least) =
         join3(kafka.replica_sizes(&brokers), kafka.reassignments(), min_insync_replicas(kafka, &metadata)).await;
     let sizes = sizes.context("failed to read how much the replicas hold")?;
     let moves = moves.context("failed to list the moves that are running")?;
     Ok(combine(&metadata, &sizes, &moves, &least?, now))
+}
+
+/// The brokers and all topics. Right after a broker died, partitions with another replica in sync still have it, or nobody,
+/// as their leader: an election that is under way is waited for, within limits.
+async fn topics(kafka: &dyn Kafka) -> Result<Metadata, KafkaError> {
+    let mut looks = Looks::default();
+    let mut metadata = kafka.metadata(TopicSelection::All).await?;
+    while metadata.topics.values().any(|topic| is_electing(topic, &metadata)) && looks.again().await {
+        metadata = kafka.metadata(TopicSelection::All).await?;
+    }
+    Ok(metadata)
+}
+
+fn is_electing(topic: &Topic, metadata: &Metadata) -> bool {
+    let is_live = |broker: &BrokerId| metadata.brokers.contains_key(broker);
+    topic.partitions.iter().any(|one| !one.leader.as_ref().is_some_and(is_live) && one.isr.iter().any(is_live))
 }
 
 /// `min.insync.replicas` of each topic. One that was deleted meanwhile has none.
