@@ -78,6 +78,8 @@ async fn a_source_without_what_it_needs_and_a_token_that_is_empty_are_named() {
     let desk = Desk::new(moving());
     let said = desk.run(&[&RUN[..], &["--load", "prometheus"]].concat()).await.ends_with(Exit::Usage);
     assert!(said.err.contains("--prometheus-url"), "{said:?}");
+    let said = desk.run(&[&RUN[..], &["--idle-query", "idle"]].concat()).await.ends_with(Exit::Usage);
+    assert!(said.err.contains("nobody is there who could answer --idle-query"), "{said:?}");
     let token = desk.folder().join("token");
     std::fs::write(&token, "\n").unwrap();
     let said =

@@ -24,7 +24,7 @@ pub(super) struct HealthArgs {
     idle_query: Option<String>,
 
     /// A broker whose request handlers are idle for a smaller part than this gets half of its headroom, and half of that
-    /// at the next look, until they are idle again
+    /// ten seconds later or at the next look, until they are idle again
     #[arg(long, env = "TOOLBOX_THROTTLE_IDLE_MIN", value_name = "PART", default_value_t = 0.3, value_parser = part)]
     idle_min: f64,
 

@@ -44,7 +44,8 @@ impl Copied {
     /// Bytes a second in the mean of so long a time before a moment. Where nothing is known, nothing was copied.
     pub fn mean(&self, until: Timestamp, over: Duration) -> f64 {
         let over = over.clamp(Duration::from_secs(1), REMEMBERED);
-        let since = until - over;
+        // A clock that is far off is no reason to end.
+        let since = until.checked_sub(over).unwrap_or(Timestamp::MIN);
         let part = |span: &Span| {
             let both = seconds(span.from.max(since), span.to.min(until));
             span.bytes * both / seconds(span.from, span.to)
@@ -80,6 +81,7 @@ mod tests {
         assert!((mean(90, 60) - 30.0).abs() < 1e-9, "half at 50, half at 10");
         assert!((mean(150, 120) - 15.0).abs() < 1e-9, "a quarter at 50, a quarter at 10, half at nothing");
         assert!(mean(1_000, 120).abs() < 1e-9);
+        assert!(copied.mean(Timestamp::MIN, Duration::from_mins(2)).abs() < 1e-9);
     }
 
     #[test]

@@ -2,15 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::cluster::broker::BrokerId;
 use crate::commands::throttle::plan::law::State;
 use crate::commands::throttle::plan::snapshot::Snapshot;
 
-/// Halved where a broker, or one that it copies from or to, is not well; else a tenth more than before. Asked twice at
-/// one moment, it does not change twice.
-pub fn health(snapshot: &Snapshot, state: &State, now: Timestamp) -> BTreeMap<BrokerId, f64> {
+/// It changes so often at most: Kafka's quotas need that long to show what a rate does. An execution looks far more often.
+const STEP: SignedDuration = SignedDuration::from_secs(10);
+
+/// Halved where a broker, or one that it copies from or to, is not well; else a tenth more than before; and when that was.
+/// Asked again within [`STEP`], it does not change.
+pub fn health(snapshot: &Snapshot, state: &State, now: Timestamp) -> (BTreeMap<BrokerId, f64>, Option<Timestamp>) {
+    let is_due = state.health_at.is_none_or(|at| now.duration_since(at) >= STEP);
     let mut unwell: BTreeSet<BrokerId> = BTreeSet::new();
     let is_unwell = |broker: &BrokerId| snapshot.brokers.get(broker).is_some_and(|load| load.unwell.is_some());
     for moving in &snapshot.moving {
@@ -25,12 +29,12 @@ pub fn health(snapshot: &Snapshot, state: &State, now: Timestamp) -> BTreeMap<Br
     });
     let next = |broker: BrokerId| {
         let old = state.health.get(&broker).copied();
-        let health = match (state.at == Some(now), unwell.contains(&broker)) {
-            (true, _) => old.unwrap_or(1.0),
-            (false, true) => (old.unwrap_or(1.0) / 2.0).max(0.1),
-            (false, false) => (old.unwrap_or(1.0) + 0.1).min(1.0),
+        let health = match (is_due, unwell.contains(&broker)) {
+            (false, _) => old.unwrap_or(1.0),
+            (true, true) => (old.unwrap_or(1.0) / 2.0).max(0.1),
+            (true, false) => (old.unwrap_or(1.0) + 0.1).min(1.0),
         };
         (broker, health)
     };
-    all.map(next).collect()
+    (all.map(next).collect(), if is_due { Some(now) } else { state.health_at })
 }

@@ -3,8 +3,9 @@
 //! Steps:
 //! 1. What each end of each move needs at least: [`needs`].
 //! 2. What each broker's network has left for copying: `health × (fill × capacity - foreground)`. The foreground is
-//!    what goes over the network less the copying itself, as measured ([`State::copying`]): never less what we allowed, because a copy that is
-//!    slow for another reason would make the rate creep up. It rises at once and falls slowly.
+//!    what goes over the network less the copying itself, as measured ([`State::copying`]): never less what we
+//!    allowed, because a copy that is slow for another reason would make the rate creep up. It rises at once and falls
+//!    slowly.
 //! 3. Where the floor is above that: [`Policy`].
 //! 4. What is left is shared out among the flows, and a broker's rate is the sum of its flows, with room for one of
 //!    them to grow, plus what its followers in sync fetch.
@@ -142,7 +143,7 @@ pub fn plan(
     if needs.is_empty() {
         return (Decision { throttles: lists(snapshot), ..Decision::default() }, next.at_rest());
     }
-    next.health = health(snapshot, state, now);
+    (next.health, next.health_at) = health(snapshot, state, now);
     let mut ends: Vec<End> = needs
         .iter()
         .map(|(key, need)| end(now, limits, (*key, *need), snapshot.brokers.get(&key.0), (state, &next)))

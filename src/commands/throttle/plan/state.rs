@@ -26,6 +26,8 @@ pub struct State {
     pub copied: BTreeMap<(BrokerId, Side), Copied>,
     /// How much of the headroom each broker gets, 0.1 to 1.
     pub health: BTreeMap<BrokerId, f64>,
+    /// When that was last changed.
+    pub health_at: Option<Timestamp>,
     /// The rates in force.
     pub held: BTreeMap<(BrokerId, Side), Held>,
     /// When each destination last made progress.
@@ -57,7 +59,7 @@ impl State {
         let mut next = Self { at: Some(now), ..self.clone() };
         for (broker, load) in &snapshot.brokers {
             for side in Side::BOTH {
-                let since = self.at.unwrap_or(now - load.over.min(OVER_MAX));
+                let since = self.at.or_else(|| now.checked_sub(load.over.min(OVER_MAX)).ok()).unwrap_or(now);
                 let copied = next.copied.entry((*broker, side)).or_default();
                 copied.add((since.min(now), now), load.moving.of(side).to_f64());
             }

@@ -116,6 +116,8 @@ fn a_broker_that_is_not_well_gets_less_and_is_named_once() {
     assert_eq!(note.text, "broker 1 is not well: its request handlers are busy; what it copies gets less until it is");
     let is_halved = |broker: i32| (state.health[&BrokerId(broker)] - 0.5).abs() < 1e-9;
     assert!(is_halved(1) && is_halved(3), "and who copies from it");
+    let (_, state) = ask(&snapshot, 35, &state);
+    assert!((state.health[&BrokerId(1)] - 0.5).abs() < 1e-9, "not twice within ten seconds");
     let (decision, state) = ask(&snapshot, 60, &state);
     assert!(!decision.notes[0].is_new);
     assert!((state.health[&BrokerId(1)] - 0.25).abs() < 1e-9, "half again");
