@@ -1,5 +1,6 @@
 //! A proxy between us and one broker: it counts requests by their key, and can cut the connection when the answer to one
-//! of a kind comes, so that the request is carried out and its answer is lost.
+//! of a kind comes, so that the request is carried out and its answer is lost. It can also keep all requests of a kind to
+//! itself, as a broker does that is cut off from its controller.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -18,6 +19,7 @@ pub(crate) struct Proxy {
 struct State {
     seen: BTreeMap<i16, usize>,
     cut: Option<i16>,
+    swallowed: Option<i16>,
 }
 
 impl Proxy {
@@ -36,6 +38,11 @@ impl Proxy {
     /// The next answer to a request with this key is lost, and its connection with it.
     pub(crate) fn cut_answer_to(&self, key: i16) {
         self.state.lock().unwrap().cut = Some(key);
+    }
+
+    /// Requests with this key get no answer from now on, and what comes after them on their connection is answered.
+    pub(crate) fn swallow(&self, key: i16) {
+        self.state.lock().unwrap().swallowed = Some(key);
     }
 
     /// How many requests with this key came by.
@@ -63,7 +70,13 @@ impl Proxy {
         loop {
             let frame = read(&mut from).await?;
             let key = i16::from_be_bytes([frame[4], frame[5]]);
-            *self.state.lock().unwrap().seen.entry(key).or_default() += 1;
+            {
+                let mut state = self.state.lock().unwrap();
+                *state.seen.entry(key).or_default() += 1;
+                if state.swallowed == Some(key) {
+                    continue;
+                }
+            }
             due.lock().unwrap().push(key);
             to.write_all(&frame).await?;
         }

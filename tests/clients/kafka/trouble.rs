@@ -90,6 +90,29 @@ fn a_write_whose_answer_is_lost_is_not_sent_twice() {
     });
 }
 
+/// A broker may answer all that it knows and pass nothing on: cut off from its controller, or with a thread that hangs.
+#[test]
+fn a_broker_that_passes_nothing_on_is_asked_for_what_it_knows_alone() {
+    let cluster = Cluster::start(Kind::Kafka43Kraft, &Shape::brokers(3).proxied("DETOUR")).unwrap();
+    let all = cluster.ports_of("DETOUR");
+    wait(async {
+        let proxies: Vec<_> = all.iter().map(|_| Arc::new(Proxy::default())).collect();
+        for (proxy, ports) in proxies.iter().zip(&all) {
+            proxy.start(ports.advertised, ports.real).await;
+        }
+        let kafka = open(&format!("127.0.0.1:{}", all[0].advertised), Duration::from_secs(3));
+        assert_eq!(brokers(&kafka).await, [1, 2, 3]);
+        let topics = [small("cut-off")];
+        proxies[0].swallow(CREATE_TOPICS);
+        let lost = kafka.create_topics(&topics, Mode::Apply).await;
+        assert!(matches!(lost[..], [Err(KafkaError::AnswerLost { .. })]), "{lost:?}");
+        // It answers again, and later than all others.
+        assert_eq!(kafka.replica_sizes(&[BrokerId(1)]).await.unwrap().missing.len(), 0);
+        assert_eq!(kafka.create_topics(&topics, Mode::Apply).await, [Ok(())], "another one passes it on");
+        assert_eq!(proxies[0].seen(CREATE_TOPICS), 1, "the one that did not is not asked again");
+    });
+}
+
 #[test]
 fn writes_follow_the_controller_of_zookeeper_mode() {
     let cluster = Cluster::start(Kind::Kafka39Zookeeper, &Shape::brokers(3)).unwrap();

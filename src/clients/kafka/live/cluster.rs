@@ -35,6 +35,10 @@ use crate::cluster::broker::BrokerId;
 /// How long a broker that did not answer in time is asked only if no other can be.
 const REST: Duration = Duration::from_secs(10);
 
+/// How long a broker that did not pass a request on in time is given such requests only if no other can be. It may answer
+/// all else at once: cut off from the controller, or with a thread that hangs.
+const CUT_OFF: Duration = Duration::from_mins(1);
+
 /// Most connections that are opened before they are needed.
 const EARLY_MAX: usize = 8;
 
@@ -47,6 +51,17 @@ pub(super) enum Target {
     Controller,
     /// This broker.
     Broker(BrokerId),
+}
+
+/// What any broker is asked for: it decides who is asked first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Errand {
+    /// What each broker knows itself; this one is asked first, if it is at hand.
+    Own(Option<BrokerId>),
+    /// What a broker has to ask the controller for.
+    PassedOn,
+    /// Whether it is alive, before something to pass on is sent to it.
+    Alive,
 }
 
 /// A cluster, its brokers and the connections to them.
@@ -73,6 +88,7 @@ struct Slot {
     opening: tokio::sync::Mutex<()>,
     connection: Mutex<Option<Arc<Connection>>>,
     rests_until: Mutex<Option<Instant>>,
+    cut_off_until: Mutex<Option<Instant>>,
 }
 
 impl Cluster {
@@ -142,7 +158,7 @@ impl Cluster {
 
     /// Asks for brokers and controller.
     pub(super) async fn refresh(&self, deadline: Instant) -> Result<(), KafkaError> {
-        self.read_any(None, &brokers_only, deadline).await.map(|(answer, _)| self.learn(&answer))
+        self.read_any(Errand::Own(None), &brokers_only, deadline).await.map(|(answer, _)| self.learn(&answer))
     }
 
     /// Asks for brokers if none are known yet.
@@ -154,10 +170,15 @@ impl Cluster {
     }
 
     /// All addresses that may be asked something that any broker can answer: the preferred one, then those that
-    /// answered latest, then those that we have not spoken to; last those that were silent.
-    pub(super) fn candidates(&self, preferred: Option<BrokerId>) -> Vec<Address> {
+    /// answered latest, then those that we have not spoken to; last those that were silent, or that did not pass on what
+    /// is to be passed on.
+    pub(super) fn candidates(&self, errand: Errand) -> Vec<Address> {
         let known = self.known();
-        let preferred = preferred.and_then(|broker| known.brokers.get(&broker));
+        let preferred = match errand {
+            Errand::Own(preferred) => preferred.and_then(|broker| known.brokers.get(&broker)),
+            Errand::PassedOn | Errand::Alive => None,
+        };
+        let is_passed_on = !matches!(errand, Errand::Own(_));
         let mut all: Vec<Address> = known.brokers.values().chain(&self.bootstrap).cloned().collect();
         if known.brokers.is_empty() {
             all.extend(known.slots.keys().cloned());
@@ -169,7 +190,8 @@ impl Cluster {
         all.sort_by_key(|address| {
             let slot = known.slots.get(address);
             let silence = slot.and_then(|slot| slot.usable()).map(|connection| now - connection.last_answer());
-            (slot.is_some_and(|slot| slot.rests()), Some(address) != preferred, silence.is_none(), silence)
+            let rests = slot.is_some_and(|slot| slot.rests() || is_passed_on && slot.is_cut_off());
+            (rests, Some(address) != preferred, silence.is_none(), silence)
         });
         all
     }
@@ -236,6 +258,14 @@ impl Cluster {
         }
     }
 
+    /// Notes whether a broker passed a request on to the controller in time. It keeps this name while it answers all else.
+    pub(super) fn passed_on(&self, address: &Address, in_time: bool) {
+        if let Some(slot) = self.known().slots.get(address) {
+            let until = (!in_time).then(|| Instant::now() + CUT_OFF);
+            *slot.cut_off_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        }
+    }
+
     /// Notes that a broker takes long, so that others are asked first for a while.
     pub(super) fn let_rest(&self, address: &Address) {
         self.rest(address, Some(REST));
@@ -259,9 +289,16 @@ impl Slot {
     }
 
     fn rests(&self) -> bool {
-        let until = *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
-        until.is_some_and(|until| Instant::now() < until)
+        is_ahead(&self.rests_until)
     }
+
+    fn is_cut_off(&self) -> bool {
+        is_ahead(&self.cut_off_until)
+    }
+}
+
+fn is_ahead(until: &Mutex<Option<Instant>>) -> bool {
+    until.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| Instant::now() < until)
 }
 
 /// The request for brokers and controller, without topics.

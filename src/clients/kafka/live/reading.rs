@@ -16,12 +16,12 @@ use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::codes;
 use crate::clients::kafka::live::calls::Call;
 use crate::clients::kafka::live::cluster::Cluster;
+use crate::clients::kafka::live::cluster::Errand;
 use crate::clients::kafka::live::cluster::Target;
 use crate::clients::kafka::live::cluster::brokers_only;
 use crate::clients::kafka::live::connection::Address;
 use crate::clients::kafka::live::connection::Trouble;
 use crate::clients::kafka::live::patience::Patience;
-use crate::cluster::broker::BrokerId;
 
 /// How long one address may take to connect before the next one is tried beside it.
 const CONNECTING: Duration = Duration::from_millis(300);
@@ -41,8 +41,10 @@ impl Cluster {
         deadline: Instant,
     ) -> Result<(C::Answer, Address), KafkaError> {
         match target {
-            Target::Any(preferred) => self.read_any(preferred, &make, deadline).await,
-            Target::Controller if self.passes_on(deadline).await? => self.read_any(None, &make, deadline).await,
+            Target::Any(preferred) => self.read_any(Errand::Own(preferred), &make, deadline).await,
+            Target::Controller if self.passes_on(deadline).await? => {
+                self.read_any(Errand::PassedOn, &make, deadline).await
+            }
             Target::Controller | Target::Broker(_) => self.read_one(target, &make, deadline).await,
         }
     }
@@ -63,7 +65,7 @@ impl Cluster {
     /// Asks any broker.
     pub(super) async fn read_any<C: Call>(
         &self,
-        preferred: Option<BrokerId>,
+        errand: Errand,
         make: &(impl Fn(i16) -> C + Sync),
         deadline: Instant,
     ) -> Result<(C::Answer, Address), KafkaError> {
@@ -71,7 +73,7 @@ impl Cluster {
         let mut race = Race::default();
         let mut patience = Patience::until(deadline);
         let mut running = FuturesUnordered::new();
-        let mut queue = VecDeque::from(self.candidates(preferred));
+        let mut queue = VecDeque::from(self.candidates(errand));
         loop {
             if running.len() < ATTEMPTS_MAX
                 && let Some(address) = queue.pop_front()
@@ -83,16 +85,26 @@ impl Cluster {
                 if race.certain().is_some() || !patience.pause().await {
                     return Err(race.lost(self.timeout()));
                 }
-                queue = self.candidates(None).into();
+                queue = self.candidates(errand).into();
                 continue;
             }
             tokio::select! {
                 Some((result, address)) = running.next() => match result {
-                    Ok(answer) => return Ok((answer, address)),
+                    Ok(answer) => {
+                        if errand == Errand::PassedOn {
+                            self.passed_on(&address, true);
+                        }
+                        return Ok((answer, address));
+                    }
                     Err(trouble) => race.failed(&address, trouble)?,
                 },
                 () = tokio::time::sleep(self.slice()), if !queue.is_empty() && running.len() < ATTEMPTS_MAX => {
-                    race.waiting().for_each(|address| self.let_rest(address));
+                    for address in race.waiting() {
+                        self.let_rest(address);
+                        if errand == Errand::PassedOn {
+                            self.passed_on(address, false);
+                        }
+                    }
                 }
                 () = tokio::time::sleep_until(deadline) => return Err(race.lost(self.timeout())),
             }
@@ -163,7 +175,7 @@ impl Cluster {
     /// Makes sure that one connection is open: tries all addresses, one shortly after the other, until one answers.
     async fn connect_any(&self, deadline: Instant) -> Result<(), KafkaError> {
         let has_open = |address: &Address| self.open_connection(address).is_some();
-        if self.candidates(None).iter().any(has_open) {
+        if self.candidates(Errand::Own(None)).iter().any(has_open) {
             return Ok(());
         }
         let started = Instant::now();
@@ -181,7 +193,7 @@ impl Cluster {
     }
 
     async fn connect_round(&self, race: &mut Race, deadline: Instant) -> Result<bool, KafkaError> {
-        let mut queue = VecDeque::from(self.candidates(None));
+        let mut queue = VecDeque::from(self.candidates(Errand::Own(None)));
         let mut running = FuturesUnordered::new();
         loop {
             if let Some(address) = queue.pop_front() {
@@ -214,7 +226,8 @@ impl Cluster {
         // A broker that is gone has hung up: let the connections notice it before one is chosen.
         tokio::task::yield_now().await;
         tokio::task::yield_now().await;
-        let found = if any { self.candidates(None).into_iter().next() } else { self.find(target, deadline).await? };
+        let found =
+            if any { self.candidates(Errand::Alive).into_iter().next() } else { self.find(target, deadline).await? };
         if let Some(address) = found {
             let open = self.open_connection(&address);
             if open.is_some_and(|connection| connection.has_answered_within(Duration::from_secs(1))) {
@@ -223,7 +236,7 @@ impl Cluster {
         }
         let ping: fn(i16) -> MetadataRequest = brokers_only;
         let (answer, address) = if any {
-            self.read_any(None, &ping, deadline).await?
+            self.read_any(Errand::Alive, &ping, deadline).await?
         } else {
             self.read_one(target, &ping, deadline).await?
         };

@@ -166,11 +166,15 @@ impl Cluster {
         loop {
             let address = self.find_alive(target, deadline).await?;
             let why = match self.attempt(&address, make, deadline).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.passed_on(&address, true);
+                    return Ok(answer);
+                }
                 Err(Trouble::Fatal(error)) => return Err(error),
                 Err(Trouble::NotSent(why)) => why,
                 Err(Trouble::Lost(why)) => {
                     self.let_rest(&address);
+                    self.passed_on(&address, false);
                     return Err(KafkaError::AnswerLost { request: format!("{} to {address}", C::NAME), why });
                 }
             };
