@@ -262,6 +262,22 @@ async fn a_plan_of_many_moves_ends() {
     assert!(said.ends_with(Exit::Done).out.ends_with("2000 of 2000 partitions are as planned\n"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_takes_no_throttle_holds_its_own_moves_alone() {
+    let silent = KafkaError::AnswerLost { request: "IncrementalAlterConfigs".into(), why: "no answer".into() };
+    let rows: [Row<'static>; 3] = [ROWS[0], ROWS[1], ("orders", 1, &[2, 3], &[1, 3], 2_000)];
+    let desk = Desk::new(four_brokers(true).copying(u64::MAX).refusing(Call::AlterConfigs, "broker:4", silent));
+    // One slot a broker: the moves that are held, the smallest among them, do not keep it.
+    let more = ["--throttle", "500B/s", "--tick", "100ms", "--patience", "20s", "--partitions-per-broker", "1"];
+    let said = execute(&desk, &rows, &more).await.ends_with(Exit::Failed);
+    assert_eq!(replicas(&desk, "orders", 1), [1, 3], "what does not touch it is moved: {said:#?}");
+    assert_eq!((replicas(&desk, "bills", 0), replicas(&desk, "orders", 0)), (vec![1, 2], vec![2, 1]));
+    let reason = "the answer to IncrementalAlterConfigs was lost";
+    let once = said.err.matches("! no move is begun without its throttle, and it is tried again").count();
+    assert_eq!(once, 1, "{said:#?}");
+    assert!(said.err.contains("2 not begun: bills-0, orders-0: broker 4") && said.err.contains(reason), "{said:#?}");
+}
+
 #[tokio::test]
 async fn a_throttle_below_what_is_written_is_said_at_once() {
     let kafka = four_brokers(true).copying(0).before(Call::DescribeLogDirs, 3, |cluster| {

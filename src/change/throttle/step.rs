@@ -147,7 +147,8 @@ impl ThrottleStep {
         }
     }
 
-    fn removes(&self) -> bool {
+    /// Whether it only takes away.
+    pub fn removes(&self) -> bool {
         match self {
             Self::Rates { edits, .. } => edits.iter().all(|edit| edit.to.is_none()),
             Self::Lists { edits, .. } => edits.iter().all(|edit| edit.operation.removes()),

@@ -34,6 +34,7 @@ use crate::commands::reassign::plan::progress::{Pace, Progress, progress};
 use crate::commands::reassign::plan::seen::{Observed, Sizes, State};
 use crate::commands::reassign::plan::stalls::{Reason, Watched};
 use crate::commands::reassign::plan::step::ReassignStep;
+use crate::commands::reassign::plan::unthrottled::Unthrottled;
 use crate::commands::reassign::report;
 use crate::commands::reassign::spec::Window;
 use crate::commands::throttle::plan::law;
@@ -133,6 +134,8 @@ pub(super) struct Agent<'a> {
     below_floor: BTreeSet<(BrokerId, Side)>,
     /// The throttles that were last seen to hold.
     in_force: Option<(Instant, Throttles)>,
+    /// What was last seen not to be throttled as it should be.
+    unthrottled: Unthrottled,
     settling: BTreeMap<TopicPartition, Instant>,
     done: BTreeSet<TopicPartition>,
     elections: BTreeMap<TopicPartition, usize>,
@@ -168,6 +171,7 @@ impl<'a> Agent<'a> {
             law: law::State::default(),
             below_floor: BTreeSet::new(),
             in_force: None,
+            unthrottled: Unthrottled::default(),
             settling: BTreeMap::new(),
             done: BTreeSet::new(),
             elections: BTreeMap::new(),
@@ -256,7 +260,7 @@ impl<'a> Agent<'a> {
             return Ok((Some(Ending::Cancelled), false));
         }
         let settling: BTreeSet<_> = self.settling.keys().cloned().collect();
-        let mut next = next(&self.moves, observed, (&self.pacing.limits, self.pacing.manner), &settling);
+        let mut next = self.next(observed, &settling);
         if resting.is_some() {
             next.moves.clear();
         }
@@ -264,7 +268,7 @@ impl<'a> Agent<'a> {
         if progress.is_over() && settling.is_empty() && elections.is_empty() {
             return Ok((Some(Ending::Done), changed));
         }
-        changed |= self.submit(context, observed, &next).await?;
+        changed |= self.submit(context, observed, &mut next).await?;
         changed |= self.elect(context, elections).await;
         let got_on = (progress.done, progress.bytes_done);
         if changed || got_on != self.got_on.1 || resting.is_some() {
@@ -352,12 +356,10 @@ impl<'a> Agent<'a> {
         }
     }
 
-    /// Begins what is next, throttled from its first byte on.
-    async fn submit(&mut self, context: &mut Context, observed: &Observed, next: &Next) -> anyhow::Result<bool> {
-        if let Some(why) = self.throttle(context, observed, &next.moves).await {
-            self.line.say(&format!("! no move is begun without its throttle: {why}; it is tried again"));
-            return Ok(false);
-        }
+    /// Begins what is next, throttled from its first byte on: what can't be throttled is held.
+    async fn submit(&mut self, context: &mut Context, observed: &Observed, next: &mut Next) -> anyhow::Result<bool> {
+        let held = self.hold_unthrottled(context, observed, next).await;
+        next.held.extend(held);
         let kafka = self.kafka;
         let ended = context.carry(&next.moves, async |batch: &[ReassignStep]| apply(kafka, batch).await).await;
         for (step, Ended { outcome, reason }) in &ended {
@@ -372,6 +374,10 @@ impl<'a> Agent<'a> {
             }
         }
         Ok(ended.iter().any(|(_, ended)| ended.outcome == Outcome::Done))
+    }
+
+    fn next(&self, observed: &Observed, left_alone: &BTreeSet<TopicPartition>) -> Next {
+        next(&self.moves, observed, (&self.pacing.limits, self.pacing.manner), left_alone)
     }
 
     fn elections_left(&self, next: &Next) -> Vec<ReassignStep> {

@@ -1,6 +1,6 @@
 //! The throttles of an execution: one rate for all, or what the control law says, from the first byte to the last.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
@@ -14,8 +14,10 @@ use crate::cluster::throttle::{Side, Throttles};
 use crate::cluster::topic::TopicPartition;
 use crate::commands::reassign::agent::{Agent, CONTROL_EVERY, TICK_MIN, Throttling};
 use crate::commands::reassign::plan::auto;
+use crate::commands::reassign::plan::next::Next;
 use crate::commands::reassign::plan::seen::{Observed, State};
 use crate::commands::reassign::plan::step::ReassignStep;
+use crate::commands::reassign::plan::unthrottled::Unthrottled;
 use crate::commands::throttle::plan::floor::below_floor;
 use crate::commands::throttle::plan::law;
 use crate::commands::throttle::plan::limits::Limits;
@@ -27,29 +29,63 @@ use crate::context::Context;
 const RELEASES_MAX: usize = 5;
 
 impl Agent<'_> {
-    /// Brings the throttles to what runs and is about to run; says why that failed, where it did.
-    pub(super) async fn throttle(
-        &mut self,
-        context: &mut Context,
-        observed: &Observed,
-        begun: &[ReassignStep],
-    ) -> Option<String> {
+    /// Brings the throttles to what runs and is about to run; says what is not throttled as it should be.
+    async fn throttle(&mut self, context: &mut Context, observed: &Observed, begun: &[ReassignStep]) -> Unthrottled {
         if self.throttles.is_none() || self.pacing.throttle.is_off() {
-            return None;
+            return Unthrottled::default();
         }
         let begun: BTreeSet<_> =
             begun.iter().map(ReassignStep::partition).chain(self.settling.keys()).cloned().collect();
         let wish = self.wish(context, observed, &begun).await;
         let is_in_force =
             self.in_force.as_ref().is_some_and(|(since, last)| *last == wish && since.elapsed() < self.pacing.tick);
-        let throttles = self.throttles.as_mut().filter(|_| !is_in_force)?;
-        // A broker that dies at this moment is no reason to end: nothing is begun, and the next tick tries again.
-        let failure = match context.throttle(throttles, self.kafka, &wish, Ways::default()).await {
-            Ok(brought) => brought.failure(),
-            Err(error) => Some(format!("{error:#}")),
+        let Some(throttles) = self.throttles.as_mut().filter(|_| !is_in_force) else { return Unthrottled::default() };
+        // A broker that dies at this moment is no reason to end: its moves are not begun, and the next tick tries again.
+        let (unthrottled, is_as_wished) = match context.throttle(throttles, self.kafka, &wish, Ways::default()).await {
+            Ok(brought) => {
+                let unthrottled = Unthrottled::after(&wish, &observed.brokers, &brought.seen, &brought.ended);
+                let is_as_wished = unthrottled.is_empty() && brought.failure().is_none();
+                (unthrottled, is_as_wished)
+            }
+            Err(error) => (Unthrottled { all: Some(format!("{error:#}")), ..Unthrottled::default() }, false),
         };
-        self.in_force = failure.is_none().then(|| (Instant::now(), wish));
-        failure
+        self.in_force = is_as_wished.then(|| (Instant::now(), wish));
+        unthrottled
+    }
+
+    /// Leaves out of what is next the moves that can't be throttled, and lets others take their places.
+    pub(super) async fn hold_unthrottled(
+        &mut self,
+        context: &mut Context,
+        observed: &Observed,
+        next: &mut Next,
+    ) -> BTreeMap<TopicPartition, String> {
+        let unthrottled = self.throttle(context, observed, &next.moves).await;
+        self.say_unthrottled(&unthrottled);
+        let held = self.held_by(&unthrottled, observed);
+        if next.moves.iter().any(|step| held.contains_key(step.partition())) {
+            let left_alone: BTreeSet<_> = self.settling.keys().chain(held.keys()).cloned().collect();
+            next.moves = self.next(observed, &left_alone).moves;
+            if !next.moves.is_empty() {
+                let unthrottled = self.throttle(context, observed, &next.moves).await;
+                let held = self.held_by(&unthrottled, observed);
+                next.moves.retain(|step| !held.contains_key(step.partition()));
+            }
+        }
+        held
+    }
+
+    fn held_by(&self, unthrottled: &Unthrottled, observed: &Observed) -> BTreeMap<TopicPartition, String> {
+        let why = |one: &PartitionMove| Some((one.partition.clone(), unthrottled.why(one, observed)?.clone()));
+        self.moves.iter().filter_map(why).collect()
+    }
+
+    /// Says what is not throttled, once for each reason until it is mended.
+    fn say_unthrottled(&mut self, unthrottled: &Unthrottled) {
+        for why in unthrottled.reasons().filter(|why| !self.unthrottled.reasons().any(|said| said == *why)) {
+            self.line.say(&format!("! no move is begun without its throttle, and it is tried again: {why}"));
+        }
+        self.unthrottled = unthrottled.clone();
     }
 
     /// The throttles that should hold while these are begun: one rate for all, or what the control law says.

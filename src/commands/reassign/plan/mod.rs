@@ -10,3 +10,4 @@ pub mod step;
 #[cfg(test)]
 mod tests;
 pub mod undo;
+pub mod unthrottled;

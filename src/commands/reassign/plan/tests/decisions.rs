@@ -4,12 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::world::{act, at, finish, ids, one, world};
+use crate::change::carry_out::Ended;
+use crate::change::throttle::step::{RateEdit, ThrottleStep, Why};
+use crate::cluster::broker::BrokerId;
 use crate::cluster::size::ByteRate;
+use crate::cluster::throttle::{PresentThrottles, Side, Sides, Throttles};
 use crate::commands::reassign::plan::next::{Limits, Manner, next};
 use crate::commands::reassign::plan::progress::{Pace, progress};
 use crate::commands::reassign::plan::seen::{Disk, Held, Observed};
 use crate::commands::reassign::plan::stalls::{Reason, Watched};
 use crate::commands::reassign::plan::step::ReassignStep;
+use crate::commands::reassign::plan::unthrottled::Unthrottled;
 use crate::commands::reassign::plan::{preflight, undo};
 
 const WIDE: Limits = Limits { partitions: 10, bytes: u64::MAX, moves: 100, free: 0.0 };
@@ -186,4 +191,37 @@ fn a_restore_copies_nothing_and_leaves_what_has_arrived() {
             "~ partition t-2: replicas [3,1] -> [1] (as before the move)"
         ]
     );
+}
+
+#[test]
+fn only_what_can_not_be_throttled_is_held() {
+    let moves = [one(0, &[1], &[3], 5), one(1, &[2], &[4], 5), one(2, &[2, 1], &[1, 2], 5)];
+    let observed = world(&[1, 2, 3, 4], &moves);
+    let copied = moves.iter().map(|one| (&one.partition, &one.from[..], observed.arriving(one)));
+    let copied: Vec<_> = copied.collect();
+    let wish = Throttles::of_moves(copied.iter().map(|(at, from, to)| (*at, *from, &to[..])), ByteRate(9));
+    let seen = |brokers: &[i32]| PresentThrottles {
+        rates: ids(brokers).into_iter().map(|broker| (broker, Sides::default())).collect(),
+        ..PresentThrottles::default()
+    };
+    let held = |unthrottled: &Unthrottled| -> Vec<i32> {
+        let held = moves.iter().filter(|one| unthrottled.why(one, &observed).is_some());
+        held.map(|one| one.partition.partition).collect()
+    };
+    let rate = |to| ThrottleStep::Rates {
+        broker: BrokerId(3),
+        edits: vec![RateEdit { side: Side::Follower, from: None, to }],
+        why: if to.is_some() { Why::Set } else { Why::Released },
+    };
+    let after =
+        |seen: &PresentThrottles, step, ended| Unthrottled::after(&wish, &observed.brokers, seen, &[(step, ended)]);
+
+    let all = seen(&[1, 2, 3, 4]);
+    assert!(after(&all, rate(Some(ByteRate(9))), Ended::done()).is_empty());
+    assert_eq!(held(&after(&all, rate(Some(ByteRate(9))), Ended::unknown("lost"))), [0]);
+    assert!(after(&all, rate(None), Ended::failed("no")).is_empty(), "what is left behind holds nothing up");
+    let silent = after(&seen(&[1, 3, 4]), rate(None), Ended::done());
+    assert_eq!((held(&silent), silent.reasons().count()), (vec![1], 1), "what copies nothing needs no throttle");
+    let nothing = Unthrottled { all: Some("no record".into()), ..Unthrottled::default() };
+    assert_eq!(held(&nothing), [0, 1]);
 }
