@@ -3,7 +3,8 @@
 //! What topicmappr did was measured with its defaults: on 30 brokers with 1,000 partitions a range of 1,766 GB became one of
 //! 1,086 GB for 2,007 GB moved; 100 brokers with 10,000: 968 to 484 GB for 5,752 GB; 300 brokers with 30,000: 1,308 to
 //! 450 GB for 14,630 GB. Random clusters begin with all kinds of ranges, so the seeds here are those whose range is nearest
-//! to the one that topicmappr began with.
+//! to the one that topicmappr began with; those of 300 brokers the nearest five of 870. In two of these five no plan can
+//! move less than 7,599 and 7,972 GB, as the table shows; in the others ours keeps to 7,500 GB.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -38,7 +39,14 @@ const RIVALS: &[Rival] = &[
         seeds: &[896, 1181, 1303, 1675, 2151],
     },
     Rival { brokers: 100, partitions: 10_000, range: 484, moved: 5_752, at_most: 1_700, seeds: &[3, 12, 71, 85, 140] },
-    Rival { brokers: 300, partitions: 30_000, range: 450, moved: 14_630, at_most: 7_500, seeds: &[3, 60] },
+    Rival {
+        brokers: 300,
+        partitions: 30_000,
+        range: 450,
+        moved: 14_630,
+        at_most: 7_500,
+        seeds: &[3, 85, 480, 496, 586],
+    },
 ];
 
 /// Bytes that any plan for a range must move where each rack keeps what it holds: in the window that makes it least, what
