@@ -55,14 +55,22 @@ struct Size {
 impl Size {
     /// As `TOOLBOX_TEST_BYTES` (1MB to 20GB) and `TOOLBOX_TEST_KILLS` (5 to 100) say, else as given.
     fn of(usual: Self) -> Self {
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let bytes = variable("TOOLBOX_TEST_BYTES").map(|text| text.parse::<Bytes>().unwrap().0);
         let kills = variable("TOOLBOX_TEST_KILLS").map(|text| text.parse::<usize>().unwrap());
-        let bytes = bytes.unwrap_or(usual.bytes);
-        assert!((1_000_000..=20_000_000_000).contains(&bytes), "TOOLBOX_TEST_BYTES is from 1MB to 20GB");
+        let bytes = bytes_or(usual.bytes);
         assert!(kills.is_none_or(|kills| (5..=100).contains(&kills)), "TOOLBOX_TEST_KILLS is from 5 to 100");
         Self { bytes, kills: kills.unwrap_or(usual.kills), agent_kills: kills.unwrap_or(usual.agent_kills) }
     }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// How much is moved: as `TOOLBOX_TEST_BYTES` says, else this.
+pub(crate) fn bytes_or(usual: u64) -> u64 {
+    let bytes = variable("TOOLBOX_TEST_BYTES").map_or(usual, |text| text.parse::<Bytes>().unwrap().0);
+    assert!((1_000_000..=20_000_000_000).contains(&bytes), "TOOLBOX_TEST_BYTES is from 1MB to 20GB");
+    bytes
 }
 
 /// Replicas by topic and partition.
@@ -198,7 +206,7 @@ impl Story {
         let began = Instant::now();
         let (file, plan) = self.plan(words, verb);
         let line = ["reassign", "execute", &file, "--yes", "--max-risk", "moves-data", "--throttle", throttle];
-        let line = [&line[..], &["--capacity", "100MB/s", "--tick", "1s", "--patience", "2m"]].concat();
+        let line = [&line[..], &["--capacity", "100MB/s", "--tick", "1s", "--patience", "80s"]].concat();
         self.kill_again_and_again(&line, kills);
         let ran = self.toolbox.run(&line);
         assert_eq!(ran.code, Some(0), "{words} on {}: {ran:#?}", self.cluster.kind().name());
@@ -210,7 +218,7 @@ impl Story {
         let began = Instant::now();
         let (file, plan) = self.plan(words, verb);
         let line = ["reassign", "execute", &file, "--yes", "--max-risk", "moves-data", "--throttle", "none"];
-        let line = [&line[..], &["--partitions-per-broker", "2", "--tick", "1s", "--patience", "2m"]].concat();
+        let line = [&line[..], &["--partitions-per-broker", "2", "--tick", "1s", "--patience", "80s"]].concat();
         let mut executor = self.toolbox.command(&line).spawn().unwrap();
         let agent = ["throttle", "run", "--interval", "1s", "--capacity", "60MB/s"];
         self.kill_again_and_again(&agent, kills);

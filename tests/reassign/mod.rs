@@ -1,6 +1,6 @@
 //! `toolbox reassign`: on a cluster in memory, and on real ones.
 
-mod acceptance;
+pub(crate) mod acceptance;
 mod bench;
 mod cancelling;
 mod executing;

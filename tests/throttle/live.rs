@@ -4,8 +4,11 @@
 use std::process::Child;
 use std::time::{Duration, Instant};
 
+use kafka_toolbox::cluster::size::Bytes;
+
 use crate::live::kafka::records::{Writer, fill};
 use crate::live::kafka::{Cluster, Kind, Shape};
+use crate::reassign::acceptance::bytes_or;
 use crate::support::toolbox::Toolbox;
 
 /// Longest wait for a move to end.
@@ -197,18 +200,20 @@ fn p99(cluster: &Cluster, topic: &str) -> f64 {
     words.split_whitespace().next().unwrap().parse().unwrap()
 }
 
-/// What a producer feels of a move with and without the agent. The figures are shown; only that both end is asserted.
+/// What a producer feels of a move with and without the agent: of as many bytes as `TOOLBOX_TEST_BYTES` says, 2 GB at most.
+/// The figures are shown; only that both end is asserted.
 #[test]
 fn a_move_ends_beside_a_producer_with_and_without_the_agent() {
     let cluster = cluster(Kind::Kafka43Kraft);
     let toolbox = Toolbox::new(&cluster.bootstrap());
+    let bytes = bytes_or(150_000_000).min(2_000_000_000);
     create(&toolbox, "quiet");
     let mut figures = vec![("without a move", p99(&cluster, "quiet"), Duration::ZERO)];
     for (topic, words, is_paced) in
         [("unpaced", "beside a move, not paced", false), ("paced", "beside a move, throttle run", true)]
     {
         create(&toolbox, topic);
-        fill(&cluster, topic, 150_000, 1_000).unwrap();
+        fill(&cluster, topic, bytes / 1_000, 1_000).unwrap();
         let (before, _) = replicas(&toolbox, topic);
         let (_, to) = leader(&before);
         let agent = ["throttle", "run", "--interval", "1s", "--capacity", "50MB/s"];
@@ -225,7 +230,7 @@ fn a_move_ends_beside_a_producer_with_and_without_the_agent() {
     }
     toolbox.run(&["throttle", "run", "--until-idle", "--interval", "1s"]).ends_with(0);
     assert_eq!(throttles(&toolbox), (0, 0));
-    println!("{:<30} {:>12} {:>14}", "a producer with acks=all", "p99 in ms", "150 MB moved in");
+    println!("{:<30} {:>12} {:>14}", "a producer with acks=all", "p99 in ms", format!("{} in", Bytes(bytes)));
     for (words, latency, took) in figures {
         println!("{words:<30} {latency:>12.0} {:>12.0} s", took.as_secs_f64());
     }
