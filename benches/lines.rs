@@ -73,6 +73,16 @@ impl Stage<'_> {
         Line { title: format!("describe 1 of {TOPICS} topics"), contenders, times: QUICK }
     }
 
+    /// What the large cluster holds, or a plan for it: asked of the brokers, and planned.
+    pub(crate) fn live_mapping(&self, words: &[&str]) -> Line {
+        let goal = Goal { seconds: Some(1.0), ..Goal::default() };
+        let mut ours = self.ours("toolbox", &[&["mapping"], words].concat(), goal);
+        // Something to move is no failure.
+        ours.right = vec![0, 3];
+        let title = format!("live mapping {}: {} partitions", words.join(" "), TOPICS * 3);
+        Line { title, contenders: vec![ours], times: 1 }
+    }
+
     /// An apply that finds all as declared.
     pub(crate) fn apply_nothing(&self) -> anyhow::Result<Line> {
         let spec = self.spec_of_all()?;

@@ -164,6 +164,9 @@ fn on_kraft(bench: &Bench, toolbox: &Path, rivals: &Rivals) -> anyhow::Result<Ve
     race(&stage.apply_nothing()?);
     race(&stage.list());
     race(&stage.describe());
+    race(&stage.live_mapping(&["show"]));
+    // The brokers share this machine's disk, which may be full of other things.
+    race(&stage.live_mapping(&["rebalance", "--disk-limit", "100%"]));
     multiply(&stage)?;
     race(&stage.rehearse()?);
     if bench.hold {
