@@ -53,7 +53,7 @@ FUZZ_HOME := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kafka-toolbox/cargo-fuzz
 .PHONY: fuzz
 fuzz: setup ## any bytes into the readers of the files that people write, FUZZ_SECONDS=600 each; needs nightly Rust
 	@test -x $(FUZZ_HOME)/bin/cargo-fuzz || $(CARGO) install cargo-fuzz --version $(FUZZ_VERSION) --locked --root $(FUZZ_HOME)
-	@mkdir -p $(addprefix fuzz/corpus/,$(FUZZ_TARGETS))
+	@mkdir -p $(addprefix fuzz/corpus/,spec properties moves toolbox_file)
 	@for case in tests/topics/cases/*/; do ! test -f $$case/spec.yaml || cp $$case/spec.yaml fuzz/corpus/spec/$$(basename $$case); done
 	@for case in tests/mapping/cases/*/; do ! test -f $$case/toolbox.yaml || cp $$case/toolbox.yaml fuzz/corpus/toolbox_file/$$(basename $$case); done
 	@cp configmaps/*/*.yaml fuzz/corpus/spec/
