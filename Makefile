@@ -46,14 +46,15 @@ new: ## make the folder of a new command: make new ROOM=quotas
 	@tests/new-room.sh $(ROOM)
 
 FUZZ_SECONDS ?= 600
-FUZZ_TARGETS ?= spec properties moves toolbox_file
+FUZZ_ALL := spec properties moves toolbox_file
+FUZZ_TARGETS ?= $(FUZZ_ALL)
 FUZZ_VERSION := 0.13.1
 FUZZ_HOME := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kafka-toolbox/cargo-fuzz
 
 .PHONY: fuzz
 fuzz: setup ## any bytes into the readers of the files that people write, FUZZ_SECONDS=600 each; needs nightly Rust
 	@test -x $(FUZZ_HOME)/bin/cargo-fuzz || $(CARGO) install cargo-fuzz --version $(FUZZ_VERSION) --locked --root $(FUZZ_HOME)
-	@mkdir -p $(addprefix fuzz/corpus/,spec properties moves toolbox_file)
+	@mkdir -p $(addprefix fuzz/corpus/,$(FUZZ_ALL))
 	@for case in tests/topics/cases/*/; do ! test -f $$case/spec.yaml || cp $$case/spec.yaml fuzz/corpus/spec/$$(basename $$case); done
 	@for case in tests/mapping/cases/*/; do ! test -f $$case/toolbox.yaml || cp $$case/toolbox.yaml fuzz/corpus/toolbox_file/$$(basename $$case); done
 	@cp configmaps/*/*.yaml fuzz/corpus/spec/

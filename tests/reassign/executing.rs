@@ -6,6 +6,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::routing::get;
 use jiff::Timestamp;
+use kafka_toolbox::change::event::Outcome;
 use kafka_toolbox::clients::kafka::KafkaError;
 use kafka_toolbox::clients::kafka::memory::{Call, Memory};
 use kafka_toolbox::cluster::broker::BrokerId;
@@ -15,6 +16,7 @@ use tokio::net::TcpListener;
 
 use super::bench::{Row, execute, file, four_brokers, leader, plan, replicas};
 use crate::support::desk::Desk;
+use crate::support::toolbox::audited;
 
 const ROWS: [Row<'static>; 3] = [
     ("bills", 0, &[1, 2], &[4, 2], 3_000),
@@ -268,7 +270,7 @@ async fn a_broker_that_takes_no_throttle_holds_its_own_moves_alone() {
     let rows: [Row<'static>; 3] = [ROWS[0], ROWS[1], ("orders", 1, &[2, 3], &[1, 3], 2_000)];
     let desk = Desk::new(four_brokers(true).copying(u64::MAX).refusing(Call::AlterConfigs, "broker:4", silent));
     // One slot a broker: the moves that are held, the smallest among them, do not keep it.
-    let more = ["--throttle", "500B/s", "--tick", "100ms", "--patience", "20s", "--partitions-per-broker", "1"];
+    let more = ["--throttle", "500B/s", "--tick", "100ms", "--patience", "50s", "--partitions-per-broker", "1"];
     let said = execute(&desk, &rows, &more).await.ends_with(Exit::Failed);
     assert_eq!(replicas(&desk, "orders", 1), [1, 3], "what does not touch it is moved: {said:#?}");
     assert_eq!((replicas(&desk, "bills", 0), replicas(&desk, "orders", 0)), (vec![1, 2], vec![2, 1]));
@@ -276,6 +278,9 @@ async fn a_broker_that_takes_no_throttle_holds_its_own_moves_alone() {
     let once = said.err.matches("! no move is begun without its throttle, and it is tried again").count();
     assert_eq!(once, 1, "{said:#?}");
     assert!(said.err.contains("2 not begun: bills-0, orders-0: broker 4") && said.err.contains(reason), "{said:#?}");
+    let tries = audited(&desk.folder().join("state")).into_iter().filter(|event| event.subject == "broker:4");
+    let tries = tries.filter(|event| event.outcome == Outcome::Planned);
+    assert_eq!(tries.count(), 2, "at first and after 30 s, whatever the tick");
 }
 
 #[tokio::test]

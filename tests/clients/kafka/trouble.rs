@@ -15,6 +15,9 @@ use crate::live::kafka::{Cluster, Kind, Shape, Signal};
 /// Kafka's number of CreateTopics.
 const CREATE_TOPICS: i16 = 19;
 
+/// Kafka's number of ListPartitionReassignments.
+const LIST_REASSIGNMENTS: i16 = 46;
+
 fn small(topic_name: &str) -> NewTopic {
     NewTopic { partitions: Some(1), replication_factor: Some(1), ..topic(topic_name) }
 }
@@ -110,6 +113,14 @@ fn a_broker_that_passes_nothing_on_is_asked_for_what_it_knows_alone() {
         assert_eq!(kafka.replica_sizes(&[BrokerId(1)]).await.unwrap().missing.len(), 0);
         assert_eq!(kafka.create_topics(&topics, Mode::Apply).await, [Ok(())], "another one passes it on");
         assert_eq!(proxies[0].seen(CREATE_TOPICS), 1, "the one that did not is not asked again");
+
+        let kafka = open(&format!("127.0.0.1:{}", all[0].advertised), Duration::from_secs(5));
+        assert_eq!(brokers(&kafka).await, [1, 2, 3]);
+        proxies[0].swallow(LIST_REASSIGNMENTS);
+        kafka.reassignments().await.unwrap();
+        assert_eq!(kafka.replica_sizes(&[BrokerId(1)]).await.unwrap().missing.len(), 0);
+        kafka.reassignments().await.unwrap();
+        assert_eq!(proxies[0].seen(LIST_REASSIGNMENTS), 1, "questions are asked elsewhere, too");
     });
 }
 

@@ -134,8 +134,8 @@ pub(super) struct Agent<'a> {
     below_floor: BTreeSet<(BrokerId, Side)>,
     /// The throttles that were last seen to hold.
     in_force: Option<(Instant, Throttles)>,
-    /// What was last seen not to be throttled as it should be.
-    unthrottled: Unthrottled,
+    /// What could not be throttled when that was last tried.
+    unthrottled: Option<(Instant, Unthrottled)>,
     settling: BTreeMap<TopicPartition, Instant>,
     done: BTreeSet<TopicPartition>,
     elections: BTreeMap<TopicPartition, usize>,
@@ -171,7 +171,7 @@ impl<'a> Agent<'a> {
             law: law::State::default(),
             below_floor: BTreeSet::new(),
             in_force: None,
-            unthrottled: Unthrottled::default(),
+            unthrottled: None,
             settling: BTreeMap::new(),
             done: BTreeSet::new(),
             elections: BTreeMap::new(),
@@ -260,7 +260,10 @@ impl<'a> Agent<'a> {
             return Ok((Some(Ending::Cancelled), false));
         }
         let settling: BTreeSet<_> = self.settling.keys().cloned().collect();
-        let mut next = self.next(observed, &settling);
+        let held = self.held_unthrottled(observed);
+        let left_alone = settling.iter().chain(held.keys()).cloned().collect();
+        let mut next = next(&self.moves, observed, (&self.pacing.limits, self.pacing.manner), &left_alone);
+        next.held.extend(held);
         if resting.is_some() {
             next.moves.clear();
         }
@@ -358,8 +361,7 @@ impl<'a> Agent<'a> {
 
     /// Begins what is next, throttled from its first byte on: what can't be throttled is held.
     async fn submit(&mut self, context: &mut Context, observed: &Observed, next: &mut Next) -> anyhow::Result<bool> {
-        let held = self.hold_unthrottled(context, observed, next).await;
-        next.held.extend(held);
+        self.hold_unthrottled(context, observed, next).await;
         let kafka = self.kafka;
         let ended = context.carry(&next.moves, async |batch: &[ReassignStep]| apply(kafka, batch).await).await;
         for (step, Ended { outcome, reason }) in &ended {
@@ -374,10 +376,6 @@ impl<'a> Agent<'a> {
             }
         }
         Ok(ended.iter().any(|(_, ended)| ended.outcome == Outcome::Done))
-    }
-
-    fn next(&self, observed: &Observed, left_alone: &BTreeSet<TopicPartition>) -> Next {
-        next(&self.moves, observed, (&self.pacing.limits, self.pacing.manner), left_alone)
     }
 
     fn elections_left(&self, next: &Next) -> Vec<ReassignStep> {

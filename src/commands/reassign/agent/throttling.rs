@@ -1,6 +1,7 @@
 //! The throttles of an execution: one rate for all, or what the control law says, from the first byte to the last.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
@@ -28,6 +29,9 @@ use crate::context::Context;
 /// How often throttles are tried to be taken away at the end.
 const RELEASES_MAX: usize = 5;
 
+/// How long moves whose throttle could not be set wait before it is tried again.
+const THROTTLED_AGAIN: Duration = Duration::from_secs(30);
+
 impl Agent<'_> {
     /// Brings the throttles to what runs and is about to run; says what is not throttled as it should be.
     async fn throttle(&mut self, context: &mut Context, observed: &Observed, begun: &[ReassignStep]) -> Unthrottled {
@@ -53,39 +57,32 @@ impl Agent<'_> {
         unthrottled
     }
 
-    /// Leaves out of what is next the moves that can't be throttled, and lets others take their places.
-    pub(super) async fn hold_unthrottled(
-        &mut self,
-        context: &mut Context,
-        observed: &Observed,
-        next: &mut Next,
-    ) -> BTreeMap<TopicPartition, String> {
+    /// Moves that could not be throttled a moment ago, and why. They are left alone for a while: a broker that does not
+    /// answer costs each try its timeout, and each try sets lists that are taken back.
+    pub(super) fn held_unthrottled(&self, observed: &Observed) -> BTreeMap<TopicPartition, String> {
+        let recent = self.unthrottled.as_ref().filter(|former| is_left_alone(former));
+        recent.map(|(_, unthrottled)| unthrottled.held(&self.moves, observed)).unwrap_or_default()
+    }
+
+    /// Takes out of what is next the moves whose throttle does not hold, and says why. Others take their places at the
+    /// next tick.
+    pub(super) async fn hold_unthrottled(&mut self, context: &mut Context, observed: &Observed, next: &mut Next) {
         let unthrottled = self.throttle(context, observed, &next.moves).await;
-        self.say_unthrottled(&unthrottled);
-        let held = self.held_by(&unthrottled, observed);
-        if next.moves.iter().any(|step| held.contains_key(step.partition())) {
-            let left_alone: BTreeSet<_> = self.settling.keys().chain(held.keys()).cloned().collect();
-            next.moves = self.next(observed, &left_alone).moves;
-            if !next.moves.is_empty() {
-                let unthrottled = self.throttle(context, observed, &next.moves).await;
-                let held = self.held_by(&unthrottled, observed);
-                next.moves.retain(|step| !held.contains_key(step.partition()));
-            }
-        }
-        held
-    }
-
-    fn held_by(&self, unthrottled: &Unthrottled, observed: &Observed) -> BTreeMap<TopicPartition, String> {
-        let why = |one: &PartitionMove| Some((one.partition.clone(), unthrottled.why(one, observed)?.clone()));
-        self.moves.iter().filter_map(why).collect()
-    }
-
-    /// Says what is not throttled, once for each reason until it is mended.
-    fn say_unthrottled(&mut self, unthrottled: &Unthrottled) {
-        for why in unthrottled.reasons().filter(|why| !self.unthrottled.reasons().any(|said| said == *why)) {
+        let held = unthrottled.held(&self.moves, observed);
+        next.moves.retain(|step| !held.contains_key(step.partition()));
+        next.held.extend(held);
+        let former = self.unthrottled.take();
+        let is_said = |why: &String| former.iter().any(|(_, former)| former.reasons().any(|said| said == why));
+        for why in unthrottled.reasons().filter(|why| !is_said(why)) {
             self.line.say(&format!("! no move is begun without its throttle, and it is tried again: {why}"));
         }
-        self.unthrottled = unthrottled.clone();
+        // Within the pause nobody asked for the former ones: they stay as they were.
+        let former = former.filter(is_left_alone);
+        self.unthrottled = match (former, unthrottled.is_empty()) {
+            (former, true) => former,
+            (None, false) => Some((Instant::now(), unthrottled)),
+            (Some((_, former)), false) => Some((Instant::now(), former.and(unthrottled))),
+        };
     }
 
     /// The throttles that should hold while these are begun: one rate for all, or what the control law says.
@@ -183,4 +180,9 @@ impl Agent<'_> {
         let why = failure.unwrap_or_default();
         self.line.say(&format!("! throttles of ours are left ({why}): `toolbox throttle clear` takes them away"));
     }
+}
+
+/// Whether that is not tried again yet. Where nothing at all could be throttled nothing was written: the next tick tries.
+fn is_left_alone((since, unthrottled): &(Instant, Unthrottled)) -> bool {
+    unthrottled.all.is_none() && since.elapsed() < THROTTLED_AGAIN
 }

@@ -9,7 +9,7 @@ use crate::change::throttle::step::ThrottleStep;
 use crate::cluster::assignment::PartitionMove;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::throttle::{PresentThrottles, Throttles};
-use crate::cluster::topic::TopicName;
+use crate::cluster::topic::{TopicName, TopicPartition};
 use crate::commands::reassign::plan::seen::Observed;
 
 /// What is not throttled as it should be, and why.
@@ -54,8 +54,23 @@ impl Unthrottled {
         *self == Self::default()
     }
 
+    /// These and those.
+    #[must_use]
+    pub fn and(mut self, others: Self) -> Self {
+        self.all = others.all.or(self.all);
+        self.brokers.extend(others.brokers);
+        self.topics.extend(others.topics);
+        self
+    }
+
+    /// The moves that may not begin, and why.
+    pub fn held(&self, moves: &[PartitionMove], observed: &Observed) -> BTreeMap<TopicPartition, String> {
+        let held = |one: &PartitionMove| Some((one.partition.clone(), self.why(one, observed)?.clone()));
+        moves.iter().filter_map(held).collect()
+    }
+
     /// Why a move may not begin; none where its throttle holds, or where it copies nothing.
-    pub fn why(&self, one: &PartitionMove, observed: &Observed) -> Option<&String> {
+    fn why(&self, one: &PartitionMove, observed: &Observed) -> Option<&String> {
         let arriving = observed.arriving(one);
         if arriving.is_empty() {
             return None;

@@ -205,8 +205,7 @@ fn only_what_can_not_be_throttled_is_held() {
         ..PresentThrottles::default()
     };
     let held = |unthrottled: &Unthrottled| -> Vec<i32> {
-        let held = moves.iter().filter(|one| unthrottled.why(one, &observed).is_some());
-        held.map(|one| one.partition.partition).collect()
+        unthrottled.held(&moves, &observed).keys().map(|partition| partition.partition).collect()
     };
     let rate = |to| ThrottleStep::Rates {
         broker: BrokerId(3),
@@ -222,6 +221,8 @@ fn only_what_can_not_be_throttled_is_held() {
     assert!(after(&all, rate(None), Ended::failed("no")).is_empty(), "what is left behind holds nothing up");
     let silent = after(&seen(&[1, 3, 4]), rate(None), Ended::done());
     assert_eq!((held(&silent), silent.reasons().count()), (vec![1], 1), "what copies nothing needs no throttle");
+    let both = silent.and(after(&all, rate(Some(ByteRate(9))), Ended::unknown("lost")));
+    assert_eq!(held(&both), [0, 1]);
     let nothing = Unthrottled { all: Some("no record".into()), ..Unthrottled::default() };
     assert_eq!(held(&nothing), [0, 1]);
 }
