@@ -115,6 +115,14 @@ pub(super) enum Ending {
     GaveUp(String),
 }
 
+/// A look at the disks.
+struct Disks {
+    at: Instant,
+    sizes: Sizes,
+    /// Moves that were done then.
+    done: BTreeSet<TopicPartition>,
+}
+
 /// One execution.
 pub(super) struct Agent<'a> {
     kafka: &'a dyn Kafka,
@@ -126,9 +134,9 @@ pub(super) struct Agent<'a> {
     throttles: Option<OwnThrottles>,
     line: StatusLine,
     begun: Instant,
-    sizes: Option<(Instant, Sizes)>,
+    sizes: Option<Disks>,
     /// The look at the disks before the last one.
-    former_sizes: Option<(Instant, Sizes)>,
+    former_sizes: Option<Disks>,
     law: law::State,
     /// Ends of moves whose throttle lies below what is written, as far as that was said.
     below_floor: BTreeSet<(BrokerId, Side)>,
@@ -237,12 +245,13 @@ impl<'a> Agent<'a> {
     /// Reads the cluster; what is on disk only now and then, or when that is wanted afresh.
     async fn look(&mut self, afresh: bool) -> Result<Observed, KafkaError> {
         let mut observed = observe(self.kafka, &self.topics).await?;
-        let is_old = self.sizes.as_ref().is_none_or(|(read, _)| read.elapsed() >= self.pacing.tick);
+        let is_old = self.sizes.as_ref().is_none_or(|disks| disks.at.elapsed() >= self.pacing.tick);
         if is_old || afresh {
-            let read = sizes(self.kafka, &brokers_of(&self.moves, &observed), &self.topics).await?;
-            self.former_sizes = self.sizes.replace((Instant::now(), read));
+            let sizes = sizes(self.kafka, &brokers_of(&self.moves, &observed), &self.topics).await?;
+            let disks = Disks { at: Instant::now(), sizes, done: self.done_in(&observed) };
+            self.former_sizes = self.sizes.replace(disks);
         }
-        observed.sizes = self.sizes.as_ref().map(|(_, sizes)| sizes.clone()).unwrap_or_default();
+        observed.sizes = self.sizes.as_ref().map(|disks| disks.sizes.clone()).unwrap_or_default();
         self.heard = Instant::now();
         Ok(observed)
     }
@@ -294,15 +303,15 @@ impl<'a> Agent<'a> {
         self.settling.len() < before
     }
 
+    fn done_in(&self, observed: &Observed) -> BTreeSet<TopicPartition> {
+        let done = self.moves.iter().filter(|one| observed.state(one) == State::Done);
+        done.map(|one| one.partition.clone()).collect()
+    }
+
     /// Moves that ended since the last look, each an event.
     async fn record_completed(&mut self, context: &mut Context, observed: &Observed) -> bool {
         let is_first = self.done.is_empty() && self.begun == self.got_on.0;
-        let done: BTreeSet<_> = self
-            .moves
-            .iter()
-            .filter(|one| observed.state(one) == State::Done)
-            .map(|one| one.partition.clone())
-            .collect();
+        let done = self.done_in(observed);
         let fresh: Vec<_> = done.difference(&self.done).cloned().collect();
         self.done.extend(done);
         // What was done before this run is not its doing.

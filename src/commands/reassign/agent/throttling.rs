@@ -95,8 +95,11 @@ impl Agent<'_> {
         let now = context.now();
         let given = self.control.rates(CONTROL_EVERY, now).await;
         let (readings, known) = self.headroom(observed, now).await;
-        let growth = self.former_sizes.as_ref().zip(self.sizes.as_ref()).map(|((then, before), (now, after))| {
-            auto::Growth { before, after, over: now.saturating_duration_since(*then) }
+        let growth = self.former_sizes.as_ref().zip(self.sizes.as_ref()).map(|(former, latest)| auto::Growth {
+            before: &former.sizes,
+            after: &latest.sizes,
+            over: latest.at.saturating_duration_since(former.at),
+            done: &former.done,
         });
         let told = auto::snapshot((&self.moves, observed), begun, growth, (&readings, &known, now));
         if let Some(rate) = self.fixed_rate() {

@@ -28,6 +28,8 @@ pub struct Growth<'a> {
     pub after: &'a Sizes,
     /// The time between them; more than none.
     pub over: Duration,
+    /// Moves that were done at the first: what their replicas grow by is no copying any more.
+    pub done: &'a BTreeSet<TopicPartition>,
 }
 
 impl Growth<'_> {
@@ -36,8 +38,11 @@ impl Growth<'_> {
         u64::try_from(u128::from(after.saturating_sub(before)) * 1000 / millis).unwrap_or(u64::MAX)
     }
 
-    /// What one replica grows by in a second.
+    /// What one replica grows by in a second; nothing where its broker was not asked both times.
     fn of_replica(&self, partition: &TopicPartition, broker: BrokerId) -> u64 {
+        if !self.before.totals.contains_key(&broker) {
+            return 0;
+        }
         let held = |sizes: &Sizes| sizes.held.get(partition).and_then(|held| held.get(&broker)).map(|held| held.bytes);
         let after = held(self.after).unwrap_or(0);
         self.rate(held(self.before).unwrap_or(0).min(after), after)
@@ -58,18 +63,11 @@ pub fn snapshot(
     (readings, known, now): (&Readings, &Known, Timestamp),
 ) -> Snapshot {
     let mut moving = Vec::new();
-    let mut copied: BTreeMap<BrokerId, Sides<u64>> = BTreeMap::new();
+    let copied = copied(moves, observed, growth);
     for one in moves.iter().filter(|one| begun.contains(&one.partition) || observed.state(one) == State::Running) {
         let Some(seen) = observed.partitions.get(&one.partition) else { continue };
         let size = observed.size_of(one);
         let adding = observed.arriving(one);
-        for broker in &adding {
-            let rate = growth.map_or(0, |growth| growth.of_replica(&one.partition, *broker));
-            copied.entry(*broker).or_default().follower += rate;
-            if let Some(leader) = seen.leader {
-                copied.entry(leader).or_default().leader += rate;
-            }
-        }
         let lacks = |broker: &BrokerId| {
             let held = observed.held_by(&one.partition, *broker).map_or(0, |held| held.bytes);
             (*broker, Bytes(size.saturating_sub(held)))
@@ -85,10 +83,6 @@ pub fn snapshot(
         });
     }
     moving.sort_by(|one, two| one.partition.cmp(&two.partition));
-    let copied: BTreeMap<_, _> = copied
-        .into_iter()
-        .map(|(broker, sides)| (broker, Sides { leader: ByteRate(sides.leader), follower: ByteRate(sides.follower) }))
-        .collect();
     let own = own_readings(observed, growth, &copied, now);
     let readings = if readings.source == BROKERS { &own } else { readings };
     let brokers = observed.brokers.iter().map(|broker| {
@@ -96,6 +90,30 @@ pub fn snapshot(
         (*broker, known.load(*broker, readings, copying))
     });
     Snapshot { moving, brokers: brokers.collect() }
+}
+
+/// What the moves copy, those too that began and ended between the looks: what they brought is no client's.
+fn copied(
+    moves: &[PartitionMove],
+    observed: &Observed,
+    growth: Option<Growth<'_>>,
+) -> BTreeMap<BrokerId, Sides<ByteRate>> {
+    let mut copied = BTreeMap::<BrokerId, Sides<u64>>::new();
+    let Some(growth) = growth else { return BTreeMap::new() };
+    for one in moves.iter().filter(|one| !growth.done.contains(&one.partition)) {
+        let Some(seen) = observed.partitions.get(&one.partition) else { continue };
+        for broker in one.adding() {
+            let rate = growth.of_replica(&one.partition, broker);
+            copied.entry(broker).or_default().follower += rate;
+            // One that leads by now had it from a former replica, as a rule the first.
+            let sender = seen.leader.filter(|leader| *leader != broker).or(one.from.first().copied());
+            if let Some(sender) = sender {
+                copied.entry(sender).or_default().leader += rate;
+            }
+        }
+    }
+    let rates = |sides: Sides<u64>| Sides { leader: ByteRate(sides.leader), follower: ByteRate(sides.follower) };
+    copied.into_iter().map(|(broker, sides)| (broker, rates(sides))).collect()
 }
 
 /// The load as the growth shows it.
@@ -148,7 +166,8 @@ mod tests {
             sizes: after.clone(),
             ..Observed::default()
         };
-        let growth = Growth { before: &before, after: &after, over: Duration::from_secs(10) };
+        let done = BTreeSet::new();
+        let growth = Growth { before: &before, after: &after, over: Duration::from_secs(10), done: &done };
         let known = Known { capacity: Some(ByteRate(100_000_000)), ..Known::default() };
         let now = "2026-11-22T20:00:00Z".parse().unwrap();
         let begun = BTreeSet::from([partition]);
@@ -178,5 +197,47 @@ mod tests {
         assert_eq!(told.brokers[&BrokerId(1)].used.unwrap().leader, ByteRate(5_000_000));
         let rate = rate_of(&told, BROKERS);
         assert!(rate > ByteRate(2_400_000) && rate <= ByteRate(60_000_000), "{rate}");
+    }
+
+    /// Partition 0 came to broker 3 since the former look, 40 MB in 10 s; partition 1 was there before, and is written to.
+    #[test]
+    fn a_move_that_ended_since_the_former_look_is_not_taken_for_clients() {
+        let at = |partition| TopicPartition { topic: TopicName::new("t").unwrap(), partition };
+        let ids = |ids: &[i32]| ids.iter().copied().map(BrokerId).collect::<Vec<_>>();
+        let sizes = |held: &[(i32, i32, u64)]| {
+            let totals = [1, 2, 3].map(|broker| (BrokerId(broker), 0)).into();
+            let mut sizes = Sizes { totals, ..Sizes::default() };
+            for (partition, broker, mb) in held {
+                let bytes = mb * 1_000_000;
+                let held = sizes.held.entry(at(*partition)).or_default();
+                held.insert(BrokerId(*broker), Held { bytes, offset_lag: 0 });
+                *sizes.totals.entry(BrokerId(*broker)).or_default() += bytes;
+            }
+            sizes
+        };
+        let before = sizes(&[(0, 1, 40), (0, 2, 40), (1, 1, 60), (1, 3, 60)]);
+        let after = sizes(&[(0, 1, 40), (0, 3, 40), (1, 1, 80), (1, 3, 80)]);
+        let moves = [0, 1].map(|number| PartitionMove {
+            partition: at(number),
+            from: ids(&[1, 2]),
+            to: ids(&[1, 3]),
+            bytes: 0,
+        });
+        let seen = SeenPartition { leader: Some(BrokerId(1)), replicas: ids(&[1, 3]), isr: ids(&[1, 3]) };
+        let observed = Observed {
+            brokers: ids(&[1, 2, 3]).into_iter().collect(),
+            partitions: [0, 1].map(|number| (at(number), seen.clone())).into(),
+            sizes: after.clone(),
+            ..Observed::default()
+        };
+        let done = BTreeSet::from([at(1)]);
+        let growth = Growth { before: &before, after: &after, over: Duration::from_secs(10), done: &done };
+        let (known, now) = (Known::default(), "2026-11-22T20:00:00Z".parse().unwrap());
+        let readings = Readings { source: BROKERS, ..Readings::default() };
+        let told = snapshot((&moves, &observed), &BTreeSet::new(), Some(growth), (&readings, &known, now));
+        let load = &told.brokers[&BrokerId(3)];
+        assert_eq!(load.used.unwrap().follower, ByteRate(6_000_000));
+        assert_eq!(load.moving.follower, ByteRate(4_000_000), "the rest is written by producers");
+        assert_eq!(told.brokers[&BrokerId(1)].moving.leader, ByteRate(4_000_000));
     }
 }

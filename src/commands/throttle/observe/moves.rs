@@ -29,6 +29,7 @@ pub async fn look(kafka: &dyn Kafka, now: Timestamp, all_topics: bool) -> anyhow
     for (broker, why) in &sizes.missing {
         tracing::warn!(%broker, why, "the sizes on the broker can't be read");
     }
+    look.sized = brokers.into_iter().filter(|broker| !sizes.missing.contains_key(broker)).collect();
     look.sizes = sizes.sizes;
     look.min_isr = min_isr(kafka, &short_of_replicas(&look)).await;
     look.offsets = offsets(kafka, &look.moves.keys().cloned().collect::<Vec<_>>()).await;

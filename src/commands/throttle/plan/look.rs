@@ -31,6 +31,8 @@ pub struct Look {
     pub moves: BTreeMap<TopicPartition, Reassignment>,
     /// What the replicas hold.
     pub sizes: BTreeMap<TopicPartition, Vec<ReplicaSize>>,
+    /// Brokers that told what their replicas hold. What a broker that was down a look ago holds has not grown since.
+    pub sized: BTreeSet<BrokerId>,
     /// `min.insync.replicas` of topics that have too few replicas in sync.
     pub min_isr: BTreeMap<TopicName, usize>,
     /// The first offset of partitions that move, and the one after the last.
@@ -94,7 +96,7 @@ impl Known {
 /// The snapshot of a look; rates are measured since the look before.
 pub fn snapshot(before: Option<&Look>, now: &Look, readings: &Readings, known: &Known) -> Snapshot {
     let mut snapshot = Snapshot { moving: moving(before, now, known.recovers), brokers: BTreeMap::new() };
-    let copying = copying(before, now, &snapshot.moving);
+    let copying = copying(before, now, known.recovers);
     let unwell = unwell(before, now);
     let involved: BTreeSet<BrokerId> = snapshot
         .moving
@@ -120,15 +122,16 @@ pub fn own_readings(before: Option<&Look>, now: &Look) -> Readings {
             for replica in now.sizes.get(&key).into_iter().flatten().filter(|replica| !replica.is_future) {
                 let grown = growth(before, now, &key, replica.broker);
                 sums.entry(replica.broker).or_default().follower += grown;
-                if let Some(leader) = partition.leader.filter(|leader| *leader != replica.broker) {
-                    sums.entry(leader).or_default().leader += grown;
+                if let Some(sender) = sender(before, now, (&key, partition), replica.broker) {
+                    sums.entry(sender).or_default().leader += grown;
                 }
             }
         }
     }
     let live = now.metadata.brokers.keys().copied();
-    let measured = |sum: f64| before.is_some().then_some((ByteRate::of_f64(sum), now.at));
     let used = live.map(|broker| {
+        let is_measured = before.is_some_and(|before| is_sized(before, now, broker));
+        let measured = |sum: f64| is_measured.then_some((ByteRate::of_f64(sum), now.at));
         let sum = sums.get(&broker).copied().unwrap_or_default();
         (broker, Sides { leader: measured(sum.leader), follower: measured(sum.follower) })
     });
@@ -136,8 +139,49 @@ pub fn own_readings(before: Option<&Look>, now: &Look) -> Readings {
 }
 
 fn partition_of<'a>(look: &'a Look, key: &TopicPartition) -> Option<&'a Partition> {
-    let topic = look.metadata.topics.get(&key.topic)?;
-    topic.partitions.iter().find(|partition| partition.partition == key.partition)
+    let partitions = &look.metadata.topics.get(&key.topic)?.partitions;
+    let is_it = |partition: &&Partition| partition.partition == key.partition;
+    // They stand in order, as a rule.
+    let there = usize::try_from(key.partition).ok().and_then(|number| partitions.get(number));
+    there.filter(is_it).or_else(|| partitions.iter().find(is_it))
+}
+
+/// Whether a broker told both times what it holds.
+fn is_sized(before: &Look, now: &Look, broker: BrokerId) -> bool {
+    before.sized.contains(&broker) && now.sized.contains(&broker)
+}
+
+/// Whether a replica is being copied, or was since the look before: a small one comes between two looks, and what it
+/// brought is no client's.
+fn is_copied(
+    before: Option<&Look>,
+    now: &Look,
+    (key, partition): (&TopicPartition, &Partition),
+    replica: BrokerId,
+    recovers: bool,
+) -> bool {
+    let is_behind = |look: &Look, partition: &Partition| {
+        let is_added = || look.moves.get(key).is_some_and(|moves| moves.adding.contains(&replica));
+        !partition.isr.contains(&replica) && (recovers || is_added())
+    };
+    let former = before.and_then(|before| Some((before, partition_of(before, key)?)));
+    let was_copied =
+        |(look, former): (&Look, &Partition)| is_behind(look, former) || !former.replicas.contains(&replica);
+    is_behind(now, partition) || former.is_some_and(was_copied)
+}
+
+/// Whom a replica fetches from: its leader. One that was copied and leads by now had it from who led before.
+fn sender(
+    before: Option<&Look>,
+    now: &Look,
+    (key, partition): (&TopicPartition, &Partition),
+    replica: BrokerId,
+) -> Option<BrokerId> {
+    if partition.leader != Some(replica) {
+        return partition.leader;
+    }
+    let former = partition_of(before?, key)?.leader.filter(|former| *former != replica)?;
+    is_copied(before, now, (key, partition), replica, false).then_some(former)
 }
 
 fn size(look: &Look, key: &TopicPartition, broker: BrokerId) -> Option<u64> {
@@ -149,9 +193,9 @@ fn seconds(before: &Look, now: &Look) -> f64 {
     now.at.duration_since(before.at).as_secs_f64().max(0.001)
 }
 
-/// Bytes a second that one replica grew since the look before; deletions are no growth.
+/// Bytes a second that one replica grew since the look before; deletions are no growth, nor is what nobody told before.
 fn growth(before: Option<&Look>, now: &Look, key: &TopicPartition, broker: BrokerId) -> f64 {
-    let Some(before) = before else { return 0.0 };
+    let Some(before) = before.filter(|before| is_sized(before, now, broker)) else { return 0.0 };
     let Some(new) = size(now, key, broker) else { return 0.0 };
     let old = size(before, key, broker).unwrap_or(0);
     Bytes(new.saturating_sub(old)).to_f64() / seconds(before, now)
@@ -213,15 +257,19 @@ fn one(before: Option<&Look>, now: &Look, key: TopicPartition, recovers: bool) -
     })
 }
 
-/// What of the brokers' traffic is the copying itself.
-fn copying(before: Option<&Look>, now: &Look, moving: &[Moving]) -> BTreeMap<BrokerId, Sides<ByteRate>> {
+/// What of the brokers' traffic is the copying itself, of moves that ended since the look before, too.
+fn copying(before: Option<&Look>, now: &Look, recovers: bool) -> BTreeMap<BrokerId, Sides<ByteRate>> {
     let mut sums = BTreeMap::<BrokerId, Sides<f64>>::new();
-    for Moving { partition, leader, adding, .. } in moving {
-        for (broker, _) in adding {
-            let grown = growth(before, now, partition, *broker);
-            sums.entry(*broker).or_default().follower += grown;
-            if let Some(leader) = leader {
-                sums.entry(*leader).or_default().leader += grown;
+    for (topic, described) in &now.metadata.topics {
+        for partition in &described.partitions {
+            let key = TopicPartition { topic: topic.clone(), partition: partition.partition };
+            let one = (&key, partition);
+            for replica in partition.replicas.iter().filter(|to| is_copied(before, now, one, **to, recovers)) {
+                let grown = growth(before, now, &key, *replica);
+                sums.entry(*replica).or_default().follower += grown;
+                if let Some(sender) = sender(before, now, one, *replica) {
+                    sums.entry(sender).or_default().leader += grown;
+                }
             }
         }
     }
