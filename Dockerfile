@@ -3,9 +3,10 @@
 #   shell    (--target shell)  the same with bash, busybox and completion: for the pod that people `kubectl exec` into
 #
 # `docker build .` compiles the binary. `--build-arg BINARY=given` takes the one that
-# `cargo build --release --locked --target x86_64-unknown-linux-musl` made before: `make image` does that.
+# `cargo build --release --locked --target MACHINE-unknown-linux-musl` made before: `make image` does that.
 ARG BINARY=built
-ARG RUST=docker.io/library/rust:1.95-trixie
+# The version of rust-toolchain.toml.
+ARG RUST=docker.io/library/rust:1.95.0-trixie
 ARG DEBIAN=docker.io/library/debian:trixie-slim
 
 FROM ${RUST} AS built
@@ -13,13 +14,15 @@ RUN { command -v musl-gcc && command -v cmake; } >/dev/null || { apt-get update 
 WORKDIR /source
 COPY rust-toolchain.toml Cargo.toml Cargo.lock ./
 COPY .cargo .cargo
+RUN rustup target add "$(uname -m)-unknown-linux-musl"
 COPY src src
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/source/target \
-    cargo build --release --locked --target x86_64-unknown-linux-musl && \
-    cp target/x86_64-unknown-linux-musl/release/toolbox /toolbox
+    cargo build --release --locked --target "$(uname -m)-unknown-linux-musl" && \
+    cp "target/$(uname -m)-unknown-linux-musl/release/toolbox" /toolbox
 
 FROM scratch AS given
-COPY target/x86_64-unknown-linux-musl/release/toolbox /toolbox
+ARG MACHINE=x86_64
+COPY target/${MACHINE}-unknown-linux-musl/release/toolbox /toolbox
 
 FROM ${BINARY} AS binary
 

@@ -5,6 +5,8 @@ SHELL := /bin/bash
 CARGO ?= cargo
 # The static binary, of this machine's kind.
 STATIC := $(shell uname -m)-unknown-linux-musl
+# Runs a command, and says in one line how long it took.
+PHASE := tests/phase.sh
 
 .PHONY: list
 list: ## this list
@@ -16,23 +18,26 @@ setup: ## install what builds and tests need (as root on Debian or Ubuntu), or s
 
 .PHONY: check
 check: setup ## formatting, lints, docs, licences: all that is not a test
-	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items --quiet
-	@tests/deny.sh
+	@$(PHASE) format $(CARGO) fmt --check
+	@$(PHASE) clippy $(CARGO) clippy --locked --all-targets -- -D warnings
+	@RUSTDOCFLAGS="-D warnings" $(PHASE) docs $(CARGO) doc --locked --no-deps --document-private-items --quiet
+	@$(PHASE) licences tests/deny.sh
 
 .PHONY: test
 test: setup ## every test, against real servers that the tests start themselves; ROOM=topics for one room
 	@# The images of the tests hold it; built here, it keeps no test waiting.
-	$(if $(ROOM),,$(CARGO) build --release --locked --target $(STATIC) --target-dir target)
-	$(CARGO) test --locked $(if $(ROOM),--test suite $(ROOM)::)
+	@$(if $(ROOM),:,$(PHASE) "static binary" $(CARGO) build --release --locked --target $(STATIC) --target-dir target)
+	@$(PHASE) "build of the tests" $(CARGO) test --locked --no-run $(if $(ROOM),--test suite)
+	@$(PHASE) tests $(CARGO) test --locked $(if $(ROOM),--test suite $(ROOM)::)
 
 ACCEPTANCE_BYTES ?= 1GB
 ACCEPTANCE_KILLS ?= 20
 
 .PHONY: acceptance
 acceptance: setup ## the whole story of moves with a gigabyte on each kind of cluster, and what a producer feels of a move
-	TOOLBOX_TEST_BYTES=$(ACCEPTANCE_BYTES) TOOLBOX_TEST_KILLS=$(ACCEPTANCE_KILLS) $(CARGO) test --locked --test suite -- \
+	@$(PHASE) "build of the tests" $(CARGO) test --locked --no-run --test suite
+	@TOOLBOX_TEST_BYTES=$(ACCEPTANCE_BYTES) TOOLBOX_TEST_KILLS=$(ACCEPTANCE_KILLS) \
+	  $(PHASE) acceptance $(CARGO) test --locked --test suite -- \
 	  --test-threads=1 --nocapture reassign::acceptance:: reassign::faults:: a_move_ends_beside_a_producer
 
 .PHONY: rooms
@@ -51,20 +56,24 @@ FUZZ_TARGETS ?= $(FUZZ_ALL)
 FUZZ_VERSION := 0.13.1
 FUZZ_HOME := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kafka-toolbox/cargo-fuzz
 
+.PHONY: setup-fuzz
+setup-fuzz:
+	@tests/live/install.sh fuzz
+
 .PHONY: fuzz
-fuzz: setup ## any bytes into the readers of the files that people write, FUZZ_SECONDS=600 each; needs nightly Rust
-	@test -x $(FUZZ_HOME)/bin/cargo-fuzz || $(CARGO) install cargo-fuzz --version $(FUZZ_VERSION) --locked --root $(FUZZ_HOME)
+fuzz: setup-fuzz ## any bytes into the readers of the files that people write, FUZZ_SECONDS=600 each; needs nightly Rust
+	@test -x $(FUZZ_HOME)/bin/cargo-fuzz || $(PHASE) "cargo-fuzz (once)" $(CARGO) install cargo-fuzz --version $(FUZZ_VERSION) --locked --root $(FUZZ_HOME)
 	@mkdir -p $(addprefix fuzz/corpus/,$(FUZZ_ALL))
 	@for case in tests/topics/cases/*/; do ! test -f $$case/spec.yaml || cp $$case/spec.yaml fuzz/corpus/spec/$$(basename $$case); done
 	@for case in tests/mapping/cases/*/; do ! test -f $$case/toolbox.yaml || cp $$case/toolbox.yaml fuzz/corpus/toolbox_file/$$(basename $$case); done
 	@cp configmaps/*/*.yaml fuzz/corpus/spec/
 	@cp fuzz/seeds/moves/*.json fuzz/corpus/moves/
 	@for target in $(FUZZ_TARGETS); do \
-	  PATH="$(FUZZ_HOME)/bin:$$PATH" $(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) \
+	  PATH="$(FUZZ_HOME)/bin:$$PATH" $(PHASE) $$target $(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) \
 	    -rss_limit_mb=1024 -timeout=30 -max_len=65536 || exit 1; done
 
 .PHONY: snap
-snap: ## write what people read (help pages, tables, plans) anew, and show what changed
+snap: setup ## write what people read (help pages, tables, plans) anew, and show what changed
 	INSTA_UPDATE=always $(CARGO) test --locked --test suite -- help:: topics::cases::
 	@git diff --stat -- '*.snap'
 
@@ -73,20 +82,20 @@ servers: setup ## leave one cluster of each kind running for hands, named in too
 	@$(CARGO) run --quiet --locked --example servers -- start
 
 .PHONY: servers-stop
-servers-stop: ## stop what `make servers` started, and remove all of it
+servers-stop: setup ## stop what `make servers` started, and remove all of it
 	@$(CARGO) run --quiet --locked --example servers -- stop
 
 .PHONY: image
 image: setup ## build both container images, run them, leave archives in target/image; BINARY=built compiles in the Dockerfile
-	@[ "$(BINARY)" = built ] || $(CARGO) build --release --locked --target x86_64-unknown-linux-musl --target-dir target
-	@tests/live/kubernetes/image/image.sh
+	@[ "$(BINARY)" = built ] || $(PHASE) "static binary" $(CARGO) build --release --locked --target $(STATIC) --target-dir target
+	@$(PHASE) images tests/live/kubernetes/image/image.sh
 
 .PHONY: bench
 bench: setup ## measure the release binary beside its rivals on real clusters (about 20 minutes)
-	$(CARGO) build --release --locked --target $(STATIC)
-	$(CARGO) run --quiet --locked --example bench -- --toolbox target/$(STATIC)/release/toolbox
+	@$(PHASE) "static binary" $(CARGO) build --release --locked --target $(STATIC) --target-dir target
+	@$(PHASE) bench $(CARGO) run --quiet --locked --example bench -- --toolbox target/$(STATIC)/release/toolbox
 
 .PHONY: demo
 demo: setup ## the main job on a real four-broker cluster, as a story; leaves nothing running
-	@$(CARGO) build --quiet --locked --bin toolbox --example servers
-	@$(CARGO) run --quiet --locked --example servers -- run --brokers 4 -- tests/live/demo.sh target/debug/toolbox
+	@$(PHASE) build $(CARGO) build --quiet --locked --bin toolbox --example servers --target-dir target
+	@$(PHASE) demo $(CARGO) run --quiet --locked --example servers --target-dir target -- run --brokers 4 -- tests/live/demo.sh target/debug/toolbox

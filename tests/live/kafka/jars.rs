@@ -126,18 +126,19 @@ pub(crate) fn cache() -> anyhow::Result<PathBuf> {
     Ok(base.join("kafka-toolbox"))
 }
 
-/// Java 17: Kafka 3.9 and older do not start on 24 and later.
+/// Java 17, or 21 where Debian has no older one, as `install.sh` accepts them: Kafka 3.9 and older do not start on 24 and later.
 pub(super) fn java() -> anyhow::Result<PathBuf> {
-    let debian = ["amd64", "arm64"].map(|machine| format!("/usr/lib/jvm/java-17-openjdk-{machine}"));
-    let homes = debian.into_iter().map(PathBuf::from).chain(std::env::var_os("JAVA_HOME").map(PathBuf::from));
+    let debian = ["17-openjdk-amd64", "17-openjdk-arm64", "21-openjdk-amd64", "21-openjdk-arm64"];
+    let debian = debian.map(|name| PathBuf::from(format!("/usr/lib/jvm/java-{name}")));
+    let homes = debian.into_iter().chain(std::env::var_os("JAVA_HOME").map(PathBuf::from));
     for home in homes {
         let java = home.join("bin/java");
         let release = fs::read_to_string(home.join("release")).unwrap_or_default();
-        if java.exists() && release.contains("JAVA_VERSION=\"17") {
+        if java.exists() && ["17", "21"].iter().any(|version| release.contains(&format!("JAVA_VERSION=\"{version}"))) {
             return Ok(java);
         }
     }
-    bail!("found no Java 17, neither under /usr/lib/jvm nor in JAVA_HOME; type `make setup`")
+    bail!("found no Java 17 or 21, neither under /usr/lib/jvm nor in JAVA_HOME; type `make setup`")
 }
 
 fn digest(bytes: &[u8]) -> String {

@@ -38,7 +38,7 @@ podman image exists "$debian" || timeout 60 buildah pull --quiet "$debian" >/dev
 
 build() { # build STAGE NAME
   buildah bud --quiet --isolation=chroot --network=host --pull-never --layers --timestamp 0 \
-    --build-arg BINARY="$binary" --target "$1" --tag "$2" . >/dev/null
+    --build-arg BINARY="$binary" --build-arg MACHINE="$(uname -m)" --target "$1" --tag "$2" . >/dev/null
 }
 build toolbox localhost/toolbox:live
 build shell localhost/toolbox-shell:live

@@ -17,7 +17,6 @@ const BUILD_MAX: Duration = Duration::from_mins(30);
 const IMAGES_MAX: Duration = Duration::from_mins(15);
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-const TARGET: &str = "x86_64-unknown-linux-musl";
 
 /// The archives of our two images.
 pub(crate) struct Images {
@@ -42,16 +41,21 @@ pub(crate) fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         // The Dockerfile looks for it here, wherever else cargo may be told to build.
-        let target = Path::new(ROOT).join("target");
+        let folder = Path::new(ROOT).join("target");
         if std::env::var_os("TOOLBOX_BINARY").is_none_or(|value| value != "given") {
             let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-            cargo.args(["build", "--release", "--locked", "--target", TARGET, "--target-dir"]).arg(&target);
+            cargo.args(["build", "--release", "--locked", "--target", &target(), "--target-dir"]).arg(&folder);
             cargo.current_dir(ROOT);
             let output = run(&mut cargo, "", BUILD_MAX);
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         }
-        target.join(TARGET).join("release/toolbox")
+        folder.join(target()).join("release/toolbox")
     })
+}
+
+/// The kind of this machine, as in the Makefile's STATIC.
+fn target() -> String {
+    format!("{}-unknown-linux-musl", std::env::consts::ARCH)
 }
 
 /// Our images, built around the static binary and run once.
