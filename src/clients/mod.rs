@@ -2,6 +2,7 @@
 //! (`live.rs` or `live/`) and a twin in memory (`memory.rs`); one contract suite runs on both.
 
 pub mod datadog;
+pub mod files;
 pub mod kafka;
 pub mod kubernetes;
 pub mod metrics;

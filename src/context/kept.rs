@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 use uuid::Uuid;
 
+use crate::clients::files;
 use crate::clients::kubernetes::CONFIG_MAP_BYTES_MAX;
 use crate::clients::kubernetes::ConfigMap;
 use crate::clients::kubernetes::Kubernetes;
@@ -29,8 +30,6 @@ use crate::context::home::Home;
 use crate::context::home::MANAGED_BY;
 use crate::context::home::SCOPE;
 use crate::context::home::Scope;
-use crate::context::whole_file;
-use crate::context::whole_file::Readers;
 use crate::exit::Stop;
 use crate::output;
 
@@ -163,8 +162,8 @@ impl Kept {
         let text = serde_json::to_string_pretty(&envelope)?;
         let resource_version = match self.home.clone() {
             Home::Folder(folder) => {
-                fs::create_dir_all(folder.join(FOLDER))?;
-                whole_file::write(&self.path(&folder), &text, Readers::Owner)?;
+                files::state::inner_folder(&folder.join(FOLDER))?;
+                files::state::write(&self.path(&folder), &text)?;
                 String::new()
             }
             Home::Kubernetes(kubernetes) => self.write(kubernetes.as_ref(), &text).await?,

@@ -22,7 +22,6 @@ mod settle;
 pub mod sources;
 pub mod throttles;
 mod toolbox_file;
-mod whole_file;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -9,9 +9,8 @@ use anyhow::Context as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::clients::files::{self, Readers};
 use crate::context::Context;
-use crate::context::whole_file;
-use crate::context::whole_file::Readers;
 use crate::exit::Stop;
 use crate::formats::secret::scrub;
 
@@ -19,7 +18,7 @@ use crate::formats::secret::scrub;
 const VERSION: u32 = 1;
 
 /// Larger files are no observation of ours.
-const SIZE_MAX: u64 = 1 << 30;
+const BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 #[derive(Serialize, Deserialize)]
 struct Saved<T> {
@@ -61,11 +60,12 @@ impl Context {
 
 fn load<T: DeserializeOwned>(path: &Path, room: &str) -> anyhow::Result<T> {
     let shown = path.display();
-    let size = std::fs::metadata(path).with_context(|| format!("failed to read {shown}"))?.len();
-    if size > SIZE_MAX {
-        return Err(Stop::usage(format!("{shown} has {size} bytes: too many for a saved observation")).into());
-    }
-    let text = std::fs::read_to_string(path).with_context(|| format!("failed to read {shown}"))?;
+    let text = match files::read_text(path, BYTES_MAX) {
+        Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
+            return Err(Stop::usage(format!("{shown} is not a saved observation: {error}")).into());
+        }
+        read => read.with_context(|| format!("failed to read {shown}"))?,
+    };
     let wrong = |error: serde_json::Error| {
         let place = format!("{shown}:{}:{}", error.line(), error.column());
         Stop::usage(format!("{place}: this is not a saved observation: {error}; --save-observed writes one"))
@@ -89,6 +89,6 @@ fn save<T: Serialize>(path: &Path, room: &str, observed: &T) -> anyhow::Result<(
     let saved =
         Saved { kind: room.to_owned(), version: VERSION, tool_version: env!("CARGO_PKG_VERSION").to_owned(), observed };
     let text = serde_json::to_string(&saved)?;
-    whole_file::write(path, &scrub(&text), Readers::Umask)
+    files::write(path, scrub(&text).as_bytes(), Readers::Umask)
         .with_context(|| format!("failed to write {}", path.display()))
 }

@@ -1,7 +1,6 @@
 //! `toolbox mapping`: its verbs and their arguments.
 
 mod choices;
-mod files;
 mod flags;
 mod planning;
 mod show;

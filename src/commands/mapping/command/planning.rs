@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use anyhow::Context as _;
 use jiff::Timestamp;
 
+use crate::clients::files::{self, Readers};
 use crate::cluster::assignment::{MOVE_PLAN_VERSION, MovePlan, PartitionMove};
 use crate::cluster::map::Maps;
 use crate::cluster::topic::TopicPartition;
+use crate::commands::mapping::command::choices;
 use crate::commands::mapping::command::flags::{LAWS, ResultArgs, SafetyArgs, Schema, TopicArgs};
 use crate::commands::mapping::command::sizes::SizeArgs;
-use crate::commands::mapping::command::{choices, files};
 use crate::commands::mapping::observe::Observed;
 use crate::commands::mapping::observe::given::shown_age;
 use crate::commands::mapping::observe::live;
@@ -81,7 +83,8 @@ pub(super) fn asked(context: &Context, job: &Job<'_>, explanations: Vec<Explanat
 fn finish(context: &Context, job: &Job<'_>, answer: &Answer, planned: Vec<Planned>) -> anyhow::Result<Exit> {
     let writes = !context.flags.dry_run;
     if let Some(path) = job.result.html.as_deref().filter(|_| writes) {
-        files::write(path, &page::page(answer))?;
+        files::write(path, page::page(answer), Readers::Umask)
+            .with_context(|| format!("failed to write {}", path.display()))?;
         output::say(&format!("the page is written to {}", path.display()));
     }
     if let Some(words) = blocked(answer) {
@@ -241,14 +244,13 @@ fn plan_file(answer: &Answer, mut moves: Vec<PartitionMove>) -> MovePlan {
 fn write(folder: &Path, plan: &MovePlan) -> anyhow::Result<()> {
     let forward = plan.moves.iter().map(|one| (&one.partition, &one.to[..]));
     let back = plan.moves.iter().map(|one| (&one.partition, &one.from[..]));
-    files::write_all(
-        folder,
-        &[
-            ("rollback.json", reassignment_json::write(back)?),
-            ("reassignment.json", reassignment_json::write(forward)?),
-            ("plan.json", reassignment_json::write_plan(plan)?),
-        ],
-    )?;
+    let all = [
+        ("rollback.json", reassignment_json::write(back)?),
+        ("reassignment.json", reassignment_json::write(forward)?),
+        ("plan.json", reassignment_json::write_plan(plan)?),
+    ];
+    files::write_all(folder, &all, Readers::Umask)
+        .map_err(|(path, error)| anyhow::Error::new(error).context(format!("failed to write {}", path.display())))?;
     let what = text::count(plan.moves.len(), "move");
     output::say(&format!("{what} written to {}: plan.json, reassignment.json, rollback.json", folder.display()));
     Ok(())

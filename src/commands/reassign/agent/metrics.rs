@@ -1,7 +1,6 @@
 //! How far it is, as a file in Prometheus' text format: for node_exporter's textfile collector, or a sidecar.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 
@@ -11,6 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::clients::files::{self, Readers};
 use crate::cluster::topic::TopicPartition;
 use crate::commands::reassign::plan::progress::{Pace, Progress};
 use crate::commands::reassign::plan::stalls::Reason;
@@ -25,16 +25,7 @@ pub(super) fn write(
     pace: &Pace,
     stalled: &BTreeMap<Reason, Vec<TopicPartition>>,
 ) -> anyhow::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().permissions(readable()).tempfile_in(folder)?;
-    file.write_all(text(progress, pace, stalled)?.as_bytes())?;
-    file.persist(path)?;
-    Ok(())
-}
-
-/// Others read it, too.
-fn readable() -> std::fs::Permissions {
-    std::os::unix::fs::PermissionsExt::from_mode(0o644)
+    Ok(files::write(path, text(progress, pace, stalled)?, Readers::Everyone)?)
 }
 
 fn text(progress: &Progress, pace: &Pace, stalled: &BTreeMap<Reason, Vec<TopicPartition>>) -> anyhow::Result<String> {

@@ -1,0 +1,17 @@
+//! Files: those that a person names ([`named`]: results, observations, metrics), and those of the state folder
+//! ([`state`]: journals, the audit log, locks, documents), each with its own rules. All writes of whole files are
+//! atomic: whoever reads finds the old bytes or the new ones.
+//!
+//! | | a person names it | in the state folder |
+//! |---|---|---|
+//! | mode | that of the existing file, else what [`Readers`] says | files 0600, folders 0700 |
+//! | link | stays, and what it leads to is replaced | refused |
+//! | pipe, terminal, device | read and written as it is | refused, without waiting for another end |
+//! | reading | up to a number of bytes | up to a number of bytes |
+
+mod named;
+pub mod state;
+#[cfg(test)]
+mod tests;
+
+pub use named::{Readers, make_folder, read_bounded, read_text, write, write_all};
