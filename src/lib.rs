@@ -12,4 +12,5 @@ pub mod formats;
 pub mod manual;
 pub mod output;
 pub mod recorders;
+pub mod state;
 pub mod telemetry;

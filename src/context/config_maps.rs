@@ -9,11 +9,10 @@ use crate::clients::kubernetes::Kubernetes;
 use crate::clients::kubernetes::KubernetesError;
 use crate::clients::kubernetes::ObjectName;
 use crate::context::Context;
-use crate::context::home::COMPONENT;
-use crate::context::home::MANAGED_BY;
-use crate::context::kept::LAST_APPLIED;
 use crate::exit::Stop;
 use crate::formats::source::Source;
+use crate::state::document::RECORD;
+use crate::state::place::{COMPONENT, MANAGED_BY};
 
 impl Context {
     /// The documents of the ConfigMaps that the names (`NAMESPACE/NAME`, or `NAME`) and the label selectors say, ordered
@@ -82,7 +81,7 @@ fn documents(config_map: &ConfigMap) -> anyhow::Result<Vec<Source>> {
 
 fn is_own(config_map: &ConfigMap) -> bool {
     let label = |key: &str| config_map.labels.get(key).map(String::as_str);
-    label(MANAGED_BY.0) == Some(MANAGED_BY.1) && label(COMPONENT) == Some(LAST_APPLIED)
+    label(MANAGED_BY.0) == Some(MANAGED_BY.1) && label(COMPONENT) == Some(RECORD)
 }
 
 #[cfg(test)]
@@ -130,7 +129,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_the_toolbox_keeps_is_never_a_spec() {
-        let own = [(MANAGED_BY.0, MANAGED_BY.1), (COMPONENT, LAST_APPLIED)];
+        let own = [(MANAGED_BY.0, MANAGED_BY.1), (COMPONENT, RECORD)];
         let memory =
             server(&[config_map("own", &own, &["last-applied.json"]), config_map("b", &[own[0]], &["t"])]).await;
         assert_eq!(

@@ -116,7 +116,7 @@ pub struct Flags {
 /// Flags about Kubernetes.
 #[derive(Debug, Clone, Default, Args)]
 pub struct KubernetesFlags {
-    /// Where the run lock and what was last applied are kept: Lease and ConfigMap, or files; auto is Kubernetes in a pod
+    /// Where records of what was done are kept: ConfigMaps, or files; auto is Kubernetes in a pod
     #[arg(
         long,
         env = "TOOLBOX_STATE",
@@ -138,15 +138,44 @@ pub struct KubernetesFlags {
     /// The namespace of ConfigMaps and Leases [default: the pod's, else the context's]
     #[arg(long, env = "TOOLBOX_NAMESPACE", global = true, help_heading = "Kubernetes", value_name = "NAME")]
     pub namespace: Option<String>,
+
+    /// What keeps two runs apart: a consumer group of the Kafka cluster (`toolbox-lock-moves`, `toolbox-lock-throttle`), a
+    /// Lease in Kubernetes, a locked file of the state folder, or nothing. Runs exclude each other only if they use the
+    /// same one. auto is kafka for moves and throttles; for topics it is lease in a pod and file elsewhere
+    #[arg(
+        long = "lock",
+        env = "TOOLBOX_LOCK",
+        global = true,
+        help_heading = "Changing",
+        value_name = "KIND",
+        default_value = "auto"
+    )]
+    pub lock: LockIn,
 }
 
-/// Where a run keeps its lock and what it last applied.
+/// What keeps two runs apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum LockIn {
+    /// What fits the command.
+    #[default]
+    Auto,
+    /// A consumer group of the cluster that is changed.
+    Kafka,
+    /// A Lease in Kubernetes.
+    Lease,
+    /// A locked file in the state folder.
+    File,
+    /// Nothing.
+    None,
+}
+
+/// Where a run keeps its records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum StateIn {
     /// Kubernetes when in a pod that has a ServiceAccount, else files.
     #[default]
     Auto,
-    /// A Lease and a ConfigMap.
+    /// ConfigMaps.
     Kubernetes,
     /// Files in the state folder.
     File,

@@ -3,19 +3,16 @@
 //! The way through: [`Context::observed`] (read, or load what was saved), the command's own pure plan, then
 //! [`Context::settle`] (show, refuse, ask, carry out, record). No command prints plans, asks or records by itself.
 
-mod all_kept;
-mod alone;
 pub mod completion;
 mod config_maps;
 mod connect;
 mod flags;
-mod home;
-mod kept;
-mod lease;
 pub mod load;
+mod locks;
 pub mod metrics;
 mod observed;
 pub mod overrides;
+mod place;
 mod recording;
 pub mod repeat;
 mod settle;
@@ -38,11 +35,9 @@ use crate::cluster::assignment::MovePlan;
 use crate::cluster::map::Maps;
 use crate::exit::Stop;
 use crate::output::Output;
+use crate::state::identity::ClusterRef;
 
-pub use all_kept::AllKept;
 pub use flags::{Flags, duration};
-pub use home::Scope;
-pub use kept::Kept;
 pub use recording::{EventSink, Flushed, OpenError, RecordingFlags};
 pub use settle::{Agreed, Settled};
 
@@ -61,12 +56,16 @@ pub struct Context {
     clock: fn() -> Timestamp,
     /// The cluster's name for events: known once its metadata was read.
     cluster: Option<String>,
+    /// Names and ids of the clusters in toolbox.yaml, for runs that address theirs without it.
+    named_clusters: BTreeMap<String, String>,
     /// The door to Kafka, opened at the first use.
     kafka: OnceCell<Arc<dyn Kafka>>,
     /// The door to Kubernetes, opened at the first use.
     kubernetes: OnceCell<Arc<dyn Kubernetes>>,
+    /// Whether that was given, as tests do: then there is no other connection to the same server.
+    is_kubernetes_given: bool,
     /// The locks that this run holds.
-    alone: Vec<alone::Alone>,
+    locks: Vec<locks::Lock>,
     /// Moves that one command planned and another carries out.
     handed_over: Option<MovePlan>,
     /// Asks this run to stop before its next batch.
@@ -86,9 +85,11 @@ impl Context {
             tags: BTreeMap::new(),
             clock: Timestamp::now,
             cluster: None,
+            named_clusters: BTreeMap::new(),
             kafka: OnceCell::new(),
             kubernetes: OnceCell::new(),
-            alone: Vec::new(),
+            is_kubernetes_given: false,
+            locks: Vec::new(),
             handed_over: None,
             brake: Brake::default(),
             recorder: None,
@@ -106,6 +107,7 @@ impl Context {
     #[must_use]
     pub fn with_kubernetes(mut self, kubernetes: Arc<dyn Kubernetes>) -> Self {
         self.kubernetes = OnceCell::new_with(Some(kubernetes));
+        self.is_kubernetes_given = true;
         self
     }
 
@@ -168,7 +170,13 @@ impl Context {
                  --cluster and --cluster-id"
             )));
         }
-        self.cluster = Some(self.flags.cluster.clone().unwrap_or_else(|| id.to_owned()));
+        self.cluster = Some(self.cluster_ref(id).name.unwrap_or_else(|| id.to_owned()));
         Ok(())
+    }
+
+    /// The cluster of that id, with its name: that of `--cluster`, else the one that toolbox.yaml has for the id.
+    pub fn cluster_ref(&self, id: &str) -> ClusterRef {
+        let name = self.flags.cluster.clone().or_else(|| self.named_clusters.get(id).cloned());
+        ClusterRef { id: id.to_owned(), name }
     }
 }

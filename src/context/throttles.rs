@@ -36,8 +36,11 @@ use crate::cluster::metadata::TopicSelection;
 use crate::cluster::size::ByteRate;
 use crate::cluster::throttle::{PresentList, PresentRate, PresentThrottles, Side, Sides, ThrottleRecord, Throttles};
 use crate::cluster::topic::TopicName;
-use crate::context::{Context, Kept, Scope};
+use crate::context::Context;
+use crate::exit::Stop;
 use crate::output;
+use crate::state::document::Document;
+use crate::state::identity::Purpose;
 
 /// Kafka's own "no limit".
 const UNLIMITED: u64 = i64::MAX as u64;
@@ -45,12 +48,16 @@ const UNLIMITED: u64 = i64::MAX as u64;
 /// The throttles of one cluster. While this is there, no other run changes them.
 #[derive(Debug)]
 pub struct OwnThrottles {
-    kept: Kept,
+    document: Document,
+    /// Where the record is written while its own place, in Kubernetes, can't be reached: the state folder.
+    aside: Option<Document>,
     record: ThrottleRecord,
     /// What this run writes into the record.
     run_id: String,
     owner: String,
     clock: fn() -> Timestamp,
+    /// Whether the record could not be written lately, which was said.
+    is_unkept: bool,
 }
 
 /// What became of a wish.
@@ -73,16 +80,9 @@ impl Brought {
 }
 
 impl Context {
-    /// What a lock on, and a record of, the throttles of a cluster belongs to.
-    pub fn throttle_scope(&self, cluster_id: &str) -> Scope {
-        let cluster = self.cluster_name().unwrap_or(cluster_id).to_owned();
-        Scope { room: "throttle", cluster, spec: "the throttles of its moves".into() }
-    }
-
-    /// Makes sure that no other run throttles this cluster, and takes over what an earlier one left.
+    /// Takes the lock of this cluster's throttles, and takes over what an earlier run left.
     pub async fn throttles(&mut self, cluster_id: &str) -> anyhow::Result<OwnThrottles> {
-        let scope = self.throttle_scope(cluster_id);
-        self.be_alone(&scope).await?;
+        self.lock(&self.identity(Purpose::Throttle, cluster_id)).await?;
         let mut throttles = self.throttles_to_look_at(cluster_id).await?;
         if !throttles.record.is_empty() {
             throttles.keep(throttles.record.clone()).await?;
@@ -92,10 +92,21 @@ impl Context {
 
     /// The record as it is, without a lock: to look at it, or for a dry run.
     pub async fn throttles_to_look_at(&self, cluster_id: &str) -> anyhow::Result<OwnThrottles> {
-        let mut kept = self.kept(&self.throttle_scope(cluster_id), cluster_id).await?;
-        let record = kept.load().await?.unwrap_or_default();
+        let identity = self.identity(Purpose::Throttle, cluster_id);
+        let mut document = self.document(&identity).await?;
+        let mut record: ThrottleRecord = document.load().await?.unwrap_or_default();
+        let mut is_unkept = false;
+        let mut aside = self.document_aside(&identity).await?;
+        if let Some(aside) = &mut aside
+            && let Some(later) = aside.load::<ThrottleRecord>().await?
+            && later.run_id == record.run_id
+            && later.changed_at > record.changed_at
+        {
+            (record, is_unkept) = (later, true);
+        }
         let owner = format!("`toolbox {}` of {}", self.command, self.run().actor);
-        Ok(OwnThrottles { kept, record, run_id: self.run_id.to_string(), owner, clock: self.clock })
+        let run_id = self.run_id.to_string();
+        Ok(OwnThrottles { document, aside, record, run_id, owner, clock: self.clock, is_unkept })
     }
 
     /// Brings the throttles to a wish and records each step as an event. It asks nobody and shows nothing; a step that
@@ -158,7 +169,7 @@ impl OwnThrottles {
 
     /// Where the record is, for messages.
     pub fn place(&self) -> String {
-        self.kept.place()
+        self.document.place()
     }
 
     /// Looks at the cluster and decides what to change.
@@ -186,11 +197,12 @@ impl OwnThrottles {
     /// Keeps what is ours after steps ended as they did. Steps that were not begun stay claimed: the next look knows.
     pub async fn settle(&mut self, claim: &ThrottleRecord, ended: &[(ThrottleStep, Ended)]) {
         let settled = after(claim, ended);
-        if self.record.rates == settled.rates && self.record.lists == settled.lists {
+        if self.record.rates == settled.rates && self.record.lists == settled.lists && !self.is_unkept {
             return;
         }
+        let Err(error) = self.keep(settled.clone()).await else { return };
         // The claim that is kept covers it; the next call writes what is left of it.
-        if let Err(error) = self.keep(settled).await {
+        if let Err(error) = self.keep_aside(settled, &error).await {
             output::complain(&format!(
                 "what is throttled could not be kept in {} ({error:#}); the next run finds out by itself",
                 self.place()
@@ -200,27 +212,60 @@ impl OwnThrottles {
 
     /// Keeps the claim unless it is kept already, and makes sure that the record is still this run's.
     async fn claim(&mut self, claim: &ThrottleRecord) -> anyhow::Result<()> {
-        let kept: Option<ThrottleRecord> = self.kept.load().await?;
+        let kept: Option<ThrottleRecord> = match self.document.load().await {
+            // The lock says that no other run changes throttles meanwhile.
+            Err(error) if !error.is::<Stop>() && self.record.run_id == self.run_id => {
+                return self.keep_aside(claim.clone(), &error).await;
+            }
+            kept => kept?,
+        };
         if let Some(kept) = &kept
             && kept.run_id != self.record.run_id
         {
             anyhow::bail!("another run took over: {} is that of {} now", self.place(), kept.owner);
         }
         let is_kept = kept.is_some_and(|kept| kept.rates == claim.rates && kept.lists == claim.lists);
-        if is_kept && self.record.run_id == self.run_id {
+        if is_kept && self.record.run_id == self.run_id && !self.is_unkept {
             return Ok(());
         }
         self.keep(claim.clone()).await
     }
 
     async fn keep(&mut self, record: ThrottleRecord) -> anyhow::Result<()> {
+        let record = self.signed(record);
+        self.document.save(&record).await.context("failed to keep which throttles are ours")?;
+        self.record = record;
+        if std::mem::take(&mut self.is_unkept) {
+            output::say(&format!("the record of throttles is written to {} again", self.place()));
+        }
+        Ok(())
+    }
+
+    /// Keeps the record in the state folder instead: a run of this pod that comes after a crash finds it there. It is said
+    /// once.
+    async fn keep_aside(&mut self, record: ThrottleRecord, why: &anyhow::Error) -> anyhow::Result<()> {
+        let record = self.signed(record);
+        let Some(aside) = &mut self.aside else { anyhow::bail!("{why:#}") };
+        aside.load::<ThrottleRecord>().await?;
+        aside.save(&record).await.with_context(|| format!("{why:#}; and the state folder can't be written either"))?;
+        let other = aside.place();
+        self.record = record;
+        if !std::mem::replace(&mut self.is_unkept, true) {
+            output::complain(&format!(
+                "the record of throttles can't be written to {} ({why:#}); it is written to {other} until that can be \
+                 reached again",
+                self.place(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The record as this run's.
+    fn signed(&self, record: ThrottleRecord) -> ThrottleRecord {
         // Taking over changes nothing: `gc` goes by how long ago something was changed.
         let is_same = record.rates == self.record.rates && record.lists == self.record.lists;
-        let changed_at = if is_same { record.changed_at.clone() } else { (self.clock)().to_string() };
-        let record = ThrottleRecord { run_id: self.run_id.clone(), owner: self.owner.clone(), changed_at, ..record };
-        self.kept.save(&record).await.context("failed to keep which throttles are ours")?;
-        self.record = record;
-        Ok(())
+        let changed_at = if is_same { self.record.changed_at.clone() } else { (self.clock)().to_string() };
+        ThrottleRecord { run_id: self.run_id.clone(), owner: self.owner.clone(), changed_at, ..record }
     }
 }
 

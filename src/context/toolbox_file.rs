@@ -1,5 +1,6 @@
 //! Finds `toolbox.yaml` and takes the chosen cluster's settings from it. A flag says more than the file.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,8 @@ impl Context {
             };
         };
         if self.flags.cluster.is_none() && self.flags.bootstrap_server.is_some() {
+            // Its settings stay away; only what the cluster is called is of use. A file with a fault has no names.
+            self.named_clusters = read(&path).map(|file| names_by_id(&file)).unwrap_or_default();
             return Ok(());
         }
         let mut file = read(&path)?;
@@ -76,6 +79,18 @@ impl Context {
         self.tags = tags;
         self.maps = maps;
     }
+}
+
+/// The names of clusters whose ids are known, by id; an id that two have names neither.
+fn names_by_id(file: &ToolboxFile) -> BTreeMap<String, String> {
+    let mut names: BTreeMap<String, Vec<&String>> = BTreeMap::new();
+    for (name, cluster) in &file.clusters {
+        if let Some(id) = &cluster.cluster_id {
+            names.entry(id.clone()).or_default().push(name);
+        }
+    }
+    let only = |(id, names): (String, Vec<&String>)| (names.len() == 1).then(|| (id, names[0].clone()));
+    names.into_iter().filter_map(only).collect()
 }
 
 fn no_file(cluster: &str) -> Stop {
@@ -134,6 +149,10 @@ mod tests {
         assert_eq!(context.unwrap().flags.bootstrap_server, None);
         let (_, context) = read_with("clusters: {only: {clusterId: x}}", &["--bootstrap-server", "b:2"]);
         assert_eq!(context.unwrap().flags.cluster_id, None, "another cluster's settings stay away");
+        let (_, context) = read_with(TWO, &["--bootstrap-server", "b:2"]);
+        let context = context.unwrap();
+        assert_eq!(context.cluster_ref("x1").name.as_deref(), Some("one"), "however it is addressed");
+        assert_eq!(context.cluster_ref("x2").name, None);
     }
 
     #[test]

@@ -38,6 +38,9 @@ pub struct Observed {
     /// What was last applied of this spec; none where there is no record.
     #[serde(default)]
     pub last_applied: Option<LastApplied>,
+    /// Declared topics that other owners declare, too.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub declared_by_others: BTreeMap<TopicName, Declared>,
     /// The brokers' defaults, where a topic is to be created.
     #[serde(default)]
     pub broker_defaults: Option<BrokerDefaults>,
@@ -53,6 +56,15 @@ pub struct Observed {
     /// Who uses the topics that are to be deleted.
     #[serde(default)]
     pub uses: BTreeMap<TopicName, Use>,
+}
+
+/// Who declares a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Declared {
+    /// The owner (`--owner`).
+    pub owner: String,
+    /// The source that it last applied.
+    pub source: String,
 }
 
 /// What holds for a new topic that does not say otherwise.
@@ -106,16 +118,27 @@ impl Observed {
     }
 }
 
+/// What an observation begins with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Begun {
+    /// The cluster.
+    pub metadata: Metadata,
+    /// What was last applied of this spec.
+    pub last_applied: Option<LastApplied>,
+    /// Declared topics that other owners declare, too.
+    pub declared_by_others: BTreeMap<TopicName, Declared>,
+}
+
 /// Reads all that planning this spec needs. `now`, and the moment of `--min-idle` ago.
 pub async fn observe(
     kafka: &dyn Kafka,
     spec: &Spec,
-    mut metadata: Metadata,
-    last_applied: Option<LastApplied>,
+    begun: Begun,
     (now, idle_since): (Timestamp, Timestamp),
 ) -> anyhow::Result<Observed> {
+    let Begun { mut metadata, last_applied, declared_by_others } = begun;
     let configs = configs(kafka, spec, &mut metadata, last_applied.as_ref()).await?;
-    let mut observed = Observed { metadata, configs, last_applied, ..Observed::default() };
+    let mut observed = Observed { metadata, configs, last_applied, declared_by_others, ..Observed::default() };
     let Questions { reassignments, sizes, broker_defaults, placement, known_keys, uses } =
         Questions::of(spec, &observed);
     if reassignments {

@@ -33,6 +33,7 @@ use crate::context::{Agreed, Context};
 use crate::exit::{Exit, Stop};
 use crate::formats::reassignment_json::Moves;
 use crate::output;
+use crate::state::identity::Purpose;
 
 /// Longest wait for the run that carries the plan out.
 const LOCK_MAX: Duration = Duration::from_mins(1);
@@ -65,8 +66,8 @@ pub(super) async fn run(context: &mut Context, args: &CancelArgs) -> anyhow::Res
     let kafka = context.kafka().await?;
     let metadata = kafka.metadata(TopicSelection::None).await.context("failed to read the cluster's metadata")?;
     context.is_cluster(&metadata.cluster_id)?;
-    let mut kept = record::kept(context, &metadata.cluster_id).await?;
-    let mut record: Option<Record> = kept.load().await?;
+    let mut document = record::document(context, &metadata.cluster_id).await?;
+    let mut record: Option<Record> = document.load().await?;
     let known = match wanted {
         Some(Moves::Plan(plan)) => plan.moves,
         Some(Moves::Assignment(_)) => {
@@ -98,7 +99,7 @@ pub(super) async fn run(context: &mut Context, args: &CancelArgs) -> anyhow::Res
         let waiting = record.plan.moves.iter().filter(|one| selection.has(one)).map(|one| one.partition.clone());
         let done = done_of(&*kafka, &record.plan.moves).await?;
         record.cancelled.extend(waiting.filter(|partition| !done.contains(partition)));
-        kept.keep(record).await;
+        context.keep(&mut document, record).await;
     }
     control.ask(&Asked { stop: false, ..asked }).await?;
     release(context, &*kafka, &metadata.cluster_id).await?;
@@ -142,10 +143,10 @@ async fn selected(
 
 /// Waits until no run carries a plan out any more.
 async fn wait_for_lock(context: &mut Context, cluster_id: &str) -> anyhow::Result<()> {
-    let scope = record::scope(context, cluster_id, "moves");
+    let identity = context.identity(Purpose::Moves, cluster_id);
     let began = Instant::now();
     loop {
-        match context.be_alone(&scope).await {
+        match context.lock(&identity).await {
             Ok(()) => return Ok(()),
             Err(error) if output::exit_of(&error) == Exit::Refused && began.elapsed() < LOCK_MAX => {
                 tokio::time::sleep(LOCK_PAUSE).await;

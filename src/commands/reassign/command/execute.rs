@@ -29,10 +29,12 @@ use crate::commands::throttle::plan::look::Known;
 use crate::commands::throttle::spec::{CapacityWish, types};
 use crate::context::load::LoadArgs;
 use crate::context::throttles::OwnThrottles;
-use crate::context::{Agreed, Context, Kept};
+use crate::context::{Agreed, Context};
 use crate::exit::{Exit, Stop};
 use crate::formats::reassignment_json::Moves;
 use crate::output;
+use crate::state::document::Document;
+use crate::state::identity::Purpose;
 
 /// How long partitions that are seen in a strange state are given to be shown right.
 const LOOKS: [u64; 4] = [0, 300, 700, 1_500];
@@ -179,10 +181,10 @@ async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyho
     context.is_cluster(&metadata.cluster_id)?;
     check_cluster(&wanted, &metadata.cluster_id)?;
     if !context.is_dry_run() {
-        context.be_alone(&record::scope(context, &metadata.cluster_id, "moves")).await?;
+        context.lock(&context.identity(Purpose::Moves, &metadata.cluster_id)).await?;
     }
-    let mut kept = record::kept(context, &metadata.cluster_id).await?;
-    let before: Option<Record> = kept.load().await?;
+    let mut document = record::document(context, &metadata.cluster_id).await?;
+    let before: Option<Record> = document.load().await?;
     let pacing = args.pacing(context)?;
     let (plan, cancelled) = moves_of(args, wanted, &*kafka, before.as_ref()).await?;
     let (checked, observed) = look(args, &*kafka, plan.moves.clone(), &pacing).await?;
@@ -208,7 +210,7 @@ async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyho
     }
     let plan = MovePlan { moves: moves.clone(), ..plan };
     let earlier = before.map(|before| still_running(&before, &plan, &observed)).unwrap_or_default();
-    keep(&mut kept, &Record { plan, cancelled, earlier }).await?;
+    keep(&mut document, &Record { plan, cancelled, earlier }).await?;
     let mut control = Control::open(context, &metadata.cluster_id).await?;
     let asked = control.read(Duration::ZERO).await;
     control.ask(&Asked { stop: false, ..asked }).await?;
@@ -403,9 +405,9 @@ async fn look(
     looked.context("the cluster was not looked at")
 }
 
-async fn keep(kept: &mut Kept, record: &Record) -> anyhow::Result<()> {
-    let place = kept.place();
-    kept.save(record).await.with_context(|| {
+async fn keep(document: &mut Document, record: &Record) -> anyhow::Result<()> {
+    let place = document.place();
+    document.save(record).await.with_context(|| {
         format!("failed to keep in {place} where the partitions were before: nothing was moved, since a cancel could not give the former order back")
     })
 }

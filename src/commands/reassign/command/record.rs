@@ -14,9 +14,11 @@ use crate::cluster::overrides::Overrides;
 use crate::cluster::topic::TopicPartition;
 use crate::context::overrides::KeptOverrides;
 use crate::context::sources;
-use crate::context::{Context, Kept, Scope};
+use crate::context::Context;
 use crate::exit::Stop;
 use crate::formats::reassignment_json::{Moves, read_either};
+use crate::state::document::Document;
+use crate::state::identity::Purpose;
 
 /// The plan that is carried out, or was last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,29 +51,23 @@ pub(crate) struct Asked {
 /// What a run is asked to do, as it is kept.
 #[derive(Debug)]
 pub(crate) struct Control {
-    kept: Kept,
+    document: Document,
     last: Option<(Instant, Asked)>,
     rates: KeptOverrides,
     rates_read: Instant,
 }
 
-/// What the lock of an execution belongs to: one execution a cluster.
-pub(super) fn scope(context: &Context, cluster_id: &str, spec: &str) -> Scope {
-    let cluster = context.cluster_name().unwrap_or(cluster_id).to_owned();
-    Scope { room: "reassign", cluster, spec: spec.to_owned() }
-}
-
 /// Where the plan is kept.
-pub(super) async fn kept(context: &Context, cluster_id: &str) -> anyhow::Result<Kept> {
-    context.kept(&scope(context, cluster_id, "its plan"), cluster_id).await
+pub(super) async fn document(context: &Context, cluster_id: &str) -> anyhow::Result<Document> {
+    context.document(&context.identity(Purpose::Moves, cluster_id)).await
 }
 
 impl Control {
     /// Where it is kept.
     pub(super) async fn open(context: &Context, cluster_id: &str) -> anyhow::Result<Self> {
-        let kept = context.kept(&scope(context, cluster_id, "its control"), cluster_id).await?;
+        let document = context.document(&context.identity(Purpose::Control, cluster_id)).await?;
         let rates = KeptOverrides::open(context, cluster_id).await?;
-        Ok(Self { kept, last: None, rates, rates_read: Instant::now() })
+        Ok(Self { document, last: None, rates, rates_read: Instant::now() })
     }
 
     /// The rates that `throttle set` asks for and that hold now; read again after so long.
@@ -92,7 +88,7 @@ impl Control {
         {
             return asked.clone();
         }
-        let asked = match self.kept.load().await {
+        let asked = match self.document.load().await {
             Ok(asked) => asked.unwrap_or_default(),
             Err(error) => {
                 tracing::warn!(%error, "whether to pause can't be read");
@@ -105,8 +101,7 @@ impl Control {
 
     /// Drops the rates that were asked for until nothing moves any more.
     pub(crate) async fn forget_rates(&mut self, now: Timestamp) {
-        let _ = self.rates.reload().await;
-        if let Err(error) = self.rates.keep(self.rates.value.at(now, true)).await {
+        if let Err(error) = self.rates.change(|rates| rates.at(now, true)).await {
             tracing::warn!(%error, "the rates that somebody asked for can't be taken back");
         }
     }
@@ -115,7 +110,7 @@ impl Control {
     pub(super) async fn ask(&mut self, asked: &Asked) -> anyhow::Result<()> {
         let now = self.read(Duration::ZERO).await;
         if now != *asked {
-            self.kept.save(asked).await.context("failed to keep what the run is asked to do")?;
+            self.document.save(asked).await.context("failed to keep what the run is asked to do")?;
             self.last = Some((Instant::now(), asked.clone()));
         }
         Ok(())

@@ -42,8 +42,8 @@ pub(super) async fn run(context: &mut Context, args: &StatusArgs) -> anyhow::Res
     let kafka = context.kafka().await?;
     let metadata = kafka.metadata(TopicSelection::None).await.context("failed to read the cluster's metadata")?;
     context.is_cluster(&metadata.cluster_id)?;
-    let mut kept = record::kept(context, &metadata.cluster_id).await?;
-    let record: Option<Record> = kept.load().await?;
+    let mut document = record::document(context, &metadata.cluster_id).await?;
+    let record: Option<Record> = document.load().await?;
     let moves = moves_of(wanted, record, &*kafka).await?;
     let (mut pace, mut watched, began) = (Pace::default(), Watched::default(), Instant::now());
     let mut observed = look(&*kafka, &moves).await?;

@@ -72,11 +72,11 @@ async fn look(kafka: &dyn Kafka, moves: &[PartitionMove]) -> anyhow::Result<(Obs
 
 /// The moves of the plan that was executed last, without those that were cancelled.
 async fn executed(context: &Context, cluster_id: &str) -> anyhow::Result<Vec<PartitionMove>> {
-    let mut kept = record::kept(context, cluster_id).await?;
-    let Some(Record { plan, cancelled, earlier: _ }) = kept.load().await? else {
+    let mut document = record::document(context, cluster_id).await?;
+    let Some(Record { plan, cancelled, earlier: _ }) = document.load().await? else {
         return Err(Stop::usage(format!(
             "nothing was executed on this cluster as far as {} knows: name the file of the moves",
-            kept.place()
+            document.place()
         ))
         .into());
     };

@@ -51,7 +51,7 @@ pub(super) async fn clear(context: &mut Context, args: &ClearArgs) -> anyhow::Re
         let words =
             if overrides.value.is_empty() { "there are no overrides\n" } else { "the overrides are taken back\n" };
         if !context.is_dry_run() {
-            overrides.keep(Overrides::default()).await?;
+            overrides.change(|_| Overrides::default()).await?;
         }
         output::print(words)?;
         return Ok(Exit::Done);

@@ -12,7 +12,7 @@ use crate::clients::kafka::Kafka;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::map::NamePattern;
 use crate::cluster::metadata::TopicSelection;
-use crate::cluster::overrides::Override;
+use crate::cluster::overrides::{Override, Overrides};
 use crate::cluster::size::ByteRate;
 use crate::cluster::throttle::Throttles;
 use crate::commands::throttle::agent::view::Change;
@@ -24,6 +24,7 @@ use crate::context::overrides::KeptOverrides;
 use crate::context::{Context, duration};
 use crate::exit::{Exit, Stop};
 use crate::output;
+use crate::state::identity::Purpose;
 
 /// How long it watches what moves, to know what is written.
 const WATCHED: Duration = Duration::from_secs(2);
@@ -55,7 +56,7 @@ pub(super) async fn run(context: &mut Context, args: &SetArgs) -> anyhow::Result
     let metadata = kafka.metadata(TopicSelection::None).await.context("failed to read the cluster's metadata")?;
     context.is_cluster(&metadata.cluster_id)?;
     let cluster_id = metadata.cluster_id;
-    if context.is_taken(&context.throttle_scope(&cluster_id)).await? {
+    if context.is_locked(&context.identity(Purpose::Throttle, &cluster_id)).await?.is_some() {
         return ask_the_other_run(context, &cluster_id, args).await;
     }
     let mut throttles = if context.is_dry_run() {
@@ -134,9 +135,10 @@ async fn ask_the_other_run(context: &Context, cluster_id: &str, args: &SetArgs) 
     let mut overrides = KeptOverrides::open(context, cluster_id).await?;
     let whose: Vec<_> =
         if args.brokers.is_empty() { vec![None] } else { args.brokers.iter().copied().map(Some).collect() };
-    let after =
-        whose.iter().fold(overrides.value.clone(), |value, broker| Change::Set(*broker, given.clone()).applied(value));
-    overrides.keep(after).await?;
+    let changed = |overrides: Overrides| {
+        whose.iter().fold(overrides, |value, broker| Change::Set(*broker, given.clone()).applied(value))
+    };
+    overrides.change(changed).await?;
     let until = match args.ttl {
         Some(_) => String::new(),
         None => "; it holds until nothing moves, or until `toolbox throttle clear --overrides`".to_owned(),

@@ -41,6 +41,10 @@ pub(super) struct ApplyArgs {
     #[arg(long, env = "TOOLBOX_TOPICS_KEEP_GOING", help_heading = "Topics")]
     keep_going: bool,
 
+    /// Take over topics that other owners declare: they leave those owners' records
+    #[arg(long, env = "TOOLBOX_TOPICS_TAKE_OWNERSHIP", help_heading = "Topics")]
+    take_ownership: bool,
+
     /// Delete this topic, which the spec says is absent, even if it is in use; repeatable
     #[arg(long = "delete", value_name = "TOPIC", help_heading = "Deleting", add = completion::topics())]
     deletes: Vec<TopicName>,
@@ -95,7 +99,7 @@ async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
     let mut memory = match &kafka {
         Some(kafka) => {
             kafka.expect_configs(spec.topics.len());
-            Some(Memory::open(context, args.sources.name(), &**kafka).await?)
+            Some(Memory::open(context, args.sources.owner(), &spec, &**kafka).await?)
         }
         None => None,
     };
@@ -107,6 +111,8 @@ async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
         max_deletes: args.max_deletes,
         min_idle: args.min_idle.text.clone(),
         is_partial,
+        owner: args.sources.owner(),
+        takes_ownership: args.take_ownership,
     };
     let Planned { plan, mut faults } = plan(&spec, &observed, &options);
     faults.extend(ask_brokers(kafka.as_deref(), &spec, &observed, &plan.steps).await);
@@ -120,16 +126,21 @@ async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
         None => Cow::Owned(last.cloned().unwrap_or_default().claiming(&plan.steps, &spec)),
     };
     let Settled { exit, ended, carried_out } = settle(context, kafka, plan, (last, &claim), memory.as_mut()).await?;
+    let mut is_kept = true;
     if let Some(memory) = memory.filter(|_| carried_out) {
         let faulty = faults.iter().map(|(name, _)| name.clone()).collect();
-        let part = Part { spec: &spec, is_partial, faulty };
-        memory.settle(&part, (&observed, &claim), &ended).await;
+        let part = Part { spec: &spec, is_partial, faulty, takes_ownership: args.take_ownership };
+        is_kept = memory.settle(context, &part, (&observed, &claim), &ended).await;
     }
     if let Some(moves) = moves_of(&ended, &observed, &context.command) {
         context.hand_over(moves);
     }
     let is_bad = is_partial || !faults.is_empty();
-    Ok(if exit == Exit::Done && is_bad { Exit::Usage } else { exit })
+    Ok(match exit {
+        Exit::Done if !is_kept => Exit::Failed,
+        Exit::Done if is_bad => Exit::Usage,
+        exit => exit,
+    })
 }
 
 /// The moves of the steps that are done with being agreed to: `reassign` carries them out.
@@ -200,8 +211,7 @@ async fn look(
             let memory = memory.context("no cluster was looked at")?;
             let kafka = context.kafka().await?;
             let idle_since = context.now() - args.min_idle.duration;
-            let (metadata, last) = memory.hand_over();
-            observe(&*kafka, spec, metadata, last, (context.now(), idle_since)).await
+            observe(&*kafka, spec, memory.hand_over(), (context.now(), idle_since)).await
         })
         .await
 }
@@ -262,7 +272,9 @@ async fn settle(
         let (Some(kafka), Some(memory)) = (kafka.as_deref(), memory.as_deref_mut()) else {
             return batch.iter().map(|_| Ended::refused("a rehearsal changes nothing")).collect();
         };
-        memory.claim(last, claim).await;
+        if let Err(why) = memory.claim(last, claim).await {
+            return batch.iter().map(|_| Ended::failed(why.clone())).collect();
+        }
         apply::apply(kafka, batch).await
     };
     context.settle(plan, apply).await

@@ -13,10 +13,12 @@ use crate::cluster::topic::TopicName;
 use crate::commands::topics::command::memory;
 use crate::commands::topics::report::{self, Description, More};
 use crate::context::completion;
-use crate::context::{AllKept, Context};
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::formats::suggest::nearest;
 use crate::output;
+use crate::state::documents::Documents;
+use crate::state::identity::Purpose;
 use crate::output::Format;
 
 /// Arguments of `toolbox topics describe`.
@@ -38,9 +40,11 @@ pub(super) struct DescribeArgs {
 /// Describes.
 pub(super) async fn run(context: &mut Context, args: &DescribeArgs) -> anyhow::Result<Exit> {
     let kafka = context.kafka().await?;
-    let Asked { metadata, configs, kept } = ask(context, &*kafka, &args.names).await?;
+    let Asked { metadata, configs, documents } = ask(context, &*kafka, &args.names).await?;
     context.is_cluster(&metadata.cluster_id)?;
-    let specs = memory::owners(&kept, &metadata.cluster_id, |name| metadata.topics.contains_key(name));
+    let words: Vec<_> = args.names.iter().map(TopicName::as_str).collect();
+    let wanted = (&words[..], |name: &TopicName| metadata.topics.contains_key(name));
+    let specs = memory::sources(documents, &metadata.cluster_id, wanted);
     let more = more(context, &*kafka, args, &metadata).await?;
     let more = More { configs, specs, ..more };
     let found: Vec<_> = args.names.iter().filter_map(|name| metadata.topics.get(name)).collect();
@@ -60,15 +64,15 @@ pub(super) async fn run(context: &mut Context, args: &DescribeArgs) -> anyhow::R
 struct Asked {
     metadata: Metadata,
     configs: BTreeMap<TopicName, Vec<ConfigEntry>>,
-    kept: AllKept,
+    documents: anyhow::Result<Documents>,
 }
 
 /// Asks for all of it at once: none of the answers is needed for the next question.
 async fn ask(context: &Context, kafka: &dyn Kafka, names: &[TopicName]) -> anyhow::Result<Asked> {
     let resources: BTreeSet<_> = names.iter().map(|name| ConfigResource::Topic(name.clone())).collect();
     let resources = Vec::from_iter(resources);
-    let (metadata, configs, kept) =
-        join3(kafka.metadata(TopicSelection::Named(names)), kafka.configs(&resources, None), context.all_kept()).await;
+    let (metadata, configs, documents) =
+        join3(kafka.metadata(TopicSelection::Named(names)), kafka.configs(&resources, None), context.documents(Purpose::Topics)).await;
     let metadata = metadata.context("failed to describe topics")?;
     let configs = configs.context("failed to read the topics' configs")?.into_iter();
     let configs = configs.filter_map(|(resource, entries)| match (resource, entries) {
@@ -76,8 +80,7 @@ async fn ask(context: &Context, kafka: &dyn Kafka, names: &[TopicName]) -> anyho
         // A topic that is not there is named later on.
         _ => None,
     });
-    let words: Vec<_> = names.iter().map(TopicName::as_str).collect();
-    Ok(Asked { metadata, configs: configs.collect(), kept: kept.about(&words) })
+    Ok(Asked { metadata, configs: configs.collect(), documents })
 }
 
 /// What is asked only where it matters or was wished for.

@@ -14,6 +14,7 @@ use crate::context::Context;
 use crate::context::completion;
 use crate::exit::{Exit, Stop};
 use crate::output;
+use crate::state::identity::Purpose;
 use crate::output::Format;
 
 /// Arguments of `toolbox topics list`.
@@ -111,7 +112,7 @@ async fn more(
         }
     }
     if more.shows_config {
-        more.specs = memory::owners(&context.all_kept().await, &metadata.cluster_id, |_| true);
+        more.specs = memory::sources(context.documents(Purpose::Topics).await, &metadata.cluster_id, (&[], |_| true));
     }
     if is_wide || args.size {
         let brokers: Vec<_> = metadata.brokers.keys().copied().collect();

@@ -1,4 +1,4 @@
-//! What a run remembers of the one before: what was last applied; and that it is alone.
+//! What a run remembers of the one before: what was last applied; and its lock.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,24 +10,42 @@ use crate::change::plan::Step;
 use crate::clients::kafka::Kafka;
 use crate::cluster::metadata::{Metadata, TopicSelection};
 use crate::cluster::topic::TopicName;
-use crate::commands::topics::observe::Observed;
+use crate::commands::topics::observe::{Begun, Declared, Observed};
 use crate::commands::topics::plan::last::{LastApplied, Owners};
 use crate::commands::topics::plan::step::TopicStep;
 use crate::commands::topics::spec::Spec;
-use crate::context::AllKept;
 use crate::context::Context;
-use crate::context::Kept;
-use crate::context::Scope;
+use crate::output;
+use crate::state::document::Document;
+use crate::state::documents::{Documents, Owned};
+use crate::state::identity::{Identity, Purpose};
 
-/// The sources that declare topics of a cluster, by topic; of the topics that are wanted.
-pub(super) fn owners(
-    kept: &AllKept,
+/// Who declares topics of a cluster, by topic; of the topics that are wanted.
+pub(super) fn declared(
+    documents: &Documents,
     cluster_id: &str,
     wanted: impl Fn(&TopicName) -> bool,
+) -> anyhow::Result<BTreeMap<TopicName, Declared>> {
+    let mut declared = BTreeMap::new();
+    for Owned { owner, place: _, document } in documents.read::<Owners<'_>>(cluster_id)? {
+        let topics = document.topics.into_iter().filter_map(|(name, owned)| Some((TopicName::new(name).ok()?, owned)));
+        let topics = topics.filter(|(name, _)| wanted(name));
+        let of_owner = |source: String| Declared { owner: owner.clone(), source };
+        declared.extend(topics.map(|(name, owned)| (name, of_owner(owned.source.into_owned()))));
+    }
+    Ok(declared)
+}
+
+/// The sources that declare topics, by topic, for a list: where the records can't be read, there are none.
+pub(super) fn sources(
+    documents: anyhow::Result<Documents>,
+    cluster_id: &str,
+    (about, wanted): (&[&str], impl Fn(&TopicName) -> bool),
 ) -> BTreeMap<TopicName, String> {
-    let owners = kept.documents::<Owners<'_>>("topics", cluster_id).into_iter().flat_map(|owners| owners.topics);
-    let owners = owners.filter_map(|(name, owner)| Some((TopicName::new(name).ok()?, owner)));
-    owners.filter(|(name, _)| wanted(name)).map(|(name, owner)| (name, owner.source.into_owned())).collect()
+    let documents = documents.map(|documents| if about.is_empty() { documents } else { documents.about(about) });
+    let found = documents.and_then(|documents| declared(&documents, cluster_id, wanted));
+    let found = found.inspect_err(|error| tracing::debug!(%error, "who declares topics can't be read"));
+    found.unwrap_or_default().into_iter().map(|(name, declared)| (name, declared.source)).collect()
 }
 
 /// What of the declared topics was worked on.
@@ -38,6 +56,8 @@ pub(super) struct Part<'a> {
     pub(super) is_partial: bool,
     /// Topics that were left out for a fault.
     pub(super) faulty: BTreeSet<TopicName>,
+    /// Whether topics of other owners were taken over.
+    pub(super) takes_ownership: bool,
 }
 
 /// The cluster at the beginning of a run, and what was last applied to it.
@@ -45,51 +65,72 @@ pub(super) struct Memory {
     metadata: Metadata,
     /// What was last applied of this spec, where there is a record.
     last: Option<LastApplied>,
-    kept: Kept,
+    document: Document,
+    /// Declared topics that other owners declare, too.
+    declared_by_others: BTreeMap<TopicName, Declared>,
     /// What this run keeps there, if that is something else.
     claimed: Option<LastApplied>,
 }
 
 impl Memory {
-    /// Finds out which cluster this is, makes sure that no other run works on it by the same spec, and recalls what was
-    /// last applied. A dry run changes nothing, so it needs not be alone.
-    pub(super) async fn open(context: &mut Context, spec: String, kafka: &dyn Kafka) -> anyhow::Result<Self> {
+    /// Finds out which cluster this is, makes sure that no other run works on it for the same owner, recalls what was last
+    /// applied, and looks who else declares these topics. A dry run changes nothing, so it needs no lock.
+    pub(super) async fn open(
+        context: &mut Context,
+        owner: String,
+        spec: &Spec,
+        kafka: &dyn Kafka,
+    ) -> anyhow::Result<Self> {
         let metadata = kafka.metadata(TopicSelection::All).await.context("failed to read the cluster's metadata")?;
         context.is_cluster(&metadata.cluster_id)?;
-        let cluster = context.cluster_name().unwrap_or(&metadata.cluster_id).to_owned();
-        let scope = Scope { room: "topics", cluster, spec };
+        let identity = Identity { owner: Some(owner), ..context.identity(Purpose::Topics, &metadata.cluster_id) };
         if !context.is_dry_run() {
-            context.be_alone(&scope).await?;
+            context.lock(&identity).await?;
         }
-        let mut kept = context.kept(&scope, &metadata.cluster_id).await?;
-        let last = kept.load().await?;
-        Ok(Self { metadata, last, kept, claimed: None })
+        let mut document = context.document(&identity).await?;
+        let last = document.load().await?;
+        let others = context.documents(Purpose::Topics).await?.without(&document.place());
+        let declared_by_others =
+            declared(&others, &metadata.cluster_id, |name| spec.topics.contains_key(name))
+                .context("whether another owner declares the same topics is not known; nothing was changed")?;
+        Ok(Self { metadata, last, document, declared_by_others, claimed: None })
     }
 
-    /// Hands over what an observation begins with: the cluster's metadata, and what was last applied.
-    pub(super) fn hand_over(&mut self) -> (Metadata, Option<LastApplied>) {
-        (std::mem::take(&mut self.metadata), self.last.take())
+    /// Hands over what an observation begins with.
+    pub(super) fn hand_over(&mut self) -> Begun {
+        Begun {
+            metadata: std::mem::take(&mut self.metadata),
+            last_applied: self.last.take(),
+            declared_by_others: self.declared_by_others.clone(),
+        }
     }
 
-    /// Keeps which keys are about to be set, so that they are ours even if this run is killed.
-    pub(super) async fn claim(&mut self, last: Option<&LastApplied>, claim: &LastApplied) {
+    /// Keeps which keys are about to be set, so that they are ours even if this run is killed. Without that nothing is
+    /// changed: the keys would never be unset.
+    pub(super) async fn claim(&mut self, last: Option<&LastApplied>, claim: &LastApplied) -> Result<(), String> {
         if self.claimed.as_ref().or(last) != Some(claim) {
-            self.kept.keep(claim).await;
+            let saved = self.document.save(claim).await;
+            saved.map_err(|error| {
+                format!("nothing is changed without a record in {}: {error:#}", self.document.place())
+            })?;
             self.claimed = Some(claim.clone());
         }
+        Ok(())
     }
 
     /// Keeps what is in force now: of topics with a fault, or with a step that was not done, what was kept before.
     pub(super) async fn settle(
         mut self,
+        context: &Context,
         part: &Part<'_>,
         (observed, claim): (&Observed, &LastApplied),
         ended: &[(TopicStep, Ended)],
-    ) {
-        let Part { spec, is_partial, faulty } = part;
+    ) -> bool {
+        let Part { spec, is_partial, faulty, takes_ownership } = part;
         let is_done = |ended: &Ended| ended.outcome == Outcome::Done;
         let open = ended.iter().filter(|(_, ended)| !is_done(ended)).map(|(step, _)| step.name());
-        let unsettled = open.chain(faulty).cloned().collect();
+        let of_others = self.declared_by_others.keys().filter(|_| !takes_ownership);
+        let unsettled = open.chain(faulty).chain(of_others).cloned().collect();
         let done = ended.iter().filter(|(step, ended)| step.batch() == "create" && is_done(ended));
         let created: BTreeSet<_> = done.map(|(step, _)| step.name()).collect();
         let exists = |name: &TopicName| observed.metadata.topics.contains_key(name) || created.contains(name);
@@ -98,8 +139,34 @@ impl Memory {
             let left_out = claim.topics.iter().filter(|(name, _)| !spec.topics.contains_key(*name));
             settled.topics.extend(left_out.map(|(name, applied)| (name.clone(), applied.clone())));
         }
-        if self.claimed.as_ref().or(observed.last_applied.as_ref()) != Some(&settled) {
-            self.kept.keep(&settled).await;
+        let is_kept = self.claimed.as_ref().or(observed.last_applied.as_ref()) == Some(&settled)
+            || context.keep(&mut self.document, &settled).await;
+        is_kept && (!takes_ownership || self.take_from_others(context).await)
+    }
+
+    /// Takes what this owner has taken over out of the records of those who had it. Whether that was done.
+    async fn take_from_others(&self, context: &Context) -> bool {
+        let mut by_owner: BTreeMap<&str, Vec<&TopicName>> = BTreeMap::new();
+        for (name, declared) in &self.declared_by_others {
+            by_owner.entry(&declared.owner).or_default().push(name);
         }
+        let mut is_done = true;
+        for (owner, names) in by_owner {
+            let identity = Identity { owner: Some(owner.to_owned()), ..self.document.identity().clone() };
+            let taken = async {
+                let without = |mut last: LastApplied| {
+                    names.iter().for_each(|name| drop(last.topics.remove(*name)));
+                    last
+                };
+                context.document(&identity).await?.update(without).await
+            };
+            if let Err(error) = taken.await {
+                is_done = false;
+                output::complain(&format!(
+                    "the record of owner `{owner}` still names what was taken over ({error:#}); run the same command again"
+                ));
+            }
+        }
+        is_done
     }
 }

@@ -39,6 +39,11 @@ pub(super) struct SourceArgs {
     #[arg(long, env = "TOOLBOX_TOPICS_SELECTOR", value_name = "LABELS", help_heading = "Topics")]
     pub(super) selector: Vec<String>,
 
+    /// Who declares these topics: what was applied is remembered for this owner, and only its own keys are ever unset. Two
+    /// owners can't declare one topic [default: the files, or the ConfigMaps, as they are named here]
+    #[arg(long, env = "TOOLBOX_OWNER", value_name = "NAME", help_heading = "Topics", value_parser = owner)]
+    pub(super) owner: Option<String>,
+
     /// The form in which topics are declared
     #[arg(long, env = "TOOLBOX_TOPICS_FORMAT", value_name = "FORMAT", default_value = "auto", help_heading = "Topics")]
     pub(super) format: Format,
@@ -52,7 +57,7 @@ impl SourceArgs {
 
     /// Reads what the flags name. Naming nothing is wrong usage.
     pub(super) async fn load(&self, context: &Context) -> anyhow::Result<Vec<Source>> {
-        let Self { files, configmap, selector, format: _ } = self;
+        let Self { files, configmap, selector, owner: _, format: _ } = self;
         if !self.is_given() {
             return Err(Stop::usage(
                 "no topics given: name a file or folder with -f (- for standard input), or ConfigMaps with --configmap \
@@ -65,13 +70,31 @@ impl SourceArgs {
         Ok(sources)
     }
 
-    /// What this spec is called where a run looks for what was last applied of it: the same for every run of one job.
-    pub(super) fn name(&self) -> String {
-        let file = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone()).display().to_string();
+    /// Who declares these topics: `--owner`, else what is named here, as it was written. A path is made absolute and its
+    /// links are not resolved: a file of a mounted ConfigMap has another target after each update.
+    pub(super) fn owner(&self) -> String {
+        if let Some(owner) = &self.owner {
+            return owner.clone();
+        }
+        let file = |path: &PathBuf| match path.to_str() {
+            Some("-") => "standard input".to_owned(),
+            _ => std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string(),
+        };
         let mut parts: Vec<_> = self.files.iter().map(file).collect();
         parts.extend(self.configmap.iter().map(|name| format!("configmap {name}")));
         parts.extend(self.selector.iter().map(|labels| format!("configmaps {labels}")));
         parts.sort();
         parts.join(", ")
     }
+}
+
+/// Longest name of an owner.
+const OWNER_CHARACTERS_MAX: usize = 128;
+
+fn owner(text: &str) -> Result<String, String> {
+    let length = text.chars().count();
+    if text.trim().is_empty() || length > OWNER_CHARACTERS_MAX || text.chars().any(char::is_control) {
+        return Err(format!("an owner is a name of 1 to {OWNER_CHARACTERS_MAX} characters, as `platform`"));
+    }
+    Ok(text.to_owned())
 }

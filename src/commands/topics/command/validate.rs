@@ -1,5 +1,7 @@
 //! `toolbox topics validate`: is this spec right? Without a cluster, or with one that is asked and never changed.
 
+use std::collections::BTreeMap;
+
 use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
@@ -7,7 +9,7 @@ use serde::Serialize;
 use crate::cluster::metadata::TopicSelection;
 use crate::commands::topics::command::apply::ask_brokers;
 use crate::commands::topics::command::sources::SourceArgs;
-use crate::commands::topics::observe::observe;
+use crate::commands::topics::observe::{Begun, observe};
 use crate::commands::topics::plan::{Options, plan};
 use crate::commands::topics::spec::{self, Spec};
 use crate::context::Context;
@@ -67,7 +69,8 @@ async fn faults_of_cluster(context: &Context, spec: &Spec) -> anyhow::Result<Vec
             let kafka = context.kafka().await?;
             let metadata =
                 kafka.metadata(TopicSelection::All).await.context("failed to read the cluster's metadata")?;
-            observe(&*kafka, spec, metadata, None, (context.now(), context.now())).await
+            let begun = Begun { metadata, last_applied: None, declared_by_others: BTreeMap::new() };
+            observe(&*kafka, spec, begun, (context.now(), context.now())).await
         })
         .await?;
     let options = Options { maps: context.maps.clone(), ..Options::default() };

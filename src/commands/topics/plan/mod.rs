@@ -20,9 +20,10 @@ use std::collections::BTreeSet;
 use crate::change::plan::{Plan, Step};
 use crate::cluster::map::Maps;
 use crate::cluster::topic::TopicName;
-use crate::commands::topics::observe::Observed;
+use crate::commands::topics::observe::{Declared, Observed};
 use crate::commands::topics::plan::abreast::AllThere;
-use crate::commands::topics::spec::{Spec, State};
+use crate::commands::topics::plan::step::subject;
+use crate::commands::topics::spec::{Spec, State, TopicSpec};
 use crate::formats::place::Fault;
 
 pub use step::TopicStep;
@@ -40,6 +41,10 @@ pub struct Options {
     pub min_idle: String,
     /// Whether sources were left out: then a topic that is not declared may be declared there.
     pub is_partial: bool,
+    /// Who declares these topics (`--owner`).
+    pub owner: String,
+    /// Whether topics that other owners declare are taken over (`--take-ownership`).
+    pub takes_ownership: bool,
 }
 
 /// A plan, and what is wrong with the spec now that the cluster is known.
@@ -71,6 +76,10 @@ pub fn plan(spec: &Spec, observed: &Observed, options: &Options) -> Planned {
             planned.faults.extend(faults.into_iter().map(|fault| (name.clone(), fault)));
             continue;
         }
+        if let Some(other) = observed.declared_by_others.get(name).filter(|_| !options.takes_ownership) {
+            planned.plan.refuse(subject(name), "apply", owned_by(other, options, declared));
+            continue;
+        }
         match (declared.state, there.topic) {
             (State::Absent, None) => {}
             (State::Absent, Some(topic)) => absent.push(topic),
@@ -86,6 +95,16 @@ pub fn plan(spec: &Spec, observed: &Observed, options: &Options) -> Planned {
     warn_of_history(spec, observed, options, &mut planned.plan);
     planned.plan.steps.sort_by_key(|step| (order(step), step.name().clone()));
     planned
+}
+
+/// Why a topic of another owner is left alone.
+fn owned_by(other: &Declared, options: &Options, declared: &TopicSpec) -> String {
+    let Declared { owner, source } = other;
+    format!(
+        "two owners declare it: `{owner}` (last applied from {source}) and `{}` ({}). Remove it from one of them and apply \
+         that one, or take it over with --take-ownership",
+        options.owner, declared.name.place.source
+    )
 }
 
 fn order(step: &TopicStep) -> usize {

@@ -1,0 +1,97 @@
+//! Where a run keeps its documents and locks, and how the connection to Kubernetes is opened.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clients::kubernetes::Access;
+use crate::clients::kubernetes::Kubernetes;
+use crate::clients::kubernetes::Live;
+use crate::context::Context;
+use crate::context::flags::StateIn;
+use crate::exit::Stop;
+use crate::output;
+use crate::state::document::{Changed, Document};
+use crate::state::documents::{Documents, documents};
+use crate::state::identity::{Identity, Purpose};
+use crate::state::place::Place;
+
+/// Longest wait for an answer of Kubernetes, where `--timeout` does not say otherwise.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Context {
+    /// The connection to Kubernetes, opened at the first use. Nothing is sent before the first question.
+    pub async fn kubernetes(&self) -> anyhow::Result<Arc<dyn Kubernetes>> {
+        let open = || async {
+            let live = Live::connect(&self.kubernetes_access(), self.kubernetes_timeout()).await;
+            let live = live.map_err(|error| Stop::usage(error.to_string()))?;
+            Ok::<Arc<dyn Kubernetes>, anyhow::Error>(Arc::new(live))
+        };
+        self.kubernetes.get_or_try_init(open).await.cloned()
+    }
+
+    /// How the API server is found.
+    pub(super) fn kubernetes_access(&self) -> Access {
+        let flags = &self.flags.kubernetes;
+        Access {
+            kubeconfig: flags.kubeconfig.clone(),
+            context: flags.kube_context.clone(),
+            namespace: flags.namespace.clone(),
+        }
+    }
+
+    /// Longest wait for an answer of the API server.
+    pub(super) fn kubernetes_timeout(&self) -> Duration {
+        self.flags.timeout.unwrap_or(TIMEOUT)
+    }
+
+    /// Where this run keeps its documents and locks (`--state`).
+    pub(super) async fn place(&self) -> anyhow::Result<Place> {
+        let is_kubernetes = match self.flags.kubernetes.state {
+            StateIn::Auto => Access::is_in_cluster(),
+            StateIn::Kubernetes => true,
+            StateIn::File => false,
+        };
+        if is_kubernetes {
+            Ok(Place::Kubernetes(self.kubernetes().await?))
+        } else {
+            Ok(Place::Folder(self.state_folder()))
+        }
+    }
+
+    /// What a lock or a document for this purpose belongs to, on the cluster of that id.
+    pub fn identity(&self, purpose: Purpose, cluster_id: &str) -> Identity {
+        Identity { purpose, cluster: self.cluster_ref(cluster_id), owner: None }
+    }
+
+    /// The document of an identity, not read yet.
+    pub async fn document(&self, identity: &Identity) -> anyhow::Result<Document> {
+        Ok(Document::new(self.place().await?, identity.clone(), self.run_id, self.clock))
+    }
+
+    /// The same in the state folder, for a document that is kept in Kubernetes: where it is written while Kubernetes can't
+    /// be reached.
+    pub(super) async fn document_aside(&self, identity: &Identity) -> anyhow::Result<Option<Document>> {
+        let place = Place::Folder(self.state_folder());
+        let is_elsewhere = matches!(self.place().await?, Place::Kubernetes(_));
+        Ok(is_elsewhere.then(|| Document::new(place, identity.clone(), self.run_id, self.clock)))
+    }
+
+    /// The documents of all owners for one purpose.
+    pub async fn documents(&self, purpose: Purpose) -> anyhow::Result<Documents> {
+        documents(&self.place().await?, purpose).await
+    }
+
+    /// Writes a document of what was applied. That it could not be written is said: the changes are made already. Whether
+    /// it was written.
+    pub async fn keep<D: serde::Serialize>(&self, document: &mut Document, value: &D) -> bool {
+        if let Err(error) = document.save(value).await {
+            let hint = if error.is::<Changed>() { "" } else { "; the next run cannot tell drift from what this run did" };
+            output::complain(&format!(
+                "what was applied could not be written to {} ({error:#}){hint}",
+                document.place()
+            ));
+            return false;
+        }
+        true
+    }
+}

@@ -1,0 +1,163 @@
+//! Documents in both places, on the in-memory server and in a folder.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sha2::Digest;
+
+use super::*;
+use crate::clients::kubernetes::Identity;
+use crate::clients::kubernetes::Memory;
+
+type Text = BTreeMap<String, String>;
+
+fn document(text: &str) -> Text {
+    [("orders".to_owned(), text.to_owned())].into()
+}
+
+fn server() -> Arc<Memory> {
+    let words = String::from;
+    let (namespace, server, source) = (words("kafka"), words("memory"), words("memory"));
+    Arc::new(Memory::new(Identity { namespace, pod: None, service_account: None, source, server }))
+}
+
+fn identity(cluster_id: &str) -> Identity {
+    let cluster = ClusterRef { id: cluster_id.into(), name: Some("orders".into()) };
+    Identity { purpose: Purpose::Topics, cluster, owner: Some("a".into()) }
+}
+
+fn kept(place: &Place, cluster_id: &str) -> Document {
+    Document::new(place.clone(), identity(cluster_id), Uuid::now_v7(), || "2026-11-22T08:00:00Z".parse().unwrap())
+}
+
+async fn loaded(place: &Place) -> anyhow::Result<Option<Text>> {
+    kept(place, "id-1").load().await
+}
+
+async fn object(server: &Memory) -> ConfigMap {
+    let found = server.config_maps("kafka", "app.kubernetes.io/component=record").await.unwrap();
+    found.into_iter().next().unwrap()
+}
+
+#[tokio::test]
+async fn what_is_kept_is_found_again_in_both_places() {
+    let folder = tempfile::tempdir().unwrap();
+    for place in [Place::Kubernetes(server()), Place::Folder(folder.path().join("state"))] {
+        let mut first = kept(&place, "id-1");
+        assert_eq!(first.load::<Text>().await.unwrap(), None);
+        first.save(&document("1")).await.unwrap();
+        first.save(&document("2")).await.unwrap();
+        let mut second = kept(&place, "id-1");
+        assert_eq!(second.load().await.unwrap(), Some(document("2")));
+        second.save(&document("3")).await.unwrap();
+        assert_eq!(loaded(&place).await.unwrap(), Some(document("3")));
+    }
+}
+
+#[tokio::test]
+async fn another_clusters_document_is_refused_and_names_both() {
+    let folder = tempfile::tempdir().unwrap();
+    for place in [Place::Kubernetes(server()), Place::Folder(folder.path().to_owned())] {
+        kept(&place, "id-2").save(&document("1")).await.unwrap();
+        let error = loaded(&place).await.unwrap_err();
+        let words = error.to_string();
+        assert!(words.contains("belongs to cluster id-2, but this is cluster id-1"), "{words}");
+        assert_eq!(error.downcast_ref::<Stop>().unwrap().exit, crate::exit::Exit::Refused);
+    }
+}
+
+#[tokio::test]
+async fn what_can_not_be_understood_is_refused_and_never_overwritten_in_silence() {
+    let server = server();
+    let place = Place::Kubernetes(Arc::clone(&server) as Arc<dyn Kubernetes>);
+    kept(&place, "id-1").save(&document("1")).await.unwrap();
+    let right = object(&server).await;
+    let text = right.data[TEXT_KEY].clone();
+    let broken = [text[..40].to_owned(), text.replace("\"form\": 2", "\"form\": 9"), String::new(), "[]".into()];
+    let mut version = right.resource_version.clone();
+    for text in broken {
+        let mut wrong = right.clone();
+        wrong.data.insert(TEXT_KEY.into(), text.clone());
+        wrong.resource_version = version;
+        version = server.replace_config_map(&wrong).await.unwrap().resource_version;
+        let words = loaded(&place).await.unwrap_err().to_string();
+        assert!(words.contains("ConfigMap kafka/toolbox-topics-a"), "{text}: {words}");
+        let error = kept(&place, "id-1").save(&document("2")).await.unwrap_err().to_string();
+        assert!(error.contains("changed by another run"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_large_document_is_packed_and_one_beyond_all_limits_is_an_error() {
+    let server = server();
+    let place = Place::Kubernetes(Arc::clone(&server) as Arc<dyn Kubernetes>);
+    // 20,000 topics with a few settings each: 3 MB.
+    let topic = |number: u32| {
+        (
+            format!("team.orders.{number}"),
+            format!(
+                "retention.ms={}, cleanup.policy=compact, min.insync.replicas=2, max.message.bytes=1048576",
+                number * 1_000
+            ),
+        )
+    };
+    let large: Text = (0..20_000).map(topic).collect();
+    kept(&place, "id-1").save(&large).await.unwrap();
+    let object = object(&server).await;
+    assert!(object.data.is_empty() && object.bytes() < CONFIG_MAP_BYTES_MAX, "{} bytes", object.bytes());
+    assert_eq!(loaded(&place).await.unwrap(), Some(large));
+    let noise = |number: u32| (number.to_string(), format!("{:x}", sha2::Sha256::digest(number.to_be_bytes())));
+    let noise: Text = (0..60_000).map(noise).collect();
+    let error = kept(&place, "id-2").save(&noise).await.unwrap_err().to_string();
+    assert!(error.contains("even when packed; a ConfigMap holds 1048576"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_label_that_a_person_sets_meanwhile_is_no_conflict_but_another_runs_document_is() {
+    let server = server();
+    let place = Place::Kubernetes(Arc::clone(&server) as Arc<dyn Kubernetes>);
+    let mut mine = kept(&place, "id-1");
+    mine.save(&document("1")).await.unwrap();
+    let mut labelled = object(&server).await;
+    labelled.labels.insert("team".into(), "orders".into());
+    server.replace_config_map(&labelled).await.unwrap();
+    mine.save(&document("2")).await.unwrap();
+    let mut other = kept(&place, "id-1");
+    other.load::<Text>().await.unwrap();
+    other.save(&document("other")).await.unwrap();
+    let error = mine.save(&document("3")).await.unwrap_err().to_string();
+    assert!(error.contains("changed by another run in the meantime"), "{error}");
+    assert_eq!(loaded(&place).await.unwrap(), Some(document("other")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_away_is_asked_again_and_given_up_within_bounds() {
+    let server = server();
+    let place = Place::Kubernetes(Arc::clone(&server) as Arc<dyn Kubernetes>);
+    let mut mine = kept(&place, "id-1");
+    server.set_down(true);
+    let back = async {
+        sleep(PAUSE * 2).await;
+        server.set_down(false);
+    };
+    let (kept_now, ()) = tokio::join!(async { mine.save(&document("1")).await }, back);
+    kept_now.unwrap();
+    assert_eq!(loaded(&place).await.unwrap(), Some(document("1")));
+    server.set_down(true);
+    let started = tokio::time::Instant::now();
+    let error = mine.save(&document("2")).await.unwrap_err().to_string();
+    assert!(error.contains("could not be reached") && started.elapsed() < Duration::from_secs(10), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_that_can_not_be_written_keeps_the_old_one_and_leaves_no_scraps() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::Folder(folder.path().to_owned());
+    kept(&place, "id-1").save(&document("1")).await.unwrap();
+    let files = fs::read_dir(folder.path().join("records")).unwrap().count();
+    assert_eq!(files, 1);
+    let nowhere = Place::Folder("/proc/nowhere".into());
+    assert!(kept(&nowhere, "id-1").save(&document("2")).await.is_err());
+    // Said, and no more.
+    kept(&nowhere, "id-1").keep(&document("2")).await;
+}

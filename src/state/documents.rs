@@ -1,0 +1,106 @@
+//! All documents of one purpose on one cluster: who declares what, for lists and for the check that no two owners declare
+//! the same.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::clients::files::state as files;
+use crate::clients::kubernetes::ConfigMap;
+use crate::state::document::{BYTES_MAX, Envelope, FOLDER, FORM, RECORD, last_of, read_file};
+use crate::state::identity::Purpose;
+use crate::state::place::{COMPONENT, PURPOSE, Place};
+
+/// Most documents of one place that are looked into.
+const DOCUMENTS_MAX: usize = 1_000;
+
+/// The texts of documents, and where each is kept.
+#[derive(Debug, Default)]
+pub struct Documents {
+    texts: Vec<(String, String)>,
+    purpose: &'static str,
+}
+
+/// One document of some owner.
+#[derive(Debug)]
+pub struct Owned<D> {
+    /// Who declares it.
+    pub owner: String,
+    /// Where it is kept, for messages.
+    pub place: String,
+    /// What it holds.
+    pub document: D,
+}
+
+impl Documents {
+    /// Those of a cluster, as what borrows from them. One that can't be understood is an error that names it.
+    pub fn read<'a, D: Deserialize<'a>>(&'a self, cluster_id: &str) -> anyhow::Result<Vec<Owned<D>>> {
+        let mut owned = Vec::new();
+        for (place, text) in &self.texts {
+            let failed = || format!("{place} can't be understood");
+            let envelope: Envelope<IgnoredAny> = serde_json::from_str(text).with_context(failed)?;
+            if envelope.cluster_id != cluster_id || envelope.purpose != self.purpose {
+                continue;
+            }
+            anyhow::ensure!(envelope.form == FORM, "{place} has form {}, this toolbox reads form {FORM}", envelope.form);
+            let whole: Envelope<D> = serde_json::from_str(text).with_context(failed)?;
+            let owner = envelope.owner.unwrap_or_default();
+            owned.push(Owned { owner, place: place.clone(), document: whole.document });
+        }
+        Ok(owned)
+    }
+
+    /// The same without documents that have none of these words: most have nothing to say about one topic.
+    #[must_use]
+    pub fn about(mut self, words: &[&str]) -> Self {
+        self.texts.retain(|(_, text)| words.iter().any(|word| text.contains(word)));
+        self
+    }
+
+    /// The same without one's own document.
+    #[must_use]
+    pub fn without(mut self, place: &str) -> Self {
+        self.texts.retain(|(other, _)| other != place);
+        self
+    }
+}
+
+/// The documents of one purpose.
+pub async fn documents(place: &Place, purpose: Purpose) -> anyhow::Result<Documents> {
+    let texts = match place {
+        Place::Folder(folder) => of_folder(&folder.join(FOLDER), purpose)?,
+        Place::Kubernetes(kubernetes) => {
+            let namespace = kubernetes.identity().namespace.clone();
+            let selector = format!("{COMPONENT}={RECORD},{PURPOSE}={}", purpose.word());
+            let found = kubernetes.config_maps(&namespace, &selector).await;
+            let found =
+                found.with_context(|| format!("failed to list the records of all owners in namespace {namespace}"))?;
+            let text = |found: &ConfigMap| anyhow::Ok((format!("ConfigMap {}", found.name), last_of(found)?.text));
+            found.iter().map(text).collect::<anyhow::Result<_>>()?
+        }
+    };
+    Ok(Documents { texts, purpose: purpose.word() })
+}
+
+/// The texts of a folder of documents, ordered by name.
+fn of_folder(folder: &Path, purpose: Purpose) -> anyhow::Result<Vec<(String, String)>> {
+    let mut texts = Vec::new();
+    let begins = format!("{}-", purpose.word());
+    if let Err(error) = std::fs::read_dir(folder)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(error).with_context(|| format!("failed to list {}", folder.display()));
+    }
+    let paths = files::list(folder, "json");
+    anyhow::ensure!(paths.len() <= DOCUMENTS_MAX, "{} holds more than {DOCUMENTS_MAX} records", folder.display());
+    let is_meant = |path: &&PathBuf| {
+        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&begins))
+    };
+    for path in paths.iter().filter(is_meant) {
+        let read = read_file(path).with_context(|| format!("failed to read {} (limit {BYTES_MAX} bytes)", path.display()))?;
+        texts.extend(read.map(|last| (path.display().to_string(), last.text)));
+    }
+    Ok(texts)
+}

@@ -1,0 +1,198 @@
+//! What a lock or a document belongs to: a purpose on a cluster, and an owner where several declare things there.
+//!
+//! The cluster's id decides. Its name in toolbox.yaml only makes the names of Kubernetes objects readable and stable; the
+//! id stands inside each object, and an object with another id is refused.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+/// Longest part of an object's name that is taken over as it is.
+const PART_MAX: usize = 50;
+
+/// Longest readable beginning of a part that had to be changed.
+const READABLE_MAX: usize = 36;
+
+/// What a lock or a document is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purpose {
+    /// What an owner last applied to topics; the lock of `topics apply`.
+    Topics,
+    /// The plan that `reassign execute` carries out; the lock of moves.
+    Moves,
+    /// What a running `reassign execute` is asked to do.
+    Control,
+    /// Which throttles are set by the toolbox; the lock of throttles.
+    Throttle,
+    /// Rates that people asked for.
+    Overrides,
+    /// Moves that `reassign execute` is about to submit, for a running `throttle run`.
+    Handover,
+}
+
+impl Purpose {
+    /// The word in names of objects and files.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Topics => "topics",
+            Self::Moves => "moves",
+            Self::Control => "control",
+            Self::Throttle => "throttle",
+            Self::Overrides => "overrides",
+            Self::Handover => "handover",
+        }
+    }
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Topics => "topics",
+            Self::Moves => "partition moves",
+            Self::Control => "control of partition moves",
+            Self::Throttle => "replication throttles",
+            Self::Overrides => "throttle overrides",
+            Self::Handover => "hand-over of partition moves",
+        })
+    }
+}
+
+/// A cluster: its id, and its name where toolbox.yaml has one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterRef {
+    /// The id that the brokers answer with.
+    pub id: String,
+    /// The name in toolbox.yaml.
+    pub name: Option<String>,
+}
+
+impl fmt::Display for ClusterRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "{name} ({})", self.id),
+            None => f.write_str(&self.id),
+        }
+    }
+}
+
+/// What a lock or a document belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// The cluster.
+    pub cluster: ClusterRef,
+    /// Who declares, where several may: kubectl's field manager.
+    pub owner: Option<String>,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of cluster {}", self.purpose, self.cluster)?;
+        match &self.owner {
+            Some(owner) => write!(f, ", owner {owner}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Identity {
+    /// The name of its Kubernetes objects: `toolbox-<purpose>-<owner, else the cluster's name, else its id>`. A name that
+    /// Kubernetes would refuse is made legal, and ends in a hash of what it was.
+    pub fn object_name(&self) -> String {
+        let part = self.owner.as_ref().or(self.cluster.name.as_ref()).unwrap_or(&self.cluster.id);
+        format!("toolbox-{}-{}", self.purpose.word(), legal_part(part, is_of_object))
+    }
+
+    /// The name of its file, without an ending: purpose, the cluster's id, and the owner.
+    pub fn file_name(&self) -> String {
+        let mut name = format!("{}-{}", self.purpose.word(), legal_part(&self.cluster.id, is_of_file));
+        if let Some(owner) = &self.owner {
+            name.push('-');
+            name.push_str(&legal_part(owner, is_of_object));
+        }
+        name
+    }
+
+    /// The value of the label that finds all objects of a cluster. It begins and ends as Kubernetes wants it.
+    pub fn cluster_label(&self) -> String {
+        format!("id.{}.x", legal_part(&self.cluster.id, is_of_file))
+    }
+}
+
+fn is_of_object(c: char) -> bool {
+    c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'
+}
+
+fn is_of_file(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '-' || c == '_'
+}
+
+/// A text as part of a name: as it is where that is legal, else readable with a hash of the whole.
+fn legal_part(text: &str, is_legal: fn(char) -> bool) -> String {
+    // An id of Kafka may begin with a dash; part of an object's name may not.
+    let is_edge_legal = |c: Option<char>| c.is_some_and(|c| c != '-' || is_legal('_'));
+    let edges = [text.chars().next(), text.chars().next_back()];
+    if text.len() <= PART_MAX && text.chars().all(is_legal) && edges.into_iter().all(is_edge_legal) {
+        return text.to_owned();
+    }
+    let hash = Sha256::digest(text).iter().take(5).fold(0, |hash, byte| hash << 8 | u64::from(*byte));
+    let mut readable = String::new();
+    for c in text.chars().map(|c| c.to_ascii_lowercase()).map(|c| if is_of_object(c) { c } else { '-' }) {
+        if readable.len() == READABLE_MAX {
+            break;
+        }
+        if c != '-' || !readable.ends_with('-') {
+            readable.push(c);
+        }
+    }
+    let readable = readable.trim_matches('-');
+    if readable.is_empty() { format!("{hash:010x}") } else { format!("{readable}-{hash:010x}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(id: &str, name: Option<&str>, owner: Option<&str>) -> Identity {
+        let cluster = ClusterRef { id: id.to_owned(), name: name.map(str::to_owned) };
+        Identity { purpose: Purpose::Topics, cluster, owner: owner.map(str::to_owned) }
+    }
+
+    const ID: &str = "MkU3OEVBNTcwNTJENDM2Qg";
+
+    #[test]
+    fn objects_have_readable_names_of_owner_or_cluster_without_a_hash() {
+        assert_eq!(identity(ID, Some("main"), Some("platform")).object_name(), "toolbox-topics-platform");
+        let moves = Identity { purpose: Purpose::Moves, ..identity(ID, Some("main"), None) };
+        assert_eq!(moves.object_name(), "toolbox-moves-main");
+    }
+
+    #[test]
+    fn a_name_that_is_not_legal_is_made_legal_and_differs_from_its_like() {
+        let name = |owner: &str| identity(ID, None, Some(owner)).object_name();
+        let path = name("/etc/kafka/Topics.yaml");
+        assert!(path.starts_with("toolbox-topics-etc-kafka-topics-yaml-"), "{path}");
+        assert_ne!(path, name("/etc/kafka/topics.yaml"));
+        let long = name(&"ä".repeat(300));
+        assert!(long.len() <= 80 && long.chars().all(is_of_object), "{long}");
+        assert_ne!(name("-"), name("--"));
+    }
+
+    #[test]
+    fn files_are_named_by_the_clusters_id_however_it_was_addressed() {
+        assert_eq!(identity(ID, Some("main"), None).file_name(), identity(ID, None, None).file_name());
+        assert_eq!(identity(ID, None, None).file_name(), format!("topics-{ID}"));
+        assert_ne!(identity("a/../b", None, None).file_name(), identity("a-b", None, None).file_name());
+        assert!(!identity("../../x", None, None).file_name().contains('/'));
+    }
+
+    #[test]
+    fn the_label_of_a_cluster_is_legal_whatever_its_id() {
+        for id in [ID, "-a_", "", &"x".repeat(500)] {
+            let label = identity(id, None, None).cluster_label();
+            let is_edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+            assert!(label.len() <= 63 && is_edge(label.chars().next()) && is_edge(label.chars().next_back()), "{label}");
+        }
+    }
+}

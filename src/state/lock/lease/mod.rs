@@ -1,0 +1,390 @@
+//! A Lease that one run holds: taken, renewed in the background, released.
+//!
+//! Others' clocks are not trusted. A Lease that somebody holds is taken over only after it was seen unchanged for its
+//! whole duration, by our own monotonic clock; if it changes meanwhile, its holder lives, and we are refused.
+//!
+//! A holder that could not renew its Lease in time stops: another run that still reaches the API server may hold it by
+//! then. Renewals have a thread of their own, so that planning cannot delay them, and a limit of their own.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::clients::kubernetes::Kubernetes;
+use crate::clients::kubernetes::KubernetesError;
+use crate::clients::kubernetes::Lease;
+use crate::clients::kubernetes::ObjectName;
+use crate::exit::Stop;
+use crate::state::clock::Clock;
+use crate::state::identity::Identity;
+use crate::state::lock::renewal::Renewal;
+use crate::state::place::{CLUSTER_ID, COMPONENT, IDENTITY, MANAGED_BY};
+
+/// How long others leave a Lease alone after its last renewal.
+const DURATION: Duration = Duration::from_secs(30);
+
+/// How often it is renewed: three renewals may fail.
+const RENEWED_EVERY: Duration = Duration::from_secs(5);
+
+/// Longest time for one renewal.
+const RENEWAL_MAX: Duration = Duration::from_secs(5);
+
+/// Nothing is written after so long without a renewal: the rest of the duration is for a write that is under way, and for
+/// clocks that do not run equally fast.
+const SAFE: Duration = Duration::from_secs(20);
+
+/// How often a Lease that somebody holds is looked at.
+const LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
+
+/// Longest wait for a Lease, whatever duration its holder wrote into it.
+const WAIT_MAX: Duration = Duration::from_secs(90);
+
+/// Longest time that a run which is done gives to the release.
+const RELEASE_MAX: Duration = Duration::from_secs(5);
+
+/// What to take, and for whom.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// The object.
+    pub name: ObjectName,
+    /// What the lock is for.
+    pub identity: Identity,
+    /// Pod and run.
+    pub holder: String,
+    /// The time, for people who read the Lease.
+    pub clock: fn() -> Timestamp,
+    /// By which the age of a renewal is counted.
+    pub age: Clock,
+    /// Where a person is told what happens.
+    pub say: fn(&str),
+}
+
+/// A connection that is opened on the thread that renews.
+pub type Connect = Box<
+    dyn FnOnce() -> Pin<Box<dyn Future<Output = Result<Arc<dyn Kubernetes>, String>>>> + Send,
+>;
+
+/// Where renewals are made.
+pub enum Renewals {
+    /// On a thread of their own, with a connection of their own.
+    Thread(Connect),
+    /// On the runtime of the caller, over its connection: for in-memory servers.
+    Task,
+}
+
+/// A Lease that is ours until it is released.
+#[derive(Debug)]
+pub struct Held {
+    release: oneshot::Sender<()>,
+    ended: oneshot::Receiver<()>,
+    renewal: Arc<Renewal>,
+}
+
+impl Held {
+    /// When it was last renewed.
+    pub fn renewal(&self) -> &Arc<Renewal> {
+        &self.renewal
+    }
+
+    /// Gives the Lease back, so that the next run does not wait. If that fails, it runs out by itself.
+    pub async fn release(self) {
+        let Self { release, ended, renewal: _ } = self;
+        // A renewer that is gone lost the Lease, and there is nothing to release.
+        let _ = release.send(());
+        let _ = timeout(RELEASE_MAX + RENEWAL_MAX, ended).await;
+    }
+}
+
+/// Takes the Lease, or is refused because somebody holds it.
+pub async fn take(kubernetes: Arc<dyn Kubernetes>, claim: Claim, renewals: Renewals) -> anyhow::Result<Held> {
+    let (lease, sent) = acquire(&*kubernetes, &claim).await?;
+    let renewal = Arc::new(Renewal::new(claim.age, SAFE, sent, format!("the Lease {}", claim.name)));
+    let (release, released) = oneshot::channel();
+    let (ends, ended) = oneshot::channel();
+    let renewer = Renewer { kubernetes, claim, renewal: Arc::clone(&renewal), lease, is_silent: false };
+    match renewals {
+        Renewals::Task => {
+            tokio::spawn(async move {
+                renewer.run(released).await;
+                let _ = ends.send(());
+            });
+        }
+        Renewals::Thread(connect) => {
+            let thread = std::thread::Builder::new().name("lease".to_owned());
+            thread.spawn(move || on_its_own_thread(renewer, connect, (released, ends)))?;
+        }
+    }
+    Ok(Held { release, ended, renewal })
+}
+
+/// Renews on this thread, until the Lease is released or lost.
+fn on_its_own_thread(
+    mut renewer: Renewer,
+    connect: Connect,
+    (released, ends): (oneshot::Receiver<()>, oneshot::Sender<()>),
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let why = format!("the lock is lost: its renewals could not be started ({error})");
+            return renewer.renewal.lose(why);
+        }
+    };
+    runtime.block_on(async {
+        match connect().await {
+            Ok(kubernetes) => {
+                renewer.kubernetes = kubernetes;
+                renewer.run(released).await;
+            }
+            Err(why) => renewer.renewal.lose(format!("the lock is lost: its renewals could not be started ({why})")),
+        }
+    });
+    let _ = ends.send(());
+}
+
+async fn acquire(kubernetes: &dyn Kubernetes, claim: &Claim) -> anyhow::Result<(Lease, Duration)> {
+    let started = Instant::now();
+    let mut seen: Option<(Lease, Instant)> = None;
+    while started.elapsed() < WAIT_MAX {
+        let sent = claim.age.now();
+        let Some(found) = kubernetes.lease(&claim.name).await? else {
+            match kubernetes.create_lease(&claim.taken(&Lease::new(claim.name.clone()))).await {
+                Err(error) if is_settled_by_reading(&error) => continue,
+                result => return Ok((result?, sent)),
+            }
+        };
+        claim.check_cluster(&found)?;
+        match (&found.holder, &seen) {
+            // An answer of ours was lost, but not the write.
+            (Some(holder), _) if *holder == claim.holder => return Ok((found, sent)),
+            (None, _) => {}
+            (Some(_), Some((before, since))) if before.resource_version == found.resource_version => {
+                if since.elapsed() < duration_of(&found) {
+                    sleep(LOOKED_AT_EVERY).await;
+                    continue;
+                }
+                (claim.say)(&format!(
+                    "{} was not renewed for {} s: taken over",
+                    words(&found),
+                    since.elapsed().as_secs()
+                ));
+            }
+            (Some(_), Some(_)) => return Err(refusal(claim, &found).into()),
+            (Some(_), None) => {
+                (claim.say)(&format!("{}; looking whether it is still renewed", words(&found)));
+                seen = Some((found, Instant::now()));
+                sleep(LOOKED_AT_EVERY).await;
+                continue;
+            }
+        }
+        match kubernetes.replace_lease(&claim.taken(&found)).await {
+            Err(error) if is_settled_by_reading(&error) => {}
+            result => return Ok((result?, sent)),
+        }
+    }
+    match seen {
+        Some((found, _)) => Err(refusal(claim, &found).into()),
+        None => Err(anyhow::anyhow!("failed to take the Lease {} within {} s", claim.name, WAIT_MAX.as_secs())),
+    }
+}
+
+/// Somebody was faster, or the answer was lost: the next read shows which.
+fn is_settled_by_reading(error: &KubernetesError) -> bool {
+    use KubernetesError::{AlreadyExists, Conflict, Unreachable};
+    matches!(error, AlreadyExists { .. } | Conflict { .. } | Unreachable { .. })
+        || matches!(error, KubernetesError::NotFound { what } if what.starts_with("Lease"))
+}
+
+fn duration_of(lease: &Lease) -> Duration {
+    Duration::from_secs(u64::try_from(lease.duration_seconds).unwrap_or_default()).max(LOOKED_AT_EVERY)
+}
+
+/// Whether its holder renewed it lately, if both clocks are right.
+pub fn is_renewed(lease: &Lease, now: Timestamp) -> bool {
+    let is_young = |renewed: Timestamp| now.duration_since(renewed).unsigned_abs() < duration_of(lease);
+    lease.holder.is_some() && lease.renewed.is_some_and(is_young)
+}
+
+/// Who holds it and since when, in words.
+pub fn words(lease: &Lease) -> String {
+    let since = lease.acquired.map(|time| format!(" since {}", time.round(jiff::Unit::Second).unwrap_or(time)));
+    let holder = lease.holder.as_deref().unwrap_or("nobody");
+    format!("the Lease {} is held by {holder}{}", lease.name, since.unwrap_or_default())
+}
+
+fn refusal(claim: &Claim, found: &Lease) -> Stop {
+    let ObjectName { namespace, name } = &found.name;
+    Stop::refused(format!(
+        "another run works on the {}: {}. Nothing was changed. Wait until it ends; if it is certain that it is dead, \
+         `kubectl --namespace {namespace} delete lease {name}`",
+        claim.identity,
+        words(found),
+    ))
+}
+
+impl Claim {
+    /// Refuses a Lease of another cluster: two clusters with one name, or two specs with one owner.
+    fn check_cluster(&self, found: &Lease) -> Result<(), Stop> {
+        let ours = self.identity.cluster_label();
+        match found.labels.get(CLUSTER_ID) {
+            Some(theirs) if *theirs != ours => Err(Stop::refused(format!(
+                "the Lease {} belongs to another cluster ({}), and this is {}. Nothing was changed. Give each cluster its own \
+                 name in toolbox.yaml, and each spec its own --owner",
+                self.name,
+                found.annotations.get(IDENTITY).map_or("unknown", String::as_str),
+                self.identity.cluster
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The Lease as ours from now on.
+    fn taken(&self, lease: &Lease) -> Lease {
+        let now = (self.clock)();
+        let is_new = lease.resource_version.is_empty();
+        let mut taken = self.renewed(lease);
+        taken.labels.insert(MANAGED_BY.0.into(), MANAGED_BY.1.into());
+        taken.labels.insert(COMPONENT.into(), "run-lock".into());
+        taken.labels.insert(CLUSTER_ID.into(), self.identity.cluster_label());
+        taken.annotations.insert(IDENTITY.into(), self.identity.to_string());
+        taken.holder = Some(self.holder.clone());
+        taken.acquired = Some(now);
+        taken.transitions = if is_new { 0 } else { lease.transitions.saturating_add(1) };
+        taken
+    }
+
+    fn renewed(&self, lease: &Lease) -> Lease {
+        let duration_seconds = i32::try_from(DURATION.as_secs()).unwrap_or(i32::MAX);
+        Lease { renewed: Some((self.clock)()), duration_seconds, ..lease.clone() }
+    }
+}
+
+/// Renews a Lease until it is released or lost.
+struct Renewer {
+    kubernetes: Arc<dyn Kubernetes>,
+    claim: Claim,
+    renewal: Arc<Renewal>,
+    /// As it was last read or written.
+    lease: Lease,
+    /// Whether it was said that the API server does not answer.
+    is_silent: bool,
+}
+
+impl Renewer {
+    async fn run(mut self, mut released: oneshot::Receiver<()>) {
+        loop {
+            tokio::select! {
+                biased;
+                _ = &mut released => return self.release().await,
+                () = sleep(RENEWED_EVERY) => {}
+            }
+            let renewed = timeout(RENEWAL_MAX, self.renew()).await;
+            match renewed {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => self.failed(&error),
+                Err(_) => self.not_renewed(&format!("no answer within {} s", RENEWAL_MAX.as_secs())),
+            }
+            if self.lease.holder.as_deref() != Some(&self.claim.holder) {
+                self.renewal.lose(format!("the lock is lost: another run took over, {}", words(&self.lease)));
+            }
+            if self.renewal.is_stale() {
+                self.renewal.lose(format!(
+                    "the lock is lost: the Lease {} could not be renewed for {} s, and another run may hold it soon",
+                    self.claim.name,
+                    self.renewal.age().as_secs()
+                ));
+            }
+            if self.renewal.lost().is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Writes the Lease anew; where it was changed since, or an answer was lost, reads first.
+    async fn renew(&mut self) -> Result<(), KubernetesError> {
+        let mut sent = self.claim.age.now();
+        let renewed = self.claim.renewed(&self.lease);
+        let written = match self.kubernetes.replace_lease(&renewed).await {
+            Err(error) if is_settled_by_reading(&error) => {
+                let found = self.kubernetes.lease(&self.claim.name).await?;
+                sent = self.claim.age.now();
+                match found {
+                    Some(found) if found.holder.as_deref() == Some(&self.claim.holder) => {
+                        self.kubernetes.replace_lease(&self.claim.renewed(&found)).await?
+                    }
+                    // Held by another, or by nobody: either way, not ours.
+                    Some(found) => found,
+                    // Somebody deleted it, and nobody took it: it is ours still.
+                    None => self.kubernetes.create_lease(&self.lease).await?,
+                }
+            }
+            result => result?,
+        };
+        self.lease = written;
+        if self.lease.holder.as_deref() == Some(&self.claim.holder) {
+            self.renewal.renewed(sent);
+            if std::mem::take(&mut self.is_silent) {
+                (self.claim.say)(&format!("the Lease {} is renewed again", self.claim.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// What can't be mended by waiting loses the Lease at once: the right to it was taken away.
+    fn failed(&mut self, error: &KubernetesError) {
+        use KubernetesError::{Forbidden, Unauthorized};
+        if matches!(error, Forbidden { .. } | Unauthorized { .. }) {
+            let name = &self.claim.name;
+            self.renewal.lose(format!("the lock is lost: the Lease {name} may not be renewed any more ({error})"));
+        } else {
+            self.not_renewed(&error.to_string());
+        }
+    }
+
+    /// Says once that the Lease can't be renewed.
+    fn not_renewed(&mut self, why: &str) {
+        tracing::info!(why, "the Lease {} was not renewed", self.claim.name);
+        if !std::mem::replace(&mut self.is_silent, true) {
+            (self.claim.say)(&format!(
+                "the Lease {} could not be renewed ({why}). It is tried again; this run stops if that fails for {} s",
+                self.claim.name,
+                SAFE.as_secs()
+            ));
+        }
+    }
+
+    async fn release(self) {
+        let why = match timeout(RELEASE_MAX, self.write_free()).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {} s", RELEASE_MAX.as_secs()),
+        };
+        (self.claim.say)(&format!(
+            "the Lease {} could not be released ({why}); the next run waits up to {} s for it",
+            self.claim.name,
+            DURATION.as_secs()
+        ));
+    }
+
+    async fn write_free(&self) -> Result<(), KubernetesError> {
+        let free = |lease: &Lease| Lease { holder: None, duration_seconds: 1, ..lease.clone() };
+        match self.kubernetes.replace_lease(&free(&self.lease)).await {
+            Err(error) if is_settled_by_reading(&error) => {}
+            result => return result.map(|_| ()),
+        }
+        match self.kubernetes.lease(&self.claim.name).await? {
+            Some(found) if found.holder.as_deref() == Some(&self.claim.holder) => {
+                self.kubernetes.replace_lease(&free(&found)).await.map(|_| ())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
