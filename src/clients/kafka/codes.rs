@@ -18,6 +18,18 @@ pub const COORDINATOR_NOT_AVAILABLE: i16 = 15;
 pub const NOT_COORDINATOR: i16 = 16;
 /// INVALID_TOPIC_EXCEPTION: an illegal name, or one that collides.
 pub const INVALID_TOPIC: i16 = 17;
+/// ILLEGAL_GENERATION: the group has rebalanced without this member.
+pub const ILLEGAL_GENERATION: i16 = 22;
+/// INCONSISTENT_GROUP_PROTOCOL: the group is used with another protocol.
+pub const INCONSISTENT_GROUP_PROTOCOL: i16 = 23;
+/// UNKNOWN_MEMBER_ID: the group has no such member (any more).
+pub const UNKNOWN_MEMBER_ID: i16 = 25;
+/// INVALID_SESSION_TIMEOUT: outside of the broker's `group.min.session.timeout.ms` and `group.max.session.timeout.ms`.
+pub const INVALID_SESSION_TIMEOUT: i16 = 26;
+/// REBALANCE_IN_PROGRESS: each member has to join again.
+pub const REBALANCE_IN_PROGRESS: i16 = 27;
+/// GROUP_AUTHORIZATION_FAILED.
+pub const GROUP_AUTHORIZATION_FAILED: i16 = 30;
 /// SASL_AUTHENTICATION_FAILED.
 pub const SASL_AUTHENTICATION_FAILED: i16 = 58;
 /// UNSUPPORTED_SASL_MECHANISM.
@@ -42,6 +54,8 @@ pub const INVALID_REQUEST: i16 = 42;
 pub const REASSIGNMENT_IN_PROGRESS: i16 = 60;
 /// GROUP_ID_NOT_FOUND.
 pub const GROUP_ID_NOT_FOUND: i16 = 69;
+/// MEMBER_ID_REQUIRED: the coordinator has given the member an id, with which it joins again.
+pub const MEMBER_ID_REQUIRED: i16 = 79;
 /// PREFERRED_LEADER_NOT_AVAILABLE: the preferred leader is down or not in sync.
 pub const PREFERRED_LEADER_NOT_AVAILABLE: i16 = 80;
 /// ELECTION_NOT_NEEDED: the preferred leader leads already.

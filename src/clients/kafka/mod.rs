@@ -1,7 +1,9 @@
 //! The door to Kafka: [`Kafka`] is what the commands may ask of a cluster.
 
 pub mod codes;
+pub mod gate;
 pub mod live;
+pub mod lock_group;
 pub mod memory;
 pub mod sasl;
 pub mod settings;
@@ -9,11 +11,14 @@ mod stores;
 pub mod tls;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::clients::kafka::gate::WriteGate;
+use crate::clients::kafka::lock_group::LockGroups;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::config::{ConfigChange, ConfigEntry, ConfigResource};
 use crate::cluster::group::LiveGroup;
@@ -83,6 +88,14 @@ pub trait Kafka: Send + Sync {
 
     /// Says that the configs of so many topics will be asked for: connections may be made ready meanwhile.
     fn expect_configs(&self, _topics: usize) {}
+
+    /// The same cluster as one for locks, on connections of its own: it may be used in another thread with another
+    /// runtime, and nothing that is asked here delays it. No connection is opened before the first call.
+    fn lock_groups(&self) -> Arc<dyn LockGroups>;
+
+    /// What must be true right before a write is sent. Where it is not, [`KafkaError::LockNotHeld`] is the result and
+    /// nothing was sent. What is only checked ([`Mode::Validate`]) does not need it.
+    fn write_gate(&self) -> &WriteGate;
 
     /// How many requests were sent so far, for benchmarks and `--log debug`.
     fn requests_sent(&self) -> u64;
@@ -173,6 +186,12 @@ pub enum KafkaError {
         /// The request, as `CreateTopics to broker 2`.
         request: String,
         /// What happened to the connection.
+        why: String,
+    },
+    /// A write was not sent: the lock that it needs is not held (any more), or was not renewed lately.
+    #[error("nothing was sent: {why}")]
+    LockNotHeld {
+        /// Which lock, and what happened to it.
         why: String,
     },
     /// The broker's version lacks this request.

@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use tokio::time::timeout_at;
 
 use crate::clients::kafka::KafkaError;
+use crate::clients::kafka::gate::WriteGate;
 use crate::clients::kafka::live::calls::Call;
 use crate::clients::kafka::live::connection::Address;
 use crate::clients::kafka::live::connection::Connection;
@@ -72,6 +73,8 @@ pub(super) struct Cluster {
     known: Mutex<Known>,
     /// Told when a connection was opened.
     opened: Notify,
+    /// What must be true before a write is sent.
+    gate: WriteGate,
 }
 
 #[derive(Debug, Default)]
@@ -101,7 +104,27 @@ impl Cluster {
         let bootstrap =
             settings.bootstrap.iter().map(|(host, port)| Address { host: host.clone(), port: *port }).collect();
         let dialer = Arc::new(Dialer { settings, connector, salted: Arc::default(), requests_sent: AtomicU64::new(0) });
-        Ok(Self { dialer, bootstrap, known: Mutex::default(), opened: Notify::new() })
+        Ok(Self::of(dialer, bootstrap))
+    }
+
+    /// The same cluster on connections of its own, for another thread and its runtime. Passwords are not salted again.
+    pub(super) fn beside(&self) -> Self {
+        let dialer = Dialer {
+            settings: self.dialer.settings.clone(),
+            connector: self.dialer.connector.clone(),
+            salted: Arc::clone(&self.dialer.salted),
+            requests_sent: AtomicU64::new(0),
+        };
+        Self::of(Arc::new(dialer), self.bootstrap.clone())
+    }
+
+    fn of(dialer: Arc<Dialer>, bootstrap: Vec<Address>) -> Self {
+        Self { dialer, bootstrap, known: Mutex::default(), opened: Notify::new(), gate: WriteGate::default() }
+    }
+
+    /// What must be true before a write is sent.
+    pub(super) fn gate(&self) -> &WriteGate {
+        &self.gate
     }
 
     /// The longest that one call may take.
@@ -240,15 +263,34 @@ impl Cluster {
         make: &(impl Fn(i16) -> C + Sync),
         deadline: Instant,
     ) -> Result<C::Answer, Trouble> {
-        let connection = self.connection(address, deadline).await.map_err(|error| match error {
+        let connection = self.connected(address, deadline).await?;
+        let answer = connection.call(make, deadline).await?;
+        self.rest(address, None);
+        Ok(answer)
+    }
+
+    /// The same for a write: right before it is sent, and after all waiting, the gate is asked.
+    pub(super) async fn attempt_write<C: Call>(
+        &self,
+        address: &Address,
+        make: &(impl Fn(i16) -> C + Sync),
+        deadline: Instant,
+    ) -> Result<C::Answer, Trouble> {
+        let connection = self.connected(address, deadline).await?;
+        connection.keep_quiet(deadline).await?;
+        self.gate.check().map_err(|why| Trouble::Fatal(KafkaError::LockNotHeld { why }))?;
+        let answer = connection.call(make, deadline).await?;
+        self.rest(address, None);
+        Ok(answer)
+    }
+
+    async fn connected(&self, address: &Address, deadline: Instant) -> Result<Arc<Connection>, Trouble> {
+        self.connection(address, deadline).await.map_err(|error| match error {
             KafkaError::Unreachable { tried, .. } => {
                 Trouble::NotSent(tried.into_iter().map(|(_, why)| why).collect::<Vec<_>>().join("; "))
             }
             error => Trouble::Fatal(error),
-        })?;
-        let answer = connection.call(make, deadline).await?;
-        self.rest(address, None);
-        Ok(answer)
+        })
     }
 
     /// Lets a silent broker rest, or ends its rest.

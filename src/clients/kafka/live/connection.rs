@@ -81,6 +81,17 @@ pub(super) enum Trouble {
     Fatal(KafkaError),
 }
 
+impl Trouble {
+    /// The error of a call that is not made a second time.
+    pub(super) fn into_error<C: Call>(self, address: &Address, within: Duration) -> KafkaError {
+        match self {
+            Self::Fatal(error) => error,
+            Self::NotSent(why) => KafkaError::Unreachable { tried: vec![(address.to_string(), why)], within },
+            Self::Lost(why) => KafkaError::AnswerLost { request: format!("{} to {address}", C::NAME), why },
+        }
+    }
+}
+
 /// A connection that is ready for calls.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -156,11 +167,7 @@ impl Connection {
         deadline: Instant,
     ) -> Result<C::Answer, Trouble> {
         let version = self.versions.pick::<C>(&self.address.to_string()).map_err(Trouble::Fatal)?;
-        let quiet_until = self.pace().quiet_until;
-        if quiet_until > deadline {
-            return Err(Trouble::NotSent(format!("{}: a quota of the broker keeps us waiting", self.address)));
-        }
-        tokio::time::sleep_until(quiet_until).await;
+        self.keep_quiet(deadline).await?;
         let answer = match self.exchange(&make(version), version, deadline).await {
             Ok(answer) => answer,
             Err(failure) => return Err(self.trouble(failure).await),
@@ -172,6 +179,16 @@ impl Connection {
             self.pace().quiet_until = Instant::now() + Duration::from_millis(throttle);
         }
         Ok(answer)
+    }
+
+    /// Waits as long as a quota of the broker wants; not at all if that is beyond the deadline.
+    pub(super) async fn keep_quiet(&self, deadline: Instant) -> Result<(), Trouble> {
+        let quiet_until = self.pace().quiet_until;
+        if quiet_until > deadline {
+            return Err(Trouble::NotSent(format!("{}: a quota of the broker keeps us waiting", self.address)));
+        }
+        tokio::time::sleep_until(quiet_until).await;
+        Ok(())
     }
 
     async fn trouble(&self, failure: Failure) -> Trouble {

@@ -11,13 +11,16 @@ use crate::clients::kafka::Mode;
 use crate::clients::kafka::NewPartitions;
 use crate::clients::kafka::NewTopic;
 use crate::clients::kafka::ReplicaSizes;
+use crate::clients::kafka::gate::WriteGate;
 use crate::clients::kafka::live::cluster::Cluster;
 use crate::clients::kafka::live::configs;
 use crate::clients::kafka::live::groups;
+use crate::clients::kafka::live::lock_group::LiveLockGroups;
 use crate::clients::kafka::live::log_dirs;
 use crate::clients::kafka::live::offsets;
 use crate::clients::kafka::live::reassignments;
 use crate::clients::kafka::live::topics;
+use crate::clients::kafka::lock_group::LockGroups;
 use crate::clients::kafka::settings::Settings;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::config::ConfigChange;
@@ -110,6 +113,14 @@ impl Kafka for Live {
         if topics >= configs::TOPICS_WORTH_SPREADING {
             self.cluster.open_others();
         }
+    }
+
+    fn lock_groups(&self) -> Arc<dyn LockGroups> {
+        Arc::new(LiveLockGroups::of(self.cluster.beside()))
+    }
+
+    fn write_gate(&self) -> &WriteGate {
+        self.cluster.gate()
     }
 
     fn requests_sent(&self) -> u64 {

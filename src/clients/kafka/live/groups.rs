@@ -188,6 +188,7 @@ fn new_group(group: &NewGroup) -> Option<LiveGroup> {
     });
     (!group.members.is_empty()).then(|| LiveGroup {
         id: group.group_id.to_string(),
+        protocol_type: "consumer".to_owned(),
         state: group.group_state.to_string(),
         members: group.members.len(),
         topics: names.filter_map(|name| TopicName::new(name).ok()).collect(),
@@ -202,6 +203,7 @@ fn share_group(group: &ShareGroup) -> Option<LiveGroup> {
     });
     (!group.members.is_empty()).then(|| LiveGroup {
         id: group.group_id.to_string(),
+        protocol_type: "share".to_owned(),
         state: group.group_state.to_string(),
         members: group.members.len(),
         topics: names.filter_map(|name| TopicName::new(name.as_str()).ok()).collect(),
@@ -213,6 +215,7 @@ fn share_group(group: &ShareGroup) -> Option<LiveGroup> {
 fn hidden_group(group: &ListedGroup) -> LiveGroup {
     LiveGroup {
         id: group.group_id.to_string(),
+        protocol_type: group.group_type.to_ascii_lowercase(),
         state: group.group_state.to_string(),
         members: 1,
         topics: BTreeSet::new(),
@@ -229,6 +232,7 @@ fn classic_group(group: &ClassicGroup) -> Option<LiveGroup> {
         .collect();
     (!group.members.is_empty()).then(|| LiveGroup {
         id: group.group_id.to_string(),
+        protocol_type: group.protocol_type.to_string(),
         state: group.group_state.to_string(),
         members: group.members.len(),
         topics,

@@ -10,6 +10,7 @@ mod configs;
 mod connection;
 mod door;
 mod groups;
+mod lock_group;
 mod log_dirs;
 mod offsets;
 mod patience;

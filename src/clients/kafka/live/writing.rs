@@ -1,7 +1,10 @@
 //! Writes: cut into requests that the brokers take, sent to a broker that is alive, never sent twice.
 //!
 //! What certainly did nothing is sent again: a connection that failed before the request was sent, NOT_CONTROLLER, a
-//! mutation quota. Everything else that has no clear answer ends in [`KafkaError::AnswerLost`].
+//! mutation quota. Everything else that has no clear answer ends in [`KafkaError::AnswerLost`]. Right before each attempt
+//! the client's [`WriteGate`] is asked; where it is closed, nothing is sent.
+//!
+//! [`WriteGate`]: crate::clients::kafka::gate::WriteGate
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -165,7 +168,7 @@ impl Cluster {
         let mut patience = Patience::until(deadline);
         loop {
             let address = self.find_alive(target, deadline).await?;
-            let why = match self.attempt(&address, make, deadline).await {
+            let why = match self.attempt_write(&address, make, deadline).await {
                 Ok(answer) => {
                     self.passed_on(&address, true);
                     return Ok(answer);

@@ -96,6 +96,7 @@ impl Memory {
         self.with(|model| {
             let group = LiveGroup {
                 id: id.to_owned(),
+                protocol_type: "consumer".to_owned(),
                 state: "Stable".to_owned(),
                 members: 1,
                 topics: topics.iter().map(|name| topic_name(name)).collect(),

@@ -1,6 +1,7 @@
 //! [`Memory`]: the door's trait on a [`Model`], with faults on demand.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
@@ -15,12 +16,15 @@ use crate::clients::kafka::NewPartitions;
 use crate::clients::kafka::NewTopic;
 use crate::clients::kafka::ReplicaSizes;
 use crate::clients::kafka::codes;
+use crate::clients::kafka::gate::WriteGate;
+use crate::clients::kafka::lock_group::LockGroups;
 use crate::clients::kafka::memory::Call;
 use crate::clients::kafka::memory::Model;
 use crate::clients::kafka::memory::ModelPartition;
 use crate::clients::kafka::memory::configs;
 use crate::clients::kafka::memory::faults::Fault;
 use crate::clients::kafka::memory::faults::Faults;
+use crate::clients::kafka::memory::lock_group::MemoryLockGroups;
 use crate::clients::kafka::memory::moves;
 use crate::clients::kafka::memory::topics;
 use crate::cluster::broker::BrokerId;
@@ -43,6 +47,13 @@ use crate::cluster::topic::TopicPartition;
 /// A cluster in memory.
 #[derive(Debug)]
 pub struct Memory {
+    shared: Arc<Shared>,
+    gate: WriteGate,
+}
+
+/// The cluster, for all its clients.
+#[derive(Debug)]
+pub(super) struct Shared {
     state: Mutex<State>,
 }
 
@@ -58,7 +69,8 @@ struct State {
 impl Memory {
     /// A twin of this model.
     pub fn of(model: Model) -> Self {
-        Self { state: Mutex::new(State { model, faults: Faults::default(), lag: 0, stale: None }) }
+        let state = Mutex::new(State { model, faults: Faults::default(), lag: 0, stale: None });
+        Self { shared: Arc::new(Shared { state }), gate: WriteGate::default() }
     }
 
     /// Looks into the cluster.
@@ -136,7 +148,13 @@ impl Memory {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.state()
+    }
+
+    /// What all items of a write get where the gate is closed.
+    fn refused(&self, mode: Mode, items: usize) -> Option<Vec<Result<(), KafkaError>>> {
+        let why = self.gate.check().err().filter(|_| mode == Mode::Apply && items > 0)?;
+        Some(vec![Err(KafkaError::LockNotHeld { why }); items])
     }
 
     fn read<T>(&self, call: Call, read: impl FnOnce(&Model) -> Result<T, KafkaError>) -> Result<T, KafkaError> {
@@ -182,6 +200,31 @@ impl Memory {
             return vec![Err(lost_answer(call)); items.len()];
         }
         results
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers one call that may change what coordinators know, with the faults that are planned for it.
+    pub(super) fn ask<T>(
+        &self,
+        call: Call,
+        answer: impl FnOnce(&mut Model) -> Result<T, KafkaError>,
+    ) -> Result<T, KafkaError> {
+        let mut state = self.state();
+        let (faults, outcome) = state.begin(call);
+        outcome?;
+        let answer = answer(&mut state.model);
+        state.end(faults);
+        answer
+    }
+
+    /// Looks at the cluster and changes it.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Model) -> T) -> T {
+        change(&mut self.state().model)
     }
 }
 
@@ -258,20 +301,32 @@ impl Kafka for Memory {
     }
 
     async fn create_topics(&self, topics: &[NewTopic], mode: Mode) -> Vec<Result<(), KafkaError>> {
+        if let Some(refused) = self.refused(mode, topics.len()) {
+            return refused;
+        }
         let create = |model: &mut Model, new: &NewTopic| topics::create(model, new, mode);
         self.write(Call::CreateTopics, topics, |new| new.name.to_string(), create)
     }
 
     async fn create_partitions(&self, topics: &[NewPartitions], mode: Mode) -> Vec<Result<(), KafkaError>> {
+        if let Some(refused) = self.refused(mode, topics.len()) {
+            return refused;
+        }
         let grow = |model: &mut Model, new: &NewPartitions| topics::grow(model, new, mode);
         self.write(Call::CreatePartitions, topics, |new| new.name.to_string(), grow)
     }
 
     async fn delete_topics(&self, topics: &[TopicName]) -> Vec<Result<(), KafkaError>> {
+        if let Some(refused) = self.refused(Mode::Apply, topics.len()) {
+            return refused;
+        }
         self.write(Call::DeleteTopics, topics, ToString::to_string, topics::delete)
     }
 
     async fn alter_configs(&self, changes: &[ConfigChange], mode: Mode) -> Vec<Result<(), KafkaError>> {
+        if let Some(refused) = self.refused(mode, changes.len()) {
+            return refused;
+        }
         let alter = |model: &mut Model, change: &ConfigChange| configs::alter(model, change, mode);
         self.write(Call::AlterConfigs, changes, |change| change.resource.to_string(), alter)
     }
@@ -289,10 +344,16 @@ impl Kafka for Memory {
         &self,
         targets: &[(TopicPartition, Option<Vec<BrokerId>>)],
     ) -> Vec<Result<(), KafkaError>> {
+        if let Some(refused) = self.refused(Mode::Apply, targets.len()) {
+            return refused;
+        }
         self.write(Call::AlterReassignments, targets, |(key, _)| key.to_string(), moves::alter)
     }
 
     async fn elect_leaders(&self, partitions: &[TopicPartition]) -> Vec<Result<(), KafkaError>> {
+        if let Some(refused) = self.refused(Mode::Apply, partitions.len()) {
+            return refused;
+        }
         self.write(Call::ElectLeaders, partitions, ToString::to_string, moves::elect)
     }
 
@@ -324,6 +385,14 @@ impl Kafka for Memory {
     async fn live_groups(&self) -> Result<Vec<LiveGroup>, KafkaError> {
         let is_live = |group: &&LiveGroup| group.members > 0;
         self.read(Call::ListGroups, |model| Ok(model.groups.values().filter(is_live).cloned().collect()))
+    }
+
+    fn lock_groups(&self) -> Arc<dyn LockGroups> {
+        Arc::new(MemoryLockGroups { shared: Arc::clone(&self.shared) })
+    }
+
+    fn write_gate(&self) -> &WriteGate {
+        &self.gate
     }
 
     fn requests_sent(&self) -> u64 {

@@ -33,6 +33,20 @@ pub enum Call {
     ListOffsets,
     /// `live_groups`
     ListGroups,
+    /// `coordinator`
+    FindCoordinator,
+    /// `confirmed_coordinator`
+    ConfirmCoordinator,
+    /// `describe_lock`
+    DescribeGroup,
+    /// `join`, with and without a member id
+    JoinGroup,
+    /// `sync`
+    SyncGroup,
+    /// `heartbeat`
+    Heartbeat,
+    /// `leave`
+    LeaveGroup,
 }
 
 impl Call {
@@ -50,7 +64,14 @@ impl Call {
             | Self::ListReassignments
             | Self::DescribeLogDirs
             | Self::ListOffsets
-            | Self::ListGroups => false,
+            | Self::ListGroups
+            | Self::FindCoordinator
+            | Self::ConfirmCoordinator
+            | Self::DescribeGroup
+            | Self::JoinGroup
+            | Self::SyncGroup
+            | Self::Heartbeat
+            | Self::LeaveGroup => false,
         }
     }
 }

@@ -19,10 +19,12 @@ mod configs;
 mod door;
 mod faults;
 mod keys;
+mod lock_group;
 mod model;
 mod moves;
 mod topics;
 
 pub use door::Memory;
 pub use faults::Call;
+pub use lock_group::Coordinators;
 pub use model::{Model, ModelPartition, ModelTopic};

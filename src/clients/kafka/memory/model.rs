@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
+use crate::clients::kafka::memory::lock_group::Coordinators;
 use crate::cluster::broker::Broker;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::broker::Rack;
@@ -32,6 +33,8 @@ pub struct Model {
     pub broker_defaults: BTreeMap<String, String>,
     /// Groups with members.
     pub groups: BTreeMap<String, LiveGroup>,
+    /// Groups that are locks, and who coordinates them.
+    pub coordinators: Coordinators,
     /// Bytes of each broker's one log dir; none for a broker before Kafka 3.3, which does not tell.
     pub disk_bytes: Option<u64>,
     /// Moves that are running.
