@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use kafka_toolbox::cli::Cli;
-use kafka_toolbox::context::{Context, Scope};
+use kafka_toolbox::context::Context;
 use kafka_toolbox::exit::Exit;
 use kafka_toolbox::output::exit_of;
+use kafka_toolbox::state::identity::{ClusterRef, Identity, Purpose};
 
 use crate::live::kubernetes::control_plane::ControlPlane;
 
@@ -20,12 +21,13 @@ fn context(kubeconfig: &Path, namespace: &str) -> Context {
     Context::new(Cli::try_parse_from(line).unwrap().flags().clone())
 }
 
-fn scope() -> Scope {
-    Scope { room: "topics", cluster: "orders".into(), spec: "configmaps app=orders".into() }
+fn identity() -> Identity {
+    let cluster = ClusterRef { id: "id-1".into(), name: Some("orders".into()) };
+    Identity { purpose: Purpose::Topics, cluster, owner: Some("orders".into()) }
 }
 
 fn holder(cluster: &ControlPlane, namespace: &str) -> String {
-    let name = scope().object_name();
+    let name = identity().object_name();
     cluster.kubectl(&["get", "lease", &name, "--namespace", namespace, "-o", "jsonpath={.spec.holderIdentity}"])
 }
 
@@ -35,20 +37,20 @@ async fn on_a_real_server_one_run_works_and_the_next_one_when_it_has_left() {
     let namespace = cluster.namespace("alone");
     let kubeconfig = cluster.admin_kubeconfig();
     let (mut first, mut second) = (context(&kubeconfig, &namespace), context(&kubeconfig, &namespace));
-    first.be_alone(&scope()).await.unwrap();
+    first.lock(&identity()).await.unwrap();
     assert!(holder(cluster, &namespace).ends_with(&first.run_id.to_string()));
     let started = Instant::now();
-    let error = second.be_alone(&scope()).await.unwrap_err();
+    let error = second.lock(&identity()).await.unwrap_err();
     assert!(started.elapsed() < Duration::from_secs(25), "refused after {:?}", started.elapsed());
     assert_eq!(exit_of(&error), Exit::Refused);
     let words = format!("{error:#}");
     assert!(
-        words.contains(&first.run_id.to_string()) && words.contains("delete lease toolbox-topics-orders-"),
+        words.contains(&first.run_id.to_string()) && words.contains("delete lease toolbox-topics-orders"),
         "{words}"
     );
     first.leave().await;
     assert_eq!(holder(cluster, &namespace), "");
-    second.be_alone(&scope()).await.unwrap();
+    second.lock(&identity()).await.unwrap();
     second.leave().await;
 }
 
@@ -57,12 +59,13 @@ async fn a_server_that_goes_away_after_the_start_does_not_end_the_run_and_what_w
     let cluster = ControlPlane::start();
     let namespace = cluster.namespace("alone");
     let mut run = context(&cluster.admin_kubeconfig(), &namespace);
-    run.be_alone(&scope()).await.unwrap();
-    let mut kept = run.kept(&scope(), "id-1").await.unwrap();
+    run.lock(&identity()).await.unwrap();
+    let mut kept = run.document(&identity()).await.unwrap();
     assert_eq!(kept.load::<String>().await.unwrap(), None);
     cluster.stop_api();
-    // Two renewals fail meanwhile.
-    tokio::time::sleep(Duration::from_secs(12)).await;
+    // A renewal fails meanwhile.
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    assert_eq!(run.check_locks(), Ok(()));
     let saving = kept.save(&"applied");
     let back = async {
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -70,7 +73,7 @@ async fn a_server_that_goes_away_after_the_start_does_not_end_the_run_and_what_w
     };
     let (saved, ()) = tokio::join!(saving, back);
     saved.unwrap();
-    let mut next = run.kept(&scope(), "id-1").await.unwrap();
+    let mut next = run.document(&identity()).await.unwrap();
     assert_eq!(next.load::<String>().await.unwrap().as_deref(), Some("applied"));
     assert!(holder(&cluster, &namespace).ends_with(&run.run_id.to_string()));
     run.leave().await;
@@ -82,7 +85,7 @@ async fn a_role_that_lacks_a_rule_is_named_before_anything_is_changed() {
     let cluster = ControlPlane::shared();
     let namespace = cluster.namespace("alone");
     let mut run = context(&cluster.kubeconfig_of(&namespace, "default"), &namespace);
-    let words = format!("{:#}", run.be_alone(&scope()).await.unwrap_err());
+    let words = format!("{:#}", run.lock(&identity()).await.unwrap_err());
     let rule = "{apiGroups: [\"coordination.k8s.io\"], resources: [\"leases\"], verbs: [\"get\"]}";
     assert!(words.contains(&format!("the ServiceAccount {namespace}/default may not get leases")), "{words}");
     assert!(words.contains(rule), "{words}");
@@ -93,7 +96,7 @@ async fn live_configmaps_are_documents_and_the_kept_one_is_none_of_them() {
     let cluster = ControlPlane::shared();
     let namespace = cluster.namespace("alone");
     let run = context(&cluster.admin_kubeconfig(), &namespace);
-    run.kept(&scope(), "id-1").await.unwrap().save(&"applied").await.unwrap();
+    run.document(&identity()).await.unwrap().save(&"applied").await.unwrap();
     let manifest = r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "orders", "labels":
         {"app.kubernetes.io/managed-by": "kafka-toolbox"}}, "data": {"b.yaml": "topics: []", "a.yaml": "topics: []"}}"#;
     cluster.kubectl_with_input(&["apply", "--namespace", &namespace, "-f", "-"], manifest);

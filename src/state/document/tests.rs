@@ -6,8 +6,9 @@ use std::sync::Arc;
 use sha2::Digest;
 
 use super::*;
-use crate::clients::kubernetes::Identity;
+use crate::clients::kubernetes::Identity as Caller;
 use crate::clients::kubernetes::Memory;
+use crate::state::identity::{ClusterRef, Purpose};
 
 type Text = BTreeMap<String, String>;
 
@@ -18,7 +19,7 @@ fn document(text: &str) -> Text {
 fn server() -> Arc<Memory> {
     let words = String::from;
     let (namespace, server, source) = (words("kafka"), words("memory"), words("memory"));
-    Arc::new(Memory::new(Identity { namespace, pod: None, service_account: None, source, server }))
+    Arc::new(Memory::new(Caller { namespace, pod: None, service_account: None, source, server }))
 }
 
 fn identity(cluster_id: &str) -> Identity {
@@ -158,6 +159,44 @@ async fn a_file_that_can_not_be_written_keeps_the_old_one_and_leaves_no_scraps()
     assert_eq!(files, 1);
     let nowhere = Place::Folder("/proc/nowhere".into());
     assert!(kept(&nowhere, "id-1").save(&document("2")).await.is_err());
-    // Said, and no more.
-    kept(&nowhere, "id-1").keep(&document("2")).await;
+}
+
+#[tokio::test]
+async fn of_two_runs_that_read_the_same_document_only_the_first_one_writes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for place in [Place::Kubernetes(server()), Place::Folder(folder.path().join("state"))] {
+        let (mut one, mut two) = (kept(&place, "id-1"), kept(&place, "id-1"));
+        assert_eq!(one.load::<Text>().await.unwrap(), None);
+        assert_eq!(two.load::<Text>().await.unwrap(), None);
+        one.save(&document("1")).await.unwrap();
+        assert!(two.save(&document("2")).await.unwrap_err().is::<Changed>());
+        assert_eq!(loaded(&place).await.unwrap(), Some(document("1")));
+        // A change that is made of what is there succeeds whoever was faster.
+        two.update(|mut text: Text| {
+            text.insert("two".into(), "2".into());
+            text
+        })
+        .await
+        .unwrap();
+        let both = loaded(&place).await.unwrap().unwrap();
+        assert_eq!((both["orders"].as_str(), both["two"].as_str()), ("1", "2"));
+    }
+}
+
+#[tokio::test]
+async fn a_record_is_found_however_the_cluster_was_addressed() {
+    let folder = tempfile::tempdir().unwrap();
+    for place in [Place::Kubernetes(server()), Place::Folder(folder.path().join("state"))] {
+        let of = |name: Option<&str>| {
+            let cluster = ClusterRef { id: "id-1".into(), name: name.map(str::to_owned) };
+            let identity = Identity { purpose: Purpose::Moves, cluster, owner: None };
+            Document::new(place.clone(), identity, Uuid::now_v7(), || "2026-11-22T08:00:00Z".parse().unwrap())
+        };
+        of(Some("main")).save(&document("1")).await.unwrap();
+        let mut unnamed = of(None);
+        assert_eq!(unnamed.load().await.unwrap(), Some(document("1")));
+        unnamed.save(&document("2")).await.unwrap();
+        assert_eq!(of(Some("main")).load().await.unwrap(), Some(document("2")));
+        assert_eq!(of(Some("other")).load().await.unwrap(), Some(document("2")));
+    }
 }

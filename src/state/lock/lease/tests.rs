@@ -1,14 +1,14 @@
 //! Laws of the Lease on the in-memory server, by a clock that stands still.
 
 use super::*;
-use crate::clients::kubernetes::Identity;
+use crate::clients::kubernetes::Identity as Caller;
 use crate::clients::kubernetes::Memory;
 use crate::state::identity::{ClusterRef, Purpose};
 
 fn server() -> Arc<Memory> {
     let words = String::from;
     let (namespace, server, source) = (words("kafka"), words("memory"), words("memory"));
-    Arc::new(Memory::new(Identity { namespace, pod: None, service_account: None, source, server }))
+    Arc::new(Memory::new(Caller { namespace, pod: None, service_account: None, source, server }))
 }
 
 fn claim(holder: &str) -> Claim {
