@@ -4,6 +4,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::events::command as events;
 use crate::commands::mapping::command as mapping;
+use crate::commands::rbac::command as rbac;
 use crate::commands::reassign::command as reassign;
 use crate::commands::throttle::command as throttle;
 use crate::commands::topics::command as topics;
@@ -36,6 +37,8 @@ enum Command {
     Throttle(throttle::ThrottleArgs),
     /// The record of every side effect: add to it, read it, deliver it
     Events(events::EventsArgs),
+    /// What a command needs to be allowed in Kubernetes: prints ServiceAccount, Role and RoleBinding
+    Rbac(rbac::RbacArgs),
     /// What a shell needs to complete commands, flags and live names
     Completions(manual::CompletionsArgs),
     /// Man pages
@@ -90,6 +93,7 @@ impl Command {
             Command::Reassign(args) => Box::pin(reassign::run(context, args)).await,
             Command::Throttle(args) => throttle::run(context, args).await,
             Command::Events(args) => events::run(context, args).await,
+            Command::Rbac(args) => rbac::run(context, &args),
             Command::Completions(args) => manual::completions(&args),
             Command::Man(args) => manual::man(&args, Cli::definition()),
         }

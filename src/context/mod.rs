@@ -15,6 +15,7 @@ pub mod overrides;
 mod place;
 mod recording;
 pub mod repeat;
+pub mod rights;
 mod settle;
 pub mod sources;
 pub mod throttles;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::exit::Stop;
+use crate::formats::gzip;
 use crate::formats::source::Source;
 use crate::formats::yaml::BYTES_MAX;
 
@@ -24,6 +25,14 @@ const DEPTH_MAX: usize = 8;
 
 /// Endings of the files that a folder is searched for.
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
+
+/// What a folder is searched for where it should hold a plan of moves.
+const PLANS: [&str; 2] = ["plan.json", "plan.json.gz"];
+
+/// What to do about a folder without a plan.
+const NO_PLAN: &str = "neither plan.json nor plan.json.gz is there. In the Job of manifests/reassign this folder is the \
+                       ConfigMap `reassign-plan` of the Job's namespace: `kubectl create configmap reassign-plan \
+                       --from-file=plan.json` with that --namespace, then start a new Job. Nothing was changed";
 
 /// Reads what the paths name: a file, all `.yaml`, `.yml` and `.json` files of a folder, or `-` for standard input.
 pub fn load(paths: &[PathBuf]) -> anyhow::Result<Vec<Source>> {
@@ -43,6 +52,20 @@ pub fn load(paths: &[PathBuf]) -> anyhow::Result<Vec<Source>> {
         }
     }
     Ok(sources)
+}
+
+/// Reads the file of moves that the path names: a file, packed by gzip or not, `-` for standard input, or a folder with
+/// `plan.json` or `plan.json.gz`, as a mounted ConfigMap has it.
+pub fn load_plan(path: &Path) -> anyhow::Result<Source> {
+    if path == Path::new("-") || !path.is_dir() {
+        return read(path);
+    }
+    let there: Vec<_> = PLANS.iter().map(|name| path.join(name)).filter(|file| file.exists()).collect();
+    match &there[..] {
+        [one] => read(one),
+        [] => Err(Stop::usage(format!("there is no plan in {}: {NO_PLAN}", path.display())).into()),
+        _ => Err(Stop::usage(format!("{} has both {}: keep one of them", path.display(), PLANS.join(" and "))).into()),
+    }
 }
 
 fn files_of(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
@@ -101,6 +124,12 @@ fn read(path: &Path) -> anyhow::Result<Source> {
         File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes))
     };
     read.map_err(|error| cannot_read(path, &error))?;
+    if gzip::is_packed(&bytes) && bytes.len() > BYTES_MAX {
+        let message = format!("{} is longer than {} MiB, the most that is read", path.display(), BYTES_MAX >> 20);
+        return Err(Stop::usage(message).into());
+    }
+    let bytes =
+        gzip::unpacked(bytes).map_err(|error| Stop::usage(format!("failed to unpack {}: {error}", path.display())))?;
     Ok(Source::new(path.display().to_string(), bytes))
 }
 
@@ -129,6 +158,28 @@ mod tests {
         let names: Vec<_> = sources.iter().map(|source| String::from_utf8_lossy(&source.bytes).into_owned()).collect();
         assert_eq!(names, ["a.yml", "b.yaml"]);
         assert!(sources[0].label.ends_with("/a.yml"));
+    }
+
+    #[test]
+    fn a_folder_holds_one_plan_packed_or_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let error = load_plan(path).unwrap_err().to_string();
+        assert!(error.contains("there is no plan in") && error.contains("create configmap reassign-plan"), "{error}");
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        std::io::Write::write_all(&mut packer, b"{\"moves\": []}").unwrap();
+        fs::write(path.join("plan.json.gz"), packer.finish().unwrap()).unwrap();
+        let plan = load_plan(path).unwrap();
+        assert_eq!(plan.bytes, b"{\"moves\": []}");
+        assert!(plan.label.ends_with("/plan.json.gz"));
+        assert_eq!(load_plan(&path.join("plan.json.gz")).unwrap(), plan);
+        fs::write(path.join("plan.json"), "{}").unwrap();
+        let error = load_plan(path).unwrap_err().to_string();
+        assert!(error.contains("has both plan.json and plan.json.gz"), "{error}");
+        fs::write(path.join("cut.json.gz"), [0x1f, 0x8b, 8]).unwrap();
+        let error = load_plan(&path.join("cut.json.gz")).unwrap_err().to_string();
+        assert!(error.contains("cut.json.gz: it is not a complete gzip file"), "{error}");
+        assert!(load_plan(&path.join("nope.json")).unwrap_err().to_string().contains("No such file"));
     }
 
     #[test]

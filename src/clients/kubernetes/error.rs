@@ -12,6 +12,8 @@ pub enum Resource {
     Leases,
     /// `events` in `events.k8s.io`.
     Events,
+    /// `selfsubjectrulesreviews` and `selfsubjectaccessreviews` in `authorization.k8s.io`: questions what we may do.
+    Reviews,
 }
 
 impl Resource {
@@ -21,6 +23,7 @@ impl Resource {
             Self::ConfigMaps => "",
             Self::Leases => "coordination.k8s.io",
             Self::Events => "events.k8s.io",
+            Self::Reviews => "authorization.k8s.io",
         }
     }
 
@@ -30,6 +33,7 @@ impl Resource {
             Self::ConfigMaps => "configmaps",
             Self::Leases => "leases",
             Self::Events => "events",
+            Self::Reviews => "selfsubjectaccessreviews",
         }
     }
 
@@ -39,6 +43,7 @@ impl Resource {
             Self::ConfigMaps => "ConfigMap",
             Self::Leases => "Lease",
             Self::Events => "Event",
+            Self::Reviews => "SelfSubjectAccessReview",
         }
     }
 }
@@ -73,7 +78,8 @@ pub enum KubernetesError {
     /// 403: no Role allows it.
     #[error(
         "{who} may not {verb} {} in namespace {namespace}: its Role lacks the rule \
-         {{apiGroups: [\"{}\"], resources: [\"{}\"], verbs: [\"{verb}\"]}}",
+         {{apiGroups: [\"{}\"], resources: [\"{}\"], verbs: [\"{verb}\"]}}; `toolbox rbac` prints all rules that a \
+         command needs",
         .resource.plural(), .resource.group(), .resource.plural()
     )]
     Forbidden {

@@ -9,7 +9,8 @@ use async_trait::async_trait;
 
 use crate::clients::kubernetes::selector::{Selector, within_limits};
 use crate::clients::kubernetes::{
-    CONFIG_MAP_BYTES_MAX, ConfigMap, Identity, Kubernetes, KubernetesError, Lease, NewEvent, ObjectName, Resource, Verb,
+    CONFIG_MAP_BYTES_MAX, ConfigMap, Identity, Kubernetes, KubernetesError, Lease, NewEvent, ObjectName, Resource,
+    Right, Verb,
 };
 
 /// An API server in memory. Clones of an `Arc` of it are several clients of one server.
@@ -233,6 +234,19 @@ impl Kubernetes for Memory {
         let kept = Lease { resource_version: state.next_version(), ..lease.clone() };
         state.leases.insert(name.clone(), kept.clone());
         Ok(kept)
+    }
+
+    async fn lacking(&self, namespace: &str, rights: &[Right]) -> Result<Vec<Right>, KubernetesError> {
+        // Asking is never forbidden.
+        let state = self.enter(Verb::Create, Resource::Reviews, namespace)?;
+        let is_forbidden = |right: &&Right| {
+            state.forbidden.iter().any(|(verb, resource)| {
+                *right.verb == *verb.to_string()
+                    && right.resource == resource.plural()
+                    && right.group == resource.group()
+            })
+        };
+        Ok(rights.iter().filter(is_forbidden).cloned().collect())
     }
 
     async fn create_event(&self, event: &NewEvent) -> Result<(), KubernetesError> {

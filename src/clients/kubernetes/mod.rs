@@ -15,6 +15,7 @@ mod error;
 mod live;
 mod memory;
 mod objects;
+mod rights;
 mod selector;
 
 use async_trait::async_trait;
@@ -26,6 +27,7 @@ pub use memory::Memory;
 pub use objects::{
     CONFIG_MAP_BYTES_MAX, ConfigMap, EventType, Identity, Lease, NOTE_BYTES_MAX, NewEvent, ObjectName, Pod, Regarding,
 };
+pub use rights::Right;
 
 /// Most ConfigMaps that one selector may match.
 pub const CONFIG_MAPS_MAX: usize = 1_000;
@@ -65,6 +67,10 @@ pub trait Kubernetes: Send + Sync {
 
     /// Replaces the Lease that was read. Returns what is there now.
     async fn replace_lease(&self, lease: &Lease) -> Result<Lease, KubernetesError>;
+
+    /// Which of these rights in a namespace the server does not give us. Every ServiceAccount may ask that
+    /// (`system:basic-user`).
+    async fn lacking(&self, namespace: &str, rights: &[Right]) -> Result<Vec<Right>, KubernetesError>;
 
     /// Writes an event about an object; texts beyond the API's limits are cut. An event of that name that is there
     /// already counts as written, so that sending again does not double it.

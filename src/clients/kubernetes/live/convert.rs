@@ -1,13 +1,15 @@
 //! Plain data from and to the objects of `k8s-openapi`, and what the server's messages say. Pure.
 
 use k8s_openapi::ByteString;
+use k8s_openapi::api::authorization::v1 as authorization;
 use k8s_openapi::api::coordination::v1 as coordination;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::events::v1 as events;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 
 use super::FIELD_MANAGER;
-use crate::clients::kubernetes::{ConfigMap, EventType, Identity, Lease, NewEvent, ObjectName, Regarding};
+use crate::clients::kubernetes::rights::Granted;
+use crate::clients::kubernetes::{ConfigMap, EventType, Identity, Lease, NewEvent, ObjectName, Regarding, Right};
 
 fn name_of(metadata: &ObjectMeta) -> ObjectName {
     ObjectName::new(metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
@@ -109,6 +111,38 @@ pub(super) fn to_event(event: &NewEvent, identity: &Identity) -> events::Event {
         reporting_instance: Some(identity.pod.as_ref().map_or_else(|| FIELD_MANAGER.into(), |pod| pod.name.clone())),
         ..events::Event::default()
     }
+}
+
+/// The question which rules hold for us in a namespace.
+pub(super) fn rules_review(namespace: &str) -> authorization::SelfSubjectRulesReview {
+    let spec = authorization::SelfSubjectRulesReviewSpec { namespace: Some(namespace.to_owned()) };
+    authorization::SelfSubjectRulesReview { spec, ..<_>::default() }
+}
+
+/// The rules of its answer.
+pub(super) fn granted(review: authorization::SelfSubjectRulesReview) -> Vec<Granted> {
+    let rules = review.status.map(|status| status.resource_rules).unwrap_or_default();
+    let rule = |rule: authorization::ResourceRule| Granted {
+        groups: rule.api_groups.unwrap_or_default(),
+        resources: rule.resources.unwrap_or_default(),
+        names: rule.resource_names.unwrap_or_default(),
+        verbs: rule.verbs,
+    };
+    rules.into_iter().map(rule).collect()
+}
+
+/// The question whether we have one right.
+pub(super) fn access_review(namespace: &str, right: &Right) -> authorization::SelfSubjectAccessReview {
+    let attributes = authorization::ResourceAttributes {
+        namespace: Some(namespace.to_owned()),
+        group: Some(right.group.to_owned()),
+        resource: Some(right.resource.to_owned()),
+        name: right.name.clone(),
+        verb: Some(right.verb.to_owned()),
+        ..<_>::default()
+    };
+    let spec = authorization::SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..<_>::default() };
+    authorization::SelfSubjectAccessReview { spec, ..<_>::default() }
 }
 
 /// Who asked, from the server's `… is forbidden: User "system:serviceaccount:NAMESPACE:NAME" cannot …`.

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use k8s_openapi::api::authorization::v1 as authorization;
 use k8s_openapi::api::coordination::v1 as coordination;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::events::v1 as events;
@@ -16,7 +17,7 @@ use crate::clients::kubernetes::access::chain;
 use crate::clients::kubernetes::selector::within_limits;
 use crate::clients::kubernetes::{
     Access, CONFIG_MAPS_MAX, ConfigMap, Identity, Kubernetes, KubernetesError, Lease, NewEvent, ObjectName, Resource,
-    Verb,
+    Right, Verb,
 };
 
 mod convert;
@@ -273,6 +274,26 @@ impl Kubernetes for Live {
         let params = post();
         let object = convert::to_lease(lease);
         Ok(convert::lease(self.write(call, || api.replace(&lease.name.name, &params, &object)).await?))
+    }
+
+    async fn lacking(&self, namespace: &str, rights: &[Right]) -> Result<Vec<Right>, KubernetesError> {
+        let call = Call { verb: Verb::Create, resource: Resource::Reviews, namespace, name: None };
+        // A review changes nothing: it may be sent again like a read.
+        let api: Api<authorization::SelfSubjectRulesReview> = Api::all(self.client.clone());
+        let (params, review) = (PostParams::default(), convert::rules_review(namespace));
+        let granted = convert::granted(self.read(call, || api.create(&params, &review)).await?);
+        let open: Vec<_> = rights.iter().filter(|right| !granted.iter().any(|rule| rule.gives(right))).collect();
+        // The review of rules leaves out what another authorizer than RBAC gives: whatever is not in it is asked singly.
+        let api: Api<authorization::SelfSubjectAccessReview> = Api::all(self.client.clone());
+        let mut lacking = Vec::new();
+        for right in open {
+            let review = convert::access_review(namespace, right);
+            let answer = self.read(call, || api.create(&params, &review)).await?;
+            if !answer.status.is_some_and(|status| status.allowed) {
+                lacking.push(right.clone());
+            }
+        }
+        Ok(lacking)
     }
 
     async fn create_event(&self, event: &NewEvent) -> Result<(), KubernetesError> {

@@ -28,6 +28,7 @@ use crate::commands::reassign::spec::Window;
 use crate::commands::throttle::plan::look::Known;
 use crate::commands::throttle::spec::{CapacityWish, types};
 use crate::context::load::LoadArgs;
+use crate::context::rights::Workload;
 use crate::context::throttles::OwnThrottles;
 use crate::context::{Agreed, Context};
 use crate::exit::{Exit, Stop};
@@ -181,6 +182,7 @@ async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyho
     context.is_cluster(&metadata.cluster_id)?;
     check_cluster(&wanted, &metadata.cluster_id)?;
     if !context.is_dry_run() {
+        context.check_rights(Workload::Reassign, &context.rights_setup(&metadata.cluster_id)).await?;
         context.lock(&context.identity(Purpose::Moves, &metadata.cluster_id)).await?;
     }
     let mut document = record::document(context, &metadata.cluster_id).await?;

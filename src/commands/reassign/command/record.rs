@@ -1,7 +1,7 @@
 //! What is kept of an execution: the plan with every partition's former replicas, and what others ask the run to do.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -117,11 +117,7 @@ impl Control {
     }
 }
 
-/// Reads a file of moves: a plan of `mapping`, or Kafka's own.
-pub(super) fn read(path: &PathBuf) -> anyhow::Result<Moves> {
-    let sources = sources::load(std::slice::from_ref(path))?;
-    let [source] = &sources[..] else {
-        return Err(Stop::usage(format!("{} is not one file", path.display())).into());
-    };
-    read_either(source).map_err(|faults| Stop::usage(faults.to_string()).into())
+/// Reads a file of moves: a plan of `mapping`, or Kafka's own; packed by gzip or not.
+pub(super) fn read(path: &Path) -> anyhow::Result<Moves> {
+    read_either(&sources::load_plan(path)?).map_err(|faults| Stop::usage(faults.to_string()).into())
 }

@@ -31,7 +31,7 @@ pub(super) struct VerifyArgs {
 
 /// Verifies.
 pub(super) async fn run(context: &mut Context, args: &VerifyArgs) -> anyhow::Result<Exit> {
-    let wanted = args.plan.as_ref().map(record::read).transpose()?;
+    let wanted = args.plan.as_deref().map(record::read).transpose()?;
     let kafka = context.kafka().await?;
     let metadata = kafka.metadata(TopicSelection::None).await.context("failed to read the cluster's metadata")?;
     context.is_cluster(&metadata.cluster_id)?;

@@ -28,6 +28,7 @@ use crate::commands::throttle::spec::types;
 use crate::context::Context;
 use crate::context::load::LoadArgs;
 use crate::context::overrides::KeptOverrides;
+use crate::context::rights::Workload;
 use crate::context::throttles::OwnThrottles;
 use crate::exit::{Exit, Stop};
 use crate::formats::secret::{SecretString, remember};
@@ -115,6 +116,7 @@ pub(super) async fn run(context: &mut Context, args: &RunArgs) -> anyhow::Result
     if context.is_dry_run() {
         return rehearse(context, kafka, told, &metadata.cluster_id).await;
     }
+    context.check_rights(Workload::Throttle, &context.rights_setup(&metadata.cluster_id)).await?;
     // From here on it ends by itself when it is asked to: a tick that runs comes to its end.
     context.brake().changes_begin();
     let (board, asked) = Board::new();

@@ -10,11 +10,13 @@ use crate::change::plan::Step;
 use crate::clients::kafka::Kafka;
 use crate::cluster::metadata::{Metadata, TopicSelection};
 use crate::cluster::topic::TopicName;
+use crate::commands::topics::command::sources::SourceArgs;
 use crate::commands::topics::observe::{Begun, Declared, Observed};
 use crate::commands::topics::plan::last::{LastApplied, Owners};
 use crate::commands::topics::plan::step::TopicStep;
 use crate::commands::topics::spec::Spec;
 use crate::context::Context;
+use crate::context::rights::Workload;
 use crate::output;
 use crate::state::document::Document;
 use crate::state::documents::{Documents, Owned};
@@ -77,14 +79,17 @@ impl Memory {
     /// applied, and looks who else declares these topics. A dry run changes nothing, so it needs no lock.
     pub(super) async fn open(
         context: &mut Context,
-        owner: String,
+        sources: &SourceArgs,
         spec: &Spec,
         kafka: &dyn Kafka,
     ) -> anyhow::Result<Self> {
         let metadata = kafka.metadata(TopicSelection::All).await.context("failed to read the cluster's metadata")?;
         context.is_cluster(&metadata.cluster_id)?;
-        let identity = Identity { owner: Some(owner), ..context.identity(Purpose::Topics, &metadata.cluster_id) };
+        let identity = Identity { owner: Some(sources.owner()), ..context.identity(Purpose::Topics, &metadata.cluster_id) };
         if !context.is_dry_run() {
+            let mut setup = context.rights_setup(&metadata.cluster_id);
+            (setup.owner, setup.reads_config_maps) = (sources.owner(), sources.reads_config_maps());
+            context.check_rights(Workload::Topics, &setup).await?;
             context.lock(&identity).await?;
         }
         let mut document = context.document(&identity).await?;

@@ -55,6 +55,11 @@ impl SourceArgs {
         !(self.files.is_empty() && self.configmap.is_empty() && self.selector.is_empty())
     }
 
+    /// Whether live ConfigMaps are read.
+    pub(super) fn reads_config_maps(&self) -> bool {
+        !(self.configmap.is_empty() && self.selector.is_empty())
+    }
+
     /// Reads what the flags name. Naming nothing is wrong usage.
     pub(super) async fn load(&self, context: &Context) -> anyhow::Result<Vec<Source>> {
         let Self { files, configmap, selector, owner: _, format: _ } = self;

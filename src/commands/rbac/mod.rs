@@ -1,0 +1,3 @@
+//! `toolbox rbac`: what a command needs to be allowed in Kubernetes, as manifests.
+
+pub mod command;

@@ -1,0 +1,246 @@
+//! What each command needs to be allowed in Kubernetes: one table for `toolbox rbac`, for the check at a command's start,
+//! and for the Roles of `manifests/`, which a test compares with it.
+//!
+//! Kubernetes can't limit a `create` to a name, nor a `list` to a label, so these rules have no names.
+
+mod check;
+
+use std::fmt::Write as _;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::state::identity::{ClusterRef, Identity, Purpose};
+
+/// What runs in Kubernetes with a ServiceAccount of its own; named as its folder in `manifests/`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workload {
+    /// `topics apply`.
+    Topics,
+    /// `reassign execute`.
+    Reassign,
+    /// `throttle run`.
+    Throttle,
+    /// Every command, for people.
+    Toolbox,
+}
+
+impl Workload {
+    /// All of them, ordered by name.
+    pub const ALL: [Self; 4] = [Self::Reassign, Self::Throttle, Self::Toolbox, Self::Topics];
+
+    /// Its name: of the folder in `manifests/`, the ServiceAccount, the Role.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Topics => "topics",
+            Self::Reassign => "reassign",
+            Self::Throttle => "throttle",
+            Self::Toolbox => "toolbox",
+        }
+    }
+
+    /// The command that runs.
+    pub fn command(self) -> &'static str {
+        match self {
+            Self::Topics => "topics apply",
+            Self::Reassign => "reassign execute",
+            Self::Throttle => "throttle run",
+            Self::Toolbox => "toolbox",
+        }
+    }
+
+    /// The purposes of the ConfigMaps that it keeps.
+    fn purposes(self) -> &'static [Purpose] {
+        use Purpose::{Control, Handover, Moves, Overrides, Throttle, Topics};
+        match self {
+            Self::Topics => &[Topics],
+            Self::Reassign => &[Moves, Control, Throttle, Overrides, Handover],
+            Self::Throttle => &[Throttle, Overrides, Handover],
+            Self::Toolbox => &[Topics, Moves, Control, Throttle, Overrides, Handover],
+        }
+    }
+
+    /// The purposes of the Leases that it takes.
+    fn leases(self, lock: LockKind) -> Vec<Purpose> {
+        use Purpose::{Moves, Throttle, Topics};
+        let (topics, moves, throttle) = match self {
+            Self::Topics => (true, false, false),
+            Self::Reassign => (false, true, true),
+            Self::Throttle => (false, false, true),
+            Self::Toolbox => (true, true, true),
+        };
+        // `topics apply` has no lock in Kafka: it takes a Lease, or a file.
+        let (topics, others) = (topics && matches!(lock, LockKind::Kafka | LockKind::Lease), lock == LockKind::Lease);
+        let wanted = [(topics, Topics), (moves && others, Moves), (throttle && others, Throttle)];
+        wanted.into_iter().filter_map(|(is_wanted, purpose)| is_wanted.then_some(purpose)).collect()
+    }
+
+    /// What is above its pod, by which Events find the Deployment or CronJob.
+    fn owner_of_pod(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Topics | Self::Reassign => ("batch", "jobs"),
+            Self::Throttle | Self::Toolbox => ("apps", "replicasets"),
+        }
+    }
+}
+
+/// Where runs exclude each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum LockKind {
+    /// In the Kafka cluster; `topics apply` takes a Lease
+    #[default]
+    Kafka,
+    /// A Lease
+    Lease,
+    /// A file
+    File,
+    /// No lock
+    None,
+}
+
+/// What the rules depend on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setup {
+    /// The cluster.
+    pub cluster: ClusterRef,
+    /// Who declares the topics (`--owner`).
+    pub owner: String,
+    /// Where runs of `reassign execute` and `throttle run` exclude each other.
+    pub lock: LockKind,
+    /// Whether declared topics are read from live ConfigMaps, not from files.
+    pub reads_config_maps: bool,
+}
+
+impl Setup {
+    /// The name of the objects for a purpose.
+    fn object(&self, purpose: Purpose) -> String {
+        let owner = (purpose == Purpose::Topics).then(|| self.owner.clone());
+        Identity { purpose, cluster: self.cluster.clone(), owner }.object_name()
+    }
+}
+
+/// One rule of a Role, for one purpose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rule {
+    /// What it is for, as a sentence.
+    #[serde(skip)]
+    pub reason: &'static str,
+    /// Whether the command works without it.
+    #[serde(skip)]
+    pub is_optional: bool,
+    /// The API group; the core group's is empty.
+    pub api_groups: [&'static str; 1],
+    /// The resource.
+    pub resources: [&'static str; 1],
+    /// The objects; any where it is empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resource_names: Vec<String>,
+    /// What is done with them.
+    pub verbs: Vec<&'static str>,
+}
+
+impl Rule {
+    fn new(reason: &'static str, group: &'static str, resource: &'static str, verbs: &[&'static str]) -> Self {
+        Self {
+            reason,
+            is_optional: false,
+            api_groups: [group],
+            resources: [resource],
+            resource_names: Vec::new(),
+            verbs: verbs.to_vec(),
+        }
+    }
+
+    fn named(self, names: Vec<String>) -> Self {
+        Self { resource_names: names, ..self }
+    }
+
+    fn optional(self) -> Self {
+        Self { is_optional: true, ..self }
+    }
+
+    /// The rule as it stands in a Role, indented by so many spaces.
+    pub fn yaml(&self, indent: usize) -> String {
+        let mut text = String::new();
+        let [group] = self.api_groups;
+        let group = if group.is_empty() { "\"\"" } else { group };
+        let space = " ".repeat(indent);
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{space}- apiGroups: [{group}]");
+        let _ = writeln!(text, "{space}  resources: [{}]", self.resources.join(", "));
+        if !self.resource_names.is_empty() {
+            let _ = writeln!(text, "{space}  resourceNames: [{}]", self.resource_names.join(", "));
+        }
+        let _ = writeln!(text, "{space}  verbs: [{}]", self.verbs.join(", "));
+        text
+    }
+}
+
+/// Everything that a workload needs in its namespace.
+pub fn rules(workload: Workload, setup: &Setup) -> Vec<Rule> {
+    let objects = |purposes: &[Purpose]| purposes.iter().map(|purpose| setup.object(*purpose)).collect::<Vec<_>>();
+    let mut rules = Vec::new();
+    if matches!(workload, Workload::Topics | Workload::Toolbox) {
+        let reason = "Declared topics, and who else declares them, by label. Kubernetes can't limit a list to a label.";
+        let verbs: &[_] = if setup.reads_config_maps { &["get", "list"] } else { &["list"] };
+        rules.push(Rule::new(reason, "", "configmaps", verbs));
+    }
+    let reason = "What is kept between runs. Kubernetes can't limit a create to a name.";
+    rules.push(Rule::new(reason, "", "configmaps", &["create"]));
+    let kept = objects(workload.purposes());
+    rules.push(Rule::new("What is kept between runs, by name.", "", "configmaps", &["get", "update"]).named(kept));
+    let leases = workload.leases(setup.lock);
+    if !leases.is_empty() {
+        const GROUP: &str = "coordination.k8s.io";
+        rules.push(Rule::new("One run at a time.", GROUP, "leases", &["create"]));
+        let rule = Rule::new("One run at a time, by name.", GROUP, "leases", &["get", "update"]);
+        rules.push(rule.named(objects(&leases)));
+    }
+    rules.push(Rule::new("Events about what a run did.", "events.k8s.io", "events", &["create"]).optional());
+    let reason = "What the pod belongs to: Events are about that.";
+    rules.push(Rule::new(reason, "", "pods", &["get"]).optional());
+    let (group, resource) = workload.owner_of_pod();
+    rules.push(Rule::new(reason, group, resource, &["get"]).optional());
+    rules
+}
+
+/// The ServiceAccount, the Role and the RoleBinding of a workload as YAML; without a namespace they go where they are
+/// applied to.
+pub fn manifest(workload: Workload, rules: &[Rule], namespace: Option<&str>) -> String {
+    let name = workload.name();
+    let place = namespace.map(|namespace| format!("\n  namespace: {namespace}")).unwrap_or_default();
+    let metadata = format!(
+        "metadata:\n  name: {name}{place}\n  labels: {{app.kubernetes.io/name: {name}, app.kubernetes.io/part-of: \
+         kafka-toolbox}}\n"
+    );
+    let rbac = "apiVersion: rbac.authorization.k8s.io/v1";
+    let rules: String = rules.iter().map(|rule| format!("  # {}\n{}", rule.reason, rule.yaml(2))).collect();
+    let subject = match namespace {
+        Some(namespace) => format!("{{kind: ServiceAccount, name: {name}, namespace: {namespace}}}"),
+        None => format!("{{kind: ServiceAccount, name: {name}}}"),
+    };
+    format!(
+        "apiVersion: v1\nkind: ServiceAccount\n{metadata}---\n{rbac}\nkind: Role\n{metadata}rules:\n{rules}---\n\
+         {rbac}\nkind: RoleBinding\n{metadata}roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: \
+         {name}}}\nsubjects:\n  - {subject}\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leases_are_asked_for_only_where_they_are_the_lock() {
+        let leases =
+            |workload: Workload, lock| workload.leases(lock).into_iter().map(Purpose::word).collect::<Vec<_>>();
+        assert_eq!(leases(Workload::Topics, LockKind::Kafka), ["topics"]);
+        assert_eq!(leases(Workload::Topics, LockKind::File), [""; 0]);
+        assert_eq!(leases(Workload::Reassign, LockKind::Kafka), [""; 0]);
+        assert_eq!(leases(Workload::Reassign, LockKind::Lease), ["moves", "throttle"]);
+        assert_eq!(leases(Workload::Throttle, LockKind::Lease), ["throttle"]);
+        assert_eq!(leases(Workload::Toolbox, LockKind::Lease), ["topics", "moves", "throttle"]);
+        assert_eq!(leases(Workload::Toolbox, LockKind::None), [""; 0]);
+    }
+}
