@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use kafka_toolbox::cli::Cli;
-use kafka_toolbox::context::Scope;
+use kafka_toolbox::state::identity::{ClusterRef, Identity, Purpose};
 use serde_json::Value;
 
 /// A container of a manifest that runs the toolbox.
@@ -46,28 +46,15 @@ fn no_container_may_do_more_than_it_must() {
     }
 }
 
-/// Names that roles may give rights on: what the jobs of these manifests keep, and their locks.
+/// Names that roles may give rights on: what the workloads keep for cluster and owner `main`, and their locks.
 fn state_names() -> BTreeSet<String> {
-    let containers = containers();
-    let job = |path: &str| containers.iter().find(|container| container.manifest.ends_with(path)).unwrap();
-    let value = |path: &str, flag: &str| {
-        let found = job(path).arguments.iter().find_map(|argument| argument.strip_prefix(flag));
-        found.unwrap().to_owned()
+    use Purpose::{Control, Handover, Moves, Overrides, Throttle, Topics};
+    let name = |purpose: Purpose| {
+        let cluster = ClusterRef { id: String::new(), name: Some("main".into()) };
+        let owner = (purpose == Topics).then(|| "main".to_owned());
+        Identity { purpose, cluster, owner }.object_name()
     };
-    let topics = "topics/cron-job.yaml";
-    let scope = |room, cluster: &str, spec: String| Scope { room, cluster: cluster.to_owned(), spec }.object_name();
-    let mut names = BTreeSet::from([scope(
-        "topics",
-        &value(topics, "--cluster="),
-        format!("configmaps {}", value(topics, "--selector=")),
-    )]);
-    let cluster = value("reassign/cron-job.yaml", "--cluster=");
-    names.extend(["moves", "its plan", "its control"].map(|spec| scope("reassign", &cluster, spec.to_owned())));
-    let cluster = value("throttle/deployment.yaml", "--cluster=");
-    names.extend(
-        ["the throttles of its moves", "its overrides"].map(|spec| scope("throttle", &cluster, spec.to_owned())),
-    );
-    names
+    [Topics, Moves, Control, Throttle, Overrides, Handover].map(name).into()
 }
 
 #[test]
