@@ -14,6 +14,7 @@ impl Context {
     pub async fn kafka(&self) -> anyhow::Result<Arc<dyn Kafka>> {
         let open = || async {
             let live = Live::new(self.kafka_settings()?).map_err(|error| Stop::usage(error.to_string()))?;
+            self.guard_writes(&live);
             Ok::<Arc<dyn Kafka>, anyhow::Error>(Arc::new(live))
         };
         self.kafka.get_or_try_init(open).await.cloned()

@@ -7,17 +7,22 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, select_all};
 use tokio::task::AbortHandle;
 
+use crate::clients::kafka::Kafka;
+use crate::clients::kafka::gate::{Condition, WriteGate};
 use crate::clients::kubernetes::{Kubernetes, Live};
 use crate::context::Context;
 use crate::context::flags::LockIn;
+use crate::exit::Stop;
 use crate::output;
-use crate::state::clock::Clock;
+use crate::state::clock::boot_clock;
 use crate::state::identity::{Identity, Purpose};
 use crate::state::lock::file::{Holder, host};
-use crate::state::lock::renewal::Renewal;
-use crate::state::lock::{file, lease};
+use crate::state::lock::kafka::{LockError, Member};
+use crate::state::lock::{file, kafka, lease};
 use crate::state::place::{Place, object_of};
 
 /// A lock that this run holds.
@@ -35,6 +40,9 @@ enum Held {
     File(Arc<file::Held>),
     /// A Lease that is renewed in the background.
     Lease(lease::Held),
+    /// Leadership of a consumer group, renewed in the background; and the file by which the next run of this machine knows
+    /// whether this process is dead.
+    Kafka(kafka::Held, Option<file::Held>),
     /// Given back.
     Gone,
 }
@@ -42,6 +50,7 @@ enum Held {
 /// What a lock is made of, once `auto` is decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
+    Kafka,
     Lease,
     File,
 }
@@ -64,9 +73,13 @@ impl Context {
             None => return Ok(()),
             Some(Kind::File) => Held::File(Arc::new(self.lock_file(identity)?)),
             Some(Kind::Lease) => Held::Lease(self.lock_lease(identity).await?),
+            Some(Kind::Kafka) => self.lock_kafka(identity).await?,
         };
-        let watcher = held.renewal().map(|renewal| self.watch(renewal));
+        let watcher = self.watch(&held);
         let lock = Lock { held, purpose: identity.purpose, watcher };
+        if let Some(kafka) = self.kafka.get() {
+            lock.guard(kafka.write_gate());
+        }
         self.locks.push(lock);
         Ok(())
     }
@@ -77,6 +90,10 @@ impl Context {
         match self.lock_kind(identity.purpose).await? {
             None => Ok(None),
             Some(Kind::File) => Ok(file::holder(&self.state_folder(), identity)),
+            Some(Kind::Kafka) => {
+                let found = kafka::holder(&self.kafka().await?, &group_of(identity.purpose)).await;
+                Ok(found.map_err(refusal)?.map(|holder| holder.to_string()))
+            }
             Some(Kind::Lease) => {
                 let kubernetes = self.kubernetes().await?;
                 let found = kubernetes.lease(&object_of(kubernetes.as_ref(), identity)).await;
@@ -95,31 +112,91 @@ impl Context {
 
     /// Waits until a lock of this run is lost, and says why; for ever where it holds none that can be lost.
     pub fn until_lock_lost(&self) -> impl Future<Output = String> + use<> {
-        let renewals: Vec<_> = self.locks.iter().filter_map(|lock| lock.held.renewal().cloned()).collect();
+        let lost: Vec<_> = self.locks.iter().filter_map(|lock| lock.held.until_lost()).collect();
         async move {
-            let lost = renewals.iter().map(|renewal| Box::pin(renewal.until_lost()));
-            match futures_util::future::select_all(lost.collect::<Vec<_>>()).await {
-                (why, ..) => why,
+            if lost.is_empty() {
+                return std::future::pending().await;
             }
+            select_all(lost).await.0
         }
     }
 
     /// Whether every lock of this run is certainly held now; else why something must not be written.
     pub fn check_locks(&self) -> Result<(), String> {
-        self.locks.iter().try_for_each(|lock| lock.held.check())
+        self.locks.iter().filter_map(|lock| lock.held.condition()).try_for_each(|condition| condition())
+    }
+
+    /// Has every write of a connection ask for the locks that are held.
+    pub(super) fn guard_writes(&self, kafka: &dyn Kafka) {
+        self.locks.iter().for_each(|lock| lock.guard(kafka.write_gate()));
     }
 
     async fn lock_kind(&self, purpose: Purpose) -> anyhow::Result<Option<Kind>> {
+        let is_in_kafka = matches!(purpose, Purpose::Moves | Purpose::Throttle);
         Ok(match self.flags.kubernetes.lock {
             LockIn::None => None,
             LockIn::File => Some(Kind::File),
             LockIn::Lease => Some(Kind::Lease),
-            LockIn::Kafka | LockIn::Auto => match self.place().await? {
+            LockIn::Kafka | LockIn::Auto if is_in_kafka => Some(Kind::Kafka),
+            LockIn::Kafka => {
+                let words = format!(
+                    "--lock kafka is for partition moves and throttles; for {purpose} choose lease, file or none, or leave \
+                     it out"
+                );
+                return Err(Stop::usage(words).into());
+            }
+            LockIn::Auto => match self.place().await? {
                 Place::Kubernetes(_) => Some(Kind::Lease),
                 Place::Folder(_) => Some(Kind::File),
             },
         })
-        .inspect(|_| tracing::debug!(%purpose, "the kind of lock is chosen"))
+    }
+
+    /// Takes the lock in the cluster. The file beside it says at once that a run of this machine is working, and tells the
+    /// next one which member of the group is dead.
+    async fn lock_kafka(&self, identity: &Identity) -> anyhow::Result<Held> {
+        let mut beside = match self.lock_file(identity) {
+            Ok(held) => Some(held),
+            Err(error) if error.is::<Stop>() => return Err(error),
+            Err(error) => {
+                tracing::debug!(%error, "no file beside the lock in the cluster");
+                None
+            }
+        };
+        let known_dead = beside.as_ref().and_then(|file| file.former()?.member_id.clone());
+        let kafka = self.kafka().await?;
+        let group = group_of(identity.purpose);
+        let claim = kafka::Claim { group, member: self.member().await?, known_dead, clock: boot_clock };
+        let held = kafka::take(&kafka, claim, &|words| output::say(words)).await.map_err(refusal)?;
+        if let Some(file) = &mut beside
+            && let Err(error) = file.note_member(Some(held.member_id().to_owned()))
+        {
+            tracing::debug!(%error, "the file beside the lock can't be written");
+        }
+        Ok(Held::Kafka(held, beside))
+    }
+
+    /// Who this run is, for those who find its lock.
+    async fn member(&self) -> anyhow::Result<Member> {
+        let place = self.place().await?;
+        let pod = match &place {
+            Place::Kubernetes(kubernetes) => {
+                let identity = kubernetes.identity();
+                identity.pod.as_ref().map(|pod| format!("{}/{}", identity.namespace, pod.name))
+            }
+            Place::Folder(_) => None,
+        };
+        let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        Ok(Member {
+            host: host(),
+            pod,
+            pid: std::process::id(),
+            boot_id: boot_id.trim().to_owned(),
+            run_id: self.run_id,
+            command: self.command.clone(),
+            since: self.now(),
+            place: place.words(&host()),
+        })
     }
 
     fn lock_file(&self, identity: &Identity) -> anyhow::Result<file::Held> {
@@ -142,7 +219,7 @@ impl Context {
             identity: identity.clone(),
             holder: format!("{pod}_{}", self.run_id),
             clock: self.clock,
-            age: Clock::Boot,
+            age: boot_clock,
             say: |words| output::complain(words),
         };
         let renewals = if self.is_kubernetes_given { lease::Renewals::Task } else { self.renewals_on_a_thread() };
@@ -162,39 +239,83 @@ impl Context {
     }
 
     /// Pulls the brake when the lock is lost.
-    fn watch(&self, renewal: &Arc<Renewal>) -> AbortHandle {
-        let (renewal, brake) = (Arc::clone(renewal), self.brake.clone());
-        tokio::spawn(async move { brake.pull(renewal.until_lost().await) }).abort_handle()
+    fn watch(&self, held: &Held) -> Option<AbortHandle> {
+        let (lost, brake) = (held.until_lost()?, self.brake.clone());
+        Some(tokio::spawn(async move { brake.pull(lost.await) }).abort_handle())
+    }
+}
+
+/// The consumer group of a lock.
+fn group_of(purpose: Purpose) -> String {
+    format!("toolbox-lock-{}", purpose.word())
+}
+
+/// An error of the lock in the cluster with its exit code: who is refused may try again later.
+fn refusal(error: LockError) -> anyhow::Error {
+    match error {
+        LockError::Held { .. } | LockError::Unsettled { .. } => Stop::refused(format!(
+            "{error}. Nothing was changed. Wait until that run ends, or stop it; a run that died loses the lock within 20 s"
+        ))
+        .into(),
+        LockError::Unavailable { .. } => Stop::refused(error.to_string()).into(),
+        LockError::Kafka { .. } => error.into(),
     }
 }
 
 impl Lock {
+    /// Has each write ask for this lock.
+    fn guard(&self, gate: &WriteGate) {
+        if let Some(condition) = self.held.condition() {
+            gate.require(self.purpose.word(), condition);
+        }
+    }
+
     async fn give_back(mut self) {
         if let Some(watcher) = self.watcher.take() {
             watcher.abort();
         }
-        let held = std::mem::replace(&mut self.held, Held::Gone);
-        match held {
+        match std::mem::replace(&mut self.held, Held::Gone) {
             Held::Lease(held) => held.release().await,
+            Held::Kafka(held, file) => {
+                held.release().await;
+                if let Some(Err(error)) = file.map(|mut file| file.note_member(None)) {
+                    tracing::debug!(%error, "the file beside the lock can't be written");
+                }
+            }
             Held::File(_) | Held::Gone => {}
         }
     }
 }
 
 impl Held {
-    fn renewal(&self) -> Option<&Arc<Renewal>> {
+    /// Whether it is certainly held, as a condition for writes.
+    fn condition(&self) -> Option<Condition> {
         match self {
-            Self::File(_) | Self::Gone => None,
-            Self::Lease(held) => Some(held.renewal()),
+            Self::File(held) => {
+                let held = Arc::clone(held);
+                Some(Arc::new(move || held.check()))
+            }
+            Self::Lease(held) => {
+                let renewal = Arc::clone(held.renewal());
+                Some(Arc::new(move || renewal.check()))
+            }
+            Self::Kafka(held, _) => Some(held.condition()),
+            Self::Gone => None,
         }
     }
 
-    /// Whether it is certainly held now.
-    fn check(&self) -> Result<(), String> {
+    /// Waits until it is lost for good, and says why; none for what can't be lost.
+    fn until_lost(&self) -> Option<BoxFuture<'static, String>> {
         match self {
-            Self::File(held) => held.check(),
-            Self::Lease(held) => held.renewal().check(),
-            Self::Gone => Ok(()),
+            Self::File(_) | Self::Gone => None,
+            Self::Lease(held) => {
+                let renewal = Arc::clone(held.renewal());
+                Some(async move { renewal.until_lost().await }.boxed())
+            }
+            Self::Kafka(held, _) => {
+                let (group, lost) = (held.group().to_owned(), held.lost());
+                Some(async move { format!("the lock `{group}` is lost: {}", lost.await) }.boxed())
+            }
         }
     }
 }

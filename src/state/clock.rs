@@ -1,42 +1,16 @@
-//! A clock that goes on while the machine sleeps: what the age of a lock's last renewal is counted by.
+//! The clock of locks: it also runs while the machine sleeps, and nobody sets it.
 
 use std::time::Duration;
 
-/// The time since some moment in the past. It never goes back, and includes time in which the machine was suspended
-/// (`CLOCK_BOOTTIME`; the monotonic clock stops then, and a lock would look younger than it is).
-#[derive(Debug, Clone, Copy)]
-pub enum Clock {
-    /// `CLOCK_BOOTTIME`.
-    Boot,
-    /// The runtime's own clock, which tests stop and advance.
-    #[cfg(test)]
-    Tokio(tokio::time::Instant),
-}
+use rustix::time::ClockId;
+use rustix::time::clock_gettime;
 
-impl Clock {
-    /// The time now.
-    pub fn now(self) -> Duration {
-        match self {
-            Self::Boot => {
-                let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-                let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
-                Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
-            }
-            #[cfg(test)]
-            Self::Tokio(start) => start.elapsed(),
-        }
-    }
-}
+/// A clock that never goes back and runs during sleep; a test brings its own.
+pub type BootClock = fn() -> Duration;
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_clock_goes_on_by_itself() {
-        let before = Clock::Boot.now();
-        assert!(!before.is_zero());
-        std::thread::sleep(Duration::from_millis(2));
-        assert!(Clock::Boot.now() > before);
-    }
+/// The time since this machine was started, sleep included (`CLOCK_BOOTTIME`). Rust's `Instant` is `CLOCK_MONOTONIC`,
+/// which stands still during sleep: a laptop that wakes up would believe in a lock that it lost an hour ago.
+pub fn boot_clock() -> Duration {
+    let now = clock_gettime(ClockId::Boottime);
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or_default(), u32::try_from(now.tv_nsec).unwrap_or_default())
 }

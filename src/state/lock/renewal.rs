@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::state::clock::Clock;
+use crate::state::clock::BootClock;
 
 /// The state of a lock that has to be renewed.
 #[derive(Debug)]
 pub struct Renewal {
-    clock: Clock,
+    clock: BootClock,
     /// The lock is safe for so long after a renewal was sent.
     safe: Duration,
     /// When the last renewal that was confirmed had been sent, in milliseconds of the clock.
@@ -21,7 +21,7 @@ pub struct Renewal {
 
 impl Renewal {
     /// A lock that was taken by a request sent at `sent`. `what` names it in messages, as `the Lease kafka/x`.
-    pub fn new(clock: Clock, safe: Duration, sent: Duration, what: String) -> Self {
+    pub fn new(clock: BootClock, safe: Duration, sent: Duration, what: String) -> Self {
         let renewal = Self {
             clock,
             safe,
@@ -41,7 +41,7 @@ impl Renewal {
 
     /// How old the last renewal is.
     pub fn age(&self) -> Duration {
-        self.clock.now().saturating_sub(Duration::from_millis(self.last.load(Ordering::SeqCst)))
+        (self.clock)().saturating_sub(Duration::from_millis(self.last.load(Ordering::SeqCst)))
     }
 
     /// Whether the last renewal is too old to write anything.
@@ -93,19 +93,22 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_lock_is_good_for_its_safe_time_after_the_renewal_was_sent_and_never_after_it_was_lost() {
-        let clock = Clock::Tokio(tokio::time::Instant::now());
-        let renewal = Renewal::new(clock, Duration::from_secs(10), clock.now(), "the lock".into());
+        fn clock() -> Duration {
+            thread_local!(static START: tokio::time::Instant = tokio::time::Instant::now());
+            START.with(tokio::time::Instant::elapsed)
+        }
+        let renewal = Renewal::new(clock, Duration::from_secs(10), clock(), "the lock".into());
         assert_eq!(renewal.check(), Ok(()));
-        let sent = clock.now();
+        let sent = clock();
         tokio::time::advance(Duration::from_secs(9)).await;
         renewal.renewed(sent);
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(renewal.check().unwrap_err(), "the lock was not renewed for 10 s; nothing is written until it is");
-        renewal.renewed(clock.now());
+        renewal.renewed(clock());
         assert_eq!(renewal.check(), Ok(()));
         renewal.lose("another run took it");
         renewal.lose("later");
-        renewal.renewed(clock.now());
+        renewal.renewed(clock());
         assert_eq!(renewal.check().unwrap_err(), "another run took it");
         assert_eq!(renewal.until_lost().await, "another run took it");
     }

@@ -3,6 +3,7 @@
 //! KRaft shows a write some time after it was acknowledged, so what was written is waited for.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_toolbox::clients::kafka::codes;
@@ -44,6 +45,7 @@ pub(crate) async fn contract(kafka: &dyn Kafka, facts: &Facts) {
     offsets_sizes_and_moves(kafka).await;
     moves_that_can_not_be_are_refused(kafka).await;
     partitions_move_and_elect_leaders(kafka).await;
+    nothing_is_written_while_the_gate_is_closed(kafka).await;
     assert_eq!(kafka.create_topics(&[], Mode::Apply).await, []);
     assert!(kafka.requests_sent() > 0);
 }
@@ -375,6 +377,25 @@ async fn partitions_move_and_elect_leaders(kafka: &dyn Kafka) {
         .await;
     }
     delete(kafka, "contract.moves").await;
+}
+
+async fn nothing_is_written_while_the_gate_is_closed(kafka: &dyn Kafka) {
+    let new = [NewTopic { partitions: Some(1), replication_factor: Some(1), ..topic("contract.gated") }];
+    let key = TopicPartition { topic: name("contract.gated"), partition: 0 };
+    let resource = ConfigResource::Topic(name("contract.gated"));
+    let change = ConfigChange { resource, operations: vec![("retention.ms".to_owned(), ConfigOperation::Delete)] };
+    kafka.write_gate().require("a lock", Arc::new(|| Err("the lock is lost".to_owned())));
+    let refused = [Err(KafkaError::LockNotHeld { why: "the lock is lost".to_owned() })];
+    assert_eq!(kafka.create_topics(&new, Mode::Apply).await, refused);
+    assert_eq!(kafka.delete_topics(&[name("contract.gated")]).await, refused);
+    assert_eq!(kafka.alter_configs(&[change], Mode::Apply).await, refused);
+    assert_eq!(kafka.alter_reassignments(&[(key.clone(), None)]).await, refused);
+    assert_eq!(kafka.elect_leaders(&[key]).await, refused);
+    assert_eq!(kafka.create_topics(&new, Mode::Validate).await, [Ok(())], "questions are free");
+    assert!(find(kafka, &name("contract.gated")).await.is_none());
+    kafka.write_gate().waive("a lock");
+    assert_eq!(kafka.create_topics(&new, Mode::Apply).await, [Ok(())]);
+    delete(kafka, "contract.gated").await;
 }
 
 /// A name that is known to be legal.

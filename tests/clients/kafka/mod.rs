@@ -4,6 +4,7 @@
 pub(crate) mod contract;
 mod limits;
 pub(crate) mod live;
+mod lock_groups;
 mod memory;
 mod properties;
 mod proxy;

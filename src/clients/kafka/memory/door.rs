@@ -384,7 +384,12 @@ impl Kafka for Memory {
 
     async fn live_groups(&self) -> Result<Vec<LiveGroup>, KafkaError> {
         let is_live = |group: &&LiveGroup| group.members > 0;
-        self.read(Call::ListGroups, |model| Ok(model.groups.values().filter(is_live).cloned().collect()))
+        self.read(Call::ListGroups, |model| {
+            let mut groups: Vec<_> = model.groups.values().filter(is_live).cloned().collect();
+            groups.extend(model.coordinators.live());
+            groups.sort_by(|one, two| one.id.cmp(&two.id));
+            Ok(groups)
+        })
     }
 
     fn lock_groups(&self) -> Arc<dyn LockGroups> {

@@ -1,6 +1,7 @@
 //! Lock groups in memory: a coordinator that behaves as Kafka's does with classic groups, by any clock.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use crate::clients::kafka::memory::Model;
 use crate::clients::kafka::memory::ModelTopic;
 use crate::clients::kafka::memory::door::Shared;
 use crate::cluster::broker::BrokerId;
+use crate::cluster::group::LiveGroup;
 use crate::cluster::topic::TopicName;
 
 /// How often a call that waits for other members looks again.
@@ -84,6 +86,20 @@ impl Coordinators {
         }
     }
 
+    /// The groups that have members, as a list of groups shows them.
+    pub(super) fn live(&self) -> Vec<LiveGroup> {
+        let groups = self.groups.iter().filter(|(_, group)| !group.members.is_empty());
+        let live = groups.map(|(id, group)| LiveGroup {
+            id: id.clone(),
+            protocol_type: LOCK_PROTOCOL_TYPE.to_owned(),
+            state: group.phase.name().to_owned(),
+            members: group.members.len(),
+            topics: BTreeSet::new(),
+            hides_topics: false,
+        });
+        live.collect()
+    }
+
     fn group(&mut self, id: &str) -> (&mut Group, Duration) {
         let now = (self.clock)();
         let group = self.groups.entry(id.to_owned()).or_default();
@@ -114,6 +130,18 @@ enum Phase {
     /// Members wait for the leader's assignment.
     Completing,
     Stable,
+}
+
+impl Phase {
+    /// Kafka's name of it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "Empty",
+            Self::Preparing { .. } => "PreparingRebalance",
+            Self::Completing => "CompletingRebalance",
+            Self::Stable => "Stable",
+        }
+    }
 }
 
 #[derive(Debug, Clone)]

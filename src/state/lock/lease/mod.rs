@@ -19,7 +19,7 @@ use crate::clients::kubernetes::KubernetesError;
 use crate::clients::kubernetes::Lease;
 use crate::clients::kubernetes::ObjectName;
 use crate::exit::Stop;
-use crate::state::clock::Clock;
+use crate::state::clock::BootClock;
 use crate::state::identity::Identity;
 use crate::state::lock::renewal::Renewal;
 use crate::state::place::{CLUSTER_ID, COMPONENT, IDENTITY, MANAGED_BY};
@@ -58,7 +58,7 @@ pub struct Claim {
     /// The time, for people who read the Lease.
     pub clock: fn() -> Timestamp,
     /// By which the age of a renewal is counted.
-    pub age: Clock,
+    pub age: BootClock,
     /// Where a person is told what happens.
     pub say: fn(&str),
 }
@@ -151,7 +151,7 @@ async fn acquire(kubernetes: &dyn Kubernetes, claim: &Claim) -> anyhow::Result<(
     let started = Instant::now();
     let mut seen: Option<(Lease, Instant)> = None;
     while started.elapsed() < WAIT_MAX {
-        let sent = claim.age.now();
+        let sent = (claim.age)();
         let Some(found) = kubernetes.lease(&claim.name).await? else {
             match kubernetes.create_lease(&claim.taken(&Lease::new(claim.name.clone()))).await {
                 Err(error) if is_settled_by_reading(&error) => continue,
@@ -307,12 +307,12 @@ impl Renewer {
 
     /// Writes the Lease anew; where it was changed since, or an answer was lost, reads first.
     async fn renew(&mut self) -> Result<(), KubernetesError> {
-        let mut sent = self.claim.age.now();
+        let mut sent = (self.claim.age)();
         let renewed = self.claim.renewed(&self.lease);
         let written = match self.kubernetes.replace_lease(&renewed).await {
             Err(error) if is_settled_by_reading(&error) => {
                 let found = self.kubernetes.lease(&self.claim.name).await?;
-                sent = self.claim.age.now();
+                sent = (self.claim.age)();
                 match found {
                     Some(found) if found.holder.as_deref() == Some(&self.claim.holder) => {
                         self.kubernetes.replace_lease(&self.claim.renewed(&found)).await?

@@ -21,15 +21,15 @@ fn claim(holder: &str) -> Claim {
         },
         holder: holder.into(),
         clock: || "2026-11-22T08:00:00Z".parse().unwrap(),
-        age: Clock::Tokio(start()),
+        age: elapsed,
         say: |_| {},
     }
 }
 
-/// A start of the clock that is the same for a whole test: its thread's.
-fn start() -> Instant {
+/// A clock that goes with the runtime's, from the first time that this test's thread asks for it.
+fn elapsed() -> Duration {
     thread_local!(static START: Instant = Instant::now());
-    START.with(|start| *start)
+    START.with(Instant::elapsed)
 }
 
 async fn take_as(server: &Arc<Memory>, holder: &str) -> anyhow::Result<(Held, Arc<Renewal>)> {

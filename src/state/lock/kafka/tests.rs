@@ -1,0 +1,1 @@
+//! Tests of the lock on a cluster in memory.
