@@ -106,6 +106,10 @@ impl Context {
     /// Gives back the locks that this run holds, the last one first. Called last, however the run ended.
     pub async fn leave(&mut self) {
         while let Some(lock) = self.locks.pop() {
+            if let Some(kafka) = self.kafka.get() {
+                // The condition holds a locked file, too.
+                kafka.write_gate().waive(lock.purpose.word());
+            }
             lock.give_back().await;
         }
     }

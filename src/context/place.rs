@@ -85,7 +85,8 @@ impl Context {
     /// it was written.
     pub async fn keep<D: serde::Serialize>(&self, document: &mut Document, value: &D) -> bool {
         if let Err(error) = document.save(value).await {
-            let hint = if error.is::<Changed>() { "" } else { "; the next run cannot tell drift from what this run did" };
+            let hint =
+                if error.is::<Changed>() { "" } else { "; the next run cannot tell drift from what this run did" };
             output::complain(&format!(
                 "what was applied could not be written to {} ({error:#}){hint}",
                 document.place()

@@ -216,7 +216,8 @@ impl Context {
             }
         }
         if has(EventSink::Kubernetes) {
-            let KubernetesFlags { state: _, lock: _, kubeconfig, kube_context, namespace } = self.flags.kubernetes.clone();
+            let KubernetesFlags { state: _, lock: _, kubeconfig, kube_context, namespace } =
+                self.flags.kubernetes.clone();
             let access = Access { kubeconfig, context: kube_context, namespace };
             sinks.push(Arc::new(KubernetesSink::new(access, self.flags.recording.events_regarding.clone())));
         }

@@ -44,7 +44,11 @@ impl Documents {
             if envelope.cluster_id != cluster_id || envelope.purpose != self.purpose {
                 continue;
             }
-            anyhow::ensure!(envelope.form == FORM, "{place} has form {}, this toolbox reads form {FORM}", envelope.form);
+            anyhow::ensure!(
+                envelope.form == FORM,
+                "{place} has form {}, this toolbox reads form {FORM}",
+                envelope.form
+            );
             let whole: Envelope<D> = serde_json::from_str(text).with_context(failed)?;
             let owner = envelope.owner.unwrap_or_default();
             owned.push(Owned { owner, place: place.clone(), document: whole.document });
@@ -95,11 +99,11 @@ fn of_folder(folder: &Path, purpose: Purpose) -> anyhow::Result<Vec<(String, Str
     }
     let paths = files::list(folder, "json");
     anyhow::ensure!(paths.len() <= DOCUMENTS_MAX, "{} holds more than {DOCUMENTS_MAX} records", folder.display());
-    let is_meant = |path: &&PathBuf| {
-        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&begins))
-    };
+    let is_meant =
+        |path: &&PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&begins));
     for path in paths.iter().filter(is_meant) {
-        let read = read_file(path).with_context(|| format!("failed to read {} (limit {BYTES_MAX} bytes)", path.display()))?;
+        let read =
+            read_file(path).with_context(|| format!("failed to read {} (limit {BYTES_MAX} bytes)", path.display()))?;
         texts.extend(read.map(|last| (path.display().to_string(), last.text)));
     }
     Ok(texts)

@@ -192,7 +192,10 @@ mod tests {
         for id in [ID, "-a_", "", &"x".repeat(500)] {
             let label = identity(id, None, None).cluster_label();
             let is_edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-            assert!(label.len() <= 63 && is_edge(label.chars().next()) && is_edge(label.chars().next_back()), "{label}");
+            assert!(
+                label.len() <= 63 && is_edge(label.chars().next()) && is_edge(label.chars().next_back()),
+                "{label}"
+            );
         }
     }
 }

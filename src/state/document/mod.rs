@@ -124,7 +124,8 @@ impl Document {
             self.last = None;
             return Ok(None);
         };
-        let envelope: Envelope<D> = serde_json::from_str(&last.text).map_err(|error| self.unreadable(&error.to_string()))?;
+        let envelope: Envelope<D> =
+            serde_json::from_str(&last.text).map_err(|error| self.unreadable(&error.to_string()))?;
         self.check(&envelope)?;
         self.last = Some(last);
         Ok(Some(envelope.document))
@@ -187,7 +188,9 @@ impl Document {
     fn check<D>(&self, envelope: &Envelope<D>) -> Result<(), Stop> {
         let (place, identity) = (self.place(), &self.identity);
         if envelope.form != FORM {
-            return Err(self.unreadable(&format!("it has form {}, and this toolbox reads form {FORM} only", envelope.form)));
+            return Err(
+                self.unreadable(&format!("it has form {}, and this toolbox reads form {FORM} only", envelope.form))
+            );
         }
         if envelope.cluster_id != identity.cluster.id {
             return Err(Stop::refused(format!(
@@ -356,7 +359,6 @@ fn bounded(reader: impl Read) -> std::io::Result<String> {
     }
     Ok(text)
 }
-
 
 /// A file of a document, if it is there.
 pub(super) fn read_file(path: &Path) -> std::io::Result<Option<Last>> {

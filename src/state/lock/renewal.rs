@@ -22,13 +22,7 @@ pub struct Renewal {
 impl Renewal {
     /// A lock that was taken by a request sent at `sent`. `what` names it in messages, as `the Lease kafka/x`.
     pub fn new(clock: BootClock, safe: Duration, sent: Duration, what: String) -> Self {
-        let renewal = Self {
-            clock,
-            safe,
-            last: AtomicU64::new(0),
-            lost: watch::Sender::new(None),
-            what,
-        };
+        let renewal = Self { clock, safe, last: AtomicU64::new(0), lost: watch::Sender::new(None), what };
         renewal.renewed(sent);
         renewal
     }

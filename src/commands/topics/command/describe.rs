@@ -12,14 +12,14 @@ use crate::cluster::metadata::{Metadata, TopicSelection};
 use crate::cluster::topic::TopicName;
 use crate::commands::topics::command::memory;
 use crate::commands::topics::report::{self, Description, More};
-use crate::context::completion;
 use crate::context::Context;
+use crate::context::completion;
 use crate::exit::Exit;
 use crate::formats::suggest::nearest;
 use crate::output;
+use crate::output::Format;
 use crate::state::documents::Documents;
 use crate::state::identity::Purpose;
-use crate::output::Format;
 
 /// Arguments of `toolbox topics describe`.
 #[derive(Debug, Clone, Args)]
@@ -71,8 +71,12 @@ struct Asked {
 async fn ask(context: &Context, kafka: &dyn Kafka, names: &[TopicName]) -> anyhow::Result<Asked> {
     let resources: BTreeSet<_> = names.iter().map(|name| ConfigResource::Topic(name.clone())).collect();
     let resources = Vec::from_iter(resources);
-    let (metadata, configs, documents) =
-        join3(kafka.metadata(TopicSelection::Named(names)), kafka.configs(&resources, None), context.documents(Purpose::Topics)).await;
+    let (metadata, configs, documents) = join3(
+        kafka.metadata(TopicSelection::Named(names)),
+        kafka.configs(&resources, None),
+        context.documents(Purpose::Topics),
+    )
+    .await;
     let metadata = metadata.context("failed to describe topics")?;
     let configs = configs.context("failed to read the topics' configs")?.into_iter();
     let configs = configs.filter_map(|(resource, entries)| match (resource, entries) {

@@ -14,8 +14,8 @@ use crate::context::Context;
 use crate::context::completion;
 use crate::exit::{Exit, Stop};
 use crate::output;
-use crate::state::identity::Purpose;
 use crate::output::Format;
+use crate::state::identity::Purpose;
 
 /// Arguments of `toolbox topics list`.
 #[derive(Debug, Clone, Args)]

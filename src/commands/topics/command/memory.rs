@@ -85,7 +85,8 @@ impl Memory {
     ) -> anyhow::Result<Self> {
         let metadata = kafka.metadata(TopicSelection::All).await.context("failed to read the cluster's metadata")?;
         context.is_cluster(&metadata.cluster_id)?;
-        let identity = Identity { owner: Some(sources.owner()), ..context.identity(Purpose::Topics, &metadata.cluster_id) };
+        let identity =
+            Identity { owner: Some(sources.owner()), ..context.identity(Purpose::Topics, &metadata.cluster_id) };
         if !context.is_dry_run() {
             let mut setup = context.rights_setup(&metadata.cluster_id);
             (setup.owner, setup.reads_config_maps) = (sources.owner(), sources.reads_config_maps());
@@ -95,9 +96,8 @@ impl Memory {
         let mut document = context.document(&identity).await?;
         let last = document.load().await?;
         let others = context.documents(Purpose::Topics).await?.without(&document.place());
-        let declared_by_others =
-            declared(&others, &metadata.cluster_id, |name| spec.topics.contains_key(name))
-                .context("whether another owner declares the same topics is not known; nothing was changed")?;
+        let declared_by_others = declared(&others, &metadata.cluster_id, |name| spec.topics.contains_key(name))
+            .context("whether another owner declares the same topics is not known; nothing was changed")?;
         Ok(Self { metadata, last, document, declared_by_others, claimed: None })
     }
 

@@ -64,9 +64,7 @@ pub struct Claim {
 }
 
 /// A connection that is opened on the thread that renews.
-pub type Connect = Box<
-    dyn FnOnce() -> Pin<Box<dyn Future<Output = Result<Arc<dyn Kubernetes>, String>>>> + Send,
->;
+pub type Connect = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = Result<Arc<dyn Kubernetes>, String>>>> + Send>;
 
 /// Where renewals are made.
 pub enum Renewals {
