@@ -4,6 +4,7 @@ pub mod assignment;
 pub mod broker;
 pub mod config;
 pub mod group;
+pub mod handover;
 pub mod in_order;
 pub mod map;
 pub mod metadata;

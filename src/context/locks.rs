@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, select_all};
 use tokio::task::AbortHandle;
+use uuid::Uuid;
 
 use crate::clients::kafka::Kafka;
 use crate::clients::kafka::gate::{Condition, WriteGate};
@@ -19,6 +20,7 @@ use crate::context::flags::LockIn;
 use crate::exit::Stop;
 use crate::output;
 use crate::state::clock::boot_clock;
+use crate::state::document::Document;
 use crate::state::identity::{Identity, Purpose};
 use crate::state::lock::file::{Holder, host};
 use crate::state::lock::kafka::{LockError, Member};
@@ -45,6 +47,38 @@ enum Held {
     Kafka(kafka::Held, Option<file::Held>),
     /// Given back.
     Gone,
+}
+
+/// Who holds a lock, as far as the lock tells.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LockHolder {
+    /// In words: process or pod, command, since when, where its record is.
+    pub words: String,
+    /// The run.
+    pub run_id: Option<Uuid>,
+    /// Its command, as `throttle run`.
+    pub command: Option<String>,
+    /// Where it keeps its record, in words that mean the same on every machine.
+    pub place: Option<String>,
+}
+
+impl LockHolder {
+    fn of_kafka(holder: kafka::Holder) -> Self {
+        let words = holder.to_string();
+        let member = holder.member;
+        Self {
+            words,
+            run_id: member.as_ref().map(|member| member.run_id),
+            command: member.as_ref().map(|member| member.command.clone()),
+            place: member.map(|member| member.place),
+        }
+    }
+
+    fn of_file((words, holder): (String, Option<Holder>)) -> Self {
+        // Whoever finds the file looks where its records are, too.
+        let (run_id, command) = holder.map(|holder| (holder.run_id, holder.command)).unzip();
+        Self { words, run_id, command, place: None }
+    }
 }
 
 /// What a lock is made of, once `auto` is decided.
@@ -84,23 +118,42 @@ impl Context {
         Ok(())
     }
 
-    /// Who holds the lock, in words, without waiting for it; what a run that only wants to ask the other one goes by. A
-    /// run that died some seconds ago may be taken for a living one.
-    pub async fn is_locked(&self, identity: &Identity) -> anyhow::Result<Option<String>> {
+    /// Who holds the lock, without waiting for it; what a run that only wants to ask the other one goes by. A run that died
+    /// some seconds ago may be taken for a living one.
+    pub async fn lock_holder(&self, identity: &Identity) -> anyhow::Result<Option<LockHolder>> {
         match self.lock_kind(identity.purpose).await? {
             None => Ok(None),
-            Some(Kind::File) => Ok(file::holder(&self.state_folder(), identity)),
+            Some(Kind::File) => Ok(file::holder(&self.state_folder(), identity).map(LockHolder::of_file)),
             Some(Kind::Kafka) => {
                 let found = kafka::holder(&self.kafka().await?, &group_of(identity.purpose)).await;
-                Ok(found.map_err(refusal)?.map(|holder| holder.to_string()))
+                Ok(found.map_err(refusal)?.map(LockHolder::of_kafka))
             }
             Some(Kind::Lease) => {
                 let kubernetes = self.kubernetes().await?;
                 let found = kubernetes.lease(&object_of(kubernetes.as_ref(), identity)).await;
                 let found = found.context("failed to look whether another run is working")?;
-                Ok(found.filter(|lease| lease::is_renewed(lease, self.now())).map(|lease| lease::words(&lease)))
+                let found = found.filter(|lease| lease::is_renewed(lease, self.now()));
+                Ok(found.map(|lease| LockHolder { words: lease::words(&lease), ..LockHolder::default() }))
             }
         }
+    }
+
+    /// Whose record of a purpose is to be changed: refused where another run holds the lock and keeps its record elsewhere,
+    /// since what is written here would not reach it. `document` was read already.
+    pub async fn check_same_place(&self, document: &Document) -> anyhow::Result<Option<LockHolder>> {
+        let Some(holder) = self.lock_holder(document.identity()).await? else { return Ok(None) };
+        let here = self.place().await?.words(&host());
+        let is_same = holder.place.as_ref() == Some(&here) || holder.run_id == document.saved_by();
+        if holder.run_id.is_none() || is_same {
+            return Ok(Some(holder));
+        }
+        Err(Stop::refused(format!(
+            "the {} are managed by another run: {}. This command keeps its records in {here}, where that run does not look. \
+             Nothing was changed. Run this command where that run keeps its record, or stop that run first",
+            document.identity(),
+            holder.words
+        ))
+        .into())
     }
 
     /// Gives back the locks that this run holds, the last one first. Called last, however the run ended.

@@ -7,6 +7,7 @@ pub mod completion;
 mod config_maps;
 mod connect;
 mod flags;
+pub mod handover;
 pub mod load;
 mod locks;
 pub mod metrics;
@@ -39,6 +40,7 @@ use crate::output::Output;
 use crate::state::identity::ClusterRef;
 
 pub use flags::{Flags, duration};
+pub use locks::LockHolder;
 pub use recording::{EventSink, Flushed, OpenError, RecordingFlags};
 pub use settle::{Agreed, Settled};
 

@@ -36,7 +36,7 @@ use crate::cluster::metadata::TopicSelection;
 use crate::cluster::size::ByteRate;
 use crate::cluster::throttle::{PresentList, PresentRate, PresentThrottles, Side, Sides, ThrottleRecord, Throttles};
 use crate::cluster::topic::TopicName;
-use crate::context::Context;
+use crate::context::{Context, LockHolder};
 use crate::exit::Stop;
 use crate::output;
 use crate::state::document::Document;
@@ -84,9 +84,8 @@ impl Context {
     pub async fn throttles(&mut self, cluster_id: &str) -> anyhow::Result<OwnThrottles> {
         self.lock(&self.identity(Purpose::Throttle, cluster_id)).await?;
         let mut throttles = self.throttles_to_look_at(cluster_id).await?;
-        if !throttles.record.is_empty() {
-            throttles.keep(throttles.record.clone()).await?;
-        }
+        // Also an empty one: others know by the run in it that they look at the right place.
+        throttles.keep(throttles.record.clone()).await?;
         Ok(throttles)
     }
 
@@ -165,6 +164,11 @@ impl OwnThrottles {
     /// What is ours.
     pub fn record(&self) -> &ThrottleRecord {
         &self.record
+    }
+
+    /// The other run that manages the throttles now; refused where that keeps its record elsewhere.
+    pub async fn manager(&self, context: &Context) -> anyhow::Result<Option<LockHolder>> {
+        context.check_same_place(&self.document).await
     }
 
     /// Where the record is, for messages.

@@ -88,6 +88,8 @@ pub struct Document {
     clock: fn() -> Timestamp,
     /// As it was read or written last.
     last: Option<Last>,
+    /// The run that wrote what was read or written last.
+    saved_by: Option<Uuid>,
     /// The object that holds it where that has another name than ours would: the cluster was addressed otherwise then.
     found_as: Option<ObjectName>,
 }
@@ -101,12 +103,17 @@ pub(super) struct Last {
 impl Document {
     /// The document of an identity, not read yet.
     pub fn new(place: Place, identity: Identity, run_id: Uuid, clock: fn() -> Timestamp) -> Self {
-        Self { place, identity, run_id, clock, last: None, found_as: None }
+        Self { place, identity, run_id, clock, last: None, saved_by: None, found_as: None }
     }
 
     /// What it belongs to.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// The run that wrote what was read or written last.
+    pub fn saved_by(&self) -> Option<Uuid> {
+        self.saved_by
     }
 
     /// Where it is kept, for messages.
@@ -121,13 +128,13 @@ impl Document {
     pub async fn load<D: DeserializeOwned>(&mut self) -> anyhow::Result<Option<D>> {
         let read = self.read().await.with_context(|| format!("failed to read {}", self.place()));
         let Some(last) = read? else {
-            self.last = None;
+            (self.last, self.saved_by) = (None, None);
             return Ok(None);
         };
         let envelope: Envelope<D> =
             serde_json::from_str(&last.text).map_err(|error| self.unreadable(&error.to_string()))?;
         self.check(&envelope)?;
-        self.last = Some(last);
+        (self.last, self.saved_by) = (Some(last), Some(envelope.run_id));
         Ok(Some(envelope.document))
     }
 
@@ -152,7 +159,7 @@ impl Document {
             }
             Place::Kubernetes(kubernetes) => self.write(kubernetes.as_ref(), &text).await?,
         };
-        self.last = Some(Last { text, resource_version });
+        (self.last, self.saved_by) = (Some(Last { text, resource_version }), Some(self.run_id));
         Ok(())
     }
 

@@ -94,11 +94,15 @@ impl Held {
     }
 }
 
-/// Whether somebody holds the lock, without waiting, and without taking it for longer than the look.
-pub fn holder(folder: &Path, identity: &Identity) -> Option<String> {
+/// Who holds the lock, in words and as it says itself; without waiting, and without taking it for longer than the look.
+pub fn holder(folder: &Path, identity: &Identity) -> Option<(String, Option<Holder>)> {
     let path = folder.join("locks").join(format!("{}.lock", identity.file_name()));
     let mut file = files::open(&path, files::Opened::Read).ok()?;
-    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)).then(|| words(read(&mut file), &path))
+    if !matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
+        return None;
+    }
+    let holder = read(&mut file);
+    Some((words(holder.clone(), &path), holder))
 }
 
 fn read(file: &mut File) -> Option<Holder> {
@@ -163,7 +167,7 @@ mod tests {
         let expected = format!("process {} on {} (`toolbox topics apply`) holds", std::process::id(), host());
         assert!(words.contains(&expected) && words.contains("since 2026-11-22T08:00:01Z"), "{words}");
         assert_eq!(error.downcast_ref::<Stop>().unwrap().exit, Exit::Refused);
-        assert!(holder(folder.path(), &identity("a")).unwrap().contains("topics apply"));
+        assert!(holder(folder.path(), &identity("a")).unwrap().0.contains("topics apply"));
         drop(first);
         assert_eq!(holder(folder.path(), &identity("a")), None);
         take(folder.path(), &identity("a"), holder_of(2)).unwrap();

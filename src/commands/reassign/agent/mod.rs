@@ -4,6 +4,7 @@
 //! It ends early when it is asked to (a signal, `reassign pause` does not end it, `reassign cancel` does), and when nothing
 //! has got on for longer than its patience; moves that run go on in Kafka all the same.
 
+mod handover;
 mod headroom;
 mod metrics;
 mod throttling;
@@ -42,6 +43,7 @@ use crate::context::Context;
 use crate::context::throttles::OwnThrottles;
 use crate::output::StatusLine;
 
+pub(super) use handover::Paced;
 use headroom::ESTIMATED;
 pub(super) use headroom::Headroom;
 
@@ -68,6 +70,8 @@ const ELECTIONS_MAX: usize = 5;
 pub(super) enum Throttling {
     /// Not at all.
     Off,
+    /// By a running `throttle run`: each batch is handed over to it before it is submitted.
+    ByAgent,
     /// With this rate for each broker.
     Fixed(ByteRate),
     /// With what the control law finds.
@@ -75,9 +79,9 @@ pub(super) enum Throttling {
 }
 
 impl Throttling {
-    /// Whether nothing is throttled.
+    /// Whether this run throttles nothing itself.
     pub(super) fn is_off(&self) -> bool {
-        matches!(self, Self::Off)
+        matches!(self, Self::Off | Self::ByAgent)
     }
 }
 
@@ -132,6 +136,8 @@ pub(super) struct Agent<'a> {
     control: Control,
     /// The throttles, where this run manages them.
     throttles: Option<OwnThrottles>,
+    /// The agent that paces the moves, where one does.
+    paced: Option<Paced>,
     line: StatusLine,
     begun: Instant,
     sizes: Option<Disks>,
@@ -162,7 +168,7 @@ impl<'a> Agent<'a> {
         moves: Vec<PartitionMove>,
         pacing: Pacing,
         control: Control,
-        throttles: Option<OwnThrottles>,
+        (throttles, paced): (Option<OwnThrottles>, Option<Paced>),
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -172,6 +178,7 @@ impl<'a> Agent<'a> {
             pacing,
             control,
             throttles,
+            paced,
             line: StatusLine::new(LINE_EVERY),
             begun: now,
             sizes: None,
@@ -235,6 +242,9 @@ impl<'a> Agent<'a> {
                 () = sleep(pause) => {}
             }
         };
+        if let Some(paced) = &mut self.paced {
+            paced.close().await;
+        }
         if ending == Ending::Done {
             self.release(context).await;
             self.control.forget_rates(context.now()).await;
@@ -263,7 +273,9 @@ impl<'a> Agent<'a> {
         changed |= self.record_completed(context, observed).await;
         let control = self.control.read(CONTROL_EVERY).await;
         let hours = self.hours(context);
-        let resting = control.paused.clone().or(hours);
+        // A lock that was not renewed lately may be another run's by now: nothing is submitted until it is renewed.
+        let unlocked = context.check_locks().err();
+        let resting = unlocked.clone().or(control.paused.clone()).or(hours);
         self.show(context, (&progress, observed), resting.as_deref()).await;
         if control.stop {
             return Ok((Some(Ending::Cancelled), false));
@@ -276,14 +288,16 @@ impl<'a> Agent<'a> {
         if resting.is_some() {
             next.moves.clear();
         }
-        let elections = self.elections_left(&next);
+        let elections = if unlocked.is_some() { Vec::new() } else { self.elections_left(&next) };
         if progress.is_over() && settling.is_empty() && elections.is_empty() {
             return Ok((Some(Ending::Done), changed));
         }
-        changed |= self.submit(context, observed, &mut next).await?;
+        if unlocked.is_none() {
+            changed |= self.submit(context, observed, &mut next).await?;
+        }
         changed |= self.elect(context, elections).await;
         let got_on = (progress.done, progress.bytes_done);
-        if changed || got_on != self.got_on.1 || resting.is_some() {
+        if changed || got_on != self.got_on.1 || (resting.is_some() && unlocked.is_none()) {
             self.got_on = (Instant::now(), got_on);
         }
         if self.got_on.0.elapsed() > self.pacing.patience {
@@ -371,6 +385,7 @@ impl<'a> Agent<'a> {
     /// Begins what is next, throttled from its first byte on: what can't be throttled is held.
     async fn submit(&mut self, context: &mut Context, observed: &Observed, next: &mut Next) -> anyhow::Result<bool> {
         self.hold_unthrottled(context, observed, next).await;
+        self.hand_over(context, observed, next).await;
         let kafka = self.kafka;
         let ended = context.carry(&next.moves, async |batch: &[ReassignStep]| apply(kafka, batch).await).await;
         for (step, Ended { outcome, reason }) in &ended {

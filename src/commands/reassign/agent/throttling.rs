@@ -143,7 +143,7 @@ impl Agent<'_> {
     pub(super) fn fixed_rate(&self) -> Option<ByteRate> {
         match self.pacing.throttle {
             Throttling::Fixed(rate) => Some(rate),
-            Throttling::Off | Throttling::Auto(_) => None,
+            Throttling::Off | Throttling::ByAgent | Throttling::Auto(_) => None,
         }
     }
 

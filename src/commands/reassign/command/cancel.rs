@@ -68,6 +68,7 @@ pub(super) async fn run(context: &mut Context, args: &CancelArgs) -> anyhow::Res
     context.is_cluster(&metadata.cluster_id)?;
     let mut document = record::document(context, &metadata.cluster_id).await?;
     let mut record: Option<Record> = document.load().await?;
+    context.check_same_place(&document).await?;
     let known = match wanted {
         Some(Moves::Plan(plan)) => plan.moves,
         Some(Moves::Assignment(_)) => {

@@ -1,6 +1,5 @@
 //! `toolbox reassign execute`: the way through.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,17 +10,17 @@ use serde_json::json;
 use crate::change::carry_out::Ended;
 use crate::change::event::{Event, Outcome, Severity};
 use crate::clients::kafka::Kafka;
-use crate::cluster::assignment::{MOVE_PLAN_VERSION, MovePlan, PartitionMove};
+use crate::cluster::assignment::{MovePlan, PartitionMove};
 use crate::cluster::metadata::TopicSelection;
 use crate::cluster::size::{ByteRate, Bytes};
-use crate::cluster::topic::TopicPartition;
-use crate::commands::reassign::agent::{Agent, Ending, Headroom, Pacing, Throttling, brokers_of};
+use crate::commands::reassign::agent::{Agent, Ending, Headroom, Paced, Pacing, Throttling};
 use crate::commands::reassign::command::record::{self, Asked, Control, Record};
+use crate::commands::reassign::command::survey::{Survey, still_running};
 use crate::commands::reassign::command::throttles::{managed, release};
-use crate::commands::reassign::observe::{observe, sizes};
+use crate::commands::reassign::observe::observe;
 use crate::commands::reassign::plan::next::{Limits, Manner};
-use crate::commands::reassign::plan::preflight::{Allowed, Checked, check, count, names, plan_of};
-use crate::commands::reassign::plan::seen::{Observed, State, grown, target_of};
+use crate::commands::reassign::plan::preflight::{Allowed, Checked, check, count, plan_of};
+use crate::commands::reassign::plan::seen::Observed;
 use crate::commands::reassign::plan::undo::differences;
 use crate::commands::reassign::report;
 use crate::commands::reassign::spec::Window;
@@ -37,9 +36,6 @@ use crate::output;
 use crate::state::document::Document;
 use crate::state::identity::Purpose;
 
-/// How long partitions that are seen in a strange state are given to be shown right.
-const LOOKS: [u64; 4] = [0, 300, 700, 1_500];
-
 /// How long the end may take to be shown by every broker.
 const VERIFIED_WITHIN: [u64; 7] = [0, 200, 500, 1_000, 2_000, 3_000, 5_000];
 
@@ -49,7 +45,7 @@ const VERIFIED_WITHIN: [u64; 7] = [0, 200, 500, 1_000, 2_000, 3_000, 5_000];
 pub(super) struct ExecuteArgs {
     /// The moves: plan.json of `toolbox mapping`, or Kafka's reassignment JSON; `-` is standard input
     #[arg(value_name = "FILE")]
-    plan: PathBuf,
+    pub(super) plan: PathBuf,
 
     /// Move partitions from where they are, though the plan was made from another state
     #[arg(long, help_heading = "Reassignment")]
@@ -62,11 +58,11 @@ pub(super) struct ExecuteArgs {
     /// Go on with moves of this plan that run already, though nothing here says that they were begun from here: only when it
     /// is certain that no other machine carries the plan out
     #[arg(long, help_heading = "Reassignment")]
-    take_over: bool,
+    pub(super) take_over: bool,
 
     /// Take in moves that were cancelled before
     #[arg(long, help_heading = "Reassignment")]
-    include_cancelled: bool,
+    pub(super) include_cancelled: bool,
 
     /// Bring all new replicas in first, then hand the leadership over, then drop the old replicas
     #[arg(long, env = "TOOLBOX_REASSIGN_LEADER_FIRST", help_heading = "Reassignment")]
@@ -77,9 +73,10 @@ pub(super) struct ExecuteArgs {
     no_elect: bool,
 
     /// Copy no faster than this into and out of each broker, as `50MB/s`; `auto` finds rates that let the moves end and
-    /// leave clients their share of the load that is measured (see Load); or `none`
-    #[arg(long, env = "TOOLBOX_REASSIGN_THROTTLE", value_name = "RATE", default_value = "none", value_parser = throttle, help_heading = "Pacing")]
-    throttle: Throttle,
+    /// leave clients their share of the load that is measured (see Load); or `none` [default: a running `throttle run`
+    /// paces the moves, each batch before it is submitted; without one, none]
+    #[arg(long, env = "TOOLBOX_REASSIGN_THROTTLE", value_name = "RATE", value_parser = throttle, help_heading = "Pacing")]
+    throttle: Option<Throttle>,
 
     /// What the brokers' networks can do each way, for `--throttle auto`: `125MB/s` for all that toolbox.yaml does not name,
     /// `1001=1.2GB/s` for one
@@ -179,44 +176,96 @@ pub(super) async fn agreed(context: &mut Context, plan: MovePlan) -> anyhow::Res
 async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyhow::Result<Exit> {
     let kafka = context.kafka().await?;
     let metadata = kafka.metadata(TopicSelection::None).await.context("failed to read the cluster's metadata")?;
-    context.is_cluster(&metadata.cluster_id)?;
-    check_cluster(&wanted, &metadata.cluster_id)?;
+    let cluster_id = &metadata.cluster_id;
+    context.is_cluster(cluster_id)?;
+    check_cluster(&wanted, cluster_id)?;
+    let mut pacing = args.pacing(context)?;
     if !context.is_dry_run() {
-        context.check_rights(Workload::Reassign, &context.rights_setup(&metadata.cluster_id)).await?;
-        context.lock(&context.identity(Purpose::Moves, &metadata.cluster_id)).await?;
+        context.check_rights(Workload::Reassign, &context.rights_setup(cluster_id)).await?;
     }
-    let mut document = record::document(context, &metadata.cluster_id).await?;
-    let before: Option<Record> = document.load().await?;
-    let pacing = args.pacing(context)?;
-    let (plan, cancelled) = moves_of(args, wanted, &*kafka, before.as_ref()).await?;
-    let (checked, observed) = look(args, &*kafka, plan.moves.clone(), &pacing).await?;
+    let mut survey = Survey::of(context, args, (wanted.clone(), &pacing), &*kafka).await?;
+    if !context.is_dry_run() && survey.has_work() {
+        // Taking the lock takes seconds: a run that finds nothing to do takes none. What was seen before it is seen again.
+        context.lock(&context.identity(Purpose::Moves, cluster_id)).await?;
+        survey = Survey::of(context, args, (wanted, &pacing), &*kafka).await?;
+    }
+    let agent = match context.is_dry_run() || !survey.has_work() {
+        true => None,
+        false => agent_that_paces(context, args, cluster_id).await?,
+    };
+    let goes_on = survey.goes_on();
+    let Survey { mut document, before, plan, cancelled, moves, observed, shown, .. } = survey;
     // What another command observed is its own to save.
-    let is_ours = context.command.starts_with("reassign ");
-    let observed = if is_ours { context.observed(async || Ok(observed)).await? } else { observed };
-    let Checked { moves, plan: mut shown, stale: _ } = checked;
-    if let Some(why) = begun_elsewhere(&moves, before.as_ref(), &observed, is_ours).filter(|_| !args.take_over) {
-        shown.refuse("cluster:moves", "go on", why);
-    }
-    let goes_on = shown.refusals.is_empty()
-        && shown.steps.is_empty()
-        && moves.iter().any(|one| observed.state(one) == State::Running);
+    let observed = if is_ours(context) { context.observed(async || Ok(observed)).await? } else { observed };
     let agreed = context.agree(shown).await?;
     if let Agreed::Ends(exit) = agreed
         && (!goes_on || context.is_dry_run())
     {
         if exit == Exit::Done && !context.is_dry_run() {
             // A run that died when all was in place may have left its throttles.
-            release(context, &*kafka, &metadata.cluster_id).await?;
+            release(context, &*kafka, cluster_id).await?;
         }
         return Ok(exit);
     }
     let plan = MovePlan { moves: moves.clone(), ..plan };
     let earlier = before.map(|before| still_running(&before, &plan, &observed)).unwrap_or_default();
     keep(&mut document, &Record { plan, cancelled, earlier }).await?;
-    let mut control = Control::open(context, &metadata.cluster_id).await?;
+    let control = open_control(context, cluster_id, (&observed, &pacing)).await?;
+    let paced = match agent {
+        Some(agent) => {
+            output::say(&format!("a throttle agent paces the moves ({agent}); each batch is handed over to it first"));
+            pacing.throttle = Throttling::ByAgent;
+            Some(Paced::open(context, cluster_id, agent).await?)
+        }
+        None => None,
+    };
+    let throttles =
+        if paced.is_some() { None } else { managed(context, &*kafka, cluster_id, &pacing.throttle).await? };
+    let is_unthrottled = throttles.is_none() && paced.is_none();
+    let exit = carry_out(context, &*kafka, (moves, pacing), (control, (throttles, paced))).await?;
+    if exit == Exit::Done && is_unthrottled {
+        // Somebody may have set a throttle for these moves meanwhile.
+        release(context, &*kafka, cluster_id).await?;
+    }
+    Ok(exit)
+}
+
+/// The running `throttle run` that paces these moves, in words; none where none runs, or where `--throttle none` asks for
+/// none. A rate beside it is refused: each would undo what the other one sets.
+async fn agent_that_paces(context: &Context, args: &ExecuteArgs, cluster_id: &str) -> anyhow::Result<Option<String>> {
+    if matches!(args.throttle, Some(Throttle::None)) {
+        return Ok(None);
+    }
+    let identity = context.identity(Purpose::Throttle, cluster_id);
+    let Some(holder) = context.lock_holder(&identity).await? else { return Ok(None) };
+    let is_agent = holder.command.as_ref().is_none_or(|command| command == "throttle run");
+    if args.throttle.is_some() {
+        return Err(Stop::refused(format!(
+            "another run manages the throttles of this cluster: {}. Nothing was changed. Leave --throttle out: a `throttle \
+             run` then paces these moves, too; `toolbox throttle set RATE` gives it a rate",
+            holder.words
+        ))
+        .into());
+    }
+    if !is_agent {
+        return Ok(None);
+    }
+    let mut record = context.document(&identity).await?;
+    record.load::<serde::de::IgnoredAny>().await?;
+    context.check_same_place(&record).await?;
+    Ok(Some(holder.words))
+}
+
+/// What others may ask of this run, with what earlier runs left taken back.
+async fn open_control(
+    context: &Context,
+    cluster_id: &str,
+    (observed, pacing): (&Observed, &Pacing),
+) -> anyhow::Result<Control> {
+    let mut control = Control::open(context, cluster_id).await?;
     let asked = control.read(Duration::ZERO).await;
     control.ask(&Asked { stop: false, ..asked }).await?;
-    if observed.running.is_empty() {
+    if observed.running.is_empty() && !matches!(pacing.throttle, Throttling::ByAgent) {
         // What was asked for until nothing moves: whoever should have forgotten it was killed, or cancelled.
         control.forget_rates(context.now()).await;
     }
@@ -227,55 +276,12 @@ async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyho
              them back",
         );
     }
-    let throttles = managed(context, &*kafka, &metadata.cluster_id, &pacing.throttle).await?;
-    let is_unthrottled = throttles.is_none();
-    let exit = carry_out(context, &*kafka, (moves, pacing), (control, throttles)).await?;
-    if exit == Exit::Done && is_unthrottled {
-        // Somebody may have set a throttle for these moves meanwhile.
-        release(context, &*kafka, &metadata.cluster_id).await?;
-    }
-    Ok(exit)
+    Ok(control)
 }
 
-/// Moves of the plan that run, and that no run which keeps its state where this one does has begun: outside of Kubernetes
-/// nothing else tells that somebody on another machine carries the same plan out.
-fn begun_elsewhere(
-    moves: &[PartitionMove],
-    before: Option<&Record>,
-    observed: &Observed,
-    has_flag: bool,
-) -> Option<String> {
-    let known = before.map(Record::known).unwrap_or_default();
-    let known: BTreeSet<_> = known.iter().map(|one| (&one.partition, &one.to)).collect();
-    let is_strange =
-        |one: &&PartitionMove| observed.state(one) == State::Running && !known.contains(&(&one.partition, &one.to));
-    let strange: Vec<_> = moves.iter().filter(is_strange).map(|one| &one.partition).collect();
-    let what_next = if has_flag {
-        "let them, or go on with --take-over when it is certain that nobody does"
-    } else {
-        "`toolbox reassign status` shows how far they are; run the same command again when they have ended, which they do \
-         in Kafka even if nobody watches them"
-    };
-    let words = format!(
-        "{} of this plan run already, and were not begun from here: {}. Somebody else may be carrying the plan out: \
-         {what_next}",
-        count(strange.len(), "move"),
-        names(&strange)
-    );
-    (!strange.is_empty()).then_some(words)
-}
-
-/// Moves of earlier plans that run beside this one: without a record, a cancel could not give their order back.
-fn still_running(before: &Record, plan: &MovePlan, observed: &Observed) -> Vec<PartitionMove> {
-    let planned: BTreeSet<_> = plan.moves.iter().map(|one| &one.partition).collect();
-    let mut earlier = before.known();
-    earlier.retain(|one| {
-        let running = observed.running.get(&one.partition).map(target_of);
-        !planned.contains(&one.partition) && running.is_some_and(|to| to == one.to || to == grown(one))
-    });
-    earlier.sort_by(|one, two| one.partition.cmp(&two.partition));
-    earlier.dedup_by(|one, two| one.partition == two.partition);
-    earlier
+/// Whether this is `reassign` itself, not another command that has moves carried out.
+pub(super) fn is_ours(context: &Context) -> bool {
+    context.command.starts_with("reassign ")
 }
 
 /// Says from a saved observation what would be done.
@@ -296,7 +302,7 @@ async fn rehearse(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> a
 }
 
 impl ExecuteArgs {
-    fn allowed(&self) -> Allowed {
+    pub(super) fn allowed(&self) -> Allowed {
         Allowed { replan: self.replan, beside_others: self.beside_others }
     }
 
@@ -310,9 +316,9 @@ impl ExecuteArgs {
             },
             manner: Manner { leader_first: self.leader_first, elects: !self.no_elect },
             throttle: match self.throttle {
-                Throttle::None => Throttling::Off,
-                Throttle::Fixed(rate) => Throttling::Fixed(rate),
-                Throttle::Auto => Throttling::Auto(Box::new(self.headroom(context)?)),
+                None | Some(Throttle::None) => Throttling::Off,
+                Some(Throttle::Fixed(rate)) => Throttling::Fixed(rate),
+                Some(Throttle::Auto) => Throttling::Auto(Box::new(self.headroom(context)?)),
             },
             window: self.only_between.map(|window| (window, context.flags.repeat.time_zone.clone())),
             patience: self.patience,
@@ -340,73 +346,6 @@ fn check_cluster(wanted: &Moves, cluster_id: &str) -> Result<(), Stop> {
     }
 }
 
-/// The moves that are wished for, without those that were cancelled before; and these.
-async fn moves_of(
-    args: &ExecuteArgs,
-    wanted: Moves,
-    kafka: &dyn Kafka,
-    before: Option<&Record>,
-) -> anyhow::Result<(MovePlan, BTreeSet<TopicPartition>)> {
-    let mut plan = match wanted {
-        Moves::Plan(plan) => plan,
-        Moves::Assignment(assignment) => {
-            let topics = assignment.iter().map(|(partition, _)| partition.topic.clone()).collect();
-            let observed = observe(kafka, &topics).await.context("failed to read the cluster")?;
-            MovePlan {
-                version: MOVE_PLAN_VERSION,
-                tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-                cluster_id: observed.cluster_id.clone(),
-                observed_at: String::new(),
-                made_by: format!("from {}", args.plan.display()),
-                moves: plan_of(assignment, &observed, before.map(|record| &record.plan)),
-            }
-        }
-    };
-    let targets =
-        |plan: &MovePlan| plan.moves.iter().map(|one| (one.partition.clone(), one.to.clone())).collect::<Vec<_>>();
-    // What was cancelled belongs to the plan that it was cancelled of.
-    let mut cancelled = before
-        .filter(|record| targets(&record.plan) == targets(&plan))
-        .map(|record| record.cancelled.clone())
-        .unwrap_or_default();
-    if args.include_cancelled {
-        cancelled.clear();
-    }
-    if !cancelled.is_empty() {
-        output::say(&format!(
-            "{} of this plan were cancelled before and are left out; --include-cancelled takes them in",
-            count(cancelled.len(), "move")
-        ));
-    }
-    plan.moves.sort_by(|one, two| one.partition.cmp(&two.partition));
-    plan.moves.retain(|one| !cancelled.contains(&one.partition));
-    Ok((plan, cancelled))
-}
-
-/// Checks the plan against the cluster. A broker may show late what was done a moment ago: partitions in a strange state
-/// are looked at again.
-async fn look(
-    args: &ExecuteArgs,
-    kafka: &dyn Kafka,
-    moves: Vec<PartitionMove>,
-    pacing: &Pacing,
-) -> anyhow::Result<(Checked, Observed)> {
-    let topics = moves.iter().map(|one| one.partition.topic.clone()).collect();
-    let mut looked = None;
-    for pause in LOOKS {
-        tokio::time::sleep(Duration::from_millis(pause)).await;
-        let mut observed = observe(kafka, &topics).await.context("failed to read the cluster")?;
-        observed.sizes = sizes(kafka, &brokers_of(&moves, &observed), &topics).await.context("failed to read sizes")?;
-        let checked = check(moves.clone(), &observed, (&pacing.limits, pacing.manner), args.allowed());
-        let is_clear = checked.stale.is_empty();
-        looked = Some((checked, observed));
-        if is_clear {
-            break;
-        }
-    }
-    looked.context("the cluster was not looked at")
-}
-
 async fn keep(document: &mut Document, record: &Record) -> anyhow::Result<()> {
     let place = document.place();
     document.save(record).await.with_context(|| {
@@ -418,7 +357,7 @@ async fn carry_out(
     context: &mut Context,
     kafka: &dyn Kafka,
     (moves, pacing): (Vec<PartitionMove>, Pacing),
-    (control, throttles): (Control, Option<OwnThrottles>),
+    (control, throttles): (Control, (Option<OwnThrottles>, Option<Paced>)),
 ) -> anyhow::Result<Exit> {
     let run = context.run();
     let words = format!("{} are moved", count(moves.len(), "partition"));

@@ -5,6 +5,7 @@ mod execute;
 mod pause;
 pub(super) mod record;
 mod status;
+mod survey;
 mod throttles;
 mod verify;
 

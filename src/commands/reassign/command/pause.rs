@@ -4,7 +4,7 @@ use anyhow::Context as _;
 
 use crate::change::event::Severity;
 use crate::cluster::metadata::TopicSelection;
-use crate::commands::reassign::command::record::{Asked, Control};
+use crate::commands::reassign::command::record::{self, Asked, Control};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::output;
@@ -14,6 +14,9 @@ pub(super) async fn run(context: &mut Context, pauses: bool) -> anyhow::Result<E
     let kafka = context.kafka().await?;
     let metadata = kafka.metadata(TopicSelection::None).await.context("failed to read the cluster's metadata")?;
     context.is_cluster(&metadata.cluster_id)?;
+    let mut document = record::document(context, &metadata.cluster_id).await?;
+    document.load::<serde::de::IgnoredAny>().await?;
+    context.check_same_place(&document).await?;
     let mut control = Control::open(context, &metadata.cluster_id).await?;
     let asked = control.read(std::time::Duration::ZERO).await;
     let (word, words) = if pauses {

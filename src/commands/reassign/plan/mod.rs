@@ -2,6 +2,7 @@
 
 pub mod auto;
 pub mod next;
+pub mod paced;
 pub mod preflight;
 pub mod progress;
 pub mod seen;

@@ -46,6 +46,8 @@ pub(super) struct GcArgs {
 /// Takes throttles away, whether something moves or not.
 pub(super) async fn clear(context: &mut Context, args: &ClearArgs) -> anyhow::Result<Exit> {
     let (kafka, cluster_id) = cluster(context).await?;
+    let looked_at = context.throttles_to_look_at(&cluster_id).await?;
+    looked_at.manager(context).await?;
     let mut overrides = KeptOverrides::open(context, &cluster_id).await?;
     if args.overrides {
         let words =
@@ -56,7 +58,7 @@ pub(super) async fn clear(context: &mut Context, args: &ClearArgs) -> anyhow::Re
         output::print(words)?;
         return Ok(Exit::Done);
     }
-    let throttles = own(context, &cluster_id).await?;
+    let throttles = own(context, &*kafka, &cluster_id, args.all).await?;
     let moving = kafka.reassignments().await.context("failed to read what moves")?.len();
     let warning =
         (moving > 0).then(|| format!("{moving} partitions move: without a throttle they go as fast as they can"));
@@ -74,7 +76,7 @@ pub(super) async fn gc(context: &mut Context, args: &GcArgs) -> anyhow::Result<E
     if moving > 0 {
         return nothing(&format!("{moving} partitions move"));
     }
-    let throttles = match own(context, &cluster_id).await {
+    let throttles = match own(context, &*kafka, &cluster_id, args.all).await {
         Ok(throttles) => throttles,
         Err(error) if output::exit_of(&error) == Exit::Refused => return nothing(&format!("{error:#}")),
         Err(error) => return Err(error),
@@ -97,12 +99,19 @@ async fn cluster(context: &mut Context) -> anyhow::Result<(std::sync::Arc<dyn Ka
     Ok((kafka, metadata.cluster_id))
 }
 
-/// The throttles. What they were changed by is read before it becomes this run.
-async fn own(context: &mut Context, cluster_id: &str) -> anyhow::Result<OwnThrottles> {
-    if context.is_dry_run() {
-        return context.throttles_to_look_at(cluster_id).await;
+/// The throttles, locked where there is something to take away: taking the lock takes seconds.
+async fn own(context: &mut Context, kafka: &dyn Kafka, cluster_id: &str, all: bool) -> anyhow::Result<OwnThrottles> {
+    let looked_at = context.throttles_to_look_at(cluster_id).await?;
+    let is_nothing = looked_at.record().is_empty() && !(all && has_throttles(kafka).await?);
+    if context.is_dry_run() || is_nothing {
+        return Ok(looked_at);
     }
     context.throttles(cluster_id).await
+}
+
+/// Whether anything is throttled, by whomever.
+async fn has_throttles(kafka: &dyn Kafka) -> anyhow::Result<bool> {
+    Ok(!everything(&all_throttles(kafka).await?, Ways::default()).is_empty())
 }
 
 fn age(record: &ThrottleRecord, now: Timestamp) -> Option<Duration> {

@@ -24,7 +24,6 @@ use crate::context::overrides::KeptOverrides;
 use crate::context::{Context, duration};
 use crate::exit::{Exit, Stop};
 use crate::output;
-use crate::state::identity::Purpose;
 
 /// How long it watches what moves, to know what is written.
 const WATCHED: Duration = Duration::from_secs(2);
@@ -56,20 +55,10 @@ pub(super) async fn run(context: &mut Context, args: &SetArgs) -> anyhow::Result
     let metadata = kafka.metadata(TopicSelection::None).await.context("failed to read the cluster's metadata")?;
     context.is_cluster(&metadata.cluster_id)?;
     let cluster_id = metadata.cluster_id;
-    if context.is_locked(&context.identity(Purpose::Throttle, &cluster_id)).await?.is_some() {
+    let mut throttles = context.throttles_to_look_at(&cluster_id).await?;
+    if throttles.manager(context).await?.is_some() {
         return ask_the_other_run(context, &cluster_id, args).await;
     }
-    let mut throttles = if context.is_dry_run() {
-        context.throttles_to_look_at(&cluster_id).await?
-    } else {
-        match context.throttles(&cluster_id).await {
-            Ok(throttles) => throttles,
-            Err(error) if output::exit_of(&error) == Exit::Refused => {
-                return ask_the_other_run(context, &cluster_id, args).await;
-            }
-            Err(error) => return Err(error),
-        }
-    };
     let snapshot = watched(context, &*kafka, WATCHED).await?;
     let wish = wish(&snapshot, args);
     if wish.rates.is_empty() {
@@ -78,6 +67,15 @@ pub(super) async fn run(context: &mut Context, args: &SetArgs) -> anyhow::Result
              reassign execute --throttle`",
         )
         .into());
+    }
+    if !context.is_dry_run() {
+        throttles = match context.throttles(&cluster_id).await {
+            Ok(throttles) => throttles,
+            Err(error) if output::exit_of(&error) == Exit::Refused => {
+                return ask_the_other_run(context, &cluster_id, args).await;
+            }
+            Err(error) => return Err(error),
+        };
     }
     let (Decided { mut plan, claim }, _) = throttles.decide(&*kafka, &wish, Ways::default()).await?;
     for (broker, side, floor) in below_floor(&snapshot, args.rate) {

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use crate::cluster::assignment::PartitionMove;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::map::Capacity;
 use crate::cluster::metadata::{Metadata, Reassignment, ReplicaSize};
@@ -37,6 +38,19 @@ pub struct Look {
     pub min_isr: BTreeMap<TopicName, usize>,
     /// The first offset of partitions that move, and the one after the last.
     pub offsets: BTreeMap<TopicPartition, (i64, i64)>,
+}
+
+impl Look {
+    /// The same with moves that are about to be submitted, as if they ran: so that they are paced from their first byte.
+    #[must_use]
+    pub fn with_coming(mut self, coming: &[PartitionMove]) -> Self {
+        for one in coming.iter().filter(|one| self.metadata.topics.contains_key(&one.partition.topic)) {
+            let replicas: Vec<_> = one.from.iter().copied().chain(one.adding()).collect();
+            let coming = Reassignment { replicas, adding: one.adding().collect(), removing: one.removing().collect() };
+            self.moves.entry(one.partition.clone()).or_insert(coming);
+        }
+        self
+    }
 }
 
 /// What is known beside the looks.

@@ -1,0 +1,124 @@
+//! Moves beside a running `throttle run`: that agent paces them. Each batch is handed over to it first, and submitted once
+//! the cluster shows lists and rates for it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::cluster::assignment::PartitionMove;
+use crate::cluster::handover::Handover;
+use crate::cluster::topic::TopicPartition;
+use crate::commands::reassign::agent::Agent;
+use crate::commands::reassign::plan::next::Next;
+use crate::commands::reassign::plan::paced::{concerned, unpaced};
+use crate::commands::reassign::plan::preflight::count;
+use crate::commands::reassign::plan::seen::Observed;
+use crate::commands::reassign::plan::step::ReassignStep;
+use crate::context::Context;
+use crate::context::handover::KeptHandover;
+use crate::context::throttles::present_throttles;
+use crate::state::identity::Purpose;
+
+/// After so long without throttles for a batch, it is said, and looked whether the agent still runs.
+const LATE: Duration = Duration::from_secs(30);
+
+/// The agent that paces the moves of an execution, and what it was told last.
+#[derive(Debug)]
+pub(in crate::commands::reassign) struct Paced {
+    kept: KeptHandover,
+    cluster_id: String,
+    /// Who the agent is, in words.
+    agent: String,
+    /// Since when a batch waits for its throttles; none while none waits.
+    waits_since: Option<Instant>,
+    /// When it was last said that it waits.
+    said: Option<Instant>,
+}
+
+impl Paced {
+    /// Hands over to the agent that holds the lock of throttles.
+    pub(in crate::commands::reassign) async fn open(
+        context: &Context,
+        cluster_id: &str,
+        agent: String,
+    ) -> anyhow::Result<Self> {
+        let kept = KeptHandover::open(context, cluster_id).await?;
+        Ok(Self { kept, cluster_id: cluster_id.to_owned(), agent, waits_since: None, said: None })
+    }
+
+    /// Tells the agent that nothing is about to be submitted any more.
+    pub(in crate::commands::reassign) async fn close(&mut self) {
+        if let Err(error) = self.kept.announce(Handover::default()).await {
+            tracing::warn!(%error, "the hand-over could not be taken back; the agent forgets it by itself");
+        }
+    }
+}
+
+impl Agent<'_> {
+    /// Takes out of what is next the moves that the agent does not pace yet, and hands them over to it.
+    pub(super) async fn hand_over(&mut self, context: &mut Context, observed: &Observed, next: &mut Next) {
+        let Some(mut paced) = self.paced.take() else { return };
+        let held = self.unpaced_of(context, observed, &next.moves, &mut paced).await;
+        next.moves.retain(|step| !held.contains_key(step.partition()));
+        if held.is_empty() {
+            (paced.waits_since, paced.said) = (None, None);
+        } else {
+            self.say_waiting(context, &mut paced, held.len()).await;
+        }
+        next.held.extend(held);
+        self.paced = Some(paced);
+    }
+
+    /// The moves of a batch that are not paced yet, each with the reason; none that copy nothing.
+    async fn unpaced_of(
+        &self,
+        context: &Context,
+        observed: &Observed,
+        batch: &[ReassignStep],
+        paced: &mut Paced,
+    ) -> BTreeMap<TopicPartition, String> {
+        let of_batch = |one: &&PartitionMove| batch.iter().any(|step| step.partition() == &one.partition);
+        let moves: Vec<_> =
+            self.moves.iter().filter(of_batch).filter(|one| !observed.arriving(one).is_empty()).collect();
+        if moves.is_empty() {
+            return BTreeMap::new();
+        }
+        let all = |why: String| moves.iter().map(|one| (one.partition.clone(), why.clone())).collect();
+        let told =
+            Handover { run_id: context.run_id.to_string(), moves: moves.iter().map(|one| (*one).clone()).collect() };
+        if paced.kept.value != told
+            && let Err(error) = paced.kept.announce(told).await
+        {
+            return all(format!("it could not be handed over to the throttle agent: {error:#}"));
+        }
+        let (brokers, topics) = concerned(&moves);
+        match present_throttles(self.kafka, &brokers, &topics).await {
+            Ok(seen) => unpaced(&moves, observed, &seen),
+            Err(error) => all(format!("its throttles can't be read: {error:#}")),
+        }
+    }
+
+    /// Says now and then that moves wait for the agent, and whether it still runs.
+    async fn say_waiting(&mut self, context: &Context, paced: &mut Paced, waiting: usize) {
+        let since = *paced.waits_since.get_or_insert_with(Instant::now);
+        let is_due = paced.said.is_none_or(|said| said.elapsed() >= LATE) && since.elapsed() >= LATE;
+        if !is_due {
+            return;
+        }
+        paced.said = Some(Instant::now());
+        let identity = context.identity(Purpose::Throttle, &paced.cluster_id);
+        let what_next = match context.lock_holder(&identity).await {
+            Ok(Some(_)) => format!("look at the log of the agent ({})", paced.agent),
+            Ok(None) => {
+                "the agent has ended: start it again, or stop this run and start it with --throttle RATE".to_owned()
+            }
+            Err(error) => format!("whether the agent still runs is not known ({error:#})"),
+        };
+        self.line.say(&format!(
+            "! {} wait since {} s for the throttle agent to set their throttles: {what_next}",
+            count(waiting, "move"),
+            since.elapsed().as_secs()
+        ));
+    }
+}
