@@ -19,6 +19,8 @@ mod manifests;
 mod mapping;
 /// `toolbox reassign`.
 mod reassign;
+/// `make setup` on a new machine, and the recipes of the Makefile.
+mod setup;
 /// What several tests need.
 mod support;
 /// `toolbox throttle`, on memory twins and real servers.

@@ -7,7 +7,7 @@
 #   install.sh packages   without Rust: for root, where somebody else builds
 #
 # Rust's parts (rust-toolchain.toml, and the target of the static binary) are installed by rustup, for the user who
-# asks; all else by apt-get, as root on Debian or Ubuntu. Programs are looked for in PATH, files below $SETUP_ROOT.
+# asks; all else by apt-get, as root on Debian or Ubuntu. Programs are looked for in PATH, files below $SETUP_ROOT (the root).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -16,7 +16,7 @@ ok=1
 root=${SETUP_ROOT:-}
 # rustup must not install parts behind our back while it is asked what is there.
 export RUSTUP_AUTO_INSTALL=0
-PATH=$PATH:/usr/sbin:/sbin
+PATH=$PATH:$root/usr/sbin:$root/sbin
 
 # How to see that it is there · Debian's package · what it is for
 needed() {

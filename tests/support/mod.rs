@@ -1,5 +1,6 @@
 //! What several tests need.
 
 pub(crate) mod desk;
+pub(crate) mod product_code;
 pub(crate) mod skipped;
 pub(crate) mod toolbox;
