@@ -21,6 +21,8 @@ mod mapping;
 mod reassign;
 /// `make setup` on a new machine, and the recipes of the Makefile.
 mod setup;
+/// What is kept between runs, and what keeps runs apart.
+mod state;
 /// What several tests need.
 mod support;
 /// `toolbox throttle`, on memory twins and real servers.

@@ -78,7 +78,8 @@ pub struct LockGroup {
 /// States of a group, as far as a lock needs to tell them apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockGroupState {
-    /// Nobody is in it (`Empty`, `Dead`, or no such group).
+    /// Nobody is in it (`Empty`, `Dead`, or no such group). Kafka 4.x says so, too, while the first members join: only a
+    /// join tells for certain.
     Free,
     /// Members are joining (`PreparingRebalance`, `CompletingRebalance`); their metadata is not shown meanwhile.
     Rebalancing,

@@ -77,10 +77,14 @@ async fn lock_contract(kafka: &dyn Kafka) {
     for _ in 0..3 {
         until("each other broker to name the same coordinator", named).await;
     }
+    // In KRaft the others may know before the coordinator has loaded what it is to coordinate.
+    let loaded = async || groups.describe_lock(at, &name, WITHIN).await.ok();
+    assert_eq!(until("the group", loaded).await.state, LockGroupState::Free);
     let group = Group { name, at, groups };
-    assert_eq!(group.described().await.state, LockGroupState::Free);
     let first = the_first_member_leads(kafka, &group).await;
-    let first = the_leader_stays_the_leader(&group, first).await;
+    // A broker answers one request of a connection after the other: a join that waits keeps all others waiting.
+    let other = Group { name: group.name.clone(), at, groups: kafka.lock_groups() };
+    let first = the_leader_stays_the_leader(&group, &other, first).await;
     errors_have_their_codes(kafka, &group, &first).await;
 }
 
@@ -89,7 +93,8 @@ async fn the_first_member_leads(kafka: &dyn Kafka, group: &Group) -> Joined {
     let first = group.joined(&id, "first").await;
     assert!(first.leads() && first.membership.member_id == id && first.members == [id.clone()], "{first:?}");
     let found = group.described().await;
-    assert_eq!(found.state, LockGroupState::Rebalancing, "until it is synced");
+    // Kafka 4.x shows what it has written, which is nothing yet.
+    assert_ne!(found.state, LockGroupState::Stable, "until it is synced");
     assert!(found.members.iter().all(|member| member.metadata.is_empty()), "{found:?}");
     group.sync(&first).await.unwrap();
     let found = group.described().await;
@@ -110,22 +115,22 @@ async fn the_first_member_leads(kafka: &dyn Kafka, group: &Group) -> Joined {
 }
 
 /// A second member makes the group rebalance, and learns who leads; it leaves, and the group rebalances again.
-async fn the_leader_stays_the_leader(group: &Group, first: Joined) -> Joined {
+async fn the_leader_stays_the_leader(group: &Group, other: &Group, first: Joined) -> Joined {
     let id = first.membership.member_id.clone();
-    let second_id = group.named("second").await;
+    let second_id = other.named("second").await;
     let rejoining = async {
         let begun =
             async || (group.heartbeat(&first.membership).await == Some(codes::REBALANCE_IN_PROGRESS)).then_some(());
         until("the rebalance", begun).await;
         group.joined(&id, "first").await
     };
-    let (second, again) = tokio::join!(group.joined(&second_id, "second"), rejoining);
+    let (second, again) = tokio::join!(other.joined(&second_id, "second"), rejoining);
     assert!(again.leads() && !second.leads() && second.leader == id, "{again:?} {second:?}");
     assert_eq!((again.members.len(), second.members.len()), (2, 0));
     assert!(again.membership.generation > first.membership.generation);
     assert_eq!(group.heartbeat(&first.membership).await, Some(codes::ILLEGAL_GENERATION));
 
-    assert_eq!(group.leave(&second_id).await, None);
+    assert_eq!(other.leave(&second_id).await, None);
     assert_eq!(group.heartbeat(&again.membership).await, Some(codes::REBALANCE_IN_PROGRESS));
     let alone = group.joined(&id, "first").await;
     assert!(alone.leads() && alone.members == [id], "{alone:?}");

@@ -51,7 +51,8 @@ pub(super) fn server_properties(common: &Common<'_>, node: &Node, position: usiz
         set("broker.id", node.id.to_string());
         // Without it, ids beyond 1,000 are refused.
         set("broker.id.generation.enable", "false".into());
-        set("zookeeper.connect", common.zookeeper.to_owned());
+        let relay = shape.relay.as_ref().and_then(|relay| relay.port(node.id));
+        set("zookeeper.connect", relay.map_or(common.zookeeper.to_owned(), |port| format!("127.0.0.1:{port}")));
     } else {
         set("node.id", node.id.to_string());
         set("process.roles", if node.controller.is_some() { "broker,controller" } else { "broker" }.into());

@@ -1,6 +1,7 @@
 //! Which cluster to start: the versions that are tested, and what a test may ask for beside them.
 
 use super::jars::Package;
+use super::relay::Relay;
 
 /// Versions and modes that this program is tested against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,6 +74,8 @@ pub(crate) struct Shape {
     pub(crate) heap: u32,
     /// ZooKeeper servers (1 or 3), where the kind has them.
     pub(crate) zookeepers: u16,
+    /// What stands between each broker and ZooKeeper.
+    pub(crate) relay: Option<Relay>,
 }
 
 impl Default for Shape {
@@ -86,6 +89,7 @@ impl Default for Shape {
             users: Vec::new(),
             heap: 256,
             zookeepers: 1,
+            relay: None,
         }
     }
 }

@@ -96,6 +96,9 @@ fn bring_up(kind: Kind, shape: &Shape, software: &Software, keeper: &Keeper) -> 
     let mut ports = Vec::new();
     let zookeepers =
         if kind.has_zookeeper() { start_zookeeper(shape, software, keeper, &mut ports)? } else { Vec::new() };
+    if let (Some(relay), Some(port)) = (&shape.relay, zookeepers.first()) {
+        relay.lead_to(*port);
+    }
     write_tool(&software.kafka, folder)?;
     let mut nodes = nodes(kind, shape, &mut ports)?;
     let connect = |ports: &mut dyn Iterator<Item = u16>| -> String {

@@ -71,16 +71,22 @@ enum Next {
 /// Starts the thread.
 pub(super) fn spawn(renewer: Renewer) -> io::Result<Held> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (held, work) = renewals(renewer);
+    std::thread::Builder::new().name("lock-renewals".to_owned()).spawn(move || runtime.block_on(work))?;
+    Ok(held)
+}
+
+/// The lock, and the work that renews it.
+pub(super) fn renewals(renewer: Renewer) -> (Held, impl Future<Output = ()> + Send + 'static) {
     let (release, released) = oneshot::channel();
     let (ending, ended) = oneshot::channel();
     let shared = Arc::clone(&renewer.shared);
     let over = Over { shared: Arc::clone(&shared), _ending: ending };
-    let work = move || {
+    let work = async move {
         let _over = over;
-        runtime.block_on(renewer.run(released));
+        renewer.run(released).await;
     };
-    std::thread::Builder::new().name("lock-renewals".to_owned()).spawn(work)?;
-    Ok(Held { shared, release, ended })
+    (Held { shared, release, ended }, work)
 }
 
 /// However the thread ends, nobody believes in renewals any more, and whoever waits for its end goes on.

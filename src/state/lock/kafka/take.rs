@@ -30,6 +30,7 @@ use crate::state::lock::kafka::LockError;
 use crate::state::lock::kafka::Member;
 use crate::state::lock::kafka::held::Shared;
 use crate::state::lock::kafka::renew;
+use crate::state::lock::kafka::renew::Renewer;
 
 /// The internal topic in which Kafka keeps groups.
 pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
@@ -83,36 +84,32 @@ pub struct Claim {
 /// it is waited for until its session has certainly ended. Into an empty group a join takes
 /// `group.initial.rebalance.delay.ms` (3 s by default): a run that finds nothing to do should take no lock.
 pub async fn take(kafka: &Arc<dyn Kafka>, claim: Claim, say: &(dyn Fn(&str) + Sync)) -> Result<Held, LockError> {
+    // Where the thread can't be started, which a machine without memory may do, the session ends by itself.
+    let failed = |error| LockError::of(&claim.group, settings(&format!("the renewals could not be started: {error}")));
+    renew::spawn(acquire(kafka, &claim, say).await?).map_err(failed)
+}
+
+/// Takes the lock, and gives what is to renew it from now on.
+pub(super) async fn acquire(
+    kafka: &Arc<dyn Kafka>,
+    claim: &Claim,
+    say: &(dyn Fn(&str) + Sync),
+) -> Result<Renewer, LockError> {
     let metadata = claim.member.encode().map_err(|error| LockError::of(&claim.group, settings(&error.to_string())))?;
     let had_topic = has_offsets_topic(&**kafka).await;
     let groups = kafka.lock_groups();
-    let mut taking = Taking { groups: &*groups, claim: &claim, metadata, at: BrokerId(-1), session: SESSION, say };
+    let mut taking = Taking { groups: &*groups, claim, metadata, at: BrokerId(-1), session: SESSION, say };
     taking.find_coordinator().await?;
     if !had_topic {
         say(&format!("the lock needs the internal topic `{OFFSETS_TOPIC}`, which the cluster has just created"));
     }
     let (joined, synced) = taking.win().await?;
-    let Taking { at, session, .. } = taking;
     let membership = joined.membership;
-    let trusted_for = session - session / MARGIN_SHARE;
+    let trusted_for = taking.session - taking.session / MARGIN_SHARE;
     let shared = Arc::new(Shared::new(&membership, claim.clock, trusted_for, synced));
     let join = taking.join(Some(membership.member_id.clone()));
-    let renewer = renew::Renewer {
-        groups: kafka.lock_groups(),
-        shared,
-        clock: claim.clock,
-        at: Some(at),
-        join,
-        membership: membership.clone(),
-        must_rejoin: false,
-    };
-    match renew::spawn(renewer) {
-        Ok(held) => Ok(held),
-        Err(error) => {
-            taking.leave(&membership.member_id).await;
-            Err(LockError::of(&claim.group, settings(&format!("the renewals could not be started: {error}"))))
-        }
-    }
+    let (at, clock) = (Some(taking.at), claim.clock);
+    Ok(Renewer { groups: kafka.lock_groups(), shared, clock, at, join, membership, must_rejoin: false })
 }
 
 /// Who holds the lock now, without taking it or creating anything. None also where the group rebalances and says no more
