@@ -36,9 +36,9 @@ ACCEPTANCE_KILLS ?= 20
 .PHONY: acceptance
 acceptance: setup ## the whole story of moves with a gigabyte on each kind of cluster, and what a producer feels of a move
 	@$(PHASE) "build of the tests" $(CARGO) test --locked --no-run --test suite
-	@TOOLBOX_TEST_BYTES=$(ACCEPTANCE_BYTES) TOOLBOX_TEST_KILLS=$(ACCEPTANCE_KILLS) \
+	@TOOLBOX_TEST_BYTES=$(ACCEPTANCE_BYTES) TOOLBOX_TEST_KILLS=$(ACCEPTANCE_KILLS) TOOLBOX_TEST_FROZEN_SECONDS=90 \
 	  $(PHASE) acceptance $(CARGO) test --locked --test suite -- \
-	  --test-threads=1 --nocapture reassign::acceptance:: reassign::faults:: a_move_ends_beside_a_producer
+	  --test-threads=1 --nocapture state::kafka_lock reassign::acceptance:: reassign::faults:: a_move_ends_beside_a_producer
 
 .PHONY: rooms
 rooms: ## which command's folder has which file

@@ -10,6 +10,7 @@ use kafka_toolbox::cluster::topic::TopicPartition;
 use kafka_toolbox::state::lock::kafka::{Freshness, Held, LockError, OFFSETS_TOPIC};
 
 use super::kafka_lock::{await_fresh, claim, client, coordinator, take_as};
+use super::kafka_lock_frozen::{FROZEN_USUALLY, frozen_for};
 use crate::clients::kafka::contract::{name, until};
 use crate::clients::kafka::live::wait;
 use crate::live::kafka::{Cluster, Kind, Relay, Shape};
@@ -107,17 +108,11 @@ async fn moves_with_its_partition(kafka: &Arc<dyn Kafka>, held: &Held) {
     assert_eq!(held.generation(), generation, "nothing was rebalanced");
 }
 
+/// On one kind of cluster; `make acceptance` takes all of them.
 #[test]
 fn a_holder_pauses_while_its_coordinator_is_frozen_and_follows_its_group_elsewhere() {
-    holds_through_a_frozen_coordinator(Kind::Kafka43Kraft);
-}
-
-#[test]
-#[ignore = "takes minutes; `make acceptance` runs it"]
-fn a_holder_pauses_while_its_coordinator_is_frozen_on_each_kind_of_cluster() {
-    for kind in [Kind::Kafka24Zookeeper, Kind::Kafka28Zookeeper, Kind::Kafka39Zookeeper, Kind::Kafka39Kraft] {
-        holds_through_a_frozen_coordinator(kind);
-    }
+    let kinds = if frozen_for() > FROZEN_USUALLY { &Kind::ALL[..] } else { &[Kind::Kafka43Kraft] };
+    kinds.iter().copied().for_each(holds_through_a_frozen_coordinator);
 }
 
 /// In ZooKeeper mode a broker that has lost ZooKeeper is dead to the controller, and answers its clients as before.

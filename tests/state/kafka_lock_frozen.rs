@@ -27,8 +27,16 @@ const BOOTSTRAP: &str = "TOOLBOX_TEST_HOLDER_OF_LOCK_AT";
 /// How long it is frozen; `make acceptance` freezes it for 90 s.
 const FROZEN: &str = "TOOLBOX_TEST_FROZEN_SECONDS";
 
+/// How long otherwise.
+pub(super) const FROZEN_USUALLY: Duration = Duration::from_secs(20);
+
 /// Longest life of a holder, and longest wait for words of it.
 const LIMIT: Duration = Duration::from_mins(4);
+
+/// How long a holder is frozen in this run of the tests.
+pub(super) fn frozen_for() -> Duration {
+    std::env::var(FROZEN).ok().map_or(FROZEN_USUALLY, |seconds| Duration::from_secs(seconds.parse().unwrap()))
+}
 
 /// One write, with a value that says whose and which it is.
 async fn write(kafka: &dyn Kafka, value: u64) -> Result<(), KafkaError> {
@@ -42,8 +50,8 @@ fn say(words: &str) {
     writeln!(out, "{words}").and_then(|()| out.flush()).unwrap();
 }
 
+/// The process of the next test; by itself it does nothing.
 #[test]
-#[ignore = "it is the process of another test"]
 fn holder_process() {
     let Ok(bootstrap) = std::env::var(BOOTSTRAP) else { return };
     let kafka = client(&bootstrap);
@@ -71,7 +79,7 @@ fn holder_process() {
 
 fn start_holder(cluster: &Cluster) -> (Child, Receiver<String>) {
     let mut holder = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "state::kafka_lock_frozen::holder_process", "--ignored", "--nocapture"])
+        .args(["--exact", "state::kafka_lock_frozen::holder_process", "--nocapture"])
         .env(BOOTSTRAP, cluster.bootstrap())
         .stdout(Stdio::piped())
         .spawn()
@@ -93,7 +101,6 @@ fn await_words(words: &Receiver<String>, wanted: &str) -> String {
 
 #[test]
 fn a_holder_that_was_frozen_sends_nothing_after_it_goes_on() {
-    let frozen = std::env::var(FROZEN).ok().map_or(20, |seconds| seconds.parse().unwrap());
     let cluster = Cluster::shared(Kind::Kafka43Kraft);
     let kafka = client(&cluster.bootstrap());
     wait(create(&*kafka, NewTopic { partitions: Some(1), replication_factor: Some(1), ..topic(TOPIC) }));
@@ -106,7 +113,7 @@ fn a_holder_that_was_frozen_sends_nothing_after_it_goes_on() {
         assert!(refused.contains("on frozen"), "{refused}");
         // Its record is in the same place: it is waited for until its session ends.
         let next = take_as(&kafka, claim(GROUP, "next", "here")).await.0.unwrap();
-        let left = Duration::from_secs(frozen).saturating_sub(stopped.elapsed());
+        let left = frozen_for().saturating_sub(stopped.elapsed());
         tokio::time::sleep(left).await;
         // What was said before it was frozen: the last write that may have been on its way.
         let before: Vec<_> = words.try_iter().collect();

@@ -181,6 +181,14 @@ async fn nothing_is_deleted_unnamed_while_a_live_group_hides_what_it_reads() {
 }
 
 #[tokio::test]
+async fn a_lock_of_this_toolbox_keeps_no_topic_from_being_deleted() {
+    let desk = Desk::new(Memory::kraft(3).topic("old", &[&[1, 2]]).lock_group("toolbox-lock-moves"));
+    desk.declare(&["{name: old, state: absent}"]);
+    desk.apply(&["--max-risk", "loses-data"]).await.ends_with(Exit::Done);
+    assert_eq!(partitions(&desk, "old"), 0);
+}
+
+#[tokio::test]
 async fn a_wrong_cluster_stops_everything() {
     let desk = Desk::new(Memory::kraft(3).cluster_id("this-one"));
     desk.declare(&[ORDERS]);

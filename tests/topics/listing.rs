@@ -113,7 +113,7 @@ async fn a_description_says_the_trouble_in_words() {
 
 #[tokio::test]
 async fn a_live_group_that_hides_what_it_reads_is_named() {
-    let desk = Desk::new(cluster().group("billing", &["lagging"]).group("joins", &[]));
+    let desk = Desk::new(cluster().group("billing", &["lagging"]).group("joins", &[]).lock_group("toolbox-lock-moves"));
     let said = desk.run(&["topics", "describe", "fine", "--groups"]).await.ends_with(Exit::Done);
     assert_eq!(
         said.lines().last(),

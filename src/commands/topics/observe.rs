@@ -316,7 +316,11 @@ async fn uses(
     metadata: &Metadata,
     idle_since: Timestamp,
 ) -> (BTreeMap<TopicName, Use>, BTreeSet<TopicName>) {
-    let groups = kafka.live_groups().await;
+    // Locks of this toolbox read nothing.
+    let groups = kafka.live_groups().await.map(|mut groups| {
+        groups.retain(|group| !group.is_lock());
+        groups
+    });
     let partitions: Vec<_> = topics
         .iter()
         .filter_map(|name| metadata.topics.get(name))
@@ -334,7 +338,7 @@ async fn uses(
                 let readers = groups.iter().filter(|group| group.topics.contains(name));
                 one.groups = readers.map(|group| group.id.clone()).collect();
                 let hides = groups.iter().find(|group| group.hides_topics);
-                one.unclear = hides.map(|group| format!("group {} is live, and does not tell what it reads", group.id));
+                one.unclear = hides.map(|group| format!("{} is live, and does not tell what it reads", group.label()));
             }
             Err(error) => one.unclear = Some(format!("consumer groups: {error}")),
         }

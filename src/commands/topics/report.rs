@@ -188,7 +188,7 @@ impl Description {
         let trouble = topic.partitions.iter().filter_map(|partition| trouble(topic, partition, more, least)).collect();
         let settings = entries.iter().filter(|entry| entry.source != ConfigSource::Default).cloned();
         let groups = |is_meant: &dyn Fn(&&LiveGroup) -> bool| {
-            let groups = more.groups.as_ref()?.iter().filter(is_meant);
+            let groups = more.groups.as_ref()?.iter().filter(|group| !group.is_lock()).filter(is_meant);
             Some(groups.map(|group| group.id.clone()).collect::<Vec<_>>())
         };
         let reads = |group: &&LiveGroup| group.topics.contains(&topic.name);

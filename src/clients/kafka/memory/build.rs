@@ -5,12 +5,15 @@
     reason = "a test that names an impossible topic should stop right there"
 )]
 
+use std::collections::BTreeSet;
+
 use crate::clients::kafka::memory::Memory;
 use crate::clients::kafka::memory::Model;
 use crate::clients::kafka::memory::ModelTopic;
 use crate::clients::kafka::memory::moves;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::broker::Rack;
+use crate::cluster::group::LOCK_PROTOCOL_TYPE;
 use crate::cluster::group::LiveGroup;
 use crate::cluster::topic::TopicName;
 use crate::cluster::topic::TopicPartition;
@@ -101,6 +104,22 @@ impl Memory {
                 members: 1,
                 topics: topics.iter().map(|name| topic_name(name)).collect(),
                 hides_topics: topics.is_empty(),
+            };
+            model.groups.insert(id.to_owned(), group);
+        })
+    }
+
+    /// With a group that is a lock of this toolbox, held by somebody.
+    #[must_use]
+    pub fn lock_group(self, id: &str) -> Self {
+        self.with(|model| {
+            let group = LiveGroup {
+                id: id.to_owned(),
+                protocol_type: LOCK_PROTOCOL_TYPE.to_owned(),
+                state: "Stable".to_owned(),
+                members: 1,
+                topics: BTreeSet::new(),
+                hides_topics: true,
             };
             model.groups.insert(id.to_owned(), group);
         })
