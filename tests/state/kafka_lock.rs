@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use kafka_toolbox::clients::kafka::Kafka;
 use kafka_toolbox::cluster::broker::BrokerId;
-use kafka_toolbox::state::lock::kafka::{Claim, Freshness, Held, LockError, Member, boot_clock, take};
+use kafka_toolbox::state::clock::boot_clock;
+use kafka_toolbox::state::lock::kafka::{Claim, Freshness, Held, LockError, Member, take};
 
 use crate::clients::kafka::contract::until;
 use crate::clients::kafka::live::{PATIENT, open, wait};

@@ -20,6 +20,7 @@ use crate::clients::kafka::memory::Call;
 use crate::clients::kafka::memory::Memory;
 use crate::clients::kafka::memory::Model;
 use crate::cluster::broker::BrokerId;
+use crate::state::clock::boot_clock;
 
 const GROUP: &str = "toolbox-lock-moves";
 
