@@ -10,23 +10,36 @@ use crate::clients::kubernetes::KubernetesError;
 use crate::clients::kubernetes::ObjectName;
 use crate::context::Context;
 use crate::exit::Stop;
+use crate::formats::gzip;
+use crate::formats::place::Fault;
 use crate::formats::source::Source;
+use crate::formats::yaml::Origin;
 use crate::state::document::RECORD;
 use crate::state::place::{COMPONENT, MANAGED_BY};
 
 impl Context {
     /// The documents of the ConfigMaps that the names (`NAMESPACE/NAME`, or `NAME`) and the label selectors say, ordered
     /// by namespace, name and key. What the toolbox itself keeps in ConfigMaps is never among them.
-    pub async fn config_map_sources(&self, names: &[String], selectors: &[String]) -> anyhow::Result<Vec<Source>> {
+    ///
+    /// What a ConfigMap holds that can't be a document is a fault: whether the others are of use, the caller decides.
+    pub async fn config_map_sources(
+        &self,
+        names: &[String],
+        selectors: &[String],
+    ) -> anyhow::Result<(Vec<Source>, Vec<Fault>)> {
         if names.is_empty() && selectors.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), Vec::new()));
         }
         let kubernetes = self.kubernetes().await?;
         read(kubernetes.as_ref(), names, selectors).await.context("failed to read the spec from Kubernetes")
     }
 }
 
-async fn read(kubernetes: &dyn Kubernetes, names: &[String], selectors: &[String]) -> anyhow::Result<Vec<Source>> {
+async fn read(
+    kubernetes: &dyn Kubernetes,
+    names: &[String],
+    selectors: &[String],
+) -> anyhow::Result<(Vec<Source>, Vec<Fault>)> {
     let namespace = &kubernetes.identity().namespace;
     let mut found: BTreeMap<ObjectName, ConfigMap> = BTreeMap::new();
     for name in names {
@@ -62,21 +75,41 @@ async fn read(kubernetes: &dyn Kubernetes, names: &[String], selectors: &[String
         }
         tracing::debug!(selector, "{} more ConfigMaps", found.len() - before);
     }
-    found.values().map(documents).collect::<anyhow::Result<Vec<_>>>().map(|all| all.into_iter().flatten().collect())
+    let (mut sources, mut faults) = (Vec::new(), Vec::new());
+    for config_map in found.values() {
+        for document in documents(config_map) {
+            match document {
+                Ok(source) => sources.push(source),
+                Err(fault) => faults.push(fault),
+            }
+        }
+    }
+    Ok((sources, faults))
 }
 
-fn documents(config_map: &ConfigMap) -> anyhow::Result<Vec<Source>> {
-    if let Some(key) = config_map.binary_data.keys().next() {
-        let message = format!("configmap {}, key {key}: it holds bytes (`binaryData`), not a text", config_map.name);
-        return Err(Stop::usage(message).into());
+/// Each key as a document, ordered by key; bytes only where gzip packed a text.
+fn documents(config_map: &ConfigMap) -> Vec<Result<Source, Fault>> {
+    let label = |key: &str| format!("configmap {}, key {key}", config_map.name);
+    let mut documents: BTreeMap<&String, Result<Source, Fault>> = BTreeMap::new();
+    for (key, text) in &config_map.data {
+        documents.insert(key, Ok(Source::new(label(key), text.as_bytes())));
     }
-    if config_map.data.is_empty() {
-        return Err(Stop::usage(format!("configmap {} has no data", config_map.name)).into());
+    for (key, bytes) in &config_map.binary_data {
+        let message = match gzip::is_packed(bytes).then(|| gzip::unpacked(bytes.clone())) {
+            Some(Ok(text)) => {
+                documents.insert(key, Ok(Source::new(label(key), text)));
+                continue;
+            }
+            Some(Err(error)) => format!("`binaryData`: {error}"),
+            None => "it holds bytes (`binaryData`), not a text".to_owned(),
+        };
+        documents.insert(key, Err(Fault::new(Origin::new(label(key)).place(1, 1), message)));
     }
-    let source = |(key, text): (&String, &String)| {
-        Source::new(format!("configmap {}, key {key}", config_map.name), text.as_bytes())
-    };
-    Ok(config_map.data.iter().map(source).collect())
+    if documents.is_empty() {
+        let place = Origin::new(format!("configmap {}", config_map.name)).place(1, 1);
+        return vec![Err(Fault::new(place, "it has no data"))];
+    }
+    documents.into_values().collect()
 }
 
 fn is_own(config_map: &ConfigMap) -> bool {
@@ -111,7 +144,10 @@ mod tests {
     async fn labels(memory: &Memory, names: &[&str], selectors: &[&str]) -> Result<Vec<String>, String> {
         let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
         let sources = read(memory, &owned(names), &owned(selectors)).await;
-        let sources = sources.map_err(|error| error.to_string())?;
+        let (sources, faults) = sources.map_err(|error| error.to_string())?;
+        if let Some(fault) = faults.first() {
+            return Err(fault.to_string());
+        }
         Ok(sources.iter().map(|source| source.label.to_string()).collect())
     }
 
@@ -148,10 +184,10 @@ mod tests {
         let said = [
             (labels(&memory, &["none"], &[]).await, "there is no ConfigMap kafka/none"),
             (labels(&memory, &[], &["app=topcis"]).await, "no ConfigMap of namespace kafka matches `app=topcis`"),
-            (labels(&memory, &["empty"], &[]).await, "configmap kafka/empty has no data"),
+            (labels(&memory, &["empty"], &[]).await, "configmap kafka/empty:1:1: it has no data"),
             (
                 labels(&memory, &["bytes"], &[]).await,
-                "configmap kafka/bytes, key x: it holds bytes (`binaryData`), not a text",
+                "configmap kafka/bytes, key x:1:1: it holds bytes (`binaryData`), not a text",
             ),
             (labels(&memory, &[], &["a=b=c"]).await, "`b=c` is not a label's value"),
         ];

@@ -15,6 +15,7 @@ use crate::context::completion;
 use crate::context::sources;
 use crate::exit::Stop;
 use crate::formats::maps;
+use crate::formats::place::Faults;
 
 /// Which topics.
 #[derive(Debug, Clone, Args)]
@@ -60,7 +61,9 @@ impl TopicArgs {
             return Ok(context.maps.clone());
         }
         let mut texts = sources::load(&self.maps)?;
-        texts.extend(context.config_map_sources(&self.maps_configmap, &[]).await?);
+        let (live, faults) = context.config_map_sources(&self.maps_configmap, &[]).await?;
+        Faults::check(faults).map_err(|faults| Stop::usage(faults.to_string()))?;
+        texts.extend(live);
         Ok(maps::parse(&texts).map_err(|faults| Stop::usage(faults.to_string()))?)
     }
 

@@ -14,6 +14,7 @@ use crate::clients::kafka::{Kafka, KafkaError};
 use crate::cluster::assignment::{MOVE_PLAN_VERSION, MovePlan};
 use crate::cluster::topic::TopicName;
 use crate::commands::topics::apply;
+use crate::commands::topics::command::declared;
 use crate::commands::topics::command::memory::{Memory, Part};
 use crate::commands::topics::command::sources::SourceArgs;
 use crate::commands::topics::command::validate::refusal;
@@ -22,12 +23,11 @@ use crate::commands::topics::plan::checks;
 use crate::commands::topics::plan::last::LastApplied;
 use crate::commands::topics::plan::running;
 use crate::commands::topics::plan::{Options, Planned, TopicStep, plan};
-use crate::commands::topics::spec::{self, Spec};
+use crate::commands::topics::spec::Spec;
 use crate::context::completion;
 use crate::context::{Context, Settled};
-use crate::exit::{Exit, Stop};
+use crate::exit::Exit;
 use crate::formats::place::{Fault, Faults};
-use crate::formats::secret;
 use crate::output;
 
 /// Arguments of `toolbox topics diff` and `apply`.
@@ -36,8 +36,8 @@ pub(super) struct ApplyArgs {
     #[command(flatten)]
     sources: SourceArgs,
 
-    /// Apply what has no fault: a file (or key of a ConfigMap) with a fault is left out whole, and a topic that the brokers
-    /// refuse is left out; the exit code is 2 all the same
+    /// Apply what has no fault: a file or ConfigMap with a fault is left out whole and its topics stay as they are, and a
+    /// topic that the brokers refuse is left out; the exit code is 2 all the same
     #[arg(long, env = "TOOLBOX_TOPICS_KEEP_GOING", help_heading = "Topics")]
     keep_going: bool,
 
@@ -94,7 +94,8 @@ pub(super) async fn run(context: &mut Context, args: &ApplyArgs) -> anyhow::Resu
 }
 
 async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
-    let (spec, is_partial) = read_spec(context, args).await?;
+    let declared = declared::read(context, &args.sources, args.keep_going).await?;
+    let (spec, is_partial) = (&declared.spec, !declared.left_out.is_empty());
     let kafka = door(context).await?;
     let mut memory = match &kafka {
         Some(kafka) => {
@@ -103,7 +104,7 @@ async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
         }
         None => None,
     };
-    let observed = look(context, args, &spec, memory.as_mut()).await?;
+    let observed = look(context, args, spec, memory.as_mut()).await?;
     context.is_cluster(&observed.metadata.cluster_id)?;
     let options = Options {
         maps: context.maps.clone(),
@@ -114,8 +115,9 @@ async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
         owner: args.sources.owner(),
         takes_ownership: args.take_ownership,
     };
-    let Planned { plan, mut faults } = plan(&spec, &observed, &options);
-    faults.extend(ask_brokers(kafka.as_deref(), &spec, &observed, &plan.steps).await);
+    let Planned { plan, mut faults } = plan(spec, &observed, &options);
+    faults.extend(ask_brokers(kafka.as_deref(), spec, &observed, &plan.steps).await);
+    faults.extend(declared::protected(&declared, observed.last_applied.as_ref()));
     for note in spec.notes_beside(faults.iter().map(|(_, fault)| fault)) {
         output::say(&format!("note: {note}"));
     }
@@ -123,19 +125,23 @@ async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
     let last = observed.last_applied.as_ref();
     let claim = match last.filter(|_| plan.steps.is_empty() || context.is_dry_run()) {
         Some(last) => Cow::Borrowed(last),
-        None => Cow::Owned(last.cloned().unwrap_or_default().claiming(&plan.steps, &spec)),
+        None => Cow::Owned(last.cloned().unwrap_or_default().claiming(&plan.steps, spec)),
     };
     let Settled { exit, ended, carried_out } = settle(context, kafka, plan, (last, &claim), memory.as_mut()).await?;
     let mut is_kept = true;
     if let Some(memory) = memory.filter(|_| carried_out) {
         let faulty = faults.iter().map(|(name, _)| name.clone()).collect();
-        let part = Part { spec: &spec, is_partial, faulty, takes_ownership: args.take_ownership };
+        let part = Part { spec, is_partial, faulty, takes_ownership: args.take_ownership };
         is_kept = memory.settle(context, &part, (&observed, &claim), &ended).await;
     }
     if let Some(moves) = moves_of(&ended, &observed, &context.command) {
         context.hand_over(moves);
     }
-    let is_bad = is_partial || !faults.is_empty();
+    let left_out: Vec<_> = declared.faults.iter().chain(faults.iter().map(|(_, fault)| fault)).cloned().collect();
+    let is_bad = !left_out.is_empty();
+    if is_bad {
+        context.record_failure(&declared::partly(left_out).into()).await;
+    }
     Ok(match exit {
         Exit::Done if !is_kept => Exit::Failed,
         Exit::Done if is_bad => Exit::Usage,
@@ -161,34 +167,6 @@ fn moves_of(ended: &[(TopicStep, Ended)], observed: &Observed, command: &str) ->
         made_by: command.to_owned(),
         moves,
     })
-}
-
-/// The declared topics, and whether sources were left out for their faults (`--keep-going`).
-async fn read_spec(context: &Context, args: &ApplyArgs) -> anyhow::Result<(Spec, bool)> {
-    let mut sources = args.sources.load(context).await?;
-    let (spec, is_partial) = match spec::parse(&sources, args.sources.format) {
-        Ok(spec) => (spec, false),
-        Err(faults) if args.keep_going => {
-            let is_faulty = |label: &str| faults.0.iter().any(|fault| *fault.place.source == *label);
-            sources.retain(|source| !is_faulty(&source.label));
-            output::complain(&format!("left out whole because of faults:\n{faults}"));
-            (spec::parse(&sources, args.sources.format).map_err(|faults| refusal(&faults))?, true)
-        }
-        Err(faults) => return Err(refusal(&faults).into()),
-    };
-    if spec.topics.is_empty() {
-        return Err(Stop::refused(
-            "no topic is declared by what was given: nothing is done; is the selector, the folder or the file the \
-             right one?",
-        )
-        .into());
-    }
-    // No topic's config holds a secret; a value under such a name is kept out of every output all the same.
-    let config = spec.topics.values().flat_map(|declared| &declared.config);
-    for (_, value) in config.filter(|(key, _)| secret::is_secret_key(key)) {
-        let _ = secret::remember(value.value.clone());
-    }
-    Ok((spec, is_partial))
 }
 
 /// The cluster; none in a rehearsal.

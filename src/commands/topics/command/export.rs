@@ -42,8 +42,7 @@ pub(super) struct ExportArgs {
 pub(super) async fn run(context: &mut Context, args: &ExportArgs) -> anyhow::Result<Exit> {
     let pattern = Pattern::new(&args.names, args.regex)?;
     let (topics, notes) = if args.sources.is_given() {
-        let sources = args.sources.load(context).await?;
-        let spec = spec::parse(&sources, args.sources.format).map_err(|faults| refusal(&faults))?;
+        let spec = args.sources.read(context).await?.map_err(|faults| refusal(&faults))?;
         let notes = spec.notes_beside([].iter());
         let chosen = spec.topics.into_values().filter(|topic| pattern.fits(&topic.name.value));
         (chosen.collect(), notes)

@@ -1,6 +1,7 @@
 //! `toolbox topics`: its verbs and their arguments.
 
 mod apply;
+mod declared;
 mod describe;
 mod export;
 mod list;

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::commands::topics::spec::Format;
+use crate::commands::topics::spec::{self, Format, Spec};
 use crate::context::Context;
 use crate::context::sources;
 use crate::exit::Stop;
+use crate::formats::place::{Fault, Faults};
 use crate::formats::source::Source;
 
 /// Where declared topics come from.
@@ -60,8 +61,8 @@ impl SourceArgs {
         !(self.configmap.is_empty() && self.selector.is_empty())
     }
 
-    /// Reads what the flags name. Naming nothing is wrong usage.
-    pub(super) async fn load(&self, context: &Context) -> anyhow::Result<Vec<Source>> {
+    /// Reads what the flags name, and what is wrong with it before any text is read. Naming nothing is wrong usage.
+    pub(super) async fn load(&self, context: &Context) -> anyhow::Result<(Vec<Source>, Vec<Fault>)> {
         let Self { files, configmap, selector, owner: _, format: _ } = self;
         if !self.is_given() {
             return Err(Stop::usage(
@@ -71,8 +72,21 @@ impl SourceArgs {
             .into());
         }
         let mut sources = sources::load(files)?;
-        sources.extend(context.config_map_sources(configmap, selector).await?);
-        Ok(sources)
+        let (live, faults) = context.config_map_sources(configmap, selector).await?;
+        sources.extend(live);
+        Ok((sources, faults))
+    }
+
+    /// The declared topics, if no source has a fault.
+    pub(super) async fn read(&self, context: &Context) -> anyhow::Result<Result<Spec, Faults>> {
+        let (sources, mut faults) = self.load(context).await?;
+        Ok(match spec::parse(&sources, self.format) {
+            Ok(spec) => Faults::check(faults).map(|()| spec),
+            Err(Faults(found)) => {
+                faults.extend(found);
+                Err(Faults::check(faults).err().unwrap_or(Faults(Vec::new())))
+            }
+        })
     }
 
     /// Who declares these topics: `--owner`, else what is named here, as it was written. A path is made absolute and its

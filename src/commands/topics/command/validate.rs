@@ -50,7 +50,7 @@ pub(super) async fn run(context: &Context, args: &ValidateArgs) -> anyhow::Resul
         output::print(&serde_json::to_string_pretty(&spec::schema())?)?;
         return Ok(Exit::Done);
     }
-    let findings = match spec::parse(&args.sources.load(context).await?, args.sources.format) {
+    let findings = match args.sources.read(context).await? {
         Err(Faults(faults)) => Findings { faults, ..Findings::default() },
         Ok(spec) => {
             let cluster_asked = context.flags.observed.is_some() || context.flags.bootstrap_server.is_some();

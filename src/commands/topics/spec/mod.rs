@@ -8,6 +8,7 @@ mod keys;
 mod merge;
 mod read;
 mod schema;
+mod sound;
 mod strimzi;
 mod toolbox;
 mod topicctl;
@@ -25,6 +26,7 @@ use crate::formats::yaml::Origin;
 pub use configmap::is_spec as is_spec_key;
 pub use read::{Format, parse};
 pub use schema::schema;
+pub use sound::{Sound, parse_sound};
 pub use write::{Form, Written, write};
 
 /// Most partitions that a topic may be declared with: more is a slip of the finger.
