@@ -1,13 +1,13 @@
 //! What stands in `manifests/` is what this program understands: every command line parses.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use kafka_toolbox::cli::Cli;
-use kafka_toolbox::state::identity::{ClusterRef, Identity, Purpose};
-use serde_json::Value;
+use kafka_toolbox::context::rights::{LockKind, Setup, Workload, rules};
+use kafka_toolbox::state::identity::ClusterRef;
+use serde_json::{Value, json};
 
 /// A container of a manifest that runs the toolbox.
 struct Container {
@@ -46,28 +46,83 @@ fn no_container_may_do_more_than_it_must() {
     }
 }
 
-/// Names that roles may give rights on: what the workloads keep for cluster and owner `main`, and their locks.
-fn state_names() -> BTreeSet<String> {
-    use Purpose::{Control, Handover, Moves, Overrides, Throttle, Topics};
-    let name = |purpose: Purpose| {
-        let cluster = ClusterRef { id: String::new(), name: Some("main".into()) };
-        let owner = (purpose == Topics).then(|| "main".to_owned());
-        Identity { purpose, cluster, owner }.object_name()
-    };
-    [Topics, Moves, Control, Throttle, Overrides, Handover].map(name).into()
+#[test]
+fn each_role_is_what_the_table_of_rights_says() {
+    let cluster = ClusterRef { id: String::new(), name: Some("main".into()) };
+    let setup = Setup { cluster, owner: "main".into(), lock: LockKind::Kafka, reads_config_maps: true };
+    for workload in Workload::ALL {
+        let path = folder().join(workload.name()).join("role.yaml");
+        let role: Value = serde_saphyr::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        let expected = serde_json::to_value(rules(workload, &setup)).unwrap();
+        let hint = format!("`toolbox rbac {} --cluster main` prints it", workload.name());
+        assert_eq!(role["rules"], expected, "{}: {hint}", path.display());
+        assert_eq!(role["metadata"]["name"], workload.name());
+    }
 }
 
 #[test]
-fn roles_name_the_state_that_the_jobs_keep() {
-    let (known, mut named) = (state_names(), BTreeSet::new());
-    for (path, manifest) in manifests().into_iter().filter(|(_, manifest)| manifest["kind"] == "Role") {
-        for name in find(&manifest, "resourceNames").into_iter().flat_map(|names| names.as_array().unwrap()) {
-            let name = name.as_str().unwrap().to_owned();
-            assert!(known.contains(&name), "{}: nothing is kept as {name}; there are {known:?}", path.display());
-            named.insert(name);
+fn images_have_the_version_of_this_program() {
+    let version = env!("CARGO_PKG_VERSION");
+    let mut found = 0;
+    for (path, manifest) in manifests() {
+        let (images, tags) = (find(&manifest, "image"), find(&manifest, "newTag"));
+        for image in images {
+            let known = ["kafka-toolbox", "kafka-toolbox-shell"].map(|name| format!("{name}:{version}"));
+            assert!(known.contains(&image.as_str().unwrap().to_owned()), "{}: {image}", path.display());
+            found += 1;
+        }
+        assert!(tags.iter().all(|tag| *tag == version), "{}: {tags:?}", path.display());
+    }
+    assert_eq!(found, 4);
+}
+
+#[test]
+fn no_base_brings_topics_into_a_cluster() {
+    for (path, manifest) in manifests() {
+        let labels = find(&manifest, "labels");
+        assert!(labels.iter().all(|labels| labels.get("toolbox/topics").is_none()), "{}", path.display());
+        let text = fs::read_to_string(&path).unwrap();
+        let resources = text.lines().filter(|line| line.trim_start().starts_with("- "));
+        assert!(resources.clone().all(|line| !line.contains("configmaps/")), "{}", path.display());
+    }
+}
+
+#[test]
+fn a_job_is_not_failed_by_a_drain_and_not_tried_again_after_bad_input() {
+    for (path, manifest) in manifests().into_iter().filter(|(_, manifest)| manifest["kind"] == "CronJob") {
+        let rules = &manifest["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"];
+        assert_eq!(rules[0]["action"], "Ignore", "{}", path.display());
+        assert_eq!(rules[0]["onPodConditions"][0]["type"], "DisruptionTarget", "{}", path.display());
+        assert_eq!(rules[1]["action"], "FailJob", "{}", path.display());
+        assert_eq!(rules[1]["onExitCodes"]["values"], json!([2, 4]), "{}", path.display());
+    }
+}
+
+#[test]
+fn the_template_of_moves_leaves_pacing_to_the_agent_and_does_not_wait_for_a_missing_plan() {
+    let job =
+        containers().into_iter().find(|container| container.manifest.ends_with("reassign/cron-job.yaml")).unwrap();
+    assert!(!job.arguments.iter().any(|argument| argument.starts_with("--throttle")), "{:?}", job.arguments);
+    let text = fs::read_to_string(&job.manifest).unwrap();
+    assert!(text.contains("configMap: {name: reassign-plan, optional: true}"));
+}
+
+#[test]
+fn the_clusters_name_has_one_place_and_no_object_is_named_in_a_variable() {
+    let mut named = 0;
+    for (path, manifest) in manifests() {
+        for container in find(&manifest, "containers").into_iter().flat_map(|list| list.as_array().unwrap()) {
+            let variables: Vec<_> =
+                find(container, "env").into_iter().flat_map(|list| list.as_array().unwrap()).collect();
+            let variable = |name: &str| variables.iter().find(|variable| variable["name"] == name);
+            let place = json!({"configMapKeyRef": {"name": "toolbox", "key": "cluster"}});
+            assert_eq!(variable("TOOLBOX_CLUSTER").unwrap()["valueFrom"], place, "{}", path.display());
+            assert!(variable("TOOLBOX_EVENTS_REGARDING").is_none(), "{}: nameSuffix breaks it", path.display());
+            named += 1;
         }
     }
-    assert_eq!(named, known);
+    assert_eq!(named, 4);
+    assert!(containers().iter().flat_map(|container| &container.arguments).all(|one| !one.starts_with("--cluster")));
 }
 
 #[test]
@@ -97,13 +152,20 @@ fn containers() -> Vec<Container> {
     found
 }
 
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests")
+}
+
 /// Every manifest with its path.
 fn manifests() -> Vec<(PathBuf, Value)> {
-    let mut found = Vec::new();
-    for folder in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests")).unwrap() {
-        let folder = folder.unwrap().path();
-        for file in folder.is_dir().then(|| fs::read_dir(&folder).unwrap()).into_iter().flatten() {
-            let path = file.unwrap().path();
+    let (mut found, mut folders) = (Vec::new(), vec![folder()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
             let manifest: Value = serde_saphyr::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
             if manifest["kind"].is_string() {
                 found.push((path, manifest));

@@ -17,6 +17,8 @@ mod live;
 mod manifests;
 /// `toolbox mapping`.
 mod mapping;
+/// `toolbox rbac`, and the check of rights.
+mod rbac;
 /// `toolbox reassign`.
 mod reassign;
 /// `make setup` on a new machine, and the recipes of the Makefile.

@@ -29,11 +29,6 @@ const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 /// What a folder is searched for where it should hold a plan of moves.
 const PLANS: [&str; 2] = ["plan.json", "plan.json.gz"];
 
-/// What to do about a folder without a plan.
-const NO_PLAN: &str = "neither plan.json nor plan.json.gz is there. In the Job of manifests/reassign this folder is the \
-                       ConfigMap `reassign-plan` of the Job's namespace: `kubectl create configmap reassign-plan \
-                       --from-file=plan.json` with that --namespace, then start a new Job. Nothing was changed";
-
 /// Reads what the paths name: a file, all `.yaml`, `.yml` and `.json` files of a folder, or `-` for standard input.
 pub fn load(paths: &[PathBuf]) -> anyhow::Result<Vec<Source>> {
     let mut sources = Vec::new();
@@ -63,9 +58,20 @@ pub fn load_plan(path: &Path) -> anyhow::Result<Source> {
     let there: Vec<_> = PLANS.iter().map(|name| path.join(name)).filter(|file| file.exists()).collect();
     match &there[..] {
         [one] => read(one),
-        [] => Err(Stop::usage(format!("there is no plan in {}: {NO_PLAN}", path.display())).into()),
+        [] => Err(Stop::usage(no_plan(path)).into()),
         _ => Err(Stop::usage(format!("{} has both {}: keep one of them", path.display(), PLANS.join(" and "))).into()),
     }
+}
+
+/// What to do about a folder without a plan.
+fn no_plan(path: &Path) -> String {
+    let namespace = std::env::var("POD_NAMESPACE").unwrap_or_else(|_| "NAMESPACE".to_owned());
+    format!(
+        "there is no plan in {}: neither plan.json nor plan.json.gz. Nothing was changed. In the Job of manifests/reassign \
+         this folder is the ConfigMap `reassign-plan`: `kubectl --namespace {namespace} create configmap reassign-plan \
+         --from-file=plan.json`, then start a new Job",
+        path.display()
+    )
 }
 
 fn files_of(path: &Path) -> anyhow::Result<Vec<PathBuf>> {

@@ -100,7 +100,8 @@ async fn live_configmaps_are_documents_and_the_kept_one_is_none_of_them() {
     let manifest = r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "orders", "labels":
         {"app.kubernetes.io/managed-by": "kafka-toolbox"}}, "data": {"b.yaml": "topics: []", "a.yaml": "topics: []"}}"#;
     cluster.kubectl_with_input(&["apply", "--namespace", &namespace, "-f", "-"], manifest);
-    let (found, faults) = run.config_map_sources(&[], &["app.kubernetes.io/managed-by=kafka-toolbox".into()]).await.unwrap();
+    let (found, faults) =
+        run.config_map_sources(&[], &["app.kubernetes.io/managed-by=kafka-toolbox".into()]).await.unwrap();
     assert_eq!(faults, []);
     let labels: Vec<_> = found.iter().map(|source| source.label.to_string()).collect();
     let expected = ["a.yaml", "b.yaml"].map(|key| format!("configmap {namespace}/orders, key {key}"));

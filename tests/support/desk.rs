@@ -51,6 +51,18 @@ impl Desk {
         path.to_str().unwrap().to_owned()
     }
 
+    /// Writes a toolbox.yaml with the cluster `main`.
+    pub(crate) fn toolbox_file(&self) -> String {
+        let path = self.folder.path().join("toolbox.yaml");
+        std::fs::write(&path, "clusters: {main: {bootstrapServers: memory:1}}\n").unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// Whether the cluster has this topic.
+    pub(crate) fn has(&self, topic: &str) -> bool {
+        self.kafka.look(|cluster| cluster.topics.keys().any(|name| name.as_str() == topic))
+    }
+
     /// Runs a command; nobody can be asked.
     pub(crate) async fn run(&self, arguments: &[&str]) -> Said {
         self.run_and_answer(None, arguments).await

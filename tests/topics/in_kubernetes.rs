@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kafka_toolbox::clients::kafka::memory::{Call, Memory};
 use kafka_toolbox::clients::kubernetes;
-use kafka_toolbox::clients::kubernetes::{Identity, Resource, Verb};
+use kafka_toolbox::clients::kubernetes::{ConfigMap, Identity, Kubernetes, ObjectName, Resource, Verb};
 use kafka_toolbox::exit::Exit;
 
 use crate::support::desk::Desk;
@@ -19,6 +19,10 @@ fn server() -> Arc<kubernetes::Memory> {
         source: "a test".into(),
         server: "https://127.0.0.1".into(),
     }))
+}
+
+fn kubernetes_name(name: &str) -> ObjectName {
+    ObjectName::new("kafka", name)
 }
 
 #[tokio::test(start_paused = true)]
@@ -65,11 +69,75 @@ async fn what_was_last_applied_is_remembered_in_a_configmap() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_role_that_may_not_take_the_lease_stops_the_run_with_its_words() {
+async fn a_run_that_lacks_rights_prints_complete_rules_at_its_start_and_changes_nothing() {
     let server = server();
     server.forbid(Verb::Create, Resource::Leases);
+    server.forbid(Verb::Update, Resource::ConfigMaps);
+    server.forbid(Verb::Create, Resource::Events);
+    let desk = Desk::new(Memory::kraft(3)).in_kubernetes(server.clone());
+    desk.declare(&[ORDERS]);
+    let stopped = desk.apply(&["--cluster", "main", "--toolbox-file", &desk.toolbox_file()]).await;
+    let stopped = stopped.ends_with(Exit::Refused);
+    let rules = [
+        "lacks rights in namespace kafka that `toolbox topics apply` needs. Nothing was changed.",
+        "`toolbox rbac topics` prints the whole Role",
+        "- apiGroups: [\"\"]\n  resources: [configmaps]\n  resourceNames: [toolbox-topics-",
+        "]\n  verbs: [get, update]\n",
+        "- apiGroups: [coordination.k8s.io]\n  resources: [leases]\n  verbs: [create]\n",
+        "- apiGroups: [events.k8s.io]\n  resources: [events]\n  verbs: [create]",
+    ];
+    for rule in rules {
+        assert!(stopped.err.contains(rule), "{rule}\nis not in\n{}", stopped.err);
+    }
+    assert_eq!(desk.kafka.calls(), [Call::Metadata]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_may_only_not_write_events_goes_on() {
+    let server = server();
+    server.forbid(Verb::Create, Resource::Events);
     let desk = Desk::new(Memory::kraft(3)).in_kubernetes(server);
     desk.declare(&[ORDERS]);
-    let stopped = desk.apply(&[]).await.ends_with(Exit::Failed);
-    assert!(stopped.err.contains("may not create leases in namespace kafka"), "{stopped:#?}");
+    desk.apply(&[]).await.ends_with(Exit::Done);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_faulty_configmap_blocks_no_other_and_its_topics_stay_as_they_are() {
+    let server = server();
+    let desk = Desk::new(Memory::kraft(3)).in_kubernetes(server.clone());
+    let declare = async |name: &str, keys: &[(&str, &str)]| {
+        let name = kubernetes_name(name);
+        let there = server.config_map(&name).await.unwrap();
+        let mut config_map = there.clone().unwrap_or_else(|| ConfigMap::new(name));
+        config_map.labels = [("toolbox/topics".to_owned(), "true".to_owned())].into();
+        config_map.data = keys.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect();
+        match there {
+            Some(_) => server.replace_config_map(&config_map).await.unwrap(),
+            None => server.create_config_map(&config_map).await.unwrap(),
+        };
+    };
+    let topic = |name: &str, rest: &str| format!("topics:\n  - {{name: {name}, replicationFactor: 2{rest}}}\n");
+    declare("team-a", &[("a.yaml", &topic("a", ", config: {retention.ms: 1000000}"))]).await;
+    declare("team-b", &[("b.yaml", &topic("b", ""))]).await;
+    let apply = ["topics", "apply", "--yes", "--selector", "toolbox/topics=true"];
+    desk.run(&apply).await.ends_with(Exit::Done);
+
+    // Team a breaks one of two keys. Team b has a new topic, and one that team a declared before.
+    declare("team-a", &[("a.yaml", "topics:\n  - {name: a, partitons: 1}\n"), ("c.yaml", &topic("c", ""))]).await;
+    let more = format!("{}  - {{name: d, partitions: 1}}\n  - {{name: a}}\n", topic("b", ""));
+    declare("team-b", &[("b.yaml", &more)]).await;
+    let stopped = desk.run(&apply).await.ends_with(Exit::Usage);
+    assert!(!desk.has("d"), "{stopped:#?}");
+    let going = desk.run(&[&apply[..], &["--keep-going"]].concat()).await.ends_with(Exit::Usage);
+    let said = "left out whole because of faults: configmap kafka/team-a\nconfigmap kafka/team-a, key a.yaml:2:";
+    assert!(going.err.contains(said), "{going:#?}");
+    assert!(going.err.contains("`a` was last applied from configmap kafka/team-a, which is left out"), "{going:#?}");
+    assert!(desk.has("d") && !desk.has("c"), "{going:#?}");
+    assert!(!going.out.contains("retention.ms"), "nothing of a is unset: {going:#?}");
+
+    // Mended, the record of a is still there.
+    declare("team-b", &[("b.yaml", &topic("b", ""))]).await;
+    declare("team-a", &[("a.yaml", &topic("a", ""))]).await;
+    let unset = desk.run(&apply).await.ends_with(Exit::Done);
+    assert!(unset.out.contains("~ topic a: retention.ms 1000000 -> default (no longer declared)"), "{unset:#?}");
 }

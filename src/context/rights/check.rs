@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crate::clients::kubernetes::{Kubernetes, Right};
+use crate::clients::kubernetes::Kubernetes;
 use crate::context::Context;
 use crate::context::flags::LockIn;
 use crate::context::rights::{LockKind, Rule, Setup, Workload, rules};
@@ -36,7 +36,7 @@ impl Context {
         kubernetes: &dyn Kubernetes,
     ) -> anyhow::Result<()> {
         let identity = kubernetes.identity();
-        let rights: Vec<_> = needed.iter().flat_map(rights_of).collect();
+        let rights: Vec<_> = needed.iter().flat_map(Rule::rights).collect();
         let lacking = match kubernetes.lacking(&identity.namespace, &rights).await {
             Ok(lacking) => lacking,
             Err(error) => {
@@ -44,7 +44,7 @@ impl Context {
                 return Ok(());
             }
         };
-        let lacks = |rule: &&Rule| rights_of(rule).iter().any(|right| lacking.contains(right));
+        let lacks = |rule: &&Rule| rule.rights().iter().any(|right| lacking.contains(right));
         let missing: Vec<_> = needed.iter().filter(lacks).collect();
         if missing.iter().all(|rule| rule.is_optional) {
             for rule in missing {
@@ -65,15 +65,4 @@ impl Context {
         }
         Err(Stop::refused(words).into())
     }
-}
-
-/// Each verb on each object of a rule.
-fn rights_of(rule: &Rule) -> Vec<Right> {
-    let names: Vec<_> = match &rule.resource_names[..] {
-        [] => vec![None],
-        names => names.iter().cloned().map(Some).collect(),
-    };
-    let ([group], [resource]) = (rule.api_groups, rule.resources);
-    let right = |name: &Option<String>, verb: &&'static str| Right { group, resource, name: name.clone(), verb };
-    names.iter().flat_map(|name| rule.verbs.iter().map(move |verb| right(name, verb))).collect()
 }

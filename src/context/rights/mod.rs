@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use clap::ValueEnum;
 use serde::Serialize;
 
+use crate::clients::kubernetes::Right;
 use crate::state::identity::{ClusterRef, Identity, Purpose};
 
 /// What runs in Kubernetes with a ServiceAccount of its own; named as its folder in `manifests/`.
@@ -158,6 +159,17 @@ impl Rule {
 
     fn optional(self) -> Self {
         Self { is_optional: true, ..self }
+    }
+
+    /// Each verb on each object of the rule.
+    pub fn rights(&self) -> Vec<Right> {
+        let names: Vec<_> = match &self.resource_names[..] {
+            [] => vec![None],
+            names => names.iter().cloned().map(Some).collect(),
+        };
+        let ([group], [resource]) = (self.api_groups, self.resources);
+        let right = |name: &Option<String>, verb: &&'static str| Right { group, resource, name: name.clone(), verb };
+        names.iter().flat_map(|name| self.verbs.iter().map(move |verb| right(name, verb))).collect()
     }
 
     /// The rule as it stands in a Role, indented by so many spaces.

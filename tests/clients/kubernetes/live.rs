@@ -70,7 +70,8 @@ async fn without_a_role_every_call_names_the_account_and_the_missing_rule() {
         words,
         format!(
             "{who} may not create leases in namespace {namespace}: its Role lacks the rule \
-             {{apiGroups: [\"coordination.k8s.io\"], resources: [\"leases\"], verbs: [\"create\"]}}"
+             {{apiGroups: [\"coordination.k8s.io\"], resources: [\"leases\"], verbs: [\"create\"]}}; `toolbox rbac` prints all rules that a \
+             command needs"
         )
     );
 }

@@ -15,7 +15,7 @@ pub(crate) struct Overlay {
 }
 
 impl Overlay {
-    /// For a namespace, with the images of these tests and these bootstrap servers; `patches` are kustomize's.
+    /// For a namespace, with the cluster `main` at these bootstrap servers; `patches` are kustomize's.
     pub(crate) fn new(namespace: &str, bootstrap_servers: &str, patches: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for part in ["manifests", "configmaps"] {
@@ -23,11 +23,7 @@ impl Overlay {
         }
         let settings = format!("clusters: {{main: {{bootstrapServers: \"{bootstrap_servers}\"}}}}\n");
         fs::write(folder.path().join("manifests/settings/toolbox.yaml"), settings).unwrap();
-        let text = format!(
-            "namespace: {namespace}\nresources: [../manifests]\nimages:\n\
-             - {{name: kafka-toolbox, newName: localhost/toolbox, newTag: live}}\n\
-             - {{name: kafka-toolbox-shell, newName: localhost/toolbox-shell, newTag: live}}\n{patches}"
-        );
+        let text = format!("namespace: {namespace}\nresources: [../manifests]\n{patches}");
         fs::create_dir(folder.path().join("overlay")).unwrap();
         fs::write(folder.path().join("overlay/kustomization.yaml"), text).unwrap();
         Self { folder }
@@ -42,9 +38,16 @@ impl Overlay {
     pub(crate) fn apply(&self, cluster: &ControlPlane) -> String {
         cluster.kubectl_with_input(&["apply", "--validate=strict", "-f", "-"], &self.render(cluster))
     }
+
+    /// Makes the examples of declared topics.
+    pub(crate) fn declare_examples(&self, cluster: &ControlPlane, namespace: &str) {
+        let folder = self.folder.path().join("configmaps");
+        cluster.kubectl(&["--namespace", namespace, "apply", "--validate=strict", "-k", folder.to_str().unwrap()]);
+    }
 }
 
-fn copy(from: &Path, to: &Path) {
+/// Copies a folder with all that is in it.
+pub(super) fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
@@ -68,10 +71,12 @@ fn the_api_server_accepts_every_field_and_a_second_time_changes_nothing() {
         "deployment.apps/toolbox",
         "deployment.apps/throttle",
         "configmap/toolbox",
-        "configmap/topics-shop",
+        "service/throttle",
+        "networkpolicy.networking.k8s.io/throttle",
     ] {
         assert!(first.contains(&format!("{object} created")), "{first}");
     }
+    assert!(!first.contains("configmap/topics"), "no topic is declared: {first}");
     let second = overlay.apply(cluster);
     assert!(second.lines().all(|line| line.ends_with(" unchanged")), "{second}");
 }
@@ -96,7 +101,7 @@ fn pods_of_the_manifests_are_admitted_where_only_restricted_ones_are() {
 fn every_config_map_with_the_label_holds_a_valid_spec() {
     let cluster = ControlPlane::shared();
     let namespace = cluster.namespace("manifests");
-    Overlay::new(&namespace, "127.0.0.1:9", "").apply(cluster);
+    Overlay::new(&namespace, "127.0.0.1:9", "").declare_examples(cluster, &namespace);
     let selector = ["--namespace", &namespace, "get", "configmaps", "--selector=toolbox/topics=true", "-o", "name"];
     let names = cluster.kubectl(&selector);
     assert_eq!(names.lines().collect::<Vec<_>>(), ["configmap/topics-shop", "configmap/topics-web"]);
@@ -108,8 +113,23 @@ fn every_config_map_with_the_label_holds_a_valid_spec() {
     }
 }
 
+#[test]
+fn the_example_overlay_has_its_own_namespace_cluster_and_images_everywhere() {
+    let cluster = ControlPlane::shared();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/examples/prod");
+    let rendered = cluster.kubectl(&["kustomize", folder.to_str().unwrap()]);
+    let lines = || rendered.lines().map(str::trim);
+    assert!(lines().filter(|line| line.starts_with("namespace: ")).all(|line| line == "namespace: kafka-toolbox-prod"));
+    let names = lines().filter(|line| line.starts_with("- toolbox-")).collect::<Vec<_>>();
+    assert!(names.len() > 10 && names.iter().all(|name| name.ends_with("-prod")), "{names:?}");
+    let images: Vec<_> = lines().filter_map(|line| line.strip_prefix("image: ")).collect();
+    assert!(images.len() == 4 && images.iter().all(|image| image.starts_with("registry.example.com/")), "{images:?}");
+    assert!(rendered.contains("  cluster: prod\n") && rendered.contains("name: kafka-toolbox-prod\n"), "{rendered}");
+    cluster.kubectl_with_input(&["apply", "--validate=strict", "-f", "-"], &rendered);
+}
+
 /// The Lease and the ConfigMap of the CronJob's runs.
-const STATE: &str = "toolbox-topics-main-84a2e3b5fd";
+const STATE: &str = "toolbox-topics-main";
 
 /// Requests of a ServiceAccount and whether the API server lets them through.
 struct Requests<'a> {
@@ -145,7 +165,9 @@ fn the_service_accounts_may_do_what_a_run_needs_and_nothing_else() {
     let cluster = ControlPlane::shared();
     let namespace = cluster.namespace("manifests");
     let other = cluster.namespace("manifests");
-    Overlay::new(&namespace, "127.0.0.1:9", "").apply(cluster);
+    let overlay = Overlay::new(&namespace, "127.0.0.1:9", "");
+    overlay.apply(cluster);
+    overlay.declare_examples(cluster, &namespace);
     let secret = ["create", "secret", "generic", "kafka-client", "--from-literal=client.properties=x", "--namespace"];
     cluster.kubectl(&[&secret[..], &[&namespace]].concat());
     for account in ["topics", "toolbox"] {

@@ -17,3 +17,5 @@ mod harness;
 pub(crate) mod manifests;
 /// The images and manifests on a real node.
 mod pods;
+/// README's lines, as a newcomer types them.
+mod readme;

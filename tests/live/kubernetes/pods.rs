@@ -14,35 +14,36 @@ use crate::live::kafka::{Cluster, Kind, Shape};
 /// Pods of the job and of people share the host's network, where the brokers are; nothing else differs from what a
 /// user applies, but that the job starts every minute and gives up sooner.
 const PATCHES: &str = r#"patches:
+- target: {kind: Namespace}
+  patch: |
+    - {op: remove, path: /metadata/labels/pod-security.kubernetes.io~1enforce}
 - target: {kind: CronJob, name: topics}
   patch: |
     - {op: replace, path: /spec/schedule, value: "* * * * *"}
     - {op: add, path: /spec/suspend, value: SUSPENDED}
     - {op: replace, path: /spec/jobTemplate/spec/backoffLimit, value: 1}
     - {op: add, path: /spec/jobTemplate/spec/template/spec/hostNetwork, value: true}
-    - {op: add, path: /spec/jobTemplate/spec/template/spec/containers/0/imagePullPolicy, value: Never}
 - target: {kind: Deployment, name: toolbox}
   patch: |
     - {op: add, path: /spec/template/spec/hostNetwork, value: true}
-    - {op: add, path: /spec/template/spec/containers/0/imagePullPolicy, value: Never}
 "#;
 
-/// A Kubernetes cluster with a node, and three brokers beside it.
-struct Bed {
-    kubernetes: ControlPlane,
-    kafka: Cluster,
+/// A Kubernetes cluster with a node, and four brokers beside it.
+pub(super) struct Bed {
+    pub(super) kubernetes: ControlPlane,
+    pub(super) kafka: Cluster,
 }
 
 impl Bed {
     /// The one of all tests here, where this machine can have it.
-    fn shared() -> Option<&'static Self> {
+    pub(super) fn shared() -> Option<&'static Self> {
         static BED: OnceLock<Bed> = OnceLock::new();
         if !Node::is_possible() || !image::is_possible() {
             return None;
         }
         let bed = BED.get_or_init(|| {
             let images = image::ours();
-            let kafka = Cluster::start(Kind::Kafka43Kraft, &Shape::racks(&["a", "b", "c"])).unwrap();
+            let kafka = Cluster::start(Kind::Kafka43Kraft, &Shape::racks(&["a", "b", "c", "d"])).unwrap();
             let kubernetes = ControlPlane::start();
             let pause = pause::image(kubernetes.folder());
             Node::start(&kubernetes, &[&pause, &images.toolbox, &images.shell]);
@@ -53,7 +54,7 @@ impl Bed {
     }
 
     /// Runs Kafka's own topic tool.
-    fn topic_tool(&self, arguments: &[&str]) -> String {
+    pub(super) fn topic_tool(&self, arguments: &[&str]) -> String {
         let bootstrap = self.kafka.bootstrap();
         let arguments = [&["--bootstrap-server", bootstrap.as_str()], arguments].concat();
         self.kafka.tool("org.apache.kafka.tools.TopicCommand", &arguments).unwrap()
@@ -63,7 +64,9 @@ impl Bed {
     fn namespace(&'static self, is_suspended: bool) -> Namespace {
         let name = self.kubernetes.namespace("pods");
         let patches = PATCHES.replace("SUSPENDED", &is_suspended.to_string());
-        Overlay::new(&name, &self.kafka.bootstrap(), &patches).apply(&self.kubernetes);
+        let overlay = Overlay::new(&name, &self.kafka.bootstrap(), &patches);
+        overlay.apply(&self.kubernetes);
+        overlay.declare_examples(&self.kubernetes, &name);
         Namespace { bed: self, name }
     }
 }
@@ -122,7 +125,7 @@ fn the_cron_job_makes_the_cluster_as_its_config_maps_say_within_its_minute() {
     assert!(events.lines().any(|event| event.contains("CronJob/topics") && event.contains("shop.orders")), "{events}");
 
     second_run_changes_nothing(&namespace);
-    edit_with_an_error_fails_the_job(&namespace);
+    edit_with_an_error_fails_the_job_and_blocks_no_other_team(&namespace);
 }
 
 fn second_run_changes_nothing(namespace: &Namespace) {
@@ -133,7 +136,7 @@ fn second_run_changes_nothing(namespace: &Namespace) {
     assert_eq!(namespace.topics("(shop|web)"), before);
 }
 
-fn edit_with_an_error_fails_the_job(namespace: &Namespace) {
+fn edit_with_an_error_fails_the_job_and_blocks_no_other_team(namespace: &Namespace) {
     let before = namespace.topics("(shop|web)");
     let shop = namespace.kubectl(&["get", "configmap", "topics-shop", "-o", r"jsonpath={.data.shop\.yaml}"]);
     let wrong =
@@ -141,6 +144,9 @@ fn edit_with_an_error_fails_the_job(namespace: &Namespace) {
     let line = wrong.lines().position(|line| line.contains("retention.mss")).unwrap() + 1;
     let patch = serde_json::json!({"data": {"shop.yaml": wrong}}).to_string();
     namespace.kubectl(&["patch", "configmap", "topics-shop", "-p", &patch]);
+    let other = "topics: [{name: other.team, partitions: 1, replicationFactor: 3}]";
+    namespace.kubectl(&["create", "configmap", "topics-other", &format!("--from-literal=other.yaml={other}")]);
+    namespace.kubectl(&["label", "configmap", "topics-other", "toolbox/topics=true"]);
     namespace.kubectl(&["create", "job", "--from=cronjob/topics", "wrong"]);
     let log = namespace.job_ends("job/wrong", "Failed");
     let place = format!("configmap {}/topics-shop, key shop.yaml:{line}:", namespace.name);
@@ -151,6 +157,16 @@ fn edit_with_an_error_fails_the_job(namespace: &Namespace) {
     let said = events.lines().any(|event| event.starts_with("Warning CronJob/topics ApplyFailed"));
     assert!(said && events.contains(&place), "{events}");
     assert_eq!(namespace.topics("(shop|web)"), before);
+    assert!(namespace.topics("other").contains("Topic: other.team"), "the other team's topic is there\n{log}");
+}
+
+#[test]
+fn a_job_without_a_plan_ends_at_once_and_says_what_to_create() {
+    let Some(bed) = Bed::shared() else { return };
+    let namespace = bed.namespace(true);
+    namespace.kubectl(&["create", "job", "--from=cronjob/reassign", "no-plan"]);
+    let log = namespace.job_ends("job/no-plan", "Failed");
+    assert!(log.contains("there is no plan in /plan") && log.contains("create configmap reassign-plan"), "{log}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What can be applied of sources of which some have faults: the others. A source with a fault is left out whole, and of a
 //! ConfigMap all keys: whoever wrote one of them wrong may have meant something else by the others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::commands::topics::spec::Spec;
 use crate::commands::topics::spec::TopicSpec;
@@ -36,22 +36,39 @@ impl Sound {
 }
 
 /// Reads the sources without faults; `given` are faults that were found before any text was read. Fails if no source is left.
+///
+/// First those go that are wrong by themselves, then those that contradict others: what is not read can't be contradicted.
 pub fn parse_sound(sources: &[Source], given: Vec<Fault>, format: Format) -> Result<Sound, Faults> {
     let mut faults = given;
-    let whole = parse(sources, format);
-    match whole {
-        Ok(spec) if faults.is_empty() => return Ok(Sound { spec, ..Sound::default() }),
-        Ok(_) => {}
-        Err(Faults(found)) => faults.extend(found),
+    let mut units: BTreeMap<&str, Vec<Source>> = BTreeMap::new();
+    for source in sources {
+        units.entry(unit(&source.label)).or_default().push(source.clone());
+    }
+    for alone in units.values() {
+        faults.extend(parse(alone, format).err().into_iter().flat_map(|Faults(found)| found));
+    }
+    let mut rest = rest_of(sources, &faults);
+    let mut spec = parse(&rest, format);
+    if let Err(Faults(found)) = spec {
+        faults.extend(found);
+        rest = rest_of(sources, &faults);
+        spec = parse(&rest, format);
     }
     faults.sort();
     faults.dedup();
-    let left_out: BTreeSet<_> = faults.iter().map(|fault| unit(&fault.place.source).to_owned()).collect();
-    let rest: Vec<_> = sources.iter().filter(|source| !left_out.contains(unit(&source.label))).cloned().collect();
-    if rest.is_empty() {
+    if rest.is_empty() && !faults.is_empty() {
         return Err(Faults(faults));
     }
-    Ok(Sound { spec: parse(&rest, format)?, left_out, faults })
+    Ok(Sound { spec: spec?, left_out: left_out(&faults), faults })
+}
+
+fn left_out(faults: &[Fault]) -> BTreeSet<String> {
+    faults.iter().map(|fault| unit(&fault.place.source).to_owned()).collect()
+}
+
+fn rest_of(sources: &[Source], faults: &[Fault]) -> Vec<Source> {
+    let left_out = left_out(faults);
+    sources.iter().filter(|source| !left_out.contains(unit(&source.label))).cloned().collect()
 }
 
 /// What is left out with a source: a file, or a whole ConfigMap. The forms are `FILE`, `FILE:LINE:COLUMN, inside key KEY`
@@ -101,6 +118,18 @@ mod tests {
         assert!(parse_sound(&[wrong], Vec::new(), Format::Auto).is_err());
         let whole = parse_sound(&[source("x.yaml", "x")], Vec::new(), Format::Auto).unwrap();
         assert!(whole.left_out.is_empty() && whole.faults.is_empty());
+    }
+
+    #[test]
+    fn a_source_is_not_left_out_because_it_repeats_what_a_faulty_one_declares() {
+        let wrong = "topics: [{name: a, partitions: 1}, {name: b, partitons: 1}]";
+        let sources = [Source::new("a.yaml", wrong), source("b.yaml", "a"), source("c.yaml", "c")];
+        let sound = parse_sound(&sources, Vec::new(), Format::Auto).unwrap();
+        assert_eq!(sound.left_out, BTreeSet::from(["a.yaml".to_owned()]));
+        assert_eq!(sound.spec.topics.len(), 2);
+        let twice = [source("a.yaml", "a"), source("b.yaml", "a"), source("c.yaml", "c")];
+        let sound = parse_sound(&twice, Vec::new(), Format::Auto).unwrap();
+        assert_eq!(sound.left_out, BTreeSet::from(["b.yaml".to_owned()]));
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub(crate) fn ours() -> &'static Images {
         let output = run(&mut Command::new(script), "", IMAGES_MAX);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let folder = Path::new(ROOT).join("target/image");
-        Images { toolbox: folder.join("toolbox.tar"), shell: folder.join("toolbox-shell.tar") }
+        Images { toolbox: folder.join("kafka-toolbox.tar"), shell: folder.join("kafka-toolbox-shell.tar") }
     })
 }
 
