@@ -47,7 +47,7 @@ fn the_first_word_of_a_command_is_enough_and_the_names_follow_cluster_and_owner(
     let text = printed(&["topics", "--cluster", "Orders_EU", "--owner", "shop"]).unwrap();
     assert_eq!(text, printed(&["topics", "apply", "--cluster", "Orders_EU", "--owner", "shop"]).unwrap());
     assert!(text.contains("resourceNames: [toolbox-topics-shop]") && !text.contains("namespace:"), "{text}");
-    let text = printed(&["reassign", "--cluster", "Orders_EU", "--namespace", "kafka"]).unwrap();
+    let text = printed(&["reassign", "--cluster", "orders-eu", "--namespace", "kafka"]).unwrap();
     assert!(text.contains("toolbox-moves-orders-eu, ") && text.contains("namespace: kafka"), "{text}");
     let json = printed(&["throttle", "run", "--cluster", "main", "-o", "json"]).unwrap();
     let json: Value = serde_json::from_str(&json).unwrap();
