@@ -21,8 +21,8 @@ use crate::output;
 use crate::recorders::audit::AuditLog;
 use crate::recorders::datadog::tag;
 use crate::recorders::folder::state_folder;
-use crate::recorders::outbox::{Outbox, Settings};
-use crate::recorders::sink::{DatadogSink, KubernetesSink, Sink};
+use crate::recorders::outbox::{JOURNAL_BYTES, Outbox, Settings};
+use crate::recorders::sink::{DatadogSink, KubernetesSink, Named, Sink};
 use crate::recorders::spool::Bounds;
 
 pub use crate::recorders::outbox::{Flushed, OpenError};
@@ -60,16 +60,17 @@ pub struct RecordingFlags {
     )]
     pub events_to: Option<Vec<EventSink>>,
 
-    /// The object that Kubernetes Events are about, as `CronJob/topics` [default: the pod]
+    /// The object that Kubernetes Events are about, as `CronJob/topics` or with its uid [default: the CronJob, Deployment
+    /// or Job that made the pod, as far as the Role allows to `get` pods, jobs and replicasets; else the pod]
     #[arg(
         long,
         env = "TOOLBOX_EVENTS_REGARDING",
         global = true,
         help_heading = "Recording",
-        value_name = "KIND/NAME",
+        value_name = "KIND/NAME[/UID]",
         value_parser = object
     )]
-    pub events_regarding: Option<(String, String)>,
+    pub events_regarding: Option<Named>,
 
     /// Longest wait at the end of a run for events that no sink has yet; the next run sends the rest
     #[arg(
@@ -129,6 +130,7 @@ impl Context {
             sinks: self.sinks(),
             flush_within: flags.events_flush_timeout,
             bounds: Bounds::default(),
+            journal_bytes: journal_bytes(),
             say: output::say,
         })
     }
@@ -240,6 +242,12 @@ impl Context {
     }
 }
 
+/// When a journal is written anew; test builds let the environment say so, to see it happen soon.
+fn journal_bytes() -> u64 {
+    let said = if cfg!(debug_assertions) { variable("TOOLBOX_JOURNAL_BYTES") } else { None };
+    said.and_then(|bytes| bytes.parse().ok()).unwrap_or(JOURNAL_BYTES)
+}
+
 /// The end of a run whose events had to be delivered and were not.
 fn undelivered(ended: anyhow::Result<Exit>) -> anyhow::Result<Exit> {
     output::complain("not every event was delivered, and --require-events asks for that");
@@ -282,13 +290,19 @@ fn dogstatsd_address() -> Result<Address, String> {
     Ok(Address::Udp(format!("{host}:{port}")))
 }
 
-fn object(text: &str) -> Result<(String, String), String> {
-    match text.split_once('/') {
-        Some((kind, name)) if !kind.is_empty() && !name.is_empty() && !name.contains('/') => {
-            Ok((kind.to_owned(), name.to_owned()))
-        }
-        _ => Err("it is not KIND/NAME, as CronJob/topics".to_owned()),
+fn object(text: &str) -> Result<Named, String> {
+    let named = |kind: &str, name: &str, uid: Option<&str>| Named {
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+        uid: uid.map(str::to_owned),
+    };
+    match text.split('/').collect::<Vec<_>>()[..] {
+        _ if text.split('/').any(str::is_empty) => Err(()),
+        [kind, name] => Ok(named(kind, name, None)),
+        [kind, name, uid] => Ok(named(kind, name, Some(uid))),
+        _ => Err(()),
     }
+    .map_err(|()| "it is not KIND/NAME or KIND/NAME/UID, as CronJob/topics".to_owned())
 }
 
 /// A duration; `0s` does not wait at all.

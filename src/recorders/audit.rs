@@ -5,7 +5,7 @@
 //! the next writer and skipped by readers; the journal of that run still has the event whole.
 
 use std::collections::HashSet;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::change::event::Event;
+use crate::clients::files::state::{self, Opened};
 use crate::recorders::fail_point::{cut, fail_point};
 
 /// A file that is longer than this is set aside and a new one begun.
@@ -76,7 +77,7 @@ impl AuditLog {
 
     /// Waits until what was appended would survive a power cut.
     pub fn sync(&self) -> io::Result<()> {
-        match File::open(self.path(0)) {
+        match state::open(&self.path(0), Opened::Read) {
             Ok(file) => file.sync_data(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
@@ -94,7 +95,7 @@ impl AuditLog {
 
     fn each_line(&self, mut take: impl FnMut(&str)) -> io::Result<()> {
         for age in (0..=KEPT).rev() {
-            let file = match File::open(self.path(age)) {
+            let file = match state::open(&self.path(age), Opened::Read) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 other => other?,
             };
@@ -117,8 +118,8 @@ impl AuditLog {
 
     /// The lock, held until it is dropped.
     async fn take_turn(&self) -> io::Result<File> {
-        std::fs::create_dir_all(&self.folder)?;
-        let file = OpenOptions::new().append(true).create(true).open(self.folder.join("audit.lock"))?;
+        state::folder(&self.folder)?;
+        let file = state::open(&self.folder.join("audit.lock"), Opened::AppendOrCreate)?;
         let turn = tokio::time::timeout(LOCK_WAIT, async {
             loop {
                 match file.try_lock() {
@@ -158,7 +159,7 @@ impl AuditLog {
 
     /// The file to append to; a full one is set aside first.
     fn current(&self) -> io::Result<File> {
-        let open = || OpenOptions::new().read(true).append(true).create(true).open(self.path(0));
+        let open = || state::open(&self.path(0), Opened::AppendOrCreate);
         let file = open()?;
         if file.metadata()?.len() < self.rotate_bytes {
             return Ok(file);

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::clients::files::state;
+
 /// Where this tool keeps its state if nobody says otherwise and there is no home: in a pod, a mounted volume.
 const WITHOUT_HOME: &str = "/var/lib/kafka-toolbox";
 
@@ -42,13 +44,7 @@ pub fn quarantine(state: &Path) -> PathBuf {
 /// The files of a folder whose names end in `.jsonl`, in the order of their names, which is that of time. A folder
 /// that is not there has none.
 pub fn journals(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let mut paths: Vec<_> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
-        .collect();
-    paths.sort();
-    paths
+    state::list(folder, "jsonl")
 }
 
 #[cfg(test)]

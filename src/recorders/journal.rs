@@ -3,121 +3,26 @@
 //!
 //! Lines: `run` (who writes, for which sinks), `event` (an intent or an outcome), `taken` (a sink has that outcome),
 //! `given_up` (a sink never will). A line that is cut off by a kill is as if it had not been begun.
+//!
+//! A journal that has grown is written anew with what is still needed ([`Journal::compact`]), beside the old one, which
+//! it replaces at once: whenever the process dies, one of the two is there, whole.
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::change::event::Event;
+use crate::clients::files::state::{self, Opened};
 use crate::recorders::fail_point::{cut, fail_point};
 
-/// One line of a journal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Line {
-    /// Who writes. A later one replaces an earlier one.
-    Run(Header),
-    /// An intent or an outcome.
-    Event(Box<Event>),
-    /// A sink has the outcome.
-    Taken(Mark),
-    /// A sink will never have the outcome: it called it malformed, or a bound of the spool dropped it.
-    GivenUp(Mark),
-}
+pub use crate::recorders::contents::{Contents, Damaged, Header, Line, Mark, is_delivered};
 
-/// The first line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Header {
-    /// The run.
-    pub run_id: Uuid,
-    /// The command line, as it may be shown.
-    pub command: String,
-    /// The sinks that are to have the outcomes.
-    pub sinks: Vec<String>,
-    /// Until when intents without an outcome are left alone although nobody holds the journal: a script said
-    /// `events send --intent` and will say how it ended in another process.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub open_until: Option<Timestamp>,
-}
-
-/// An event and a sink.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Mark {
-    /// The event.
-    pub event_id: Uuid,
-    /// The sink.
-    pub sink: String,
-}
-
-/// What a journal says.
-#[derive(Debug, Clone, Default)]
-pub struct Contents {
-    /// The last `run` line.
-    pub header: Option<Header>,
-    /// All events in the order of writing.
-    pub events: Vec<Event>,
-    /// What is settled with which sink.
-    pub settled: BTreeSet<Mark>,
-    /// Lines that could not be read.
-    pub unreadable: usize,
-}
-
-impl Contents {
-    /// Reads lines; what follows the last newline is left out unless it is whole.
-    pub fn read(text: &str) -> Self {
-        let mut contents = Self::default();
-        for line in text.lines().filter(|line| !line.trim().is_empty()) {
-            match serde_json::from_str(line) {
-                Ok(Line::Run(header)) => contents.header = Some(header),
-                Ok(Line::Event(event)) => contents.events.push(*event),
-                Ok(Line::Taken(mark) | Line::GivenUp(mark)) => drop(contents.settled.insert(mark)),
-                Err(_) => contents.unreadable += 1,
-            }
-        }
-        contents
-    }
-
-    /// Intents that nobody said the end of.
-    pub fn unmatched(&self) -> Vec<&Event> {
-        let ended: BTreeSet<_> = self.events.iter().filter(|event| !event.is_intent()).map(|e| e.event_id).collect();
-        let mut seen = BTreeSet::new();
-        let open = |event: &&Event| event.is_intent() && !ended.contains(&event.event_id);
-        self.events.iter().filter(open).filter(|event| seen.insert(event.event_id)).collect()
-    }
-
-    /// Outcomes that a sink of the header has not taken.
-    pub fn pending(&self) -> impl Iterator<Item = (&Event, &str)> {
-        let sinks = self.header.iter().flat_map(|header| &header.sinks);
-        sinks.flat_map(|sink| {
-            let open = |event: &&Event| {
-                is_delivered(event) && !self.settled.contains(&Mark { event_id: event.event_id, sink: sink.clone() })
-            };
-            self.events.iter().filter(open).map(|event| (event, sink.as_str()))
-        })
-    }
-}
-
-/// Kinds that stay in the audit log: too many, or too dull, for a stream that people watch.
-const AUDIT_ONLY: [&str; 5] = [
-    "command.executed",
-    "mute.renewed",
-    // A plan may have ten thousands of these; sinks see its beginning, its stalls and its end.
-    "reassignment.leader_elected",
-    "reassignment.move_completed",
-    "reassignment.move_started",
-];
-
-/// Whether sinks get to see an event: outcomes only. The audit log has the intents, too.
-pub fn is_delivered(event: &Event) -> bool {
-    !event.is_intent() && !AUDIT_ONLY.contains(&event.kind.as_str())
-}
+/// A longer file is no journal of ours: the spool's bound is far below this.
+pub const BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// A journal that this process holds.
 #[derive(Debug)]
@@ -136,21 +41,25 @@ struct Inner {
     pending: BTreeSet<Mark>,
     /// Events that some sink will never have.
     given_up: BTreeSet<Uuid>,
+    /// How long the file is.
+    bytes: u64,
+    /// How long it was when it was last written anew.
+    bytes_needed: u64,
 }
 
 impl Journal {
     /// Begins a journal in `folder`, as `NAME.jsonl`, locked before anyone else can see it.
     pub fn create(folder: &Path, name: &str, header: &Header) -> io::Result<Self> {
-        std::fs::create_dir_all(folder)?;
+        state::inner_folder(folder)?;
         let path = folder.join(format!("{name}.jsonl"));
         let hidden = folder.join(format!("{name}.new"));
-        let file = OpenOptions::new().append(true).create_new(true).open(&hidden)?;
+        let file = state::open(&hidden, Opened::CreateNew)?;
         file.lock()?;
         fail_point("journal.hidden");
         let journal = Self::of(path.clone(), Some(file), BTreeSet::new());
         journal.append(&[Line::Run(header.clone())])?;
         std::fs::rename(&hidden, &path)?;
-        File::open(folder)?.sync_all()?;
+        state::sync_folder(folder)?;
         fail_point("journal.created");
         Ok(journal)
     }
@@ -161,13 +70,15 @@ impl Journal {
     }
 
     fn of(path: PathBuf, file: Option<File>, pending: BTreeSet<Mark>) -> Self {
-        Self { inner: Mutex::new(Inner { path, file, is_torn: false, pending, given_up: BTreeSet::new() }) }
+        let bytes = file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |found| found.len());
+        let (is_torn, given_up, bytes_needed) = (false, BTreeSet::new(), 0);
+        Self { inner: Mutex::new(Inner { path, file, is_torn, pending, given_up, bytes, bytes_needed }) }
     }
 
     /// Takes over a journal that nobody holds: its lines, with a torn end cut off. None if someone holds it, or if it
     /// is gone.
     pub fn take_over(path: &Path) -> io::Result<Option<(Self, Contents)>> {
-        let mut file = match OpenOptions::new().read(true).append(true).open(path) {
+        let mut file = match state::open(path, Opened::Append) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other?,
         };
@@ -177,15 +88,13 @@ impl Journal {
             Err(TryLockError::Error(error)) => return Err(error),
         }
         // Whoever held it may have removed, moved or replaced it between our opening and our locking.
-        let (ours, there) = (file.metadata()?, std::fs::metadata(path));
+        let (ours, there) = (file.metadata()?, std::fs::symlink_metadata(path));
         if !there.is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino())) {
             return Ok(None);
         }
-        let mut bytes = Vec::new();
-        file.seek(SeekFrom::Start(0))?;
-        file.read_to_end(&mut bytes)?;
+        let mut bytes = read_whole(&mut file)?;
         mend_end(&mut file, &mut bytes)?;
-        let contents = Contents::read(&String::from_utf8_lossy(&bytes));
+        let contents = Contents::read(&bytes);
         let pending = contents.pending().map(|(event, sink)| Mark { event_id: event.event_id, sink: sink.to_owned() });
         let journal = Self::of(path.to_owned(), Some(file), pending.collect());
         Ok(Some((journal, contents)))
@@ -200,15 +109,13 @@ impl Journal {
         let torn = std::mem::take(&mut inner.is_torn);
         let Some(file) = &mut inner.file else { return Ok(()) };
         let mut text = if torn { b"\n".to_vec() } else { Vec::new() };
-        for line in lines {
-            serde_json::to_writer(&mut text, line)?;
-            text.push(b'\n');
-        }
+        text.extend(text_of(lines)?);
         let (part, dies) = cut("journal.half", &text);
         let written = file.write_all(part);
         if dies {
             std::process::abort();
         }
+        inner.bytes += text.len() as u64;
         if written.is_err() {
             inner.is_torn = true;
         }
@@ -257,11 +164,63 @@ impl Journal {
         self.inner().path.clone()
     }
 
+    /// What the file says now.
+    pub fn contents(&self) -> io::Result<Contents> {
+        match &mut self.inner().file {
+            Some(file) => Ok(Contents::read(read_whole(file)?)),
+            None => Ok(Contents::default()),
+        }
+    }
+
+    /// How long the file is.
+    pub fn bytes(&self) -> u64 {
+        self.inner().bytes
+    }
+
+    /// Whether it is longer than `bytes`, and twice as long as when it was last written anew: what is needed may be
+    /// longer than `bytes` by itself.
+    pub fn has_grown(&self, bytes: u64) -> bool {
+        let inner = self.inner();
+        inner.file.is_some() && inner.bytes > bytes.max(inner.bytes_needed.saturating_mul(2))
+    }
+
+    /// Writes the file anew with the lines that are needed and without `drops`. Everything that is left out must be in
+    /// the audit log, on the disk. It stays locked, and it is whole whenever the process dies.
+    pub fn compact(&self, drops: &BTreeSet<Uuid>) -> io::Result<()> {
+        let mut inner = self.inner();
+        let Some(file) = &mut inner.file else { return Ok(()) };
+        let text = text_of(&Contents::read(read_whole(file)?).needed(drops))?;
+        let hidden = inner.path.with_extension("new");
+        // Left by a process that died, or by an attempt of ours that failed.
+        if let Err(error) = std::fs::remove_file(&hidden)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+        let mut file = state::open(&hidden, Opened::CreateNew)?;
+        file.lock()?;
+        let (part, dies) = cut("journal.compacting", &text);
+        file.write_all(part)?;
+        if dies {
+            std::process::abort();
+        }
+        file.sync_all()?;
+        fail_point("journal.compacted");
+        std::fs::rename(&hidden, &inner.path)?;
+        (inner.bytes, inner.bytes_needed) = (text.len() as u64, text.len() as u64);
+        inner.file = Some(file);
+        inner.is_torn = false;
+        let pending: BTreeSet<_> = inner.pending.iter().map(|mark| mark.event_id).collect();
+        inner.given_up.retain(|id| pending.contains(id));
+        fail_point("journal.replaced");
+        inner.path.parent().map_or(Ok(()), state::sync_folder)
+    }
+
     /// Moves the file to another folder of the same file system. It stays locked.
     pub fn move_to(&self, folder: &Path) -> io::Result<()> {
         let mut inner = self.inner();
         let Some(name) = inner.path.file_name() else { return Ok(()) };
-        std::fs::create_dir_all(folder)?;
+        state::inner_folder(folder)?;
         let to = folder.join(name);
         if to != inner.path {
             std::fs::rename(&inner.path, &to)?;
@@ -296,6 +255,27 @@ impl Inner {
             self.given_up.insert(mark.event_id);
         }
     }
+}
+
+fn text_of(lines: &[Line]) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    for line in lines {
+        serde_json::to_writer(&mut text, line)?;
+        text.push(b'\n');
+    }
+    Ok(text)
+}
+
+fn read_whole(file: &mut File) -> io::Result<Vec<u8>> {
+    let length = file.metadata()?.len();
+    if length > BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {BYTES_MAX} bytes")));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+    file.seek(SeekFrom::Start(0))?;
+    // Nobody else writes: the lock is ours. The limit is for a file that grows all the same.
+    file.take(BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Ends the last line: with a newline if only that is missing, else by cutting the line off.

@@ -1,12 +1,16 @@
 //! A lane: the queue before one sink, and the workers that deliver from it. One sink's trouble holds up no other.
+//!
+//! A sink that takes nothing is tried again for as long as the run lives: by one message at a time, the oldest, with
+//! growing pauses. Nothing is lost meanwhile: what the queue has no room for waits in its journal, and the lane reads it
+//! there when it gets to it. Messages about one subject are delivered in the order in which they were recorded; those
+//! about different subjects may be under way at once.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -14,21 +18,15 @@ use uuid::Uuid;
 use crate::change::event::Event;
 use crate::recorders::fail_point::fail_point;
 use crate::recorders::journal::{Journal, Line, Mark};
+use crate::recorders::quarantine;
+use crate::recorders::queue::{Queue, Waiting};
 use crate::recorders::sink::{Message, Sink, Verdict};
+use crate::recorders::trouble::{Said, Trouble};
 
-/// How many messages wait in memory; the others wait in their journals.
-pub const QUEUE_LENGTH: usize = 4_096;
-
-/// Attempts at one message in one run.
-const ATTEMPTS_MAX: u32 = 20;
-const BACKOFF_FIRST: Duration = Duration::from_millis(200);
-const BACKOFF_MAX: Duration = Duration::from_secs(10);
-
-/// Files in the quarantine; older ones make room.
-const QUARANTINE_FILES_MAX: usize = 100;
+pub use crate::recorders::queue::QUEUE_LENGTH;
 
 /// Messages and where each of their events is kept.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Parcel {
     /// One event, or late ones of a kind.
     pub events: Vec<Event>,
@@ -39,7 +37,6 @@ pub struct Parcel {
 /// The queue before a sink.
 pub struct Lane {
     state: Arc<State>,
-    queue: mpsc::Sender<Parcel>,
     workers: Vec<JoinHandle<()>>,
 }
 
@@ -49,68 +46,64 @@ struct State {
     clock: fn() -> Timestamp,
     say: fn(&str),
     quarantine: PathBuf,
-    outstanding: AtomicUsize,
-    idle: Notify,
-    trouble: Mutex<Trouble>,
+    inner: Mutex<Inner>,
+    /// Something was queued, ended or put off.
+    changed: Notify,
 }
 
-#[derive(Debug, Default)]
-struct Trouble {
-    /// The last thing that went wrong since something went right.
-    last: Option<String>,
-    /// No attempt before this time: the sink said so.
-    not_before: Option<Instant>,
-    /// Why nothing is delivered in this run any more.
-    stopped: Option<String>,
+#[derive(Debug)]
+struct Inner {
+    queue: Queue,
+    trouble: Trouble,
+}
+
+/// What a worker does next.
+enum Next {
+    Deliver(Waiting),
+    /// Until something changes.
+    Wait,
+    /// Until that time, or until something changes.
+    WaitUntil(Instant),
 }
 
 impl Lane {
     /// A lane with its workers.
     pub fn start(sink: Arc<dyn Sink>, quarantine: PathBuf, clock: fn() -> Timestamp, say: fn(&str)) -> Self {
-        let (queue, waiting) = mpsc::channel(QUEUE_LENGTH);
-        let waiting = Arc::new(tokio::sync::Mutex::new(waiting));
         let workers = sink.parallel().max(1);
-        let (outstanding, idle, trouble) = (AtomicUsize::new(0), Notify::new(), Mutex::default());
-        let state = Arc::new(State { sink, clock, say, quarantine, outstanding, idle, trouble });
-        let workers = (0..workers).map(|_| tokio::spawn(work(Arc::clone(&state), Arc::clone(&waiting)))).collect();
-        Self { state, queue, workers }
+        let inner = Mutex::new(Inner { queue: Queue::new(sink.name()), trouble: Trouble::default() });
+        let state = Arc::new(State { sink, clock, say, quarantine, inner, changed: Notify::new() });
+        let workers = (0..workers).map(|_| tokio::spawn(work(Arc::clone(&state)))).collect();
+        Self { state, workers }
     }
 
-    /// Hands a parcel over. Where the queue is full, it stays in its journal.
-    pub fn hand_over(&self, parcel: Parcel) -> bool {
-        self.state.outstanding.fetch_add(1, Ordering::SeqCst);
-        let taken = self.queue.try_send(parcel).is_ok();
-        if !taken {
-            self.state.done();
+    /// Hands a parcel over. Where the queue is full, the lane reads it in its journal later.
+    pub fn hand_over(&self, parcel: Parcel) {
+        let lost = self.state.inner().queue.push(parcel);
+        if let Some(lost) = lost {
+            self.state.settle(&lost, Line::GivenUp);
         }
-        taken
+        self.state.changed.notify_waiters();
     }
 
     /// Waits until nothing is left to try.
     pub async fn idle(&self) {
-        loop {
-            let notified = self.state.idle.notified();
-            if self.state.outstanding.load(Ordering::SeqCst) == 0 {
-                return;
-            }
-            notified.await;
-        }
+        self.state.until(|inner| !inner.is_busy()).await;
     }
 
-    /// Whether something is under way.
+    /// Whether something is under way or waits, and the sink may take it: one that refuses everything is not waited
+    /// for.
     pub fn is_busy(&self) -> bool {
-        self.state.outstanding.load(Ordering::SeqCst) > 0
+        self.state.inner().is_busy()
     }
 
     /// Why the sink does not take what is waiting, if it does not.
     pub fn trouble(&self) -> Option<String> {
-        let trouble = self.state.trouble();
-        trouble.stopped.clone().or_else(|| trouble.last.clone())
+        self.state.inner().trouble.why().map(str::to_owned)
     }
 
-    /// Whether it delivers nothing in this run any more, which was said.
-    pub fn is_stopped(&self) -> bool {
-        self.state.trouble().stopped.is_some()
+    /// Whether the sink refuses everything until a person does something, which was said.
+    pub fn is_refused(&self) -> bool {
+        self.state.inner().trouble.is_refused()
     }
 
     /// The sink's name.
@@ -127,77 +120,131 @@ impl Drop for Lane {
     }
 }
 
-async fn work(state: Arc<State>, waiting: Arc<tokio::sync::Mutex<mpsc::Receiver<Parcel>>>) {
+impl Inner {
+    fn is_busy(&self) -> bool {
+        !self.queue.is_empty() && !self.trouble.is_refused()
+    }
+
+    /// While the sink is in trouble, one message at a time, and not before its time.
+    fn next(&mut self, now: Instant) -> Next {
+        if let Some(time) = self.trouble.not_before()
+            && now < time
+        {
+            return Next::WaitUntil(time);
+        }
+        if self.trouble.why().is_some() && self.queue.is_under_way() {
+            return Next::Wait;
+        }
+        self.queue.take().map_or(Next::Wait, Next::Deliver)
+    }
+}
+
+async fn work(state: Arc<State>) {
     loop {
-        let next = waiting.lock().await.recv().await;
-        let Some(parcel) = next else { return };
-        state.deliver(&parcel).await;
-        state.done();
+        let waiting = state.next().await;
+        state.deliver(waiting).await;
+        state.changed.notify_waiters();
     }
 }
 
 impl State {
-    fn trouble(&self) -> std::sync::MutexGuard<'_, Trouble> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn done(&self) {
-        if self.outstanding.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.idle.notify_waiters();
-        }
-    }
-
-    /// Tries until the parcel is taken, refused for good, or the attempts are used up; then it waits in its journal.
-    async fn deliver(&self, parcel: &Parcel) {
-        let mut short = false;
-        for attempt in 0..ATTEMPTS_MAX {
-            if self.wait_for_turn().await {
+    async fn until(&self, is_so: impl Fn(&Inner) -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // From here on no change is missed.
+            changed.as_mut().enable();
+            if is_so(&self.inner()) {
                 return;
             }
-            let message = Message { events: &parcel.events, now: (self.clock)(), short };
-            match self.sink.deliver(&message).await {
-                Verdict::Taken => {
-                    self.trouble().last = None;
-                    fail_point("sink.taken");
-                    return self.settle(parcel, Line::Taken);
-                }
-                Verdict::Later { after, why } => self.put_off(attempt, after, why).await,
-                Verdict::TooLarge(_) if !short => short = true,
-                Verdict::TooLarge(why) | Verdict::Malformed(why) => return self.set_aside(parcel, &why),
-                Verdict::Stop(why) => return self.stop(why),
+            changed.await;
+        }
+    }
+
+    async fn next(&self) -> Waiting {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let (next, is_done) = {
+                let mut inner = self.inner();
+                let was_busy = inner.is_busy();
+                let next = inner.next(Instant::now());
+                (next, was_busy && !inner.is_busy())
+            };
+            if is_done {
+                // Nothing was left in the journals.
+                self.changed.notify_waiters();
+            }
+            match next {
+                Next::Deliver(waiting) => return waiting,
+                Next::Wait => changed.await,
+                Next::WaitUntil(time) => drop(tokio::time::timeout_at(time, changed).await),
             }
         }
     }
 
-    /// Waits as long as the sink asked for. True if the lane has stopped.
-    async fn wait_for_turn(&self) -> bool {
-        let not_before = {
-            let trouble = self.trouble();
-            if trouble.stopped.is_some() {
-                return true;
+    /// One attempt, or two where the sink wants a shorter message.
+    async fn deliver(&self, mut waiting: Waiting) {
+        let message = |short| Message { events: &waiting.parcel.events, now: (self.clock)(), short };
+        let verdict = match self.sink.deliver(&message(waiting.is_short)).await {
+            Verdict::TooLarge(_) if !waiting.is_short => {
+                waiting.is_short = true;
+                self.inner().queue.put_back(waiting);
+                return;
             }
-            trouble.not_before
+            other => other,
         };
-        if let Some(time) = not_before {
-            tokio::time::sleep_until(time).await;
+        match verdict {
+            Verdict::Taken => {
+                fail_point("sink.taken");
+                self.settle(&waiting.parcel, Line::Taken);
+                self.end(&waiting);
+            }
+            Verdict::TooLarge(why) | Verdict::Malformed(why) => {
+                self.set_aside(&waiting.parcel, &why);
+                self.end(&waiting);
+            }
+            Verdict::Later { after, why } => {
+                self.put_off(waiting, why, |trouble, why, now| trouble.failed(why, after, now))
+            }
+            Verdict::Stop(why) => self.put_off(waiting, why, Trouble::refused),
         }
-        self.trouble().stopped.is_some()
     }
 
-    async fn put_off(&self, attempt: u32, after: Option<Duration>, why: String) {
-        tracing::debug!(sink = self.sink.name(), attempt, why, "an event was not taken");
-        let limit = BACKOFF_FIRST.saturating_mul(1 << attempt.min(10)).min(BACKOFF_MAX);
-        let pause = jitter(limit);
-        {
-            let mut trouble = self.trouble();
-            trouble.last = Some(why);
-            if let Some(after) = after {
-                let until = Instant::now() + after + pause;
-                trouble.not_before = Some(trouble.not_before.map_or(until, |time| time.max(until)));
-            }
-        }
-        if after.is_none() {
-            tokio::time::sleep(pause).await;
+    fn end(&self, waiting: &Waiting) {
+        let said = {
+            let mut inner = self.inner();
+            inner.queue.end(waiting);
+            inner.trouble.answered(Instant::now())
+        };
+        self.say(said);
+    }
+
+    fn put_off(
+        &self,
+        mut waiting: Waiting,
+        why: String,
+        note: impl FnOnce(&mut Trouble, String, Instant) -> Option<Said>,
+    ) {
+        let sink = self.sink.name();
+        tracing::debug!(sink, attempt = waiting.attempts, why, "an event was not taken");
+        let said = {
+            let mut inner = self.inner();
+            waiting.attempts = waiting.attempts.saturating_add(1);
+            inner.queue.put_back(waiting);
+            note(&mut inner.trouble, why, Instant::now())
+        };
+        self.say(said);
+    }
+
+    fn say(&self, said: Option<Said>) {
+        if let Some(said) = said {
+            (self.say)(&format!("events: {} {said}", self.sink.name()));
         }
     }
 
@@ -213,40 +260,14 @@ impl State {
         fail_point("sink.marked");
     }
 
-    fn stop(&self, why: String) {
-        let mut trouble = self.trouble();
-        if trouble.stopped.is_none() {
-            (self.say)(&format!("events: {} takes nothing: {why}; they are kept in the spool", self.sink.name()));
-            trouble.stopped = Some(why);
-        }
-    }
-
     /// Puts what a sink called malformed where a person can look at it.
     fn set_aside(&self, parcel: &Parcel, why: &str) {
         let name = format!("{}-{}.json", parcel.events.first().map_or(Uuid::nil(), |e| e.event_id), self.sink.name());
-        let path = self.quarantine.join(name);
         let document = serde_json::json!({ "sink": self.sink.name(), "why": why, "events": parcel.events });
-        let written = std::fs::create_dir_all(&self.quarantine)
-            .and_then(|()| std::fs::write(&path, document.to_string()))
-            .map(|()| make_room(&self.quarantine));
-        let kept = match written {
-            Ok(()) => format!("kept in {}", path.display()),
-            Err(error) => format!("and it can't be kept in {}: {error}", path.display()),
-        };
+        let kept = quarantine::keep(&self.quarantine, &name, &document);
         let count = parcel.events.len();
         (self.say)(&format!("events: {} will never take {count}: {why}; {kept}", self.sink.name()));
         self.settle(parcel, Line::GivenUp);
-    }
-}
-
-/// Removes the oldest files of a folder that has too many.
-fn make_room(folder: &std::path::Path) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
-    let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    paths.sort();
-    for path in paths.iter().rev().skip(QUARANTINE_FILES_MAX) {
-        // A file that stays is one too many for a while.
-        drop(std::fs::remove_file(path));
     }
 }
 

@@ -10,15 +10,21 @@
 //! - `open/RUN_ID.jsonl`: the journal of a run that lives (it holds a lock on it) or died.
 //! - `spool/RUN_ID.jsonl`: the journal of an ended run that some sink has not taken all events of.
 //! - `audit.jsonl`, `audit.jsonl.1`, …: every event, one JSON object a line.
-//! - `quarantine/`: what a sink called malformed, for people to look at.
+//! - `quarantine/`: what a sink called malformed, and lines of journals that can't be read, for people to look at.
+//!
+//! All of them are 0600 in folders of 0700; a link, pipe or device there is refused by name.
 
 pub mod audit;
+pub mod contents;
 pub mod datadog;
 mod fail_point;
 pub mod folder;
 pub mod journal;
 pub mod lane;
 pub mod outbox;
+pub mod quarantine;
+mod queue;
 pub mod recover;
 pub mod sink;
 pub mod spool;
+mod trouble;

@@ -2,11 +2,13 @@
 //! even if this process dies on the way.
 //!
 //! Steps, each of which may be repeated:
-//! 1. Take the journal over (its lock is free) and cut off a line that was not finished.
+//! 1. Take the journal over (its lock is free), cut off a line that was not finished, copy lines that can't be read to
+//!    the quarantine.
 //! 2. Append an `unknown` outcome for each unmatched intent to the journal itself: whoever comes next sees them.
 //! 3. Append to the audit log what is not there.
 //! 4. Move the journal to the spool, or remove it if every sink has everything.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -14,10 +16,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::change::event::{Event, Outcome, Severity};
+use crate::clients::files::state;
 use crate::recorders::audit::AuditLog;
 use crate::recorders::fail_point::fail_point;
 use crate::recorders::folder;
-use crate::recorders::journal::{Contents, Journal, Line, Mark, is_delivered};
+use crate::recorders::journal::{Contents, Header, Journal, Line, Mark, is_delivered};
+use crate::recorders::quarantine;
 use crate::recorders::spool::{Bounds, may_be_older};
 
 /// Begun journals without a name, of processes that died just then, are removed after this time.
@@ -35,17 +39,21 @@ pub struct Recovered {
     pub unknown: usize,
     /// Journals that could not be mended, and what becomes of them.
     pub faults: Vec<String>,
+    /// Journals with lines that can't be read, and where those are kept.
+    pub damaged: Vec<String>,
 }
 
-/// Mends all journals of dead runs in a state folder.
-pub async fn recover(state: &Path, audit: &AuditLog, now: Timestamp) -> Recovered {
+/// Mends all journals of dead runs in a state folder. `sinks` are those of this run: they get the outcomes of a journal
+/// whose own sinks can't be read.
+pub async fn recover(state: &Path, audit: &AuditLog, sinks: &[String], now: Timestamp) -> Recovered {
     let mut recovered = Recovered::default();
     let open = folder::open(state);
     for path in folder::journals(&open) {
-        match mend(&path, state, audit, now).await {
-            Ok(Some(unknown)) => {
+        match mend(&path, (state, audit), sinks, now).await {
+            Ok(Some(Mended { unknown, damaged })) => {
                 recovered.journals += 1;
                 recovered.unknown += unknown;
+                recovered.damaged.extend(damaged);
             }
             Ok(None) => {}
             Err(error) => recovered.faults.push(unmended(&path, &error, now)),
@@ -66,9 +74,21 @@ fn unmended(path: &Path, error: &io::Error, now: Timestamp) -> String {
     format!("{}: {error}; {fate}", path.display())
 }
 
-/// Mends one journal and says how many of its outcomes nobody knows; none if it is held or still open.
-async fn mend(path: &Path, state: &Path, audit: &AuditLog, now: Timestamp) -> io::Result<Option<usize>> {
-    let Some((journal, contents)) = Journal::take_over(path)? else { return Ok(None) };
+/// What one journal had.
+struct Mended {
+    /// Outcomes that nobody knows.
+    unknown: usize,
+    damaged: Option<String>,
+}
+
+/// Mends one journal; none if it is held or still open.
+async fn mend(
+    path: &Path,
+    (state, audit): (&Path, &AuditLog),
+    sinks: &[String],
+    now: Timestamp,
+) -> io::Result<Option<Mended>> {
+    let Some((journal, mut contents)) = Journal::take_over(path)? else { return Ok(None) };
     let open_until = contents.header.as_ref().and_then(|header| header.open_until);
     let unmatched = contents.unmatched();
     if !unmatched.is_empty() && open_until.is_some_and(|until| until > now) {
@@ -76,17 +96,37 @@ async fn mend(path: &Path, state: &Path, audit: &AuditLog, now: Timestamp) -> io
     }
     let why = if open_until.is_some() { SILENT } else { KILLED };
     let unknown: Vec<_> = unmatched.into_iter().map(|intent| ended_unknown(intent, why, now)).collect();
+    if contents.header.is_none() {
+        write_header(&journal, &mut contents, sinks)?;
+    }
+    let damaged = quarantine::keep_damaged(state, path, &contents);
     write_unknown(&journal, &contents, &unknown)?;
     fail_point("recover.unknown");
+    let has_damage = damaged.is_some();
     let mut events = contents.events;
     let count = unknown.len();
     events.extend(unknown);
     audit.append_missing(&events).await?;
     audit.sync()?;
     fail_point("recover.audited");
+    if has_damage && !journal.pending().is_empty() {
+        // Said once: the copy in the quarantine is what is left of these lines.
+        journal.compact(&BTreeSet::new())?;
+    }
     finish(&journal, state)?;
     fail_point("recover.moved");
-    Ok(Some(count))
+    Ok(Some(Mended { unknown: count, damaged }))
+}
+
+/// A journal whose first line can't be read: who its sinks were is not known, so those of this run get what it has.
+fn write_header(journal: &Journal, contents: &mut Contents, sinks: &[String]) -> io::Result<()> {
+    let Some(first) = contents.events.first() else { return Ok(()) };
+    let (run_id, command) = (first.run_id, first.command.clone());
+    let header = Header { run_id, command, sinks: sinks.to_vec(), open_until: None };
+    journal.append(&[Line::Run(header.clone())])?;
+    contents.header = Some(header);
+    journal.owe(contents.pending().map(|(event, sink)| Mark { event_id: event.event_id, sink: sink.to_owned() }));
+    Ok(())
 }
 
 fn write_unknown(journal: &Journal, contents: &Contents, unknown: &[Event]) -> io::Result<()> {
@@ -119,12 +159,10 @@ pub fn finish(journal: &Journal, state: &Path) -> io::Result<()> {
 }
 
 fn remove_stale(open: &Path) {
-    let Ok(entries) = std::fs::read_dir(open) else { return };
-    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-        let is_hidden = path.extension().is_some_and(|extension| extension == "new");
-        let age = std::fs::metadata(&path).and_then(|metadata| metadata.modified()).map(|time| time.elapsed());
-        if is_hidden && age.is_ok_and(|age| age.is_ok_and(|age| age > STALE_AFTER)) {
-            // It holds nothing but a header.
+    for path in state::list(open, "new") {
+        let age = std::fs::symlink_metadata(&path).and_then(|found| found.modified()).map(|time| time.elapsed());
+        if age.is_ok_and(|age| age.is_ok_and(|age| age > STALE_AFTER)) {
+            // It holds nothing but a header, or a copy of what the journal beside it has.
             drop(std::fs::remove_file(&path));
         }
     }

@@ -1,16 +1,16 @@
 //! The spool's bounds: what is too old or too much is dropped, oldest first, errors last, and never in silence.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use crate::change::event::Severity;
+use crate::clients::files::state;
 use crate::recorders::folder;
-use crate::recorders::journal::{Contents, Journal, Line};
+use crate::recorders::journal::{BYTES_MAX, Contents, Journal};
 
 /// How much undelivered the spool keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +79,7 @@ struct Waiting {
 /// What lies in the spool of a state folder beyond its bounds.
 pub fn excess(state: &Path, bounds: Bounds, now: Timestamp) -> Excess {
     let paths = folder::journals(&folder::spool(state));
-    let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let size = |path: &PathBuf| std::fs::symlink_metadata(path).map_or(0, |found| found.len());
     let is_full = paths.iter().map(size).sum::<u64>() > bounds.bytes;
     let oldest = now.checked_sub(bounds.age).unwrap_or(Timestamp::MIN);
     let mut waiting: Vec<_> = paths
@@ -117,8 +117,9 @@ pub(super) fn may_be_older(path: &Path, oldest: Timestamp) -> bool {
 }
 
 fn waiting_in(path: &Path) -> Vec<Waiting> {
-    let Ok(bytes) = std::fs::read(path) else { return Vec::new() };
-    let contents = Contents::read(&String::from_utf8_lossy(&bytes));
+    // What can't be read is said where it is to be delivered from.
+    let Ok(Some(bytes)) = state::read(path, BYTES_MAX) else { return Vec::new() };
+    let contents = Contents::read(&bytes);
     let mut records = BTreeMap::new();
     for (event, _) in contents.pending() {
         let bytes = serde_json::to_string(event).map_or(0, |text| text.len() as u64);
@@ -131,24 +132,8 @@ fn waiting_in(path: &Path) -> Vec<Waiting> {
 
 fn rewrite(path: &Path, drops: &BTreeSet<Uuid>) -> io::Result<()> {
     let Some((held, contents)) = Journal::take_over(path)? else { return Ok(()) };
-    let waiting: BTreeSet<_> = contents.pending().map(|(event, _)| event.event_id).collect();
-    let stays = |id: &Uuid| waiting.contains(id) && !drops.contains(id);
-    if !waiting.iter().any(stays) {
+    if contents.pending().all(|(event, _)| drops.contains(&event.event_id)) {
         return held.remove();
     }
-    let Contents { header, events, settled, unreadable: _ } = contents.clone();
-    let header = header.into_iter().map(Line::Run);
-    let events = events.into_iter().filter(|event| stays(&event.event_id) && !event.is_intent());
-    let settled = settled.into_iter().filter(|mark| stays(&mark.event_id));
-    let lines = header.chain(events.map(|event| Line::Event(Box::new(event)))).chain(settled.map(Line::Taken));
-    let mut text = Vec::new();
-    for line in lines {
-        serde_json::to_writer(&mut text, &line)?;
-        text.push(b'\n');
-    }
-    let hidden = path.with_extension("new");
-    let mut file = File::create(&hidden)?;
-    file.write_all(&text)?;
-    file.sync_all()?;
-    std::fs::rename(&hidden, path)
+    held.compact(drops)
 }

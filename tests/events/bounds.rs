@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use kafka_toolbox::change::event::{Event, Outcome, Recorder, Severity};
 use kafka_toolbox::recorders::journal::Contents;
-use kafka_toolbox::recorders::outbox::{Outbox, Settings};
+use kafka_toolbox::recorders::outbox::{JOURNAL_BYTES, Outbox, Settings};
 use kafka_toolbox::recorders::spool::Bounds;
 
 use super::late::{run, spool};
@@ -22,6 +22,7 @@ fn outbox(state: &std::path::Path, bounds: Bounds) -> Outbox {
         sinks: Vec::new(),
         flush_within: Duration::ZERO,
         bounds,
+        journal_bytes: JOURNAL_BYTES,
         say: |text| SAID.lock().unwrap().push(text.to_owned()),
     })
 }

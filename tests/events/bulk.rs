@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use kafka_toolbox::change::event::{Delivery, Event, Outcome, Recorder};
 use kafka_toolbox::clients::datadog::Memory;
 use kafka_toolbox::recorders::lane::QUEUE_LENGTH;
-use kafka_toolbox::recorders::outbox::{Outbox, Settings};
+use kafka_toolbox::recorders::outbox::{JOURNAL_BYTES, Outbox, Settings};
 use kafka_toolbox::recorders::sink::DatadogSink;
 use kafka_toolbox::recorders::spool::Bounds;
 
@@ -25,6 +25,7 @@ async fn more_events_than_the_queue_holds_are_all_recorded_and_all_delivered() {
         sinks: vec![Arc::new(DatadogSink::http(datadog.clone(), vec![]))],
         flush_within: Duration::from_mins(2),
         bounds: Bounds::default(),
+        journal_bytes: JOURNAL_BYTES,
         // On a busy machine it may say that it waits; nothing else is to be said.
         say: |text| assert!(text.starts_with("events: waiting for "), "{text}"),
     });

@@ -15,7 +15,7 @@ use super::late::run;
 use super::toolbox::{Ran, Toolbox, assert_each_ended_once};
 
 /// Runs a command that dies at a place, as `audit.half:1`, and says whether it did.
-fn dies(toolbox: &Toolbox, place: &str, arguments: &[&str]) -> bool {
+pub(super) fn dies(toolbox: &Toolbox, place: &str, arguments: &[&str]) -> bool {
     let output = toolbox.command(arguments).env("TOOLBOX_DIE_AT", place).output().unwrap();
     output.status.signal().is_some()
 }
@@ -26,7 +26,7 @@ fn flush(toolbox: &Toolbox) -> Ran {
     ran
 }
 
-fn assert_tidy(toolbox: &Toolbox, place: &str) {
+pub(super) fn assert_tidy(toolbox: &Toolbox, place: &str) {
     assert_each_ended_once(&toolbox.audit());
     let hidden = std::fs::read_dir(toolbox.state().join("open")).map_or(0, |entries| {
         entries.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|end| end == "jsonl")).count()
@@ -66,7 +66,7 @@ fn a_run_that_dies_at_any_write_of_an_event_loses_none_that_was_durable() {
 }
 
 /// A journal as a run leaves it that died after `ended` of its intents had their outcome.
-fn dead_run(state: &Path, intents: usize, ended: usize, open_until: Option<Timestamp>) -> Vec<Event> {
+pub(super) fn dead_run(state: &Path, intents: usize, ended: usize, open_until: Option<Timestamp>) -> Vec<Event> {
     let header = Header { run_id: run().id, command: "topics apply".into(), sinks: vec!["datadog".into()], open_until };
     let journal = Journal::create(&state.join("open"), &header.run_id.to_string(), &header).unwrap();
     let intent = |n| run().event("topic.created", &format!("topic:t-{n}"), Outcome::Planned, &format!("+ topic t-{n}"));

@@ -11,7 +11,7 @@ use kafka_toolbox::change::event::{Event, Outcome, Recorder};
 use kafka_toolbox::clients::datadog::{self, DatadogError, UNIX_BYTES_MAX, datagram};
 use kafka_toolbox::clients::kubernetes::{Access, Identity, Memory, Pod};
 use kafka_toolbox::formats::secret::{remember, shown_arguments};
-use kafka_toolbox::recorders::outbox::{Outbox, Settings};
+use kafka_toolbox::recorders::outbox::{JOURNAL_BYTES, Outbox, Settings};
 use kafka_toolbox::recorders::sink::{DatadogSink, KubernetesSink, Sink};
 use kafka_toolbox::recorders::spool::Bounds;
 use proptest::prelude::*;
@@ -91,6 +91,7 @@ async fn record(state: &Path, secrets: &[String; 7], doors: &Doors) {
         sinks: doors.sinks(),
         flush_within: Duration::from_millis(300),
         bounds: Bounds::default(),
+        journal_bytes: JOURNAL_BYTES,
         say: |text| {
             let mut said = SAID.lock().unwrap();
             said.push_str(&kafka_toolbox::formats::secret::scrub(text));

@@ -14,16 +14,24 @@ pub enum Resource {
     Events,
     /// `selfsubjectrulesreviews` and `selfsubjectaccessreviews` in `authorization.k8s.io`: questions what we may do.
     Reviews,
+    /// `pods`, in the core group: only their owners are read.
+    Pods,
+    /// `jobs` in `batch`: only their owners are read.
+    Jobs,
+    /// `replicasets` in `apps`: only their owners are read.
+    ReplicaSets,
 }
 
 impl Resource {
     /// Its API group; the core group's is empty.
     pub fn group(self) -> &'static str {
         match self {
-            Self::ConfigMaps => "",
+            Self::ConfigMaps | Self::Pods => "",
             Self::Leases => "coordination.k8s.io",
             Self::Events => "events.k8s.io",
             Self::Reviews => "authorization.k8s.io",
+            Self::Jobs => "batch",
+            Self::ReplicaSets => "apps",
         }
     }
 
@@ -34,6 +42,9 @@ impl Resource {
             Self::Leases => "leases",
             Self::Events => "events",
             Self::Reviews => "selfsubjectaccessreviews",
+            Self::Pods => "pods",
+            Self::Jobs => "jobs",
+            Self::ReplicaSets => "replicasets",
         }
     }
 
@@ -44,6 +55,9 @@ impl Resource {
             Self::Leases => "Lease",
             Self::Events => "Event",
             Self::Reviews => "SelfSubjectAccessReview",
+            Self::Pods => "Pod",
+            Self::Jobs => "Job",
+            Self::ReplicaSets => "ReplicaSet",
         }
     }
 }
@@ -169,5 +183,13 @@ impl KubernetesError {
             Self::Server { code, .. } => *code == 429 || *code >= 500,
             _ => false,
         }
+    }
+}
+
+/// Refuses a resource whose owner nobody needs to know.
+pub(super) fn has_owner(resource: Resource) -> Result<(), KubernetesError> {
+    match resource {
+        Resource::Pods | Resource::Jobs | Resource::ReplicaSets => Ok(()),
+        other => Err(KubernetesError::Settings(format!("the owners of {} are not looked up", other.plural()))),
     }
 }

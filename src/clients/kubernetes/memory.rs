@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::clients::kubernetes::error::has_owner;
 use crate::clients::kubernetes::selector::{Selector, within_limits};
 use crate::clients::kubernetes::{
-    CONFIG_MAP_BYTES_MAX, ConfigMap, Identity, Kubernetes, KubernetesError, Lease, NewEvent, ObjectName, Resource,
-    Right, Verb,
+    CONFIG_MAP_BYTES_MAX, ConfigMap, Identity, Kubernetes, KubernetesError, Lease, NewEvent, ObjectName, Owned,
+    Resource, Right, Verb,
 };
 
 /// An API server in memory. Clones of an `Arc` of it are several clients of one server.
@@ -26,6 +27,7 @@ struct State {
     config_maps: BTreeMap<ObjectName, ConfigMap>,
     leases: BTreeMap<ObjectName, Lease>,
     events: BTreeMap<ObjectName, NewEvent>,
+    owned: BTreeMap<(Resource, ObjectName), Owned>,
     forbidden: BTreeSet<(Verb, Resource)>,
     is_down: bool,
     version: u64,
@@ -61,6 +63,11 @@ impl Memory {
     /// Makes a namespace.
     pub fn create_namespace(&self, name: &str) {
         self.lock().namespaces.insert(name.to_owned());
+    }
+
+    /// Adds a pod, a Job or a ReplicaSet.
+    pub fn add_owned(&self, resource: Resource, name: ObjectName, owned: Owned) {
+        self.lock().owned.insert((resource, name), owned);
     }
 
     /// The events that were written, ordered by name, as they were kept.
@@ -259,5 +266,11 @@ impl Kubernetes for Memory {
         }
         state.events.insert(name, event.within_limits());
         Ok(())
+    }
+
+    async fn owned(&self, resource: Resource, name: &ObjectName) -> Result<Option<Owned>, KubernetesError> {
+        has_owner(resource)?;
+        let state = self.enter(Verb::Get, resource, &name.namespace)?;
+        Ok(state.owned.get(&(resource, name.clone())).cloned())
     }
 }

@@ -9,6 +9,7 @@
 //! | `configmaps` | `get`, `create`, `update` | what was last applied |
 //! | `leases.coordination.k8s.io` | `get`, `create`, `update` | one run at a time |
 //! | `events.events.k8s.io` | `create` | the courtesy event on the pod or CronJob |
+//! | `pods`, `jobs.batch`, `replicasets.apps` | `get` | optional: which CronJob or Deployment the event is about |
 
 mod access;
 mod error;
@@ -25,7 +26,8 @@ pub use error::{KubernetesError, Resource, Verb};
 pub use live::Live;
 pub use memory::Memory;
 pub use objects::{
-    CONFIG_MAP_BYTES_MAX, ConfigMap, EventType, Identity, Lease, NOTE_BYTES_MAX, NewEvent, ObjectName, Pod, Regarding,
+    CONFIG_MAP_BYTES_MAX, ConfigMap, EventType, Identity, Lease, NOTE_BYTES_MAX, NewEvent, ObjectName, Owned, Pod,
+    Regarding,
 };
 pub use rights::Right;
 
@@ -75,4 +77,8 @@ pub trait Kubernetes: Send + Sync {
     /// Writes an event about an object; texts beyond the API's limits are cut. An event of that name that is there
     /// already counts as written, so that sending again does not double it.
     async fn create_event(&self, event: &NewEvent) -> Result<(), KubernetesError>;
+
+    /// Which controller made a pod, a Job or a ReplicaSet, and the object's own uid; `None` if it is not there. Other
+    /// resources are [`KubernetesError::Settings`].
+    async fn owned(&self, resource: Resource, name: &ObjectName) -> Result<Option<Owned>, KubernetesError>;
 }

@@ -169,6 +169,15 @@ pub struct Regarding {
     pub uid: Option<String>,
 }
 
+/// What an object says about itself and the controller that made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owned {
+    /// The object's uid.
+    pub uid: Option<String>,
+    /// Its controller, in the same namespace.
+    pub controller: Option<Regarding>,
+}
+
 /// Who and where we are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {

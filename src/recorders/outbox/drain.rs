@@ -12,10 +12,12 @@ use uuid::Uuid;
 
 use crate::change::carry_out::Run;
 use crate::change::event::{Event, Outcome};
+use crate::clients::files::state;
 use crate::recorders::folder;
-use crate::recorders::journal::{Contents, Journal, Mark, is_delivered};
+use crate::recorders::journal::{BYTES_MAX, Contents, Journal};
 use crate::recorders::lane::{Lane, Parcel};
 use crate::recorders::outbox::Outbox;
+use crate::recorders::quarantine;
 use crate::recorders::sink::is_late;
 
 /// Records that one round takes out of the spool; the others wait for the next round, or the next run.
@@ -92,6 +94,11 @@ impl Drain {
 }
 
 impl Held {
+    /// Events that a sink of this run has not taken.
+    fn waits(&self) -> impl Iterator<Item = Uuid> {
+        self.waiting.keys().copied().filter(|id| !self.journal.is_settled(*id))
+    }
+
     /// Events that are settled with every sink, and of which `which` holds.
     fn ended(&self, which: impl Fn(&Journal, Uuid) -> bool) -> impl Iterator<Item = Uuid> {
         self.waiting.keys().copied().filter(move |id| self.journal.is_settled(*id) && which(&self.journal, *id))
@@ -108,7 +115,10 @@ impl Outbox {
                 break;
             }
             match Journal::take_over(&path) {
-                Ok(Some((journal, contents))) => self.take_from(journal, &contents, &mut waiting),
+                Ok(Some((journal, contents))) => {
+                    self.set_damaged_aside(&path, &journal, &contents);
+                    self.take_from(journal, &contents, &mut waiting);
+                }
                 Ok(None) => {}
                 Err(error) => self.say(&format!("events: {} can't be read: {error}", path.display())),
             }
@@ -126,6 +136,15 @@ impl Outbox {
             }
         }
         count
+    }
+
+    /// Lines of a journal of the spool that can't be read go to the quarantine, once.
+    fn set_damaged_aside(&self, path: &Path, journal: &Journal, contents: &Contents) {
+        let Some(said) = quarantine::keep_damaged(&self.settings.state, path, contents) else { return };
+        self.say(&format!("events: {said}"));
+        if let Err(error) = journal.compact(&BTreeSet::new()) {
+            self.say(&format!("events: {} can't be written anew: {error}", path.display()));
+        }
     }
 
     /// Notes what a journal of the spool has for the sinks of this run.
@@ -151,36 +170,24 @@ impl Outbox {
 
     /// Waits until the lanes have nothing left to try, not beyond a time.
     pub(super) async fn wait_until(&mut self, deadline: Instant) {
-        loop {
-            if self.lanes.iter().any(Lane::is_busy) {
-                let idle = futures_util::future::join_all(self.lanes.iter().map(Lane::idle));
-                if tokio::time::timeout_at(deadline, idle).await.is_err() {
-                    return;
-                }
-            }
-            if Instant::now() >= deadline || !self.refill() {
-                return;
-            }
+        if self.lanes.iter().any(Lane::is_busy) {
+            let idle = futures_util::future::join_all(self.lanes.iter().map(Lane::idle));
+            drop(tokio::time::timeout_at(deadline, idle).await);
         }
     }
 
-    /// Hands over again what did not fit into the queues. Says whether there was something.
-    fn refill(&mut self) -> bool {
-        let Some(journal) = self.journal.clone() else { return false };
-        let pending = journal.pending();
-        let open: BTreeSet<_> = self.lanes.iter().filter(|lane| lane.trouble().is_none()).map(Lane::name).collect();
-        if !journal.is_on_disk() || !pending.iter().any(|mark| open.contains(mark.sink.as_str())) {
-            return false;
+    /// In a long run: when everything of one round is settled, the next round of the spool follows.
+    pub(super) async fn drain_more(&mut self) {
+        if self.drain.held.is_empty() || !self.drain.held.iter().all(|held| held.waits().next().is_none()) {
+            return;
         }
-        let Ok(text) = std::fs::read_to_string(journal.path()) else { return false };
-        for event in Contents::read(&text).events.iter().filter(|event| is_delivered(event)) {
-            for lane in self.lanes.iter().filter(|lane| open.contains(lane.name())) {
-                if pending.contains(&Mark { event_id: event.event_id, sink: lane.name().to_owned() }) {
-                    lane.hand_over(Parcel { events: vec![event.clone()], homes: vec![Arc::clone(&journal)] });
-                }
-            }
+        self.sent_of_earlier += self.drain.sent();
+        let recovered = self.drain.recovered(&self.settings.run);
+        self.drain.release();
+        if let Some(event) = recovered {
+            self.write(&[event]).await;
         }
-        true
+        self.drain_spool();
     }
 
     /// Delivers the whole spool, as far as sinks take it and time allows.
@@ -234,8 +241,7 @@ impl Outbox {
 }
 
 fn read(path: &Path) -> Option<Contents> {
-    let bytes = std::fs::read(path).ok()?;
-    Some(Contents::read(&String::from_utf8_lossy(&bytes)))
+    state::read(path, BYTES_MAX).ok()?.map(Contents::read)
 }
 
 /// A record and its journal.

@@ -24,7 +24,7 @@ use crate::change::event::{Delivery, Event, Outcome, Recorder, Severity};
 use crate::recorders::audit::AuditLog;
 use crate::recorders::fail_point::fail_point;
 use crate::recorders::folder;
-use crate::recorders::journal::{Contents, Header, Journal, Line, Mark, is_delivered};
+use crate::recorders::journal::{Header, Journal, Line, Mark, is_delivered};
 use crate::recorders::lane::{Lane, Parcel};
 use crate::recorders::recover::{ended_unknown, finish, recover};
 use crate::recorders::sink::Sink;
@@ -32,9 +32,13 @@ use crate::recorders::spool::{self, Bounds};
 
 mod drain;
 mod open;
+mod rotate;
 
 pub use drain::{Flushed, Left};
 pub use open::OpenError;
+pub use rotate::JOURNAL_BYTES;
+
+use rotate::Behind;
 
 /// A wait that is longer than this is explained.
 const SILENT_WAIT: Duration = Duration::from_secs(2);
@@ -54,6 +58,8 @@ pub struct Settings {
     pub flush_within: Duration,
     /// How much undelivered is kept.
     pub bounds: Bounds,
+    /// A journal that is longer than this is written anew with what is still needed.
+    pub journal_bytes: u64,
     /// Where a person is told what goes wrong.
     pub say: fn(&str),
 }
@@ -68,15 +74,23 @@ pub struct Outbox {
     journal: Option<Arc<Journal>>,
     journals_begun: usize,
     /// Events that are in the journal and could not be appended to the audit log.
-    is_audit_behind: bool,
+    audit_behind: Option<Behind>,
     /// Intents of this run without an outcome.
     unmatched: BTreeMap<Uuid, Event>,
     /// Outcomes of this run that sinks are to have.
     recorded: BTreeSet<Uuid>,
     /// Events that the journal does not have: they were said, and are lost where no sink takes them.
     unwritten: BTreeSet<Uuid>,
-    /// Records that a bound dropped.
+    /// Records that a bound dropped, or that some sink will never have.
     dropped: usize,
+    /// Outcomes of this run that every sink took, besides those of `recorded`.
+    sent: usize,
+    /// With more in `recorded` than this, what is settled is counted.
+    remembered_max: usize,
+    /// Outcomes of earlier runs that every sink took, besides those of `drain`.
+    sent_of_earlier: usize,
+    /// The last write to the journal failed, which was said.
+    is_journal_failing: bool,
     drain: drain::Drain,
 }
 
@@ -91,11 +105,15 @@ impl Outbox {
             lanes: Vec::new(),
             journal: None,
             journals_begun: 0,
-            is_audit_behind: false,
+            audit_behind: None,
             unmatched: BTreeMap::new(),
             recorded: BTreeSet::new(),
             unwritten: BTreeSet::new(),
             dropped: 0,
+            sent: 0,
+            remembered_max: rotate::REMEMBERED,
+            sent_of_earlier: 0,
+            is_journal_failing: false,
             drain: drain::Drain::default(),
         }
     }
@@ -113,7 +131,8 @@ impl Outbox {
         if std::mem::replace(&mut self.is_started, true) {
             return;
         }
-        let recovered = recover(&self.settings.state, &self.audit, self.now()).await;
+        let sinks: Vec<_> = self.settings.sinks.iter().map(|sink| sink.name().to_owned()).collect();
+        let recovered = recover(&self.settings.state, &self.audit, &sinks, self.now()).await;
         if recovered.unknown > 0 {
             let unknown = recovered.unknown;
             self.say(&format!(
@@ -123,6 +142,11 @@ impl Outbox {
         }
         for fault in &recovered.faults {
             self.say(&format!("events: an earlier run's journal can't be mended: {fault}"));
+        }
+        for damaged in recovered.damaged {
+            self.say(&format!("events: {damaged}"));
+            let event = self.settings.run.event("events.damaged", "spool:events", Outcome::Done, &damaged);
+            self.write(&[Event { severity: Severity::Error, ..event }]).await;
         }
         self.keep_within_bounds().await;
         self.drain_spool();
@@ -158,11 +182,15 @@ impl Outbox {
             let mark = |event: &&Event| Mark { event_id: event.event_id, sink: sink.name().to_owned() };
             journal.owe(delivered.iter().map(mark));
         }
-        match journal.append_durably(&lines) {
+        let written = journal.append_durably(&lines);
+        let was_failing = std::mem::replace(&mut self.is_journal_failing, written.is_err());
+        match written {
             Ok(()) if journal.is_on_disk() => {}
             Ok(()) => self.say_each(&events),
             Err(error) => {
-                self.say(&format!("events: {} can't be written: {error}", journal.path().display()));
+                if !was_failing {
+                    self.say(&format!("events: {} can't be written: {error}", journal.path().display()));
+                }
                 self.say_each(&events);
                 self.unwritten.extend(events.iter().map(|event| event.event_id));
             }
@@ -173,6 +201,7 @@ impl Outbox {
         for event in delivered {
             self.hand_over(event, &journal);
         }
+        self.rotate(&journal).await;
     }
 
     /// This run's journal, begun where there is none.
@@ -222,16 +251,6 @@ impl Outbox {
         }
     }
 
-    async fn write_audit(&mut self, events: &[Event]) {
-        // Behind until it is not: this future may be dropped while it waits.
-        let was_behind = std::mem::replace(&mut self.is_audit_behind, true);
-        match self.audit.append(events).await {
-            Ok(()) => self.is_audit_behind = was_behind,
-            Err(error) if !was_behind => self.say(&format!("events: the audit log can't be written: {error}")),
-            Err(_) => {}
-        }
-    }
-
     /// Where nothing can be kept, every event is said, as JSON, for whoever collects this process's output.
     fn say_each(&self, events: &[Event]) {
         for event in events {
@@ -274,11 +293,10 @@ impl Outbox {
         if !journal.is_on_disk() {
             return Ok(());
         }
-        if self.is_audit_behind {
-            let contents = Contents::read(&std::fs::read_to_string(journal.path())?);
+        if self.audit_behind.is_some() {
             // If it fails again, the journal stays where the next start looks for it.
-            self.audit.append_missing(&contents.events).await?;
-            self.is_audit_behind = false;
+            self.audit.append_missing(&journal.contents()?.events).await?;
+            self.audit_behind = None;
         }
         self.audit.sync()?;
         fail_point("close.audited");
@@ -288,19 +306,40 @@ impl Outbox {
     }
 
     /// How this run's outcomes fared.
-    fn tally(&self) -> Delivery {
-        let mut delivery =
-            Delivery { dropped: self.dropped, sent_of_earlier: self.drain.sent(), ..Delivery::default() };
-        let Some(journal) = &self.journal else { return delivery };
-        for id in &self.recorded {
-            let is_kept = journal.is_on_disk() && !self.unwritten.contains(id);
-            match (journal.is_given_up(*id), journal.is_settled(*id), is_kept) {
-                (true, _, _) | (false, false, false) => delivery.dropped += 1,
-                (false, true, _) => delivery.sent += 1,
-                (false, false, true) => delivery.spooled += 1,
+    fn tally(&mut self) -> Delivery {
+        self.fold();
+        self.lose_unwritten();
+        Delivery {
+            sent: self.sent,
+            spooled: self.recorded.len(),
+            dropped: self.dropped,
+            sent_of_earlier: self.sent_of_earlier + self.drain.sent(),
+        }
+    }
+
+    /// Counts what is settled, so that a long run need not remember it. What is left waits in the journal.
+    fn fold(&mut self) {
+        let Some(journal) = self.journal.clone() else { return };
+        let is_on_disk = journal.is_on_disk();
+        for id in std::mem::take(&mut self.recorded) {
+            match (journal.is_given_up(id), journal.is_settled(id)) {
+                (true, _) => self.dropped += 1,
+                (false, true) => self.sent += 1,
+                (false, false) => drop(self.recorded.insert(id)),
             }
         }
-        delivery
+        self.unwritten.retain(|id| self.recorded.contains(id));
+        if !is_on_disk {
+            self.unwritten.clone_from(&self.recorded);
+        }
+    }
+
+    /// What no sink took and no journal keeps is lost when the run ends.
+    fn lose_unwritten(&mut self) {
+        let unwritten = std::mem::take(&mut self.unwritten);
+        let before = self.recorded.len();
+        self.recorded.retain(|id| !unwritten.contains(id));
+        self.dropped += before - self.recorded.len();
     }
 
     /// A person who sees nothing happen wants to know why.
@@ -315,8 +354,8 @@ impl Outbox {
         let pending = self.journal.as_ref().map(|journal| journal.pending()).unwrap_or_default();
         for lane in &self.lanes {
             let waiting = pending.iter().filter(|mark| mark.sink == lane.name()).count();
-            // What stopped a lane was said when it happened.
-            if waiting > 0 && !lane.is_stopped() {
+            // A refusal was said when it happened.
+            if waiting > 0 && !lane.is_refused() {
                 let why = lane.trouble().unwrap_or_else(|| "the time was too short".to_owned());
                 self.say(&format!("events: {waiting} wait for {}: {why}", lane.name()));
             }
@@ -339,6 +378,7 @@ impl Recorder for Outbox {
             }
         }
         self.write(events).await;
+        self.drain_more().await;
     }
 
     async fn close(&mut self) -> Delivery {
@@ -362,7 +402,7 @@ impl Recorder for Outbox {
             self.say(&format!("events: this run's journal stays open, the next start mends it: {error}"));
         }
         self.recorded.clear();
-        self.dropped = 0;
+        (self.sent, self.dropped, self.sent_of_earlier) = (0, 0, 0);
         self.is_started = false;
         delivery
     }

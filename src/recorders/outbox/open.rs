@@ -10,6 +10,7 @@ use crate::change::event::{Event, Outcome};
 use crate::recorders::folder;
 use crate::recorders::journal::{Journal, Line};
 use crate::recorders::outbox::Outbox;
+use crate::recorders::outbox::rotate::Behind;
 
 /// Longest wait for another process that looks at the same journal.
 const HELD_WAIT: Duration = Duration::from_secs(2);
@@ -69,7 +70,7 @@ impl Outbox {
         // From now on the sinks of this process count.
         let open_until = contents.header.as_ref().and_then(|header| header.open_until);
         journal.append(&[Line::Run(self.header(open_until))])?;
-        self.is_audit_behind = true;
+        self.audit_behind = Some(Behind::now());
         self.journal = Some(journal.into());
         self.journals_begun += 1;
         self.write(std::slice::from_ref(&outcome)).await;

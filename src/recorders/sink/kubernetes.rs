@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 
 use crate::change::event::{Event, Outcome, Severity};
 use crate::clients::kubernetes::{
-    Access, EventType, Kubernetes, KubernetesError, Live, NewEvent, ObjectName, Regarding,
+    Access, EventType, Kubernetes, KubernetesError, Live, NewEvent, ObjectName, Regarding, Resource,
 };
 use crate::recorders::datadog::shorten_middle;
 use crate::recorders::sink::{Message, Sink, Verdict, is_late};
@@ -19,19 +19,36 @@ const TIMEOUT: Duration = Duration::from_secs(4);
 /// Characters of the title in a note; the rest of its 1,024 bytes is for the reason.
 const TITLE_CHARS_MAX: usize = 300;
 
+/// Owners that are followed: from a pod to its Job to its CronJob, and one more.
+const OWNERS_MAX: usize = 3;
+
+/// The object that events are about, where a person names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// As `CronJob`.
+    pub kind: String,
+    /// Its name in the namespace.
+    pub name: String,
+    /// Its uid: without it `kubectl describe` does not show the events.
+    pub uid: Option<String>,
+}
+
 /// Kubernetes Events about one object.
 pub struct KubernetesSink {
     access: Access,
-    /// What the events are about, as `CronJob/topics`; the pod itself where nothing is said.
-    regarding: Option<(String, String)>,
+    /// What the events are about; where nothing is said, the CronJob or Deployment that made the pod, else its Job, else
+    /// the pod: as far as the Role lets us look.
+    named: Option<Named>,
+    /// Looked up with the first event.
+    regarding: OnceCell<Regarding>,
     /// Opened with the first event.
     door: OnceCell<Arc<dyn Kubernetes>>,
 }
 
 impl KubernetesSink {
     /// Events through an API server that is found when the first one is sent.
-    pub fn new(access: Access, regarding: Option<(String, String)>) -> Self {
-        Self { access, regarding, door: OnceCell::new() }
+    pub fn new(access: Access, named: Option<Named>) -> Self {
+        Self { access, named, regarding: OnceCell::new(), door: OnceCell::new() }
     }
 
     /// The same through a door that is open.
@@ -51,27 +68,67 @@ impl KubernetesSink {
 
     async fn send(&self, message: &Message<'_>) -> Result<(), KubernetesError> {
         let door = self.door().await?;
-        let identity = door.identity();
-        let named = |(kind, name): &(String, String)| Regarding {
-            api_version: api_version(kind).to_owned(),
-            kind: kind.clone(),
-            name: ObjectName::new(&identity.namespace, name),
-            uid: None,
-        };
-        let regarding = match (&self.regarding, &identity.pod) {
-            (Some(object), _) => named(object),
-            (None, Some(pod)) => pod.regarding(&identity.namespace),
-            (None, None) => {
-                return Err(KubernetesError::Settings(
-                    "which object events are about is not known: set POD_NAME, or give --events-regarding".into(),
-                ));
-            }
-        };
+        let regarding = self.regarding.get_or_try_init(|| self.look_up(door)).await?;
         for event in message.events {
-            door.create_event(&render(event, message, &regarding)).await?;
+            door.create_event(&render(event, message, regarding)).await?;
         }
         Ok(())
     }
+
+    async fn look_up(&self, door: &dyn Kubernetes) -> Result<Regarding, KubernetesError> {
+        let identity = door.identity();
+        let given = self.named.as_ref().map(|named| Regarding {
+            api_version: api_version(&named.kind).to_owned(),
+            kind: named.kind.clone(),
+            name: ObjectName::new(&identity.namespace, &named.name),
+            uid: named.uid.clone(),
+        });
+        match (given, &identity.pod) {
+            (Some(given), Some(pod)) if given.uid.is_none() => {
+                let mut chain = owners(door, pod.regarding(&identity.namespace)).await?.into_iter();
+                let same = chain.find(|owner| (&owner.kind, &owner.name) == (&given.kind, &given.name));
+                Ok(same.unwrap_or(given))
+            }
+            (Some(given), _) => Ok(given),
+            (None, Some(pod)) => {
+                let pod = pod.regarding(&identity.namespace);
+                Ok(owners(door, pod.clone()).await?.pop().unwrap_or(pod))
+            }
+            (None, None) => Err(KubernetesError::Settings(
+                "which object events are about is not known: set POD_NAME, or give --events-regarding".into(),
+            )),
+        }
+    }
+}
+
+/// A pod, the controller that made it, the one that made that, and so on, as far as the Role lets us look. An owner's
+/// reference has its uid: the last one need not be read.
+async fn owners(door: &dyn Kubernetes, pod: Regarding) -> Result<Vec<Regarding>, KubernetesError> {
+    let mut chain = vec![pod];
+    for _ in 0..OWNERS_MAX {
+        let Some(last) = chain.last_mut() else { break };
+        let resource = match last.kind.as_str() {
+            "Pod" => Resource::Pods,
+            "Job" => Resource::Jobs,
+            "ReplicaSet" => Resource::ReplicaSets,
+            _ => break,
+        };
+        let owned = match door.owned(resource, &last.name).await {
+            Ok(Some(owned)) => owned,
+            Ok(None) => break,
+            Err(error) if error.is_passing() => return Err(error),
+            Err(error) => {
+                tracing::debug!(%error, "events are about {} {}", last.kind, last.name);
+                break;
+            }
+        };
+        last.uid = last.uid.take().or(owned.uid);
+        match owned.controller {
+            Some(controller) => chain.push(controller),
+            None => break,
+        }
+    }
+    Ok(chain)
 }
 
 #[async_trait]
@@ -137,7 +194,9 @@ fn api_version(kind: &str) -> &'static str {
 fn verdict(error: &KubernetesError) -> Verdict {
     let why = error.to_string();
     match error {
-        KubernetesError::Unreachable { .. } => Verdict::Later { after: None, why },
+        // Somebody else's change is no reason to give up, either.
+        error if error.is_passing() => Verdict::Later { after: None, why },
+        KubernetesError::Conflict { .. } => Verdict::Later { after: None, why },
         KubernetesError::Invalid { .. } => Verdict::Malformed(why),
         _ => Verdict::Stop(why),
     }

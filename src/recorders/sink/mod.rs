@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use crate::change::event::Event;
 
 pub use datadog::DatadogSink;
-pub use kubernetes::KubernetesSink;
+pub use kubernetes::{KubernetesSink, Named};
 
 /// Records that are older than this are late: Datadog refuses what is older than 18 hours.
 pub const LATE_AFTER: jiff::SignedDuration = jiff::SignedDuration::from_hours(17);

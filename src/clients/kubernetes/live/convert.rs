@@ -9,7 +9,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 
 use super::FIELD_MANAGER;
 use crate::clients::kubernetes::rights::Granted;
-use crate::clients::kubernetes::{ConfigMap, EventType, Identity, Lease, NewEvent, ObjectName, Regarding, Right};
+use crate::clients::kubernetes::{
+    ConfigMap, EventType, Identity, Lease, NewEvent, ObjectName, Owned, Regarding, Right,
+};
 
 fn name_of(metadata: &ObjectMeta) -> ObjectName {
     ObjectName::new(metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
@@ -82,6 +84,21 @@ pub(super) fn to_lease(lease: &Lease) -> coordination::Lease {
             renew_time: renewed.map(MicroTime),
             lease_transitions: Some(transitions),
             ..coordination::LeaseSpec::default()
+        }),
+    }
+}
+
+/// Who made an object: the one owner that is its controller.
+pub(super) fn owned(metadata: ObjectMeta, namespace: &str) -> Owned {
+    let owners = metadata.owner_references.unwrap_or_default();
+    let controller = owners.into_iter().find(|owner| owner.controller == Some(true));
+    Owned {
+        uid: metadata.uid,
+        controller: controller.map(|owner| Regarding {
+            api_version: owner.api_version,
+            kind: owner.kind,
+            name: ObjectName::new(namespace, owner.name),
+            uid: Some(owner.uid),
         }),
     }
 }

@@ -6,18 +6,23 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use k8s_openapi::api::authorization::v1 as authorization;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1 as apps;
+use k8s_openapi::api::batch::v1 as batch;
 use k8s_openapi::api::coordination::v1 as coordination;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::events::v1 as events;
 use kube::api::{Api, ListParams, PostParams};
 use kube::{Client, Error};
+use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::clients::kubernetes::access::chain;
+use crate::clients::kubernetes::error::has_owner;
 use crate::clients::kubernetes::selector::within_limits;
 use crate::clients::kubernetes::{
-    Access, CONFIG_MAPS_MAX, ConfigMap, Identity, Kubernetes, KubernetesError, Lease, NewEvent, ObjectName, Resource,
-    Right, Verb,
+    Access, CONFIG_MAPS_MAX, ConfigMap, Identity, Kubernetes, KubernetesError, Lease, NewEvent, ObjectName, Owned,
+    Resource, Right, Verb,
 };
 
 mod convert;
@@ -186,6 +191,27 @@ impl Live {
         Api::namespaced(self.client.clone(), namespace)
     }
 
+    fn api<K>(&self, name: &ObjectName) -> Api<K>
+    where
+        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), &name.namespace)
+    }
+
+    /// Asks for an object's metadata only.
+    async fn metadata<K>(
+        &self,
+        call: Call<'_>,
+        api: &Api<K>,
+        name: &ObjectName,
+    ) -> Result<Option<Owned>, KubernetesError>
+    where
+        K: Clone + fmt::Debug + DeserializeOwned,
+    {
+        let found = self.read(call, || api.get_metadata_opt(&name.name)).await?;
+        Ok(found.map(|found| convert::owned(found.metadata, &name.namespace)))
+    }
+
     /// All pages of a list; `None` if a page expired under way (410).
     async fn pages(&self, call: Call<'_>, selector: &str) -> Result<Option<Vec<ConfigMap>>, KubernetesError> {
         let api = self.config_maps_of(call.namespace);
@@ -305,6 +331,16 @@ impl Kubernetes for Live {
         match self.write(call, || api.create(&params, &object)).await {
             Ok(_) | Err(KubernetesError::AlreadyExists { .. }) => Ok(()),
             Err(error) => Err(error),
+        }
+    }
+
+    async fn owned(&self, resource: Resource, name: &ObjectName) -> Result<Option<Owned>, KubernetesError> {
+        has_owner(resource)?;
+        let call = Call::new(Verb::Get, resource, name);
+        match resource {
+            Resource::Jobs => self.metadata(call, &self.api::<batch::Job>(name), name).await,
+            Resource::ReplicaSets => self.metadata(call, &self.api::<apps::ReplicaSet>(name), name).await,
+            _ => self.metadata(call, &self.api::<core::Pod>(name), name).await,
         }
     }
 }
