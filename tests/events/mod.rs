@@ -8,7 +8,7 @@ mod crash;
 mod damage;
 mod deliver;
 mod dogstatsd;
-mod double;
+pub(crate) mod double;
 mod files;
 mod kubernetes;
 mod late;

@@ -3,6 +3,7 @@
 mod agent;
 mod in_kubernetes;
 mod live;
+mod outages;
 mod port;
 mod sources;
 mod verbs;
