@@ -107,7 +107,7 @@ fn an_open_question_is_ended_by_ctrl_c() {
 }
 
 #[test]
-fn a_kubernetes_api_that_dies_after_the_start_does_not_stop_the_changes_and_is_spoken_of() {
+fn nothing_is_changed_without_a_record_where_the_kubernetes_api_dies_after_the_start() {
     let kubernetes = ControlPlane::start();
     let folder = tempfile::tempdir().unwrap();
     let kubeconfig = kubernetes.admin_kubeconfig();
@@ -116,9 +116,9 @@ fn a_kubernetes_api_that_dies_after_the_start_does_not_stop_the_changes_and_is_s
     kubernetes.stop_api();
     terminal.stdin.as_mut().unwrap().write_all(b"y\n").unwrap();
     let (code, rest) = answered(terminal);
-    assert_eq!(code, Some(0), "{rest}");
+    assert_eq!(code, Some(1), "{rest}");
     for words in
-        ["1 done", "what was applied could not be kept in ConfigMap default/toolbox-topics-", "could not be released"]
+        ["1 failed", "nothing is changed without a record in ConfigMap default/toolbox-topics-", "could not be released"]
     {
         assert!(rest.contains(words), "{words}:\n{rest}");
     }
