@@ -2,13 +2,14 @@
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::agent::repeat::repeat;
 use crate::commands::events::command as events;
 use crate::commands::mapping::command as mapping;
 use crate::commands::rbac::command as rbac;
 use crate::commands::reassign::command as reassign;
 use crate::commands::throttle::command as throttle;
 use crate::commands::topics::command as topics;
-use crate::context::{Context, Flags, repeat};
+use crate::context::{Context, Flags};
 use crate::exit::Exit;
 use crate::manual;
 
@@ -67,7 +68,7 @@ impl Cli {
     /// Runs the command to its end: once, or whenever the schedule says so.
     pub async fn run(self) -> anyhow::Result<Exit> {
         let Self { flags, command } = self;
-        repeat::repeat(&flags, async |context| Box::pin(command.clone().run(context)).await).await
+        repeat(&flags, async |context| Box::pin(command.clone().run(context)).await).await
     }
 
     /// Runs the command once, in a context that the caller changed: with memory twins, another clock.

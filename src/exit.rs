@@ -36,16 +36,24 @@ pub struct Stop {
     pub exit: Exit,
     /// What is wrong, and what to do next.
     pub message: String,
+    /// Who holds the lock, where a run is refused because another one works; in words.
+    pub holder: Option<String>,
 }
 
 impl Stop {
     /// Bad input: the process ends with code 2 and nothing has been changed.
     pub fn usage(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Usage, message: message.into() }
+        Self { exit: Exit::Usage, message: message.into(), holder: None }
     }
 
     /// A refusal: the process ends with code 4 and nothing has been changed.
     pub fn refused(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Refused, message: message.into() }
+        Self { exit: Exit::Refused, message: message.into(), holder: None }
+    }
+
+    /// The same, because somebody holds the lock.
+    #[must_use]
+    pub fn held_by(self, holder: impl Into<String>) -> Self {
+        Self { holder: Some(holder.into()), ..self }
     }
 }

@@ -1,6 +1,7 @@
 //! The library behind the one binary, `toolbox`. Start reading in [`cli`], then in one folder of [`commands`]:
 //! every command has the same few files. The map of the house is ARCHITECTURE.md.
 
+pub mod agent;
 pub mod change;
 pub mod cli;
 pub mod clients;

@@ -15,7 +15,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("change", &["cluster", "formats"]),
     ("clients", &["cluster", "formats"]),
     ("recorders", &["change", "clients", "cluster", "formats"]),
-    ("state", &["clients", "cluster", "formats"]),
+    ("state", &["clients", "cluster", "exit", "formats"]),
     ("exit", &[]),
     ("telemetry", &[]),
     ("output", &["change", "cluster", "exit", "formats"]),
@@ -26,7 +26,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ),
     ("commands", &["agent", "change", "clients", "cluster", "context", "exit", "formats", "output", "state"]),
     ("manual", &["exit", "output"]),
-    ("cli", &["commands", "context", "exit", "manual"]),
+    ("cli", &["agent", "commands", "context", "exit", "manual"]),
 ];
 
 /// One command may import another's pure files only through a door: (importer, imported).

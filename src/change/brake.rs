@@ -9,9 +9,19 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+/// How long work that is given up may take to record what it has begun.
+const RECORDING_MAX: Duration = Duration::from_secs(2);
+
 /// A brake; its clones are the same brake.
+#[derive(Debug, Clone, Default)]
+pub struct Brake {
+    own: Own,
+    /// The brake of what this work is a part of: pulling it pulls this one, too.
+    above: Option<Arc<Brake>>,
+}
+
 #[derive(Debug, Clone)]
-pub struct Brake(Arc<watch::Sender<State>>);
+struct Own(Arc<watch::Sender<State>>);
 
 #[derive(Debug, Clone, Default)]
 struct State {
@@ -20,39 +30,46 @@ struct State {
     is_changing: bool,
 }
 
-impl Default for Brake {
+impl Default for Own {
     fn default() -> Self {
         Self(Arc::new(watch::Sender::new(State::default())))
     }
 }
 
 impl Brake {
+    /// A brake for a part of this brake's work: it is pulled when this one is, but not the other way round.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self { own: Own::default(), above: Some(Arc::new(self.clone())) }
+    }
+
     /// Asks to stop before the next batch. The first reason stays.
     pub fn pull(&self, why: impl Into<String>) {
         let why = why.into();
-        self.0.send_modify(|state| {
+        self.own.0.send_modify(|state| {
             state.why.get_or_insert(why);
         });
     }
 
-    /// Asks to stop at once, in the middle of a batch: a person pressed Ctrl-C twice.
+    /// Asks to stop at once, in the middle of a batch: a person pressed Ctrl-C twice, or a grace has passed.
     pub fn insist(&self) {
-        self.0.send_modify(|state| state.is_insisted = true);
+        self.own.0.send_modify(|state| state.is_insisted = true);
     }
 
     /// Why to stop before the next batch, if somebody asked for it.
     pub fn pulled(&self) -> Option<String> {
-        self.0.borrow().why.clone()
+        let own = self.own.0.borrow().why.clone();
+        own.or_else(|| self.above.as_ref()?.pulled())
     }
 
     /// Says that changes begin: from now on the work is not dropped, but comes to its own end.
     pub fn changes_begin(&self) {
-        self.0.send_modify(|state| state.is_changing = true);
+        self.own.0.send_modify(|state| state.is_changing = true);
     }
 
     /// Whether changes have begun.
     pub fn is_changing(&self) -> bool {
-        self.0.borrow().is_changing
+        self.own.0.borrow().is_changing
     }
 
     /// Waits until somebody asks to stop, and says why.
@@ -65,10 +82,19 @@ impl Brake {
         self.until(|state| state.is_insisted).await;
     }
 
-    async fn until(&self, is_so: impl Fn(&State) -> bool) -> State {
-        let mut changes = self.0.subscribe();
+    /// Waits until this brake's state, or that of one above, is as wanted.
+    async fn until(&self, is_so: impl Fn(&State) -> bool + Copy) -> State {
+        let mut changes = self.own.0.subscribe();
         // The sender lives as long as this brake, so that waiting can't fail.
-        changes.wait_for(|state| is_so(state)).await.map(|state| state.clone()).unwrap_or_default()
+        let own = async { changes.wait_for(|state| is_so(state)).await.map(|state| state.clone()).unwrap_or_default() };
+        match &self.above {
+            None => own.await,
+            Some(above) => tokio::select! {
+                biased;
+                state = own => state,
+                state = Box::pin(above.until(is_so)) => state,
+            },
+        }
     }
 }
 
@@ -77,8 +103,9 @@ impl Brake {
 #[error("{0}")]
 pub struct Halted(pub String);
 
-/// Does work until its end, or until the brake stops it: at once if it has changed nothing yet, else after `grace` or
-/// when a person insists.
+/// Does work until its end, or until the brake stops it: at once if it has changed nothing yet. Work that changes things
+/// may go on for `grace`, or until a person insists; then it gives its batch up and records that, and is dropped only if
+/// it does not do even that.
 pub async fn braked<R>(brake: &Brake, grace: Duration, work: impl Future<Output = R>) -> Result<R, Halted> {
     tokio::pin!(work);
     let why = tokio::select! {
@@ -89,14 +116,17 @@ pub async fn braked<R>(brake: &Brake, grace: Duration, work: impl Future<Output 
     if !brake.is_changing() {
         return Err(Halted(format!("{why}; nothing was changed")));
     }
-    tokio::select! {
+    let given_up = tokio::select! {
         biased;
-        result = work => Ok(result),
-        () = brake.until_insisted() => Err(Halted(format!("{why}; changes that were under way were given up"))),
-        () = tokio::time::sleep(grace) => Err(Halted(format!(
-            "{why}; changes that were under way did not end within {} s and were given up", grace.as_secs_f64()
-        ))),
-    }
+        result = &mut work => return Ok(result),
+        () = brake.until_insisted() => "were given up".to_owned(),
+        () = tokio::time::sleep(grace) => {
+            format!("did not end within {} s and were given up", grace.as_secs_f64())
+        }
+    };
+    brake.insist();
+    let ended = tokio::time::timeout(RECORDING_MAX, work).await;
+    ended.map_err(|_| Halted(format!("{why}; changes that were under way {given_up}")))
 }
 
 #[cfg(test)]
@@ -133,10 +163,37 @@ mod tests {
         let started = tokio::time::Instant::now();
         let halted = braked(&brake, GRACE, std::future::pending::<()>()).await.unwrap_err();
         assert!(halted.to_string().contains("did not end within 25 s"), "{halted}");
-        assert_eq!(started.elapsed(), GRACE);
-        brake.insist();
+        assert_eq!(started.elapsed(), GRACE + RECORDING_MAX);
         let halted = braked(&brake, GRACE, std::future::pending::<()>()).await.unwrap_err();
-        assert!(halted.to_string().contains("given up"), "{halted}");
-        assert_eq!(started.elapsed(), GRACE);
+        assert_eq!(halted.to_string(), "SIGINT; changes that were under way were given up");
+        assert_eq!(started.elapsed(), GRACE + RECORDING_MAX * 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_is_given_up_may_still_record_that() {
+        let brake = Brake::default();
+        brake.changes_begin();
+        brake.pull("SIGTERM");
+        let work = async {
+            brake.until_insisted().await;
+            "recorded"
+        };
+        assert_eq!(braked(&brake, GRACE, work).await, Ok("recorded"));
+    }
+
+    #[tokio::test]
+    async fn a_part_is_stopped_with_the_whole_and_the_whole_goes_on_without_a_part() {
+        let whole = Brake::default();
+        let (one, two) = (whole.child(), whole.child());
+        one.pull("the deadline has passed");
+        assert_eq!(
+            (one.pulled().as_deref(), two.pulled(), whole.pulled()),
+            (Some("the deadline has passed"), None, None)
+        );
+        whole.pull("SIGTERM");
+        assert_eq!((two.pulled().as_deref(), two.child().until_pulled().await.as_str()), (Some("SIGTERM"), "SIGTERM"));
+        assert_eq!(one.until_pulled().await, "the deadline has passed");
+        whole.insist();
+        two.child().until_insisted().await;
     }
 }

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::change::brake::Brake;
 use crate::change::event::{Event, Outcome, Recorder, Severity};
 use crate::change::plan::Step;
 
@@ -128,6 +129,11 @@ pub trait Watch {
     /// Whether to stop before the next batch: somebody asked for it.
     fn should_stop(&self) -> bool;
 
+    /// Whoever insists on it gives the batch up that is under way: its steps are unknown then, and recorded as such.
+    fn brake(&self) -> Option<&Brake> {
+        None
+    }
+
     /// Called at each boundary (`intents`, `applied`, `recorded`) of each batch.
     fn boundary(&self, _name: &'static str) {}
 }
@@ -150,9 +156,9 @@ pub async fn carry_out<S: Step>(
         let intents: Vec<_> = batch.iter().map(|step| run.intent(step)).collect();
         recorder.record(&intents).await;
         watch.boundary("intents");
-        let mut ended = apply(batch).await;
-        // A step without an answer is a fault of `apply`; it must not be counted as done.
-        ended.resize_with(batch.len(), || Ended::unknown("no answer was given for this step"));
+        let mut ended = unless_given_up(watch.brake().cloned(), apply(batch)).await;
+        // A step without an answer was given up, or `apply` is at fault; it must not be counted as done.
+        ended.resize_with(batch.len(), || Ended::unknown("no answer came for this step before it was given up"));
         watch.boundary("applied");
         let outcomes: Vec<_> = intents.iter().zip(&ended).map(|(intent, ended)| run.outcome(intent, ended)).collect();
         recorder.record(&outcomes).await;
@@ -161,6 +167,16 @@ pub async fn carry_out<S: Step>(
         watch.at(all.len(), steps.len());
     }
     all
+}
+
+/// The answers to a batch; none where somebody insists that it is given up.
+async fn unless_given_up(brake: Option<Brake>, answers: impl Future<Output = Vec<Ended>>) -> Vec<Ended> {
+    let Some(brake) = brake else { return answers.await };
+    tokio::select! {
+        biased;
+        answers = answers => answers,
+        () = brake.until_insisted() => Vec::new(),
+    }
 }
 
 /// How many steps ended how.

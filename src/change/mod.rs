@@ -1,4 +1,5 @@
-//! Verbs: how anything at all is changed. Everything here is pure but [`attempts`], [`carry_out`], [`every`] and [`looks`].
+//! Verbs: how anything at all is changed. Everything here is pure but [`attempts`], [`brake`],
+//! [`carry_out`] and [`looks`].
 //!
 //! A command plans ([`plan`]), the plan is shown ([`render`]), its steps are carried out batch by batch
 //! ([`carry_out`]), and each leaves an intent before and an outcome after ([`event`]). Whatever throttles replication
@@ -8,7 +9,6 @@ pub mod attempts;
 pub mod brake;
 pub mod carry_out;
 pub mod event;
-pub mod every;
 pub mod looks;
 pub mod plan;
 pub mod render;

@@ -237,7 +237,7 @@ pub fn duration(text: &str) -> Result<std::time::Duration, String> {
 #[cfg(test)]
 impl Flags {
     /// The flags of a command line, without the program's name.
-    pub(super) fn of<'a>(line: impl IntoIterator<Item = &'a str>) -> Self {
+    pub(crate) fn of<'a>(line: impl IntoIterator<Item = &'a str>) -> Self {
         #[derive(clap::Parser)]
         struct Line {
             #[command(flatten)]

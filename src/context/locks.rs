@@ -309,10 +309,15 @@ fn group_of(purpose: Purpose) -> String {
 
 /// An error of the lock in the cluster with its exit code: who is refused may try again later.
 fn refusal(error: LockError) -> anyhow::Error {
+    let holder = match &error {
+        LockError::Held { holder, .. } => holder.to_string(),
+        _ => "another run that is taking the lock just now".to_owned(),
+    };
     match error {
         LockError::Held { .. } | LockError::Unsettled { .. } => Stop::refused(format!(
             "{error}. Nothing was changed. Wait until that run ends, or stop it; a run that died loses the lock within 20 s"
         ))
+        .held_by(holder)
         .into(),
         LockError::Unavailable { .. } => Stop::refused(error.to_string()).into(),
         LockError::Kafka { .. } => error.into(),

@@ -15,7 +15,6 @@ mod observed;
 pub mod overrides;
 mod place;
 mod recording;
-pub mod repeat;
 pub mod rights;
 mod settle;
 pub mod sources;
@@ -39,7 +38,7 @@ use crate::exit::Stop;
 use crate::output::Output;
 use crate::state::identity::ClusterRef;
 
-pub use flags::{Flags, duration};
+pub use flags::{Flags, RepeatFlags, duration};
 pub use locks::LockHolder;
 pub use recording::{EventSink, Flushed, OpenError, RecordingFlags};
 pub use settle::{Agreed, Settled};

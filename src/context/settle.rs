@@ -66,6 +66,11 @@ impl Context {
         &self.brake
     }
 
+    /// Takes another brake for what follows, as an agent does for each tick; the former one.
+    pub fn use_brake(&mut self, brake: Brake) -> Brake {
+        std::mem::replace(&mut self.brake, brake)
+    }
+
     /// Shows a plan and, where that is agreed to, carries it out and records it. `apply` gets one batch at a time and
     /// answers with one ending a step.
     pub async fn settle<S: Step>(
@@ -309,6 +314,10 @@ impl Watch for Progress {
 
     fn should_stop(&self) -> bool {
         self.brake.pulled().is_some()
+    }
+
+    fn brake(&self) -> Option<&Brake> {
+        Some(&self.brake)
     }
 
     fn boundary(&self, name: &'static str) {

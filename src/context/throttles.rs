@@ -153,6 +153,10 @@ impl Watch for Quiet {
         self.0.pulled().is_some()
     }
 
+    fn brake(&self) -> Option<&crate::change::brake::Brake> {
+        Some(&self.0)
+    }
+
     fn boundary(&self, name: &'static str) {
         #[cfg(debug_assertions)]
         crate::context::settle::at_boundary(name);

@@ -63,6 +63,14 @@ const MACROS: [(&str, &str); 7] = [
     ("@hourly", "0 * * * *"),
 ];
 
+impl KubeSchedule {
+    /// `@every` so many whole seconds, at least one.
+    pub fn every(pause: Duration) -> Self {
+        let seconds = pause.as_secs().max(1);
+        Self { text: format!("@every {seconds}s"), rule: Rule::Every(Duration::from_secs(seconds)) }
+    }
+}
+
 impl FromStr for KubeSchedule {
     type Err = ScheduleError;
 

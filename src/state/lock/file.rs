@@ -123,11 +123,20 @@ fn words(holder: Option<Holder>, path: &Path) -> String {
 }
 
 fn refusal(file: &mut File, path: &Path, identity: &Identity) -> Stop {
+    let holder = read(file);
+    let name = holder.as_ref().map_or_else(|| "another process".to_owned(), name);
     Stop::refused(format!(
         "another run works on the {identity}: {}. Nothing was changed. Wait until it ends, or end that process; the lock \
          ends with it",
-        words(read(file), path)
+        words(holder, path)
     ))
+    .held_by(name)
+}
+
+/// Who that is.
+fn name(holder: &Holder) -> String {
+    let Holder { pid, host, since, command, .. } = holder;
+    format!("process {pid} on {host} (`toolbox {command}`) since {}", since.round(jiff::Unit::Second).unwrap_or(*since))
 }
 
 /// The name of this host.

@@ -1,152 +1,140 @@
-//! The agent's port: overrides as JSON behind a token, metrics and health for everybody.
+//! The agent's own routes: rates and overrides as JSON, behind the token.
 //!
 //! | call | does |
 //! |---|---|
 //! | `GET /throttle`, `GET /throttle/{broker}` | shows rates, reasons and overrides |
-//! | `POST /throttle?rate=50MB/s[&ttl=1h][&autoremove=true]`, `POST /throttle/{broker}?…` | overrides |
+//! | `POST /throttle?rate=50MB/s[&ttl=1h][&autoremove=true][&by=NAME]`, `POST /throttle/{broker}?…` | overrides |
 //! | `DELETE /throttle`, `DELETE /throttle/{broker}`, `DELETE /throttle/brokers` | takes overrides back |
 //! | `POST /throttle/remove`, `/throttle/remove/{broker}`, `/throttle/remove/all` | the same, as autothrottle has it |
-//! | `GET /metrics`, `GET /healthz` | Prometheus; 503 where no tick went well lately |
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, Query, Request, State};
-use axum::http::StatusCode;
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::extract::{Path, State};
+use axum::http::Uri;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use jiff::Timestamp;
-use serde::Deserialize;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
-use tokio::time::timeout;
 
+use crate::agent::port::parameters::{parameters, shown, text, yes_or_no};
+use crate::agent::port::refusal::Refusal;
+use crate::agent::port::routes::role;
+use crate::agent::status::Status;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::overrides::Override;
-use crate::commands::throttle::agent::metrics;
-use crate::commands::throttle::agent::view::{Board, Change};
+use crate::cluster::size::ByteRate;
+use crate::commands::throttle::agent::view::{Asks, Board, Change};
 use crate::commands::throttle::spec::rate_above_zero;
 use crate::context::duration;
-use crate::formats::secret::{ExposeSecret, SecretString};
 
 /// Longest wait for the agent: a tick may be under way.
 const ANSWER_MAX: Duration = Duration::from_mins(1);
 
-/// After so many ticks without one that went well, the agent is not healthy.
-const TICKS_MISSED_MAX: u32 = 5;
+/// Longest time that an override may hold.
+const TTL_MAX: Duration = Duration::from_hours(30 * 24);
+
+/// Highest rate: no broker copies more.
+const RATE_MAX: ByteRate = ByteRate(1_000_000_000_000);
+
+/// What an override is given with.
+const GIVEN: [&str; 4] = ["rate", "ttl", "autoremove", "by"];
+
+/// The routes in words, for whoever asks for one that does not exist.
+pub const TABLE: [&str; 10] = [
+    "GET /throttle",
+    "GET /throttle/{broker}",
+    "POST /throttle?rate=50MB/s[&ttl=1h][&autoremove=true][&by=NAME]",
+    "POST /throttle/{broker}?rate=…",
+    "DELETE /throttle",
+    "DELETE /throttle/{broker}",
+    "DELETE /throttle/brokers",
+    "POST /throttle/remove",
+    "POST /throttle/remove/{broker}",
+    "POST /throttle/remove/all",
+];
 
 /// What the handlers know.
 #[derive(Debug)]
-pub struct Port {
-    /// What the agent shows and hears.
+pub struct Api {
+    /// What the agent shows.
     pub board: Arc<Board>,
-    /// Who may read and change overrides.
-    pub access: Access,
-    /// The time between two ticks.
-    pub tick: Duration,
+    /// How the agent is asked.
+    pub asks: Arc<Asks>,
+    /// How the agent fares.
+    pub status: Arc<Status>,
     /// The clock.
     pub clock: fn() -> Timestamp,
 }
 
-/// Who may read and change overrides.
-#[derive(Debug)]
-pub enum Access {
-    /// Everybody: only this machine reaches the port.
-    Open,
-    /// Whoever has the token.
-    Token(SecretString),
-    /// Nobody: others reach the port, and there is no token.
-    Closed,
-}
+type Shared = Arc<Api>;
+type Answer = Result<Json<Value>, Refusal>;
 
-type Shared = Arc<Port>;
-
-/// The routes.
-pub fn routes(port: Port) -> Router {
-    let port = Arc::new(port);
-    let behind_token = Router::new()
+/// The agent's own routes.
+pub fn routes(api: Api) -> Router {
+    Router::new()
         .route("/throttle", get(show).post(set).delete(remove))
         .route("/throttle/remove", post(remove))
         .route("/throttle/remove/all", post(remove_of_brokers))
         .route("/throttle/remove/{broker}", post(remove_one))
         .route("/throttle/brokers", delete(remove_of_brokers))
         .route("/throttle/{broker}", get(show_one).post(set_one).delete(remove_one))
-        .layer(from_fn_with_state(Arc::clone(&port), check_token));
-    Router::new().merge(behind_token).route("/metrics", get(scrape)).route("/healthz", get(health)).with_state(port)
+        .with_state(Arc::new(api))
 }
 
-/// Why a request is not served: a status and words.
-struct Refused(StatusCode, String);
-
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        (self.0, Json(json!({ "error": self.1 }))).into_response()
-    }
-}
-
-async fn check_token(State(port): State<Shared>, request: Request, next: Next) -> Response {
-    let token = match &port.access {
-        Access::Open => return next.run(request).await,
-        Access::Token(token) => token,
-        Access::Closed => {
-            let words = "overrides are closed: the agent has no token, and others than its machine reach this port";
-            return Refused(StatusCode::FORBIDDEN, words.to_owned()).into_response();
-        }
+/// The override that a query gives.
+fn given(uri: &Uri, now: Timestamp) -> Result<Override, Refusal> {
+    let mut given = parameters(uri, &GIVEN)?;
+    let Some(rate) = given.remove("rate") else {
+        return Err(Refusal::wrong("`rate` is missing: say how much, as `?rate=50MB/s`"));
     };
-    let given = request.headers().get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let given = given.strip_prefix("Bearer ").unwrap_or_default();
-    if is_same(given, token.expose_secret()) {
-        return next.run(request).await;
+    let rate = rate_above_zero(&rate).map_err(Refusal::wrong)?;
+    if rate > RATE_MAX {
+        return Err(Refusal::wrong(format!("`rate` is {rate}, and at most {RATE_MAX}")));
     }
-    let words = "a bearer token is needed: `Authorization: Bearer …`";
-    Refused(StatusCode::UNAUTHORIZED, words.to_owned()).into_response()
+    let until = given.remove("ttl").map(|ttl| until(&ttl, now)).transpose()?;
+    let autoremove = given.remove("autoremove").map(|value| yes_or_no("autoremove", &value)).transpose()?;
+    let by = given.remove("by").map(|by| text("by", by)).transpose()?;
+    Ok(Override {
+        rate,
+        since: now,
+        until,
+        autoremove: autoremove.unwrap_or_default(),
+        by: by.unwrap_or_else(|| "the HTTP API".to_owned()),
+    })
 }
 
-/// Compares without telling by its time how much was right: digests of one length, every byte of them.
-fn is_same(one: &str, two: &str) -> bool {
-    let (one, two) = (Sha256::digest(one), Sha256::digest(two));
-    one.iter().zip(two.iter()).fold(0, |differs, (one, two)| differs | (one ^ two)) == 0
-}
-
-/// What a rate is given with.
-#[derive(Debug, Deserialize)]
-struct Given {
-    rate: String,
-    ttl: Option<String>,
-    #[serde(default)]
-    autoremove: bool,
-    by: Option<String>,
-}
-
-impl Given {
-    fn read(self, now: Timestamp) -> Result<Override, Refused> {
-        let bad = |why: String| Refused(StatusCode::BAD_REQUEST, why);
-        let rate = rate_above_zero(&self.rate).map_err(bad)?;
-        let ttl = self.ttl.as_deref().map(duration).transpose().map_err(bad)?;
-        let until = ttl.map(|ttl| now.checked_add(ttl).map_err(|error| bad(error.to_string()))).transpose()?;
-        let by = self.by.unwrap_or_else(|| "the HTTP API".to_owned());
-        Ok(Override { rate, since: now, until, autoremove: self.autoremove, by })
+fn until(ttl: &str, now: Timestamp) -> Result<Timestamp, Refusal> {
+    let ttl = duration(ttl).map_err(|_| {
+        Refusal::wrong(format!("`ttl` is `{}`, which is not a duration such as 90s, 10m, 2h or 7d", shown(ttl)))
+    })?;
+    if ttl > TTL_MAX {
+        return Err(Refusal::wrong("`ttl` is longer than 30 days (30d)"));
     }
+    now.checked_add(ttl).map_err(|error| Refusal::wrong(error.to_string()))
 }
 
-fn broker(text: &str) -> Result<BrokerId, Refused> {
-    text.parse().map_err(|why| Refused(StatusCode::BAD_REQUEST, why))
+fn broker(text: &str) -> Result<BrokerId, Refusal> {
+    text.parse().map_err(|_| Refusal::wrong(format!("`{}` is not a broker's id: a number is", shown(text))))
 }
 
-async fn ask(port: &Port, change: Change) -> Result<Json<Value>, Refused> {
-    let answer = timeout(ANSWER_MAX, port.board.ask(change)).await;
-    let late = |_| Refused(StatusCode::SERVICE_UNAVAILABLE, "the agent has not answered; look at its log".to_owned());
-    let overrides = answer.map_err(late)?.map_err(|why| Refused(StatusCode::SERVICE_UNAVAILABLE, why))?;
+fn no_parameters(uri: &Uri) -> Result<(), Refusal> {
+    parameters(uri, &[]).map(drop)
+}
+
+async fn ask(api: &Api, change: Change) -> Answer {
+    let overrides = api.asks.ask(change, ANSWER_MAX).await??;
     Ok(Json(json!({ "overrides": overrides })))
 }
 
-async fn show(State(port): State<Shared>) -> Json<Value> {
-    let view = port.board.view();
-    Json(json!({
+async fn show(State(api): State<Shared>, uri: Uri) -> Answer {
+    no_parameters(&uri)?;
+    let (view, standing, (role, leader)) = (api.board.view(), api.status.standing(), role(&api.status));
+    Ok(Json(json!({
         "cluster": view.cluster,
-        "at": view.at,
+        "role": role,
+        "leader": leader,
+        "at": standing.done_at,
         "moving": view.moving,
         "remaining_bytes": view.remaining_bytes,
         "eta_seconds": view.eta_seconds,
@@ -154,57 +142,45 @@ async fn show(State(port): State<Shared>) -> Json<Value> {
         "rates": view.rates,
         "notes": view.notes,
         "overrides": view.overrides,
-        "failure": view.failure,
-    }))
+        "overrides_unreadable": view.cut_off,
+        "failure": standing.failure,
+    })))
 }
 
-async fn show_one(State(port): State<Shared>, Path(id): Path<String>) -> Result<Json<Value>, Refused> {
+async fn show_one(State(api): State<Shared>, Path(id): Path<String>, uri: Uri) -> Answer {
+    no_parameters(&uri)?;
     let broker = broker(&id)?;
-    let view = port.board.view();
+    let view = api.board.view();
     let rates: Vec<_> = view.rates.iter().filter(|rate| rate.broker == broker).collect();
     let given = view.overrides.brokers.get(&broker);
     if rates.is_empty() && given.is_none() {
-        let words = format!("broker {broker} takes part in no move and has no override");
-        return Err(Refused(StatusCode::NOT_FOUND, words));
+        return Err(Refusal::not_found(format!("broker {broker} takes part in no move and has no override")));
     }
     Ok(Json(json!({ "broker": broker, "rates": rates, "override": given })))
 }
 
-async fn set(State(port): State<Shared>, Query(given): Query<Given>) -> Result<Json<Value>, Refused> {
-    let given = given.read((port.clock)())?;
-    ask(&port, Change::Set(None, given)).await
+async fn set(State(api): State<Shared>, uri: Uri) -> Answer {
+    let given = given(&uri, (api.clock)())?;
+    ask(&api, Change::Set(None, given)).await
 }
 
-async fn set_one(
-    State(port): State<Shared>,
-    Path(id): Path<String>,
-    Query(given): Query<Given>,
-) -> Result<Json<Value>, Refused> {
-    let given = given.read((port.clock)())?;
-    ask(&port, Change::Set(Some(broker(&id)?), given)).await
+async fn set_one(State(api): State<Shared>, Path(id): Path<String>, uri: Uri) -> Answer {
+    let broker = broker(&id)?;
+    let given = given(&uri, (api.clock)())?;
+    ask(&api, Change::Set(Some(broker), given)).await
 }
 
-async fn remove(State(port): State<Shared>) -> Result<Json<Value>, Refused> {
-    ask(&port, Change::Remove(None)).await
+async fn remove(State(api): State<Shared>, uri: Uri) -> Answer {
+    no_parameters(&uri)?;
+    ask(&api, Change::Remove(None)).await
 }
 
-async fn remove_one(State(port): State<Shared>, Path(id): Path<String>) -> Result<Json<Value>, Refused> {
-    ask(&port, Change::Remove(Some(broker(&id)?))).await
+async fn remove_one(State(api): State<Shared>, Path(id): Path<String>, uri: Uri) -> Answer {
+    no_parameters(&uri)?;
+    ask(&api, Change::Remove(Some(broker(&id)?))).await
 }
 
-async fn remove_of_brokers(State(port): State<Shared>) -> Result<Json<Value>, Refused> {
-    ask(&port, Change::RemoveOfBrokers).await
-}
-
-async fn scrape(State(port): State<Shared>) -> Response {
-    let kind = [("content-type", "application/openmetrics-text; version=1.0.0; charset=utf-8")];
-    (kind, metrics::text(&port.board.view())).into_response()
-}
-
-async fn health(State(port): State<Shared>) -> Response {
-    let view = port.board.view();
-    let age = view.at.map(|at| (port.clock)().duration_since(at).unsigned_abs());
-    let is_healthy = age.is_some_and(|age| age <= port.tick * TICKS_MISSED_MAX);
-    let status = if is_healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({ "healthy": is_healthy, "last_tick": view.at, "failure": view.failure }))).into_response()
+async fn remove_of_brokers(State(api): State<Shared>, uri: Uri) -> Answer {
+    no_parameters(&uri)?;
+    ask(&api, Change::RemoveOfBrokers).await
 }

@@ -1,9 +1,7 @@
 //! The agent's decisions as metrics: every rate with its reason, floor and ceiling, in Prometheus' text format.
 
-use std::fmt::Write as _;
 use std::sync::atomic::AtomicU64;
 
-use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -14,16 +12,11 @@ use crate::commands::throttle::agent::view::View;
 type Labels = Vec<(&'static str, String)>;
 type Rates = Family<Labels, Gauge<f64, AtomicU64>>;
 
-/// What Prometheus reads.
-pub fn text(view: &View) -> String {
-    let mut registry = Registry::with_prefix("kafka_toolbox_throttle");
-    rates(&mut registry, view);
-    totals(&mut registry, view);
-    let mut text = String::new();
-    if let Err(error) = encode(&mut text, &registry) {
-        let _ = writeln!(text, "# {error}");
-    }
-    text
+/// Adds what the agent decided to what Prometheus reads.
+pub fn register(view: &View, registry: &mut Registry) {
+    let registry = registry.sub_registry_with_prefix("kafka_toolbox_throttle");
+    rates(registry, view);
+    totals(registry, view);
 }
 
 fn family(registry: &mut Registry, name: &str, help: &str) -> Rates {
@@ -73,16 +66,12 @@ fn totals(registry: &mut Registry, view: &View) {
         notes.get_or_create(&vec![("kind", note.kind.to_owned()), ("subject", note.subject.clone())]).set(1.0);
     }
     let source = family(registry, "load_source", "Who measured the load");
-    source.get_or_create(&vec![("source", view.source.to_owned())]).set(1.0);
-    if let Some(at) = view.at {
-        let last = family(registry, "last_tick_timestamp_seconds", "When the last tick that went well ended");
-        last.get_or_create(&none).set(at.as_second() as f64);
+    if !view.source.is_empty() {
+        source.get_or_create(&vec![("source", view.source.to_owned())]).set(1.0);
     }
-    let ticks = Family::<Labels, Counter>::default();
-    registry.register("ticks", "Ticks by how they ended", ticks.clone());
-    for (result, count) in &view.ticks {
-        ticks.get_or_create(&vec![("result", (*result).to_owned())]).inc_by(*count);
-    }
+    let cut_off =
+        family(registry, "overrides_unreadable", "1 while the last known overrides hold, since none can be read");
+    cut_off.get_or_create(&none).set(f64::from(u8::from(view.cut_off.is_some())));
     let changes = Family::<Labels, Counter>::default();
     registry.register("changes", "Writes by the kind of their event and how they ended", changes.clone());
     for ((kind, outcome), count) in &view.changes {

@@ -1,4 +1,5 @@
 //! One tick: look, measure, decide, set, say. It keeps nothing between ticks but the last look and the law's state.
+//! Requests change overrides first; then the same tick puts them in force.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,13 +7,19 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use crate::agent::inbox::Asked;
+use crate::agent::port::refusal::Refusal;
+use crate::agent::runtime::{Ticked, Why};
 use crate::change::event::Severity;
 use crate::change::plan::Step;
 use crate::change::throttle::decide::Ways;
 use crate::clients::kafka::Kafka;
+use crate::cluster::broker::BrokerId;
+use crate::cluster::metadata::TopicSelection;
+use crate::cluster::overrides::Overrides;
 use crate::cluster::readings::Readings;
 use crate::cluster::size::{ByteRate, Bytes};
-use crate::commands::throttle::agent::view::Board;
+use crate::commands::throttle::agent::view::{Board, Change};
 use crate::commands::throttle::observe::moves::look;
 use crate::commands::throttle::plan::law::{Decision, Note, State, plan};
 use crate::commands::throttle::plan::limits::Limits;
@@ -28,8 +35,11 @@ use crate::output;
 /// Between the two looks of the first tick, without which nobody knows what is written.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 
-/// What the agent was told.
-pub struct Told {
+/// Brokers that an answer names at most; more are counted.
+const NAMED_MAX: usize = 50;
+
+/// What the agent goes by.
+pub struct Settings {
     /// The settings of the law.
     pub limits: Limits,
     /// Who measures the load, the best first.
@@ -40,18 +50,23 @@ pub struct Told {
     pub by_type: std::collections::BTreeMap<String, ByteRate>,
     /// How to deal with what others change.
     pub ways: Ways,
+    /// Whether its work is over when nothing moves and nothing of ours is left.
+    pub until_idle: bool,
 }
 
-/// The agent.
-pub struct Agent {
+/// Why the pacer ticks.
+pub type PacerWhy = Why<Change, Result<Overrides, Refusal>>;
+
+/// The agent while it leads.
+pub struct Pacer {
     /// The cluster.
     pub kafka: Arc<dyn Kafka>,
     /// The throttles that it manages.
     pub throttles: OwnThrottles,
     /// Rates that a person gave.
     pub overrides: KeptOverrides,
-    /// What it was told.
-    pub told: Told,
+    /// What it goes by.
+    pub settings: Arc<Settings>,
     /// Where it shows what it did.
     pub board: Arc<Board>,
     /// The last look.
@@ -62,26 +77,72 @@ pub struct Agent {
     pub said: BTreeSet<String>,
 }
 
-impl Agent {
-    /// One tick. Whether nothing moves, and nothing of ours is left.
-    pub async fn tick(&mut self, context: &mut Context) -> anyhow::Result<bool> {
+impl Pacer {
+    /// One tick.
+    pub async fn tick(&mut self, context: &mut Context, why: PacerWhy) -> anyhow::Result<Ticked> {
+        match why {
+            Why::Due => {}
+            Why::Asked(asked) => self.hear(asked).await,
+            // What can't be read now is read by the next tick, which says so.
+            Why::Watch if !self.overrides.reload().await.unwrap_or(false) => return Ok(Ticked::Unchanged),
+            Why::Watch => {}
+        }
         let done = self.look_and_set(context).await;
-        let failure = done.as_ref().err().map(|error| format!("{error:#}"));
-        let word = if failure.is_none() { "done" } else { "failed" };
-        let (now, given) = (context.now(), self.overrides.value.clone());
-        self.board.show(|view| {
-            *view.ticks.entry(word).or_default() += 1;
-            view.at = if failure.is_none() { Some(now) } else { view.at };
-            view.overrides = given;
-            view.failure = failure;
-        });
-        done
+        let given = self.overrides.value.clone();
+        self.board.show(|view| view.overrides = given);
+        let is_over = done? && self.settings.until_idle;
+        Ok(if is_over { Ticked::Over } else { Ticked::Done })
     }
 
+    /// Keeps what people ask for; the tick that follows puts it in force.
+    async fn hear(&mut self, asked: Vec<Asked<Change, Result<Overrides, Refusal>>>) {
+        for Asked { question, answer, .. } in asked {
+            let words = question.to_string();
+            let kept = self.keep(question).await;
+            match &kept {
+                Ok(_) => output::say(&format!("HTTP API: {words}")),
+                Err(Refusal(_, why)) => output::say(&format!("HTTP API: {words}: refused, {why}")),
+            }
+            answer.send(kept);
+        }
+    }
+
+    async fn keep(&mut self, change: Change) -> Result<Overrides, Refusal> {
+        if let Change::Set(Some(broker), _) = change {
+            self.check_broker(broker).await?;
+        }
+        let kept = self.overrides.change(|overrides| change.clone().applied(overrides)).await;
+        let failed = |error| format!("the override could not be kept, so it does not hold: {error:#}; try again later");
+        kept.map_err(|error| Refusal::unavailable(failed(error)))?;
+        let value = self.overrides.value.clone();
+        self.board.show(|view| view.overrides = value.clone());
+        Ok(value)
+    }
+
+    /// An override for a broker that does not exist would wait for ever, and nobody would see why.
+    async fn check_broker(&self, broker: BrokerId) -> Result<(), Refusal> {
+        let metadata = self.kafka.metadata(TopicSelection::None).await;
+        let metadata = metadata.map_err(|error| {
+            Refusal::unavailable(format!("it can't be seen now whether there is a broker {broker}: {error}"))
+        })?;
+        if metadata.brokers.contains_key(&broker) {
+            return Ok(());
+        }
+        let live: Vec<_> = metadata.brokers.keys().take(NAMED_MAX).map(ToString::to_string).collect();
+        let more = match metadata.brokers.len().saturating_sub(NAMED_MAX) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        Err(Refusal::not_found(format!("there is no live broker {broker}: there are {}{more}", live.join(", "))))
+    }
+
+    /// Whether nothing moves, and nothing of ours is left.
     async fn look_and_set(&mut self, context: &mut Context) -> anyhow::Result<bool> {
         let now = self.look(context).await?;
-        let (seen, readings, decision, state) = self.decide_at(&now).await?;
-        let brought = context.throttle(&mut self.throttles, &*self.kafka, &decision.throttles, self.told.ways).await?;
+        let given = self.overrides_at(context, &now).await;
+        let (seen, readings, decision, state) = self.decide_at(&now, &given).await?;
+        let ways = self.settings.ways;
+        let brought = context.throttle(&mut self.throttles, &*self.kafka, &decision.throttles, ways).await?;
         self.state = state;
         let is_idle = now.moves.is_empty();
         self.before = Some(now);
@@ -93,27 +154,54 @@ impl Agent {
     /// What a tick would set, and nothing else.
     pub async fn decide(&mut self, context: &Context) -> anyhow::Result<Decision> {
         let now = self.look(context).await?;
-        Ok(self.decide_at(&now).await?.2)
+        self.overrides.reload().await?;
+        let given = self.overrides.value.at(now.at, now.moves.is_empty());
+        Ok(self.decide_at(&now, &given).await?.2)
     }
 
-    async fn decide_at(&mut self, now: &Look) -> anyhow::Result<(Snapshot, Readings, Decision, State)> {
+    /// The overrides that hold. Where they can't be read or kept, those that were read last do: pacing goes on.
+    async fn overrides_at(&mut self, context: &Context, now: &Look) -> Overrides {
+        let read = self.overrides.reload().await;
+        let given = self.overrides.value.at(now.at, now.moves.is_empty());
+        let kept = match read {
+            Ok(_) if given == self.overrides.value => Ok(()),
+            Ok(_) => {
+                context.brake().changes_begin();
+                self.overrides.keep(given.clone()).await
+            }
+            Err(error) => Err(error),
+        };
+        let was_cut_off = self.board.view().cut_off.is_some();
+        match (&kept, was_cut_off) {
+            (Err(error), false) => output::complain(&format!(
+                "the overrides can't be read or kept now: {error:#}; the last ones hold, and pacing goes on"
+            )),
+            (Ok(()), true) => output::say("the overrides can be read and kept again"),
+            _ => {}
+        }
+        self.board.show(|view| view.cut_off = kept.err().map(|error| format!("{error:#}")));
+        given
+    }
+
+    async fn decide_at(
+        &mut self,
+        now: &Look,
+        given: &Overrides,
+    ) -> anyhow::Result<(Snapshot, Readings, Decision, State)> {
         let is_idle = now.moves.is_empty();
-        self.overrides.reload().await?;
-        let given = self.overrides.value.at(now.at, is_idle);
-        self.overrides.keep(given.clone()).await?;
         let (live, before) = (now.metadata.brokers.keys().copied().collect(), self.before.as_ref());
-        let (readings, wrong) = measure(&self.told.sources, (&live, now.at), || own_readings(before, now)).await;
+        let (readings, wrong) = measure(&self.settings.sources, (&live, now.at), || own_readings(before, now)).await;
         self.complain_of_sources(&wrong, is_idle);
-        let limits = self.told.limits.clone().for_source(readings.source);
-        let known = self.told.known.clone().with_types(&readings, &self.told.by_type);
+        let limits = self.settings.limits.clone().for_source(readings.source);
+        let known = self.settings.known.clone().with_types(&readings, &self.settings.by_type);
         let seen = snapshot(self.before.as_ref(), now, &readings, &known);
-        let (decision, state) = plan(now.at, &limits, &seen, &given, &self.state);
+        let (decision, state) = plan(now.at, &limits, &seen, given, &self.state);
         Ok((seen, readings, decision, state))
     }
 
     /// A look; at first two, so that it is known what is written.
     async fn look(&mut self, context: &Context) -> anyhow::Result<Look> {
-        let all = self.told.known.recovers || matches!(self.told.sources.first(), Some(Source::Brokers));
+        let all = self.settings.known.recovers || matches!(self.settings.sources.first(), Some(Source::Brokers));
         let first = look(&*self.kafka, context.now(), all).await?;
         let is_known = self.before.as_ref().is_some_and(|before| !before.sizes.is_empty());
         if first.moves.is_empty() || is_known {

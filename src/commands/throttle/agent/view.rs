@@ -1,26 +1,22 @@
-//! What the agent shows on its port, and how it is asked to change something.
+//! What the agent shows on its port, and what it can be asked to change.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use jiff::Timestamp;
 use serde::Serialize;
-use tokio::sync::{mpsc, oneshot};
 
+use crate::agent::inbox::Inbox;
+use crate::agent::port::refusal::Refusal;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::overrides::{Override, Overrides};
 use crate::commands::throttle::plan::law::{Note, RateDecision};
-
-/// Changes of overrides that may wait for the tick that runs.
-pub const ASKED_MAX: usize = 16;
 
 /// What the agent did last.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct View {
     /// The cluster.
     pub cluster: String,
-    /// When the last tick that went well ended.
-    pub at: Option<Timestamp>,
     /// Partitions that get replicas now.
     pub moving: usize,
     /// What is still to be copied.
@@ -35,16 +31,14 @@ pub struct View {
     pub notes: Vec<Note>,
     /// Rates that a person gave.
     pub overrides: Overrides,
-    /// Why the last tick failed, if it did.
-    pub failure: Option<String>,
-    /// Ticks by how they ended.
-    pub ticks: BTreeMap<&'static str, u64>,
+    /// Why the overrides that people give can't be read or kept now; those that were read last hold.
+    pub cut_off: Option<String>,
     /// Writes by their event's kind and how they ended.
     pub changes: BTreeMap<(&'static str, String), u64>,
 }
 
 /// What somebody asks for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Change {
     /// A rate for the cluster (none) or one broker.
     Set(Option<BrokerId>, Override),
@@ -68,44 +62,47 @@ impl Change {
     }
 }
 
-/// A change and who waits for it.
-#[derive(Debug)]
-pub struct Asked {
-    /// The change.
-    pub change: Change,
-    /// What holds afterwards, or why it could not be kept.
-    pub answer: oneshot::Sender<Result<Overrides, String>>,
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whose = |broker: &Option<BrokerId>| broker.map_or("all brokers".to_owned(), |id| format!("broker {id}"));
+        match self {
+            Self::Set(broker, given) => {
+                write!(f, "{} asks for {} on {}", given.by, given.rate, whose(broker))?;
+                match given.until {
+                    Some(until) => write!(f, " until {}", until.round(jiff::Unit::Second).unwrap_or(until))?,
+                    None => f.write_str(" until it is taken back")?,
+                }
+                f.write_str(if given.autoremove { ", or until nothing moves" } else { "" })
+            }
+            Self::Remove(broker) => write!(f, "the override of {} is taken back", whose(broker)),
+            Self::RemoveOfBrokers => f.write_str("the overrides of all single brokers are taken back"),
+        }
+    }
 }
 
-/// Between the agent and its port.
-#[derive(Debug)]
-pub struct Board {
-    view: Mutex<View>,
-    asks: mpsc::Sender<Asked>,
-}
+/// What is asked of the agent over its port, and what holds afterwards.
+pub type Asks = Inbox<Change, Result<Overrides, Refusal>>;
+
+/// Where the agent shows what it did last.
+#[derive(Debug, Default)]
+pub struct Board(Mutex<View>);
 
 impl Board {
-    /// A board, and where the agent hears what is asked.
-    pub fn new() -> (Self, mpsc::Receiver<Asked>) {
-        let (asks, asked) = mpsc::channel(ASKED_MAX);
-        (Self { view: Mutex::default(), asks }, asked)
-    }
-
     /// What the agent did last.
     pub fn view(&self) -> View {
-        self.view.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Changes what is shown.
     pub fn show(&self, change: impl FnOnce(&mut View)) {
-        change(&mut self.view.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Asks the agent, and waits for what it says.
-    pub async fn ask(&self, change: Change) -> Result<Overrides, String> {
-        let (answer, answered) = oneshot::channel();
-        let busy = || "the agent is busy; try again".to_owned();
-        self.asks.try_send(Asked { change, answer }).map_err(|_| busy())?;
-        answered.await.map_err(|_| "the agent ends".to_owned())?
+    /// Forgets what was shown but the counters: another agent paces now, or a new term begins.
+    pub fn begin(&self) {
+        self.show(|view| {
+            let (cluster, changes) = (std::mem::take(&mut view.cluster), std::mem::take(&mut view.changes));
+            *view = View { cluster, changes, ..View::default() };
+        });
     }
 }

@@ -9,19 +9,22 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use jiff::tz::TimeZone;
-use tokio::net::TcpListener;
-use tokio::sync::{Mutex, mpsc};
-use tokio::time::sleep;
 
-use crate::change::brake::Brake;
-use crate::change::every::{Timing, every};
+use crate::agent::port::access::Access;
+use crate::agent::port::origin::Hosts;
+use crate::agent::port::refusal::Refusal;
+use crate::agent::port::routes::{Port, routes};
+use crate::agent::port::server::{Served, serve};
+use crate::agent::runtime::{Agent, Pace};
+use crate::agent::status::Status;
 use crate::change::throttle::decide::Ways;
 use crate::clients::kafka::Kafka;
 use crate::cluster::metadata::TopicSelection;
-use crate::commands::throttle::agent::http::{Access, Port, routes};
-use crate::commands::throttle::agent::tick::{Agent, Told};
-use crate::commands::throttle::agent::view::{Asked, Board};
+use crate::cluster::overrides::Overrides;
+use crate::commands::throttle::agent::http::{Api, TABLE, routes as api};
+use crate::commands::throttle::agent::metrics;
+use crate::commands::throttle::agent::tick::{Pacer, Settings};
+use crate::commands::throttle::agent::view::{Asks, Board, Change};
 use crate::commands::throttle::command::law::LawArgs;
 use crate::commands::throttle::plan::law::State;
 use crate::commands::throttle::spec::types;
@@ -34,9 +37,6 @@ use crate::exit::{Exit, Stop};
 use crate::formats::secret::{SecretString, remember};
 use crate::output;
 
-/// How often an agent that stands by looks whether the other one is gone.
-const STANDBY: Duration = Duration::from_secs(10);
-
 /// How often it is looked whether `throttle set` asks for another rate.
 const OVERRIDES_EVERY: Duration = Duration::from_secs(2);
 
@@ -46,8 +46,32 @@ const TOKEN_BYTES_MAX: u64 = 4_096;
 /// Longest tick before it is braked.
 const TICK_MAX: Duration = Duration::from_mins(5);
 
+/// How long writes that are under way may go on after that: less than the 25 s that a run has after a signal.
+const TICK_GRACE: Duration = Duration::from_secs(15);
+
+/// What the port serves, for `--help`.
+const ROUTES_HELP: &str = "\
+HTTP port (--api-listen):
+  GET /throttle, /throttle/BROKER      rates with their reasons, overrides, who leads; JSON
+  POST /throttle?rate=50MB/s           override for all brokers; &ttl=1h (up to 30d), &autoremove=true (ends when
+                                       nothing moves), &by=NAME
+  POST /throttle/BROKER?rate=50MB/s    the same for one broker
+  DELETE /throttle, /throttle/BROKER   take the override back
+  DELETE /throttle/brokers             take those of all single brokers back
+  POST /throttle/remove[/BROKER|/all]  the same as DELETE, for clients of autothrottle
+  GET /healthz                         200 while it paces, or stands by and sees who leads; 503 with the reason
+  GET /livez                           503 where its loop hangs: for a livenessProbe
+  GET /metrics                         OpenMetrics, for Prometheus
+
+/throttle needs `Authorization: Bearer TOKEN` where a token is set. A standby answers changes with 503 and names the
+leader. `Host` must be an address, localhost, or a name of --api-host; requests that pages of other sites send are
+refused with 403. At most 128 connections are kept; idle ones are closed after 15 s.
+
+  curl -X POST -H \"Authorization: Bearer $TOKEN\" 'http://127.0.0.1:8080/throttle/3?rate=20MB/s&ttl=2h&by=ann'";
+
 /// Arguments of `toolbox throttle run`.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = ROUTES_HELP)]
 pub(super) struct RunArgs {
     #[command(flatten)]
     law: LawArgs,
@@ -77,7 +101,20 @@ pub(super) struct RunArgs {
     /// File with the token that reading and changing overrides needs [default: TOOLBOX_THROTTLE_API_TOKEN]
     #[arg(long, env = "TOOLBOX_THROTTLE_API_TOKEN_FILE", value_name = "FILE", help_heading = "Agent")]
     api_token_file: Option<PathBuf>,
+
+    /// Names, besides addresses and localhost, under which the port may be addressed, as `throttle.kafka.svc`
+    #[arg(
+        long,
+        env = "TOOLBOX_THROTTLE_API_HOST",
+        value_name = "NAME",
+        value_delimiter = ',',
+        value_parser = host_name,
+        help_heading = "Agent"
+    )]
+    api_host: Vec<String>,
 }
+
+type Throttler = Agent<Change, Result<Overrides, Refusal>>;
 
 /// What to do where somebody changes a rate of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -97,51 +134,83 @@ pub(super) async fn run(context: &mut Context, args: &RunArgs) -> anyhow::Result
         )
         .into());
     }
-    let told = told(context, args)?;
-    let token = token(args)?;
-    let access = match token {
-        Some(token) => Access::Token(token),
-        None if args.api_listen.is_none_or(|address| address.ip().is_loopback()) => Access::Open,
-        None => {
-            output::say(
-                "overrides are closed: --api-listen lets others than this machine in, and there is no token \
-                 (--api-token-file)",
-            );
-            Access::Closed
-        }
-    };
+    let settings = Arc::new(settings(context, args)?);
+    let access = access(args)?;
     let kafka = context.kafka().await?;
     let metadata = kafka.metadata(TopicSelection::None).await.context("failed to read the cluster's metadata")?;
     context.is_cluster(&metadata.cluster_id)?;
+    let cluster_id = metadata.cluster_id;
     if context.is_dry_run() {
-        return rehearse(context, kafka, told, &metadata.cluster_id).await;
+        return rehearse(context, kafka, settings, &cluster_id).await;
     }
-    context.check_rights(Workload::Throttle, &context.rights_setup(&metadata.cluster_id)).await?;
-    // From here on it ends by itself when it is asked to: a tick that runs comes to its end.
-    context.brake().changes_begin();
-    let (board, asked) = Board::new();
-    let board = Arc::new(board);
+    context.check_rights(Workload::Throttle, &context.rights_setup(&cluster_id)).await?;
+    let interval = settings.limits.tick;
+    let (board, asks) = (Arc::new(Board::default()), Arc::new(Asks::default()));
     board.show(|view| context.cluster_name().unwrap_or_default().clone_into(&mut view.cluster));
+    let agent = Agent {
+        pace: Pace { interval, watch: Some(OVERRIDES_EVERY), deadline: TICK_MAX, grace: TICK_GRACE },
+        status: Arc::new(Status::new(interval, TICK_MAX + TICK_GRACE)),
+        inbox: asks,
+    };
     let port = match args.api_listen {
-        Some(address) => Some(serve(address, (Arc::clone(&board), access), told.limits.tick).await?),
+        Some(address) => Some(listen(address, (&agent, &board), access, args.api_host.clone()).await?),
         None => None,
     };
-    let ended = work(context, (kafka, &metadata.cluster_id), told, (board, asked), args.until_idle).await;
+    let lead = async |context: &mut Context| {
+        board.begin();
+        let throttles = context.throttles(&cluster_id).await?;
+        pacer(context, (Arc::clone(&kafka), &cluster_id), Arc::clone(&settings), (throttles, Arc::clone(&board))).await
+    };
+    let ended = agent.run(context, lead, async |context, pacer, why| pacer.tick(context, why).await).await;
     if let Some(port) = port {
-        port.abort();
+        port.close().await;
     }
-    ended
+    if let Some(pacer) = ended?
+        && !pacer.throttles.record().is_empty()
+    {
+        output::say(&format!(
+            "throttles are left in force while data moves; the next run, or `toolbox throttle gc`, takes them away ({})",
+            pacer.throttles.place()
+        ));
+    }
+    Ok(Exit::Done)
 }
 
-fn told(context: &Context, args: &RunArgs) -> Result<Told, Stop> {
+fn settings(context: &Context, args: &RunArgs) -> Result<Settings, Stop> {
     let ways = Ways { reasserts: args.external_change == ExternalChange::Reassert, is_orphaned: false };
-    Ok(Told {
+    Ok(Settings {
         limits: args.law.limits()?,
         sources: args.load.sources(context.flags.recording.datadog_url.as_deref())?,
         known: args.law.known(context),
         by_type: types(args.load.cap_map()).map_err(Stop::usage)?,
         ways,
+        until_idle: args.until_idle,
     })
+}
+
+/// Who may read and change overrides.
+fn access(args: &RunArgs) -> anyhow::Result<Access> {
+    Ok(match token(args)? {
+        Some(token) => Access::Token(token),
+        None if args.api_listen.is_none_or(|address| address.ip().is_loopback()) => Access::Open,
+        None => {
+            output::say(
+                "overrides over HTTP are closed: --api-listen lets other machines in, and there is no token \
+                 (--api-token-file)",
+            );
+            Access::Closed
+        }
+    })
+}
+
+/// A name for `Host`: no address, no scheme, no port.
+fn host_name(text: &str) -> Result<String, String> {
+    const NAME_MAX: usize = 253;
+    let is_legal = |c: char| c.is_ascii_alphanumeric() || ['-', '.', '_'].contains(&c);
+    if text.is_empty() || text.len() > NAME_MAX || !text.chars().all(is_legal) {
+        return Err(format!("`{text}` is not a name such as throttle.kafka.svc (no port, no http://)"));
+    }
+    Ok(text.to_owned())
 }
 
 fn token(args: &RunArgs) -> anyhow::Result<Option<SecretString>> {
@@ -163,141 +232,56 @@ fn token(args: &RunArgs) -> anyhow::Result<Option<SecretString>> {
 }
 
 /// Shows what a first tick would set.
-async fn rehearse(context: &mut Context, kafka: Arc<dyn Kafka>, told: Told, cluster_id: &str) -> anyhow::Result<Exit> {
+async fn rehearse(
+    context: &mut Context,
+    kafka: Arc<dyn Kafka>,
+    settings: Arc<Settings>,
+    cluster_id: &str,
+) -> anyhow::Result<Exit> {
     let throttles = context.throttles_to_look_at(cluster_id).await?;
-    let (ways, (board, _asked)) = (told.ways, Board::new());
-    let mut agent = agent(context, (kafka, cluster_id), told, (throttles, Arc::new(board))).await?;
-    let decision = agent.decide(context).await?;
-    let (decided, _) = agent.throttles.decide(&*agent.kafka, &decision.throttles, ways).await?;
+    let (ways, board) = (settings.ways, Arc::new(Board::default()));
+    let mut pacer = pacer(context, (kafka, cluster_id), settings, (throttles, board)).await?;
+    let decision = pacer.decide(context).await?;
+    let (decided, _) = pacer.throttles.decide(&*pacer.kafka, &decision.throttles, ways).await?;
     let refuse =
         async |batch: &[_]| batch.iter().map(|_| crate::change::carry_out::Ended::refused("dry run")).collect();
     Ok(context.settle(decided.plan, refuse).await?.exit)
 }
 
-async fn agent(
+async fn pacer(
     context: &Context,
     (kafka, cluster_id): (Arc<dyn Kafka>, &str),
-    told: Told,
+    settings: Arc<Settings>,
     (throttles, board): (OwnThrottles, Arc<Board>),
-) -> anyhow::Result<Agent> {
+) -> anyhow::Result<Pacer> {
     let overrides = KeptOverrides::open(context, cluster_id).await?;
     let state = State::adopting(throttles.record(), context.now());
-    Ok(Agent { kafka, throttles, overrides, told, board, before: None, state, said: BTreeSet::new() })
+    Ok(Pacer { kafka, throttles, overrides, settings, board, before: None, state, said: BTreeSet::new() })
 }
 
-/// Takes the lock; while another agent has it, stands by.
-async fn own(context: &mut Context, cluster_id: &str, board: &Board) -> anyhow::Result<Option<OwnThrottles>> {
-    let (brake, mut is_said) = (context.brake().clone(), false);
-    loop {
-        match context.throttles(cluster_id).await {
-            Ok(throttles) => return Ok(Some(throttles)),
-            Err(error) if output::exit_of(&error) == Exit::Refused => {
-                if !is_said {
-                    output::say(&format!("standing by: {error:#}"));
-                    is_said = true;
-                }
-            }
-            Err(error) => return Err(error),
-        }
-        // Standing by is healthy.
-        let now = context.now();
-        board.show(|view| view.at = Some(now));
-        tokio::select! {
-            _ = brake.until_pulled() => return Ok(None),
-            () = sleep(STANDBY) => {}
-        }
-    }
-}
-
-async fn work(
-    context: &mut Context,
-    (kafka, cluster_id): (Arc<dyn Kafka>, &str),
-    told: Told,
-    (board, mut asked): (Arc<Board>, mpsc::Receiver<Asked>),
-    until_idle: bool,
-) -> anyhow::Result<Exit> {
-    let Some(throttles) = own(context, cluster_id, &board).await? else { return Ok(Exit::Done) };
-    let timing = Timing {
-        schedule: format!("@every {}s", told.limits.tick.as_secs()).parse()?,
-        zone: TimeZone::UTC,
-        jitter: Duration::ZERO,
-        deadline: TICK_MAX,
-    };
-    let agent = agent(context, (kafka, cluster_id), told, (throttles, board)).await?;
-    let (brake, shutdown) = (context.brake().clone(), Brake::default());
-    let both = Mutex::new((agent, context));
-    let tick = async || {
-        let (agent, context) = &mut *both.lock().await;
-        match agent.tick(context).await {
-            Ok(is_idle) if is_idle && until_idle => shutdown.pull("nothing moves"),
-            Ok(_) => {}
-            Err(error) => output::complain(&format!("{error:#}; the next tick comes at its time")),
-        }
-    };
-    let passes_on = async {
-        shutdown.pull(brake.until_pulled().await);
-        std::future::pending::<()>().await;
-    };
-    let hears = async {
-        while let Some(one) = asked.recv().await {
-            hear(&both, one).await;
-            tick().await;
-        }
-    };
-    let watches = async {
-        loop {
-            sleep(OVERRIDES_EVERY).await;
-            // What can't be read now is read by the next tick, which says so.
-            let is_changed = both.lock().await.0.overrides.reload().await.unwrap_or(false);
-            if is_changed {
-                tick().await;
-            }
-        }
-    };
-    tick().await;
-    tokio::select! {
-        biased;
-        _ = every(&timing, jiff::Timestamp::now, &shutdown, async |_| tick().await) => {}
-        () = hears => {}
-        () = watches => {}
-        () = passes_on => {}
-    }
-    let (agent, _) = &*both.lock().await;
-    if !agent.throttles.record().is_empty() {
-        output::say(&format!(
-            "throttles are left in force while data moves; the next run, or `toolbox throttle gc`, takes them away ({})",
-            agent.throttles.place()
-        ));
-    }
-    Ok(Exit::Done)
-}
-
-/// Keeps what somebody asked for; the tick that follows brings it into force.
-async fn hear(both: &Mutex<(Agent, &mut Context)>, asked: Asked) {
-    let (agent, _) = &mut *both.lock().await;
-    let Asked { change, answer } = asked;
-    output::say(&format!("asked by the HTTP API: {change:?}"));
-    let kept = match agent.overrides.reload().await {
-        Ok(_) => agent.overrides.keep(change.applied(agent.overrides.value.clone())).await,
-        Err(error) => Err(error),
-    };
-    let said = kept.map(|()| agent.overrides.value.clone()).map_err(|error| format!("{error:#}"));
-    // Whoever asked may be gone.
-    drop(answer.send(said));
-}
-
-async fn serve(
+/// Opens the port.
+async fn listen(
     address: SocketAddr,
-    (board, access): (Arc<Board>, Access),
-    tick: Duration,
-) -> anyhow::Result<tokio::task::JoinHandle<()>> {
-    let listener = TcpListener::bind(address).await.with_context(|| format!("failed to listen on {address}"))?;
-    let bound = listener.local_addr()?;
-    output::say(&format!("serving overrides, metrics and health on http://{bound}"));
-    let routes = routes(Port { board, access, tick, clock: jiff::Timestamp::now });
-    Ok(tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, routes).await {
-            output::complain(&format!("the port {bound} is served no more: {error}"));
-        }
-    }))
+    (agent, board): (&Throttler, &Arc<Board>),
+    access: Access,
+    hosts: Vec<String>,
+) -> anyhow::Result<Served> {
+    let (status, shown) = (Arc::clone(&agent.status), Arc::clone(board));
+    let own = Api {
+        board: Arc::clone(board),
+        asks: Arc::clone(&agent.inbox),
+        status: Arc::clone(&status),
+        clock: jiff::Timestamp::now,
+    };
+    let port = Port {
+        status,
+        access,
+        hosts: Hosts::new(hosts),
+        api: api(own),
+        table: TABLE.to_vec(),
+        metrics: Arc::new(move |registry| metrics::register(&shown.view(), registry)),
+    };
+    let served = serve(address, routes(port)).await?;
+    output::say(&format!("serving overrides, metrics and health on http://{}", served.address));
+    Ok(served)
 }

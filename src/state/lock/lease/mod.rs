@@ -223,6 +223,7 @@ fn refusal(claim: &Claim, found: &Lease) -> Stop {
         claim.identity,
         words(found),
     ))
+    .held_by(found.holder.as_deref().unwrap_or("nobody"))
 }
 
 impl Claim {

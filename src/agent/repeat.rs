@@ -6,14 +6,9 @@ use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
-use crate::change::brake::Brake;
-use crate::change::brake::Halted;
-use crate::change::brake::braked;
-use crate::change::every::Timing;
-use crate::change::every::every;
-use crate::context::Context;
-use crate::context::flags::Flags;
-use crate::context::flags::RepeatFlags;
+use crate::agent::schedule::{Timing, every};
+use crate::change::brake::{Brake, Halted, braked};
+use crate::context::{Context, Flags, RepeatFlags};
 use crate::exit::Exit;
 use crate::output;
 
@@ -58,6 +53,7 @@ fn timing(flags: &RepeatFlags) -> Option<Timing> {
     Some(Timing {
         schedule: schedule?,
         zone: time_zone,
+        begins_at_once: false,
         jitter: schedule_jitter.unwrap_or_default(),
         deadline: run_deadline,
     })

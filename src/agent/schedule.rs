@@ -1,4 +1,5 @@
-//! The one timer loop of all agents: does its tick whenever the schedule says so, until it is asked to stop.
+//! The one timer loop of all agents: does its tick whenever the schedule says so, or when something wakes it, until it is
+//! asked to stop.
 //!
 //! - One tick at a time: what falls due while a tick runs is skipped, as a CronJob with `concurrencyPolicy: Forbid` does.
 //! - A tick that takes longer than its deadline is braked: the batch that is under way ends, the next one is not begun.
@@ -28,10 +29,21 @@ pub struct Timing {
     pub schedule: KubeSchedule,
     /// Whose clocks the schedule means.
     pub zone: TimeZone,
+    /// Whether the first tick does not wait for the schedule.
+    pub begins_at_once: bool,
     /// A tick starts up to this much later than it is due, by chance: a hundred agents do not ask a cluster at once.
     pub jitter: Duration,
     /// Longest time that a tick may take before it is braked.
     pub deadline: Duration,
+}
+
+/// Why a tick runs.
+#[derive(Debug)]
+pub enum Cause<W> {
+    /// The schedule says so.
+    Due,
+    /// Something woke the loop.
+    Woken(W),
 }
 
 /// Does `tick` whenever it is due. Ends when `shutdown` is pulled: with the result of the tick that ran then, or with
@@ -43,23 +55,42 @@ pub async fn every<R>(
     shutdown: &Brake,
     mut tick: impl AsyncFnMut(Brake) -> R,
 ) -> Option<R> {
-    let mut due = timing.next(clock());
+    let never = async || std::future::pending::<Infallible>().await;
+    ticks(timing, clock, shutdown, never, async |_, brake| tick(brake).await).await
+}
+
+/// The same, where `wake` may ask for a tick before it is due. It is dropped while a tick runs, so it must lose nothing
+/// by that.
+pub async fn ticks<W, R>(
+    timing: &Timing,
+    clock: impl Fn() -> Timestamp,
+    shutdown: &Brake,
+    mut wake: impl AsyncFnMut() -> W,
+    mut tick: impl AsyncFnMut(Cause<W>, Brake) -> R,
+) -> Option<R> {
+    let mut due = if timing.begins_at_once { Some(clock()) } else { timing.next(clock()) };
+    let mut chance = chance(timing.jitter);
     while let Some(at) = due {
-        tokio::select! {
+        let cause = tokio::select! {
             biased;
             _ = shutdown.until_pulled() => return None,
-            () = wait(&clock, at, timing.chance()) => {}
-        }
-        let brake = Brake::default();
+            () = wait(&clock, at + chance) => Cause::Due,
+            woken = wake() => Cause::Woken(woken),
+        };
+        let is_due = matches!(cause, Cause::Due);
+        let brake = shutdown.child();
         let ended = tokio::select! {
             biased;
-            ended = tick(brake.clone()) => ended,
-            never = pull_in_time(timing, shutdown, &brake) => match never {},
+            ended = tick(cause, brake.clone()) => ended,
+            never = pull_in_time(timing, &brake) => match never {},
         };
         if shutdown.pulled().is_some() {
             return Some(ended);
         }
-        due = timing.next_of_many(at, clock());
+        if is_due {
+            due = timing.next_of_many(at, clock());
+            chance = self::chance(timing.jitter);
+        }
     }
     tracing::error!("the schedule {} has no next time", timing.schedule);
     None
@@ -83,35 +114,27 @@ impl Timing {
         }
         Some(due)
     }
-
-    /// A pause by chance, at most the jitter.
-    fn chance(&self) -> Duration {
-        let part = RandomState::new().hash_one(()) % 1_000;
-        self.jitter.mul_f64(f64::from(u32::try_from(part).unwrap_or_default()) / 1_000.0)
-    }
 }
 
-async fn wait(clock: impl Fn() -> Timestamp, until: Timestamp, chance: Duration) {
+/// A duration by chance, at most this long.
+pub(super) fn chance(most: Duration) -> Duration {
+    let part = RandomState::new().hash_one(()) % 1_000;
+    most.mul_f64(f64::from(u32::try_from(part).unwrap_or_default()) / 1_000.0)
+}
+
+async fn wait(clock: impl Fn() -> Timestamp, until: Timestamp) {
     while let Ok(left) = Duration::try_from(until.duration_since(clock())) {
         if left.is_zero() {
             break;
         }
         tokio::time::sleep(left.min(LOOK_MAX)).await;
     }
-    tokio::time::sleep(chance).await;
 }
 
-/// Pulls a tick's brake at its deadline, or when all is asked to stop; and passes on that a person insists.
-async fn pull_in_time(timing: &Timing, shutdown: &Brake, brake: &Brake) -> Infallible {
-    tokio::select! {
-        biased;
-        why = shutdown.until_pulled() => brake.pull(why),
-        () = tokio::time::sleep(timing.deadline) => {
-            brake.pull(format!("the tick's deadline of {} s has passed", timing.deadline.as_secs_f64()));
-        }
-    }
-    shutdown.until_insisted().await;
-    brake.insist();
+/// Pulls a tick's brake at its deadline.
+async fn pull_in_time(timing: &Timing, brake: &Brake) -> Infallible {
+    tokio::time::sleep(timing.deadline).await;
+    brake.pull(format!("the tick's deadline of {} s has passed", timing.deadline.as_secs_f64()));
     std::future::pending().await
 }
 
@@ -128,6 +151,7 @@ mod tests {
         Timing {
             schedule: schedule.parse().unwrap(),
             zone: TimeZone::UTC,
+            begins_at_once: false,
             jitter: Duration::ZERO,
             deadline: Duration::from_mins(3),
         }
@@ -201,7 +225,7 @@ mod tests {
         });
         let halted = ended.await.unwrap().unwrap_err();
         assert_eq!(halted.to_string(), "SIGINT; changes that were under way were given up");
-        assert_eq!(started.elapsed(), Duration::from_secs(30));
+        assert_eq!(started.elapsed(), Duration::from_secs(32));
     }
 
     #[tokio::test(start_paused = true)]
@@ -223,5 +247,26 @@ mod tests {
         let ended = every(&timing("0 12 * * *"), set, &shutdown, async |_| shutdown.pull("seen")).await;
         assert_eq!(ended, Some(()));
         assert!(begun.elapsed() <= Duration::from_mins(3), "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_wakes_the_loop_does_not_move_the_due_times_and_no_jitter_outlasts_it() {
+        let timing = Timing { begins_at_once: true, jitter: Duration::from_secs(20), ..timing("@every 60s") };
+        let (clock, shutdown, mut due, mut woken) = (clock(), Brake::default(), 0, 0);
+        let wake = async || sleep(Duration::from_secs(2)).await;
+        let stop = async {
+            sleep(Duration::from_mins(10)).await;
+            shutdown.pull("SIGTERM");
+            std::future::pending::<()>().await;
+        };
+        let tick = async |cause, _| match cause {
+            Cause::Due => due += 1,
+            Cause::Woken(()) => woken += 1,
+        };
+        tokio::select! {
+            _ = ticks(&timing, &clock, &shutdown, wake, tick) => {}
+            () = stop => {}
+        }
+        assert!((10..=11).contains(&due) && woken > 280, "{due} {woken}");
     }
 }
