@@ -311,17 +311,12 @@ fn group_of(purpose: Purpose) -> String {
 fn refusal(error: LockError) -> anyhow::Error {
     let holder = match &error {
         LockError::Held { holder, .. } => holder.to_string(),
-        _ => "another run that is taking the lock just now".to_owned(),
+        LockError::Unsettled { .. } => "another run, which takes the lock at this moment".to_owned(),
+        LockError::Unavailable { .. } => return Stop::refused(error.to_string()).into(),
+        LockError::Kafka { .. } => return error.into(),
     };
-    match error {
-        LockError::Held { .. } | LockError::Unsettled { .. } => Stop::refused(format!(
-            "{error}. Nothing was changed. Wait until that run ends, or stop it; a run that died loses the lock within 20 s"
-        ))
-        .held_by(holder)
-        .into(),
-        LockError::Unavailable { .. } => Stop::refused(error.to_string()).into(),
-        LockError::Kafka { .. } => error.into(),
-    }
+    let words = "Nothing was changed. Wait until that run ends, or stop it; a run that died loses the lock within 20 s";
+    Stop::refused(format!("{error}. {words}")).held_by(holder).into()
 }
 
 impl Lock {

@@ -117,9 +117,11 @@ fn nothing_is_changed_without_a_record_where_the_kubernetes_api_dies_after_the_s
     terminal.stdin.as_mut().unwrap().write_all(b"y\n").unwrap();
     let (code, rest) = answered(terminal);
     assert_eq!(code, Some(1), "{rest}");
-    for words in
-        ["1 failed", "nothing is changed without a record in ConfigMap default/toolbox-topics-", "could not be released"]
-    {
+    for words in [
+        "1 failed",
+        "nothing is changed without a record in ConfigMap default/toolbox-topics-",
+        "could not be released",
+    ] {
         assert!(rest.contains(words), "{words}:\n{rest}");
     }
 }

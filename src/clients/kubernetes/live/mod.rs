@@ -5,9 +5,9 @@ use std::future::Future;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use k8s_openapi::api::authorization::v1 as authorization;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1 as apps;
+use k8s_openapi::api::authorization::v1 as authorization;
 use k8s_openapi::api::batch::v1 as batch;
 use k8s_openapi::api::coordination::v1 as coordination;
 use k8s_openapi::api::core::v1 as core;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::agent::inbox::Asked;
 use crate::agent::port::refusal::Refusal;
@@ -14,6 +14,7 @@ use crate::change::event::Severity;
 use crate::change::plan::Step;
 use crate::change::throttle::decide::Ways;
 use crate::clients::kafka::Kafka;
+use crate::cluster::assignment::PartitionMove;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::metadata::TopicSelection;
 use crate::cluster::overrides::Overrides;
@@ -27,6 +28,7 @@ use crate::commands::throttle::plan::look::{Known, Look, own_readings, snapshot}
 use crate::commands::throttle::plan::outlook::words;
 use crate::commands::throttle::plan::snapshot::Snapshot;
 use crate::context::Context;
+use crate::context::handover::KeptHandover;
 use crate::context::load::{Source, measure};
 use crate::context::overrides::KeptOverrides;
 use crate::context::throttles::{Brought, OwnThrottles};
@@ -34,6 +36,9 @@ use crate::output;
 
 /// Between the two looks of the first tick, without which nobody knows what is written.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
+
+/// How long throttles are set for moves that were handed over and are not submitted.
+const HANDOVER_MAX: Duration = Duration::from_mins(2);
 
 /// Brokers that an answer names at most; more are counted.
 const NAMED_MAX: usize = 50;
@@ -65,6 +70,10 @@ pub struct Pacer {
     pub throttles: OwnThrottles,
     /// Rates that a person gave.
     pub overrides: KeptOverrides,
+    /// Moves that `reassign execute` is about to submit.
+    pub handover: KeptHandover,
+    /// Since when it knows of them.
+    pub handed_over: Option<Instant>,
     /// What it goes by.
     pub settings: Arc<Settings>,
     /// Where it shows what it did.
@@ -84,7 +93,7 @@ impl Pacer {
             Why::Due => {}
             Why::Asked(asked) => self.hear(asked).await,
             // What can't be read now is read by the next tick, which says so.
-            Why::Watch if !self.overrides.reload().await.unwrap_or(false) => return Ok(Ticked::Unchanged),
+            Why::Watch if !self.is_told_something().await => return Ok(Ticked::Unchanged),
             Why::Watch => {}
         }
         let done = self.look_and_set(context).await;
@@ -92,6 +101,25 @@ impl Pacer {
         self.board.show(|view| view.overrides = given);
         let is_over = done? && self.settings.until_idle;
         Ok(if is_over { Ticked::Over } else { Ticked::Done })
+    }
+
+    /// Whether people, or a run that moves partitions, ask for something new.
+    async fn is_told_something(&mut self) -> bool {
+        let is_new_override = self.overrides.reload().await.unwrap_or(false);
+        let is_new_batch = self.handover.reload().await.unwrap_or(false);
+        if is_new_batch {
+            self.handed_over = Some(Instant::now());
+        }
+        is_new_override || is_new_batch
+    }
+
+    /// The moves that are about to be submitted: they are paced as if they ran. A batch that is not submitted within
+    /// [`HANDOVER_MAX`] is forgotten: its run died.
+    fn coming(&self) -> &[PartitionMove] {
+        match self.handed_over {
+            Some(since) if since.elapsed() < HANDOVER_MAX => &self.handover.value.moves,
+            _ => &[],
+        }
     }
 
     /// Keeps what people ask for; the tick that follows puts it in force.
@@ -202,14 +230,15 @@ impl Pacer {
     /// A look; at first two, so that it is known what is written.
     async fn look(&mut self, context: &Context) -> anyhow::Result<Look> {
         let all = self.settings.known.recovers || matches!(self.settings.sources.first(), Some(Source::Brokers));
-        let first = look(&*self.kafka, context.now(), all).await?;
+        let all = all || !self.coming().is_empty();
+        let first = look(&*self.kafka, context.now(), all).await?.with_coming(self.coming());
         let is_known = self.before.as_ref().is_some_and(|before| !before.sizes.is_empty());
         if first.moves.is_empty() || is_known {
             return Ok(first);
         }
         self.before = Some(first);
         sleep(FIRST_PAUSE).await;
-        look(&*self.kafka, context.now(), all).await
+        Ok(look(&*self.kafka, context.now(), all).await?.with_coming(self.coming()))
     }
 
     fn complain_of_sources(&mut self, wrong: &[String], is_idle: bool) {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use tokio::time::Instant;
 
 use crate::agent::port::access::Access;
 use crate::agent::port::origin::Hosts;
@@ -29,6 +30,7 @@ use crate::commands::throttle::command::law::LawArgs;
 use crate::commands::throttle::plan::law::State;
 use crate::commands::throttle::spec::types;
 use crate::context::Context;
+use crate::context::handover::KeptHandover;
 use crate::context::load::LoadArgs;
 use crate::context::overrides::KeptOverrides;
 use crate::context::rights::Workload;
@@ -255,8 +257,11 @@ async fn pacer(
     (throttles, board): (OwnThrottles, Arc<Board>),
 ) -> anyhow::Result<Pacer> {
     let overrides = KeptOverrides::open(context, cluster_id).await?;
+    let handover = KeptHandover::open(context, cluster_id).await?;
+    let handed_over = (!handover.value.moves.is_empty()).then(Instant::now);
     let state = State::adopting(throttles.record(), context.now());
-    Ok(Pacer { kafka, throttles, overrides, settings, board, before: None, state, said: BTreeSet::new() })
+    let (before, said) = (None, BTreeSet::new());
+    Ok(Pacer { kafka, throttles, overrides, handover, handed_over, settings, board, before, state, said })
 }
 
 /// Opens the port.
