@@ -35,7 +35,7 @@ pub(super) fn seen(kafka: &Live, topic: &str, partition: usize) -> (Vec<i32>, Op
 }
 
 /// Starts an execution that a throttle keeps from ending, and waits until its moves run.
-pub(super) fn begin_slowly(toolbox: &Toolbox, file: &str, moves: usize) -> Child {
+pub(crate) fn begin_slowly(toolbox: &Toolbox, file: &str, moves: usize) -> Child {
     let line = ["reassign", "execute", file, "--yes", "--max-risk", "moves-data", "--throttle", "1kB/s"];
     let mut executing = toolbox.command(&line).spawn().unwrap();
     let running = format!(" {moves} moving");

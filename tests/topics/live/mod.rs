@@ -1,5 +1,6 @@
 //! `toolbox topics` on real brokers, whole processes.
 
 mod killed;
+mod owners;
 mod story;
 mod trouble;
