@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -59,12 +60,14 @@ pub(super) struct LiveLockGroups {
     cluster: Arc<Cluster>,
     /// Whose turn it is to confirm.
     turn: AtomicUsize,
+    /// Whether a broker did not answer: it may have moved to another address.
+    doubts_addresses: AtomicBool,
 }
 
 impl LiveLockGroups {
     /// On these connections.
     pub(super) fn of(cluster: Cluster) -> Self {
-        Self { cluster: Arc::new(cluster), turn: AtomicUsize::new(0) }
+        Self { cluster: Arc::new(cluster), turn: AtomicUsize::new(0), doubts_addresses: AtomicBool::new(false) }
     }
 
     /// Asks one broker once.
@@ -74,7 +77,16 @@ impl LiveLockGroups {
         make: impl Fn(i16) -> C + Sync,
         within: Duration,
     ) -> Result<C::Answer, KafkaError> {
-        self.cluster.ask_once(at, &make, Instant::now() + within).await
+        let started = Instant::now();
+        if self.doubts_addresses.swap(false, Ordering::Relaxed) {
+            let refreshed = self.cluster.refresh(started + within / 2).await;
+            self.doubts_addresses.store(refreshed.is_err(), Ordering::Relaxed);
+        }
+        let answer = self.cluster.ask_once(at, &make, started + within).await;
+        if answer.as_ref().is_err_and(|error| error.code().is_none()) {
+            self.doubts_addresses.store(true, Ordering::Relaxed);
+        }
+        answer
     }
 
     async fn coordinator_by(&self, asked: BrokerId, group: &str, within: Duration) -> Result<BrokerId, KafkaError> {
@@ -114,8 +126,6 @@ impl LockGroups for LiveLockGroups {
                 Err(error) => failure = error,
             }
         }
-        // The list of brokers may be old: the next confirmation asks those that live by then.
-        let _ = self.cluster.refresh(deadline).await;
         Err(failure)
     }
 

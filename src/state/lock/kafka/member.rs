@@ -108,6 +108,6 @@ impl fmt::Display for Holder {
 }
 
 /// A text of another process, fit to be shown: no control characters, no end without a limit.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect()
 }

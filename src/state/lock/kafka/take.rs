@@ -29,6 +29,7 @@ use crate::state::lock::kafka::Holder;
 use crate::state::lock::kafka::LockError;
 use crate::state::lock::kafka::Member;
 use crate::state::lock::kafka::held::Shared;
+use crate::state::lock::kafka::member::plain;
 use crate::state::lock::kafka::renew;
 use crate::state::lock::kafka::renew::Renewer;
 
@@ -225,8 +226,10 @@ impl Taking<'_> {
     async fn is_free(&mut self, limits: &mut Limits) -> Result<bool, LockError> {
         let found = self.described().await?;
         if !found.members.is_empty() && !["", LOCK_PROTOCOL_TYPE].contains(&found.protocol_type.as_str()) {
-            let why =
-                format!("a group of this name is used by something else, with protocol type `{}`", found.protocol_type);
+            let why = format!(
+                "a group of this name is used by something else, with protocol type `{}`",
+                plain(&found.protocol_type)
+            );
             return Err(LockError::Unavailable { group: self.claim.group.clone(), why });
         }
         if let Some(dead) = &self.claim.known_dead
@@ -272,18 +275,31 @@ impl Taking<'_> {
         LockError::of(&self.claim.group, error)
     }
 
-    /// Asks who coordinates the group, for as long as an election or the creation of the offsets topic may take.
+    /// Asks who coordinates the group, for as long as an election or the creation of the offsets topic may take. One
+    /// broker's word may be old, above all that of a coordinator that is cut off: two have to agree. Where only one
+    /// answers, its word is taken; the confirmation after the join has no such mercy.
     async fn find_coordinator(&mut self) -> Result<(), LockError> {
         let deadline = Instant::now() + COORDINATOR_WITHIN;
+        let mut named = None;
         loop {
-            match self.groups.coordinator(&self.claim.group, CALL_MAX).await {
-                Ok(at) => {
-                    self.at = at;
-                    return Ok(());
-                }
-                Err(error) if is_elsewhere(&error) && Instant::now() < deadline => sleep(LOOKED_AT_EVERY).await,
-                Err(error) => return Err(self.failed(error)),
+            let at = match named.take() {
+                Some(at) => at,
+                None => match self.groups.coordinator(&self.claim.group, CALL_MAX).await {
+                    Ok(at) => at,
+                    Err(error) if is_elsewhere(&error) && Instant::now() < deadline => {
+                        sleep(LOOKED_AT_EVERY).await;
+                        continue;
+                    }
+                    Err(error) => return Err(self.failed(error)),
+                },
+            };
+            let confirmed = self.groups.confirmed_coordinator(&self.claim.group, at, CALL_MAX).await;
+            named = confirmed.ok().filter(|named| *named != at);
+            if named.is_none() || Instant::now() >= deadline {
+                self.at = at;
+                return Ok(());
             }
+            sleep(LOOKED_AT_EVERY).await;
         }
     }
 
@@ -295,7 +311,7 @@ impl Taking<'_> {
                 Ok(found) => return Ok(found),
                 Err(error) if Instant::now() < deadline && may_be_elsewhere(&error) => {
                     sleep(LOOKED_AT_EVERY).await;
-                    self.at = self.groups.coordinator(&self.claim.group, CALL_MAX).await.unwrap_or(self.at);
+                    self.find_coordinator().await?;
                 }
                 Err(error) => return Err(self.failed(error)),
             }

@@ -233,6 +233,15 @@ async fn a_renewal_that_no_other_broker_confirms_does_not_count() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn in_a_cluster_of_one_broker_its_own_word_is_enough() {
+    let kafka = Memory::kraft(1);
+    kafka.edit(|model| model.coordinators.clock = clock);
+    let one = held(&Arc::new(kafka)).await;
+    seconds(60).await;
+    assert_eq!(one.freshness(), Freshness::Fresh);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_holder_follows_its_group_to_another_coordinator() {
     let kafka = cluster(|_| {});
     let one = held(&kafka).await;
