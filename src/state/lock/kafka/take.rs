@@ -106,7 +106,7 @@ pub(super) async fn acquire(
     }
     let (joined, synced) = taking.win().await?;
     let membership = joined.membership;
-    let trusted_for = taking.session - taking.session / MARGIN_SHARE;
+    let trusted_for = trusted_for(taking.session);
     let shared = Arc::new(Shared::new(&membership, claim.clock, trusted_for, synced));
     let join = taking.join(Some(membership.member_id.clone()));
     let (at, clock) = (Some(taking.at), claim.clock);
@@ -144,6 +144,11 @@ pub async fn holder(kafka: &Arc<dyn Kafka>, group: &str) -> Result<Option<Holder
         sleep(LOOKED_AT_EVERY).await;
     }
     Ok(seen)
+}
+
+/// How long a renewal counts, from its sending.
+fn trusted_for(session: Duration) -> Duration {
+    session.saturating_sub(session / MARGIN_SHARE)
 }
 
 fn settings(why: &str) -> KafkaError {
@@ -391,7 +396,7 @@ impl Taking<'_> {
 
     /// The lock counts as taken once another broker names the same coordinator, as each renewal does.
     async fn confirm(&self, membership: &Membership, sent: Duration) -> Result<(), LockError> {
-        let trusted_for = self.session - self.session / MARGIN_SHARE;
+        let trusted_for = trusted_for(self.session);
         let mut why = "did not answer".to_owned();
         while (self.claim.clock)().saturating_sub(sent) < trusted_for {
             match self.groups.confirmed_coordinator(&membership.group, self.at, CALL_MAX).await {

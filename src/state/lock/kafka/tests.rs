@@ -94,11 +94,11 @@ async fn a_lock_is_renewed_while_it_is_held_and_free_afterwards() {
     seconds(600).await;
     assert_eq!((one.freshness(), condition()), (Freshness::Fresh, Ok(())));
     assert_eq!(kafka.live_groups().await.unwrap()[0].label(), "lock group toolbox-lock-moves");
-    let started = clock();
+    let started = Instant::now();
     one.release().await;
     assert_eq!(condition(), Err("the lock `toolbox-lock-moves` is lost: this run gave it back".into()));
     let two = take_as(&kafka, claim("two", "ConfigMap b")).await.0.unwrap();
-    assert!(clock() - started < Duration::from_secs(1), "nobody waits after a release");
+    assert!(started.elapsed() < Duration::from_secs(1), "nobody waits after a release");
     two.release().await;
 }
 
@@ -106,9 +106,9 @@ async fn a_lock_is_renewed_while_it_is_held_and_free_afterwards() {
 async fn a_second_run_is_refused_at_once_with_host_pod_run_and_place() {
     let kafka = cluster(|_| {});
     let one = held(&kafka).await;
-    let started = clock();
+    let started = Instant::now();
     let (refused, said) = take_as(&kafka, claim("two", "ConfigMap b")).await;
-    assert_eq!((clock() - started, said.len()), (Duration::ZERO, 0));
+    assert_eq!((started.elapsed(), said.len()), (Duration::ZERO, 0));
     let words = refused.unwrap_err().to_string();
     let expected = "another run holds the lock `toolbox-lock-moves` of this cluster: pod kafka/one (`toolbox reassign \
                     execute`, run 00000000-0000-0000-0000-000000000000) since 2026-11-22T08:00:01Z; its record is in \
@@ -148,10 +148,10 @@ async fn one_that_was_killed_is_waited_for_where_its_record_is_ours_and_not_else
 async fn one_that_lives_in_the_same_place_is_waited_for_18_s_and_then_refuses() {
     let kafka = cluster(|_| {});
     let one = held(&kafka).await;
-    let started = clock();
+    let started = Instant::now();
     let (refused, said) = take_as(&kafka, claim("two", "ConfigMap a")).await;
     assert!(matches!(refused, Err(LockError::Held { .. })), "{refused:?}");
-    assert_eq!(((clock() - started).as_secs(), said.len()), (18, 1));
+    assert_eq!((started.elapsed().as_secs(), said.len()), (18, 1));
     assert_eq!(one.freshness(), Freshness::Fresh);
 }
 
@@ -161,9 +161,9 @@ async fn one_that_is_known_to_be_dead_is_removed_from_the_group() {
     let one = held(&kafka).await;
     let dead = one.member_id().to_owned();
     drop(one);
-    let started = clock();
+    let started = Instant::now();
     let (two, _) = take_as(&kafka, Claim { known_dead: Some(dead), ..claim("two", "ConfigMap b") }).await;
-    assert!(clock() - started < Duration::from_secs(1));
+    assert!(started.elapsed() < Duration::from_secs(1));
     assert_eq!(two.unwrap().freshness(), Freshness::Fresh);
 }
 
@@ -223,11 +223,13 @@ async fn a_renewal_that_no_other_broker_confirms_does_not_count() {
     let at = kafka.lock_groups().coordinator(GROUP, Duration::ZERO).await.unwrap();
     kafka.edit(|model| {
         let others: Vec<_> = model.brokers.keys().copied().filter(|broker| *broker != at).collect();
-        others.into_iter().for_each(|broker| model.stop_broker(broker.0));
+        for broker in others {
+            model.stop_broker(broker.0);
+        }
     });
     seconds(13).await;
     assert!(is_stale(&one), "the coordinator goes on answering: {:?}", one.freshness());
-    kafka.edit(|model| [1, 2, 3].into_iter().for_each(|broker| model.start_broker(broker)));
+    kafka.edit(|model| (1..=3).for_each(|broker| model.start_broker(broker)));
     seconds(1).await;
     assert_eq!(one.freshness(), Freshness::Fresh);
 }
