@@ -32,13 +32,14 @@ test: setup ## every test, against real servers that the tests start themselves;
 
 ACCEPTANCE_BYTES ?= 1GB
 ACCEPTANCE_KILLS ?= 20
+ACCEPTANCE_SECONDS ?= 600
 
 .PHONY: acceptance
-acceptance: setup ## the whole story of moves with a gigabyte on each kind of cluster, and what a producer feels of a move
+acceptance: setup ## the whole story of moves with a gigabyte on each kind of cluster, what a producer feels of a move, sinks that fail for ten minutes
 	@$(PHASE) "build of the tests" $(CARGO) test --locked --no-run --test suite
 	@TOOLBOX_TEST_BYTES=$(ACCEPTANCE_BYTES) TOOLBOX_TEST_KILLS=$(ACCEPTANCE_KILLS) TOOLBOX_TEST_FROZEN_SECONDS=90 \
-	  $(PHASE) acceptance $(CARGO) test --locked --test suite -- \
-	  --test-threads=1 --nocapture state::kafka_lock reassign::acceptance:: reassign::faults:: a_move_ends_beside_a_producer
+	  TOOLBOX_TEST_SECONDS=$(ACCEPTANCE_SECONDS) $(PHASE) acceptance $(CARGO) test --locked --test suite -- \
+	  --test-threads=1 --nocapture state::kafka_lock reassign::acceptance:: reassign::faults:: a_move_ends_beside_a_producer throttle::outages::
 
 .PHONY: rooms
 rooms: ## which command's folder has which file

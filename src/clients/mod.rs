@@ -1,5 +1,6 @@
 //! Doors: the only code that talks to the outside. Each has a trait and an error type (`mod.rs`), the real thing
-//! (`live.rs` or `live/`) and a twin in memory (`memory.rs`); one contract suite runs on both.
+//! (`live.rs` or `live/`) and a twin in memory (`memory.rs`); one contract suite runs on both. [`files`] has no twin: tests
+//! have a temporary folder.
 
 pub mod datadog;
 pub mod files;

@@ -44,7 +44,8 @@ pub struct RecordingFlags {
     /// in a pod /var/lib/kafka-toolbox, else ~/.local/state/kafka-toolbox]
     ///
     /// The audit log is audit.jsonl: one JSON object a line, rotated at 16 MiB, 4 old files are kept. The spool keeps
-    /// what a sink did not take, for 7 days and up to 64 MiB; what is dropped beyond that is said.
+    /// what a sink did not take, for 7 days and up to 64 MiB (16 MiB of a run that goes on); what is dropped beyond that
+    /// is said. Files there are 0600, folders 0700; links, pipes and devices there are refused.
     #[arg(long, env = "TOOLBOX_STATE_FOLDER", global = true, help_heading = "Recording", value_name = "FOLDER")]
     pub state_folder: Option<PathBuf>,
 

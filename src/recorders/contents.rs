@@ -103,9 +103,9 @@ impl Contents {
     pub fn needed(&self, drops: &BTreeSet<Uuid>) -> Vec<Line> {
         let open: BTreeSet<_> = self.unmatched().into_iter().map(|event| event.event_id).collect();
         let pending: BTreeSet<_> = self.pending().map(|(event, _)| event.event_id).collect();
-        let is_needed = |event: &&Event| match event.is_intent() {
-            true => open.contains(&event.event_id),
-            false => pending.contains(&event.event_id) && !drops.contains(&event.event_id),
+        let is_needed = |event: &&Event| {
+            let id = &event.event_id;
+            if event.is_intent() { open.contains(id) } else { pending.contains(id) && !drops.contains(id) }
         };
         let events: Vec<_> = self.events.iter().filter(is_needed).collect();
         let kept: BTreeSet<_> = events.iter().map(|event| event.event_id).collect();

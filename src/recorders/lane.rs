@@ -96,6 +96,12 @@ impl Lane {
         self.state.inner().is_busy()
     }
 
+    /// The run ends: another attempt is made at once, unless the sink asked for a pause or refuses everything.
+    pub fn hurry(&self) {
+        self.state.inner().trouble.hurry(Instant::now());
+        self.state.changed.notify_waiters();
+    }
+
     /// Why the sink does not take what is waiting, if it does not.
     pub fn trouble(&self) -> Option<String> {
         self.state.inner().trouble.why().map(str::to_owned)
@@ -210,7 +216,7 @@ impl State {
                 self.end(&waiting);
             }
             Verdict::Later { after, why } => {
-                self.put_off(waiting, why, |trouble, why, now| trouble.failed(why, after, now))
+                self.put_off(waiting, why, |trouble, why, now| trouble.failed(why, after, now));
             }
             Verdict::Stop(why) => self.put_off(waiting, why, Trouble::refused),
         }

@@ -66,7 +66,7 @@ impl Queue {
         let has_room = self.waiting.len() < QUEUE_LENGTH;
         // What is on no disk can't be read again later.
         let is_kept = parcel.homes.iter().all(|home| home.is_on_disk());
-        if (has_room && self.spilled.is_empty()) || (has_room && !is_kept) {
+        if has_room && (self.spilled.is_empty() || !is_kept) {
             self.append(parcel);
             return None;
         }

@@ -35,6 +35,8 @@ struct Current {
     failures: u32,
     not_before: Instant,
     is_refused: bool,
+    /// The sink asked for the pause.
+    is_asked: bool,
     is_said: bool,
 }
 
@@ -84,7 +86,7 @@ impl Trouble {
     /// An attempt failed, and another one may go right; the sink may ask for a pause.
     pub(super) fn failed(&mut self, why: String, asked: Option<Duration>, now: Instant) -> Option<Said> {
         let current = self.note(why, now);
-        current.is_refused = false;
+        (current.is_refused, current.is_asked) = (false, asked.is_some());
         let pause = jitter(pause(BACKOFF_FIRST, BACKOFF_MAX, current.failures));
         current.failures = current.failures.saturating_add(1);
         let until = now + asked.unwrap_or_default().min(ASKED_MAX) + pause;
@@ -104,6 +106,16 @@ impl Trouble {
         current.say(Duration::ZERO)
     }
 
+    /// The next attempt may be made at once, and those after it soon: nobody is asked to wait for a long pause.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        if let Some(current) = &mut self.current
+            && !current.is_refused
+            && !current.is_asked
+        {
+            (current.not_before, current.failures) = (now, 0);
+        }
+    }
+
     /// The sink took something, or said that it never will: it is there.
     pub(super) fn answered(&mut self, now: Instant) -> Option<Said> {
         let current = self.current.take()?;
@@ -117,6 +129,7 @@ impl Trouble {
             failures: 0,
             not_before: now,
             is_refused: false,
+            is_asked: false,
             is_said: false,
         };
         let current = self.current.get_or_insert_with(new);
@@ -191,5 +204,17 @@ mod tests {
         assert!(trouble.not_before().unwrap() - now >= second(60));
         trouble.failed("429".into(), Some(Duration::MAX), now);
         assert!(trouble.not_before().unwrap() - now <= ASKED_MAX + BACKOFF_MAX);
+        trouble.hurry(now);
+        assert!(trouble.not_before().unwrap() > now, "what the sink asked for holds");
+    }
+
+    #[test]
+    fn at_the_end_of_a_run_a_long_pause_is_cut_short() {
+        let (mut trouble, now) = (Trouble::default(), Instant::now());
+        for _ in 0..20 {
+            trouble.failed("503".into(), None, now);
+        }
+        trouble.hurry(now);
+        assert_eq!(trouble.not_before(), Some(now));
     }
 }

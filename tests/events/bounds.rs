@@ -29,7 +29,7 @@ fn outbox(state: &std::path::Path, bounds: Bounds) -> Outbox {
 
 fn left(state: &std::path::Path) -> Vec<Event> {
     let paths = kafka_toolbox::recorders::folder::journals(&state.join("spool"));
-    let contents = paths.iter().map(|path| Contents::read(&std::fs::read_to_string(path).unwrap()));
+    let contents = paths.iter().map(|path| Contents::read(std::fs::read(path).unwrap()));
     let mut events: Vec<_> = contents.flat_map(|contents| contents.events).collect();
     events.sort_by_key(|event| event.time);
     events

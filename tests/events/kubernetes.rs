@@ -152,3 +152,19 @@ fn kubectl_describe_shows_events_at_the_cron_job_that_made_the_pod() {
     let described = kubectl(&["describe", "cronjob", "topics-blue"]);
     assert!(described.contains("hello there"), "{described}");
 }
+
+#[test]
+fn an_api_server_that_is_away_is_one_line_without_colours() {
+    let toolbox = Toolbox::alone().with("TOOLBOX_EVENTS_FLUSH_TIMEOUT", "6s").with("TOOLBOX_EVENTS_TO", "kubernetes");
+    let user = "users: [{name: u, user: {token: t}}]\ncontexts: [{name: c, context: {cluster: k, user: u}}]\n";
+    let cluster = "clusters: [{name: k, cluster: {server: \"http://127.0.0.1:1\"}}]\n";
+    let config = format!("apiVersion: v1\nkind: Config\n{cluster}{user}current-context: c\n");
+    let toolbox = toolbox.with("POD_NAME", "topics-1");
+    let kubeconfig = toolbox.file("kubeconfig", &config);
+    let sent = toolbox.run(&["events", "send", "--title", "x", "--kubeconfig", &kubeconfig]);
+    assert_eq!(sent.code, Some(0), "{sent:?}");
+    let about: Vec<_> = sent.err.lines().filter(|line| line.contains("127.0.0.1:1")).collect();
+    assert_eq!(about.len(), 1, "{sent:?}");
+    assert!(about[0].starts_with("events: 1 wait for kubernetes: the Kubernetes API at "), "{sent:?}");
+    assert!(!sent.err.contains('\u{1b}') && !sent.err.contains("ERROR"), "{sent:?}");
+}

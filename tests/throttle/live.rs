@@ -81,7 +81,7 @@ pub(super) fn leader(replicas: &[i64]) -> (i64, i64) {
     (from, if from == 1 { 2 } else { 1 })
 }
 
-fn wait_for(what: &str, mut done: impl FnMut() -> bool) -> Duration {
+pub(super) fn wait_for(what: &str, mut done: impl FnMut() -> bool) -> Duration {
     let start = Instant::now();
     while !done() {
         assert!(start.elapsed() < LIMIT, "{what} took longer than {LIMIT:?}");

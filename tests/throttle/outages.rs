@@ -1,7 +1,6 @@
 //! `throttle run` while Datadog and the Kubernetes API server are away half of the time: its journal is bounded, and
 //! every event arrives, once.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Child, Stdio};
@@ -9,10 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use kafka_toolbox::change::event::Event;
 use kafka_toolbox::recorders::contents::is_delivered;
 use kafka_toolbox::recorders::folder::journals;
 
-use super::live::{begin_slowly, cluster, create, leader, replicas};
+use super::live::{begin_slowly, cluster, create, leader, replicas, wait_for};
 use crate::events::double::{Double, KEY, Mood};
 use crate::live::kafka::records::fill;
 use crate::live::kafka::{Cluster, Kind};
@@ -84,6 +84,9 @@ fn duration() -> Duration {
     Duration::from_secs(seconds)
 }
 
+/// How often each sink goes away.
+const OUTAGES: f64 = 5.0;
+
 /// A move that goes on for as long, at the rates of the overrides.
 fn begin_a_long_move(kafka: &Cluster, toolbox: &Toolbox) {
     create(toolbox, "orders");
@@ -147,87 +150,99 @@ impl Sizes {
     }
 }
 
+/// Servers, and an agent's way to them.
+struct Scene {
+    kubernetes: &'static ControlPlane,
+    namespace: String,
+    kafka: Cluster,
+    double: Double,
+    toolbox: Toolbox,
+    port: Port,
+    kubeconfig: String,
+}
+
+impl Scene {
+    fn set() -> Self {
+        let kubernetes = ControlPlane::shared();
+        let namespace = kubernetes.namespace("outages");
+        let kafka = cluster(Kind::Kafka43Kraft);
+        let double = Double::start();
+        let toolbox = Toolbox::new(&kafka.bootstrap()).with("DD_API_KEY", KEY).with("TOOLBOX_DATADOG_URL", &double.url);
+        let port = Port::before(&kubernetes.url());
+        let config = std::fs::read_to_string(kubernetes.kubeconfig_of(&namespace, "default")).unwrap();
+        let config = config.replace(&kubernetes.url(), &format!("https://localhost:{}", port.address.port()));
+        let create = |words: &[&str]| kubernetes.kubectl(&[&["create", "--namespace", &namespace], words].concat());
+        create(&["role", "events", "--verb=create", "--resource=events.events.k8s.io"]);
+        create(&["rolebinding", "events", "--role=events", &format!("--serviceaccount={namespace}:default")]);
+        let kubeconfig = toolbox.file("kubeconfig", &config);
+        Self { kubernetes, namespace, kafka, double, toolbox, port, kubeconfig }
+    }
+
+    /// Asks for another rate each second, while each sink is away for half of a period, not in step.
+    fn interrupt(&self) -> (usize, Sizes) {
+        let (start, mut sizes, mut sets) = (Instant::now(), Sizes::default(), 0);
+        let period = duration().div_f64(OUTAGES).as_secs_f64();
+        while start.elapsed() < duration() {
+            let at = start.elapsed().as_secs_f64() / period;
+            let trouble = [Mood::Answer(503, "{}"), Mood::Reset][sets % 2].clone();
+            self.double.is(if at.fract() < 0.5 { Mood::Accept } else { trouble });
+            self.port.is_closed((at + 0.25).fract() < 0.5);
+            let rate = ["300KB/s", "400KB/s", "200KB/s"][sets % 3];
+            self.toolbox.run(&["throttle", "set", rate, "--state", "file", "--events-to", "none"]).ends_with(0);
+            sets += 1;
+            for _ in 0..10 {
+                sizes.look(&self.toolbox);
+                std::thread::sleep(Duration::from_millis(80));
+            }
+        }
+        self.double.is(Mood::Accept);
+        self.port.is_closed(false);
+        (sets, sizes)
+    }
+
+    /// What sinks are to have of the agent.
+    fn recorded(&self) -> Vec<Event> {
+        let own = |event: &Event| event.command == "throttle run" && is_delivered(event);
+        self.toolbox.audit().into_iter().filter(own).collect()
+    }
+
+    /// How often Datadog and the API server have each of these events.
+    fn times(&self, events: &[Event]) -> Vec<(usize, usize)> {
+        let bodies = self.double.accepted();
+        let path = "jsonpath={.items[*].metadata.name}";
+        let listed =
+            self.kubernetes.kubectl(&["get", "events.events.k8s.io", "--namespace", &self.namespace, "-o", path]);
+        let names: Vec<_> = listed.split_whitespace().collect();
+        let of = |event: &Event| {
+            let id = event.event_id.to_string();
+            let in_datadog = bodies.iter().filter(|body| body["text"].as_str().unwrap().contains(&id)).count();
+            (in_datadog, names.iter().filter(|name| name.ends_with(&id)).count())
+        };
+        events.iter().map(of).collect()
+    }
+}
+
 #[test]
 fn an_agent_whose_sinks_are_away_half_of_the_time_keeps_its_journal_bounded_and_delivers_every_event_once() {
-    let kubernetes = ControlPlane::shared();
-    let namespace = kubernetes.namespace("outages");
-    let kafka = cluster(Kind::Kafka43Kraft);
-    let double = Double::start();
-    let toolbox = Toolbox::new(&kafka.bootstrap()).with("DD_API_KEY", KEY).with("TOOLBOX_DATADOG_URL", &double.url);
-    begin_a_long_move(&kafka, &toolbox);
-    let port = Port::before(&kubernetes.url());
-    let config = std::fs::read_to_string(kubernetes.kubeconfig_of(&namespace, "default")).unwrap();
-    let config = config.replace(&kubernetes.url(), &format!("https://localhost:{}", port.address.port()));
-    kubernetes.kubectl(&[
-        "create",
-        "role",
-        "events",
-        "--verb=create",
-        "--resource=events.events.k8s.io",
-        "-n",
-        &namespace,
-    ]);
-    let account = format!("--serviceaccount={namespace}:default");
-    kubernetes.kubectl(&["create", "rolebinding", "events", "--role=events", &account, "-n", &namespace]);
-    let kubeconfig = toolbox.file("kubeconfig", &config);
-    let agent = Agent::start(&toolbox, &kubeconfig, &namespace);
-
-    let (start, mut sizes, mut sets) = (Instant::now(), Sizes::default(), 0_u32);
-    // Each sink is away for half of a period, not in step.
-    let period = duration().div_f64(5.0).as_secs_f64();
-    while start.elapsed() < duration() {
-        let at = start.elapsed().as_secs_f64() / period;
-        double.is(if at.fract() < 0.5 {
-            Mood::Accept
-        } else {
-            [Mood::Answer(503, "{}"), Mood::Reset][sets as usize % 2].clone()
-        });
-        port.is_closed((at + 0.25).fract() < 0.5);
-        let rate = ["300KB/s", "400KB/s", "200KB/s"][sets as usize % 3];
-        toolbox.run(&["throttle", "set", rate, "--state", "file", "--events-to", "none"]).ends_with(0);
-        sets += 1;
-        for _ in 0..10 {
-            sizes.look(&toolbox);
-            std::thread::sleep(Duration::from_millis(80));
-        }
-    }
-    double.is(Mood::Accept);
-    port.is_closed(false);
-
-    let recorded = || -> Vec<_> {
-        let own = |event: &kafka_toolbox::change::event::Event| event.command == "throttle run" && is_delivered(event);
-        toolbox.audit().into_iter().filter(own).collect()
-    };
-    let datadog = || {
-        let bodies = double.accepted();
-        let texts: Vec<_> = bodies.iter().map(|body| body["text"].as_str().unwrap().to_owned()).collect();
-        move |id: &str| texts.iter().filter(|text| text.contains(id)).count()
-    };
+    let scene = Scene::set();
+    begin_a_long_move(&scene.kafka, &scene.toolbox);
+    let agent = Agent::start(&scene.toolbox, &scene.kubeconfig, &scene.namespace);
+    // It has the lock: what is asked for from now on is asked of it.
+    wait_for("the agent", || scene.toolbox.audit().iter().any(|event| event.kind == "throttle.set"));
+    let (sets, sizes) = scene.interrupt();
     // Within the longest pause between two attempts, while the agent still lives.
-    let until = Instant::now() + Duration::from_secs(60);
-    while !recorded().iter().all(|event| datadog()(&event.event_id.to_string()) == 1) {
-        assert!(Instant::now() < until, "Datadog lacks events");
-        std::thread::sleep(Duration::from_millis(500));
-    }
+    wait_for("the rest of the events", || scene.times(&scene.recorded()).iter().all(|times| *times >= (1, 1)));
     let lines = agent.end();
-    toolbox.run(&["throttle", "clear", "--all", "--yes", "--state", "file", "--events-to", "none"]);
 
-    let recorded = recorded();
+    let recorded = scene.recorded();
     assert!(recorded.len() as u64 > duration().as_secs() / 2, "{} events: {lines:#?}", recorded.len());
-    let of_datadog = datadog();
-    let path = "jsonpath={.items[*].metadata.name}";
-    let listed = kubernetes.kubectl(&["get", "events.events.k8s.io", "--namespace", &namespace, "-o", path]);
-    let mut times: BTreeMap<&str, usize> = BTreeMap::new();
-    listed.split_whitespace().for_each(|name| *times.entry(name).or_default() += 1);
-    for event in &recorded {
-        let id = event.event_id.to_string();
-        let there = times.get(format!("kafka-toolbox-{id}").as_str()).copied().unwrap_or(0);
-        assert_eq!((of_datadog(&id), there), (1, 1), "{}: {lines:#?}", event.title);
+    for (event, times) in recorded.iter().zip(scene.times(&recorded)) {
+        assert_eq!(times, (1, 1), "{}: {lines:#?}", event.title);
     }
-    let total = std::fs::metadata(toolbox.state().join("audit.jsonl")).unwrap().len();
+    let total = std::fs::metadata(scene.toolbox.state().join("audit.jsonl")).unwrap().len();
     println!("{sets} overrides, {} events, {total} bytes audited, journal {sizes:?}", recorded.len());
     assert!(sizes.shrunk > 0 && sizes.largest < 256 * 1024, "{sizes:?} of {total} bytes: {lines:#?}");
-    assert!((toolbox.state().join("spool")).read_dir().map_or(0, Iterator::count) == 0, "nothing is left: {lines:#?}");
+    assert!(journals(&scene.toolbox.state().join("spool")).is_empty(), "nothing is left: {lines:#?}");
     let about_sinks = lines.iter().filter(|line| line.contains("datadog") || line.contains("kubernetes")).count();
     assert!(about_sinks <= 4 * 5, "two lines an outage and sink at most: {lines:#?}");
     assert!(!lines.iter().any(|line| line.contains('\u{1b}')), "no colours where nobody looks");

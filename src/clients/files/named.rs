@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -75,7 +75,18 @@ pub fn read_bounded(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     bounded(File::open(path)?, max)
 }
 
-/// The same as a text.
+/// Whether a file that a library reads by itself has at most `max` bytes. Of a device that is known once it was read;
+/// a pipe is read only once, by the library.
+pub fn check_length(path: &Path, max: u64) -> io::Result<()> {
+    let found = fs::metadata(path)?;
+    let kind = found.file_type();
+    if kind.is_char_device() || kind.is_block_device() || (kind.is_file() && found.len() > max) {
+        read_bounded(path, max)?;
+    }
+    Ok(())
+}
+
+/// Reads a text of at most `max` bytes, as [`read_bounded`] does.
 pub fn read_text(path: &Path, max: u64) -> io::Result<String> {
     String::from_utf8(read_bounded(path, max)?)
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("it is not UTF-8: {}", error.utf8_error())))

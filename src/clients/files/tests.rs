@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use super::state::{self, Opened};
-use super::{Readers, read_bounded, read_text, write, write_all};
+use super::{Readers, check_length, read_bounded, read_text, write, write_all};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
@@ -112,6 +112,9 @@ fn a_file_without_an_end_is_read_to_its_limit_only() {
     fs::write(&path, [b'x'; 1000]).unwrap();
     assert_eq!(read_bounded(&path, 1000).unwrap().len(), 1000);
     assert!(read_bounded(&path, 999).is_err());
+    assert!(check_length(Path::new("/dev/null"), 1000).is_ok());
+    assert!(check_length(&path, 1000).is_ok() && check_length(&path, 999).is_err());
+    assert!(check_length(Path::new("/dev/zero"), 1000).is_err());
 }
 
 #[test]

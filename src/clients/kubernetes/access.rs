@@ -1,6 +1,5 @@
 //! How the API server is found: flags, `KUBECONFIG`, the files that a pod has, the kubeconfig at home; and who we are.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -8,11 +7,15 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use serde::Deserialize;
 
+use crate::clients::files;
 use crate::clients::kubernetes::{Identity, KubernetesError, Pod};
 use crate::formats::secret::{ExposeSecret, remember};
 
 /// Where a pod finds its ServiceAccount's token.
 const TOKEN_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
+/// A longer file is no kubeconfig and no token.
+const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// How to find the API server. Where nothing is given: `KUBECONFIG`, else the pod's own files, else `~/.kube/config`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,11 +57,13 @@ impl Access {
 
     async fn find(&self) -> Result<(Config, String), KubernetesError> {
         if let Some(file) = &self.kubeconfig {
+            has_an_end(file)?;
             let kubeconfig =
                 Kubeconfig::read_from(file).map_err(|error| unusable(&file.display().to_string(), &error))?;
             return self.choose(kubeconfig, &file.display().to_string()).await;
         }
         if let Some(files) = variable("KUBECONFIG") {
+            std::env::split_paths(&files).try_for_each(|file| has_an_end(&file))?;
             let kubeconfig = Kubeconfig::from_env().map_err(|error| unusable(&files, &error))?;
             return self.choose(kubeconfig.unwrap_or_default(), &files).await;
         }
@@ -93,6 +98,16 @@ impl Access {
         let config =
             Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| unusable(file, &error))?;
         Ok((config, format!("context {context} of {file}")))
+    }
+}
+
+/// A kubeconfig is read whole: one without an end would take all memory. What is not there is for kube to say.
+fn has_an_end(file: &Path) -> Result<(), KubernetesError> {
+    match files::check_length(file, FILE_BYTES_MAX) {
+        Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
+            Err(unusable(&file.display().to_string(), &error))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -156,7 +171,7 @@ impl Claims {
 }
 
 fn claims_of_file(file: &Path) -> Option<Claims> {
-    let token = remember(fs::read_to_string(file).ok()?.trim());
+    let token = remember(files::read_text(file, FILE_BYTES_MAX).ok()?.trim());
     claims_of(token.expose_secret())
 }
 

@@ -94,9 +94,9 @@ impl Drain {
 }
 
 impl Held {
-    /// Events that a sink of this run has not taken.
-    fn waits(&self) -> impl Iterator<Item = Uuid> {
-        self.waiting.keys().copied().filter(|id| !self.journal.is_settled(*id))
+    /// Whether one of these sinks has not taken everything.
+    fn waits_for(&self, sinks: &[&str]) -> bool {
+        self.journal.pending().iter().any(|mark| sinks.contains(&mark.sink.as_str()))
     }
 
     /// Events that are settled with every sink, and of which `which` holds.
@@ -178,7 +178,8 @@ impl Outbox {
 
     /// In a long run: when everything of one round is settled, the next round of the spool follows.
     pub(super) async fn drain_more(&mut self) {
-        if self.drain.held.is_empty() || !self.drain.held.iter().all(|held| held.waits().next().is_none()) {
+        let sinks: Vec<_> = self.settings.sinks.iter().map(|sink| sink.name()).collect();
+        if self.drain.held.is_empty() || self.drain.held.iter().any(|held| held.waits_for(&sinks)) {
             return;
         }
         self.sent_of_earlier += self.drain.sent();

@@ -383,6 +383,7 @@ impl Recorder for Outbox {
 
     async fn close(&mut self) -> Delivery {
         self.end_unmatched().await;
+        self.lanes.iter().for_each(Lane::hurry);
         let begun = Instant::now();
         let deadline = begun + self.settings.flush_within;
         self.wait_until(deadline.min(begun + SILENT_WAIT)).await;

@@ -1,7 +1,7 @@
 //! What both the live door and its twin do.
 
 use kafka_toolbox::clients::kubernetes::{
-    ConfigMap, EventType, Kubernetes, KubernetesError, Lease, NewEvent, ObjectName, Regarding,
+    ConfigMap, EventType, Kubernetes, KubernetesError, Lease, NewEvent, ObjectName, Regarding, Resource,
 };
 
 fn named(door: &dyn Kubernetes, name: &str) -> ObjectName {
@@ -44,6 +44,11 @@ pub(super) async fn what_is_not_there_is_none_and_no_error(door: &dyn Kubernetes
     assert_eq!(door.lease(&named(door, "none")).await, Ok(None));
     let namespace = &door.identity().namespace;
     assert_eq!(door.config_maps(namespace, "app=nobody").await, Ok(vec![]));
+    for resource in [Resource::Pods, Resource::Jobs, Resource::ReplicaSets] {
+        assert_eq!(door.owned(resource, &named(door, "none")).await, Ok(None));
+    }
+    let other = door.owned(Resource::Leases, &named(door, "none")).await;
+    assert!(matches!(other, Err(KubernetesError::Settings(_))), "{other:?}");
 }
 
 pub(super) async fn a_configmap_is_created_once(door: &dyn Kubernetes) {
