@@ -23,6 +23,9 @@ const PATCHES: &str = r#"patches:
     - {op: add, path: /spec/suspend, value: SUSPENDED}
     - {op: replace, path: /spec/jobTemplate/spec/backoffLimit, value: 1}
     - {op: add, path: /spec/jobTemplate/spec/template/spec/hostNetwork, value: true}
+- target: {kind: CronJob, name: reassign}
+  patch: |
+    - {op: add, path: /spec/jobTemplate/spec/template/spec/hostNetwork, value: true}
 - target: {kind: Deployment, name: toolbox}
   patch: |
     - {op: add, path: /spec/template/spec/hostNetwork, value: true}
