@@ -52,6 +52,8 @@ fn script() -> String {
 struct Newcomer {
     folder: tempfile::TempDir,
     namespace: String,
+    /// Where the agent listens.
+    port: u16,
 }
 
 impl Newcomer {
@@ -61,12 +63,12 @@ impl Newcomer {
             copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join(part), &folder.path().join(part));
         }
         let namespace = format!("readme-{}", &uuid::Uuid::now_v7().simple().to_string()[22..]);
-        let this = Self { folder, namespace };
-        let port = TcpListener::bind(("0.0.0.0", 0)).unwrap().local_addr().unwrap().port().to_string();
+        let port = TcpListener::bind(("0.0.0.0", 0)).unwrap().local_addr().unwrap().port();
+        let this = Self { folder, namespace, port };
         this.edit("manifests/examples/prod/kustomization.yaml", |text| {
             let text = text.replace(NAMESPACE, &this.namespace).replace("cluster=prod", &format!("cluster={cluster}"));
             let text = text.replace("registry.example.com/", "docker.io/library/");
-            format!("{text}{}", PATCHES.replace("PORT", &port))
+            format!("{text}{}", PATCHES.replace("PORT", &port.to_string()))
         });
         this.edit("manifests/examples/prod/toolbox.yaml", |text| {
             let text = text.replace("prod:", &format!("{cluster}:"));
@@ -95,6 +97,15 @@ impl Newcomer {
         let path = self.bin().join("kubectl");
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// The status of the agent's answer to a request under this name.
+    fn asks_agent(&self, host: &str, path: &str) -> String {
+        let (host, port) = (format!("Host: {host}"), self.port);
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--header", &host]);
+        let output = run(curl.arg(format!("http://127.0.0.1:{port}{path}")), "", Duration::from_secs(10));
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// Types the lines; the first that fails ends them. Returns all that was shown.
@@ -136,6 +147,9 @@ fn the_readme_brings_up_topics_throttle_and_moves_in_another_namespace_and_clust
     for name in ["toolbox-topics-orders-eu", "toolbox-moves-orders-eu"] {
         assert!(kept.contains(name), "{name} is not in {kept}");
     }
+    let service = format!("throttle.{}.svc:8080", newcomer.namespace);
+    assert_eq!(["/livez", "/healthz", "/metrics"].map(|path| newcomer.asks_agent(&service, path)), ["200"; 3]);
+    assert_eq!(newcomer.asks_agent("elsewhere.example.com", "/livez"), "421");
     // The namespace goes with its pods and the agent's lock.
     bed.kubernetes.kubectl(&["delete", "namespace", &newcomer.namespace, "--wait=false"]);
 }
