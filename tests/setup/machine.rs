@@ -188,6 +188,12 @@ impl Machine {
         self.hide(&needed.path(), &needed.package);
     }
 
+    /// Puts back what `hide_needed` took away.
+    pub(super) fn put_back(&self, needed: &Needed) {
+        let stored = self.path("store").join(&needed.package).join(needed.path());
+        fs::rename(stored, self.path(&needed.path())).unwrap();
+    }
+
     /// Runs `install.sh ARGUMENTS`.
     pub(super) fn install(&self, arguments: &[&str]) -> Ended {
         let folder = self.folder.path();

@@ -28,30 +28,34 @@ fn a_machine_that_has_all_is_left_alone_in_silence() {
 
 #[test]
 fn each_missing_package_is_installed_by_root() {
+    let machine = Machine::complete();
     for needed in Needed::list() {
-        let machine = Machine::complete();
         machine.hide_needed(&needed);
         let ended = machine.install(&["fuzz"]);
+        // Who has no compiler can't ask it for the C library.
+        let wanted = if needed.package == "gcc" { vec!["gcc", "libc6-dev"] } else { vec![needed.package.as_str()] };
         assert!(ended.ok, "{}: {}", needed.check, shown(&ended));
-        assert!(packages(&ended).contains(&needed.package.as_str()), "{}: {}", needed.check, shown(&ended));
+        assert_eq!(packages(&ended), wanted, "{}: {}", needed.check, shown(&ended));
         assert!(ended.stdout.contains(&format!("missing {}: {}", needed.package, needed.purpose)), "{}", ended.stdout);
-        let again = machine.install(&["fuzz"]);
-        assert!(again.is_silent(), "{}: {}", needed.check, shown(&again));
     }
+    let again = machine.install(&["fuzz"]);
+    assert!(again.is_silent(), "{}", shown(&again));
 }
 
 #[test]
 fn who_is_not_root_reads_the_command_to_type() {
+    let machine = Machine::complete();
+    machine.write("uid", "1000");
     for needed in Needed::list() {
-        let machine = Machine::complete();
-        machine.write("uid", "1000");
         machine.hide_needed(&needed);
         let ended = machine.install(&["fuzz"]);
+        machine.put_back(&needed);
         let command =
             ended.stderr.lines().find(|line| line.contains("sudo apt-get install --no-install-recommends -y "));
         assert!(!ended.ok && ended.asked.is_empty(), "{}: {}", needed.check, shown(&ended));
         assert!(command.is_some_and(|line| line.split(' ').any(|word| word == needed.package)), "{}", shown(&ended));
     }
+    assert!(machine.install(&["fuzz"]).is_silent());
 }
 
 #[test]
