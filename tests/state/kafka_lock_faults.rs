@@ -126,9 +126,9 @@ fn renewals_of_a_coordinator_that_is_cut_off_from_the_controller_do_not_count() 
     wait(async {
         let controller = BrokerId(cluster.controller().unwrap());
         let groups = other.lock_groups();
-        let names: Vec<_> = (0..20).map(|number| format!("toolbox-lock-{number}")).collect();
+        let candidates: Vec<_> = (0..20).map(|number| format!("toolbox-lock-{number}")).collect();
         let mut found = None;
-        for group in &names {
+        for group in &candidates {
             let at = coordinator(&other, group).await;
             found = found.or((at != controller).then_some((group.clone(), at)));
         }
@@ -145,16 +145,14 @@ fn renewals_of_a_coordinator_that_is_cut_off_from_the_controller_do_not_count() 
         .await;
         assert_eq!(groups.heartbeat(old, &membership, CALL).await, Ok(()), "the old one goes on answering");
         groups.leave(new, &group, &member, CALL).await.unwrap();
-        let next = take_as(&other, claim(&group, "next", "elsewhere")).await.0;
+        // The next run may be told of the old one, too: two brokers have to agree before it joins.
+        let next = take_as(&other, claim(&group, "next", "elsewhere")).await.0.unwrap();
+        assert_ne!(held.freshness(), Freshness::Fresh, "two hold the lock");
         let why = tokio::time::timeout(Duration::from_secs(15), held.lost()).await.expect("it is lost in time");
-        assert!(why.contains("UNKNOWN_MEMBER_ID") || why.contains("another leader"), "{why}");
+        assert!(why.contains("UNKNOWN_MEMBER_ID"), "{why}");
         let renewed = groups.heartbeat(old, &membership, CALL).await.err().and_then(|error| error.code());
-        assert_ne!(renewed, Some(codes::UNKNOWN_MEMBER_ID), "the old one still knows nothing of it");
-        match next {
-            Ok(next) => next.release().await,
-            // The one that is cut off may have been asked.
-            Err(LockError::Held { .. } | LockError::Unavailable { .. }) => {}
-            Err(error) => panic!("{error}"),
-        }
+        assert_ne!(renewed, Some(codes::ILLEGAL_GENERATION), "the old one still knows nothing of it");
+        await_fresh(&next).await;
+        next.release().await;
     });
 }

@@ -117,9 +117,9 @@ fn a_holder_that_was_frozen_sends_nothing_after_it_goes_on() {
         tokio::time::sleep(left).await;
         // What was said before it was frozen: the last write that may have been on its way.
         let before: Vec<_> = words.try_iter().collect();
-        let last = before.iter().filter_map(|line| line.strip_prefix("sends ")?.parse::<u64>().ok()).max();
+        let under_way = before.iter().filter_map(|line| line.strip_prefix("sends ")?.parse::<u64>().ok()).max();
         kill_process(Pid::from_child(&holder), Signal::CONT).unwrap();
-        let lost = await_lost(&words, last.unwrap_or(3));
+        let lost = await_lost(&words, under_way.unwrap_or(3));
         assert!(lost.contains("nothing was sent: the lock `toolbox-lock-frozen` is lost"), "{lost}");
         assert_eq!(next.freshness(), Freshness::Fresh);
         next.release().await;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -51,20 +51,24 @@ impl Relay {
 
     /// Says where ZooKeeper listens.
     pub(super) fn lead_to(&self, port: u16) {
-        self.0.links.lock().unwrap().target = Some(port);
+        self.links().target = Some(port);
     }
 
     /// Cuts one broker off for good.
     pub(crate) fn cut(&self, id: i32) {
-        let mut links = self.0.links.lock().unwrap();
+        let mut links = self.links();
         links.cut.push(id);
         for stream in links.open.remove(&id).unwrap_or_default() {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
 
+    fn links(&self) -> MutexGuard<'_, Links> {
+        self.0.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn link(&self, id: i32, client: &TcpStream) -> io::Result<()> {
-        let mut links = self.0.links.lock().unwrap();
+        let mut links = self.links();
         let Some(target) = links.target.filter(|_| !links.cut.contains(&id)) else {
             return client.shutdown(Shutdown::Both);
         };

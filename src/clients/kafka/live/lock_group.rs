@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -58,8 +59,9 @@ const SESSION_LIMITS: (Duration, Duration) = (Duration::from_secs(6), Duration::
 #[derive(Debug)]
 pub(super) struct LiveLockGroups {
     cluster: Arc<Cluster>,
-    /// Whose turn it is to confirm.
-    turn: AtomicUsize,
+    /// How often each coordinator was to be confirmed: another broker's turn each time. One count for all would always
+    /// ask the same broker about one of two that take turns.
+    turns: Mutex<BTreeMap<BrokerId, usize>>,
     /// Whether a broker did not answer: it may have moved to another address.
     doubts_addresses: AtomicBool,
 }
@@ -67,7 +69,7 @@ pub(super) struct LiveLockGroups {
 impl LiveLockGroups {
     /// On these connections.
     pub(super) fn of(cluster: Cluster) -> Self {
-        Self { cluster: Arc::new(cluster), turn: AtomicUsize::new(0), doubts_addresses: AtomicBool::new(false) }
+        Self { cluster: Arc::new(cluster), turns: Mutex::default(), doubts_addresses: AtomicBool::new(false) }
     }
 
     /// Asks one broker once.
@@ -87,6 +89,13 @@ impl LiveLockGroups {
             self.doubts_addresses.store(true, Ordering::Relaxed);
         }
         answer
+    }
+
+    fn next_turn(&self, coordinator: BrokerId) -> usize {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = turns.entry(coordinator).or_default();
+        *turn = turn.wrapping_add(1);
+        *turn
     }
 
     async fn coordinator_by(&self, asked: BrokerId, group: &str, within: Duration) -> Result<BrokerId, KafkaError> {
@@ -116,7 +125,7 @@ impl LockGroups for LiveLockGroups {
         if asked.is_empty() {
             asked = brokers;
         }
-        let first = self.turn.fetch_add(1, Ordering::Relaxed) % asked.len().max(1);
+        let first = self.next_turn(not_asking) % asked.len().max(1);
         asked.rotate_left(first);
         let mut failure = KafkaError::broker(codes::BROKER_NOT_AVAILABLE, Some("the cluster names no live broker"));
         for broker in asked.into_iter().take(CONFIRMING_MAX) {

@@ -87,7 +87,7 @@ pub struct Claim {
 pub async fn take(kafka: &Arc<dyn Kafka>, claim: Claim, say: &(dyn Fn(&str) + Sync)) -> Result<Held, LockError> {
     // Where the thread can't be started, which a machine without memory may do, the session ends by itself.
     let failed = |error| LockError::of(&claim.group, settings(&format!("the renewals could not be started: {error}")));
-    renew::spawn(acquire(kafka, &claim, say).await?).map_err(failed)
+    renew::spawn(Box::pin(acquire(kafka, &claim, say)).await?).map_err(failed)
 }
 
 /// Takes the lock, and gives what is to renew it from now on.
