@@ -157,7 +157,7 @@ async fn a_lost_answer_and_late_reads_are_no_trouble() {
         four_brokers(true).copying(u64::MAX).losing_the_answer(Call::AlterReassignments, 1),
         four_brokers(true).copying(u64::MAX).losing_the_request(Call::AlterReassignments, 1),
         four_brokers(true).copying(u64::MAX).lagging(3),
-        four_brokers(true).copying(u64::MAX).failing(Call::Metadata, 5, KafkaError::broker(7, None)),
+        four_brokers(true).copying(u64::MAX).failing(Call::Metadata, 8, KafkaError::broker(7, None)),
     ] {
         let desk = Desk::new(kafka);
         execute(&desk, &ROWS, &["--tick", "200ms"]).await.ends_with(Exit::Done);
@@ -285,7 +285,7 @@ async fn a_broker_that_takes_no_throttle_holds_its_own_moves_alone() {
 
 #[tokio::test]
 async fn a_throttle_below_what_is_written_is_said_at_once() {
-    let kafka = four_brokers(true).copying(0).before(Call::DescribeLogDirs, 3, |cluster| {
+    let kafka = four_brokers(true).copying(0).before(Call::DescribeLogDirs, 4, |cluster| {
         let bills = cluster.topics.get_mut(&TopicName::new("bills").unwrap()).unwrap();
         bills.partitions[0].bytes.values_mut().for_each(|bytes| *bytes += 1_000_000);
     });

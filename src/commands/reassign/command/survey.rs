@@ -9,7 +9,6 @@ use anyhow::Context as _;
 use crate::change::plan::Plan;
 use crate::clients::kafka::Kafka;
 use crate::cluster::assignment::{MOVE_PLAN_VERSION, MovePlan, PartitionMove};
-use crate::cluster::metadata::TopicSelection;
 use crate::cluster::topic::TopicPartition;
 use crate::commands::reassign::agent::{Pacing, brokers_of};
 use crate::commands::reassign::command::execute::{ExecuteArgs, is_ours};
@@ -50,10 +49,9 @@ impl Survey {
         context: &Context,
         args: &ExecuteArgs,
         (wanted, pacing): (Moves, &Pacing),
-        kafka: &dyn Kafka,
+        (kafka, cluster_id): (&dyn Kafka, &str),
     ) -> anyhow::Result<Self> {
-        let cluster_id = kafka.metadata(TopicSelection::None).await?.cluster_id;
-        let mut document = record::document(context, &cluster_id).await?;
+        let mut document = record::document(context, cluster_id).await?;
         let before: Option<Record> = document.load().await?;
         let (plan, cancelled) = moves_of(args, wanted, kafka, before.as_ref()).await?;
         let (checked, observed) = look(args, kafka, plan.moves.clone(), pacing).await?;
