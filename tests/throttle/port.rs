@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream as Blocking;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -61,8 +61,10 @@ async fn silent(access: Access) -> World {
 /// A port with an agent behind it that only keeps what it is asked for.
 async fn port(access: Access) -> (String, Arc<Board>) {
     let World { port, board, asks } = silent(access).await;
-    let shown = Arc::clone(&board);
+    let (shown, address) = (Arc::clone(&board), port.address.to_string());
     tokio::spawn(async move {
+        // Dropped, it would be closed.
+        let _port = port;
         let (mut overrides, mut queue) = (Overrides::default(), asks.open());
         loop {
             for one in queue.next().await {
@@ -73,7 +75,7 @@ async fn port(access: Access) -> (String, Arc<Board>) {
         }
     });
     tokio::task::yield_now().await;
-    (port.address.to_string(), board)
+    (address, board)
 }
 
 /// The status and the body of an answer.
@@ -292,44 +294,91 @@ fn connect(address: &str, count: u64) -> Vec<Blocking> {
     open.collect()
 }
 
-#[test]
-fn beside_1000_idle_connections_healthz_answers_within_100_ms_and_memory_stays_below_64_mib() {
-    let cluster = Cluster::start(Kind::Kafka43Kraft, &Shape::racks(&["a"])).unwrap();
-    let toolbox = Toolbox::new(&cluster.bootstrap());
-    let line = ["throttle", "run", "--capacity=125MB/s", "--interval=1s", "--api-listen=127.0.0.1:0"];
-    let mut agent = toolbox.command(&line).stdout(Stdio::null()).spawn().unwrap();
-    let mut said = BufReader::new(agent.stderr.take().unwrap()).lines().map(Result::unwrap);
-    let address = said.find_map(|line| line.split_once("http://").map(|(_, address)| address.to_owned())).unwrap();
-    let pid = Pid::from_child(&agent);
-    let until = Instant::now() + Duration::from_secs(30);
-    while !get(&address, "GET /healthz", "").0.starts_with("HTTP/1.1 200") {
-        assert!(Instant::now() < until, "it is not healthy: {:?}", get(&address, "GET /healthz", ""));
+/// An agent in a process of its own.
+struct Running {
+    agent: Child,
+    said: Box<dyn Iterator<Item = String>>,
+    address: String,
+}
+
+impl Running {
+    fn start(toolbox: &Toolbox) -> Self {
+        let line = ["throttle", "run", "--capacity=125MB/s", "--interval=1s", "--api-listen=127.0.0.1:0"];
+        let mut agent = toolbox.command(&line).stdout(Stdio::null()).spawn().unwrap();
+        let mut said = BufReader::new(agent.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let address = said.find_map(|line| line.split_once("http://").map(|(_, address)| address.to_owned())).unwrap();
+        Self { agent, said: Box::new(said), address }
     }
-    let idle = connect(&address, 1_000);
+
+    /// Waits until `/healthz` says this.
+    fn until_healthz(&self, words: &str) {
+        let until = Instant::now() + Duration::from_secs(40);
+        loop {
+            let (answer, _) = get(&self.address, "GET /healthz", "");
+            if answer.starts_with("HTTP/1.1 200") && answer.contains(words) {
+                return;
+            }
+            assert!(Instant::now() < until, "{words}: {answer}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Ends it with SIGTERM; what it had still to say.
+    fn end(mut self) -> Vec<String> {
+        kill_process(Pid::from_child(&self.agent), Signal::TERM).unwrap();
+        let rest: Vec<_> = self.said.collect();
+        assert!(self.agent.wait().unwrap().success(), "{rest:?}");
+        rest
+    }
+}
+
+#[test]
+fn beside_1000_idle_connections_healthz_answers_in_100_ms_and_a_standby_names_the_leader_and_takes_over() {
+    let cluster = Cluster::start(Kind::Kafka43Kraft, &Shape::racks(&["a"])).unwrap();
+    let (toolbox, elsewhere) = (Toolbox::new(&cluster.bootstrap()), Toolbox::new(&cluster.bootstrap()));
+    let leader = Running::start(&toolbox);
+    leader.until_healthz(r#""role":"leader""#);
+    idle_connections_hold_nobody_up(&leader);
+    let (answer, _) = get(&leader.address, "POST /throttle/77?rate=1MB/s", "");
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    assert!(answer.contains("there is no live broker 77: there are 1"), "{answer}");
+    let (answer, _) = get(&leader.address, "POST /throttle/1?rate=1MB/s&ttl=1h&by=ann", "");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+
+    let standby = Running::start(&elsewhere);
+    standby.until_healthz(r#""role":"standby""#);
+    let (answer, took) = get(&standby.address, "POST /throttle?rate=7MB/s", "");
+    let words = format!("not the leader; the leader is process {}", leader.agent.id());
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains(&words), "{answer}");
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    let rest = leader.end();
+    let asked = rest.iter().find(|line| line.starts_with("HTTP API: ann asks for 1.0 MB/s on broker 1 until 20"));
+    assert!(asked.is_some(), "{rest:?}");
+    standby.until_healthz(r#""role":"leader""#);
+    let (answer, _) = get(&standby.address, "GET /throttle", "");
+    assert!(!answer.contains("7000000"), "what was refused is never carried out: {answer}");
+    let said = standby.end();
+    assert_eq!(
+        said.iter().filter(|line| line.starts_with("standing by: the leader is process ")).count(),
+        1,
+        "{said:?}"
+    );
+}
+
+fn idle_connections_hold_nobody_up(agent: &Running) {
+    let idle = connect(&agent.address, 1_000);
     let mut slowest = Duration::ZERO;
     for _ in 0..10 {
-        let (answer, took) = get(&address, "GET /healthz", "");
+        let (answer, took) = get(&agent.address, "GET /healthz", "");
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         slowest = slowest.max(took);
     }
-    let (resident, descriptors) = use_of(pid);
+    let (resident, descriptors) = use_of(Pid::from_child(&agent.agent));
     println!("slowest /healthz {slowest:?}; {resident} KiB; {descriptors} descriptors");
     assert!(slowest < Duration::from_millis(100), "{slowest:?}");
     assert!(resident < 64 << 10, "{resident} KiB");
     assert!(descriptors < CONNECTIONS_MAX + 100, "{descriptors} descriptors");
     drop(idle);
-    let (answer, _) = get(&address, "POST /throttle?rate=1MB/s", "origin: http://evil.example\r\n");
+    let (answer, _) = get(&agent.address, "POST /throttle?rate=1MB/s", "origin: http://evil.example\r\n");
     assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
-    let (answer, _) = get(&address, "POST /throttle/77?rate=1MB/s", "");
-    assert!(
-        answer.starts_with("HTTP/1.1 404") && answer.contains("there is no live broker 77: there are 1"),
-        "{answer}"
-    );
-    let (answer, _) = get(&address, "POST /throttle/1?rate=1MB/s&ttl=1h&by=ann", "");
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    kill_process(pid, Signal::TERM).unwrap();
-    let rest: Vec<_> = said.collect();
-    assert!(agent.wait().unwrap().success(), "{rest:?}");
-    let asked = rest.iter().find(|line| line.starts_with("HTTP API: ann asks for 1.0 MB/s on broker 1 until 20"));
-    assert!(asked.is_some(), "{rest:?}");
 }

@@ -92,6 +92,8 @@ impl Pacer {
         match why {
             Why::Due => {}
             Why::Asked(asked) => self.hear(asked).await,
+            // Where overrides can't be read, each look would wait for its limit: ticks that are due are enough.
+            Why::Watch if self.board.view().cut_off.is_some() => return Ok(Ticked::Unchanged),
             // What can't be read now is read by the next tick, which says so.
             Why::Watch if !self.is_told_something().await => return Ok(Ticked::Unchanged),
             Why::Watch => {}
@@ -176,6 +178,9 @@ impl Pacer {
         self.before = Some(now);
         self.record(context, &decision, &brought).await;
         self.show(&seen, &readings, &decision, &brought);
+        if let Some(why) = brought.failure() {
+            anyhow::bail!("a change could not be made: {why}");
+        }
         Ok(seen.moving.is_empty() && is_idle && self.throttles.record().is_empty())
     }
 
