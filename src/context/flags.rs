@@ -223,9 +223,10 @@ pub fn duration(text: &str) -> Result<std::time::Duration, String> {
     let wrong = || format!("`{text}` is not a duration such as 500ms, 10s, 5m, 2h or 7d");
     let span: jiff::SignedDuration = match text.strip_suffix('d') {
         // jiff has no day of a fixed length: ours has 24 hours.
-        Some(days) => jiff::SignedDuration::from_hours(
-            days.trim().parse::<i64>().map_err(|_| wrong())?.checked_mul(24).ok_or_else(wrong)?,
-        ),
+        Some(days) => {
+            let seconds = days.trim().parse::<i64>().ok().and_then(|days| days.checked_mul(24 * 60 * 60));
+            jiff::SignedDuration::from_secs(seconds.ok_or_else(wrong)?)
+        }
         None => text.parse().map_err(|_| wrong())?,
     };
     match std::time::Duration::try_from(span) {
