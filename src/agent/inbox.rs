@@ -184,7 +184,9 @@ mod tests {
         let (answer, asked) = tokio::join!(inbox.ask(3, LIMIT), async {
             let asked = queue.next().await;
             let questions: Vec<_> = asked.iter().map(|one| one.question).collect();
-            asked.into_iter().for_each(|one| one.answer.send(30));
+            for one in asked {
+                one.answer.send(30);
+            }
             questions
         });
         assert_eq!((answer, asked), (Ok(30), vec![3]));

@@ -41,10 +41,10 @@ enum Held {
     /// A locked file; dropping it unlocks it.
     File(Arc<file::Held>),
     /// A Lease that is renewed in the background.
-    Lease(lease::Held),
+    Lease(Box<lease::Held>),
     /// Leadership of a consumer group, renewed in the background; and the file by which the next run of this machine knows
     /// whether this process is dead.
-    Kafka(kafka::Held, Option<file::Held>),
+    Kafka(Box<(kafka::Held, Option<file::Held>)>),
     /// Given back.
     Gone,
 }
@@ -106,7 +106,7 @@ impl Context {
         let held = match self.lock_kind(identity.purpose).await? {
             None => return Ok(()),
             Some(Kind::File) => Held::File(Arc::new(self.lock_file(identity)?)),
-            Some(Kind::Lease) => Held::Lease(self.lock_lease(identity).await?),
+            Some(Kind::Lease) => Held::Lease(Box::new(self.lock_lease(identity).await?)),
             Some(Kind::Kafka) => self.lock_kafka(identity).await?,
         };
         let watcher = self.watch(&held);
@@ -125,8 +125,10 @@ impl Context {
             None => Ok(None),
             Some(Kind::File) => Ok(file::holder(&self.state_folder(), identity).map(LockHolder::of_file)),
             Some(Kind::Kafka) => {
-                let found = kafka::holder(&self.kafka().await?, &group_of(identity.purpose)).await;
-                Ok(found.map_err(refusal)?.map(LockHolder::of_kafka))
+                let found = kafka::holder(&self.kafka().await?, &group_of(identity.purpose)).await.map_err(refusal)?;
+                let dead = file::dead(&self.state_folder(), identity).and_then(|dead| dead.member_id);
+                let found = found.filter(|holder| dead.as_ref() != Some(&holder.member_id));
+                Ok(found.map(LockHolder::of_kafka))
             }
             Some(Kind::Lease) => {
                 let kubernetes = self.kubernetes().await?;
@@ -230,7 +232,7 @@ impl Context {
         {
             tracing::debug!(%error, "the file beside the lock can't be written");
         }
-        Ok(Held::Kafka(held, beside))
+        Ok(Held::Kafka(Box::new((held, beside))))
     }
 
     /// Who this run is, for those who find its lock.
@@ -333,7 +335,8 @@ impl Lock {
         }
         match std::mem::replace(&mut self.held, Held::Gone) {
             Held::Lease(held) => held.release().await,
-            Held::Kafka(held, file) => {
+            Held::Kafka(both) => {
+                let (held, file) = *both;
                 held.release().await;
                 if let Some(Err(error)) = file.map(|mut file| file.note_member(None)) {
                     tracing::debug!(%error, "the file beside the lock can't be written");
@@ -356,7 +359,7 @@ impl Held {
                 let renewal = Arc::clone(held.renewal());
                 Some(Arc::new(move || renewal.check()))
             }
-            Self::Kafka(held, _) => Some(held.condition()),
+            Self::Kafka(both) => Some(both.0.condition()),
             Self::Gone => None,
         }
     }
@@ -369,8 +372,8 @@ impl Held {
                 let renewal = Arc::clone(held.renewal());
                 Some(async move { renewal.until_lost().await }.boxed())
             }
-            Self::Kafka(held, _) => {
-                let (group, lost) = (held.group().to_owned(), held.lost());
+            Self::Kafka(both) => {
+                let (group, lost) = (both.0.group().to_owned(), both.0.lost());
                 Some(async move { format!("the lock `{group}` is lost: {}", lost.await) }.boxed())
             }
         }

@@ -37,7 +37,7 @@ pub struct Owned<D> {
 impl Documents {
     /// Those of a cluster, as what borrows from them. One that can't be understood is an error that names it.
     pub fn read<'a, D: Deserialize<'a>>(&'a self, cluster_id: &str) -> anyhow::Result<Vec<Owned<D>>> {
-        let mut owned = Vec::new();
+        let mut found = Vec::new();
         for (place, text) in &self.texts {
             let failed = || format!("{place} can't be understood");
             let envelope: Envelope<IgnoredAny> = serde_json::from_str(text).with_context(failed)?;
@@ -50,10 +50,10 @@ impl Documents {
                 envelope.form
             );
             let whole: Envelope<D> = serde_json::from_str(text).with_context(failed)?;
-            let owner = envelope.owner.unwrap_or_default();
-            owned.push(Owned { owner, place: place.clone(), document: whole.document });
+            let (owner, place) = (envelope.owner.unwrap_or_default(), place.clone());
+            found.push(Owned { owner, place, document: whole.document });
         }
-        Ok(owned)
+        Ok(found)
     }
 
     /// The same without documents that have none of these words: most have nothing to say about one topic.

@@ -10,7 +10,7 @@ use crate::support::desk::Desk;
 
 const ORDERS: &str = "{name: orders, partitions: 3, replicationFactor: 2, config: {retention.ms: 1000000}}";
 
-fn partitions(desk: &Desk, name: &str) -> usize {
+pub(super) fn partitions(desk: &Desk, name: &str) -> usize {
     let name = TopicName::new(name).unwrap();
     desk.kafka.look(|cluster| cluster.topics.get(&name).map_or(0, |topic| topic.partitions.len()))
 }

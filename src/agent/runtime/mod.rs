@@ -114,8 +114,8 @@ impl<Q, R> Agent<Q, R> {
         shutdown.changes_begin();
         let mut standby = Standby::default();
         let ended = loop {
-            let led = self.stand_by(context, &shutdown, &mut standby, &mut lead).await;
-            let Ok(Some((mut held, term))) = led else { break led.map(|_| None) };
+            let attempt = self.stand_by(context, &shutdown, &mut standby, &mut lead).await;
+            let Ok(Some((mut held, term))) = attempt else { break attempt.map(|_| None) };
             match self.term(context, (&shutdown, &term), &mut held, &mut tick).await {
                 TermEnd::Stopped | TermEnd::Over => break Ok(Some(held)),
                 TermEnd::Lost(why) => {
@@ -143,12 +143,12 @@ impl<Q, R> Agent<Q, R> {
             let term = shutdown.child();
             context.use_brake(term.clone());
             self.status.is_alive();
-            let led = braked(shutdown, LEAD_GRACE, lead(context)).await;
+            let attempt = braked(shutdown, LEAD_GRACE, lead(context)).await;
             if shutdown.pulled().is_some() {
                 context.leave().await;
                 return Ok(None);
             }
-            match led {
+            match attempt {
                 Ok(Ok(held)) => {
                     *standby = Standby { has_seen: true, ..Standby::default() };
                     return Ok(Some((held, term)));

@@ -227,7 +227,8 @@ pub fn manifest(workload: Workload, rules: &[Rule], namespace: Option<&str>) -> 
          kafka-toolbox}}\n"
     );
     let rbac = "apiVersion: rbac.authorization.k8s.io/v1";
-    let rules: String = rules.iter().map(|rule| format!("  # {}\n{}", rule.reason, rule.yaml(2))).collect();
+    let rules: Vec<_> = rules.iter().map(|rule| format!("  # {}\n{}", rule.reason, rule.yaml(2))).collect();
+    let rules = rules.concat();
     let subject = match namespace {
         Some(namespace) => format!("{{kind: ServiceAccount, name: {name}, namespace: {namespace}}}"),
         None => format!("{{kind: ServiceAccount, name: {name}}}"),

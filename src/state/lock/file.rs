@@ -105,6 +105,14 @@ pub fn holder(folder: &Path, identity: &Identity) -> Option<(String, Option<Hold
     Some((words(holder.clone(), &path), holder))
 }
 
+/// The last holder, if it is dead and did not give the lock back: its file is not locked any more.
+pub fn dead(folder: &Path, identity: &Identity) -> Option<Holder> {
+    let path = folder.join("locks").join(format!("{}.lock", identity.file_name()));
+    let mut file = files::open(&path, files::Opened::Read).ok()?;
+    file.try_lock_shared().ok()?;
+    read(&mut file)
+}
+
 fn read(file: &mut File) -> Option<Holder> {
     let mut text = String::new();
     // The holder may not have written its name yet.
@@ -197,7 +205,9 @@ mod tests {
         let mut dead = take(folder.path(), &identity("a"), holder_of(1)).unwrap();
         dead.note_member(Some("member-7".into())).unwrap();
         drop(dead);
+        assert_eq!(super::dead(folder.path(), &identity("a")).unwrap().pid, std::process::id());
         let next = take(folder.path(), &identity("a"), holder_of(2)).unwrap();
+        assert_eq!(super::dead(folder.path(), &identity("a")), None);
         assert_eq!(next.former().unwrap().member_id.as_deref(), Some("member-7"));
     }
 

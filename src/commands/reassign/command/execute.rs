@@ -189,9 +189,10 @@ async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyho
         context.lock(&context.identity(Purpose::Moves, cluster_id)).await?;
         survey = Survey::of(context, args, (wanted, &pacing), (&*kafka, cluster_id)).await?;
     }
-    let agent = match context.is_dry_run() || !survey.has_work() {
-        true => None,
-        false => agent_that_paces(context, args, cluster_id).await?,
+    let agent = if context.is_dry_run() || !survey.has_work() {
+        None
+    } else {
+        agent_that_paces(context, args, cluster_id).await?
     };
     let goes_on = survey.goes_on();
     let Survey { mut document, before, plan, cancelled, moves, observed, shown, .. } = survey;
@@ -238,7 +239,10 @@ async fn agent_that_paces(context: &Context, args: &ExecuteArgs, cluster_id: &st
     }
     let identity = context.identity(Purpose::Throttle, cluster_id);
     let Some(holder) = context.lock_holder(&identity).await? else { return Ok(None) };
-    let is_agent = holder.command.as_ref().is_none_or(|command| command == "throttle run");
+    // Any other run is short, or was an execution that died a moment ago: its lock is waited for.
+    if holder.command.as_ref().is_some_and(|command| command != "throttle run") {
+        return Ok(None);
+    }
     if args.throttle.is_some() {
         return Err(Stop::refused(format!(
             "another run manages the throttles of this cluster: {}. Nothing was changed. Leave --throttle out: a `throttle \
@@ -246,9 +250,6 @@ async fn agent_that_paces(context: &Context, args: &ExecuteArgs, cluster_id: &st
             holder.words
         ))
         .into());
-    }
-    if !is_agent {
-        return Ok(None);
     }
     let mut record = context.document(&identity).await?;
     record.load::<serde::de::IgnoredAny>().await?;

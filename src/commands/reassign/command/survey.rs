@@ -70,9 +70,9 @@ impl Survey {
             && self.moves.iter().any(|one| self.observed.state(one) == State::Running)
     }
 
-    /// Whether there is anything to do.
+    /// Whether there is anything to do that is not refused.
     pub(super) fn has_work(&self) -> bool {
-        !self.shown.steps.is_empty() || self.goes_on()
+        self.shown.refusals.is_empty() && (!self.shown.steps.is_empty() || self.goes_on())
     }
 }
 

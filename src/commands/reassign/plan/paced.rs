@@ -69,12 +69,7 @@ mod tests {
             bytes: 1,
         };
         let mut observed = Observed::default();
-        let there = SeenPartition {
-            replicas: one.from.clone(),
-            isr: one.from.clone(),
-            leader: Some(BrokerId(1)),
-            ..SeenPartition::default()
-        };
+        let there = SeenPartition { replicas: one.from.clone(), isr: one.from.clone(), leader: Some(BrokerId(1)) };
         observed.partitions.insert(partition, there);
         let entries = |entry: &str| PresentList::Entries([entry.parse().unwrap()].into());
         let mut seen = PresentThrottles::default();

@@ -90,13 +90,12 @@ impl Pacer {
     /// One tick.
     pub async fn tick(&mut self, context: &mut Context, why: PacerWhy) -> anyhow::Result<Ticked> {
         match why {
-            Why::Due => {}
             Why::Asked(asked) => self.hear(asked).await,
             // Where overrides can't be read, each look would wait for its limit: ticks that are due are enough.
             Why::Watch if self.board.view().cut_off.is_some() => return Ok(Ticked::Unchanged),
             // What can't be read now is read by the next tick, which says so.
             Why::Watch if !self.is_told_something().await => return Ok(Ticked::Unchanged),
-            Why::Watch => {}
+            Why::Due | Why::Watch => {}
         }
         let done = self.look_and_set(context).await;
         let given = self.overrides.value.clone();

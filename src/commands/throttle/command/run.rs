@@ -163,7 +163,8 @@ pub(super) async fn run(context: &mut Context, args: &RunArgs) -> anyhow::Result
         let throttles = context.throttles(&cluster_id).await?;
         pacer(context, (Arc::clone(&kafka), &cluster_id), Arc::clone(&settings), (throttles, Arc::clone(&board))).await
     };
-    let ended = agent.run(context, lead, async |context, pacer, why| pacer.tick(context, why).await).await;
+    let tick = async |context: &mut Context, pacer: &mut Pacer, why| pacer.tick(context, why).await;
+    let ended = Box::pin(agent.run(context, lead, tick)).await;
     if let Some(port) = port {
         port.close().await;
     }

@@ -100,7 +100,7 @@ async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
     let mut memory = match &kafka {
         Some(kafka) => {
             kafka.expect_configs(spec.topics.len());
-            Some(Memory::open(context, &args.sources, &spec, &**kafka).await?)
+            Some(Memory::open(context, &args.sources, spec, &**kafka).await?)
         }
         None => None,
     };

@@ -160,7 +160,7 @@ impl Memory {
             let identity = Identity { owner: Some(owner.to_owned()), ..self.document.identity().clone() };
             let taken = async {
                 let without = |mut last: LastApplied| {
-                    names.iter().for_each(|name| drop(last.topics.remove(*name)));
+                    last.topics.retain(|name, _| !names.contains(&name));
                     last
                 };
                 context.document(&identity).await?.update(without).await

@@ -131,7 +131,7 @@ async fn a_holder_that_cannot_renew_in_time_has_lost_its_lease_before_another_ca
     let server = server();
     let (held, renewal) = take_as(&server, "one").await.unwrap();
     server.set_down(true);
-    sleep(SAFE - RENEWED_EVERY - Duration::from_secs(1)).await;
+    sleep(SAFE.saturating_sub(RENEWED_EVERY + Duration::from_secs(1))).await;
     assert_eq!(renewal.check(), Ok(()));
     let why = timeout(DURATION, renewal.until_lost()).await.expect("lost before its duration is over");
     assert!(why.contains("could not be renewed for") && why.starts_with("the lock is lost"), "{why}");
