@@ -41,13 +41,22 @@ pub struct Look {
 }
 
 impl Look {
-    /// The same with moves that are about to be submitted, as if they ran: so that they are paced from their first byte.
+    /// The same with moves that are about to be submitted, as if they ran: so that they are paced from their first byte. A
+    /// running move's new replicas stand among the partition's replicas, so those of a coming one do, too.
     #[must_use]
     pub fn with_coming(mut self, coming: &[PartitionMove]) -> Self {
-        for one in coming.iter().filter(|one| self.metadata.topics.contains_key(&one.partition.topic)) {
+        for one in coming {
+            let Some(topic) = self.metadata.topics.get_mut(&one.partition.topic) else { continue };
+            let number = one.partition.partition;
+            let Some(partition) = topic.partitions.iter_mut().find(|there| there.partition == number) else { continue };
+            if self.moves.contains_key(&one.partition) {
+                continue;
+            }
+            let new: Vec<_> = one.adding().filter(|broker| !partition.replicas.contains(broker)).collect();
+            partition.replicas.extend(new);
             let replicas: Vec<_> = one.from.iter().copied().chain(one.adding()).collect();
             let coming = Reassignment { replicas, adding: one.adding().collect(), removing: one.removing().collect() };
-            self.moves.entry(one.partition.clone()).or_insert(coming);
+            self.moves.insert(one.partition.clone(), coming);
         }
         self
     }

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cases::at;
+use crate::cluster::assignment::PartitionMove;
 use crate::cluster::broker::{Broker, BrokerId};
 use crate::cluster::metadata::{Metadata, Reassignment, ReplicaSize};
-use crate::cluster::size::ByteRate;
+use crate::cluster::size::{ByteRate, Bytes};
 use crate::cluster::throttle::{Side, Sides};
 use crate::cluster::topic::{Partition, Topic, TopicName, TopicPartition};
 use crate::commands::throttle::plan::look::{Known, Look, own_readings, snapshot};
@@ -119,4 +120,15 @@ fn what_a_broker_that_was_down_holds_is_no_load() {
     let read = own_readings(Some(&before), &now);
     assert_eq!(read.used[&BrokerId(4)], Sides::default(), "nobody knows yet");
     assert_eq!(clients(&before, &now, 1), Some(Sides { leader: 0, follower: 0 }));
+}
+
+#[test]
+fn a_move_that_is_handed_over_is_paced_before_it_is_submitted() {
+    let coming = PartitionMove { partition: key(0), from: ids(&[1, 2]), to: ids(&[3, 2]), bytes: 0 };
+    let now = look(0, &[(&[1, 2], &[1, 2])], &[], &[(0, 1, 900), (0, 2, 900)]).with_coming(&[coming.clone()]);
+    let seen = snapshot(None, &now, &own_readings(None, &now), &Known::default());
+    let [moving] = &seen.moving[..] else { panic!("{seen:?}") };
+    assert_eq!((moving.leader, &moving.sources), (Some(BrokerId(1)), &ids(&[1, 2])));
+    assert_eq!(moving.adding, [(BrokerId(3), Bytes(900 * MB))]);
+    assert_eq!(now.clone().with_coming(&[coming]).metadata, now.metadata, "once is enough");
 }
