@@ -249,7 +249,9 @@ async fn a_port_that_closes_still_answers_what_is_under_way() {
         let asked = queue.next().await;
         let closed = tokio::spawn(port.close());
         tokio::task::yield_now().await;
-        asked.into_iter().for_each(|one| one.answer.send(Ok(Overrides::default())));
+        for one in asked {
+            one.answer.send(Ok(Overrides::default()));
+        }
         closed.await.unwrap();
     };
     let (answer, ()) = tokio::join!(ask(&address, "DELETE /throttle", ""), closes);
