@@ -19,6 +19,7 @@ use crate::agent::port::server::{Served, serve};
 use crate::agent::runtime::{Agent, Pace};
 use crate::agent::status::Status;
 use crate::change::throttle::decide::Ways;
+use crate::clients::files;
 use crate::clients::kafka::Kafka;
 use crate::cluster::metadata::TopicSelection;
 use crate::cluster::overrides::Overrides;
@@ -219,11 +220,7 @@ fn host_name(text: &str) -> Result<String, String> {
 fn token(args: &RunArgs) -> anyhow::Result<Option<SecretString>> {
     let text = match &args.api_token_file {
         Some(path) => {
-            let size = std::fs::metadata(path).map(|file| file.len());
-            let read = || std::fs::read_to_string(path);
-            let text = size.and_then(|size| {
-                if size <= TOKEN_BYTES_MAX { read() } else { Err(std::io::ErrorKind::FileTooLarge.into()) }
-            });
+            let text = files::read_text(path, TOKEN_BYTES_MAX);
             Some(text.with_context(|| format!("failed to read the token from {}", path.display()))?)
         }
         None => std::env::var("TOOLBOX_THROTTLE_API_TOKEN").ok(),
