@@ -161,11 +161,12 @@ impl Context {
     /// Gives back the locks that this run holds, the last one first. Called last, however the run ended.
     pub async fn leave(&mut self) {
         while let Some(lock) = self.locks.pop() {
-            if let Some(kafka) = self.kafka.get() {
-                // The condition holds a locked file, too.
-                kafka.write_gate().waive(lock.purpose.word());
-            }
+            let purpose = lock.purpose;
             lock.give_back().await;
+            // Last: until then a write that is still under way somewhere is refused. The condition holds a locked file, too.
+            if let Some(kafka) = self.kafka.get() {
+                kafka.write_gate().waive(purpose.word());
+            }
         }
     }
 
