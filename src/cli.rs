@@ -74,7 +74,7 @@ impl Cli {
     /// Runs the command once, in a context that the caller changed: with memory twins, another clock.
     pub async fn run_in(self, change: impl FnOnce(Context) -> Context) -> anyhow::Result<Exit> {
         let mut context = change(Context::new(self.flags));
-        let ended = self.command.run(&mut context).await;
+        let ended = Box::pin(self.command.run(&mut context)).await;
         context.leave().await;
         context.close(ended).await
     }

@@ -85,7 +85,7 @@ fn duration() -> Duration {
 }
 
 /// How often each sink goes away.
-const OUTAGES: usize = 5;
+const OUTAGES: u32 = 5;
 
 /// A move that goes on for as long, at the rates of the overrides.
 fn begin_a_long_move(kafka: &Cluster, toolbox: &Toolbox) {
@@ -181,7 +181,7 @@ impl Scene {
     /// Asks for another rate each second, while each sink is away for half of a period, not in step.
     fn interrupt(&self) -> (usize, Sizes) {
         let (start, mut sizes, mut sets) = (Instant::now(), Sizes::default(), 0);
-        let period = duration().as_secs_f64() / OUTAGES as f64;
+        let period = duration().as_secs_f64() / f64::from(OUTAGES);
         while start.elapsed() < duration() {
             let at = start.elapsed().as_secs_f64() / period;
             let trouble = [Mood::Answer(503, "{}"), Mood::Reset][sets % 2].clone();
@@ -244,6 +244,6 @@ fn an_agent_whose_sinks_are_away_half_of_the_time_keeps_its_journal_bounded_and_
     assert!(sizes.shrunk > 0 && sizes.largest < 256 * 1024, "{sizes:?} of {total} bytes: {lines:#?}");
     assert!(journals(&scene.toolbox.state().join("spool")).is_empty(), "nothing is left: {lines:#?}");
     let about_sinks = lines.iter().filter(|line| line.contains("datadog") || line.contains("kubernetes")).count();
-    assert!(about_sinks <= 2 * 2 * (OUTAGES + 1), "two lines an outage and sink at most: {lines:#?}");
+    assert!(about_sinks <= 2 * 2 * (OUTAGES as usize + 1), "two lines an outage and sink at most: {lines:#?}");
     assert!(!lines.iter().any(|line| line.contains('\u{1b}')), "no colours where nobody looks");
 }

@@ -36,7 +36,7 @@ fn a_mounted_config_map_that_is_updated_three_times_keeps_its_record() {
     for (update, config) in (1..).zip(configs) {
         mount(&folder, update, &topic(config));
         let ran = toolbox.run(&["topics", "apply", "-f", file, "--yes", "--max-risk", "loses-data"]).ends_with(0);
-        assert_eq!(ran.out.contains("there is no record"), false, "update {update}: {ran:#?}");
+        assert!(!ran.out.contains("there is no record"), "update {update}: {ran:#?}");
         last = Some(ran);
     }
     let last = last.unwrap();

@@ -125,7 +125,8 @@ fn what_a_broker_that_was_down_holds_is_no_load() {
 #[test]
 fn a_move_that_is_handed_over_is_paced_before_it_is_submitted() {
     let coming = PartitionMove { partition: key(0), from: ids(&[1, 2]), to: ids(&[3, 2]), bytes: 0 };
-    let now = look(0, &[(&[1, 2], &[1, 2])], &[], &[(0, 1, 900), (0, 2, 900)]).with_coming(&[coming.clone()]);
+    let now =
+        look(0, &[(&[1, 2], &[1, 2])], &[], &[(0, 1, 900), (0, 2, 900)]).with_coming(std::slice::from_ref(&coming));
     let seen = snapshot(None, &now, &own_readings(None, &now), &Known::default());
     let [moving] = &seen.moving[..] else { panic!("{seen:?}") };
     assert_eq!((moving.leader, &moving.sources), (Some(BrokerId(1)), &ids(&[1, 2])));
