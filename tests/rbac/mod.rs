@@ -29,7 +29,8 @@ async fn what_is_printed_for_a_command_gives_its_service_account_every_right_tha
             cluster.kubectl_with_input(&["apply", "--validate=strict", "-f", "-"], &manifest);
             let main = ClusterRef { id: String::new(), name: Some("main".into()) };
             let setup = Setup { cluster: main, owner: "shop".into(), lock, reads_config_maps: true };
-            let rights: Vec<_> = rules(workload, &setup).iter().flat_map(kafka_toolbox::context::rights::Rule::rights).collect();
+            let rights: Vec<_> =
+                rules(workload, &setup).iter().flat_map(kafka_toolbox::context::rights::Rule::rights).collect();
             let access = |account: &str| Access {
                 kubeconfig: Some(cluster.kubeconfig_of(&namespace, account)),
                 ..Access::default()

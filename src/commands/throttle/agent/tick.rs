@@ -89,12 +89,13 @@ pub struct Pacer {
 impl Pacer {
     /// One tick.
     pub async fn tick(&mut self, context: &mut Context, why: PacerWhy) -> anyhow::Result<Ticked> {
+        let is_new_batch = self.is_handed_a_batch().await;
         match why {
             Why::Asked(asked) => self.hear(asked).await,
-            // Where overrides can't be read, each look would wait for its limit: ticks that are due are enough.
-            Why::Watch if self.board.view().cut_off.is_some() => return Ok(Ticked::Unchanged),
             // What can't be read now is read by the next tick, which says so.
-            Why::Watch if !self.is_told_something().await => return Ok(Ticked::Unchanged),
+            Why::Watch if !is_new_batch && !self.overrides.reload().await.unwrap_or(false) => {
+                return Ok(Ticked::Unchanged);
+            }
             Why::Due | Why::Watch => {}
         }
         let done = self.look_and_set(context).await;
@@ -104,14 +105,13 @@ impl Pacer {
         Ok(if is_over { Ticked::Over } else { Ticked::Done })
     }
 
-    /// Whether people, or a run that moves partitions, ask for something new.
-    async fn is_told_something(&mut self) -> bool {
-        let is_new_override = self.overrides.reload().await.unwrap_or(false);
+    /// Whether a run that moves partitions has handed over another batch.
+    async fn is_handed_a_batch(&mut self) -> bool {
         let is_new_batch = self.handover.reload().await.unwrap_or(false);
         if is_new_batch {
             self.handed_over = Some(Instant::now());
         }
-        is_new_override || is_new_batch
+        is_new_batch
     }
 
     /// The moves that are about to be submitted: they are paced as if they ran. A batch that is not submitted within
