@@ -89,6 +89,11 @@ pub struct Pacer {
 impl Pacer {
     /// One tick.
     pub async fn tick(&mut self, context: &mut Context, why: PacerWhy) -> anyhow::Result<Ticked> {
+        let is_cut_off = self.board.view().cut_off.is_some();
+        if is_cut_off && matches!(why, Why::Watch) {
+            // Where overrides can't be read, each look would wait for its limit: ticks that are due are enough.
+            return Ok(Ticked::Unchanged);
+        }
         let is_new_batch = self.is_handed_a_batch().await;
         match why {
             Why::Asked(asked) => self.hear(asked).await,
