@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, select_all};
+use futures_util::future::BoxFuture;
 use tokio::task::AbortHandle;
 use uuid::Uuid;
 
@@ -167,17 +167,6 @@ impl Context {
             if let Some(kafka) = self.kafka.get() {
                 kafka.write_gate().waive(purpose.word());
             }
-        }
-    }
-
-    /// Waits until a lock of this run is lost, and says why; for ever where it holds none that can be lost.
-    pub fn until_lock_lost(&self) -> impl Future<Output = String> + use<> {
-        let lost: Vec<_> = self.locks.iter().filter_map(|lock| lock.held.until_lost()).collect();
-        async move {
-            if lost.is_empty() {
-                return std::future::pending().await;
-            }
-            select_all(lost).await.0
         }
     }
 

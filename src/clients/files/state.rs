@@ -14,7 +14,7 @@ use super::named::bounded;
 const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 
-/// The endings of files that are not finished yet: [`write`] makes them, and a killed process leaves them.
+/// The endings of files that are not finished yet: [`write()`] makes them, and a killed process leaves them.
 const UNFINISHED: &str = ".unfinished";
 
 /// How a file is opened.

@@ -92,6 +92,8 @@ pub struct Document {
     saved_by: Option<Uuid>,
     /// The object that holds it where that has another name than ours would: the cluster was addressed otherwise then.
     found_as: Option<ObjectName>,
+    /// Whether it was looked for under other names: once is enough for a document that is read again and again.
+    has_looked: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,7 +105,7 @@ pub(super) struct Last {
 impl Document {
     /// The document of an identity, not read yet.
     pub fn new(place: Place, identity: Identity, run_id: Uuid, clock: fn() -> Timestamp) -> Self {
-        Self { place, identity, run_id, clock, last: None, saved_by: None, found_as: None }
+        Self { place, identity, run_id, clock, last: None, saved_by: None, found_as: None, has_looked: false }
     }
 
     /// What it belongs to.
@@ -243,8 +245,8 @@ impl Document {
     /// The record of this cluster under another name: it was addressed by another name, or by none, then. Where the list
     /// is not allowed, there is none.
     async fn find_elsewhere(&mut self, kubernetes: &dyn Kubernetes) -> Option<ConfigMap> {
-        if self.identity.owner.is_some() {
-            // An owner names its object, however the cluster is addressed.
+        // An owner names its object, however the cluster is addressed.
+        if self.identity.owner.is_some() || std::mem::replace(&mut self.has_looked, true) {
             return None;
         }
         let namespace = &kubernetes.identity().namespace;

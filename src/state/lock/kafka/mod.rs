@@ -5,7 +5,7 @@
 //! counts a renewal from the moment of sending it, by a clock that runs during sleep, and sends no write once the last
 //! renewal is older than the session less a margin ([`Freshness`], [`Held::condition`]).
 //!
-//! [`take`] asks who holds the lock and joins the group; [`renew`] keeps the membership on a thread of its own.
+//! [`take()`] asks who holds the lock and joins the group; [`renew`] keeps the membership on a thread of its own.
 
 mod error;
 mod held;
