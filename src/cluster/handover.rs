@@ -13,4 +13,7 @@ pub struct Handover {
     /// The moves; none when nothing is about to be submitted.
     #[serde(default)]
     pub moves: Vec<PartitionMove>,
+    /// How often the same moves were handed over again: the other run forgets moves that are not submitted for a while.
+    #[serde(default)]
+    pub round: u64,
 }

@@ -1,12 +1,11 @@
 //! Moves beside a running `throttle run`: that agent paces them. Each batch is handed over to it first, and submitted once
 //! the cluster shows lists and rates for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::cluster::assignment::PartitionMove;
 use crate::cluster::handover::Handover;
 use crate::cluster::topic::TopicPartition;
 use crate::commands::reassign::agent::Agent;
@@ -16,12 +15,15 @@ use crate::commands::reassign::plan::preflight::count;
 use crate::commands::reassign::plan::seen::Observed;
 use crate::commands::reassign::plan::step::ReassignStep;
 use crate::context::Context;
-use crate::context::handover::KeptHandover;
 use crate::context::throttles::present_throttles;
+use crate::context::watched::KeptHandover;
 use crate::state::identity::Purpose;
 
 /// After so long without throttles for a batch, it is said, and looked whether the agent still runs.
 const LATE: Duration = Duration::from_secs(30);
+
+/// A batch that waits is handed over again after so long: the agent forgets what is not submitted for two minutes.
+const AGAIN: Duration = Duration::from_mins(1);
 
 /// The agent that paces the moves of an execution, and what it was told last.
 #[derive(Debug)]
@@ -49,7 +51,7 @@ impl Paced {
 
     /// Tells the agent that nothing is about to be submitted any more.
     pub(in crate::commands::reassign) async fn close(&mut self) {
-        if let Err(error) = self.kept.announce(Handover::default()).await {
+        if let Err(error) = self.kept.change(|_| Handover::default()).await {
             tracing::warn!(%error, "the hand-over could not be taken back; the agent forgets it by itself");
         }
     }
@@ -78,17 +80,21 @@ impl Agent<'_> {
         batch: &[ReassignStep],
         paced: &mut Paced,
     ) -> BTreeMap<TopicPartition, String> {
-        let of_batch = |one: &&PartitionMove| batch.iter().any(|step| step.partition() == &one.partition);
-        let moves: Vec<_> =
-            self.moves.iter().filter(of_batch).filter(|one| !observed.arriving(one).is_empty()).collect();
+        let batch: BTreeSet<_> = batch.iter().map(ReassignStep::partition).collect();
+        let of_batch = self.moves.iter().filter(|one| batch.contains(&one.partition));
+        let moves: Vec<_> = of_batch.filter(|one| !observed.arriving(one).is_empty()).collect();
         if moves.is_empty() {
             return BTreeMap::new();
         }
         let all = |why: String| moves.iter().map(|one| (one.partition.clone(), why.clone())).collect();
-        let told =
-            Handover { run_id: context.run_id.to_string(), moves: moves.iter().map(|one| (*one).clone()).collect() };
+        let waited = paced.waits_since.map(|since| since.elapsed()).unwrap_or_default();
+        let told = Handover {
+            run_id: context.run_id.to_string(),
+            moves: moves.iter().map(|one| (*one).clone()).collect(),
+            round: waited.as_secs() / AGAIN.as_secs(),
+        };
         if paced.kept.value != told
-            && let Err(error) = paced.kept.announce(told).await
+            && let Err(error) = paced.kept.change(|_| told.clone()).await
         {
             return all(format!("it could not be handed over to the throttle agent: {error:#}"));
         }

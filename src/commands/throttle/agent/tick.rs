@@ -28,10 +28,10 @@ use crate::commands::throttle::plan::look::{Known, Look, own_readings, snapshot}
 use crate::commands::throttle::plan::outlook::words;
 use crate::commands::throttle::plan::snapshot::Snapshot;
 use crate::context::Context;
-use crate::context::handover::KeptHandover;
 use crate::context::load::{Source, measure};
-use crate::context::overrides::KeptOverrides;
 use crate::context::throttles::{Brought, OwnThrottles};
+use crate::context::watched::KeptHandover;
+use crate::context::watched::KeptOverrides;
 use crate::output;
 
 /// Between the two looks of the first tick, without which nobody knows what is written.

@@ -20,7 +20,7 @@ use crate::commands::throttle::command::status::watched;
 use crate::commands::throttle::plan::floor::below_floor;
 use crate::commands::throttle::plan::snapshot::Snapshot;
 use crate::commands::throttle::spec::rate_above_zero;
-use crate::context::overrides::KeptOverrides;
+use crate::context::watched::KeptOverrides;
 use crate::context::{Context, duration};
 use crate::exit::{Exit, Stop};
 use crate::output;
