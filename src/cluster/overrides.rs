@@ -32,6 +32,9 @@ pub struct Override {
     /// Whether it ends when all moves have ended.
     #[serde(default)]
     pub autoremove: bool,
+    /// Whether something has moved since it was given: before that, nothing moving is no end.
+    #[serde(default)]
+    pub has_applied: bool,
     /// Who gave it.
     pub by: String,
 }
@@ -45,20 +48,43 @@ impl Overrides {
     /// Those that still hold; `is_idle` says that nothing moves.
     #[must_use]
     pub fn at(&self, now: Timestamp, is_idle: bool) -> Self {
-        let holds = |given: &Override| given.until.is_none_or(|until| now < until) && !(is_idle && given.autoremove);
+        let is_over = |given: &Override| is_idle && given.autoremove && given.has_applied;
+        let holds = |given: &Override| given.until.is_none_or(|until| now < until) && !is_over(given);
+        let held = |given: &Override| {
+            holds(given).then(|| Override { has_applied: given.has_applied || !is_idle, ..given.clone() })
+        };
         Self {
-            cluster: self.cluster.clone().filter(holds),
-            brokers: self
-                .brokers
-                .iter()
-                .filter(|(_, given)| holds(given))
-                .map(|(id, given)| (*id, given.clone()))
-                .collect(),
+            cluster: self.cluster.as_ref().and_then(held),
+            brokers: self.brokers.iter().filter_map(|(id, given)| Some((*id, held(given)?))).collect(),
         }
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.cluster.is_none() && self.brokers.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_that_is_given_before_the_first_move_holds_until_the_moves_have_ended() {
+        let now: Timestamp = "2026-11-22T08:00:00Z".parse().unwrap();
+        let given = Override {
+            rate: ByteRate(5),
+            since: now,
+            until: None,
+            autoremove: true,
+            has_applied: false,
+            by: "ann".into(),
+        };
+        let before = Overrides { cluster: Some(given), ..Overrides::default() };
+        let waits = before.at(now, true);
+        assert_eq!(waits, before);
+        let moves = waits.at(now, false);
+        assert!(moves.cluster.as_ref().unwrap().has_applied);
+        assert!(moves.at(now, true).is_empty());
     }
 }

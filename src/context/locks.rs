@@ -206,7 +206,8 @@ impl Context {
     async fn lock_kafka(&self, identity: &Identity) -> anyhow::Result<Held> {
         let mut beside = match self.lock_file(identity) {
             Ok(held) => Some(held),
-            Err(error) if error.is::<Stop>() => return Err(error),
+            // It lives. Where it hangs and has lost the lock in the cluster, that one decides.
+            Err(error) if error.is::<Stop>() && self.lock_holder(identity).await?.is_some() => return Err(error),
             Err(error) => {
                 tracing::debug!(%error, "no file beside the lock in the cluster");
                 None

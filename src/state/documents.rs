@@ -10,8 +10,8 @@ use serde::de::IgnoredAny;
 use crate::clients::files::state as files;
 use crate::clients::kubernetes::ConfigMap;
 use crate::state::document::{BYTES_MAX, Envelope, FOLDER, FORM, RECORD, last_of, read_file};
-use crate::state::identity::Purpose;
-use crate::state::place::{COMPONENT, PURPOSE, Place};
+use crate::state::identity::{ClusterRef, Identity, Purpose};
+use crate::state::place::{CLUSTER_ID, COMPONENT, PURPOSE, Place};
 
 /// Most documents of one place that are looked into.
 const DOCUMENTS_MAX: usize = 1_000;
@@ -19,8 +19,18 @@ const DOCUMENTS_MAX: usize = 1_000;
 /// The texts of documents, and where each is kept.
 #[derive(Debug, Default)]
 pub struct Documents {
-    texts: Vec<(String, String)>,
-    purpose: &'static str,
+    texts: Vec<Text>,
+    purpose: Option<Purpose>,
+}
+
+/// A document that is not read yet.
+#[derive(Debug)]
+struct Text {
+    /// Where it is kept, for messages.
+    place: String,
+    /// What its name, or its label, says of the cluster.
+    named: String,
+    text: String,
 }
 
 /// One document of some owner.
@@ -38,12 +48,22 @@ impl Documents {
     /// Those of a cluster, as what borrows from them. One that can't be understood is an error that names it.
     pub fn read<'a, D: Deserialize<'a>>(&'a self, cluster_id: &str) -> anyhow::Result<Vec<Owned<D>>> {
         let mut found = Vec::new();
-        for (place, text) in &self.texts {
-            let failed = || format!("{place} can't be understood");
-            let envelope: Envelope<IgnoredAny> = serde_json::from_str(text).with_context(failed)?;
-            if envelope.cluster_id != cluster_id || envelope.purpose != self.purpose {
+        let Some(purpose) = self.purpose else { return Ok(found) };
+        let cluster = ClusterRef { id: cluster_id.to_owned(), name: None };
+        let of_cluster = Identity { purpose, cluster, owner: None };
+        let (file, label) = (format!("{}-", of_cluster.file_name()), of_cluster.cluster_label());
+        for Text { place, named, text } in &self.texts {
+            if !named.starts_with(&file) && *named != label {
                 continue;
             }
+            let failed = || format!("{place} can't be understood");
+            let envelope: Envelope<IgnoredAny> = serde_json::from_str(text).with_context(failed)?;
+            anyhow::ensure!(
+                envelope.cluster_id == cluster_id && envelope.purpose == purpose.word(),
+                "{place} is named as a record of this cluster, and says that it is one of cluster {} for {}",
+                envelope.cluster_id,
+                envelope.purpose
+            );
             anyhow::ensure!(
                 envelope.form == FORM,
                 "{place} has form {}, this toolbox reads form {FORM}",
@@ -59,14 +79,14 @@ impl Documents {
     /// The same without documents that have none of these words: most have nothing to say about one topic.
     #[must_use]
     pub fn about(mut self, words: &[&str]) -> Self {
-        self.texts.retain(|(_, text)| words.iter().any(|word| text.contains(word)));
+        self.texts.retain(|found| words.iter().any(|word| found.text.contains(word)));
         self
     }
 
     /// The same without one's own document.
     #[must_use]
     pub fn without(mut self, place: &str) -> Self {
-        self.texts.retain(|(other, _)| other != place);
+        self.texts.retain(|found| found.place != place);
         self
     }
 }
@@ -81,15 +101,18 @@ pub async fn documents(place: &Place, purpose: Purpose) -> anyhow::Result<Docume
             let found = kubernetes.config_maps(&namespace, &selector).await;
             let found =
                 found.with_context(|| format!("failed to list the records of all owners in namespace {namespace}"))?;
-            let text = |found: &ConfigMap| anyhow::Ok((format!("ConfigMap {}", found.name), last_of(found)?.text));
+            let text = |found: &ConfigMap| {
+                let named = found.labels.get(CLUSTER_ID).cloned().unwrap_or_default();
+                anyhow::Ok(Text { place: format!("ConfigMap {}", found.name), named, text: last_of(found)?.text })
+            };
             found.iter().map(text).collect::<anyhow::Result<_>>()?
         }
     };
-    Ok(Documents { texts, purpose: purpose.word() })
+    Ok(Documents { texts, purpose: Some(purpose) })
 }
 
 /// The texts of a folder of documents, ordered by name.
-fn of_folder(folder: &Path, purpose: Purpose) -> anyhow::Result<Vec<(String, String)>> {
+fn of_folder(folder: &Path, purpose: Purpose) -> anyhow::Result<Vec<Text>> {
     let mut texts = Vec::new();
     let begins = format!("{}-", purpose.word());
     if let Err(error) = std::fs::read_dir(folder)
@@ -104,7 +127,8 @@ fn of_folder(folder: &Path, purpose: Purpose) -> anyhow::Result<Vec<(String, Str
     for path in paths.iter().filter(is_meant) {
         let read =
             read_file(path).with_context(|| format!("failed to read {} (limit {BYTES_MAX} bytes)", path.display()))?;
-        texts.extend(read.map(|last| (path.display().to_string(), last.text)));
+        let named = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        texts.extend(read.map(|last| Text { place: path.display().to_string(), named, text: last.text }));
     }
     Ok(texts)
 }

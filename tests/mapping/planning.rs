@@ -88,7 +88,7 @@ async fn a_write_that_fails_is_a_failure() {
     let file = path(&desk, "file");
     fs::write(&file, "").unwrap();
     let failed = desk.run(&["mapping", "scale", "--out", &file]).await.ends_with(Exit::Failed);
-    assert!(failed.err.contains(&format!("failed to make the folder {file}")), "{failed:#?}");
+    assert!(failed.err.contains(&format!("failed to write {file}")), "{failed:#?}");
     let failed = desk.run(&["mapping", "scale", "--html", &format!("{file}/x.html")]).await.ends_with(Exit::Failed);
     assert!(failed.err.contains("failed to write"), "{failed:#?}");
 }

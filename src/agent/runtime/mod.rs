@@ -150,6 +150,9 @@ impl<Q, R> Agent<Q, R> {
             }
             match attempt {
                 Ok(Ok(held)) => {
+                    if standby.said.is_some() {
+                        output::say("this agent leads now");
+                    }
                     *standby = Standby { has_seen: true, ..Standby::default() };
                     return Ok(Some((held, term)));
                 }

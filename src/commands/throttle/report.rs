@@ -197,6 +197,7 @@ impl Status {
         };
         let moving = match self.moving {
             0 => "nothing moves".to_owned(),
+            1 => format!("1 partition gets replicas, {} left, {eta}", Bytes(self.remaining_bytes)),
             count => format!("{count} partitions get replicas, {} left, {eta}", Bytes(self.remaining_bytes)),
         };
         let owner = match (&self.owner, &self.changed_at) {

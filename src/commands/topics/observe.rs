@@ -40,7 +40,7 @@ pub struct Observed {
     pub last_applied: Option<LastApplied>,
     /// Declared topics that other owners declare, too.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub declared_by_others: BTreeMap<TopicName, Declared>,
+    pub declared_by_others: BTreeMap<TopicName, Vec<Declared>>,
     /// The brokers' defaults, where a topic is to be created.
     #[serde(default)]
     pub broker_defaults: Option<BrokerDefaults>,
@@ -126,7 +126,7 @@ pub struct Begun {
     /// What was last applied of this spec.
     pub last_applied: Option<LastApplied>,
     /// Declared topics that other owners declare, too.
-    pub declared_by_others: BTreeMap<TopicName, Declared>,
+    pub declared_by_others: BTreeMap<TopicName, Vec<Declared>>,
 }
 
 /// Reads all that planning this spec needs. `now`, and the moment of `--min-idle` ago.

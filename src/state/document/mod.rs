@@ -25,7 +25,8 @@ use crate::clients::kubernetes::Kubernetes;
 use crate::clients::kubernetes::KubernetesError;
 use crate::clients::kubernetes::ObjectName;
 use crate::exit::Stop;
-use crate::state::identity::Identity;
+use crate::state::documents::{Documents, documents};
+use crate::state::identity::{Identity, Purpose};
 use crate::state::place::{CLUSTER_ID, COMPONENT, IDENTITY, MANAGED_BY, PURPOSE, Place, object_of};
 
 /// The component label of the ConfigMaps that hold documents; they are never read as specs.
@@ -113,6 +114,11 @@ impl Document {
         &self.identity
     }
 
+    /// The documents of other owners for the same purpose.
+    pub async fn of_others(&self) -> anyhow::Result<Documents> {
+        Ok(documents(&self.place, self.identity.purpose).await?.without(&self.place()))
+    }
+
     /// The run that wrote what was read or written last.
     pub fn saved_by(&self) -> Option<Uuid> {
         self.saved_by
@@ -186,9 +192,19 @@ impl Document {
     }
 
     fn unreadable(&self, why: &str) -> Stop {
+        let without = match self.identity.purpose {
+            Purpose::Topics => "without it, the next run cannot detect drift, and unsets no key that was removed",
+            Purpose::Moves => "without it, `reassign cancel` cannot give the former order of replicas back",
+            Purpose::Throttle => {
+                "without it, throttles that it named stay in force until `toolbox throttle clear --all` takes them away"
+            }
+            Purpose::Control | Purpose::Overrides => {
+                "without it, what people asked of the running command is forgotten"
+            }
+            Purpose::Handover => "it is written anew by the next batch of moves",
+        };
         Stop::refused(format!(
-            "{} can't be understood ({why}); look at it. Nothing was changed. If it is not needed any more, delete it: the \
-             next run then cannot detect what others changed since",
+            "{} can't be understood ({why}). Nothing was changed. Repair it, or delete it: {without}",
             self.place()
         ))
     }

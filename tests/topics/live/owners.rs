@@ -69,3 +69,61 @@ fn two_owners_that_declare_one_topic_are_refused_by_name_and_one_may_take_it_ove
     let refused = apply("shop", &shop, &[]).ends_with(4);
     assert!(refused.out.contains("two owners declare it: `web`"), "{refused:#?}");
 }
+
+/// The path of an owner's record, and what it holds.
+fn record(toolbox: &Toolbox, owner: &str) -> (std::path::PathBuf, String) {
+    let records = fs::read_dir(toolbox.state().join("records")).unwrap();
+    let ending = format!("-{owner}.json");
+    let mut paths = records.map(|entry| entry.unwrap().path());
+    let path = paths.find(|path| path.to_str().unwrap().ends_with(&ending)).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    (path, text)
+}
+
+#[test]
+fn of_two_owners_that_begin_at_one_moment_the_second_to_claim_is_refused_and_nothing_of_it_is_applied() {
+    let toolbox = Toolbox::new(&Cluster::shared(Kind::Kafka43Kraft).bootstrap());
+    let topic = |retention: u32| {
+        format!(
+            "topics:\n- {{name: owners-race, partitions: 1, replicationFactor: 1, config: {{retention.ms: {retention}}}}}\n"
+        )
+    };
+    let (one, two) = (toolbox.file("one.yaml", &topic(1_000_000)), toolbox.file("two.yaml", &topic(2_000_000)));
+    let line = |owner: &'static str, file: &str| {
+        ["topics", "apply", "-f", file, "--owner", owner, "--yes"].map(str::to_owned).to_vec()
+    };
+    let (first, second) = (line("one", &one), line("two", &two));
+    let words = |line: &[String]| line.iter().map(String::clone).collect::<Vec<_>>();
+    let first = words(&first);
+    let first: Vec<_> = first.iter().map(String::as_str).collect();
+    let late = toolbox.run_and_meanwhile("intents:1", &first, |_| {
+        let second: Vec<_> = second.iter().map(String::as_str).collect();
+        toolbox.run(&second).ends_with(0);
+    });
+    let late = late.ends_with(4);
+    assert!(late.out.contains("owner `two` declares topic owners-race, too"), "{late:#?}");
+    let described = toolbox.run(&["topics", "describe", "owners-race"]).ends_with(0);
+    assert!(described.out.contains("2000000"), "{described:#?}");
+    assert!(!record(&toolbox, "one").1.contains("owners-race"), "its claim is withdrawn");
+    toolbox.run(&second.iter().map(String::as_str).collect::<Vec<_>>()).ends_with(0);
+}
+
+#[test]
+fn a_take_over_takes_from_every_other_owner_and_a_record_that_names_another_cluster_is_refused() {
+    let toolbox = Toolbox::new(&Cluster::shared(Kind::Kafka43Kraft).bootstrap());
+    let text = "topics:\n- {name: owners-many, partitions: 1, replicationFactor: 1}\n";
+    let file = toolbox.file("many.yaml", text);
+    let apply = |owner: &str, more: &[&str]| {
+        toolbox.run(&[&["topics", "apply", "-f", &file, "--owner", owner, "--yes"][..], more].concat())
+    };
+    apply("ann", &[]).ends_with(0);
+    let (path, held) = record(&toolbox, "ann");
+    let other = path.with_file_name(path.file_name().unwrap().to_str().unwrap().replace("-ann.", "-ben."));
+    fs::write(&other, held.replace("\"owner\": \"ann\"", "\"owner\": \"ben\"")).unwrap();
+    let taken = apply("carl", &["--take-ownership"]).ends_with(0);
+    assert!(taken.out.contains("is taken over from owner `ann`, `ben` by `carl`"), "{taken:#?}");
+    apply("carl", &[]).ends_with(0);
+    fs::write(&other, held.replace("\"cluster_id\": \"", "\"cluster_id\": \"x")).unwrap();
+    let refused = apply("carl", &[]).ends_with(4);
+    assert!(refused.err.contains("is named as a record of this cluster"), "{refused:#?}");
+}

@@ -17,6 +17,7 @@ use crate::commands::reassign::plan::step::ReassignStep;
 use crate::context::Context;
 use crate::context::throttles::present_throttles;
 use crate::context::watched::KeptHandover;
+use crate::exit::Stop;
 use crate::state::identity::Purpose;
 
 /// After so long without throttles for a batch, it is said, and looked whether the agent still runs.
@@ -36,6 +37,8 @@ pub(in crate::commands::reassign) struct Paced {
     waits_since: Option<Instant>,
     /// When it was last said that it waits.
     said: Option<Instant>,
+    /// Why no agent will ever read what is handed over, if that is so.
+    pub(super) stranded: Option<String>,
 }
 
 impl Paced {
@@ -46,7 +49,7 @@ impl Paced {
         agent: String,
     ) -> anyhow::Result<Self> {
         let kept = KeptHandover::open(context, cluster_id).await?;
-        Ok(Self { kept, cluster_id: cluster_id.to_owned(), agent, waits_since: None, said: None })
+        Ok(Self { kept, cluster_id: cluster_id.to_owned(), agent, waits_since: None, said: None, stranded: None })
     }
 
     /// Tells the agent that nothing is about to be submitted any more.
@@ -113,18 +116,31 @@ impl Agent<'_> {
             return;
         }
         paced.said = Some(Instant::now());
-        let identity = context.identity(Purpose::Throttle, &paced.cluster_id);
-        let what_next = match context.lock_holder(&identity).await {
-            Ok(Some(_)) => format!("look at the log of the agent ({})", paced.agent),
+        let what_next = match who_paces(context, &paced.cluster_id).await {
+            Err(error) if error.is::<Stop>() => {
+                paced.stranded = Some(format!("{error:#}"));
+                return;
+            }
+            Ok(Some(agent)) => {
+                paced.agent = agent;
+                format!("look at the log of the agent ({})", paced.agent)
+            }
             Ok(None) => {
                 "the agent has ended: start it again, or stop this run and start it with --throttle RATE".to_owned()
             }
             Err(error) => format!("whether the agent still runs is not known ({error:#})"),
         };
         self.line.say(&format!(
-            "! {} wait since {} s for the throttle agent to set their throttles: {what_next}",
+            "! {} not begun: the throttle agent has not set the throttles for {} s; {what_next}",
             count(waiting, "move"),
             since.elapsed().as_secs()
         ));
     }
+}
+
+/// The agent that paces now, in words; refused where it keeps its records elsewhere than this run.
+async fn who_paces(context: &Context, cluster_id: &str) -> anyhow::Result<Option<String>> {
+    let mut record = context.document(&context.identity(Purpose::Throttle, cluster_id)).await?;
+    record.load::<serde::de::IgnoredAny>().await?;
+    Ok(context.check_same_place(&record).await?.map(|holder| holder.words))
 }

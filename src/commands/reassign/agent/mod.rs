@@ -295,6 +295,9 @@ impl<'a> Agent<'a> {
         if unlocked.is_none() {
             changed |= self.submit(context, observed, &mut next).await?;
         }
+        if let Some(why) = self.paced.as_mut().and_then(|paced| paced.stranded.take()) {
+            return Ok((Some(Ending::GaveUp(why)), changed));
+        }
         changed |= self.elect(context, elections).await;
         let got_on = (progress.done, progress.bytes_done);
         if changed || got_on != self.got_on.1 || (resting.is_some() && unlocked.is_none()) {

@@ -16,7 +16,7 @@ use crate::cluster::size::{ByteRate, Bytes};
 use crate::commands::reassign::agent::{Agent, Ending, Headroom, Paced, Pacing, Throttling};
 use crate::commands::reassign::command::record::{self, Asked, Control, Record};
 use crate::commands::reassign::command::survey::{Survey, still_running};
-use crate::commands::reassign::command::throttles::{managed, release};
+use crate::commands::reassign::command::throttles::{managed, release, say_what_is_left};
 use crate::commands::reassign::observe::observe;
 use crate::commands::reassign::plan::next::{Limits, Manner};
 use crate::commands::reassign::plan::preflight::{Allowed, Checked, check, count, plan_of};
@@ -223,10 +223,14 @@ async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyho
     let throttles =
         if paced.is_some() { None } else { managed(context, &*kafka, cluster_id, &pacing.throttle).await? };
     let is_unthrottled = throttles.is_none() && paced.is_none();
-    let exit = carry_out(context, &*kafka, (moves, pacing), (control, (throttles, paced))).await?;
+    let is_paced = paced.is_some();
+    let exit = carry_out(context, &*kafka, (moves.clone(), pacing), (control, (throttles, paced))).await?;
     if exit == Exit::Done && is_unthrottled {
         // Somebody may have set a throttle for these moves meanwhile.
         release(context, &*kafka, cluster_id).await?;
+    }
+    if exit == Exit::Done && !is_paced {
+        say_what_is_left(&*kafka, &moves).await;
     }
     Ok(exit)
 }
@@ -243,17 +247,17 @@ async fn agent_that_paces(context: &Context, args: &ExecuteArgs, cluster_id: &st
     if holder.command.as_ref().is_some_and(|command| command != "throttle run") {
         return Ok(None);
     }
+    let mut record = context.document(&identity).await?;
+    record.load::<serde::de::IgnoredAny>().await?;
+    context.check_same_place(&record).await?;
     if args.throttle.is_some() {
         return Err(Stop::refused(format!(
-            "another run manages the throttles of this cluster: {}. Nothing was changed. Leave --throttle out: a `throttle \
-             run` then paces these moves, too; `toolbox throttle set RATE` gives it a rate",
+            "another run manages the throttles of this cluster: {}. Nothing was changed. Leave --throttle out: that run then \
+             paces these moves, too; `toolbox throttle set RATE` gives it a rate",
             holder.words
         ))
         .into());
     }
-    let mut record = context.document(&identity).await?;
-    record.load::<serde::de::IgnoredAny>().await?;
-    context.check_same_place(&record).await?;
     Ok(Some(holder.words))
 }
 

@@ -101,7 +101,7 @@ impl Control {
 
     /// Drops the rates that were asked for until nothing moves any more.
     pub(crate) async fn forget_rates(&mut self, now: Timestamp) {
-        if let Err(error) = self.rates.change(|rates| rates.at(now, true)).await {
+        if let Err(error) = self.rates.change(|rates| rates.at(now, false).at(now, true)).await {
             tracing::warn!(%error, "the rates that somebody asked for can't be taken back");
         }
     }

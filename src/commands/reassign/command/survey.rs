@@ -96,7 +96,7 @@ fn begun_elsewhere(
          in Kafka even if nobody watches them"
     };
     let words = format!(
-        "{} of this plan run already, and were not begun from here: {}. Somebody else may be carrying the plan out: \
+        "{} of this plan already under way, not begun from here: {}. Somebody else may be carrying the plan out: \
          {what_next}",
         count(strange.len(), "move"),
         names(&strange)

@@ -6,10 +6,13 @@ use anyhow::Context as _;
 
 use crate::change::throttle::decide::Ways;
 use crate::clients::kafka::Kafka;
-use crate::cluster::throttle::{Side, Throttles};
+use crate::cluster::assignment::PartitionMove;
+use crate::cluster::throttle::{PresentRate, Side, Sides, Throttles};
 use crate::commands::reassign::agent::Throttling;
+use crate::commands::reassign::plan::paced::concerned;
+use crate::commands::reassign::plan::preflight::count;
 use crate::context::Context;
-use crate::context::throttles::OwnThrottles;
+use crate::context::throttles::{OwnThrottles, present_throttles};
 use crate::exit::Exit;
 use crate::output;
 
@@ -76,4 +79,22 @@ pub(super) async fn release(context: &mut Context, kafka: &dyn Kafka, cluster_id
         output::say(&format!("! throttles of ours are left ({why}): `toolbox throttle clear` takes them away"));
     }
     Ok(())
+}
+
+/// Says which throttles are left on what was moved, once ours are gone: others set them, or a run that kept its record
+/// elsewhere and died. What can't be read is not spoken of.
+pub(super) async fn say_what_is_left(kafka: &dyn Kafka, moves: &[PartitionMove]) {
+    let (brokers, topics) = concerned(&moves.iter().collect::<Vec<_>>());
+    let Ok(seen) = present_throttles(kafka, &brokers, &topics).await else { return };
+    let is_set = |rate: &PresentRate| matches!(rate, PresentRate::Set(_) | PresentRate::Hidden);
+    let rates = seen.rates.values().filter(|sides| Side::BOTH.iter().any(|side| is_set(sides.of(*side)))).count();
+    let lists = seen.lists.values().filter(|sides| **sides != Sides::default()).count();
+    if rates + lists > 0 {
+        output::say(&format!(
+            "! throttles that this run did not set are left on {} and {}: `toolbox throttle status` shows them, `toolbox \
+             throttle clear --all` takes them away",
+            count(rates, "broker"),
+            count(lists, "topic")
+        ));
+    }
 }

@@ -100,6 +100,7 @@ fn given(uri: &Uri, now: Timestamp) -> Result<Override, Refusal> {
         since: now,
         until,
         autoremove: autoremove.unwrap_or_default(),
+        has_applied: false,
         by: by.unwrap_or_else(|| "the HTTP API".to_owned()),
     })
 }

@@ -88,6 +88,12 @@ pub(super) async fn gc(context: &mut Context, args: &GcArgs) -> anyhow::Result<E
             args.older_than.as_secs()
         ));
     }
+    if !args.all && throttles.record().is_empty() && has_throttles(&*kafka).await? {
+        output::say(
+            "throttles are in force that this place has no record of: `toolbox throttle status` shows them, `toolbox throttle \
+             clear --all` takes them away",
+        );
+    }
     let ways = Ways { is_orphaned: true, ..Ways::default() };
     take_away(context, &*kafka, throttles, (args.all, ways, None)).await
 }

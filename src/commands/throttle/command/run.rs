@@ -55,22 +55,28 @@ const TICK_GRACE: Duration = Duration::from_secs(15);
 /// What the port serves, for `--help`.
 const ROUTES_HELP: &str = "\
 HTTP port (--api-listen):
-  GET /throttle, /throttle/BROKER      rates with their reasons, overrides, who leads; JSON
-  POST /throttle?rate=50MB/s           override for all brokers; &ttl=1h (up to 30d), &autoremove=true (ends when
-                                       nothing moves), &by=NAME
-  POST /throttle/BROKER?rate=50MB/s    the same for one broker
-  DELETE /throttle, /throttle/BROKER   take the override back
-  DELETE /throttle/brokers             take those of all single brokers back
-  POST /throttle/remove[/BROKER|/all]  the same as DELETE, for clients of autothrottle
-  GET /healthz                         200 while it paces, or stands by and sees who leads; 503 with the reason
-  GET /livez                           503 where its loop hangs: for a livenessProbe
-  GET /metrics                         OpenMetrics, for Prometheus
+  GET /throttle, /throttle/BROKER     rates, their reasons, overrides, leader
+  POST /throttle?rate=50MB/s          override for all brokers; &ttl=1h (to 30d),
+                                      &autoremove=true (until the moves have
+                                      ended), &by=NAME
+  POST /throttle/BROKER?rate=50MB/s   the same for one broker
+  DELETE /throttle, /throttle/BROKER  take the override back
+  DELETE /throttle/brokers            take those of all single brokers back
+  POST /throttle/remove[/BROKER]      as DELETE, for clients of autothrottle
+  POST /throttle/remove/all           as DELETE /throttle/brokers
+  GET /healthz                        200 while it paces, or stands by and sees
+                                      who leads; else 503 with the reason
+  GET /livez                          503 where its loop hangs: livenessProbe
+  GET /metrics                        OpenMetrics, for Prometheus
 
-/throttle needs `Authorization: Bearer TOKEN` where a token is set. A standby answers changes with 503 and names the
-leader. `Host` must be an address, localhost, or a name of --api-host; requests that pages of other sites send are
-refused with 403. At most 128 connections are kept; idle ones are closed after 15 s.
+/throttle needs `Authorization: Bearer TOKEN` where a token is set. A standby
+answers changes with 503 and names the leader. `Host` must be an address,
+localhost, or a name of --api-host; requests that pages of other sites send are
+refused with 403. At most 128 connections are kept; idle ones are closed after
+15 s.
 
-  curl -X POST -H \"Authorization: Bearer $TOKEN\" 'http://127.0.0.1:8080/throttle/3?rate=20MB/s&ttl=2h&by=ann'";
+  curl -X POST -H \"Authorization: Bearer $TOKEN\" \\
+    'http://127.0.0.1:8080/throttle/3?rate=20MB/s&ttl=2h&by=ann'";
 
 /// Arguments of `toolbox throttle run`.
 #[derive(Debug, Clone, Args)]

@@ -63,8 +63,8 @@ pub(super) async fn run(context: &mut Context, args: &SetArgs) -> anyhow::Result
     let wish = wish(&snapshot, args);
     if wish.rates.is_empty() {
         return Err(Stop::refused(
-            "nothing that moves is meant: a throttle would do nothing. It is set before the first byte by `toolbox \
-             reassign execute --throttle`",
+            "no partition that these arguments name moves now, so that there is nothing to throttle. Nothing was changed. \
+             `toolbox reassign execute --throttle RATE` sets a throttle before the first byte is copied",
         )
         .into());
     }
@@ -128,8 +128,14 @@ async fn ask_the_other_run(context: &Context, cluster_id: &str, args: &SetArgs) 
     }
     let now = context.now();
     let until = args.ttl.map(|ttl| now.checked_add(ttl)).transpose()?;
-    let given =
-        Override { rate: args.rate, since: now, until, autoremove: args.ttl.is_none(), by: context.run().actor };
+    let given = Override {
+        rate: args.rate,
+        since: now,
+        until,
+        autoremove: args.ttl.is_none(),
+        has_applied: false,
+        by: context.run().actor,
+    };
     let mut overrides = KeptOverrides::open(context, cluster_id).await?;
     let whose: Vec<_> =
         if args.brokers.is_empty() { vec![None] } else { args.brokers.iter().copied().map(Some).collect() };
@@ -139,7 +145,7 @@ async fn ask_the_other_run(context: &Context, cluster_id: &str, args: &SetArgs) 
     overrides.change(changed).await?;
     let until = match args.ttl {
         Some(_) => String::new(),
-        None => "; it holds until nothing moves, or until `toolbox throttle clear --overrides`".to_owned(),
+        None => "; it holds until the moves have ended, or until `toolbox throttle clear --overrides`".to_owned(),
     };
     output::print(&format!(
         "the run that throttles this cluster is asked for {} on {whom}, and sets it within seconds{until}\n",

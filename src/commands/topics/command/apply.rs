@@ -123,9 +123,10 @@ async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
     }
     let plan = stop_at_faults(args, plan, &faults)?;
     let last = observed.last_applied.as_ref();
+    let is_refused = |name: &TopicName| !args.take_ownership && observed.declared_by_others.contains_key(name);
     let claim = match last.filter(|_| plan.steps.is_empty() || context.is_dry_run()) {
         Some(last) => Cow::Borrowed(last),
-        None => Cow::Owned(last.cloned().unwrap_or_default().claiming(&plan.steps, spec)),
+        None => Cow::Owned(last.cloned().unwrap_or_default().claiming(&plan.steps, spec, is_refused)),
     };
     let Settled { exit, ended, carried_out } = settle(context, kafka, plan, (last, &claim), memory.as_mut()).await?;
     let mut is_kept = true;
@@ -250,8 +251,8 @@ async fn settle(
         let (Some(kafka), Some(memory)) = (kafka.as_deref(), memory.as_deref_mut()) else {
             return batch.iter().map(|_| Ended::refused("a rehearsal changes nothing")).collect();
         };
-        if let Err(why) = memory.claim(last, claim).await {
-            return batch.iter().map(|_| Ended::failed(why.clone())).collect();
+        if let Err(ended) = memory.claim(last, claim).await {
+            return vec![ended; batch.len()];
         }
         apply::apply(kafka, batch).await
     };

@@ -17,6 +17,7 @@ use crate::commands::topics::plan::step::TopicStep;
 use crate::commands::topics::spec::Spec;
 use crate::context::Context;
 use crate::context::rights::Workload;
+use crate::exit::Stop;
 use crate::output;
 use crate::state::document::Document;
 use crate::state::documents::{Documents, Owned};
@@ -27,13 +28,17 @@ pub(super) fn declared(
     documents: &Documents,
     cluster_id: &str,
     wanted: impl Fn(&TopicName) -> bool,
-) -> anyhow::Result<BTreeMap<TopicName, Declared>> {
-    let mut declared = BTreeMap::new();
+) -> anyhow::Result<BTreeMap<TopicName, Vec<Declared>>> {
+    let mut declared: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for Owned { owner, place: _, document } in documents.read::<Owners<'_>>(cluster_id)? {
         let topics = document.topics.into_iter().filter_map(|(name, owned)| Some((TopicName::new(name).ok()?, owned)));
         let topics = topics.filter(|(name, _)| wanted(name));
-        let of_owner = |source: String| Declared { owner: owner.clone(), source };
-        declared.extend(topics.map(|(name, owned)| (name, of_owner(owned.source.into_owned()))));
+        for (name, owned) in topics {
+            declared
+                .entry(name)
+                .or_default()
+                .push(Declared { owner: owner.clone(), source: owned.source.into_owned() });
+        }
     }
     Ok(declared)
 }
@@ -47,7 +52,16 @@ pub(super) fn sources(
     let documents = documents.map(|documents| if about.is_empty() { documents } else { documents.about(about) });
     let found = documents.and_then(|documents| declared(&documents, cluster_id, wanted));
     let found = found.inspect_err(|error| tracing::debug!(%error, "who declares topics can't be read"));
-    found.unwrap_or_default().into_iter().map(|(name, declared)| (name, declared.source)).collect()
+    let first = |(name, declared): (TopicName, Vec<Declared>)| Some((name, declared.into_iter().next()?.source));
+    found.unwrap_or_default().into_iter().filter_map(first).collect()
+}
+
+/// A record with these topics as they were in the last one.
+fn without(mut record: LastApplied, names: &BTreeSet<TopicName>, last: Option<&LastApplied>) -> LastApplied {
+    record.topics.retain(|name, _| !names.contains(name));
+    let before = last.iter().flat_map(|last| &last.topics).filter(|(name, _)| names.contains(*name));
+    record.topics.extend(before.map(|(name, applied)| (name.clone(), applied.clone())));
+    record
 }
 
 /// What of the declared topics was worked on.
@@ -69,7 +83,9 @@ pub(super) struct Memory {
     last: Option<LastApplied>,
     document: Document,
     /// Declared topics that other owners declare, too.
-    declared_by_others: BTreeMap<TopicName, Declared>,
+    declared_by_others: BTreeMap<TopicName, Vec<Declared>>,
+    /// The cluster's id.
+    cluster_id: String,
     /// What this run keeps there, if that is something else.
     claimed: Option<LastApplied>,
 }
@@ -95,10 +111,35 @@ impl Memory {
         }
         let mut document = context.document(&identity).await?;
         let last = document.load().await?;
-        let others = context.documents(Purpose::Topics).await?.without(&document.place());
-        let declared_by_others = declared(&others, &metadata.cluster_id, |name| spec.topics.contains_key(name))
-            .context("whether another owner declares the same topics is not known; nothing was changed")?;
-        Ok(Self { metadata, last, document, declared_by_others, claimed: None })
+        let cluster_id = metadata.cluster_id.clone();
+        let mut memory =
+            Self { metadata, last, document, declared_by_others: BTreeMap::new(), cluster_id, claimed: None };
+        memory.declared_by_others = memory.others(|name| spec.topics.contains_key(name)).await?;
+        Ok(memory)
+    }
+
+    /// Who else declares these topics now.
+    async fn others(&self, wanted: impl Fn(&TopicName) -> bool) -> anyhow::Result<BTreeMap<TopicName, Vec<Declared>>> {
+        let others = self.document.of_others().await?;
+        declared(&others, &self.cluster_id, wanted).map_err(|error| {
+            Stop::refused(format!(
+                "whether another owner declares the same topics is not known: {error:#}. Nothing was changed. Repair that \
+                 record, or delete it if its owner declares nothing any more"
+            ))
+            .into()
+        })
+    }
+
+    /// Topics of this owner's record that another owner has claimed since this run looked, in words; none where there is
+    /// none. Records are written before they are compared: of two owners that begin at one moment, at least one sees the
+    /// other.
+    async fn contested(&self, record: &LastApplied) -> anyhow::Result<Option<(BTreeSet<TopicName>, String)>> {
+        let is_new = |name: &TopicName| record.topics.contains_key(name) && !self.declared_by_others.contains_key(name);
+        let found = self.others(is_new).await?;
+        let Some((name, first)) = found.iter().next() else { return Ok(None) };
+        let owner = first.first().map_or("", |declared| &declared.owner);
+        let words = format!("owner `{owner}` declares topic {name}, too, and applies it at this moment");
+        Ok(Some((found.into_keys().collect(), words)))
     }
 
     /// Hands over what an observation begins with.
@@ -112,12 +153,19 @@ impl Memory {
 
     /// Keeps which keys are about to be set, so that they are ours even if this run is killed. Without that nothing is
     /// changed: the keys would never be unset.
-    pub(super) async fn claim(&mut self, last: Option<&LastApplied>, claim: &LastApplied) -> Result<(), String> {
+    pub(super) async fn claim(&mut self, last: Option<&LastApplied>, claim: &LastApplied) -> Result<(), Ended> {
         if self.claimed.as_ref().or(last) != Some(claim) {
             let saved = self.document.save(claim).await;
             saved.map_err(|error| {
-                format!("nothing is changed without a record in {}: {error:#}", self.document.place())
+                Ended::failed(format!("nothing is changed without a record in {}: {error:#}", self.document.place()))
             })?;
+            let contested = self.contested(claim).await.map_err(|error| Ended::refused(format!("{error:#}")))?;
+            if let Some((names, words)) = contested {
+                let back = without(claim.clone(), &names, last);
+                let withdrawn = self.document.save(&back).await;
+                let failed = withdrawn.err().map(|error| format!(" ({error:#})")).unwrap_or_default();
+                return Err(Ended::refused(format!("{words}{failed}; remove it from one of the two")));
+            }
             self.claimed = Some(claim.clone());
         }
         Ok(())
@@ -144,16 +192,38 @@ impl Memory {
             let left_out = claim.topics.iter().filter(|(name, _)| !spec.topics.contains_key(*name));
             settled.topics.extend(left_out.map(|(name, applied)| (name.clone(), applied.clone())));
         }
-        let is_kept = self.claimed.as_ref().or(observed.last_applied.as_ref()) == Some(&settled)
-            || context.keep(&mut self.document, &settled).await;
+        let last = observed.last_applied.as_ref();
+        let is_kept = self.claimed.as_ref().or(last) == Some(&settled)
+            || (context.keep(&mut self.document, &settled).await && self.is_alone(context, &settled, last).await);
         is_kept && (!takes_ownership || self.take_from_others(context).await)
+    }
+
+    /// Whether no other owner has claimed these topics meanwhile; else they leave this owner's record again.
+    async fn is_alone(&mut self, context: &Context, settled: &LastApplied, last: Option<&LastApplied>) -> bool {
+        if self.claimed.is_some() {
+            return true;
+        }
+        match self.contested(settled).await {
+            Ok(None) => true,
+            Ok(Some((names, words))) => {
+                output::complain(&format!("{words}; remove it from one of the two"));
+                context.keep(&mut self.document, &without(settled.clone(), &names, last)).await;
+                false
+            }
+            Err(error) => {
+                output::complain(&format!("{error:#}"));
+                false
+            }
+        }
     }
 
     /// Takes what this owner has taken over out of the records of those who had it. Whether that was done.
     async fn take_from_others(&self, context: &Context) -> bool {
         let mut by_owner: BTreeMap<&str, Vec<&TopicName>> = BTreeMap::new();
-        for (name, declared) in &self.declared_by_others {
-            by_owner.entry(&declared.owner).or_default().push(name);
+        for (name, others) in &self.declared_by_others {
+            for declared in others {
+                by_owner.entry(&declared.owner).or_default().push(name);
+            }
         }
         let mut is_done = true;
         for (owner, names) in by_owner {

@@ -59,10 +59,17 @@ impl Applied {
 }
 
 impl LastApplied {
-    /// What to keep before the steps are carried out.
+    /// What to keep before the steps are carried out. Topics of other owners, which are refused, are not claimed.
     #[must_use]
-    pub fn claiming(self, steps: &[TopicStep], spec: &Spec) -> Self {
+    pub fn claiming(self, steps: &[TopicStep], spec: &Spec, is_refused: impl Fn(&TopicName) -> bool) -> Self {
         let mut next = self;
+        let is_there = |declared: &&TopicSpec| declared.state == State::Present && !is_refused(&declared.name.value);
+        for declared in spec.topics.values().filter(is_there) {
+            // Also what needs no change is this owner's: another owner that begins at this moment has to see it.
+            next.topics
+                .entry(declared.name.value.clone())
+                .or_insert_with(|| Applied { source: source(declared), ..Applied::default() });
+        }
         for step in steps {
             let Some(declared) = spec.topics.get(step.name()) else { continue };
             let keys: Vec<_> = match step {

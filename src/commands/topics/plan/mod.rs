@@ -76,9 +76,12 @@ pub fn plan(spec: &Spec, observed: &Observed, options: &Options) -> Planned {
             planned.faults.extend(faults.into_iter().map(|fault| (name.clone(), fault)));
             continue;
         }
-        if let Some(other) = observed.declared_by_others.get(name).filter(|_| !options.takes_ownership) {
-            planned.plan.refuse(subject(name), "apply", owned_by(other, options, declared));
-            continue;
+        if let Some(others) = observed.declared_by_others.get(name) {
+            if !options.takes_ownership {
+                planned.plan.refuse(subject(name), "apply", owned_by(others, options, declared));
+                continue;
+            }
+            planned.plan.warn(taken_over(name, others, options));
         }
         match (declared.state, there.topic) {
             (State::Absent, None) => {}
@@ -97,13 +100,28 @@ pub fn plan(spec: &Spec, observed: &Observed, options: &Options) -> Planned {
     planned
 }
 
-/// Why a topic of another owner is left alone.
-fn owned_by(other: &Declared, options: &Options, declared: &TopicSpec) -> String {
-    let Declared { owner, source } = other;
+/// What a person should know of a topic that is taken over.
+fn taken_over(name: &TopicName, others: &[Declared], options: &Options) -> String {
+    let owners: Vec<_> = others.iter().map(|other| format!("`{}`", other.owner)).collect();
     format!(
-        "two owners declare it: `{owner}` (last applied from {source}) and `{}` ({}). Remove it from one of them and apply \
-         that one, or take it over with --take-ownership",
-        options.owner, declared.name.place.source
+        "topic {name} is taken over from owner {} by `{}`: remove it from what {} declares, which is refused from then on \
+         (after `state: absent` it would be created again)",
+        owners.join(", "),
+        options.owner,
+        owners.join(", ")
+    )
+}
+
+/// Why a topic of another owner is left alone.
+fn owned_by(others: &[Declared], options: &Options, declared: &TopicSpec) -> String {
+    let of_other = |Declared { owner, source }: &Declared| format!("`{owner}` (last applied from {source})");
+    let others: Vec<_> = others.iter().map(of_other).collect();
+    format!(
+        "two owners declare it: {} and `{}` ({}). Remove it from one of them and apply that one, or take it over with \
+         --take-ownership",
+        others.join(", "),
+        options.owner,
+        declared.name.place.source
     )
 }
 

@@ -246,8 +246,14 @@ fn a_deadline_makes_it_gentle_where_there_is_time_and_says_when_there_is_not() {
 
 #[test]
 fn a_rate_that_a_person_gave_goes_first_and_one_below_the_floor_is_named() {
-    let given =
-        |rate| Override { rate: mb(rate), since: at(0), until: Some(at(60)), autoremove: false, by: "ann".into() };
+    let given = |rate| Override {
+        rate: mb(rate),
+        since: at(0),
+        until: Some(at(60)),
+        autoremove: false,
+        has_applied: false,
+        by: "ann".into(),
+    };
     let mut overrides = Overrides { cluster: Some(given(50)), ..Overrides::default() };
     overrides.brokers.insert(BrokerId(3), given(9));
     let (decision, _) = plan(at(0), &Limits::default(), &one_move(10, 50_000), &overrides, &State::default());
