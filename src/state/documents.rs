@@ -19,13 +19,13 @@ const DOCUMENTS_MAX: usize = 1_000;
 /// The texts of documents, and where each is kept.
 #[derive(Debug, Default)]
 pub struct Documents {
-    texts: Vec<Text>,
+    texts: Vec<Unread>,
     purpose: Option<Purpose>,
 }
 
 /// A document that is not read yet.
 #[derive(Debug)]
-struct Text {
+struct Unread {
     /// Where it is kept, for messages.
     place: String,
     /// What its name, or its label, says of the cluster.
@@ -52,7 +52,7 @@ impl Documents {
         let cluster = ClusterRef { id: cluster_id.to_owned(), name: None };
         let of_cluster = Identity { purpose, cluster, owner: None };
         let (file, label) = (format!("{}-", of_cluster.file_name()), of_cluster.cluster_label());
-        for Text { place, named, text } in &self.texts {
+        for Unread { place, named, text } in &self.texts {
             if !named.starts_with(&file) && *named != label {
                 continue;
             }
@@ -103,7 +103,7 @@ pub async fn documents(place: &Place, purpose: Purpose) -> anyhow::Result<Docume
                 found.with_context(|| format!("failed to list the records of all owners in namespace {namespace}"))?;
             let text = |found: &ConfigMap| {
                 let named = found.labels.get(CLUSTER_ID).cloned().unwrap_or_default();
-                anyhow::Ok(Text { place: format!("ConfigMap {}", found.name), named, text: last_of(found)?.text })
+                anyhow::Ok(Unread { place: format!("ConfigMap {}", found.name), named, text: last_of(found)?.text })
             };
             found.iter().map(text).collect::<anyhow::Result<_>>()?
         }
@@ -112,7 +112,7 @@ pub async fn documents(place: &Place, purpose: Purpose) -> anyhow::Result<Docume
 }
 
 /// The texts of a folder of documents, ordered by name.
-fn of_folder(folder: &Path, purpose: Purpose) -> anyhow::Result<Vec<Text>> {
+fn of_folder(folder: &Path, purpose: Purpose) -> anyhow::Result<Vec<Unread>> {
     let mut texts = Vec::new();
     let begins = format!("{}-", purpose.word());
     if let Err(error) = std::fs::read_dir(folder)
@@ -128,7 +128,7 @@ fn of_folder(folder: &Path, purpose: Purpose) -> anyhow::Result<Vec<Text>> {
         let read =
             read_file(path).with_context(|| format!("failed to read {} (limit {BYTES_MAX} bytes)", path.display()))?;
         let named = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-        texts.extend(read.map(|last| Text { place: path.display().to_string(), named, text: last.text }));
+        texts.extend(read.map(|last| Unread { place: path.display().to_string(), named, text: last.text }));
     }
     Ok(texts)
 }
