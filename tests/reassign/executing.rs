@@ -134,7 +134,7 @@ async fn moves_of_others_are_never_overlaid() {
 async fn a_plan_that_somebody_else_carries_out_is_refused() {
     let desk = Desk::new(four_brokers(true).moving("bills", 0, &[4, 2]));
     let said = execute(&desk, &ROWS, &[]).await.ends_with(Exit::Refused);
-    assert!(said.out.contains("1 move of this plan run already, and were not begun from here: bills-0"), "{said:#?}");
+    assert!(said.out.contains("1 move of this plan already under way, not begun from here: bills-0"), "{said:#?}");
     desk.kafka.edit(|cluster| cluster.copied_per_listing = Some(u64::MAX));
     execute(&desk, &ROWS, &["--take-over"]).await.ends_with(Exit::Done);
     assert_eq!(replicas(&desk, "bills", 0), [4, 2]);
