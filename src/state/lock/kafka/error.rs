@@ -37,7 +37,7 @@ pub enum LockError {
         why: String,
     },
     /// The cluster could not be asked.
-    #[error("failed to take the lock `{group}` of this cluster: {error}")]
+    #[error("the lock `{group}` of this cluster could not be asked for: {error}")]
     Kafka {
         /// The group.
         group: String,

@@ -113,8 +113,8 @@ pub(super) async fn acquire(
     Ok(Renewer { groups: kafka.lock_groups(), shared, clock, at, join, membership, must_rejoin: false })
 }
 
-/// Who holds the lock now, without taking it or creating anything. None also where the group rebalances and says no more
-/// within a short time: then nobody holds it for certain.
+/// Who holds the lock now, without taking it or creating anything. Where the coordinator can't be asked within a short
+/// time, that is an error: somebody may hold it.
 pub async fn holder(kafka: &Arc<dyn Kafka>, group: &str) -> Result<Option<Holder>, LockError> {
     if !has_offsets_topic(&**kafka).await {
         return Ok(None);
@@ -122,7 +122,7 @@ pub async fn holder(kafka: &Arc<dyn Kafka>, group: &str) -> Result<Option<Holder
     let groups = kafka.lock_groups();
     let failed = |error| LockError::of(group, error);
     let deadline = Instant::now() + CALL_MAX;
-    let mut seen = None;
+    let (mut seen, mut failure) = (None, None);
     while Instant::now() < deadline {
         let described = async {
             let at = groups.coordinator(group, CALL_MAX).await?;
@@ -133,17 +133,20 @@ pub async fn holder(kafka: &Arc<dyn Kafka>, group: &str) -> Result<Option<Holder
                 return Ok(None);
             }
             Ok(found) => {
-                seen = holder_of(&found).map(Holder::of);
+                (seen, failure) = (holder_of(&found).map(Holder::of), None);
                 if found.state == LockGroupState::Stable {
                     break;
                 }
             }
-            Err(error) if may_be_elsewhere(&error) => {}
+            Err(error) if may_be_elsewhere(&error) => failure = Some(error),
             Err(error) => return Err(failed(error)),
         }
         sleep(LOOKED_AT_EVERY).await;
     }
-    Ok(seen)
+    match (seen, failure) {
+        (None, Some(error)) => Err(failed(error)),
+        (seen, _) => Ok(seen),
+    }
 }
 
 /// How long a renewal counts, from its sending.
