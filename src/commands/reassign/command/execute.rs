@@ -183,11 +183,12 @@ async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyho
     if !context.is_dry_run() {
         context.check_rights(Workload::Reassign, &context.rights_setup(cluster_id)).await?;
     }
-    let mut survey = Survey::of(context, args, (wanted.clone(), &pacing), (&*kafka, cluster_id)).await?;
+    let mut survey = Survey::of(context, args, (wanted.clone(), &pacing, None), (&*kafka, cluster_id)).await?;
     if !context.is_dry_run() && survey.has_work() {
         // Taking the lock takes seconds: a run that finds nothing to do takes none. What was seen before it is seen again.
         context.lock(&context.identity(Purpose::Moves, cluster_id)).await?;
-        survey = Survey::of(context, args, (wanted, &pacing), (&*kafka, cluster_id)).await?;
+        let sized = Some(survey.observed.sizes);
+        survey = Survey::of(context, args, (wanted, &pacing, sized), (&*kafka, cluster_id)).await?;
     }
     let agent = if context.is_dry_run() || !survey.has_work() {
         None

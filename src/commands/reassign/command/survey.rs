@@ -15,7 +15,7 @@ use crate::commands::reassign::command::execute::{ExecuteArgs, is_ours};
 use crate::commands::reassign::command::record::{self, Record};
 use crate::commands::reassign::observe::{observe, sizes};
 use crate::commands::reassign::plan::preflight::{Checked, check, count, names, plan_of};
-use crate::commands::reassign::plan::seen::{Observed, State, grown, target_of};
+use crate::commands::reassign::plan::seen::{Observed, Sizes, State, grown, target_of};
 use crate::commands::reassign::plan::step::ReassignStep;
 use crate::context::Context;
 use crate::formats::reassignment_json::Moves;
@@ -44,17 +44,18 @@ pub(super) struct Survey {
 }
 
 impl Survey {
-    /// Reads the record and the cluster.
+    /// Reads the record and the cluster; sizes only where they were not read a moment ago: a broker that was just lost keeps
+    /// whoever asks it waiting.
     pub(super) async fn of(
         context: &Context,
         args: &ExecuteArgs,
-        (wanted, pacing): (Moves, &Pacing),
+        (wanted, pacing, sized): (Moves, &Pacing, Option<Sizes>),
         (kafka, cluster_id): (&dyn Kafka, &str),
     ) -> anyhow::Result<Self> {
         let mut document = record::document(context, cluster_id).await?;
         let before: Option<Record> = document.load().await?;
         let (plan, cancelled) = moves_of(args, wanted, kafka, before.as_ref()).await?;
-        let (checked, observed) = look(args, kafka, plan.moves.clone(), pacing).await?;
+        let (checked, observed) = look(args, kafka, plan.moves.clone(), (pacing, sized)).await?;
         let Checked { moves, plan: mut shown, stale: _ } = checked;
         let strange = begun_elsewhere(&moves, before.as_ref(), &observed, is_ours(context));
         if let Some(why) = strange.filter(|_| !args.take_over) {
@@ -166,14 +167,17 @@ async fn look(
     args: &ExecuteArgs,
     kafka: &dyn Kafka,
     moves: Vec<PartitionMove>,
-    pacing: &Pacing,
+    (pacing, mut sized): (&Pacing, Option<Sizes>),
 ) -> anyhow::Result<(Checked, Observed)> {
     let topics = moves.iter().map(|one| one.partition.topic.clone()).collect();
     let mut looked = None;
     for pause in LOOKS {
         tokio::time::sleep(Duration::from_millis(pause)).await;
         let mut observed = observe(kafka, &topics).await.context("failed to read the cluster")?;
-        observed.sizes = sizes(kafka, &brokers_of(&moves, &observed), &topics).await.context("failed to read sizes")?;
+        observed.sizes = match sized.take() {
+            Some(sized) => sized,
+            None => sizes(kafka, &brokers_of(&moves, &observed), &topics).await.context("failed to read sizes")?,
+        };
         let checked = check(moves.clone(), &observed, (&pacing.limits, pacing.manner), args.allowed());
         let is_clear = checked.stale.is_empty();
         looked = Some((checked, observed));
