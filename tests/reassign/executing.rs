@@ -285,7 +285,7 @@ async fn a_broker_that_takes_no_throttle_holds_its_own_moves_alone() {
 
 #[tokio::test]
 async fn a_throttle_below_what_is_written_is_said_at_once() {
-    let kafka = four_brokers(true).copying(0).before(Call::DescribeLogDirs, 4, |cluster| {
+    let kafka = four_brokers(true).copying(0).before(Call::DescribeLogDirs, 3, |cluster| {
         let bills = cluster.topics.get_mut(&TopicName::new("bills").unwrap()).unwrap();
         bills.partitions[0].bytes.values_mut().for_each(|bytes| *bytes += 1_000_000);
     });
