@@ -76,7 +76,7 @@ async fn a_rate_is_set_shown_and_cleared_and_nothing_is_left() {
     let again = desk.run(&["throttle", "set", "50MB/s", "--yes"]).await.ends_with(Exit::Done);
     assert!(again.out.contains("nothing to do"), "{again:?}");
     let status = desk.run(&["throttle", "status", "--watch", "10ms"]).await.ends_with(Exit::Done);
-    assert!(status.out.contains("1 partitions get replicas, 1.0 GB left"), "{status:?}");
+    assert!(status.out.contains("1 partition gets replicas, 1.0 GB left"), "{status:?}");
     assert!(status.out.contains("50.0 MB/s  ours") && status.out.contains("orders"), "{status:?}");
     desk.run(&["throttle", "clear", "--yes"]).await.ends_with(Exit::Done);
     assert_eq!(everything(&desk), Vec::<String>::new());
