@@ -32,16 +32,6 @@ fn await_words(toolbox: &Toolbox, words: &str) -> String {
 
 /// Lets an execution that was begun slowly go on fast; how it ended.
 fn let_go(toolbox: &Toolbox, executing: Child) -> Option<i32> {
-    // A run that begins while a broker dies has its locks some seconds later.
-    let start = Instant::now();
-    loop {
-        let would = toolbox.run(&["throttle", "set", "200MB/s", "--dry-run"]);
-        if would.out.contains("would be asked for 200.0 MB/s on all brokers") {
-            break;
-        }
-        assert!(start.elapsed() < LIMIT, "the execution has no throttles: {would:#?}");
-        std::thread::sleep(Duration::from_millis(200));
-    }
     let asked = toolbox.run(&["throttle", "set", "200MB/s"]).ends_with(0);
     assert!(asked.out.contains("is asked for 200.0 MB/s on all brokers"), "{asked:#?}");
     ends(executing)

@@ -42,6 +42,10 @@ pub(crate) fn begin_slowly(toolbox: &Toolbox, file: &str, moves: usize) -> Child
     while !toolbox.run(&["reassign", "status", "--sample", "50ms"]).out.contains(&running) {
         assert!(executing.try_wait().unwrap().is_none(), "it runs");
     }
+    // Moves may run from before: it has begun once it manages their throttles.
+    while !toolbox.run(&["throttle", "set", "1kB/s", "--dry-run"]).out.contains("would be asked for") {
+        assert!(executing.try_wait().unwrap().is_none(), "it runs");
+    }
     executing
 }
 
