@@ -265,7 +265,7 @@ fn a_rate_that_a_person_gave_goes_first_and_one_below_the_floor_is_named() {
     assert_eq!(decision.notes.len(), 1);
     assert!(decision.notes[0].text.contains("will never end"), "{:?}", decision.notes);
     assert_eq!(decision.eta_seconds, None);
-    assert!(overrides.at(at(59), false) == overrides && overrides.at(at(60), false).is_empty());
+    assert!(overrides.at(at(59), true) == overrides && overrides.at(at(60), false).is_empty());
 }
 
 #[test]
