@@ -14,7 +14,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// kube logs each request that fails as an error of its own; we say what became of it, once.
+/// kube logs each request that fails as an error of its own; the recorder reports the result, once.
 const QUIET: &str = "kube_client::client::builder=off";
 
 /// Whoever asks for more than warnings, or for kube by name, sees what it says.

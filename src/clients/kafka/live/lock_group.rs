@@ -202,7 +202,7 @@ impl LockGroups for LiveLockGroups {
 }
 
 impl Cluster {
-    /// Asks one broker once, without any second attempt, and says what became of it.
+    /// Asks one broker once, without a second attempt, and returns the answer or the error.
     pub(super) async fn ask_once<C: Call>(
         &self,
         broker: BrokerId,

@@ -55,7 +55,7 @@ impl Paced {
     /// Tells the agent that nothing is about to be submitted any more.
     pub(in crate::commands::reassign) async fn close(&mut self) {
         if let Err(error) = self.kept.change(|_| Handover::default()).await {
-            tracing::warn!(%error, "the hand-over could not be taken back; the agent forgets it by itself");
+            tracing::warn!(%error, "the hand-over could not be removed; the agent drops it after two minutes");
         }
     }
 }

@@ -262,7 +262,7 @@ async fn agent_that_paces(context: &Context, args: &ExecuteArgs, cluster_id: &st
     Ok(Some(holder.words))
 }
 
-/// What others may ask of this run, with what earlier runs left taken back.
+/// Opens the control of this run, and removes requests that were made of an earlier run.
 async fn open_control(
     context: &Context,
     cluster_id: &str,

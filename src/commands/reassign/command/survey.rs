@@ -118,7 +118,7 @@ pub(super) fn still_running(before: &Record, plan: &MovePlan, observed: &Observe
     earlier
 }
 
-/// The moves that are wished for, without those that were cancelled before; and these.
+/// The moves of the plan without those that were cancelled before, and the cancelled ones.
 async fn moves_of(
     args: &ExecuteArgs,
     wanted: Moves,

@@ -111,7 +111,7 @@ fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// A lock that this run holds. Dropped without [`Held::release`], it is renewed no more: nobody can take it before its
+/// A lock that this run holds. When it is dropped without [`Held::release`], renewals stop: nobody can take it before its
 /// session ends.
 pub struct Held {
     pub(super) shared: Arc<Shared>,

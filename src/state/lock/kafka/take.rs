@@ -195,7 +195,7 @@ struct Taking<'a> {
     say: &'a (dyn Fn(&str) + Sync),
 }
 
-/// What became of one attempt to join.
+/// The result of one attempt to join.
 enum Attempt {
     /// This member is the leader; the last request was sent at this time.
     Won(Joined, Duration),
