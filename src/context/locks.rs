@@ -70,7 +70,8 @@ impl LockHolder {
             words,
             run_id: member.as_ref().map(|member| member.run_id),
             command: member.as_ref().map(|member| member.command.clone()),
-            place: member.map(|member| member.place),
+            // What can't be read counts as elsewhere.
+            place: Some(member.map_or_else(|| "a place that can't be read".to_owned(), |member| member.place)),
         }
     }
 
@@ -145,8 +146,9 @@ impl Context {
     pub async fn check_same_place(&self, document: &Document) -> anyhow::Result<Option<LockHolder>> {
         let Some(holder) = self.lock_holder(document.identity()).await? else { return Ok(None) };
         let here = self.place().await?.words(&host());
-        let is_same = holder.place.as_ref() == Some(&here) || holder.run_id == document.saved_by();
-        if holder.run_id.is_none() || is_same {
+        let is_its_record = holder.run_id.is_some() && holder.run_id == document.saved_by();
+        // A file or a Lease says nothing of a place: whoever finds it looks where the records are, too.
+        if holder.place.as_ref().is_none_or(|place| *place == here) || is_its_record {
             return Ok(Some(holder));
         }
         Err(Stop::refused(format!(
