@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
+use uuid::Uuid;
 
 use crate::cluster::broker::BrokerId;
 
@@ -123,6 +124,9 @@ pub struct Topic {
     /// Whether Kafka keeps it for itself, as `__consumer_offsets`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub internal: bool,
+    /// Its id, another one after it was deleted and created again; none from brokers before Kafka 2.8 (KIP-516).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Uuid>,
     /// Its partitions, ordered by number; the numbers have no gaps.
     pub partitions: Vec<Partition>,
 }

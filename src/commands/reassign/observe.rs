@@ -15,7 +15,9 @@ pub(super) async fn observe(kafka: &dyn Kafka, topics: &BTreeSet<TopicName>) -> 
     let names: Vec<_> = topics.iter().cloned().collect();
     let metadata = kafka.metadata(TopicSelection::Named(&names)).await?;
     let mut partitions = BTreeMap::new();
+    let mut topic_ids = BTreeMap::new();
     for topic in metadata.topics.into_values() {
+        topic_ids.extend(topic.id.map(|id| (topic.name.clone(), id)));
         for one in topic.partitions {
             let key = crate::cluster::topic::TopicPartition { topic: topic.name.clone(), partition: one.partition };
             partitions.insert(key, SeenPartition { leader: one.leader, replicas: one.replicas, isr: one.isr });
@@ -25,6 +27,7 @@ pub(super) async fn observe(kafka: &dyn Kafka, topics: &BTreeSet<TopicName>) -> 
         cluster_id: metadata.cluster_id,
         brokers: metadata.brokers.keys().copied().collect(),
         partitions,
+        topic_ids,
         running,
         sizes: Sizes::default(),
     })

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use crate::cluster::broker::BrokerId;
 use crate::cluster::size::{ByteRate, Bytes};
 use crate::cluster::topic::TopicPartition;
-use crate::commands::reassign::plan::progress::{Arriving, Pace, Progress};
+use crate::commands::reassign::plan::pace::{Left, Pace};
+use crate::commands::reassign::plan::progress::{Arriving, Progress};
 
 /// One line that says how far it is.
 pub(super) fn line(progress: &Progress, pace: &Pace, resting: Option<&str>) -> String {
@@ -17,11 +18,18 @@ pub(super) fn line(progress: &Progress, pace: &Pace, resting: Option<&str>) -> S
     if *bytes > 0 {
         let _ = write!(line, ", {} of {}", Bytes(*bytes_done), Bytes(*bytes));
     }
+    if progress.bytes_grown > 0 {
+        let _ = write!(line, " and {} written since", Bytes(progress.bytes_grown));
+    }
     if let Some(rate) = pace.rate().filter(|rate| *rate > 0) {
         let _ = write!(line, ", {}", ByteRate(rate));
     }
-    if let Some(left) = pace.left(progress).filter(|left| !left.is_zero()) {
-        let _ = write!(line, ", {} left", time(left));
+    match pace.left(progress) {
+        Left::In(left) if !left.is_zero() => {
+            let _ = write!(line, ", {} left", time(left));
+        }
+        Left::Never => line.push_str(", will not end at this rate"),
+        Left::In(_) | Left::Unknown => {}
     }
     if let Some(why) = resting {
         let _ = write!(line, "; no move is begun: {why}");
@@ -78,7 +86,11 @@ impl Status<'_> {
                 arriving.running.to_string(),
                 format!("{} of {}", Bytes(arriving.bytes_done), Bytes(arriving.bytes)),
                 self.pace.rate_into(*broker).map_or_else(|| "-".to_owned(), |rate| ByteRate(rate).to_string()),
-                self.pace.left_of(*broker, arriving).map_or_else(|| "-".to_owned(), time),
+                match self.pace.left_of(*broker, arriving) {
+                    Left::In(left) => time(left),
+                    Left::Never => "never".to_owned(),
+                    Left::Unknown => "-".to_owned(),
+                },
             ]
         };
         let rows: Vec<_> = self.progress.brokers.iter().map(row).collect();
@@ -106,8 +118,10 @@ impl Status<'_> {
                 "moving": arriving.running,
                 "bytes": arriving.bytes,
                 "bytes_done": arriving.bytes_done,
+                "bytes_left": arriving.bytes_left,
                 "bytes_per_second": self.pace.rate_into(*broker),
-                "seconds_left": self.pace.left_of(*broker, arriving).map(|left| left.as_secs()),
+                "seconds_left": seconds(self.pace.left_of(*broker, arriving)),
+                "will_end": will_end(self.pace.left_of(*broker, arriving)),
             })
         };
         let Progress { partitions, done, running, waiting, lost, bytes, bytes_done, .. } = self.progress;
@@ -120,13 +134,28 @@ impl Status<'_> {
             "bytes": bytes,
             "bytes_done": bytes_done,
             "bytes_per_second": self.pace.rate(),
-            "seconds_left": self.pace.left(self.progress).map(|left| left.as_secs()),
+            "bytes_grown": self.progress.bytes_grown,
+            "seconds_left": seconds(self.pace.left(self.progress)),
+            "will_end": will_end(self.pace.left(self.progress)),
             "brokers": self.progress.brokers.iter().map(broker).collect::<Vec<_>>(),
             "stalls": self.stalls.iter().map(|(words, partitions)| json!({"reason": words, "partitions": partitions})).collect::<Vec<_>>(),
             "paused": self.paused,
             "moves_of_others": self.others,
             "throttled": self.throttled,
         })
+    }
+}
+
+fn seconds(left: Left) -> Option<u64> {
+    if let Left::In(left) = left { Some(left.as_secs()) } else { None }
+}
+
+/// Whether the moves end at the present rates; none where that is not known.
+fn will_end(left: Left) -> Option<bool> {
+    match left {
+        Left::Unknown => None,
+        Left::Never => Some(false),
+        Left::In(_) => Some(true),
     }
 }
 

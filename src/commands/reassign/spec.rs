@@ -41,21 +41,21 @@ impl FromStr for Window {
 
 /// Whom a cancel concerns; nobody named means everyone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Selection {
+pub struct Selection {
     /// Moves of these topics.
-    pub(super) topics: BTreeSet<TopicName>,
+    pub topics: BTreeSet<TopicName>,
     /// Moves that add to or take from these brokers.
-    pub(super) brokers: BTreeSet<BrokerId>,
+    pub brokers: BTreeSet<BrokerId>,
 }
 
 impl Selection {
     /// Whether it is everyone.
-    pub(super) fn is_all(&self) -> bool {
+    pub fn is_all(&self) -> bool {
         self.topics.is_empty() && self.brokers.is_empty()
     }
 
     /// Whether it concerns this move.
-    pub(super) fn has(&self, one: &PartitionMove) -> bool {
+    pub fn has(&self, one: &PartitionMove) -> bool {
         let of_broker = || one.adding().chain(one.removing()).any(|broker| self.brokers.contains(&broker));
         self.is_all() || self.topics.contains(&one.partition.topic) || of_broker()
     }

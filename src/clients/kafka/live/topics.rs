@@ -135,7 +135,8 @@ fn topic_of(topic: &MetadataResponseTopic) -> Result<Option<Topic>, KafkaError> 
         let message = format!("topic {name} is being created");
         return Err(KafkaError::broker(codes::LEADER_NOT_AVAILABLE, Some(&message)));
     }
-    Ok(Some(Topic { name, internal: topic.is_internal, partitions }))
+    let id = (!topic.topic_id.is_nil()).then_some(topic.topic_id);
+    Ok(Some(Topic { name, internal: topic.is_internal, id, partitions }))
 }
 
 fn partition_of(partition: &MetadataResponsePartition) -> Partition {

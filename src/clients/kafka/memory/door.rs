@@ -420,6 +420,7 @@ fn described(model: &Model, name: &TopicName) -> Topic {
     Topic {
         name: name.clone(),
         internal: topic.internal,
+        id: topic.id,
         partitions: (0..).zip(&topic.partitions).map(partition).collect(),
     }
 }

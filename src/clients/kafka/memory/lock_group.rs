@@ -241,7 +241,7 @@ fn coordinator(model: &mut Model) -> Result<BrokerId, KafkaError> {
     let topic = model.topics.entry(topic).or_insert_with(|| ModelTopic {
         internal: true,
         partitions: vec![partition],
-        config: BTreeMap::new(),
+        ..ModelTopic::default()
     });
     let leader = topic.partitions.first().and_then(|partition| partition.leader);
     leader.ok_or_else(|| refusal(codes::COORDINATOR_NOT_AVAILABLE))

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
+use uuid::Uuid;
+
 use crate::clients::kafka::memory::lock_group::Coordinators;
 use crate::cluster::broker::Broker;
 use crate::cluster::broker::BrokerId;
@@ -49,6 +51,8 @@ pub struct Model {
 pub struct ModelTopic {
     /// Whether Kafka keeps it for itself.
     pub internal: bool,
+    /// Its id; none as from brokers before Kafka 2.8.
+    pub id: Option<Uuid>,
     /// Its partitions, by number.
     pub partitions: Vec<ModelPartition>,
     /// What was set on it; the rest has its default.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use uuid::Uuid;
+
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::Mode;
 use crate::clients::kafka::NewPartitions;
@@ -36,7 +38,7 @@ pub(super) fn create(model: &mut Model, new: &NewTopic, mode: Mode) -> Result<()
     }
     if mode == Mode::Apply {
         let partitions = replicas.into_iter().map(|replicas| model.partition(replicas)).collect();
-        let topic = ModelTopic { internal: false, partitions, config: new.config.clone() };
+        let topic = ModelTopic { id: Some(Uuid::now_v7()), partitions, config: new.config.clone(), ..ModelTopic::default() };
         model.topics.insert(new.name.clone(), topic);
     }
     Ok(())

@@ -188,7 +188,7 @@ mod tests {
             let dir = |path: &str| LogDir { path: path.into(), total_bytes: None, usable_bytes: None, fault: None };
             answers.log_dirs.insert(id, vec![dir("/a"), dir("/b")]);
         }
-        metadata.topics.insert(name.clone(), Topic { name, internal: false, partitions });
+        metadata.topics.insert(name.clone(), Topic { name, internal: false, id: None, partitions });
         (metadata, answers)
     }
 

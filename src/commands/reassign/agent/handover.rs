@@ -84,7 +84,7 @@ impl Agent<'_> {
         paced: &mut Paced,
     ) -> BTreeMap<TopicPartition, String> {
         let batch: BTreeSet<_> = batch.iter().map(ReassignStep::partition).collect();
-        let of_batch = self.moves.iter().filter(|one| batch.contains(&one.partition));
+        let of_batch = self.terms.moves.iter().filter(|one| batch.contains(&one.partition));
         let moves: Vec<_> = of_batch.filter(|one| !observed.arriving(one).is_empty()).collect();
         if moves.is_empty() {
             return BTreeMap::new();

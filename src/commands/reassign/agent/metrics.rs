@@ -12,7 +12,8 @@ use prometheus_client::registry::Registry;
 
 use crate::clients::files::{self, Readers};
 use crate::cluster::topic::TopicPartition;
-use crate::commands::reassign::plan::progress::{Pace, Progress};
+use crate::commands::reassign::plan::pace::{Left, Pace};
+use crate::commands::reassign::plan::progress::Progress;
 use crate::commands::reassign::plan::stalls::Reason;
 
 type Labels = Vec<(&'static str, String)>;
@@ -40,18 +41,26 @@ fn text(progress: &Progress, pace: &Pace, stalled: &BTreeMap<Reason, Vec<TopicPa
     for (state, count) in [("done", done), ("moving", running), ("waiting", waiting), ("lost", lost)] {
         partitions.get_or_create(&vec![("state", state.to_owned())]).set(float(*count as u64));
     }
-    let bytes = family("bytes", "Bytes that come to a broker in all");
-    let copied = family("copied_bytes", "Bytes that are copied to a broker");
+    let bytes = family("bytes", "Bytes that come to a broker in all, as the moves were when they began");
+    let copied = family("copied_bytes", "Of these, the bytes that are copied");
+    let open = family("left_bytes", "Bytes that still have to be copied to a broker, growth included");
     let rate = family("copied_bytes_per_second", "How fast a broker is copied to");
     for (broker, arriving) in &progress.brokers {
         let labels = vec![("broker", broker.to_string())];
         bytes.get_or_create(&labels).set(float(arriving.bytes));
         copied.get_or_create(&labels).set(float(arriving.bytes_done));
+        open.get_or_create(&labels).set(float(arriving.bytes_left));
         rate.get_or_create(&labels).set(float(pace.rate_into(*broker).unwrap_or(0)));
     }
-    let left = family("left_seconds", "How long it still takes at this rate; absent while nothing is copied");
-    if let Some(time) = pace.left(progress) {
-        left.get_or_create(&Vec::new()).set(time.as_secs_f64());
+    let left = family("left_seconds", "How long it still takes; absent while nothing is copied, +Inf where it will not end");
+    match pace.left(progress) {
+        Left::Unknown => {}
+        Left::Never => {
+            left.get_or_create(&Vec::new()).set(f64::INFINITY);
+        }
+        Left::In(time) => {
+            left.get_or_create(&Vec::new()).set(time.as_secs_f64());
+        }
     }
     let stalls = family("stalled_partitions", "Moves that stand still");
     stalls.get_or_create(&Vec::new()).set(float(stalled.values().map(Vec::len).sum::<usize>() as u64));

@@ -1,15 +1,16 @@
-//! The slow loop of an execution: looks, decides, submits, records, waits; until every move is where it should be.
+//! The slow loop of an execution: looks, lets the plan decide, submits, records, waits; until every move is where it
+//! should be, or can't be.
 //!
-//! It keeps nothing that a successor would need: what is under way is in the cluster, what is wished for in the plan.
-//! It ends early when it is asked to (a signal, `reassign pause` does not end it, `reassign cancel` does), and when nothing
-//! has got on for longer than its patience; moves that run go on in Kafka all the same.
+//! All decisions are [`tick`]'s. What a successor needs (which moves have begun, and of which topics) is kept in the record;
+//! what is under way is in the cluster.
 
 mod handover;
 mod headroom;
+mod kept;
 mod metrics;
 mod throttling;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,9 +18,7 @@ use anyhow::Context as _;
 use jiff::tz::TimeZone;
 use tokio::time::{Instant, sleep};
 
-use crate::change::carry_out::Ended;
 use crate::change::event::{Event, Outcome, Severity};
-use crate::change::plan::Step;
 use crate::clients::kafka::{Kafka, KafkaError};
 use crate::cluster::assignment::PartitionMove;
 use crate::cluster::broker::BrokerId;
@@ -29,13 +28,12 @@ use crate::cluster::topic::{TopicName, TopicPartition};
 use crate::commands::reassign::apply::apply;
 use crate::commands::reassign::command::record::Control;
 use crate::commands::reassign::observe::{observe, sizes};
-use crate::commands::reassign::plan::next::{Limits, Manner, Next, next};
-use crate::commands::reassign::plan::preflight::{count, names};
-use crate::commands::reassign::plan::progress::{Pace, Progress, progress};
+use crate::commands::reassign::plan::next::{Limits, Manner};
 use crate::commands::reassign::plan::seen::{Observed, Sizes, State};
-use crate::commands::reassign::plan::stalls::{Reason, Watched};
 use crate::commands::reassign::plan::step::ReassignStep;
+use crate::commands::reassign::plan::tick::{Ending, Finding, Memory, Seen, Subject, Terms, Tick, tick};
 use crate::commands::reassign::plan::unthrottled::Unthrottled;
+use crate::commands::reassign::plan::{next, tick as decisions};
 use crate::commands::reassign::report;
 use crate::commands::reassign::spec::Window;
 use crate::commands::throttle::plan::law;
@@ -46,12 +44,10 @@ use crate::output::StatusLine;
 pub(super) use handover::Paced;
 use headroom::ESTIMATED;
 pub(super) use headroom::Headroom;
+pub(super) use kept::KeptRecord;
 
 /// Shortest pause between two looks, while things change.
 const TICK_MIN: Duration = Duration::from_millis(100);
-
-/// What was submitted is given this long to be shown.
-const SETTLING: Duration = Duration::from_secs(10);
 
 /// How often a control that somebody may have changed is read.
 const CONTROL_EVERY: Duration = Duration::from_secs(1);
@@ -61,9 +57,6 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// The time over which writes are measured before the first move begins.
 const FIRST_SAMPLE: Duration = Duration::from_secs(2);
-
-/// How often the election of one preferred leader is tried.
-const ELECTIONS_MAX: usize = 5;
 
 /// How copying is throttled.
 #[derive(Clone)]
@@ -106,19 +99,6 @@ pub(super) struct Pacing {
     pub(super) metrics: Option<PathBuf>,
 }
 
-/// How an execution ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Ending {
-    /// Every move is as planned.
-    Done,
-    /// It was asked to stop, and by whom.
-    Stopped(String),
-    /// `reassign cancel` asked it to.
-    Cancelled,
-    /// Nothing got on for too long, and why.
-    GaveUp(String),
-}
-
 /// A look at the disks.
 struct Disks {
     at: Instant,
@@ -130,16 +110,18 @@ struct Disks {
 /// One execution.
 pub(super) struct Agent<'a> {
     kafka: &'a dyn Kafka,
-    moves: Vec<PartitionMove>,
+    terms: Terms,
     topics: BTreeSet<TopicName>,
     pacing: Pacing,
     control: Control,
+    record: KeptRecord,
     /// The throttles, where this run manages them.
     throttles: Option<OwnThrottles>,
     /// The agent that paces the moves, where one does.
     paced: Option<Paced>,
     line: StatusLine,
     begun: Instant,
+    memory: Memory,
     sizes: Option<Disks>,
     /// The look at the disks before the last one.
     former_sizes: Option<Disks>,
@@ -150,14 +132,7 @@ pub(super) struct Agent<'a> {
     in_force: Option<(Instant, Throttles)>,
     /// What could not be throttled when that was last tried.
     unthrottled: Option<(Instant, Unthrottled)>,
-    settling: BTreeMap<TopicPartition, Instant>,
-    done: BTreeSet<TopicPartition>,
-    elections: BTreeMap<TopicPartition, usize>,
-    pace: Pace,
-    watched: Watched,
-    said: BTreeSet<Reason>,
-    refused: BTreeMap<TopicPartition, String>,
-    got_on: (Instant, (usize, u64)),
+    /// When the cluster was last read.
     heard: Instant,
 }
 
@@ -165,18 +140,28 @@ impl<'a> Agent<'a> {
     /// An execution of these moves.
     pub(super) fn new(
         kafka: &'a dyn Kafka,
-        moves: Vec<PartitionMove>,
         pacing: Pacing,
+        (moves, record): (Vec<PartitionMove>, KeptRecord),
         control: Control,
         (throttles, paced): (Option<OwnThrottles>, Option<Paced>),
     ) -> Self {
         let now = Instant::now();
+        let rate = if let Throttling::Fixed(rate) = pacing.throttle { Some(rate) } else { None };
         Self {
             kafka,
             topics: moves.iter().map(|one| one.partition.topic.clone()).collect(),
-            moves,
+            memory: record.memory(),
+            terms: Terms {
+                moves,
+                limits: pacing.limits,
+                manner: pacing.manner,
+                patience: pacing.patience,
+                stalled_after: pacing.stalled_after,
+                rate,
+            },
             pacing,
             control,
+            record,
             throttles,
             paced,
             line: StatusLine::new(LINE_EVERY),
@@ -187,14 +172,6 @@ impl<'a> Agent<'a> {
             below_floor: BTreeSet::new(),
             in_force: None,
             unthrottled: None,
-            settling: BTreeMap::new(),
-            done: BTreeSet::new(),
-            elections: BTreeMap::new(),
-            pace: Pace::default(),
-            watched: Watched::default(),
-            said: BTreeSet::new(),
-            refused: BTreeMap::new(),
-            got_on: (now, (0, 0)),
             heard: now,
         }
     }
@@ -220,7 +197,7 @@ impl<'a> Agent<'a> {
             }
             match self.look(false).await {
                 Ok(observed) => {
-                    let (ending, changed) = self.tick(context, &observed).await?;
+                    let (ending, changed) = self.tick(context, &observed).await;
                     if let Some(ending) = ending {
                         break ending;
                     }
@@ -245,9 +222,12 @@ impl<'a> Agent<'a> {
         if let Some(paced) = &mut self.paced {
             paced.close().await;
         }
-        if ending == Ending::Done {
+        if matches!(ending, Ending::Done | Ending::Incomplete(_)) {
             self.release(context).await;
-            self.control.forget_rates(context.now()).await;
+            self.control.ends(context.now()).await;
+        }
+        if ending == Ending::Done {
+            self.record.forget_begun().await;
         }
         Ok(ending)
     }
@@ -257,7 +237,10 @@ impl<'a> Agent<'a> {
         let mut observed = observe(self.kafka, &self.topics).await?;
         let is_old = self.sizes.as_ref().is_none_or(|disks| disks.at.elapsed() >= self.pacing.tick);
         if is_old || afresh {
-            let sizes = sizes(self.kafka, &brokers_of(&self.moves, &observed), &self.topics).await?;
+            let mut sizes = sizes(self.kafka, &brokers_of(&self.terms.moves, &observed), &self.topics).await?;
+            if let Some(former) = &self.sizes {
+                sizes.carry_over(&former.sizes);
+            }
             let disks = Disks { at: Instant::now(), sizes, done: self.done_in(&observed) };
             self.former_sizes = self.sizes.replace(disks);
         }
@@ -266,85 +249,43 @@ impl<'a> Agent<'a> {
         Ok(observed)
     }
 
-    /// One look and what follows from it: how it ends, if it ends, and whether anything changed.
-    async fn tick(&mut self, context: &mut Context, observed: &Observed) -> anyhow::Result<(Option<Ending>, bool)> {
-        let mut changed = self.settle(observed);
-        let progress = progress(&self.moves, observed);
-        changed |= self.record_completed(context, observed).await;
-        let control = self.control.read(CONTROL_EVERY).await;
-        let hours = self.hours(context);
-        // A lock that was not renewed lately may be another run's by now: nothing is submitted until it is renewed.
-        let unlocked = context.check_locks().err();
-        let resting = unlocked.clone().or(control.paused.clone()).or(hours);
-        self.show(context, (&progress, observed), resting.as_deref()).await;
-        if control.stop {
-            return Ok((Some(Ending::Cancelled), false));
-        }
-        let settling: BTreeSet<_> = self.settling.keys().cloned().collect();
-        let held = self.held_unthrottled(observed);
-        let left_alone = settling.iter().chain(held.keys()).cloned().collect();
-        let mut next = next(&self.moves, observed, (&self.pacing.limits, self.pacing.manner), &left_alone);
-        next.held.extend(held);
-        if resting.is_some() {
-            next.moves.clear();
-        }
-        let elections = if unlocked.is_some() { Vec::new() } else { self.elections_left(&next) };
-        if progress.is_over() && settling.is_empty() && elections.is_empty() {
-            return Ok((Some(Ending::Done), changed));
-        }
-        if unlocked.is_none() {
-            changed |= self.submit(context, observed, &mut next).await?;
-        }
-        if let Some(why) = self.paced.as_mut().and_then(|paced| paced.stranded.take()) {
-            return Ok((Some(Ending::GaveUp(why)), changed));
-        }
-        changed |= self.elect(context, elections).await;
-        let got_on = (progress.done, progress.bytes_done);
-        if changed || got_on != self.got_on.1 || (resting.is_some() && unlocked.is_none()) {
-            self.got_on = (Instant::now(), got_on);
-        }
-        if self.got_on.0.elapsed() > self.pacing.patience {
-            return Ok((Some(Ending::GaveUp(self.why_nothing_gets_on(&progress, observed, &next))), changed));
-        }
-        Ok((None, changed))
-    }
-
-    /// Forgets what was submitted and is shown by now, or should have been.
-    fn settle(&mut self, observed: &Observed) -> bool {
-        let before = self.settling.len();
-        let states: BTreeMap<_, _> = self.moves.iter().map(|one| (&one.partition, observed.state(one))).collect();
-        self.settling.retain(|partition, since| {
-            let is_shown = matches!(states.get(partition), Some(State::Running | State::Done | State::Grown));
-            !is_shown && since.elapsed() < SETTLING
-        });
-        self.settling.len() < before
-    }
-
     fn done_in(&self, observed: &Observed) -> BTreeSet<TopicPartition> {
-        let done = self.moves.iter().filter(|one| observed.state(one) == State::Done);
+        let done = self.terms.moves.iter().filter(|one| observed.state(one) == State::Done);
         done.map(|one| one.partition.clone()).collect()
     }
 
-    /// Moves that ended since the last look, each an event.
-    async fn record_completed(&mut self, context: &mut Context, observed: &Observed) -> bool {
-        let is_first = self.done.is_empty() && self.begun == self.got_on.0;
-        let done = self.done_in(observed);
-        let fresh: Vec<_> = done.difference(&self.done).cloned().collect();
-        self.done.extend(done);
-        // What was done before this run is not its doing.
-        if is_first || fresh.is_empty() {
-            return !fresh.is_empty();
+    /// One look and what follows from it: how it ends, if it ends, and whether anything changed.
+    async fn tick(&mut self, context: &mut Context, observed: &Observed) -> (Option<Ending>, bool) {
+        let asked = self.control.read(CONTROL_EVERY).await;
+        self.terms.limits = asked.bounds.over(self.pacing.limits);
+        // A lock that was not renewed lately may be another run's by now: nothing is submitted until it is renewed.
+        let unlocked = context.check_locks().err();
+        let resting = unlocked.clone().or(asked.paused.clone()).or(self.hours(context));
+        let control = decisions::Control {
+            stop: asked.stop,
+            resting: resting.clone(),
+            unlocked: unlocked.clone(),
+            held: self.held_unthrottled(observed),
+        };
+        let sized_at = self.sizes.as_ref().map(|disks| disks.at.saturating_duration_since(self.begun));
+        let seen = Seen { observed, at: self.begun.elapsed(), sized_at: sized_at.unwrap_or_default() };
+        let (memory, mut decided) = tick(std::mem::take(&mut self.memory), &self.terms, seen, &control);
+        self.memory = memory;
+        self.record.keep(&self.memory).await;
+        self.show(context, &decided, resting.as_deref()).await;
+        if decided.ending.is_some() {
+            return (decided.ending, decided.changed);
         }
-        let run = context.run();
-        let events = fresh.iter().map(|partition| {
-            let words = format!("partition {partition} is where it should be");
-            let subject = format!("partition:{partition}");
-            let event = run.event("reassignment.move_completed", &subject, Outcome::Done, &words);
-            Event { severity: Severity::Low, ..event }
-        });
-        let events: Vec<_> = events.collect();
-        context.recorder().record(&events).await;
-        true
+        let mut changed = decided.changed;
+        if unlocked.is_none() {
+            let elections = std::mem::take(&mut decided.next.elections);
+            changed |= self.submit(context, observed, decided.next).await;
+            if let Some(why) = self.paced.as_mut().and_then(|paced| paced.stranded.take()) {
+                return (Some(Ending::GaveUp(why)), changed);
+            }
+            changed |= self.carry(context, &elections).await;
+        }
+        (None, changed)
     }
 
     /// Why moves do not begin now by the hour of the day.
@@ -354,91 +295,53 @@ impl<'a> Agent<'a> {
         (!window.is_open(now.time())).then(|| format!("outside of the hours at {}", now.strftime("%H:%M %Z")))
     }
 
-    /// Shows how far it is, and says what stands still.
-    async fn show(
-        &mut self,
-        context: &mut Context,
-        (progress, observed): (&Progress, &Observed),
-        resting: Option<&str>,
-    ) {
-        let at = self.begun.elapsed();
-        self.pace.see(at, progress);
-        self.watched.see(at, progress);
-        let words = report::line(progress, &self.pace, resting);
-        self.line.at(report::thousandths(progress), &words);
-        let seen = (&self.moves[..], observed);
-        let stalled = self.watched.stalled(at, seen, self.pacing.stalled_after, self.fixed_rate());
+    /// Shows how far it is, and says and records what was found.
+    async fn show(&mut self, context: &mut Context, decided: &Tick, resting: Option<&str>) {
+        let words = report::line(&decided.progress, &self.memory.pace, resting);
+        self.line.at(report::thousandths(&decided.progress), &words);
         if let Some(path) = &self.pacing.metrics
-            && let Err(error) = metrics::write(path, progress, &self.pace, &stalled)
+            && let Err(error) = metrics::write(path, &decided.progress, &self.memory.pace, &decided.stalled)
         {
             tracing::warn!(%error, "the metrics can't be written to {}", path.display());
         }
-        self.said.retain(|reason| stalled.contains_key(reason));
-        for (reason, partitions) in stalled {
-            if self.said.insert(reason.clone()) {
-                let which = names(&partitions.iter().collect::<Vec<_>>());
-                let text = format!("{} stalled: {} ({which})", count(partitions.len(), "move"), reason.words());
-                self.line.say(&format!("! {text}"));
-                let subject = format!("cluster:{}", context.run().cluster);
-                context.record_finding("reassignment.stalled", &subject, &text, Severity::Error).await;
-            }
+        let run = context.run();
+        let completed = decided.completed.iter().map(|partition| {
+            let words = format!("partition {partition} is where it should be");
+            let subject = format!("partition:{partition}");
+            let event = run.event("reassignment.move_completed", &subject, Outcome::Done, &words);
+            Event { severity: Severity::Low, ..event }
+        });
+        let completed: Vec<_> = completed.collect();
+        if !completed.is_empty() {
+            context.recorder().record(&completed).await;
+        }
+        for Finding { kind, subject, words, severity } in &decided.findings {
+            self.line.say(&format!("! {words}"));
+            let subject = match subject {
+                Subject::Cluster => format!("cluster:{}", run.cluster),
+                Subject::Partition(partition) => format!("partition:{partition}"),
+            };
+            context.record_finding(kind, &subject, words, *severity).await;
         }
     }
 
     /// Begins what is next, throttled from its first byte on: what can't be throttled is held.
-    async fn submit(&mut self, context: &mut Context, observed: &Observed, next: &mut Next) -> anyhow::Result<bool> {
-        self.hold_unthrottled(context, observed, next).await;
-        self.hand_over(context, observed, next).await;
+    async fn submit(&mut self, context: &mut Context, observed: &Observed, mut next: next::Next) -> bool {
+        self.hold_unthrottled(context, observed, &mut next).await;
+        self.hand_over(context, observed, &mut next).await;
+        self.memory.withhold(std::mem::take(&mut next.held));
+        self.carry(context, &next.moves).await
+    }
+
+    /// Submits, remembers the answers, and says what was refused.
+    async fn carry(&mut self, context: &mut Context, steps: &[ReassignStep]) -> bool {
         let kafka = self.kafka;
-        let ended = context.carry(&next.moves, async |batch: &[ReassignStep]| apply(kafka, batch).await).await;
-        for (step, Ended { outcome, reason }) in &ended {
-            if matches!(outcome, Outcome::Done | Outcome::Unknown) {
-                self.settling.insert(step.partition().clone(), Instant::now());
-                self.refused.remove(step.partition());
-            } else {
-                let why = reason.clone().unwrap_or_default();
-                if self.refused.insert(step.partition().clone(), why.clone()) != Some(why.clone()) {
-                    self.line.say(&format!("! {}: {why}; it is tried again", step.subject()));
-                }
-            }
+        let ended = context.carry(steps, async |batch: &[ReassignStep]| apply(kafka, batch).await).await;
+        for words in self.memory.answered(self.begun.elapsed(), &ended) {
+            self.line.say(&format!("! {words}"));
         }
-        Ok(ended.iter().any(|(_, ended)| ended.outcome == Outcome::Done))
-    }
-
-    fn elections_left(&self, next: &Next) -> Vec<ReassignStep> {
-        let tries = |step: &&ReassignStep| self.elections.get(step.partition()).copied().unwrap_or(0) < ELECTIONS_MAX;
-        next.elections.iter().filter(tries).cloned().collect()
-    }
-
-    async fn elect(&mut self, context: &mut Context, elections: Vec<ReassignStep>) -> bool {
-        let kafka = self.kafka;
-        let ended = context.carry(&elections, async |batch: &[ReassignStep]| apply(kafka, batch).await).await;
-        for (step, _) in &ended {
-            *self.elections.entry(step.partition().clone()).or_default() += 1;
-        }
-        !ended.is_empty()
-    }
-
-    fn why_nothing_gets_on(&self, progress: &Progress, observed: &Observed, next: &Next) -> String {
-        let at = self.begun.elapsed();
-        let seen = (&self.moves[..], observed);
-        let stalled = self.watched.stalled(at, seen, Duration::ZERO, self.fixed_rate());
-        let mut words: Vec<_> = stalled
-            .iter()
-            .map(|(reason, partitions)| format!("{}: {}", count(partitions.len(), "move"), reason.words()))
-            .collect();
-        let mut held: BTreeMap<&String, Vec<&TopicPartition>> = BTreeMap::new();
-        for (partition, why) in next.held.iter().chain(&self.refused) {
-            held.entry(why).or_default().push(partition);
-        }
-        words.extend(held.into_iter().map(|(why, partitions)| format!("{}: {why}", names(&partitions))));
-        format!(
-            "nothing has got on for {} s, with {} running and {} not begun: {}",
-            self.pacing.patience.as_secs(),
-            progress.running,
-            progress.waiting,
-            words.join("; ")
-        )
+        self.record.keep(&self.memory).await;
+        ended.iter().any(|(_, ended)| ended.outcome == Outcome::Done)
     }
 }
 

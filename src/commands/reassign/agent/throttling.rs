@@ -39,7 +39,7 @@ impl Agent<'_> {
             return Unthrottled::default();
         }
         let begun: BTreeSet<_> =
-            begun.iter().map(ReassignStep::partition).chain(self.settling.keys()).cloned().collect();
+            begun.iter().map(ReassignStep::partition).chain(self.memory.unsettled()).cloned().collect();
         let wish = self.wish(context, observed, &begun).await;
         let is_in_force =
             self.in_force.as_ref().is_some_and(|(since, last)| *last == wish && since.elapsed() < self.pacing.tick);
@@ -61,14 +61,14 @@ impl Agent<'_> {
     /// answer costs each try its timeout, and each try sets lists that are taken back.
     pub(super) fn held_unthrottled(&self, observed: &Observed) -> BTreeMap<TopicPartition, String> {
         let recent = self.unthrottled.as_ref().filter(|former| is_left_alone(former));
-        recent.map(|(_, unthrottled)| unthrottled.held(&self.moves, observed)).unwrap_or_default()
+        recent.map(|(_, unthrottled)| unthrottled.held(&self.terms.moves, observed)).unwrap_or_default()
     }
 
     /// Takes out of what is next the moves whose throttle does not hold, and says why. Others take their places at the
     /// next tick.
     pub(super) async fn hold_unthrottled(&mut self, context: &mut Context, observed: &Observed, next: &mut Next) {
         let unthrottled = self.throttle(context, observed, &next.moves).await;
-        let held = unthrottled.held(&self.moves, observed);
+        let held = unthrottled.held(&self.terms.moves, observed);
         next.moves.retain(|step| !held.contains_key(step.partition()));
         next.held.extend(held);
         let former = self.unthrottled.take();
@@ -101,12 +101,12 @@ impl Agent<'_> {
             over: latest.at.saturating_duration_since(former.at),
             done: &former.done,
         });
-        let told = auto::snapshot((&self.moves, observed), begun, growth, (&readings, &known, now));
+        let told = auto::snapshot((&self.terms.moves, observed), begun, growth, (&readings, &known, now));
         if let Some(rate) = self.fixed_rate() {
             self.say_floor(context, &told, rate).await;
             let is_copied =
                 |one: &&PartitionMove| begun.contains(&one.partition) || observed.state(one) == State::Running;
-            let moves: Vec<_> = self.moves.iter().filter(is_copied).map(|one| (one, observed.arriving(one))).collect();
+            let moves: Vec<_> = self.terms.moves.iter().filter(is_copied).map(|one| (one, observed.arriving(one))).collect();
             let moves = moves.iter().map(|(one, adding)| (&one.partition, &one.from[..], &adding[..]));
             let mut wish = Throttles::of_moves(moves, rate);
             for (broker, sides) in &mut wish.rates {

@@ -51,7 +51,11 @@ pub(super) struct CancelArgs {
     #[arg(value_name = "FILE")]
     plan: Option<PathBuf>,
 
-    /// Only moves of these topics
+    /// Take back moves, too, that were not begun from here
+    #[arg(long, help_heading = "Reassignment")]
+    beside_others: bool,
+
+    /// Only moves of these topics, also those that were not begun from here
     #[arg(long, value_name = "TOPIC", value_delimiter = ',', help_heading = "Reassignment")]
     topics: Vec<TopicName>,
 
@@ -82,7 +86,7 @@ pub(super) async fn run(context: &mut Context, args: &CancelArgs) -> anyhow::Res
     };
     let selection =
         Selection { topics: args.topics.iter().cloned().collect(), brokers: args.brokers.iter().copied().collect() };
-    let (moves, plan) = selected(&*kafka, &known, &selection).await?;
+    let (moves, plan) = selected(&*kafka, &known, (&selection, args.beside_others)).await?;
     if let Agreed::Ends(exit) = context.agree(plan).await? {
         let is_kept = record.is_some() && selection.is_all() && exit == Exit::Done;
         if is_kept && !context.is_dry_run() {
@@ -122,22 +126,32 @@ fn shown(words: &str, left: &[String]) -> String {
 async fn selected(
     kafka: &dyn Kafka,
     known: &[PartitionMove],
-    selection: &Selection,
+    (selection, with_others): (&Selection, bool),
 ) -> anyhow::Result<(Vec<PartitionMove>, crate::change::plan::Plan<ReassignStep>)> {
     let running = kafka.reassignments().await.context("failed to list the moves")?;
     let topics = running.keys().map(|partition| partition.topic.clone()).collect();
     let observed = observe(kafka, &topics).await.context("failed to read the cluster")?;
-    let (moves, unknown) = undo::running(known, &observed);
-    let moves: Vec<_> = moves.into_iter().filter(|one| selection.has(one)).collect();
+    let undo::Chosen { moves, strangers, left } = undo::chosen(known, &observed, selection, with_others);
     let mut plan = undo::cancels(&moves, &observed);
-    let unknown: Vec<_> =
-        unknown.iter().filter(|partition| moves.iter().any(|one| one.partition == **partition)).collect();
-    if !unknown.is_empty() {
+    if !strangers.is_empty() {
         plan.warn(format!(
-            "of {} no former order is kept: Kafka's own is taken, which may be another ({})",
-            count(unknown.len(), "partition"),
-            names(&unknown)
+            "{} not begun from here: the former order is not known, so that Kafka's own is taken, which may be another, and \
+             throttles of the tool that began them stay ({})",
+            count(strangers.len(), "move"),
+            names(&strangers.iter().collect::<Vec<_>>())
         ));
+    }
+    if !left.is_empty() {
+        let words = format!(
+            "{} run that were not begun from here: {}. --beside-others takes them back, too, or --topics with their topics",
+            count(left.len(), "move"),
+            names(&left.iter().collect::<Vec<_>>())
+        );
+        if moves.is_empty() {
+            plan.refuse("cluster:moves", "cancel", words);
+        } else {
+            plan.warn(words);
+        }
     }
     Ok((moves, plan))
 }

@@ -13,14 +13,15 @@ use crate::clients::kafka::Kafka;
 use crate::cluster::assignment::{MovePlan, PartitionMove};
 use crate::cluster::metadata::TopicSelection;
 use crate::cluster::size::{ByteRate, Bytes};
-use crate::commands::reassign::agent::{Agent, Ending, Headroom, Paced, Pacing, Throttling};
+use crate::commands::reassign::agent::{Agent, Headroom, KeptRecord, Paced, Pacing, Throttling};
 use crate::commands::reassign::command::record::{self, Asked, Control, Record};
-use crate::commands::reassign::command::survey::{Survey, still_running};
+use crate::commands::reassign::command::survey::Survey;
 use crate::commands::reassign::command::throttles::{managed, release, say_what_is_left};
 use crate::commands::reassign::observe::observe;
-use crate::commands::reassign::plan::next::{Limits, Manner};
+use crate::commands::reassign::plan::next::{Bounds, Limits, Manner};
 use crate::commands::reassign::plan::preflight::{Allowed, Checked, check, count, plan_of};
 use crate::commands::reassign::plan::seen::Observed;
+use crate::commands::reassign::plan::tick::Ending;
 use crate::commands::reassign::plan::undo::differences;
 use crate::commands::reassign::report;
 use crate::commands::reassign::spec::Window;
@@ -209,9 +210,13 @@ async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyho
         }
         return Ok(exit);
     }
-    let plan = MovePlan { moves: moves.clone(), ..plan };
-    let earlier = before.map(|before| still_running(&before, &plan, &observed)).unwrap_or_default();
-    keep(&mut document, &Record { plan, cancelled, earlier }).await?;
+    let left_out = plan.moves.into_iter().filter(|one| cancelled.contains(&one.partition));
+    let mut all: Vec<_> = left_out.chain(moves.iter().cloned()).collect();
+    all.sort_by(|one, two| one.partition.cmp(&two.partition));
+    let plan = MovePlan { moves: all, ..plan };
+    let record = Record::of((plan, cancelled), (before.as_ref(), args.include_cancelled), &observed);
+    keep(&mut document, &record).await?;
+    let record = KeptRecord::new(document, record);
     let control = open_control(context, cluster_id, (&observed, &pacing)).await?;
     let paced = match agent {
         Some(agent) => {
@@ -225,7 +230,7 @@ async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyho
         if paced.is_some() { None } else { managed(context, &*kafka, cluster_id, &pacing.throttle).await? };
     let is_unthrottled = throttles.is_none() && paced.is_none();
     let is_paced = paced.is_some();
-    let exit = carry_out(context, &*kafka, (moves.clone(), pacing), (control, (throttles, paced))).await?;
+    let exit = carry_out(context, &*kafka, (moves.clone(), record, pacing), (control, (throttles, paced))).await?;
     if exit == Exit::Done && is_unthrottled {
         // Somebody may have set a throttle for these moves meanwhile.
         release(context, &*kafka, cluster_id).await?;
@@ -270,6 +275,12 @@ async fn open_control(
 ) -> anyhow::Result<Control> {
     let mut control = Control::open(context, cluster_id).await?;
     let asked = control.read(Duration::ZERO).await;
+    if asked.bounds != Bounds::default() {
+        output::say(&format!(
+            "bounds that `toolbox reassign set` asked for hold: {}; `toolbox reassign set --reset` takes them back",
+            asked.bounds.words()
+        ));
+    }
     control.ask(&Asked { stop: false, ..asked }).await?;
     if observed.running.is_empty() && !matches!(pacing.throttle, Throttling::ByAgent) {
         // What was asked for until nothing moves: whoever should have forgotten it was killed, or cancelled.
@@ -308,6 +319,11 @@ async fn rehearse(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> a
 }
 
 impl ExecuteArgs {
+    /// Whether partitions are moved from where they are, whatever the plan was made from.
+    pub(super) fn replan(&self) -> bool {
+        self.replan
+    }
+
     pub(super) fn allowed(&self) -> Allowed {
         Allowed { replan: self.replan, beside_others: self.beside_others }
     }
@@ -362,7 +378,7 @@ async fn keep(document: &mut Document, record: &Record) -> anyhow::Result<()> {
 async fn carry_out(
     context: &mut Context,
     kafka: &dyn Kafka,
-    (moves, pacing): (Vec<PartitionMove>, Pacing),
+    (moves, record, pacing): (Vec<PartitionMove>, KeptRecord, Pacing),
     (control, throttles): (Control, (Option<OwnThrottles>, Option<Paced>)),
 ) -> anyhow::Result<Exit> {
     let run = context.run();
@@ -370,7 +386,7 @@ async fn carry_out(
     let started = run.event("reassignment.started", &format!("cluster:{}", run.cluster), Outcome::Planned, &words);
     context.brake().changes_begin();
     context.recorder().record(std::slice::from_ref(&started)).await;
-    let mut agent = Agent::new(kafka, moves.clone(), pacing, control, throttles);
+    let mut agent = Agent::new(kafka, pacing, (moves.clone(), record), control, throttles);
     let ended = agent.run(context).await;
     drop(agent);
     let (kind, severity, outcome, exit) = match &ended {
@@ -378,7 +394,11 @@ async fn carry_out(
         Ok(Ending::Stopped(why)) => {
             let why =
                 format!("{why}: moves that run go on, and so do their throttles; run the same command again to go on");
-            ("reassignment.started", Severity::Warning, Ended::failed(why), Exit::Failed)
+            ("reassignment.stopped", Severity::Warning, Ended::failed(why), Exit::Failed)
+        }
+        Ok(Ending::Incomplete(lost)) => {
+            let why = format!("all other moves are done, and these were given up: {}", lost.join("; "));
+            ("reassignment.incomplete", Severity::Error, Ended::failed(why), Exit::Failed)
         }
         Ok(Ending::Cancelled) => {
             let why = "`toolbox reassign cancel` takes the moves back";

@@ -1,5 +1,6 @@
 //! `toolbox reassign`: its verbs and their arguments.
 
+mod bounds;
 mod cancel;
 mod execute;
 mod pause;
@@ -37,6 +38,8 @@ enum Verb {
     Pause,
     /// Begin moves again
     Resume,
+    /// Give the running execution other bounds
+    Set(bounds::SetArgs),
 }
 
 /// Runs a verb to its end.
@@ -50,6 +53,7 @@ pub async fn run(context: &mut Context, args: ReassignArgs) -> anyhow::Result<Ex
         Verb::Cancel(args) => cancel::run(context, &args).await,
         Verb::Pause => pause::run(context, true).await,
         Verb::Resume => pause::run(context, false).await,
+        Verb::Set(args) => bounds::run(context, &args).await,
     };
     if let Err(error) = &done {
         context.record_failure(error).await;
@@ -81,6 +85,7 @@ impl Verb {
             Self::Cancel(_) => "cancel",
             Self::Pause => "pause",
             Self::Resume => "resume",
+            Self::Set(_) => "set",
         }
     }
 }

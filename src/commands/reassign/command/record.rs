@@ -1,6 +1,7 @@
 //! What is kept of an execution: the plan with every partition's former replicas, and what others ask the run to do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,10 +9,16 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::cluster::assignment::{MovePlan, PartitionMove};
+use crate::cluster::broker::BrokerId;
 use crate::cluster::overrides::Overrides;
-use crate::cluster::topic::TopicPartition;
+use crate::cluster::topic::{TopicName, TopicPartition};
+use crate::commands::reassign::command::survey::still_running;
+use crate::commands::reassign::plan::next::Bounds;
+use crate::commands::reassign::plan::seen::{Observed, State, grown};
+use crate::commands::reassign::plan::tick::Begun;
 use crate::context::Context;
 use crate::context::sources;
 use crate::context::watched::KeptOverrides;
@@ -30,9 +37,79 @@ pub(crate) struct Record {
     /// Moves of earlier plans that ran when this one began: a cancel gives their former replicas back, too.
     #[serde(default)]
     pub(crate) earlier: Vec<PartitionMove>,
+    /// Moves that the cluster accepted, by topic, until all are done: `partition:bytes`, with `:first` where only the first
+    /// phase of two has begun.
+    #[serde(default)]
+    pub(crate) begun: BTreeMap<TopicName, String>,
+    /// Ids of the topics when the execution began.
+    #[serde(default)]
+    pub(crate) topic_ids: BTreeMap<TopicName, Uuid>,
 }
 
 impl Record {
+    /// The record of a plan that is about to be carried out. What an earlier run of the same plan began stays known;
+    /// `is_taken_in` says that cancelled moves begin again.
+    pub(super) fn of(
+        (plan, cancelled): (MovePlan, BTreeSet<TopicPartition>),
+        (before, is_taken_in): (Option<&Self>, bool),
+        observed: &Observed,
+    ) -> Self {
+        let earlier = before.map(|before| still_running(before, &plan, observed)).unwrap_or_default();
+        let mut record = Self { plan, cancelled, earlier, begun: BTreeMap::new(), topic_ids: BTreeMap::new() };
+        let Some(before) = before.filter(|before| before.is_of(&record.plan)) else { return record };
+        let mut begun = before.begun_moves();
+        // What was cancelled and is taken in again has not begun.
+        let waits = |one: &&PartitionMove| observed.state(one) == State::Waiting;
+        let waiting: BTreeSet<_> = record.plan.moves.iter().filter(waits).map(|one| &one.partition).collect();
+        begun.retain(|partition, _| {
+            !record.cancelled.contains(partition) && !(is_taken_in && waiting.contains(partition))
+        });
+        record.begun = record.begun_of(&begun);
+        let topics = record.begun.keys();
+        record.topic_ids =
+            topics.filter_map(|topic| Some((topic.clone(), *before.topic_ids.get(topic)?))).collect();
+        record
+    }
+
+    /// Whether it is the record of this plan: the same partitions to the same replicas.
+    pub(super) fn is_of(&self, plan: &MovePlan) -> bool {
+        let targets = |plan: &MovePlan| -> BTreeMap<TopicPartition, Vec<BrokerId>> {
+            plan.moves.iter().map(|one| (one.partition.clone(), one.to.clone())).collect()
+        };
+        targets(&self.plan) == targets(plan)
+    }
+
+    /// The moves that have begun. What can't be read, or is not in the plan, has not.
+    pub(crate) fn begun_moves(&self) -> BTreeMap<TopicPartition, Begun> {
+        let moves: BTreeMap<_, _> = self.plan.moves.iter().map(|one| (&one.partition, one)).collect();
+        let mut begun = BTreeMap::new();
+        for (topic, entries) in &self.begun {
+            for entry in entries.split(',') {
+                let mut fields = entry.split(':');
+                let Some(partition) = fields.next().and_then(|field| field.parse().ok()) else { continue };
+                let Some(bytes) = fields.next().and_then(|field| field.parse().ok()) else { continue };
+                let partition = TopicPartition { topic: topic.clone(), partition };
+                let Some(one) = moves.get(&partition) else { continue };
+                let to = if fields.next() == Some("first") { grown(one) } else { one.to.clone() };
+                begun.insert(partition, Begun { to, bytes });
+            }
+        }
+        begun
+    }
+
+    /// The same as it is kept.
+    pub(crate) fn begun_of(&self, begun: &BTreeMap<TopicPartition, Begun>) -> BTreeMap<TopicName, String> {
+        let mut kept: BTreeMap<TopicName, String> = BTreeMap::new();
+        for one in &self.plan.moves {
+            let Some(begun) = begun.get(&one.partition) else { continue };
+            let entries = kept.entry(one.partition.topic.clone()).or_default();
+            let comma = if entries.is_empty() { "" } else { "," };
+            let phase = if begun.to == one.to { "" } else { ":first" };
+            let _ = write!(entries, "{comma}{}:{}{phase}", one.partition.partition, begun.bytes);
+        }
+        kept
+    }
+
     /// Every move that somebody may want to take back, by this plan or an earlier one.
     pub(crate) fn known(&self) -> Vec<PartitionMove> {
         self.plan.moves.iter().chain(&self.earlier).cloned().collect()
@@ -40,12 +117,15 @@ impl Record {
 }
 
 /// What a run is asked to do.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Asked {
     /// Why no more moves are to begin.
     pub(crate) paused: Option<String>,
     /// Whether the run is to end, because its moves are being cancelled.
     pub(crate) stop: bool,
+    /// Bounds in place of those that the run was started with.
+    #[serde(default)]
+    pub(crate) bounds: Bounds,
 }
 
 /// What a run is asked to do, as it is kept.
@@ -103,6 +183,17 @@ impl Control {
     pub(crate) async fn forget_rates(&mut self, now: Timestamp) {
         if let Err(error) = self.rates.change(|rates| rates.at(now, false).at(now, true)).await {
             tracing::warn!(%error, "the rates that somebody asked for can't be taken back");
+        }
+    }
+
+    /// Drops what was asked of an execution that has ended: rates and bounds. A pause stays.
+    pub(crate) async fn ends(&mut self, now: Timestamp) {
+        self.forget_rates(now).await;
+        let asked = self.read(Duration::ZERO).await;
+        if asked.bounds != Bounds::default()
+            && let Err(error) = self.ask(&Asked { bounds: Bounds::default(), ..asked }).await
+        {
+            tracing::warn!(%error, "the bounds that somebody asked for can't be taken back");
         }
     }
 

@@ -1,5 +1,6 @@
 //! `toolbox reassign status`: how far, how fast, and what stands still.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,8 @@ use crate::commands::reassign::agent::brokers_of;
 use crate::commands::reassign::command::record::{self, Control, Record};
 use crate::commands::reassign::observe::{observe, sizes};
 use crate::commands::reassign::plan::preflight::plan_of;
-use crate::commands::reassign::plan::progress::{Pace, progress};
+use crate::commands::reassign::plan::pace::Pace;
+use crate::commands::reassign::plan::progress::progress;
 use crate::commands::reassign::plan::seen::Observed;
 use crate::commands::reassign::plan::stalls::Watched;
 use crate::commands::reassign::plan::undo;
@@ -44,17 +46,22 @@ pub(super) async fn run(context: &mut Context, args: &StatusArgs) -> anyhow::Res
     context.is_cluster(&metadata.cluster_id)?;
     let mut document = record::document(context, &metadata.cluster_id).await?;
     let record: Option<Record> = document.load().await?;
+    let totals: BTreeMap<_, _> = match &record {
+        Some(record) => record.begun_moves().into_iter().map(|(partition, begun)| (partition, begun.bytes)).collect(),
+        None => BTreeMap::new(),
+    };
     let moves = moves_of(wanted, record, &*kafka).await?;
+    let all: Vec<_> = moves.iter().collect();
     let (mut pace, mut watched, began) = (Pace::default(), Watched::default(), Instant::now());
     let mut observed = look(&*kafka, &moves).await?;
-    let mut now = progress(&moves, &observed);
-    pace.see(Duration::ZERO, &now);
+    let mut now = progress(&moves, &observed, &totals, |_| false);
+    pace.see(Duration::ZERO, &all, &observed);
     watched.see(Duration::ZERO, &now);
     if now.running > 0 {
         tokio::time::sleep(args.sample).await;
         observed = look(&*kafka, &moves).await?;
-        now = progress(&moves, &observed);
-        pace.see(began.elapsed(), &now);
+        now = progress(&moves, &observed, &totals, |_| false);
+        pace.see(began.elapsed(), &all, &observed);
         watched.see(began.elapsed(), &now);
     }
     let own: std::collections::BTreeSet<_> = moves.iter().map(|one| &one.partition).collect();
@@ -90,7 +97,7 @@ async fn moves_of(
     };
     let earlier = known.as_ref().map(Record::known).unwrap_or_default();
     let mut moves: Vec<_> = known
-        .map(|Record { plan, cancelled, earlier: _ }| {
+        .map(|Record { plan, cancelled, .. }| {
             plan.moves.into_iter().filter(|one| !cancelled.contains(&one.partition)).collect()
         })
         .unwrap_or_default();

@@ -9,11 +9,12 @@ use anyhow::Context as _;
 use crate::change::plan::Plan;
 use crate::clients::kafka::Kafka;
 use crate::cluster::assignment::{MOVE_PLAN_VERSION, MovePlan, PartitionMove};
-use crate::cluster::topic::TopicPartition;
+use crate::cluster::topic::{TopicName, TopicPartition};
 use crate::commands::reassign::agent::{Pacing, brokers_of};
 use crate::commands::reassign::command::execute::{ExecuteArgs, is_ours};
 use crate::commands::reassign::command::record::{self, Record};
 use crate::commands::reassign::observe::{observe, sizes};
+use crate::commands::reassign::plan::lost::is_cancelled;
 use crate::commands::reassign::plan::preflight::{Checked, check, count, names, plan_of};
 use crate::commands::reassign::plan::seen::{Observed, Sizes, State, grown, target_of};
 use crate::commands::reassign::plan::step::ReassignStep;
@@ -31,9 +32,9 @@ pub(super) struct Survey {
     pub(super) document: Document,
     /// What an earlier run kept there.
     pub(super) before: Option<Record>,
-    /// The plan.
+    /// The plan, with the moves that are left out.
     pub(super) plan: MovePlan,
-    /// Moves of it that were cancelled before and are left out.
+    /// Moves of it that were cancelled before, by us or by somebody else, and are left out.
     pub(super) cancelled: BTreeSet<TopicPartition>,
     /// The moves, checked against the cluster.
     pub(super) moves: Vec<PartitionMove>,
@@ -41,6 +42,8 @@ pub(super) struct Survey {
     pub(super) observed: Observed,
     /// What would be done, and what is refused.
     pub(super) shown: Plan<ReassignStep>,
+    /// Moves that an earlier run began and that are not shown as under way: only time tells whether they have arrived.
+    uncertain: BTreeSet<TopicPartition>,
 }
 
 impl Survey {
@@ -54,21 +57,56 @@ impl Survey {
     ) -> anyhow::Result<Self> {
         let mut document = record::document(context, cluster_id).await?;
         let before: Option<Record> = document.load().await?;
-        let (plan, cancelled) = moves_of(args, wanted, kafka, before.as_ref()).await?;
-        let (checked, observed) = look(args, kafka, plan.moves.clone(), (pacing, sized)).await?;
+        let (plan, mut cancelled) = moves_of(args, wanted, kafka, before.as_ref()).await?;
+        let kept = |cancelled: &BTreeSet<TopicPartition>| {
+            plan.moves.iter().filter(|one| !cancelled.contains(&one.partition)).cloned().collect::<Vec<_>>()
+        };
+        let (mut checked, mut observed) = look(args, kafka, kept(&cancelled), (pacing, sized)).await?;
+        let begun = before.as_ref().filter(|_| !args.include_cancelled).filter(|before| before.is_of(&plan));
+        let begun = begun.map(Record::begun_moves).unwrap_or_default();
+        let vanished = |one: &&PartitionMove| {
+            begun.contains_key(&one.partition) && observed.state(one) == State::Waiting
+        };
+        let vanished: Vec<_> = checked.moves.iter().filter(vanished).cloned().collect();
+        let (taken_back, uncertain): (Vec<_>, Vec<_>) =
+            vanished.into_iter().partition(|one| is_cancelled(one, &observed));
+        if !taken_back.is_empty() {
+            output::say(&format!(
+                "{} of this plan were cancelled by somebody else and are left out; --include-cancelled takes them in: {}",
+                count(taken_back.len(), "move"),
+                names(&taken_back.iter().map(|one| &one.partition).collect::<Vec<_>>())
+            ));
+            cancelled.extend(taken_back.into_iter().map(|one| one.partition));
+            let sized = Some(observed.sizes);
+            (checked, observed) = look(args, kafka, kept(&cancelled), (pacing, sized)).await?;
+        }
+        let uncertain: BTreeSet<_> = uncertain.into_iter().map(|one| one.partition).collect();
         let Checked { moves, plan: mut shown, stale: _ } = checked;
+        let is_uncertain = |step: &ReassignStep| uncertain.contains(step.partition());
+        shown.steps.retain(|step| !is_uncertain(step));
+        if !uncertain.is_empty() {
+            shown.warn(format!(
+                "{} begun by an earlier run are not shown as under way: they have arrived, or somebody cancelled them; this                  run waits until that is certain ({})",
+                count(uncertain.len(), "move"),
+                names(&uncertain.iter().collect::<Vec<_>>())
+            ));
+        }
+        if let Some(why) = begun_of_other_topics(&moves, before.as_ref(), &plan, &observed).filter(|_| !args.replan()) {
+            shown.refuse("cluster:moves", "go on", why);
+        }
         let strange = begun_elsewhere(&moves, before.as_ref(), &observed, is_ours(context));
         if let Some(why) = strange.filter(|_| !args.take_over) {
             shown.refuse("cluster:moves", "go on", why);
         }
-        Ok(Self { document, before, plan, cancelled, moves, observed, shown })
+        Ok(Self { document, before, plan, cancelled, moves, observed, shown, uncertain })
     }
 
     /// Whether all that is left is to follow moves that run already.
     pub(super) fn goes_on(&self) -> bool {
         self.shown.refusals.is_empty()
             && self.shown.steps.is_empty()
-            && self.moves.iter().any(|one| self.observed.state(one) == State::Running)
+            && (!self.uncertain.is_empty()
+                || self.moves.iter().any(|one| self.observed.state(one) == State::Running))
     }
 
     /// Whether there is anything to do that is not refused.
@@ -105,6 +143,29 @@ fn begun_elsewhere(
     (!strange.is_empty()).then_some(words)
 }
 
+/// Why the plan does not hold any more, where topics of it were deleted and created again since it was begun.
+fn begun_of_other_topics(
+    moves: &[PartitionMove],
+    before: Option<&Record>,
+    plan: &MovePlan,
+    observed: &Observed,
+) -> Option<String> {
+    let before = before.filter(|before| before.is_of(plan))?;
+    let is_other = |topic: &&TopicName| {
+        let ids = before.topic_ids.get(topic).zip(observed.topic_ids.get(topic));
+        ids.is_some_and(|(then, now)| then != now)
+    };
+    let topics: BTreeSet<_> = moves.iter().map(|one| &one.partition.topic).collect();
+    let others: Vec<_> = topics.into_iter().filter(is_other).map(ToString::to_string).collect();
+    (!others.is_empty()).then(|| {
+        format!(
+            "deleted and created again since the plan was begun: topic {}. Make the plan anew, or move what is there now with \
+             --replan",
+            others.join(", ")
+        )
+    })
+}
+
 /// Moves of earlier plans that run beside this one: without a record, a cancel could not give their order back.
 pub(super) fn still_running(before: &Record, plan: &MovePlan, observed: &Observed) -> Vec<PartitionMove> {
     let planned: BTreeSet<_> = plan.moves.iter().map(|one| &one.partition).collect();
@@ -118,7 +179,7 @@ pub(super) fn still_running(before: &Record, plan: &MovePlan, observed: &Observe
     earlier
 }
 
-/// The moves of the plan without those that were cancelled before, and the cancelled ones.
+/// The moves of the plan, and which of them were cancelled before.
 async fn moves_of(
     args: &ExecuteArgs,
     wanted: Moves,
@@ -140,11 +201,9 @@ async fn moves_of(
             }
         }
     };
-    let targets =
-        |plan: &MovePlan| plan.moves.iter().map(|one| (one.partition.clone(), one.to.clone())).collect::<Vec<_>>();
     // What was cancelled belongs to the plan that it was cancelled of.
     let mut cancelled = before
-        .filter(|record| targets(&record.plan) == targets(&plan))
+        .filter(|record| record.is_of(&plan))
         .map(|record| record.cancelled.clone())
         .unwrap_or_default();
     if args.include_cancelled {
@@ -157,7 +216,6 @@ async fn moves_of(
         ));
     }
     plan.moves.sort_by(|one, two| one.partition.cmp(&two.partition));
-    plan.moves.retain(|one| !cancelled.contains(&one.partition));
     Ok((plan, cancelled))
 }
 

@@ -73,7 +73,7 @@ async fn look(kafka: &dyn Kafka, moves: &[PartitionMove]) -> anyhow::Result<(Obs
 /// The moves of the plan that was executed last, without those that were cancelled.
 async fn executed(context: &Context, cluster_id: &str) -> anyhow::Result<Vec<PartitionMove>> {
     let mut document = record::document(context, cluster_id).await?;
-    let Some(Record { plan, cancelled, earlier: _ }) = document.load().await? else {
+    let Some(Record { plan, cancelled, .. }) = document.load().await? else {
         return Err(Stop::usage(format!(
             "nothing was executed on this cluster as far as {} knows: name the file of the moves",
             document.place()

@@ -10,8 +10,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::cluster::assignment::PartitionMove;
 use crate::cluster::broker::BrokerId;
+use crate::cluster::size::Bytes;
 use crate::cluster::topic::TopicPartition;
 use crate::commands::reassign::plan::seen::{Observed, State, grown, same_set};
 use crate::commands::reassign::plan::step::ReassignStep;
@@ -27,6 +30,52 @@ pub struct Limits {
     pub moves: usize,
     /// The part of each log dir that stays free, both copies counted: 0 to 1.
     pub free: f64,
+}
+
+/// Bounds that somebody asked a running execution for; what is none stays as the execution was started with.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Bounds {
+    /// Partitions that are copied into a broker, and out of it; 1 or more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partitions: Option<usize>,
+    /// Bytes that are copied into a broker, and out of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Moves in the whole cluster; 1 or more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moves: Option<usize>,
+}
+
+impl Bounds {
+    /// The limits with these bounds in place of theirs.
+    #[must_use]
+    pub fn over(self, limits: Limits) -> Limits {
+        Limits {
+            partitions: self.partitions.unwrap_or(limits.partitions),
+            bytes: self.bytes.unwrap_or(limits.bytes),
+            moves: self.moves.unwrap_or(limits.moves),
+            free: limits.free,
+        }
+    }
+
+    /// These bounds with later ones over them.
+    #[must_use]
+    pub fn and(self, later: Self) -> Self {
+        Self {
+            partitions: later.partitions.or(self.partitions),
+            bytes: later.bytes.or(self.bytes),
+            moves: later.moves.or(self.moves),
+        }
+    }
+
+    /// In words, as options; nothing where there are none.
+    pub fn words(self) -> String {
+        let partitions = self.partitions.map(|count| format!("--partitions-per-broker {count}"));
+        let bytes = self.bytes.map(|bytes| format!("--bytes-per-broker {}", Bytes(bytes)));
+        let moves = self.moves.map(|count| format!("--max-moves {count}"));
+        [partitions, bytes, moves].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// How moves are made.

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::cluster::assignment::PartitionMove;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::metadata::Reassignment;
-use crate::cluster::topic::TopicPartition;
+use crate::cluster::topic::{TopicName, TopicPartition};
 
 /// A cluster while partitions move.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -19,6 +20,9 @@ pub struct Observed {
     /// Partitions of the touched topics; missing ones do not exist.
     #[serde(with = "pairs")]
     pub partitions: BTreeMap<TopicPartition, SeenPartition>,
+    /// Ids of the touched topics, as far as brokers tell them (Kafka 2.8 and later).
+    #[serde(default)]
+    pub topic_ids: BTreeMap<TopicName, Uuid>,
     /// All moves that run, others' too.
     #[serde(with = "pairs")]
     pub running: BTreeMap<TopicPartition, Reassignment>,
@@ -101,6 +105,19 @@ pub fn target_of(running: &Reassignment) -> Vec<BrokerId> {
 /// Whether two lists name the same brokers, whatever the order.
 pub fn same_set(one: &[BrokerId], two: &[BrokerId]) -> bool {
     one.len() == two.len() && one.iter().all(|broker| two.contains(broker))
+}
+
+impl Sizes {
+    /// Keeps what an earlier look knew of brokers that could not be asked this time: their replicas have not gone.
+    pub fn carry_over(&mut self, former: &Self) {
+        let is_silent = |broker: &BrokerId| former.totals.contains_key(broker) && !self.totals.contains_key(broker);
+        let silent: BTreeSet<_> = former.totals.keys().copied().filter(is_silent).collect();
+        for (partition, held) in &former.held {
+            for (broker, held) in held.iter().filter(|(broker, _)| silent.contains(broker)) {
+                self.held.entry(partition.clone()).or_default().entry(*broker).or_insert(*held);
+            }
+        }
+    }
 }
 
 impl Observed {

@@ -1,6 +1,6 @@
 //! What takes running moves back: cancels, and where Kafka loses the order of the former replicas, their order again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::change::plan::Plan;
 use crate::cluster::assignment::PartitionMove;
@@ -8,23 +8,53 @@ use crate::cluster::broker::BrokerId;
 use crate::cluster::topic::TopicPartition;
 use crate::commands::reassign::plan::seen::{Observed, State, grown, same_set, target_of};
 use crate::commands::reassign::plan::step::ReassignStep;
+use crate::commands::reassign::spec::Selection;
 
 /// The moves that run, with the replicas that each partition had before: by the record of whoever began them, else as
 /// Kafka tells it, which may be in another order.
-pub fn running(known: &[PartitionMove], observed: &Observed) -> (Vec<PartitionMove>, Vec<TopicPartition>) {
+pub fn running(known: &[PartitionMove], observed: &Observed) -> (Vec<PartitionMove>, BTreeSet<TopicPartition>) {
     let known: BTreeMap<_, _> = known.iter().map(|one| (&one.partition, one)).collect();
-    let mut unknown = Vec::new();
+    let mut unknown = BTreeSet::new();
     let moves = observed.running.iter().map(|(partition, running)| {
         let to = target_of(running);
         let is_known = |one: &&&PartitionMove| to == one.to || to == grown(one);
         if let Some(one) = known.get(partition).filter(is_known) {
             return (*one).clone();
         }
-        unknown.push(partition.clone());
+        unknown.insert(partition.clone());
         let from = running.replicas.iter().filter(|one| !running.adding.contains(one)).copied().collect();
         PartitionMove { partition: partition.clone(), from, to, bytes: 0 }
     });
     (moves.collect(), unknown)
+}
+
+/// Which running moves are taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Chosen {
+    /// These are.
+    pub moves: Vec<PartitionMove>,
+    /// Of them, those that no record knows.
+    pub strangers: Vec<TopicPartition>,
+    /// Those that are selected, but that no record knows and nobody named: they stay.
+    pub left: Vec<TopicPartition>,
+}
+
+/// Chooses: what a record knows, and of other moves only those of topics that were named, or all with `with_others`.
+pub fn chosen(known: &[PartitionMove], observed: &Observed, selection: &Selection, with_others: bool) -> Chosen {
+    let (moves, unknown) = running(known, observed);
+    let mut chosen = Chosen::default();
+    for one in moves.into_iter().filter(|one| selection.has(one)) {
+        let is_stranger = unknown.contains(&one.partition);
+        if is_stranger && !with_others && !selection.topics.contains(&one.partition.topic) {
+            chosen.left.push(one.partition);
+            continue;
+        }
+        if is_stranger {
+            chosen.strangers.push(one.partition.clone());
+        }
+        chosen.moves.push(one);
+    }
+    chosen
 }
 
 /// The cancels of these moves, as far as they run.

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::world::{act, at, finish, ids, one, world};
+use super::world::{act, at, finish, how_far, ids, one, world};
 use crate::change::carry_out::Ended;
 use crate::change::throttle::step::{RateEdit, ThrottleStep, Why};
 use crate::cluster::broker::BrokerId;
 use crate::cluster::size::ByteRate;
 use crate::cluster::throttle::{PresentThrottles, Side, Sides, Throttles};
 use crate::commands::reassign::plan::next::{Limits, Manner, next};
-use crate::commands::reassign::plan::progress::{Pace, progress};
+use crate::commands::reassign::plan::pace::{Left, Pace};
 use crate::commands::reassign::plan::seen::{Disk, Held, Observed};
 use crate::commands::reassign::plan::stalls::{Reason, Watched};
 use crate::commands::reassign::plan::step::ReassignStep;
@@ -107,17 +107,17 @@ fn the_time_left_is_that_of_the_slowest_broker() {
     for step in next(&moves, &observed, (&WIDE, Manner::default()), &BTreeSet::new()).moves {
         act(&mut observed, &step);
     }
-    let mut pace = Pace::default();
+    let (mut pace, all) = (Pace::default(), moves.iter().collect::<Vec<_>>());
     for (seconds, held) in [(0, [0, 0]), (10, [500, 100])] {
         for (partition, (broker, bytes)) in (0..).zip([2, 3].into_iter().zip(held)) {
             let held = Held { bytes, offset_lag: 0 };
             observed.sizes.held.get_mut(&at(partition)).unwrap().insert(ids(&[broker])[0], held);
         }
-        pace.see(Duration::from_secs(seconds), &progress(&moves, &observed));
+        pace.see(Duration::from_secs(seconds), &all, &observed);
     }
-    let now = progress(&moves, &observed);
+    let now = how_far(&moves, &observed);
     assert_eq!((now.bytes, now.bytes_done, pace.rate()), (2_000, 600, Some(60)));
-    assert_eq!(pace.left(&now), Some(Duration::from_secs(90)), "broker 3 has 900 B left at 10 B/s");
+    assert_eq!(pace.left(&now), Left::In(Duration::from_secs(90)), "broker 3 has 900 B left at 10 B/s");
 }
 
 /// A running move of one partition to brokers 3 and 4, with so many bytes on both.
@@ -133,7 +133,7 @@ fn running(held: u64) -> (Vec<crate::cluster::assignment::PartitionMove>, Observ
 
 fn reasons(moves: &[crate::cluster::assignment::PartitionMove], observed: &Observed, waited: u64) -> Vec<Reason> {
     let mut watched = Watched::default();
-    watched.see(Duration::ZERO, &progress(moves, observed));
+    watched.see(Duration::ZERO, &how_far(moves, observed));
     let at = Duration::from_secs(waited);
     let stalled = watched.stalled(at, (moves, observed), Duration::from_mins(5), Some(ByteRate(7)));
     stalled.into_keys().collect()
@@ -161,13 +161,13 @@ fn a_stall_is_named_with_its_reason() {
 fn writes_that_outrun_the_throttle_are_said() {
     let (moves, mut observed) = running(10);
     let mut watched = Watched::default();
-    watched.see(Duration::ZERO, &progress(&moves, &observed));
+    watched.see(Duration::ZERO, &how_far(&moves, &observed));
     let held = observed.sizes.held.get_mut(&at(0)).unwrap();
     held.insert(ids(&[1])[0], Held { bytes: 500, offset_lag: 0 });
     held.insert(ids(&[3])[0], Held { bytes: 200, offset_lag: 9 });
     held.insert(ids(&[4])[0], Held { bytes: 200, offset_lag: 9 });
     let at = Duration::from_mins(5);
-    watched.see(at, &progress(&moves, &observed));
+    watched.see(at, &how_far(&moves, &observed));
     let stalled = watched.stalled(at, (&moves, &observed), at, Some(ByteRate(7)));
     assert_eq!(stalled.into_keys().collect::<Vec<_>>(), [Reason::ThrottleTooLow(ByteRate(7))]);
 }

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::world::{act, at, finish, ids, world};
+use super::world::{act, at, finish, how_far, ids, world};
 use crate::cluster::assignment::PartitionMove;
 use crate::cluster::broker::BrokerId;
 use crate::commands::reassign::plan::next::{Limits, Manner, Next, next};
-use crate::commands::reassign::plan::progress::progress;
 use crate::commands::reassign::plan::seen::{Observed, State};
 use crate::commands::reassign::plan::step::ReassignStep;
 use crate::commands::reassign::plan::undo;
@@ -101,7 +100,7 @@ proptest! {
             let phases = if manner.leader_first { 2 } else { 1 };
             prop_assert!(begun.get(&one.partition).copied().unwrap_or(0) <= phases);
         }
-        let end = progress(&moves, &observed);
+        let end = how_far(&moves, &observed);
         prop_assert_eq!((end.done, end.bytes_done), (moves.len(), end.bytes));
     }
 

@@ -1,5 +1,6 @@
 //! Decisions and laws.
 
 mod decisions;
+mod histories;
 mod laws;
 mod world;

@@ -6,6 +6,7 @@ use crate::cluster::assignment::PartitionMove;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::metadata::Reassignment;
 use crate::cluster::topic::{TopicName, TopicPartition};
+use crate::commands::reassign::plan::progress::{Progress, progress};
 use crate::commands::reassign::plan::seen::{Held, Observed, SeenPartition, target_of};
 use crate::commands::reassign::plan::step::ReassignStep;
 
@@ -58,16 +59,28 @@ pub(super) fn act(observed: &mut Observed, step: &ReassignStep) {
                 finish(observed, &partition);
             }
         }
-        ReassignStep::Cancel { .. } => {
-            if let Some(running) = observed.running.remove(&partition) {
-                // KRaft gives what was to go back sorted.
-                let mut kept = seen.replicas.clone();
-                kept.retain(|one| !running.adding.contains(one));
-                seen.replicas = kept;
-                seen.isr.retain(|one| !running.adding.contains(one));
-            }
-        }
+        ReassignStep::Cancel { .. } => cancel(observed, &partition),
     }
+}
+
+/// Cancels the move of a partition, if one runs.
+pub(super) fn cancel(observed: &mut Observed, partition: &TopicPartition) {
+    let Some(running) = observed.running.remove(partition) else { return };
+    let seen = observed.partitions.get_mut(partition).unwrap();
+    // KRaft gives what was to go back in the order that the move had.
+    seen.replicas.retain(|one| !running.adding.contains(one));
+    seen.isr.retain(|one| !running.adding.contains(one));
+    if let Some(held) = observed.sizes.held.get_mut(partition) {
+        held.retain(|broker, _| !running.adding.contains(broker));
+    }
+    if !seen.leader.is_some_and(|leader| seen.isr.contains(&leader)) {
+        seen.leader = seen.isr.first().copied();
+    }
+}
+
+/// How far these moves are, with nothing remembered.
+pub(super) fn how_far(moves: &[PartitionMove], observed: &Observed) -> Progress {
+    progress(moves, observed, &BTreeMap::new(), |_| false)
 }
 
 /// Ends a running move: all its targets are in sync.

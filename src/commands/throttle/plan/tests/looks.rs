@@ -35,7 +35,7 @@ fn look(seconds: i64, rows: &[Row<'_>], adding: &[(i32, i32)], sizes: &[(i32, i3
     };
     let name = TopicName::new("t").unwrap();
     let partitions = rows.iter().enumerate().map(partition).collect();
-    let topic = Topic { name: name.clone(), internal: false, partitions };
+    let topic = Topic { name: name.clone(), internal: false, id: None, partitions };
     let mut look = Look { at: at(seconds), ..Look::default() };
     look.metadata = Metadata {
         brokers: ids(&[1, 2, 3, 4])
