@@ -65,10 +65,33 @@ async fn throttles_are_gone_from_live_brokers_at_once_and_from_others_when_they_
 
 #[tokio::test]
 async fn a_move_that_nobody_wrote_down_is_cancelled_as_kafka_does_it_and_that_is_said() {
+    for more in [&["--beside-others"][..], &["--topics", "orders"]] {
+        let desk = Desk::new(four_brokers(true).moving("orders", 0, &[3, 4]));
+        let said = desk.run(&[&["reassign", "cancel", "--yes"], more].concat()).await.ends_with(Exit::Done);
+        assert!(said.out.contains("1 move not begun from here: the former order is not known"), "{said:#?}");
+        assert!(said.out.contains("throttles of the tool that began them stay (orders-0)"), "{said:#?}");
+        assert_eq!(replicas(&desk, "orders", 0), [1, 2], "the order that KRaft has left");
+    }
+}
+
+#[tokio::test]
+async fn moves_of_others_are_not_taken_back_unless_they_are_named() {
     let desk = Desk::new(four_brokers(true).moving("orders", 0, &[3, 4]));
+    for more in [&[][..], &["--brokers", "3"]] {
+        let said = desk.run(&[&["reassign", "cancel", "--yes"], more].concat()).await.ends_with(Exit::Refused);
+        assert!(said.out.contains("1 move run that were not begun from here: orders-0. --beside-others"), "{said:#?}");
+        assert_eq!(desk.kafka.look(|cluster| cluster.reassignments.len()), 1);
+    }
+    // Ours go, theirs stay.
+    let desk = begun(true, &[]).await;
+    desk.kafka.edit(|cluster| {
+        let orders = kafka_toolbox::cluster::topic::TopicName::new("orders").unwrap();
+        let theirs = kafka_toolbox::cluster::topic::TopicPartition { topic: orders, partition: 1 };
+        cluster.move_partition(&theirs, &[1, 4].map(kafka_toolbox::cluster::broker::BrokerId));
+    });
     let said = desk.run(&["reassign", "cancel", "--yes"]).await.ends_with(Exit::Done);
-    assert!(said.out.contains("of 1 partition no former order is kept"), "{said:#?}");
-    assert_eq!(replicas(&desk, "orders", 0), [1, 2], "the order that KRaft has left");
+    assert!(said.out.contains("1 move run that were not begun from here: orders-1"), "{said:#?}");
+    assert_eq!(desk.kafka.look(|cluster| cluster.reassignments.len()), 1);
 }
 
 #[tokio::test]
@@ -94,7 +117,7 @@ async fn moves_of_an_earlier_plan_that_still_run_get_their_order_back_too() {
     execute(&desk, &[("bills", 0, &[1, 2], &[4, 3], 0)], &impatient).await.ends_with(Exit::Failed);
     let said = desk.run(&["reassign", "cancel", "--yes"]).await.ends_with(Exit::Done);
     assert!(said.out.contains("- partition orders-0: its move to [3,4], back to [2,1]"), "{said:#?}");
-    assert!(!said.out.contains("no former order is kept"), "{said:#?}");
+    assert!(!said.out.contains("the former order is not known"), "{said:#?}");
     assert_eq!((replicas(&desk, "orders", 0), leader(&desk, "orders", 0)), (vec![2, 1], Some(2)));
     assert_eq!(replicas(&desk, "bills", 0), [1, 2]);
 }

@@ -56,7 +56,7 @@ async fn kafkas_own_file_is_taken_and_what_was_there_is_what_a_cancel_gives_back
     let path = file(&desk, "kafka.json", text);
     let line = ["reassign", "execute", &path, "--yes", "--max-risk", "moves-data", "--patience", "300ms"];
     let gave_up = desk.run(&line).await.ends_with(Exit::Failed);
-    assert!(gave_up.err.contains("nothing has got on for 0 s, with 1 running"), "{gave_up:#?}");
+    assert!(gave_up.err.contains("nothing was copied for 0 s, with 1 running"), "{gave_up:#?}");
     let cancelled = desk.run(&["reassign", "cancel", "--yes"]).await.ends_with(Exit::Done);
     assert!(cancelled.out.ends_with("1 move taken back\n"), "{cancelled:#?}");
     assert_eq!((replicas(&desk, "orders", 0), leader(&desk, "orders", 0)), (vec![2, 1], Some(2)));

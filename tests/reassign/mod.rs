@@ -3,7 +3,10 @@
 pub(crate) mod acceptance;
 pub(crate) mod bench;
 mod cancelling;
+mod eta;
 mod executing;
 mod faults;
 mod in_kubernetes;
 pub(crate) mod live;
+mod others;
+mod others_live;

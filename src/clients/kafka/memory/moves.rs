@@ -127,21 +127,38 @@ fn cancel(model: &mut Model, key: &TopicPartition) -> Result<(), KafkaError> {
 }
 
 impl Model {
+    /// Cancels the move of one partition, as another tool does; nothing where none runs.
+    pub fn cancel_move(&mut self, key: &TopicPartition) {
+        drop(cancel(self, key));
+    }
+
+    /// Moves one partition to other brokers, as another tool does, over a move that runs.
+    pub fn move_partition(&mut self, key: &TopicPartition, target: &[BrokerId]) {
+        begin(self, key, target);
+    }
+
     /// Lets every move finish whose adding brokers live, whatever is left to copy.
     pub fn finish_moves(&mut self) {
-        self.copy(u64::MAX, false);
+        let keys = self.reassignments.keys().cloned().collect();
+        self.copy(keys, u64::MAX, false);
+    }
+
+    /// Lets the move of one partition finish, if its adding brokers live.
+    pub fn finish_move(&mut self, key: &TopicPartition) {
+        self.copy(vec![key.clone()], u64::MAX, false);
     }
 
     /// Copies at most so many bytes to each adding replica, as far as throttles let it: one second's worth.
     pub fn copy_some(&mut self, bytes_max: u64) {
-        self.copy(bytes_max, true);
+        let keys = self.reassignments.keys().cloned().collect();
+        self.copy(keys, bytes_max, true);
     }
 
-    fn copy(&mut self, bytes_max: u64, with_throttles: bool) {
+    fn copy(&mut self, keys: Vec<TopicPartition>, bytes_max: u64, with_throttles: bool) {
         let mut budgets: BTreeMap<(&str, BrokerId), u64> = BTreeMap::new();
-        let keys: Vec<_> = self.reassignments.keys().cloned().collect();
         for key in keys {
-            for broker in self.reassignments[&key].adding.clone() {
+            let Some(running) = self.reassignments.get(&key) else { continue };
+            for broker in running.adding.clone() {
                 let Some(leader) = find(self, &key).and_then(|partition| partition.leader) else { continue };
                 if !self.brokers.contains_key(&broker) || !self.brokers.contains_key(&leader) {
                     continue;

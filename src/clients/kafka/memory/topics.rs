@@ -38,7 +38,8 @@ pub(super) fn create(model: &mut Model, new: &NewTopic, mode: Mode) -> Result<()
     }
     if mode == Mode::Apply {
         let partitions = replicas.into_iter().map(|replicas| model.partition(replicas)).collect();
-        let topic = ModelTopic { id: Some(Uuid::now_v7()), partitions, config: new.config.clone(), ..ModelTopic::default() };
+        let topic =
+            ModelTopic { id: Some(Uuid::now_v7()), partitions, config: new.config.clone(), ..ModelTopic::default() };
         model.topics.insert(new.name.clone(), topic);
     }
     Ok(())

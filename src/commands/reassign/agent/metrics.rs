@@ -52,7 +52,8 @@ fn text(progress: &Progress, pace: &Pace, stalled: &BTreeMap<Reason, Vec<TopicPa
         open.get_or_create(&labels).set(float(arriving.bytes_left));
         rate.get_or_create(&labels).set(float(pace.rate_into(*broker).unwrap_or(0)));
     }
-    let left = family("left_seconds", "How long it still takes; absent while nothing is copied, +Inf where it will not end");
+    let left =
+        family("left_seconds", "How long it still takes; absent while nothing is copied, +Inf where it will not end");
     match pace.left(progress) {
         Left::Unknown => {}
         Left::Never => {

@@ -106,7 +106,8 @@ impl Agent<'_> {
             self.say_floor(context, &told, rate).await;
             let is_copied =
                 |one: &&PartitionMove| begun.contains(&one.partition) || observed.state(one) == State::Running;
-            let moves: Vec<_> = self.terms.moves.iter().filter(is_copied).map(|one| (one, observed.arriving(one))).collect();
+            let moves: Vec<_> =
+                self.terms.moves.iter().filter(is_copied).map(|one| (one, observed.arriving(one))).collect();
             let moves = moves.iter().map(|(one, adding)| (&one.partition, &one.from[..], &adding[..]));
             let mut wish = Throttles::of_moves(moves, rate);
             for (broker, sides) in &mut wish.rates {

@@ -66,8 +66,7 @@ impl Record {
         });
         record.begun = record.begun_of(&begun);
         let topics = record.begun.keys();
-        record.topic_ids =
-            topics.filter_map(|topic| Some((topic.clone(), *before.topic_ids.get(topic)?))).collect();
+        record.topic_ids = topics.filter_map(|topic| Some((topic.clone(), *before.topic_ids.get(topic)?))).collect();
         record
     }
 

@@ -65,7 +65,8 @@ impl Survey {
         let begun = before.as_ref().filter(|_| !args.include_cancelled).filter(|before| before.is_of(&plan));
         let begun = begun.map(Record::begun_moves).unwrap_or_default();
         let vanished = |one: &&PartitionMove| {
-            begun.contains_key(&one.partition) && observed.state(one) == State::Waiting
+            let is_other = before.as_ref().is_some_and(|before| is_recreated(&one.partition.topic, before, &observed));
+            begun.contains_key(&one.partition) && observed.state(one) == State::Waiting && !is_other
         };
         let vanished: Vec<_> = checked.moves.iter().filter(vanished).cloned().collect();
         let (taken_back, uncertain): (Vec<_>, Vec<_>) =
@@ -105,8 +106,7 @@ impl Survey {
     pub(super) fn goes_on(&self) -> bool {
         self.shown.refusals.is_empty()
             && self.shown.steps.is_empty()
-            && (!self.uncertain.is_empty()
-                || self.moves.iter().any(|one| self.observed.state(one) == State::Running))
+            && (!self.uncertain.is_empty() || self.moves.iter().any(|one| self.observed.state(one) == State::Running))
     }
 
     /// Whether there is anything to do that is not refused.
@@ -143,6 +143,12 @@ fn begun_elsewhere(
     (!strange.is_empty()).then_some(words)
 }
 
+/// Whether a topic was deleted and created again since the execution of a record began.
+fn is_recreated(topic: &TopicName, before: &Record, observed: &Observed) -> bool {
+    let ids = before.topic_ids.get(topic).zip(observed.topic_ids.get(topic));
+    ids.is_some_and(|(then, now)| then != now)
+}
+
 /// Why the plan does not hold any more, where topics of it were deleted and created again since it was begun.
 fn begun_of_other_topics(
     moves: &[PartitionMove],
@@ -151,12 +157,9 @@ fn begun_of_other_topics(
     observed: &Observed,
 ) -> Option<String> {
     let before = before.filter(|before| before.is_of(plan))?;
-    let is_other = |topic: &&TopicName| {
-        let ids = before.topic_ids.get(topic).zip(observed.topic_ids.get(topic));
-        ids.is_some_and(|(then, now)| then != now)
-    };
     let topics: BTreeSet<_> = moves.iter().map(|one| &one.partition.topic).collect();
-    let others: Vec<_> = topics.into_iter().filter(is_other).map(ToString::to_string).collect();
+    let others = topics.into_iter().filter(|topic| is_recreated(topic, before, observed));
+    let others: Vec<_> = others.map(ToString::to_string).collect();
     (!others.is_empty()).then(|| {
         format!(
             "deleted and created again since the plan was begun: topic {}. Make the plan anew, or move what is there now with \
@@ -202,10 +205,8 @@ async fn moves_of(
         }
     };
     // What was cancelled belongs to the plan that it was cancelled of.
-    let mut cancelled = before
-        .filter(|record| record.is_of(&plan))
-        .map(|record| record.cancelled.clone())
-        .unwrap_or_default();
+    let mut cancelled =
+        before.filter(|record| record.is_of(&plan)).map(|record| record.cancelled.clone()).unwrap_or_default();
     if args.include_cancelled {
         cancelled.clear();
     }

@@ -326,9 +326,8 @@ impl Memory {
 
     /// Moves that have arrived since the last look. What was done before the first look is not this run's doing.
     fn complete(&mut self, terms: &Terms, observed: &Observed, tick: &mut Tick) {
-        let is_done = |one: &&PartitionMove| {
-            observed.state(one) == State::Done && !self.doubts.contains_key(&one.partition)
-        };
+        let is_done =
+            |one: &&PartitionMove| observed.state(one) == State::Done && !self.doubts.contains_key(&one.partition);
         let done = self.kept(terms).into_iter().filter(is_done);
         let done: BTreeSet<_> = done.map(|one| one.partition.clone()).collect();
         if let Some(former) = &mut self.done {
@@ -379,11 +378,8 @@ impl Memory {
             // Leader first, and the leader can't be changed: Kafka chooses another one when the old replicas go.
             let given_up: BTreeSet<_> = given_up.iter().map(ReassignStep::partition).collect();
             let all_there = terms.moves.iter().filter(|one| seen.observed.state(one) == State::Grown);
-            next.moves.extend(all_there.filter(|one| given_up.contains(&one.partition)).map(|one| ReassignStep::Move {
-                partition: one.partition.clone(),
-                from: grown(one),
-                to: one.to.clone(),
-                bytes: 0,
+            next.moves.extend(all_there.filter(|one| given_up.contains(&one.partition)).map(|one| {
+                ReassignStep::Move { partition: one.partition.clone(), from: grown(one), to: one.to.clone(), bytes: 0 }
             }));
         }
         tick.next = next;

@@ -69,7 +69,8 @@ fn partition(number: i32) -> TopicPartition {
 fn moves() -> impl Strategy<Value = Vec<PartitionMove>> {
     prop::collection::vec((replicas(), replicas(), 0..100_u64), 1..5).prop_map(|rows| {
         let rows = (0..).zip(rows);
-        rows.map(|(number, (from, to, bytes))| PartitionMove { partition: partition(number), from, to, bytes }).collect()
+        rows.map(|(number, (from, to, bytes))| PartitionMove { partition: partition(number), from, to, bytes })
+            .collect()
     })
 }
 
@@ -95,16 +96,16 @@ fn happening() -> impl Strategy<Value = Happening> {
 }
 
 fn terms() -> impl Strategy<Value = Terms> {
-    (moves(), 1..4_usize, 1..6_usize, any::<(bool, bool)>()).prop_map(|(moves, partitions, count, (leader_first, elects))| {
-        Terms {
+    (moves(), 1..4_usize, 1..6_usize, any::<(bool, bool)>()).prop_map(
+        |(moves, partitions, count, (leader_first, elects))| Terms {
             moves,
             limits: Limits { partitions, bytes: 150, moves: count, free: 0.0 },
             manner: Manner { leader_first, elects },
             patience: Duration::from_hours(1),
             stalled_after: Duration::from_mins(5),
             rate: None,
-        }
-    })
+        },
+    )
 }
 
 /// The cluster, our run, and what really happened.
@@ -169,9 +170,8 @@ impl History {
         let mut sizes = Sizes::default();
         for (partition, held) in &self.truth.sizes.held {
             let Some(seen) = self.truth.partitions.get(partition) else { continue };
-            let live = held.iter().filter(|(broker, _)| {
-                self.truth.brokers.contains(broker) && seen.replicas.contains(broker)
-            });
+            let live =
+                held.iter().filter(|(broker, _)| self.truth.brokers.contains(broker) && seen.replicas.contains(broker));
             sizes.held.insert(partition.clone(), live.map(|(broker, held)| (*broker, *held)).collect());
         }
         sizes.totals = self.truth.brokers.iter().map(|broker| (*broker, 1)).collect();
@@ -342,9 +342,8 @@ impl History {
         self.read_sizes();
         let observed = self.seen();
         let begun = &self.begun;
-        let taken_back = self.terms.moves.iter().filter(|one| {
-            begun.contains_key(&one.partition) && is_cancelled(one, &observed)
-        });
+        let taken_back =
+            self.terms.moves.iter().filter(|one| begun.contains_key(&one.partition) && is_cancelled(one, &observed));
         self.cancelled.extend(taken_back.map(|one| one.partition.clone()));
         self.terms.moves.retain(|one| !self.cancelled.contains(&one.partition));
         self.begun.retain(|partition, _| !self.cancelled.contains(partition));

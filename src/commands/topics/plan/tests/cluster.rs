@@ -48,7 +48,8 @@ impl Observed {
             isr: ids(replicas),
             offline: Vec::new(),
         });
-        let topic = Topic { name: name(topic), internal: topic.starts_with("__"), id: None, partitions: partitions.collect() };
+        let topic =
+            Topic { name: name(topic), internal: topic.starts_with("__"), id: None, partitions: partitions.collect() };
         let entry = |key: &str, value: &str, source| ConfigEntry {
             name: key.to_owned(),
             value: Some(value.to_owned()),
