@@ -22,6 +22,7 @@ use crate::clients::kafka::contract::{create, name, topic};
 use crate::clients::kafka::live::{PATIENT, open, wait};
 use crate::live::kafka::records::{Digest, Writer, digest, fill, numbers};
 use crate::live::kafka::{Cluster, Kind, Shape, Signal};
+use crate::reassign::others_live::cancel_with_kafkas_tool;
 use crate::support::toolbox::Toolbox;
 
 /// Partitions of each topic that holds data.
@@ -112,7 +113,7 @@ fn tell(kind: Kind, usual: Size) {
     story.cluster.stop_broker(3, Signal::Kill).unwrap();
     story.cluster.await_brokers(&[1, 2, 4, 5]).unwrap();
     story.phase("replace a killed broker", &["replace", "3=5"], "auto", one);
-    story.phase("drain one", &["evacuate", "--brokers", "2"], "none", last);
+    story.cancelled("drain one", &["evacuate", "--brokers", "2"], last);
     story.beside_agents("more replicas", &["rebuild", "--replication", "3", "--brokers", "1,4,5"], agent_kills);
 
     let written = writer.finish().unwrap();
@@ -213,6 +214,38 @@ impl Story {
         self.is_as_planned(words, (&file, &plan), (began, kills));
     }
 
+    /// The same, and in the middle somebody cancels a move with `kafka-reassign-partitions`: it is given up and said, and
+    /// comes back only when that is asked for.
+    fn cancelled(&mut self, words: &str, verb: &[&str], kills: usize) {
+        let began = Instant::now();
+        let (file, plan) = self.plan(words, verb);
+        let line =
+            ["reassign", "execute", &file, "--yes", "--max-risk", "moves-data", "--tick", "1s", "--patience", "80s"];
+        let slowly = [&line[..], &["--throttle", "1kB/s"]].concat();
+        let mut executing = self.toolbox.command(&slowly).spawn().unwrap();
+        let copies = |one: &&PartitionMove| one.adding().next().is_some() && one.bytes > 0;
+        let running = loop {
+            assert!(executing.try_wait().unwrap().is_none(), "{words}: it runs");
+            let running = wait(self.kafka.reassignments()).unwrap();
+            let found = plan.moves.iter().filter(copies).find(|one| running.contains_key(&one.partition));
+            if let Some(found) = found {
+                break found;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        };
+        let to: Vec<i32> = running.to.iter().map(|broker| broker.0).collect();
+        cancel_with_kafkas_tool(&self.cluster, &self.toolbox, (&running.partition, &to));
+        self.toolbox.run(&["throttle", "set", "500MB/s"]).ends_with(0);
+        let ended = executing.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{words}: {said}");
+        assert!(said.contains(&format!("partition {}: cancelled by somebody else", running.partition)), "{said}");
+        let taken_in = [&line[..], &["--throttle", "none", "--include-cancelled"]].concat();
+        self.kill_again_and_again(&taken_in, kills);
+        self.toolbox.run(&taken_in).ends_with(0);
+        self.is_as_planned(words, (&file, &plan), (began, kills));
+    }
+
     /// The same beside agents that pace the moves and are killed: the execution itself sets no throttle.
     fn beside_agents(&mut self, words: &str, verb: &[&str], kills: usize) {
         let began = Instant::now();
@@ -221,7 +254,15 @@ impl Story {
         let line = [&line[..], &["--partitions-per-broker", "2", "--tick", "1s", "--patience", "80s"]].concat();
         let mut executor = self.toolbox.command(&line).spawn().unwrap();
         let agent = ["throttle", "run", "--interval", "1s", "--capacity", "60MB/s"];
+        // A second one that addresses the cluster by another broker: it stands by, and leads whenever the first one dies.
+        let bootstrap = self.cluster.bootstrap();
+        let other = bootstrap.rsplit(',').next().unwrap();
+        let beside = [&agent[..], &["--bootstrap-server", other]].concat();
+        let mut second = self.toolbox.command(&beside).spawn().unwrap();
         self.kill_again_and_again(&agent, kills);
+        assert!(second.try_wait().unwrap().is_none(), "{words}: the second agent stands by or leads");
+        second.kill().unwrap();
+        second.wait().unwrap();
         let until_idle = self.toolbox.run(&[&agent[..], &["--until-idle"]].concat());
         assert_eq!(executor.wait().unwrap().code(), Some(0), "{words}: {until_idle:#?}");
         // The moves may have begun after the last look of that one.

@@ -20,8 +20,8 @@ const RECORD: u64 = 4_000;
 /// The time that a metrics file tells, if it tells one.
 fn told(file: &Path) -> Option<Duration> {
     let text = std::fs::read_to_string(file).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("kafka_toolbox_reassign_left_seconds "))?;
-    let seconds: f64 = line.parse().ok()?;
+    let line = text.lines().find(|line| line.starts_with("kafka_toolbox_reassign_left_seconds"))?;
+    let seconds: f64 = line.rsplit(' ').next()?.parse().ok()?;
     (seconds.is_finite() && seconds > 0.0).then(|| Duration::from_secs_f64(seconds))
 }
 

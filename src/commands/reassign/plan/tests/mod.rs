@@ -3,4 +3,5 @@
 mod decisions;
 mod histories;
 mod laws;
+mod told;
 mod world;
