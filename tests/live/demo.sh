@@ -61,13 +61,13 @@ sed 's/retention\.ms/retention.mss/' topics/shop.yaml >bad.yaml
 step 2 topics apply -f bad.yaml --yes
 
 bold "7. Deleting takes more than a word in a file."
-cat >absent.yaml <<'EOF'
+cat >topics/shop.yaml <<'EOF'
 topics:
   - name: shop.orders
     state: absent
 EOF
-step 4 topics apply -f absent.yaml --yes
-step 0 topics apply -f absent.yaml --yes --max-risk loses-data --delete shop.orders
+step 4 topics apply -f topics --yes
+step 0 topics apply -f topics --yes --max-risk loses-data --delete shop.orders
 
 bold "8. The record of all this."
 step 0 events list

@@ -1,16 +1,20 @@
 //! From the `ssl.*` settings to what rustls wants: roots, versions, cipher suites, the client's certificate.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
 use rustls::ClientConfig;
 use rustls::InconsistentKeys;
 use rustls::RootCertStore;
+use rustls::SignatureScheme;
+use rustls::client::ResolvesClientCert;
 use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
+use rustls::sign::CertifiedKey;
 
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::settings::CipherSuites;
@@ -23,10 +27,49 @@ use crate::clients::kafka::tls::verifier::Verifier;
 use crate::formats::place::Fault;
 use crate::formats::place::Place;
 
-/// The configuration, and how messages name the client's certificate.
+/// What the client shows of itself.
+#[derive(Debug, Clone)]
+pub(in crate::clients::kafka) enum Shown {
+    /// A certificate, as messages name it.
+    Certificate(String),
+    /// None.
+    Nothing(Arc<NoCertificate>),
+}
+
+impl Shown {
+    /// The certificate, as messages name it.
+    pub(super) fn certificate(&self) -> Option<&str> {
+        if let Self::Certificate(shown) = self { Some(shown) } else { None }
+    }
+
+    /// Whether a broker asked for a certificate, and got none.
+    pub(super) fn is_missed(&self) -> bool {
+        if let Self::Nothing(nothing) = self { nothing.is_asked.load(Ordering::Relaxed) } else { false }
+    }
+}
+
+/// Shows no certificate, and remembers that a broker asked for one: some Java versions refuse that with an alert that may
+/// mean anything.
+#[derive(Debug, Default)]
+pub(in crate::clients::kafka) struct NoCertificate {
+    is_asked: AtomicBool,
+}
+
+impl ResolvesClientCert for NoCertificate {
+    fn resolve(&self, _issuers: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.is_asked.store(true, Ordering::Relaxed);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
+}
+
+/// The configuration, and what the client shows of itself.
 pub(in crate::clients::kafka) fn client_config(
     settings: &TlsSettings,
-) -> Result<(Arc<ClientConfig>, Option<String>), KafkaError> {
+) -> Result<(Arc<ClientConfig>, Shown), KafkaError> {
     let provider = Arc::new(provider(settings.cipher_suites.as_ref())?);
     let mut versions = Vec::new();
     if settings.versions.v1_3 {
@@ -40,7 +83,11 @@ pub(in crate::clients::kafka) fn client_config(
         .map_err(|error| no_suite_for_version(settings.cipher_suites.as_ref(), &error))?;
     let verifier = verifier(settings, &provider)?;
     let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
-    let Some(identity) = &settings.identity else { return Ok((Arc::new(builder.with_no_client_auth()), None)) };
+    let Some(identity) = &settings.identity else {
+        let nothing = Arc::new(NoCertificate::default());
+        let config = builder.with_client_cert_resolver(nothing.clone());
+        return Ok((Arc::new(config), Shown::Nothing(nothing)));
+    };
     let (key, chain) = stores::identity(identity)?;
     let place = place(identity);
     let shown = check_dates(&chain, place)?;
@@ -53,7 +100,7 @@ pub(in crate::clients::kafka) fn client_config(
         };
         KafkaError::from(Fault::new(place.clone(), what).with_hint("give the key that the certificate was made for"))
     })?;
-    Ok((Arc::new(config), Some(shown)))
+    Ok((Arc::new(config), Shown::Certificate(shown)))
 }
 
 fn place(identity: &Identity) -> &Place {

@@ -20,7 +20,7 @@ use tokio_rustls::TlsConnector;
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::settings::Settings;
 
-pub(in crate::clients::kafka) use config::client_config;
+pub(in crate::clients::kafka) use config::{Shown, client_config};
 pub use stream::Stream;
 
 /// Opens connections with the settings of one cluster. Made once; a plaintext one touches no TLS code.
@@ -36,8 +36,8 @@ pub struct Connector {
 #[derive(Debug, Clone)]
 struct Tls {
     config: Arc<ClientConfig>,
-    /// The client certificate, as messages name it.
-    identity: Option<String>,
+    /// What the client shows of itself.
+    shown: Shown,
 }
 
 impl Connector {
@@ -45,8 +45,8 @@ impl Connector {
     pub fn new(settings: &Settings) -> Result<Self, KafkaError> {
         let tls = match &settings.security.tls {
             Some(tls) => {
-                let (config, identity) = client_config(tls)?;
-                Some(Tls { config, identity })
+                let (config, shown) = client_config(tls)?;
+                Some(Tls { config, shown })
             }
             None => None,
         };
@@ -88,7 +88,7 @@ impl Connector {
     pub async fn why_no_answer(&self, host: &str, port: u16, error: &io::Error) -> KafkaError {
         let address = show_address(host, port);
         if let Some(tls) = &self.tls
-            && let Some(message) = trouble::of_tls(error, tls.identity.as_deref())
+            && let Some(message) = trouble::of_tls(error, &tls.shown)
         {
             return KafkaError::Security { address, message };
         }
@@ -117,7 +117,7 @@ impl Connector {
 
     async fn why_no_handshake(&self, host: &str, port: u16, tls: &Tls, error: &io::Error) -> KafkaError {
         let address = show_address(host, port);
-        if let Some(message) = trouble::of_tls(error, tls.identity.as_deref()) {
+        if let Some(message) = trouble::of_tls(error, &tls.shown) {
             return KafkaError::Security { address, message };
         }
         if probe::speaks_plaintext(host, port).await {

@@ -7,17 +7,18 @@ use rustls::CertificateError;
 use rustls::Error;
 use x509_parser::certificate::X509Certificate;
 
+use crate::clients::kafka::tls::config::Shown;
 use crate::clients::kafka::tls::verifier::Disbelief;
 
 /// A sentence for a certain TLS failure; none where the connection merely ended.
-pub(super) fn of_tls(error: &io::Error, identity: Option<&str>) -> Option<String> {
+pub(super) fn of_tls(error: &io::Error, shown: &Shown) -> Option<String> {
     let error = error.get_ref()?.downcast_ref::<Error>()?;
     Some(match error {
         Error::InvalidCertificate(CertificateError::Other(other)) => match other.0.downcast_ref::<Disbelief>() {
             Some(disbelief) => disbelief.to_string(),
             None => format!("the broker's certificate is not accepted: {other}"),
         },
-        Error::AlertReceived(alert) => of_alert(*alert, identity),
+        Error::AlertReceived(alert) => of_alert(*alert, shown.certificate(), shown.is_missed()),
         Error::InvalidMessage(_) => {
             "this port answers something that is not TLS: is it a plaintext port, or no Kafka broker at all?".to_owned()
         }
@@ -30,15 +31,20 @@ pub(super) fn of_tls(error: &io::Error, identity: Option<&str>) -> Option<String
     })
 }
 
+/// Said where a broker asked for a certificate and got none.
+const WANTS_CERTIFICATE: &str =
+    "the broker wants a client certificate, and none is set: give ssl.keystore.location or ssl.keystore.key";
+
 /// What a broker means by an alert. In TLS 1.3 it arrives only with the first answer.
-fn of_alert(alert: AlertDescription, identity: Option<&str>) -> String {
+fn of_alert(alert: AlertDescription, identity: Option<&str>, is_missed: bool) -> String {
     use AlertDescription as Alert;
     match (alert, identity) {
         (
             Alert::CertificateRequired | Alert::NoCertificate | Alert::BadCertificate | Alert::CertificateUnknown,
             None,
-        ) => "the broker wants a client certificate, and none is set: give ssl.keystore.location or ssl.keystore.key"
-            .to_owned(),
+        ) => WANTS_CERTIFICATE.to_owned(),
+        // Newer Java versions say so in TLS 1.2.
+        (Alert::HandshakeFailure, None) if is_missed => WANTS_CERTIFICATE.to_owned(),
         (Alert::CertificateExpired, Some(shown)) => {
             format!(
                 "the broker refuses the client certificate ({shown}) as expired: renew it, or check the broker's clock"
@@ -109,10 +115,13 @@ mod tests {
 
     #[test]
     fn alerts_about_certificates_tell_none_from_a_refused_one() {
-        let none = of_alert(AlertDescription::CertificateRequired, None);
+        let none = of_alert(AlertDescription::CertificateRequired, None, true);
         assert!(none.contains("wants a client certificate, and none is set"), "{none}");
-        let refused = of_alert(AlertDescription::UnknownCA, Some("CN=me"));
+        let refused = of_alert(AlertDescription::UnknownCA, Some("CN=me"), false);
         assert!(refused.contains("refuses the client certificate (CN=me)"), "{refused}");
+        let asked = |is_missed| of_alert(AlertDescription::HandshakeFailure, None, is_missed);
+        assert_eq!(asked(true), none);
+        assert!(asked(false).contains("it shares no cipher suite"), "{}", asked(false));
     }
 
     #[test]
