@@ -63,7 +63,7 @@ pub struct ReplicaSize {
 }
 
 /// One log dir of one broker (DescribeLogDirs).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LogDir {
     /// Its path on the broker.
     pub path: String,
@@ -76,4 +76,11 @@ pub struct LogDir {
     /// Why it can't be used, where the broker has taken it offline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
+    /// How many partitions it holds, new copies of moves between log dirs too: Kafka puts new replicas where the fewest
+    /// are. None where that was not observed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partitions: Option<u32>,
+    /// Whether it gets no new replicas (KIP-1066). False from brokers before Kafka 4.3, which have no such dirs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_cordoned: bool,
 }

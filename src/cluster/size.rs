@@ -94,6 +94,18 @@ impl FromStr for ByteRate {
     }
 }
 
+/// A part of an amount, rounded down. Fractions have a resolution of a millionth; those above a million count as that.
+pub fn part_of(amount: u64, fraction: f64) -> u64 {
+    let part = u128::from(amount) * u128::from(millionths(fraction)) / 1_000_000;
+    u64::try_from(part).unwrap_or(u64::MAX)
+}
+
+/// A fraction in millionths; not-a-number and negative ones are 0.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what a u64 holds")]
+pub fn millionths(fraction: f64) -> u64 {
+    if fraction.is_nan() { 0 } else { (fraction.clamp(0.0, 1e6) * 1e6).round() as u64 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

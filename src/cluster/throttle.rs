@@ -202,7 +202,7 @@ pub enum PresentList {
     /// Not set.
     #[default]
     Unset,
-    /// `*`: every replica of the topic. Never ours.
+    /// `*`: every replica of the topic. Ours only where the record says so.
     Every,
     /// These; may be none.
     Entries(BTreeSet<ThrottleEntry>),
@@ -258,8 +258,8 @@ pub struct ThrottleRecord {
     pub changed_at: String,
     /// Our rates.
     pub rates: BTreeMap<BrokerId, Sides<Option<OwnRate>>>,
-    /// Our entries. None where a list was never touched by us; an empty set where it may be left empty by us.
-    pub lists: BTreeMap<TopicName, Sides<Option<BTreeSet<ThrottleEntry>>>>,
+    /// Our lists, or our part of them. None where a list was never touched by us.
+    pub lists: BTreeMap<TopicName, Sides<Option<OwnList>>>,
 }
 
 impl ThrottleRecord {
@@ -269,10 +269,47 @@ impl ThrottleRecord {
     }
 }
 
+/// What is ours of one list of one topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum OwnList {
+    /// These entries; none where the list may be left empty by us.
+    Entries(BTreeSet<ThrottleEntry>),
+    /// The whole list, `*`: the entries were more than Kafka takes.
+    Every {
+        /// What it replaced.
+        replaced: Replaced,
+    },
+}
+
+/// What a `*` of ours replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Replaced {
+    /// Entries of others, to be restored.
+    pub foreign: BTreeSet<ThrottleEntry>,
+    /// Entries of ours.
+    pub own: BTreeSet<ThrottleEntry>,
+}
+
+impl OwnList {
+    /// Entries of ours that may be in the list.
+    pub fn entries(&self) -> &BTreeSet<ThrottleEntry> {
+        match self {
+            Self::Entries(entries) => entries,
+            Self::Every { replaced } => &replaced.own,
+        }
+    }
+
+    /// Whether a `*` that is there may come from us.
+    pub fn is_every(&self) -> bool {
+        matches!(self, Self::Every { .. })
+    }
+}
+
 /// A rate of ours on one side of one broker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct OwnRate {
-    /// What was set on the broker before us, to be restored; none where nothing was.
+    /// What somebody else set last on the broker, before us or meanwhile, to be restored; none where nothing was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<ByteRate>,
     /// What we have set for certain.
@@ -281,12 +318,15 @@ pub struct OwnRate {
     /// What we were about to set when this was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub setting: Option<ByteRate>,
+    /// What we had set before that: a broker that is behind may still show it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<ByteRate>,
 }
 
 impl OwnRate {
     /// Whether a rate that is there may come from us.
     pub fn is(&self, rate: ByteRate) -> bool {
-        self.set == Some(rate) || self.setting == Some(rate)
+        [self.set, self.setting, self.last].contains(&Some(rate))
     }
 }
 

@@ -16,7 +16,7 @@
 //! The record is kept before the first write and read before each batch: a run that lost its lock without noticing
 //! finds another run's id there and stops.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 use futures_util::future::join_all;
@@ -181,6 +181,9 @@ impl OwnThrottles {
     }
 
     /// Looks at the cluster and decides what to change.
+    ///
+    /// Where a value of others could be destroyed because a broker does not show it yet, it is waited until the brokers show
+    /// what was set before, and decided again. A broker that does not get there in time counts as one that can't be asked.
     pub async fn decide(
         &self,
         kafka: &dyn Kafka,
@@ -190,6 +193,17 @@ impl OwnThrottles {
         let brokers: BTreeSet<_> = wish.rates.keys().chain(self.record.rates.keys()).copied().collect();
         let topics: BTreeSet<_> = wish.lists.keys().chain(self.record.lists.keys()).cloned().collect();
         let seen = present_throttles(kafka, &brokers, &topics).await?;
+        let decided = decide(wish, &seen, &self.record, ways);
+        let careful = decided.plan.steps.iter().filter(|step| step.relies_on_what_is_there());
+        let careful: Vec<_> = careful.map(named_by).collect();
+        if careful.is_empty() {
+            return Ok((decided, seen));
+        }
+        let own_configs = careful.into_iter().filter_map(|(broker, _)| broker).collect();
+        let behind =
+            kafka.catch_up(&own_configs).await.context("failed to learn whether the brokers are up to date")?;
+        let mut seen = present_throttles(kafka, &brokers, &topics).await?;
+        seen.rates.retain(|broker, _| !behind.contains(broker));
         Ok((decide(wish, &seen, &self.record, ways), seen))
     }
 
@@ -199,7 +213,14 @@ impl OwnThrottles {
             let why = format!("nothing is written without a record of what is ours: {error:#}");
             return batch.iter().map(|_| Ended::refused(why.clone())).collect();
         }
-        send(kafka, batch).await
+        let overtaken = overtaken(kafka, batch).await;
+        let free: Vec<_> = batch.iter().filter(|step| !overtaken.contains_key(&step.subject())).cloned().collect();
+        let mut sent = send(kafka, &free).await.into_iter();
+        let ended = batch.iter().map(|step| match overtaken.get(&step.subject()) {
+            Some(why) => Ended::refused(format!("{why}; nothing was changed there, and the next look goes by that")),
+            None => sent.next().unwrap_or_else(|| Ended::unknown("it has no answer")),
+        });
+        ended.collect()
     }
 
     /// Keeps what is ours after steps ended as they did. Steps that were not begun stay claimed: the next look knows.
@@ -344,6 +365,32 @@ fn rate_of(entries: &[ConfigEntry], side: Side) -> PresentRate {
     }
 }
 
+/// The broker or topic that a step is about.
+fn named_by(step: &ThrottleStep) -> (Option<BrokerId>, Option<TopicName>) {
+    match step {
+        ThrottleStep::Rates { broker, .. } => (Some(*broker), None),
+        ThrottleStep::Lists { topic, .. } => (None, Some(topic.clone())),
+    }
+}
+
+/// Steps that would destroy what somebody set since they were decided, by subject, and what that is. A person may have
+/// thought about a plan for minutes. What can't be read is sent: its broker refuses or takes it.
+async fn overtaken(kafka: &dyn Kafka, batch: &[ThrottleStep]) -> BTreeMap<String, String> {
+    let careful: Vec<_> = batch.iter().filter(|step| step.relies_on_what_is_there()).collect();
+    let brokers: BTreeSet<_> = careful.iter().filter_map(|step| named_by(step).0).collect();
+    let topics: BTreeSet<_> = careful.iter().filter_map(|step| named_by(step).1).collect();
+    if careful.is_empty() {
+        return BTreeMap::new();
+    }
+    match present_throttles(kafka, &brokers, &topics).await {
+        Ok(seen) => careful.iter().filter_map(|step| Some((step.subject(), step.overtaken(&seen)?))).collect(),
+        Err(error) => {
+            tracing::warn!(%error, "the throttles could not be read again before they are changed");
+            BTreeMap::new()
+        }
+    }
+}
+
 /// Sends a batch and waits, within limits, until the brokers show it.
 async fn send(kafka: &dyn Kafka, batch: &[ThrottleStep]) -> Vec<Ended> {
     let changes: Vec<ConfigChange> = batch.iter().map(ThrottleStep::config_change).collect();
@@ -373,13 +420,8 @@ async fn send(kafka: &dyn Kafka, batch: &[ThrottleStep]) -> Vec<Ended> {
 async fn not_shown(kafka: &dyn Kafka, mut open: Vec<&ThrottleStep>) -> BTreeSet<String> {
     let mut looks = Looks::default();
     while !open.is_empty() && looks.again().await {
-        let (mut brokers, mut topics) = (BTreeSet::new(), BTreeSet::new());
-        for step in &open {
-            match step {
-                ThrottleStep::Rates { broker, .. } => drop(brokers.insert(*broker)),
-                ThrottleStep::Lists { topic, .. } => drop(topics.insert(topic.clone())),
-            }
-        }
+        let brokers = open.iter().filter_map(|step| named_by(step).0).collect();
+        let topics = open.iter().filter_map(|step| named_by(step).1).collect();
         if let Ok(seen) = present_throttles(kafka, &brokers, &topics).await {
             open.retain(|step| !step.is_shown(&seen));
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kafka_toolbox::clients::kafka::lock_group::Membership;
-use kafka_toolbox::clients::kafka::{Kafka, codes};
+use kafka_toolbox::clients::kafka::{Factor, Kafka, codes};
 use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::cluster::topic::TopicPartition;
 use kafka_toolbox::state::lock::kafka::{Freshness, Held, LockError, OFFSETS_TOPIC};
@@ -94,7 +94,7 @@ async fn moves_with_its_partition(kafka: &Arc<dyn Kafka>, held: &Held) {
     let others: Vec<_> = [1, 2, 3].map(BrokerId).into_iter().filter(|broker| *broker != at).collect();
     let partition = |partition| TopicPartition { topic: name(OFFSETS_TOPIC), partition };
     let targets: Vec<_> = (0..4).map(|number| (partition(number), Some(others.clone()))).collect();
-    assert_eq!(kafka.alter_reassignments(&targets).await, vec![Ok(()); 4]);
+    assert_eq!(kafka.alter_reassignments(&targets, Factor::MayChange).await, vec![Ok(()); 4]);
     let groups = kafka.lock_groups();
     until("another coordinator", async || {
         let named = groups.coordinator(GROUP, CALL).await.ok()?;

@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::change::carry_out::Ended;
 use crate::change::event::Outcome;
 use crate::change::plan::{Plan, Step};
+use crate::change::throttle::list::{LIST_BYTES_MAX, ListDecided, list};
 use crate::change::throttle::step::{ListEdit, ListOperation, RateEdit, ThrottleStep, Why};
 use crate::cluster::broker::BrokerId;
 use crate::cluster::size::ByteRate;
 use crate::cluster::throttle::{
-    OwnRate, PresentList, PresentRate, PresentThrottles, Side, Sides, ThrottleEntry, ThrottleRecord, Throttles,
+    OwnList, OwnRate, PresentList, PresentRate, PresentThrottles, Side, Sides, ThrottleEntry, ThrottleRecord, Throttles,
 };
 use crate::cluster::topic::TopicName;
 
@@ -26,11 +27,13 @@ pub struct Ways {
     pub reasserts: bool,
     /// Whether what is taken away was left behind by somebody who is gone.
     pub is_orphaned: bool,
+    /// The longest list that is written; a longer one becomes `*`.
+    pub list_bytes_max: usize,
 }
 
 impl Default for Ways {
     fn default() -> Self {
-        Self { reasserts: true, is_orphaned: false }
+        Self { reasserts: true, is_orphaned: false, list_bytes_max: LIST_BYTES_MAX }
     }
 }
 
@@ -92,19 +95,24 @@ pub fn after(claim: &ThrottleRecord, ended: &[(ThrottleStep, Ended)]) -> Throttl
                 let is_release = matches!(why, Why::Released | Why::Orphaned);
                 for edit in edits {
                     let own = sides.of_mut(edit.side);
-                    let set = |own| OwnRate { set: edit.to, setting: None, ..own };
+                    let set = |own: OwnRate| {
+                        let last = own.set.filter(|former| Some(*former) != edit.to).or(own.last);
+                        OwnRate { set: edit.to, setting: None, last, ..own }
+                    };
                     *own = if is_release { None } else { own.map(set) };
                 }
             }
             ThrottleStep::Lists { topic, edits, .. } => {
                 let Some(sides) = record.lists.get_mut(topic) else { continue };
-                for edit in edits.iter().filter(|edit| is_removal(&edit.operation)) {
+                for edit in edits.iter().filter(|edit| edit.operation.removes()) {
                     let own = sides.of_mut(edit.side);
-                    let left = own.take().map(|mut own| {
-                        own.retain(|entry| !edit.operation.entries().contains(entry));
-                        own
-                    });
-                    *own = left.filter(|left| !left.is_empty());
+                    *own = match own.take() {
+                        Some(OwnList::Entries(mut own)) => {
+                            own.retain(|entry| !edit.operation.entries().contains(entry));
+                            (!own.is_empty()).then_some(OwnList::Entries(own))
+                        }
+                        Some(OwnList::Every { .. }) | None => None,
+                    };
                 }
             }
         }
@@ -138,10 +146,6 @@ pub fn everything(seen: &PresentThrottles, ways: Ways) -> Vec<ThrottleStep> {
         ThrottleStep::Lists { edits, .. } => !edits.is_empty(),
     };
     lists.chain(rates).filter(is_something).collect()
-}
-
-fn is_removal(operation: &ListOperation) -> bool {
-    matches!(operation, ListOperation::Subtract(_) | ListOperation::Unset(_))
 }
 
 struct Deciding {
@@ -179,7 +183,8 @@ impl Deciding {
             }
         }
         if !sets.is_empty() {
-            let had = Side::BOTH.iter().any(|side| own.of(*side).is_some());
+            // A side that was not ours so far makes the step one that must not be sent over what others set.
+            let had = sets.iter().all(|edit| own.of(edit.side).is_some());
             let why = if had { Why::Changed } else { Why::Set };
             self.plan.steps.push(ThrottleStep::Rates { broker, edits: sets, why });
         }
@@ -226,15 +231,16 @@ impl Deciding {
                 if is_foreign && !self.ways.reasserts {
                     return (Some(own), None);
                 }
-                (Some(OwnRate { set: None, setting, ..own }), Some((Some(rate), Some(to))))
+                // What they set last is what they get back.
+                (Some(OwnRate { previous: Some(rate), setting, ..OwnRate::default() }), Some((Some(rate), Some(to))))
             }
             // Somebody set the very same one before us: it is theirs.
             (None, PresentRate::Set(rate)) if rate == to => (None, None),
             (None, PresentRate::Set(rate)) => {
-                (Some(OwnRate { previous: Some(rate), set: None, setting }), Some((Some(rate), Some(to))))
+                (Some(OwnRate { previous: Some(rate), setting, ..OwnRate::default() }), Some((Some(rate), Some(to))))
             }
             (_, PresentRate::Unset | PresentRate::Inherited(_)) => {
-                (Some(OwnRate { previous: None, set: None, setting }), Some((None, Some(to))))
+                (Some(OwnRate { setting, ..OwnRate::default() }), Some((None, Some(to))))
             }
         }
     }
@@ -264,16 +270,25 @@ impl Deciding {
         &mut self,
         topic: &TopicName,
         wanted: &Sides<BTreeSet<ThrottleEntry>>,
-        own: &Sides<Option<BTreeSet<ThrottleEntry>>>,
+        own: &Sides<Option<OwnList>>,
         there: &Sides<PresentList>,
-    ) -> Sides<Option<BTreeSet<ThrottleEntry>>> {
+    ) -> Sides<Option<OwnList>> {
         let mut kept = Sides::default();
         let (mut additions, mut removals) = (Vec::new(), Vec::new());
         for side in Side::BOTH {
             if *there.of(side) == PresentList::Hidden && !wanted.of(side).is_empty() {
                 self.plan.warn(format!("the {side} list of topic {topic} can't be understood: it is left as it is"));
             }
-            let ListDecided { ours, add, remove } = list(wanted.of(side), own.of(side).as_ref(), there.of(side));
+            let bytes_max = self.ways.list_bytes_max;
+            let ListDecided { ours, add, remove } =
+                list(wanted.of(side), own.of(side).as_ref(), there.of(side), bytes_max);
+            if let Some(ListOperation::Every(entries)) = &add {
+                self.plan.warn(format!(
+                    "the {side} list of topic {topic} would have {} entries, more than Kafka takes: it becomes `*`, which \
+                     counts every replica of the topic",
+                    entries.len()
+                ));
+            }
             *kept.of_mut(side) = ours;
             additions.extend(add.map(|operation| ListEdit { side, operation }));
             removals.extend(remove.map(|operation| ListEdit { side, operation }));
@@ -297,38 +312,3 @@ impl Deciding {
 
 /// From and to.
 type Edit = (Option<ByteRate>, Option<ByteRate>);
-
-struct ListDecided {
-    ours: Option<BTreeSet<ThrottleEntry>>,
-    add: Option<ListOperation>,
-    remove: Option<ListOperation>,
-}
-
-/// One list of one topic.
-fn list(wanted: &BTreeSet<ThrottleEntry>, own: Option<&BTreeSet<ThrottleEntry>>, there: &PresentList) -> ListDecided {
-    let nothing = |ours| ListDecided { ours, add: None, remove: None };
-    let none = BTreeSet::new();
-    let entries = match there {
-        // Every replica is counted already, and none of ours can be in it.
-        PresentList::Every => return nothing(None),
-        PresentList::Hidden => return nothing(own.cloned()),
-        PresentList::Unset => &none,
-        PresentList::Entries(entries) => entries,
-    };
-    let owned: BTreeSet<_> = own.map(|own| own.intersection(entries).copied().collect()).unwrap_or_default();
-    let missing: BTreeSet<_> = wanted.difference(entries).copied().collect();
-    let spare: BTreeSet<_> = owned.difference(wanted).copied().collect();
-    let ours: BTreeSet<_> = owned.union(&missing).copied().collect();
-    let is_left_empty = entries.len() == spare.len() && missing.is_empty();
-    let remove = match there {
-        PresentList::Entries(_) if is_left_empty && own.is_some() => Some(ListOperation::Unset(spare)),
-        _ if spare.is_empty() => None,
-        _ => Some(ListOperation::Subtract(spare)),
-    };
-    let add = (!missing.is_empty()).then_some(match there {
-        PresentList::Unset => ListOperation::Create(missing),
-        _ => ListOperation::Append(missing),
-    });
-    let ours = (!ours.is_empty() || remove.is_some()).then_some(ours);
-    ListDecided { ours, add, remove }
-}

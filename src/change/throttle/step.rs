@@ -72,6 +72,10 @@ pub enum ListOperation {
     Subtract(BTreeSet<ThrottleEntry>),
     /// Unsets a list of which these were the last entries.
     Unset(BTreeSet<ThrottleEntry>),
+    /// Sets `*`, since these are more entries than Kafka takes.
+    Every(BTreeSet<ThrottleEntry>),
+    /// Sets what others had before our `*`.
+    Restore(BTreeSet<ThrottleEntry>),
 }
 
 /// Why a throttle changes.
@@ -102,7 +106,10 @@ impl ThrottleStep {
             }
             Self::Lists { topic, edits, why: _ } => {
                 let operation = |edit: &ListEdit| match &edit.operation {
-                    ListOperation::Create(entries) => ConfigOperation::Set(joined(entries)),
+                    ListOperation::Create(entries) | ListOperation::Restore(entries) => {
+                        ConfigOperation::Set(joined(entries))
+                    }
+                    ListOperation::Every(_) => ConfigOperation::Set("*".to_owned()),
                     ListOperation::Append(entries) => ConfigOperation::Append(joined(entries)),
                     ListOperation::Subtract(entries) => ConfigOperation::Subtract(joined(entries)),
                     ListOperation::Unset(_) => ConfigOperation::Delete,
@@ -135,8 +142,46 @@ impl ThrottleStep {
                         }
                         ListOperation::Subtract(entries) => there.is_none_or(|there| entries.is_disjoint(there)),
                         ListOperation::Unset(_) => *sides.of(edit.side) == PresentList::Unset,
+                        ListOperation::Every(_) => *sides.of(edit.side) == PresentList::Every,
+                        ListOperation::Restore(entries) => there.is_some_and(|there| entries.is_subset(there)),
                     }
                 })
+            }
+        }
+    }
+
+    /// Whether it would write over, or take away, a value that it does not know: what was there when it was decided must
+    /// be what is there when it is sent.
+    pub fn relies_on_what_is_there(&self) -> bool {
+        match self {
+            Self::Rates { why, .. } => *why == Why::Set || self.is_release(),
+            Self::Lists { edits, .. } => edits
+                .iter()
+                .any(|edit| !matches!(edit.operation, ListOperation::Append(_) | ListOperation::Subtract(_))),
+        }
+    }
+
+    /// What somebody else set meanwhile, in words, so that this step would destroy it; none if it may be sent.
+    pub fn overtaken(&self, seen: &PresentThrottles) -> Option<String> {
+        match self {
+            Self::Rates { broker, edits, why: _ } => {
+                let sides = seen.rates.get(broker)?;
+                edits.iter().find_map(|edit| match sides.of(edit.side) {
+                    PresentRate::Set(now) if ![edit.from, edit.to].contains(&Some(*now)) => {
+                        Some(format!("the {} rate of broker {broker} is {now} since a moment ago", edit.side))
+                    }
+                    _ => None,
+                })
+            }
+            Self::Lists { topic, edits, why: _ } => {
+                let sides = seen.lists.get(topic)?;
+                let is_overtaken = |edit: &&ListEdit| match (&edit.operation, sides.of(edit.side)) {
+                    (ListOperation::Create(_), there) => *there != PresentList::Unset,
+                    (ListOperation::Unset(ours), PresentList::Entries(there)) => !there.is_subset(ours),
+                    _ => false,
+                };
+                let edit = edits.iter().find(is_overtaken)?;
+                Some(format!("the {} list of topic {topic} was changed a moment ago", edit.side))
             }
         }
     }
@@ -162,14 +207,20 @@ impl ThrottleStep {
 }
 
 impl ListOperation {
-    fn removes(&self) -> bool {
-        matches!(self, Self::Subtract(_) | Self::Unset(_))
+    /// Whether it takes entries of ours away.
+    pub(super) fn removes(&self) -> bool {
+        matches!(self, Self::Subtract(_) | Self::Unset(_) | Self::Restore(_))
     }
 
     /// The entries that it is about.
     pub fn entries(&self) -> &BTreeSet<ThrottleEntry> {
         match self {
-            Self::Create(entries) | Self::Append(entries) | Self::Subtract(entries) | Self::Unset(entries) => entries,
+            Self::Create(entries)
+            | Self::Append(entries)
+            | Self::Subtract(entries)
+            | Self::Unset(entries)
+            | Self::Every(entries)
+            | Self::Restore(entries) => entries,
         }
     }
 }
@@ -234,8 +285,7 @@ impl Step for ThrottleStep {
             Self::Lists { edits, .. } => {
                 let side = |removes: bool| {
                     let edits = edits.iter().filter(|edit| edit.operation.removes() == removes);
-                    let line =
-                        |edit: &ListEdit| format!("{}: {}", edit.side.list_key(), shortened(edit.operation.entries()));
+                    let line = |edit: &ListEdit| format!("{}: {}", edit.side.list_key(), words_of(&edit.operation));
                     lines(edits.map(line).collect())
                 };
                 (side(true), side(false))
@@ -246,6 +296,14 @@ impl Step for ThrottleStep {
 
 fn shown(rate: Option<ByteRate>) -> String {
     rate.map_or_else(|| "not set".to_owned(), |rate| rate.to_string())
+}
+
+fn words_of(operation: &ListOperation) -> String {
+    match operation {
+        ListOperation::Every(entries) => format!("* (for {} entries)", entries.len()),
+        ListOperation::Restore(entries) => format!("*, back to {}", shortened(entries)),
+        _ => shortened(operation.entries()),
+    }
 }
 
 fn shortened(entries: &BTreeSet<ThrottleEntry>) -> String {
@@ -277,7 +335,7 @@ impl fmt::Display for ThrottleStep {
                 write!(f, "{sign} broker {broker}: {}", words.join("; "))
             }
             Self::Lists { topic, edits, why: _ } => {
-                let words = |edit: &ListEdit| format!("{} list {}", edit.side, shortened(edit.operation.entries()));
+                let words = |edit: &ListEdit| format!("{} list {}", edit.side, words_of(&edit.operation));
                 let words: Vec<_> = edits.iter().map(words).collect();
                 write!(f, "{sign} topic {topic}: {}", words.join("; "))
             }

@@ -12,7 +12,7 @@ use crate::cluster::broker::BrokerId;
 use crate::cluster::config::ConfigOperation;
 use crate::cluster::size::ByteRate;
 use crate::cluster::throttle::{
-    OwnRate, PresentList, PresentRate, PresentThrottles, Side, Sides, ThrottleEntry, ThrottleRecord, Throttles,
+    OwnList, OwnRate, PresentList, PresentRate, PresentThrottles, Side, Sides, ThrottleEntry, ThrottleRecord, Throttles,
 };
 use crate::cluster::topic::TopicName;
 
@@ -129,7 +129,7 @@ fn a_foreign_rate_is_restored_and_foreign_entries_stay() {
     let before = seen.clone();
     let record = pass(&wish(5), &mut seen, &ThrottleRecord::default(), None);
     assert_eq!(seen.lists[&topic("t")].leader, PresentList::Entries(entries("0:1,0:2,5:2")));
-    assert_eq!(record.lists[&topic("t")].leader, Some(entries("0:2")));
+    assert_eq!(record.lists[&topic("t")].leader, Some(OwnList::Entries(entries("0:2"))));
     let record = pass(&Throttles::default(), &mut seen, &record, None);
     let mut expected = before;
     // Kafka inherits again once ours is gone; this model does not.
@@ -189,7 +189,7 @@ fn a_rate_that_kafka_hides_is_left_alone_unless_it_is_ours() {
     let Decided { plan, claim } = decide(&wish(5), &seen, &ThrottleRecord::default(), Ways::default());
     assert!(plan.steps.iter().all(|step| step.subject() != "broker:1"));
     assert!(!claim.rates.contains_key(&BrokerId(1)) && plan.warnings[0].text.contains("does not tell"));
-    let own = OwnRate { previous: None, set: Some(ByteRate(5)), setting: None };
+    let own = OwnRate { set: Some(ByteRate(5)), ..OwnRate::default() };
     let record = ThrottleRecord {
         rates: BTreeMap::from([(BrokerId(1), Sides { leader: Some(own), follower: None })]),
         ..ThrottleRecord::default()

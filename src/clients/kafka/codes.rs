@@ -31,6 +31,8 @@ pub const REBALANCE_IN_PROGRESS: i16 = 27;
 /// GROUP_AUTHORIZATION_FAILED.
 pub const GROUP_AUTHORIZATION_FAILED: i16 = 30;
 /// SASL_AUTHENTICATION_FAILED.
+pub const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
+/// SASL_AUTHENTICATION_FAILED.
 pub const SASL_AUTHENTICATION_FAILED: i16 = 58;
 /// UNSUPPORTED_SASL_MECHANISM.
 pub const UNSUPPORTED_SASL_MECHANISM: i16 = 33;
@@ -64,6 +66,8 @@ pub const ELECTION_NOT_NEEDED: i16 = 84;
 pub const NO_REASSIGNMENT_IN_PROGRESS: i16 = 85;
 /// THROTTLING_QUOTA_EXCEEDED: did nothing; to be sent again after the throttle time.
 pub const THROTTLING_QUOTA_EXCEEDED: i16 = 89;
+/// REBOOTSTRAP_REQUIRED: the broker at this address is not the one that the request is for (Kafka 4.4).
+pub const REBOOTSTRAP_REQUIRED: i16 = 129;
 
 /// Kafka's name of a code, as `TOPIC_ALREADY_EXISTS`; `UNKNOWN_CODE` for one that is newer than this tool.
 pub fn name(code: i16) -> &'static str {

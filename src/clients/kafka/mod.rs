@@ -10,7 +10,7 @@ pub mod settings;
 mod stores;
 pub mod tls;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,9 +65,11 @@ pub trait Kafka: Send + Sync {
     /// What Kafka does not check, the caller does. KRaft takes a target that is registered and down: such a move hangs.
     /// A target for a partition that moves already overlays the running move; KRaft then forgets where it came from.
     /// A cancel in KRaft gives the former replicas back in another order, and after an overlay with extra ones.
+    /// Kafka 4.4 refuses each target that names a cordoned broker.
     async fn alter_reassignments(
         &self,
         targets: &[(TopicPartition, Option<Vec<BrokerId>>)],
+        factor: Factor,
     ) -> Vec<Result<(), KafkaError>>;
 
     /// Lets the preferred leader of each partition lead; where it leads already, nothing happens and that is no error.
@@ -75,6 +77,15 @@ pub trait Kafka: Send + Sync {
 
     /// What each replica holds on disk; all brokers are asked at once. Brokers that can't be asked are named apart.
     async fn replica_sizes(&self, brokers: &[BrokerId]) -> Result<ReplicaSizes, KafkaError>;
+
+    /// Brokers that are registered and fenced, as those that died are: such a broker is down, whatever else lists it. None
+    /// where brokers do not tell (before Kafka 4.0).
+    async fn fenced_brokers(&self) -> Result<Option<BTreeSet<BrokerId>>, KafkaError>;
+
+    /// Waits until brokers show what others committed before this call: configs of topics on all brokers, brokers' own
+    /// configs on those that are named. In KRaft a broker may be some hundred milliseconds behind, and who writes a config
+    /// over one that it did not see destroys it. Answers with the brokers that did not get there in time.
+    async fn catch_up(&self, own_configs: &BTreeSet<BrokerId>) -> Result<BTreeSet<BrokerId>, KafkaError>;
 
     /// Offsets of partitions; each is asked of its leader.
     async fn offsets(
@@ -108,6 +119,15 @@ pub enum Mode {
     Apply,
     /// Ask the brokers whether they would; nothing changes.
     Validate,
+}
+
+/// Whether moves may change how many replicas their partitions have (KIP-860). Brokers before Kafka 4.1 do not check it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Factor {
+    /// A target of another number of replicas is refused.
+    Kept,
+    /// Any number is taken: the number is the aim, or a step of a move changes it for a while.
+    MayChange,
 }
 
 /// A topic to create.
@@ -144,7 +164,8 @@ pub struct ReplicaSizes {
     /// The log dirs of each broker that answered.
     #[serde(default)]
     pub log_dirs: BTreeMap<BrokerId, Vec<LogDir>>,
-    /// Brokers that did not answer, or that have a broken log dir, and why.
+    /// Brokers that did not answer, or all of whose log dirs are offline, and why. What is offline beside log dirs that
+    /// work is told by [`LogDir::fault`].
     pub missing: BTreeMap<BrokerId, String>,
 }
 

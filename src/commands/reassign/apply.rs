@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::change::attempts::attempts;
 use crate::change::carry_out::Ended;
 use crate::change::looks::Looks;
-use crate::clients::kafka::{Kafka, KafkaError, codes};
+use crate::clients::kafka::{Factor, Kafka, KafkaError, codes};
 use crate::cluster::broker::BrokerId;
 use crate::cluster::topic::TopicPartition;
 use crate::commands::reassign::observe::observe;
@@ -42,7 +42,26 @@ async fn send(kafka: &dyn Kafka, steps: &[ReassignStep]) -> Vec<Result<(), Kafka
         }
         ReassignStep::Cancel { partition, .. } | ReassignStep::Elect { partition, .. } => (partition.clone(), None),
     };
-    kafka.alter_reassignments(&steps.iter().map(target).collect::<Vec<_>>()).await
+    let mut answers: Vec<_> = steps.iter().map(|_| Ok(())).collect();
+    for factor in [Factor::Kept, Factor::MayChange] {
+        let of_kind = |(_, step): &(usize, &ReassignStep)| factor_of(step) == factor;
+        let (places, targets): (Vec<_>, Vec<_>) =
+            steps.iter().enumerate().filter(of_kind).map(|(at, step)| (at, target(step))).unzip();
+        for (at, answer) in places.into_iter().zip(kafka.alter_reassignments(&targets, factor).await) {
+            answers[at] = answer;
+        }
+    }
+    answers
+}
+
+/// Whether a step changes how many replicas its partition has. A cancel names no target; what it gives back is Kafka's.
+fn factor_of(step: &ReassignStep) -> Factor {
+    match step {
+        ReassignStep::Move { from, to, .. } | ReassignStep::Restore { from, to, .. } if from.len() == to.len() => {
+            Factor::Kept
+        }
+        _ => Factor::MayChange,
+    }
 }
 
 fn is_lost(answer: &Result<(), KafkaError>) -> bool {

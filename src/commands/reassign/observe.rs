@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::future::join;
+
 use crate::clients::kafka::{Kafka, KafkaError};
 use crate::cluster::broker::BrokerId;
 use crate::cluster::metadata::TopicSelection;
@@ -13,7 +15,8 @@ use crate::commands::reassign::plan::seen::{Disk, Held, Observed, SeenPartition,
 pub(super) async fn observe(kafka: &dyn Kafka, topics: &BTreeSet<TopicName>) -> Result<Observed, KafkaError> {
     let running = kafka.reassignments().await?;
     let names: Vec<_> = topics.iter().cloned().collect();
-    let metadata = kafka.metadata(TopicSelection::Named(&names)).await?;
+    let (metadata, fenced) = join(kafka.metadata(TopicSelection::Named(&names)), kafka.fenced_brokers()).await;
+    let (metadata, fenced) = (metadata?, fenced?.unwrap_or_default());
     let mut partitions = BTreeMap::new();
     let mut topic_ids = BTreeMap::new();
     for topic in metadata.topics.into_values() {
@@ -25,7 +28,7 @@ pub(super) async fn observe(kafka: &dyn Kafka, topics: &BTreeSet<TopicName>) -> 
     }
     Ok(Observed {
         cluster_id: metadata.cluster_id,
-        brokers: metadata.brokers.keys().copied().collect(),
+        brokers: metadata.brokers.keys().filter(|broker| !fenced.contains(broker)).copied().collect(),
         partitions,
         topic_ids,
         running,
@@ -43,6 +46,7 @@ pub(super) async fn sizes(
     let asked: Vec<_> = brokers.iter().copied().collect();
     let answer = kafka.replica_sizes(&asked).await?;
     let mut sizes = Sizes::default();
+    let are_several = |broker: &BrokerId| answer.log_dirs.get(broker).is_some_and(|dirs| dirs.len() > 1);
     for (key, replicas) in answer.sizes {
         for replica in &replicas {
             let total = sizes.totals.entry(replica.broker).or_default();
@@ -54,17 +58,11 @@ pub(super) async fn sizes(
         for replica in replicas.into_iter().filter(|replica| !replica.is_future) {
             let held = Held { bytes: replica.bytes, offset_lag: replica.offset_lag };
             sizes.held.entry(key.clone()).or_default().insert(replica.broker, held);
+            if are_several(&replica.broker) {
+                sizes.placed.entry(key.clone()).or_default().insert(replica.broker, replica.log_dir);
+            }
         }
     }
-    for (broker, dirs) in answer.log_dirs {
-        let healthy = || dirs.iter().filter(|dir| dir.fault.is_none());
-        let disk = Disk {
-            // Kafka chooses the log dir itself: what must fit has to fit into the fullest.
-            usable: healthy().map(|dir| dir.usable_bytes).min().flatten(),
-            total: healthy().map(|dir| dir.total_bytes).min().flatten(),
-            fault: dirs.iter().find_map(|dir| dir.fault.as_ref().map(|fault| format!("{}: {fault}", dir.path))),
-        };
-        sizes.disks.insert(broker, disk);
-    }
+    sizes.disks = answer.log_dirs.into_iter().map(|(broker, dirs)| (broker, Disk { dirs })).collect();
     Ok(sizes)
 }

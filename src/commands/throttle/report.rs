@@ -8,7 +8,9 @@ use serde::Serialize;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::overrides::Overrides;
 use crate::cluster::size::{ByteRate, Bytes};
-use crate::cluster::throttle::{PresentList, PresentRate, PresentThrottles, Side, ThrottleEntry, ThrottleRecord};
+use crate::cluster::throttle::{
+    OwnList, PresentList, PresentRate, PresentThrottles, Side, ThrottleEntry, ThrottleRecord,
+};
 use crate::cluster::topic::TopicName;
 use crate::commands::throttle::plan::floor::needs;
 use crate::commands::throttle::plan::limits::Limits;
@@ -91,6 +93,8 @@ pub struct ListRow {
     pub side: Side,
     /// Whether it is `*`.
     pub is_every: bool,
+    /// Whether that `*` is ours: the entries were more than Kafka takes.
+    pub is_every_ours: bool,
     /// Entries of ours.
     pub ours: Vec<ThrottleEntry>,
     /// Entries of others.
@@ -152,14 +156,17 @@ fn lists(seen: &PresentThrottles, record: &ThrottleRecord) -> Vec<ListRow> {
     let mut rows = Vec::new();
     for (topic, sides) in &seen.lists {
         for side in Side::BOTH {
-            let own = record.lists.get(topic).and_then(|sides| sides.of(side).clone()).unwrap_or_default();
+            let own = record.lists.get(topic).and_then(|sides| sides.of(side).as_ref());
             let there = sides.of(side);
             if *there == PresentList::Unset {
                 continue;
             }
             let entries = there.entries().cloned().unwrap_or_default();
-            let (ours, foreign) = entries.iter().copied().partition(|entry| own.contains(entry));
-            rows.push(ListRow { topic: topic.clone(), side, is_every: *there == PresentList::Every, ours, foreign });
+            let is_ours = |entry: &ThrottleEntry| own.is_some_and(|own| own.entries().contains(entry));
+            let (ours, foreign) = entries.iter().copied().partition(is_ours);
+            let is_every = *there == PresentList::Every;
+            let is_every_ours = is_every && own.is_some_and(OwnList::is_every);
+            rows.push(ListRow { topic: topic.clone(), side, is_every, is_every_ours, ours, foreign });
         }
     }
     rows
@@ -234,8 +241,12 @@ impl Status {
             entries => format!("{} entries", entries.len()),
         };
         let row = |row: &ListRow| {
-            let foreign = if row.is_every { "*".to_owned() } else { show(&row.foreign) };
-            vec![row.topic.to_string(), row.side.to_string(), show(&row.ours), foreign]
+            let star = |is_theirs: bool| if is_theirs { "*".to_owned() } else { "-".to_owned() };
+            let (ours, foreign) = match row.is_every {
+                true => (star(row.is_every_ours), star(!row.is_every_ours)),
+                false => (show(&row.ours), show(&row.foreign)),
+            };
+            vec![row.topic.to_string(), row.side.to_string(), ours, foreign]
         };
         self.lists.iter().map(row).collect()
     }

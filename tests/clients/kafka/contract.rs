@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_toolbox::clients::kafka::codes;
-use kafka_toolbox::clients::kafka::{Kafka, KafkaError, Mode, NewPartitions, NewTopic};
+use kafka_toolbox::clients::kafka::{Factor, Kafka, KafkaError, Mode, NewPartitions, NewTopic};
 use kafka_toolbox::cluster::broker::{BrokerId, Rack};
 use kafka_toolbox::cluster::config::{ConfigChange, ConfigEntry, ConfigOperation, ConfigResource, ConfigSource};
 use kafka_toolbox::cluster::metadata::{ReplicaSize, TopicSelection};
@@ -335,7 +335,7 @@ async fn moves_that_can_not_be_are_refused(kafka: &dyn Kafka) {
         (to("contract.stays", 0, Some(&[1, 2])), 0),
     ];
     for (target, expected) in cases {
-        let results = kafka.alter_reassignments(std::slice::from_ref(&target)).await;
+        let results = kafka.alter_reassignments(std::slice::from_ref(&target), Factor::MayChange).await;
         assert_eq!(codes_of(&results), [expected], "{target:?}: {results:?}");
     }
     let strangers = [TopicPartition { topic: name("contract.stays"), partition: 7 }];
@@ -357,7 +357,7 @@ async fn partitions_move_and_elect_leaders(kafka: &dyn Kafka) {
     for step in steps {
         let targets = rows(&step);
         let moves: Vec<_> = keys.iter().cloned().zip(targets.iter().cloned().map(Some)).collect();
-        assert_eq!(kafka.alter_reassignments(&moves).await, [Ok(()), Ok(())], "{step:?}");
+        assert_eq!(kafka.alter_reassignments(&moves, Factor::MayChange).await, [Ok(()), Ok(())], "{step:?}");
         until(&format!("the replicas {step:?}"), async || {
             let moving = kafka.reassignments().await.unwrap();
             let seen = find(kafka, &name("contract.moves")).await?;
@@ -389,7 +389,7 @@ async fn nothing_is_written_while_the_gate_is_closed(kafka: &dyn Kafka) {
     assert_eq!(kafka.create_topics(&new, Mode::Apply).await, refused);
     assert_eq!(kafka.delete_topics(&[name("contract.gated")]).await, refused);
     assert_eq!(kafka.alter_configs(&[change], Mode::Apply).await, refused);
-    assert_eq!(kafka.alter_reassignments(&[(key.clone(), None)]).await, refused);
+    assert_eq!(kafka.alter_reassignments(&[(key.clone(), None)], Factor::MayChange).await, refused);
     assert_eq!(kafka.elect_leaders(&[key]).await, refused);
     assert_eq!(kafka.create_topics(&new, Mode::Validate).await, [Ok(())], "questions are free");
     assert!(find(kafka, &name("contract.gated")).await.is_none());

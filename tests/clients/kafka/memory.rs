@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use kafka_toolbox::clients::kafka::memory::{Call, Memory};
-use kafka_toolbox::clients::kafka::{Kafka, KafkaError, Mode, codes};
+use kafka_toolbox::clients::kafka::{Factor, Kafka, KafkaError, Mode, codes};
 use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::cluster::metadata::TopicSelection;
 use kafka_toolbox::cluster::offset::{FoundOffset, OffsetQuery};
@@ -120,12 +120,12 @@ async fn a_cancelled_move_loses_the_order_in_kraft_and_an_overlaid_one_leaves_ex
         let twin = || if kraft { Memory::kraft(3) } else { Memory::zookeeper(3) };
         let kafka = twin().topic("orders", &[&[2, 1]]).bytes("orders", 0, 9);
         for step in [to(0, Some(&[3])), to(0, None)] {
-            assert_eq!(kafka.alter_reassignments(&[step]).await, [Ok(())]);
+            assert_eq!(kafka.alter_reassignments(&[step], Factor::MayChange).await, [Ok(())]);
         }
         assert_eq!(replicas(&kafka), cancelled, "kraft: {kraft}");
         let kafka = twin().topic("orders", &[&[1]]).bytes("orders", 0, 9);
         for step in [to(0, Some(&[3])), to(0, Some(&[2])), to(0, None)] {
-            assert_eq!(kafka.alter_reassignments(&[step]).await, [Ok(())]);
+            assert_eq!(kafka.alter_reassignments(&[step], Factor::MayChange).await, [Ok(())]);
         }
         assert_eq!(replicas(&kafka), overlaid, "kraft: {kraft}");
     }
@@ -136,7 +136,7 @@ async fn a_target_that_is_down_is_refused_by_zookeeper_mode_and_hangs_in_kraft()
     for (kafka, code) in [(Memory::kraft(3), 0), (Memory::zookeeper(3), codes::INVALID_REPLICA_ASSIGNMENT)] {
         let kafka = kafka.topic("orders", &[&[1]]).copying(u64::MAX);
         kafka.edit(|cluster| cluster.stop_broker(3));
-        assert_eq!(codes_of(&kafka.alter_reassignments(&[to(0, Some(&[3]))]).await), [code]);
+        assert_eq!(codes_of(&kafka.alter_reassignments(&[to(0, Some(&[3]))], Factor::MayChange).await), [code]);
         let moving = kafka.reassignments().await.unwrap().len();
         assert_eq!(moving, usize::from(code == 0));
         kafka.edit(|cluster| cluster.start_broker(3));
@@ -147,7 +147,7 @@ async fn a_target_that_is_down_is_refused_by_zookeeper_mode_and_hangs_in_kraft()
 #[tokio::test]
 async fn bytes_are_copied_bit_by_bit_and_no_faster_than_throttles_allow() {
     let kafka = Memory::kraft(3).topic("orders", &[&[1]]).bytes("orders", 0, 100).copying(40);
-    assert_eq!(kafka.alter_reassignments(&[to(0, Some(&[3]))]).await, [Ok(())]);
+    assert_eq!(kafka.alter_reassignments(&[to(0, Some(&[3]))], Factor::MayChange).await, [Ok(())]);
     let held = async || {
         let moving = kafka.reassignments().await.unwrap();
         let sizes = kafka.replica_sizes(&[BrokerId(3)]).await.unwrap().sizes;

@@ -98,7 +98,7 @@ impl Shape {
                 path: "/data".into(),
                 total_bytes: Some(total),
                 usable_bytes: Some(total.saturating_sub(used[id])),
-                fault: None,
+                ..LogDir::default()
             });
         }
     }

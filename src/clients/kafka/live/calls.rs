@@ -6,7 +6,6 @@
 use kafka_protocol::messages::AlterPartitionReassignmentsRequest;
 use kafka_protocol::messages::AlterPartitionReassignmentsResponse;
 use kafka_protocol::messages::ApiKey;
-use kafka_protocol::messages::ApiVersionsRequest;
 use kafka_protocol::messages::ApiVersionsResponse;
 use kafka_protocol::messages::ConsumerGroupDescribeRequest;
 use kafka_protocol::messages::ConsumerGroupDescribeResponse;
@@ -16,12 +15,14 @@ use kafka_protocol::messages::CreateTopicsRequest;
 use kafka_protocol::messages::CreateTopicsResponse;
 use kafka_protocol::messages::DeleteTopicsRequest;
 use kafka_protocol::messages::DeleteTopicsResponse;
+use kafka_protocol::messages::DescribeClusterRequest;
+use kafka_protocol::messages::DescribeClusterResponse;
 use kafka_protocol::messages::DescribeConfigsRequest;
 use kafka_protocol::messages::DescribeConfigsResponse;
 use kafka_protocol::messages::DescribeGroupsRequest;
 use kafka_protocol::messages::DescribeGroupsResponse;
-use kafka_protocol::messages::DescribeLogDirsRequest;
-use kafka_protocol::messages::DescribeLogDirsResponse;
+use kafka_protocol::messages::DescribeQuorumRequest;
+use kafka_protocol::messages::DescribeQuorumResponse;
 use kafka_protocol::messages::ElectLeadersRequest;
 use kafka_protocol::messages::ElectLeadersResponse;
 use kafka_protocol::messages::FindCoordinatorRequest;
@@ -54,6 +55,10 @@ use kafka_protocol::protocol::Decodable;
 use kafka_protocol::protocol::Encodable;
 use kafka_protocol::protocol::HeaderVersion;
 use kafka_protocol::protocol::Message;
+
+use crate::clients::kafka::live::schemas::DescribeLogDirsRequest;
+use crate::clients::kafka::live::schemas::DescribeLogDirsResponse;
+use crate::clients::kafka::live::schemas::NamedApiVersionsRequest;
 
 /// A request, and the answer that belongs to it.
 pub(super) trait Call: Message + Encodable + HeaderVersion + Send + Sync + 'static {
@@ -93,14 +98,16 @@ macro_rules! calls {
 
 calls! {
     AlterPartitionReassignments: AlterPartitionReassignmentsRequest => AlterPartitionReassignmentsResponse { throttle_time_ms }, version 0, Kafka "2.4";
-    ApiVersions: ApiVersionsRequest => ApiVersionsResponse { throttle_time_ms }, version 0, Kafka "0.10";
+    ApiVersions: NamedApiVersionsRequest => ApiVersionsResponse { throttle_time_ms }, version 0, Kafka "0.10";
     ConsumerGroupDescribe: ConsumerGroupDescribeRequest => ConsumerGroupDescribeResponse { throttle_time_ms }, version 0, Kafka "3.7";
     CreatePartitions: CreatePartitionsRequest => CreatePartitionsResponse { throttle_time_ms }, version 1, Kafka "2.0";
     CreateTopics: CreateTopicsRequest => CreateTopicsResponse { throttle_time_ms }, version 4, Kafka "2.4";
     DeleteTopics: DeleteTopicsRequest => DeleteTopicsResponse { throttle_time_ms }, version 1, Kafka "0.11";
+    DescribeCluster: DescribeClusterRequest => DescribeClusterResponse { throttle_time_ms }, version 2, Kafka "4.0";
     DescribeConfigs: DescribeConfigsRequest => DescribeConfigsResponse { throttle_time_ms }, version 1, Kafka "1.1";
     DescribeGroups: DescribeGroupsRequest => DescribeGroupsResponse { throttle_time_ms }, version 0, Kafka "0.9";
     DescribeLogDirs: DescribeLogDirsRequest => DescribeLogDirsResponse { throttle_time_ms }, version 1, Kafka "2.0";
+    DescribeQuorum: DescribeQuorumRequest => DescribeQuorumResponse, version 0, Kafka "3.3";
     ElectLeaders: ElectLeadersRequest => ElectLeadersResponse { throttle_time_ms }, version 1, Kafka "2.4";
     FindCoordinator: FindCoordinatorRequest => FindCoordinatorResponse { throttle_time_ms }, version 1, Kafka "0.11";
     Heartbeat: HeartbeatRequest => HeartbeatResponse { throttle_time_ms }, version 1, Kafka "0.11";

@@ -18,6 +18,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use kafka_protocol::messages::MetadataRequest;
 use kafka_protocol::messages::MetadataResponse;
+use kafka_protocol::protocol::StrBytes;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio::time::timeout_at;
@@ -82,6 +83,9 @@ struct Known {
     brokers: BTreeMap<BrokerId, Address>,
     controller: Option<BrokerId>,
     kraft: Option<bool>,
+    cluster_id: Option<StrBytes>,
+    /// Whether brokers can be told for whom a connection is.
+    knows_names: bool,
     slots: BTreeMap<Address, Arc<Slot>>,
 }
 
@@ -153,6 +157,7 @@ impl Cluster {
         });
         let mut known = self.known();
         known.brokers = brokers.collect();
+        known.cluster_id.clone_from(&answer.cluster_id);
         known.controller = (answer.controller_id.0 >= 0).then_some(BrokerId(answer.controller_id.0));
         // Connections to brokers that are gone are closed; bootstrap addresses stay.
         let Known { brokers, slots, .. } = &mut *known;
@@ -236,8 +241,12 @@ impl Cluster {
         if let Some(connection) = slot.usable() {
             return Ok(connection);
         }
-        let connection = Arc::new(Connection::open(&self.dialer, address, deadline).await?);
-        self.known().kraft = Some(connection.versions().is_kraft());
+        let node = self.known().node_at(address);
+        let connection = Arc::new(Connection::open(&self.dialer, address, node, deadline).await?);
+        let mut known = self.known();
+        known.kraft = Some(connection.versions().is_kraft());
+        known.knows_names = connection.versions().knows_names();
+        drop(known);
         *slot.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&connection));
         self.opened.notify_one();
         Ok(connection)
@@ -321,6 +330,14 @@ impl Cluster {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// Whom we expect at an address: the cluster's id and the broker's, where brokers can be told.
+    fn node_at(&self, address: &Address) -> Option<(StrBytes, i32)> {
+        let (broker, _) = self.brokers.iter().find(|(_, known)| self.knows_names && *known == address)?;
+        Some((self.cluster_id.clone()?, broker.0))
     }
 }
 

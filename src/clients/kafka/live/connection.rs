@@ -12,7 +12,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use bytes::BytesMut;
-use kafka_protocol::messages::ApiVersionsRequest;
 use kafka_protocol::messages::ApiVersionsResponse;
 use kafka_protocol::messages::RequestHeader;
 use kafka_protocol::messages::ResponseHeader;
@@ -21,12 +20,15 @@ use kafka_protocol::messages::SaslHandshakeRequest;
 use kafka_protocol::protocol::Decodable;
 use kafka_protocol::protocol::Encodable;
 use kafka_protocol::protocol::HeaderVersion;
+use kafka_protocol::protocol::Message;
 use kafka_protocol::protocol::StrBytes;
 use tokio::time::Instant;
 
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::codes;
 use crate::clients::kafka::live::calls::Call;
+use crate::clients::kafka::live::schemas::NamedApiVersionsRequest;
+use crate::clients::kafka::live::versions::NAMES_SINCE;
 use crate::clients::kafka::live::versions::Versions;
 use crate::clients::kafka::live::wire::Broken;
 use crate::clients::kafka::live::wire::Wire;
@@ -113,8 +115,14 @@ struct Pace {
 }
 
 impl Connection {
-    /// Connects, asks what the broker speaks, and proves who we are where the settings say so.
-    pub(super) async fn open(dialer: &Arc<Dialer>, address: &Address, deadline: Instant) -> Result<Self, KafkaError> {
+    /// Connects, asks what the broker speaks, and proves who we are where the settings say so. `node` is whom we expect at
+    /// the address, where the cluster can check that: its cluster's id and its own.
+    pub(super) async fn open(
+        dialer: &Arc<Dialer>,
+        address: &Address,
+        node: Option<(StrBytes, i32)>,
+        deadline: Instant,
+    ) -> Result<Self, KafkaError> {
         let opened = tokio::time::timeout_at(deadline, dialer.connector.connect(&address.host, address.port)).await;
         let stream = match opened {
             Ok(stream) => stream?,
@@ -130,7 +138,7 @@ impl Connection {
             is_admitted: AtomicBool::new(false),
             pace: Mutex::new(Pace { answered: now, quiet_until: now }),
         };
-        connection.negotiate(deadline).await?;
+        connection.negotiate(node, deadline).await?;
         if dialer.settings.security.sasl.is_some() {
             let text = address.to_string();
             let mut exchange = Exchange { connection: &connection, deadline };
@@ -218,11 +226,20 @@ impl Connection {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks what the broker speaks: version 3, which Kafka 2.4 has; an older one answers with an error in version 0.
-    async fn negotiate(&mut self, deadline: Instant) -> Result<(), KafkaError> {
-        let mut answer = self.ask_versions(3, deadline).await?;
-        if answer.error_code == codes::UNSUPPORTED_VERSION {
-            answer = self.ask_versions(0, deadline).await?;
+    /// Asks what the broker speaks: version 3, which Kafka 2.4 has; an older one answers with an error in version 0. Where
+    /// the cluster knows version 5, that: another broker at the address of the one that we mean says so.
+    async fn negotiate(&mut self, node: Option<(StrBytes, i32)>, deadline: Instant) -> Result<(), KafkaError> {
+        let first = if node.is_some() { NAMES_SINCE } else { 3 };
+        let request = NamedApiVersionsRequest::ours(node);
+        let mut answer = self.ask_versions((&request, first), deadline).await?;
+        for version in [3, 0].into_iter().filter(|version| *version < first) {
+            if answer.error_code == codes::UNSUPPORTED_VERSION {
+                answer = self.ask_versions((&request, version), deadline).await?;
+            }
+        }
+        if let (codes::REBOOTSTRAP_REQUIRED, Some((cluster, node))) = (answer.error_code, &request.node) {
+            let why = format!("is not broker {node} of cluster {cluster} any more");
+            return Err(unreachable(&self.dialer, &self.address, &why));
         }
         if answer.error_code != 0 {
             return Err(KafkaError::broker(answer.error_code, Some("ApiVersions failed")));
@@ -231,14 +248,12 @@ impl Connection {
         Ok(())
     }
 
-    async fn ask_versions(&self, version: i16, deadline: Instant) -> Result<ApiVersionsResponse, KafkaError> {
-        let mut request = ApiVersionsRequest::default();
-        if version >= 3 {
-            request = request
-                .with_client_software_name(StrBytes::from_static_str(env!("CARGO_PKG_NAME")))
-                .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
-        }
-        match self.exchange(&request, version, deadline).await {
+    async fn ask_versions(
+        &self,
+        (request, version): (&NamedApiVersionsRequest, i16),
+        deadline: Instant,
+    ) -> Result<ApiVersionsResponse, KafkaError> {
+        match self.exchange(request, version, deadline).await {
             Ok(answer) => Ok(answer),
             Err(Failure::Unspeakable(error)) => Err(error),
             Err(Failure::Garbled(why)) => Err(self.no_kafka(why)),
@@ -309,6 +324,8 @@ fn decode<C: Call>(answer: &mut Bytes, version: i16) -> anyhow::Result<C::Answer
     ResponseHeader::decode(answer, C::Answer::header_version(version))?;
     // A broker that does not know our ApiVersions version answers in version 0, whatever was asked.
     let refused = C::KEY as i16 == 18 && answer.starts_with(&codes::UNSUPPORTED_VERSION.to_be_bytes());
+    // The answer of the one version that the codec lacks is that of the one before.
+    let version = version.min(C::Answer::VERSIONS.max);
     let decoded = C::Answer::decode(answer, if refused { 0 } else { version })?;
     Ok(decoded)
 }

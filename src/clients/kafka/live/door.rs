@@ -1,10 +1,12 @@
 //! [`Live`]: the door's trait, each method handed to the file that knows how.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::clients::kafka::Factor;
 use crate::clients::kafka::Kafka;
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::Mode;
@@ -19,6 +21,7 @@ use crate::clients::kafka::live::lock_group::LiveLockGroups;
 use crate::clients::kafka::live::log_dirs;
 use crate::clients::kafka::live::offsets;
 use crate::clients::kafka::live::reassignments;
+use crate::clients::kafka::live::registrations;
 use crate::clients::kafka::live::topics;
 use crate::clients::kafka::lock_group::LockGroups;
 use crate::clients::kafka::settings::Settings;
@@ -85,8 +88,9 @@ impl Kafka for Live {
     async fn alter_reassignments(
         &self,
         targets: &[(TopicPartition, Option<Vec<BrokerId>>)],
+        factor: Factor,
     ) -> Vec<Result<(), KafkaError>> {
-        self.cluster.write_all(&reassignments::Alterations { targets }).await
+        self.cluster.write_all(&reassignments::Alterations { targets, factor }).await
     }
 
     async fn elect_leaders(&self, partitions: &[TopicPartition]) -> Vec<Result<(), KafkaError>> {
@@ -95,6 +99,14 @@ impl Kafka for Live {
 
     async fn replica_sizes(&self, brokers: &[BrokerId]) -> Result<ReplicaSizes, KafkaError> {
         log_dirs::replica_sizes(&self.cluster, brokers).await
+    }
+
+    async fn fenced_brokers(&self) -> Result<Option<BTreeSet<BrokerId>>, KafkaError> {
+        registrations::fenced(&self.cluster).await
+    }
+
+    async fn catch_up(&self, own_configs: &BTreeSet<BrokerId>) -> Result<BTreeSet<BrokerId>, KafkaError> {
+        registrations::catch_up(&self.cluster, own_configs).await
     }
 
     async fn offsets(

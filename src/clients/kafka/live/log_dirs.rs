@@ -1,13 +1,13 @@
 //! What replicas hold on disk: DescribeLogDirs, asked of all brokers at once.
 
 use futures_util::future::join_all;
-use kafka_protocol::messages::DescribeLogDirsRequest;
-use kafka_protocol::messages::DescribeLogDirsResponse;
 
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::ReplicaSizes;
 use crate::clients::kafka::live::cluster::Cluster;
 use crate::clients::kafka::live::cluster::Target;
+use crate::clients::kafka::live::schemas::DescribeLogDirsRequest;
+use crate::clients::kafka::live::schemas::DescribeLogDirsResponse;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::metadata::LogDir;
 use crate::cluster::metadata::ReplicaSize;
@@ -19,7 +19,7 @@ pub(super) async fn replica_sizes(cluster: &Cluster, brokers: &[BrokerId]) -> Re
     let deadline = cluster.deadline();
     // Once, so that they do not all ask.
     cluster.know_brokers(deadline).await?;
-    let make = |_| DescribeLogDirsRequest::default().with_topics(None);
+    let make = |_| DescribeLogDirsRequest;
     let asked = brokers
         .iter()
         .map(|broker| async move { (*broker, cluster.read(Target::Broker(*broker), make, deadline).await) });
@@ -48,11 +48,14 @@ fn add(sizes: &mut ReplicaSizes, broker: BrokerId, answer: &DescribeLogDirsRespo
         }
         // -1 where the version of the answer has no such field (before Kafka 3.3).
         let bytes = |count: i64| u64::try_from(count).ok();
+        let held: usize = dir.topics.iter().map(|topic| topic.partitions.len()).sum();
         sizes.log_dirs.entry(broker).or_default().push(LogDir {
             path: dir.log_dir.as_str().to_owned(),
             total_bytes: bytes(dir.total_bytes),
             usable_bytes: bytes(dir.usable_bytes),
             fault,
+            partitions: Some(u32::try_from(held).unwrap_or(u32::MAX)),
+            is_cordoned: dir.is_cordoned,
         });
         for topic in &dir.topics {
             let Ok(name) = TopicName::new(topic.name.as_str()) else { continue };
@@ -68,7 +71,8 @@ fn add(sizes: &mut ReplicaSizes, broker: BrokerId, answer: &DescribeLogDirsRespo
             }
         }
     }
-    if !faults.is_empty() {
+    // With one log dir offline, what the others hold is known all the same.
+    if !faults.is_empty() && (answer.error_code != 0 || faults.len() >= answer.results.len()) {
         sizes.missing.insert(broker, faults.join("; "));
     }
 }

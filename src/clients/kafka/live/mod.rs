@@ -16,6 +16,8 @@ mod offsets;
 mod patience;
 mod reading;
 mod reassignments;
+mod registrations;
+mod schemas;
 mod topics;
 mod versions;
 mod wire;

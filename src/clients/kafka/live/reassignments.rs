@@ -14,6 +14,7 @@ use kafka_protocol::messages::alter_partition_reassignments_request::Reassignabl
 use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
 use kafka_protocol::protocol::StrBytes;
 
+use crate::clients::kafka::Factor;
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::Mode;
 use crate::clients::kafka::codes;
@@ -73,6 +74,8 @@ const PREFERRED: i8 = 0;
 pub(super) struct Alterations<'a> {
     /// Partitions and their targets.
     pub(super) targets: &'a [(TopicPartition, Option<Vec<BrokerId>>)],
+    /// Whether a target may have another number of replicas than there are.
+    pub(super) factor: Factor,
 }
 
 impl Batch for Alterations<'_> {
@@ -94,7 +97,7 @@ impl Batch for Alterations<'_> {
         Mode::Apply
     }
 
-    fn request(&self, items: &[usize], _version: i16, timeout_ms: i32) -> AlterPartitionReassignmentsRequest {
+    fn request(&self, items: &[usize], version: i16, timeout_ms: i32) -> AlterPartitionReassignmentsRequest {
         let items = items.iter().map(|item| &self.targets[*item]);
         let topics = by_topic(items.map(|(key, target)| {
             let target = target.as_ref().map(|brokers| wire_brokers(brokers));
@@ -104,6 +107,8 @@ impl Batch for Alterations<'_> {
             ReassignableTopic::default().with_name(wire_name(name)).with_partitions(partitions)
         };
         AlterPartitionReassignmentsRequest::default()
+            // Version 0 has no such field, and its controller takes any number.
+            .with_allow_replication_factor_change(version < 1 || self.factor == Factor::MayChange)
             .with_topics(topics.into_iter().map(topic).collect())
             .with_timeout_ms(timeout_ms)
     }

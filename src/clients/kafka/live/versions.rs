@@ -8,6 +8,9 @@ use kafka_protocol::messages::ApiVersionsResponse;
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::live::calls::Call;
 
+/// The version of ApiVersions from which on a request says for whom it is.
+pub(super) const NAMES_SINCE: i16 = 5;
+
 /// What a broker speaks: lowest and highest version by key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Versions(BTreeMap<i16, (i16, i16)>);
@@ -36,6 +39,11 @@ impl Versions {
             });
         }
         Ok(version)
+    }
+
+    /// Whether the broker understands for whom a connection is (KIP-1242).
+    pub(super) fn knows_names(&self) -> bool {
+        self.0.get(&(ApiKey::ApiVersions as i16)).is_some_and(|(_, most)| *most >= NAMES_SINCE)
     }
 
     /// Whether the cluster runs on KRaft: only there brokers tell about the quorum.

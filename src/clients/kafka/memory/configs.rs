@@ -23,6 +23,9 @@ const BROKER_FILE: [(&str, &str); 2] = [("auto.create.topics.enable", "false"), 
 const BROKER_DEFAULTS: [(&str, &str); 3] =
     [("default.replication.factor", "1"), ("min.insync.replicas", "1"), ("num.partitions", "1")];
 
+/// The longest value. Kafka 3.9.2 and 4.3.1 in KRaft answer to a longer one by hanging up.
+const VALUE_BYTES_MAX: usize = 32_767;
+
 /// Keys of brokers that can't be changed at run time.
 const READ_ONLY: [&str; 4] = ["auto.create.topics.enable", "broker.id", "default.replication.factor", "node.id"];
 
@@ -123,6 +126,11 @@ pub(super) fn alter(model: &mut Model, change: &ConfigChange, mode: Mode) -> Res
     let is_topic = matches!(change.resource, ConfigResource::Topic(_));
     let after = change.operations.iter().try_fold(set, |mut set, (name, operation)| {
         let value = if is_topic { altered(&set, name, operation)? } else { altered_of_broker(&set, name, operation)? };
+        if let Some(value) = value.as_ref().filter(|value| model.kraft && value.len() > VALUE_BYTES_MAX) {
+            let request = "IncrementalAlterConfigs".to_owned();
+            let why = format!("the broker closed the connection over a value of {} bytes", value.len());
+            return Err(KafkaError::AnswerLost { request, why });
+        }
         match value {
             Some(value) => set.insert(name.clone(), value),
             None => set.remove(name),

@@ -1,6 +1,7 @@
 //! [`Memory`]: the door's trait on a [`Model`], with faults on demand.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::clients::kafka::Factor;
 use crate::clients::kafka::Kafka;
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::Mode;
@@ -20,27 +22,24 @@ use crate::clients::kafka::gate::WriteGate;
 use crate::clients::kafka::lock_group::LockGroups;
 use crate::clients::kafka::memory::Call;
 use crate::clients::kafka::memory::Model;
-use crate::clients::kafka::memory::ModelPartition;
 use crate::clients::kafka::memory::configs;
 use crate::clients::kafka::memory::faults::Fault;
 use crate::clients::kafka::memory::faults::Faults;
 use crate::clients::kafka::memory::lock_group::MemoryLockGroups;
 use crate::clients::kafka::memory::moves;
+use crate::clients::kafka::memory::shown::add_sizes;
+use crate::clients::kafka::memory::shown::described;
 use crate::clients::kafka::memory::topics;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::config::ConfigChange;
 use crate::cluster::config::ConfigEntry;
 use crate::cluster::config::ConfigResource;
 use crate::cluster::group::LiveGroup;
-use crate::cluster::metadata::LogDir;
 use crate::cluster::metadata::Metadata;
 use crate::cluster::metadata::Reassignment;
-use crate::cluster::metadata::ReplicaSize;
 use crate::cluster::metadata::TopicSelection;
 use crate::cluster::offset::FoundOffset;
 use crate::cluster::offset::OffsetQuery;
-use crate::cluster::topic::Partition;
-use crate::cluster::topic::Topic;
 use crate::cluster::topic::TopicName;
 use crate::cluster::topic::TopicPartition;
 
@@ -343,11 +342,13 @@ impl Kafka for Memory {
     async fn alter_reassignments(
         &self,
         targets: &[(TopicPartition, Option<Vec<BrokerId>>)],
+        factor: Factor,
     ) -> Vec<Result<(), KafkaError>> {
         if let Some(refused) = self.refused(Mode::Apply, targets.len()) {
             return refused;
         }
-        self.write(Call::AlterReassignments, targets, |(key, _)| key.to_string(), moves::alter)
+        let alter = |model: &mut Model, one: &_| moves::alter(model, one, factor);
+        self.write(Call::AlterReassignments, targets, |(key, _)| key.to_string(), alter)
     }
 
     async fn elect_leaders(&self, partitions: &[TopicPartition]) -> Vec<Result<(), KafkaError>> {
@@ -370,6 +371,16 @@ impl Kafka for Memory {
             }
             Ok(sizes)
         })
+    }
+
+    async fn fenced_brokers(&self) -> Result<Option<BTreeSet<BrokerId>>, KafkaError> {
+        self.read(Call::DescribeCluster, |model| Ok(model.kraft.then(|| model.stopped.keys().copied().collect())))
+    }
+
+    async fn catch_up(&self, _own_configs: &BTreeSet<BrokerId>) -> Result<BTreeSet<BrokerId>, KafkaError> {
+        self.read(Call::DescribeQuorum, |_| Ok(()))?;
+        self.state().stale = None;
+        Ok(BTreeSet::new())
     }
 
     async fn offsets(
@@ -402,54 +413,6 @@ impl Kafka for Memory {
 
     fn requests_sent(&self) -> u64 {
         u64::try_from(self.state().faults.calls.len()).unwrap_or(u64::MAX)
-    }
-}
-
-fn described(model: &Model, name: &TopicName) -> Topic {
-    let topic = &model.topics[name];
-    let partition = |(number, partition): (i32, &ModelPartition)| {
-        let is_live = |broker: &&BrokerId| !model.brokers.contains_key(broker);
-        Partition {
-            partition: number,
-            leader: partition.leader,
-            replicas: partition.replicas.clone(),
-            isr: partition.isr.clone(),
-            offline: partition.replicas.iter().filter(is_live).copied().collect(),
-        }
-    };
-    Topic {
-        name: name.clone(),
-        internal: topic.internal,
-        id: topic.id,
-        partitions: (0..).zip(&topic.partitions).map(partition).collect(),
-    }
-}
-
-fn add_sizes(model: &Model, broker: BrokerId, sizes: &mut ReplicaSizes) {
-    let held = model.topics.values().flat_map(|topic| &topic.partitions).filter(|p| p.replicas.contains(&broker));
-    let used: u64 = held.filter_map(|partition| partition.bytes.get(&broker)).sum();
-    let total = model.disk_bytes;
-    let dir = LogDir {
-        path: "/var/lib/kafka".to_owned(),
-        total_bytes: total,
-        usable_bytes: total.map(|total| total.saturating_sub(used)),
-        fault: None,
-    };
-    sizes.log_dirs.insert(broker, vec![dir]);
-    for (name, topic) in &model.topics {
-        for (number, partition) in (0..).zip(&topic.partitions) {
-            if !partition.replicas.contains(&broker) {
-                continue;
-            }
-            let size = ReplicaSize {
-                broker,
-                bytes: partition.bytes.get(&broker).copied().unwrap_or(0),
-                offset_lag: 0,
-                log_dir: 0,
-                is_future: false,
-            };
-            sizes.sizes.entry(TopicPartition { topic: name.clone(), partition: number }).or_default().push(size);
-        }
     }
 }
 

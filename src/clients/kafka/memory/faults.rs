@@ -29,6 +29,10 @@ pub enum Call {
     ElectLeaders,
     /// `replica_sizes`
     DescribeLogDirs,
+    /// `fenced_brokers`
+    DescribeCluster,
+    /// `catch_up`
+    DescribeQuorum,
     /// `offsets`
     ListOffsets,
     /// `live_groups`
@@ -63,6 +67,8 @@ impl Call {
             | Self::DescribeConfigs
             | Self::ListReassignments
             | Self::DescribeLogDirs
+            | Self::DescribeCluster
+            | Self::DescribeQuorum
             | Self::ListOffsets
             | Self::ListGroups
             | Self::FindCoordinator

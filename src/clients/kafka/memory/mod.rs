@@ -22,6 +22,7 @@ mod keys;
 mod lock_group;
 mod model;
 mod moves;
+mod shown;
 mod topics;
 
 pub use door::Memory;

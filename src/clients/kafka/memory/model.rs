@@ -39,6 +39,8 @@ pub struct Model {
     pub coordinators: Coordinators,
     /// Bytes of each broker's one log dir; none for a broker before Kafka 3.3, which does not tell.
     pub disk_bytes: Option<u64>,
+    /// Brokers whose log dirs are all cordoned.
+    pub cordoned: BTreeSet<BrokerId>,
     /// Moves that are running.
     pub reassignments: BTreeMap<TopicPartition, Reassignment>,
     /// Bytes that each adding replica gets whenever the moves are listed; none lets moves stand still until a test

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
+use crate::clients::kafka::Factor;
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::codes;
 use crate::clients::kafka::memory::Model;
@@ -20,6 +21,7 @@ use crate::cluster::topic::TopicPartition;
 pub(super) fn alter(
     model: &mut Model,
     (key, target): &(TopicPartition, Option<Vec<BrokerId>>),
+    factor: Factor,
 ) -> Result<(), KafkaError> {
     if find(model, key).is_none() {
         let message = match (model.kraft, model.topics.contains_key(&key.topic)) {
@@ -33,6 +35,8 @@ pub(super) fn alter(
         None => cancel(model, key),
         Some(target) => {
             check_target(model, target)?;
+            check_factor(model, key, target)
+                .or_else(|error| if factor == Factor::Kept { Err(error) } else { Ok(()) })?;
             begin(model, key, target);
             Ok(())
         }
@@ -93,6 +97,13 @@ fn check_target(model: &Model, target: &[BrokerId]) -> Result<(), KafkaError> {
     let distinct: BTreeSet<_> = target.iter().collect();
     let known = if model.kraft { model.registered() } else { model.brokers.keys().copied().collect() };
     let stranger = target.iter().find(|one| !known.contains(one));
+    let cordoned = target.iter().find(|one| model.kraft && model.cordoned.contains(one));
+    if let Some(broker) = cordoned {
+        let message = format!(
+            "The manual partition assignment includes broker {broker}, but all its log directories are cordoned."
+        );
+        return Err(refuse(codes::INVALID_REPLICA_ASSIGNMENT, message));
+    }
     let message = match (target.is_empty(), distinct.len() < target.len(), stranger) {
         (true, _, _) => "The manual partition assignment includes an empty replica list.".to_owned(),
         (_, true, _) if !model.kraft => "Duplicate replica ids in partition reassignment replica list".to_owned(),
@@ -111,6 +122,17 @@ fn check_target(model: &Model, target: &[BrokerId]) -> Result<(), KafkaError> {
         (false, false, None) => return Ok(()),
     };
     Err(refuse(codes::INVALID_REPLICA_ASSIGNMENT, message))
+}
+
+/// As Kafka 4.1 does it: what counts is where a running move ends.
+fn check_factor(model: &mut Model, key: &TopicPartition, target: &[BrokerId]) -> Result<(), KafkaError> {
+    let removing = model.reassignments.get(key).map_or(0, |running| running.removing.len());
+    let now = find(model, key).map_or(0, |partition| partition.replicas.len()) - removing;
+    if target.len() == now {
+        return Ok(());
+    }
+    let message = format!("The replication factor is changed from {now} to {}", target.len());
+    Err(refuse(codes::INVALID_REPLICATION_FACTOR, message))
 }
 
 fn cancel(model: &mut Model, key: &TopicPartition) -> Result<(), KafkaError> {

@@ -38,7 +38,7 @@ pub(super) fn set_storage(observed: &mut Observed, free: &BTreeMap<BrokerId, u64
             Some(free) => {
                 let total = free.saturating_add(held.get(id).copied().unwrap_or(0));
                 let (total_bytes, usable_bytes) = (Some(total), Some(*free));
-                broker.log_dirs = vec![LogDir { path: String::new(), total_bytes, usable_bytes, fault: None }];
+                broker.log_dirs = vec![LogDir { total_bytes, usable_bytes, ..LogDir::default() }];
                 broker.missing = None;
             }
             None if broker.live => broker.missing = Some(format!("{source} does not name it")),

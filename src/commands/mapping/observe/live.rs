@@ -185,7 +185,7 @@ mod tests {
             answers.sizes.insert(at, entries.collect());
         }
         for id in ids {
-            let dir = |path: &str| LogDir { path: path.into(), total_bytes: None, usable_bytes: None, fault: None };
+            let dir = |path: &str| LogDir { path: path.into(), ..LogDir::default() };
             answers.log_dirs.insert(id, vec![dir("/a"), dir("/b")]);
         }
         metadata.topics.insert(name.clone(), Topic { name, internal: false, id: None, partitions });

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::assignment::PartitionMove;
 use crate::cluster::broker::{BrokerId, Rack};
+use crate::cluster::log_dirs::takes_new;
 use crate::cluster::metadata::LogDir;
 use crate::cluster::topic::TopicName;
 
@@ -46,6 +47,16 @@ pub struct ObservedBroker {
     /// Why its sizes are not known, where they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<String>,
+}
+
+impl ObservedBroker {
+    /// Counts a new replica in the log dir that Kafka puts it into; which one that is.
+    fn take_new(&mut self) -> usize {
+        let dirs = self.log_dirs.iter_mut().enumerate().filter(|(_, dir)| takes_new(dir));
+        let Some((at, dir)) = dirs.min_by_key(|(_, dir)| dir.partitions) else { return 0 };
+        dir.partitions = dir.partitions.map(|count| count.saturating_add(1));
+        at
+    }
 }
 
 /// A topic.
@@ -98,15 +109,17 @@ impl Observed {
     #[must_use]
     pub fn while_moving(&self, moves: &[PartitionMove]) -> Self {
         let mut observed = self.clone();
+        let Self { topics, brokers, .. } = &mut observed;
         for one in moves {
             let number = usize::try_from(one.partition.partition).unwrap_or(usize::MAX);
-            let topic = observed.topics.get_mut(&one.partition.topic);
+            let topic = topics.get_mut(&one.partition.topic);
             let Some(partition) = topic.and_then(|topic| topic.partitions.get_mut(number)) else { continue };
             for broker in one.adding() {
                 partition.replicas.push(broker);
                 partition.out_of_sync.push(broker);
                 partition.bytes.extend((!partition.bytes.is_empty()).then_some(one.bytes));
-                partition.log_dirs.extend((!partition.log_dirs.is_empty()).then_some(0));
+                let dir = brokers.get_mut(&broker).map_or(0, ObservedBroker::take_new);
+                partition.log_dirs.extend((!partition.log_dirs.is_empty()).then_some(dir));
             }
         }
         observed

@@ -8,15 +8,21 @@ use super::model;
 use super::notes::Notes;
 use super::numbers;
 use super::window;
+use crate::cluster::log_dirs;
+use crate::cluster::log_dirs::LogDirs;
 use crate::cluster::size::Bytes;
 use crate::commands::mapping::observe::Observed;
 use crate::commands::mapping::spec::amounts::Percent;
 use crate::commands::mapping::spec::goal::Wish;
 
+/// Most brokers that one finding names.
+const NAMED_MAX: usize = 3;
+
 /// Notes it.
 pub(super) fn note(layout: &Layout<'_, '_>, observed: &Observed, notes: &mut Notes) {
     note_sizes(layout, observed, notes);
-    note_brokers(layout, notes);
+    note_brokers(layout, observed, notes);
+    note_log_dirs(layout, observed, notes);
     note_limits(layout, observed, notes);
     if matches!(layout.model.goal.wish, Wish::Rebalance | Wish::Scale) {
         note_tolerance(layout, notes);
@@ -39,7 +45,7 @@ fn note_sizes(layout: &Layout<'_, '_>, observed: &Observed, notes: &mut Notes) {
     }
 }
 
-fn note_brokers(layout: &Layout<'_, '_>, notes: &mut Notes) {
+fn note_brokers(layout: &Layout<'_, '_>, observed: &Observed, notes: &mut Notes) {
     let model = layout.model;
     for (at, node) in model.brokers.iter().enumerate() {
         let subject = || format!("broker:{}", node.id);
@@ -52,10 +58,22 @@ fn note_brokers(layout: &Layout<'_, '_>, notes: &mut Notes) {
             let text = "it has no rack although others have: all such brokers count as one rack; set broker.rack";
             notes.add(Severity::Advisory, "no-rack", subject(), text.into());
         }
+        if model.goal.brokers.contains(&node.id) && node.live && node.cordoned && !node.leaving {
+            let text = "each of its log dirs is cordoned: it gets nothing, and partitions with a replica on it stay as they \
+                        are; uncordon it (delete `cordoned.log.dirs`), or leave it out with --brokers";
+            notes.add(Severity::Advisory, "cordoned", subject(), text.into());
+        }
+        let dirs = observed.brokers.get(&node.id).map_or(&[][..], |broker| &broker.log_dirs);
+        if let Some(offline) = log_dirs::offline(dirs) {
+            notes.add(Severity::Advisory, "log-dir-offline", subject(), offline);
+        }
         if node.open && node.dirs.is_blocked() {
-            let text = "it gets nothing: Kafka puts new replicas into the log dir with the fewest partitions, and that one \
-                        has no room below the limit; move replicas from one of its log dirs to another first";
-            notes.add(Severity::Advisory, "log-dir-full", subject(), text.into());
+            let next = node.dirs.choice(1, dirs).unwrap_or_default();
+            let text = format!(
+                "it gets nothing: {}. The next one would be: {next}. Move replicas from one of its log dirs to another first",
+                LogDirs::RULE
+            );
+            notes.add(Severity::Advisory, "log-dir-full", subject(), text);
         }
         let room = node.dirs.room();
         if node.dirs.is_known() && layout.added[at] > room {
@@ -67,6 +85,23 @@ fn note_brokers(layout: &Layout<'_, '_>, notes: &mut Notes) {
             notes.add(Severity::Blocking, "disk-full", subject(), text);
         }
     }
+}
+
+/// Which log dirs Kafka will choose, where it has a choice: the planner can't.
+fn note_log_dirs(layout: &Layout<'_, '_>, observed: &Observed, notes: &mut Notes) {
+    let choice = |(at, node): (usize, &model::Node)| {
+        let dirs = observed.brokers.get(&node.id).map_or(&[][..], |broker| &broker.log_dirs);
+        Some(format!("broker {}: {}", node.id, node.dirs.choice(layout.came(at), dirs)?))
+    };
+    let mut chosen: Vec<_> = layout.model.brokers.iter().enumerate().filter_map(choice).collect();
+    if chosen.is_empty() {
+        return;
+    }
+    let more = chosen.len().saturating_sub(NAMED_MAX);
+    chosen.truncate(NAMED_MAX);
+    let more = if more > 0 { format!("; and {more} more brokers") } else { String::new() };
+    let text = format!("{}. {}{more}", LogDirs::RULE, chosen.join("; "));
+    notes.add(Severity::Advisory, "log-dir-choice", "cluster".into(), text);
 }
 
 /// Brokers that end above their disk limit, although capacity comes first.

@@ -1,10 +1,10 @@
 //! [`Layout`]: a draft of where replicas go, with the load of each broker kept up to date.
 
-use super::dirs::Coming;
 use super::model::EMPTY;
 use super::model::Model;
 use super::numbers;
 use crate::cluster::assignment::PartitionMove;
+use crate::cluster::log_dirs::Coming;
 
 /// A draft.
 #[derive(Clone)]
@@ -135,6 +135,11 @@ impl<'m, 'a> Layout<'m, 'a> {
             bytes: self.added[at].saturating_add(bytes),
             largest: self.largest[at].max(bytes),
         })
+    }
+
+    /// How many replicas are copied to a broker.
+    pub(super) fn came(&self, broker: usize) -> u32 {
+        self.came[broker]
     }
 
     /// Whether a present in-sync replica would remain if a slot were given to another broker, or none is expected to: a

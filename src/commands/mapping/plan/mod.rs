@@ -2,7 +2,6 @@
 
 mod band;
 mod budget;
-mod dirs;
 mod even;
 pub mod explain;
 mod facts;

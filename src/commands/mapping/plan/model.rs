@@ -6,11 +6,15 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-use super::dirs::LogDirs;
 use super::numbers;
 use super::stuck::Stuck;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::broker::Rack;
+use crate::cluster::log_dirs::LogDirs;
+use crate::cluster::log_dirs::Room;
+use crate::cluster::log_dirs::is_cordoned;
+use crate::cluster::log_dirs::room_of;
+use crate::cluster::log_dirs::takes_new;
 use crate::cluster::metadata::LogDir;
 use crate::cluster::topic::TopicName;
 use crate::cluster::topic::TopicPartition;
@@ -66,10 +70,12 @@ pub(super) struct Node {
     pub(super) id: BrokerId,
     /// Whether it is in the cluster now.
     pub(super) live: bool,
-    /// Whether it may get replicas: live, allowed, and not leaving.
+    /// Whether it may get replicas: live, allowed, neither leaving nor cordoned.
     pub(super) open: bool,
     /// Whether its replicas must go.
     pub(super) leaving: bool,
+    /// Whether it is cordoned: Kafka refuses target lists that name it.
+    pub(super) cordoned: bool,
     /// Index of its rack.
     pub(super) rack: usize,
     /// Bytes of its disks, where that is known.
@@ -216,7 +222,7 @@ impl<'a> Model<'a> {
         &self.brokers[numbers::wide(broker)]
     }
 
-    fn count_load(&mut self, partition: &ObservedPartition, index: &Index, selected: bool, disks: &mut Disks) {
+    fn count_load(&mut self, partition: &ObservedPartition, index: &Index, selected: bool, disks: &mut Disks<'_>) {
         let size = partition.size();
         let weight = if self.by_count { 1 } else { size };
         for (slot, id) in partition.replicas.iter().enumerate() {
@@ -300,11 +306,11 @@ impl Index {
 }
 
 /// What each log dir holds, summed up to find its room.
-struct Disks {
+struct Disks<'a> {
     /// By broker and log dir: what is there.
     held: Vec<Vec<Held>>,
-    /// By broker and log dir: total and usable bytes, where the broker told; none of dirs that are offline.
-    told: Vec<Vec<Option<(u64, u64)>>>,
+    /// By broker and log dir, in the order of their paths: the place among those observed, and the dir.
+    told: Vec<Vec<(usize, &'a LogDir)>>,
 }
 
 /// What a log dir holds.
@@ -318,12 +324,11 @@ struct Held {
     growth: u64,
 }
 
-impl Disks {
-    fn new(brokers: &[Node], observed: &Observed) -> Self {
+impl<'a> Disks<'a> {
+    fn new(brokers: &[Node], observed: &'a Observed) -> Self {
         let dirs = brokers.iter().map(|node| {
             let dirs = observed.brokers.get(&node.id).map(|broker| broker.log_dirs.as_slice()).unwrap_or_default();
-            let told = |dir: &LogDir| dir.total_bytes.zip(dir.usable_bytes).filter(|_| dir.fault.is_none());
-            in_order(dirs).into_iter().map(|at| told(&dirs[at])).collect()
+            in_order(dirs).into_iter().map(|at| (at, &dirs[at])).collect()
         });
         let told: Vec<Vec<_>> = dirs.collect();
         Self { held: told.iter().map(|dirs| vec![Held::default(); dirs.len().max(1)]).collect(), told }
@@ -342,28 +347,34 @@ impl Disks {
     fn finish(&self, brokers: &mut [Node], goal: &Goal) {
         for (broker, node) in brokers.iter_mut().enumerate() {
             let dirs = || self.told[broker].iter().zip(&self.held[broker]);
-            let used = |((total, usable), held): ((u64, u64), &Held)| {
-                (total.saturating_sub(usable).saturating_add(held.growth), numbers::part_of(total, goal.disk_limit))
-            };
-            let told: Vec<_> = dirs().filter_map(|(told, held)| Some(((*told)?, held))).collect();
-            if !told.is_empty() {
-                node.capacity = Some(told.iter().map(|((total, _), _)| total).sum());
-                let room = |(told, held): ((u64, u64), &Held)| {
-                    let (used, limit) = used((told, held));
-                    (held.partitions, limit.saturating_sub(used))
+            let totals = || dirs().filter_map(|((_, dir), _)| known_bytes(dir)).map(|(total, _)| total);
+            if totals().next().is_some() {
+                node.capacity = Some(totals().fold(0, u64::saturating_add));
+                let room = |((at, dir), held): (&(usize, &LogDir), &Held)| {
+                    let bytes = room_of(dir, held.growth, goal.disk_limit).filter(|_| takes_new(dir))?;
+                    Some(Room { partitions: dir.partitions.unwrap_or(held.partitions), bytes, dir: *at })
                 };
-                node.dirs = LogDirs::new(told.into_iter().map(room).collect());
-                let over = |(told, held): (&Option<(u64, u64)>, &Held)| told.map_or((0, 0), |told| used((told, held)));
-                node.over = dirs().map(over).map(|(used, limit)| used.saturating_sub(limit)).collect();
+                node.dirs = LogDirs::new(dirs().filter_map(room).collect());
+                let over = |((_, dir), held): (&(usize, &LogDir), &Held)| {
+                    let (total, usable) = known_bytes(dir).unwrap_or_default();
+                    let used = total.saturating_sub(usable).saturating_add(held.growth);
+                    if total == 0 { 0 } else { used.saturating_sub(numbers::part_of(total, goal.disk_limit)) }
+                };
+                node.over = dirs().map(over).collect();
             } else if let Some(capacity) = goal.capacities.get(&node.id).and_then(|known| known.disk_bytes) {
                 let used: u64 = self.held[broker].iter().map(|held| held.bytes).sum();
                 let limit = numbers::part_of(capacity, goal.disk_limit);
                 node.capacity = Some(capacity);
-                node.dirs = LogDirs::new(vec![(0, limit.saturating_sub(used))]);
+                node.dirs = LogDirs::new(vec![Room { partitions: 0, bytes: limit.saturating_sub(used), dir: 0 }]);
                 node.over = vec![used.saturating_sub(limit)];
             }
         }
     }
+}
+
+/// Total and usable bytes, where the broker told; none of a dir that is offline.
+fn known_bytes(dir: &LogDir) -> Option<(u64, u64)> {
+    dir.total_bytes.zip(dir.usable_bytes).filter(|_| dir.fault.is_none())
 }
 
 /// Log dirs by their paths: brokers tell them in any order.
@@ -413,8 +424,9 @@ fn node(goal: &Goal, observed: Option<&ObservedBroker>, id: BrokerId, racks: &[O
         Wish::Evacuate { brokers, leaders_only } => !leaders_only && brokers.contains(&id),
     };
     let rack = position.unwrap_or(racks.len() - 1);
-    let open = live && allowed && !leaving;
-    Node { id, live, open, leaving, rack, capacity: None, dirs: LogDirs::default(), over: Vec::new() }
+    let cordoned = observed.is_some_and(|broker| is_cordoned(&broker.log_dirs));
+    let open = live && allowed && !leaving && !cordoned;
+    Node { id, live, open, leaving, cordoned, rack, capacity: None, dirs: LogDirs::default(), over: Vec::new() }
 }
 
 /// Ids of brokers to their index, for reading other people's plans.

@@ -1,5 +1,7 @@
 //! Conversions between counts, fractions and wide products, each with the reason why nothing is lost.
 
+pub(super) use crate::cluster::size::{millionths, part_of};
+
 /// An index as it is stored: there are fewer than 2^32 - 1 brokers, partitions and replicas.
 #[expect(clippy::cast_possible_truncation, reason = "Kafka's own counts are 32 bits wide")]
 pub(super) fn narrow(index: usize) -> u32 {
@@ -11,19 +13,8 @@ pub(super) fn wide(index: u32) -> usize {
     index as usize
 }
 
-/// A part of an amount, rounded down. Fractions have a resolution of a millionth; those above a million count as that.
-pub(super) fn part_of(amount: u64, fraction: f64) -> u64 {
-    clamp(u128::from(amount) * u128::from(millionths(fraction)) / MILLION)
-}
-
 /// One million.
 pub(super) const MILLION: u128 = 1_000_000;
-
-/// A fraction in millionths; not-a-number and negative ones are 0.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what a u64 holds")]
-pub(super) fn millionths(fraction: f64) -> u64 {
-    if fraction.is_nan() { 0 } else { (fraction.clamp(0.0, 1e6) * 1e6).round() as u64 }
-}
 
 /// The nearest amount of 64 bits.
 pub(super) fn clamp(amount: u128) -> u64 {

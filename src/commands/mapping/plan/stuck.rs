@@ -12,6 +12,8 @@ pub(super) enum Stuck {
     Offline,
     /// A replica is on a broker that is gone and that was not asked to be emptied: a target may not name it.
     Gone,
+    /// A replica is on a cordoned broker that was not asked to be emptied: Kafka refuses each target list that names it.
+    Cordoned,
 }
 
 impl Stuck {
@@ -24,7 +26,11 @@ impl Stuck {
             return Some(Self::Offline);
         }
         let gone = |broker: &u32| !model.node(*broker).live && !model.node(*broker).leaving;
-        model.replicas(partition).iter().any(gone).then_some(Self::Gone)
+        if model.replicas(partition).iter().any(gone) {
+            return Some(Self::Gone);
+        }
+        let cordoned = |broker: &u32| model.node(*broker).cordoned && !model.node(*broker).leaving;
+        model.replicas(partition).iter().any(cordoned).then_some(Self::Cordoned)
     }
 
     /// The code of its finding.
@@ -33,6 +39,7 @@ impl Stuck {
             Self::Moving => "moving",
             Self::Offline => "offline",
             Self::Gone => "broker-gone",
+            Self::Cordoned => "cordoned",
         }
     }
 
@@ -42,6 +49,10 @@ impl Stuck {
             Self::Moving => "a move of it runs now: let it finish or cancel it, then plan again",
             Self::Offline => "it has no live in-sync replica to copy from: bring one of its brokers back first",
             Self::Gone => "one of its replicas is on a broker that is gone: bring that back, or replace it first",
+            Self::Cordoned => {
+                "one of its replicas is on a cordoned broker, and Kafka refuses target lists that name one: uncordon it \
+                 (delete `cordoned.log.dirs`), or take it out with `toolbox mapping evacuate`"
+            }
         }
     }
 }

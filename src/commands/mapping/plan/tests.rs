@@ -226,7 +226,7 @@ fn a_broker_with_a_full_log_dir_of_few_partitions_gets_nothing() {
         path: path.into(),
         total_bytes: Some(100 * GB),
         usable_bytes: Some(usable),
-        fault: None,
+        ..LogDir::default()
     };
     observed.brokers.get_mut(&BrokerId(2)).unwrap().log_dirs = vec![dir("/one", 90 * GB), dir("/two", 0)];
     let goal = goal(&observed, Wish::Evacuate { brokers: [BrokerId(1)].into(), leaders_only: false });
@@ -247,7 +247,7 @@ fn with_disks(mut observed: Observed, dirs: usize) -> Observed {
             };
             let used: u64 = partitions.iter().map(held).sum();
             let (total_bytes, usable_bytes) = (Some(100 * GB), Some(100 * GB - used));
-            LogDir { path: format!("/d{dir}"), total_bytes, usable_bytes, fault: None }
+            LogDir { path: format!("/d{dir}"), total_bytes, usable_bytes, ..LogDir::default() }
         };
         broker.log_dirs = (0..dirs).map(dir).collect();
     }

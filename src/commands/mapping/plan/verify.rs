@@ -6,12 +6,15 @@ use std::collections::BTreeSet;
 use super::Finding;
 use super::Mapping;
 use super::Severity;
-use super::dirs::Coming;
 use super::model::Model;
 use super::peak;
 use super::spread::Spread;
 use crate::cluster::assignment::PartitionMove;
 use crate::cluster::broker::BrokerId;
+use crate::cluster::log_dirs::Coming;
+use crate::cluster::log_dirs::LogDirs;
+use crate::cluster::log_dirs::is_cordoned;
+use crate::cluster::size::Bytes;
 use crate::commands::mapping::observe::Observed;
 use crate::commands::mapping::observe::ObservedPartition;
 use crate::commands::mapping::observe::ObservedTopic;
@@ -23,6 +26,7 @@ use crate::commands::mapping::spec::goal::Wish;
 /// 1. Each move is one of a selected partition, made for its present replicas, and neither moving nor offline.
 /// 2. Its target has the right number of replicas, none twice, all on live brokers, new ones on allowed brokers only,
 ///    at least as many as `min.insync.replicas`.
+///    and on none that is cordoned.
 /// 3. It keeps a present in-sync replica, unless it has only one or its broker must go.
 /// 4. Racks are no less spread than before.
 /// 5. Disks hold both copies, at once or in some order; several log dirs of a broker do at once, wherever Kafka puts them.
@@ -40,7 +44,7 @@ pub fn verify(goal: &Goal, observed: &Observed, mapping: &Mapping) -> Vec<Findin
         findings.extend(faults.into_iter().map(|(code, text)| finding(&one.partition.to_string(), code, text)));
     }
     findings.extend(full_disks(&model, &mapping.moves));
-    findings.extend(full_log_dirs(&model, &mapping.moves));
+    findings.extend(full_log_dirs(&model, observed, &mapping.moves));
     findings.sort();
     findings
 }
@@ -100,6 +104,11 @@ impl Laws<'_> {
         }
         for id in one.to.iter().filter(|id| !self.is_live(**id)) {
             faults.push(("not-live", format!("broker {id} is not live")));
+        }
+        for id in one.to.iter().filter(|id| self.observed.brokers.get(id).is_some_and(|one| is_cordoned(&one.log_dirs)))
+        {
+            let text = format!("broker {id} is cordoned, and Kafka refuses target lists that name it");
+            faults.push(("cordoned", text));
         }
         for id in one.adding().filter(|id| !self.goal.brokers.contains(id)) {
             faults.push(("not-allowed", format!("broker {id} is not one of those that may be used")));
@@ -162,27 +171,30 @@ fn full_disks(model: &Model<'_>, moves: &[PartitionMove]) -> Vec<Finding> {
 }
 
 /// Brokers with several log dirs of which one may get more than it holds, wherever Kafka puts what comes.
-fn full_log_dirs(model: &Model<'_>, moves: &[PartitionMove]) -> Vec<Finding> {
+fn full_log_dirs(model: &Model<'_>, observed: &Observed, moves: &[PartitionMove]) -> Vec<Finding> {
     let mut coming: BTreeMap<BrokerId, Coming> = BTreeMap::new();
     for one in moves {
         for broker in one.adding() {
             let sum = coming.entry(broker).or_default();
-            sum.replicas += 1;
-            sum.bytes = sum.bytes.saturating_add(one.bytes);
-            sum.largest = sum.largest.max(one.bytes);
+            *sum = sum.and(one.bytes);
         }
     }
-    let full = model.brokers.iter().filter(|node| node.dirs.are_several());
-    let full = full.filter(|node| coming.get(&node.id).is_some_and(|coming| !node.dirs.can_take(*coming)));
-    let text =
-        "one of its log dirs may get more than it holds: Kafka puts new replicas where the fewest partitions are";
-    full.map(|node| Finding {
-        severity: Severity::Blocking,
-        code: "disk-full",
-        subject: format!("broker:{}", node.id),
-        text: text.into(),
-    })
-    .collect()
+    let several = model.brokers.iter().filter(|node| node.dirs.are_several());
+    let full = several.filter_map(|node| {
+        let too_small = node.dirs.too_small(*coming.get(&node.id)?)?;
+        let dirs = observed.brokers.get(&node.id).map_or(&[][..], |broker| &broker.log_dirs);
+        let place = too_small.dir.and_then(|dir| dirs.get(dir)).map_or("its log dirs", |dir| dir.path.as_str());
+        let text = format!(
+            "{place} may get {} of the new replicas, up to {}, and may take {} below the limit: {}",
+            too_small.replicas,
+            Bytes(too_small.bytes),
+            Bytes(too_small.room),
+            LogDirs::RULE,
+        );
+        let subject = format!("broker:{}", node.id);
+        Some(Finding { severity: Severity::Blocking, code: "disk-full", subject, text })
+    });
+    full.collect()
 }
 
 fn finding(partition: &str, code: &'static str, text: String) -> Finding {

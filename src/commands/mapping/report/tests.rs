@@ -169,7 +169,7 @@ fn shares_are_shown_only_where_capacities_are_known() {
     assert!(bare.capacity_from.ends_with("absolute bytes only"));
     assert!(!text::answer(&bare, None, false, table).contains("SHARE"));
     for broker in observed.brokers.values_mut() {
-        let dir = LogDir { path: "/d".into(), total_bytes: Some(100), usable_bytes: Some(60), fault: None };
+        let dir = LogDir { path: "/d".into(), total_bytes: Some(100), usable_bytes: Some(60), ..LogDir::default() };
         broker.log_dirs = vec![dir];
     }
     let (told, _) = answer(&observed, goal(evacuate(), 2..=4));

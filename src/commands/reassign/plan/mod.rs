@@ -1,6 +1,7 @@
 //! All decisions of a reassignment: may it run, what is next, how far is it, what takes it back. Pure.
 
 pub mod auto;
+pub mod disks;
 pub mod lost;
 pub mod next;
 pub mod pace;

@@ -16,6 +16,7 @@ use crate::cluster::assignment::PartitionMove;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::size::Bytes;
 use crate::cluster::topic::TopicPartition;
+use crate::commands::reassign::plan::disks::{Arriving, UNCORDON};
 use crate::commands::reassign::plan::seen::{Observed, State, grown, same_set};
 use crate::commands::reassign::plan::step::ReassignStep;
 
@@ -104,8 +105,8 @@ struct Load {
     moves: usize,
     into: BTreeMap<BrokerId, (usize, u64)>,
     out: BTreeMap<BrokerId, (usize, u64)>,
-    /// Bytes that will still arrive on each broker's disk.
-    arriving: BTreeMap<BrokerId, u64>,
+    /// What will still arrive on each broker's disks.
+    arriving: BTreeMap<BrokerId, Arriving>,
 }
 
 /// Decides. `settling` were submitted a moment ago and may be shown late: they are left alone.
@@ -143,9 +144,9 @@ pub fn next(
             next.held.insert(one.partition.clone(), why);
         } else if !load.has_slot(one, observed, limits) {
             // Its turn comes when another move ends.
-        } else if let Some(full) = load.full_broker(one, observed, limits) {
+        } else if let Some(full) = load.too_full(one, observed, limits) {
             // Room may come: others leave the broker first.
-            next.held.insert(one.partition.clone(), format!("broker {full} has no room for it now"));
+            next.held.insert(one.partition.clone(), full);
         } else {
             load.add(one, observed);
             let from = observed.partitions.get(&one.partition).map_or(&one.from, |seen| &seen.replicas).clone();
@@ -196,6 +197,9 @@ fn hindrance(one: &PartitionMove, target: &[BrokerId], observed: &Observed) -> O
     if let Some(dead) = dead.first().filter(|_| !same_set(target, &seen.replicas)) {
         return Some(format!("its target broker {dead} is down"));
     }
+    if let Some(cordoned) = target.iter().find(|broker| observed.is_cordoned(**broker)) {
+        return Some(format!("its target list names broker {cordoned}, which is cordoned: {UNCORDON}"));
+    }
     if seen.leader.is_none() && !observed.arriving(one).is_empty() {
         return Some("it is offline: no replica leads that could be copied from".to_owned());
     }
@@ -238,8 +242,7 @@ impl Load {
         for broker in &arriving {
             let held = observed.held_by(&one.partition, *broker).map_or(0, |held| held.bytes);
             bump(&mut self.into, *broker, size.saturating_sub(held));
-            let left = self.arriving.entry(*broker).or_default();
-            *left = left.saturating_add(size.saturating_sub(held));
+            self.arriving.entry(*broker).or_default().add(one, *broker, observed);
         }
         if let Some(leader) = observed.partitions.get(&one.partition).and_then(|seen| seen.leader)
             && !arriving.is_empty()
@@ -267,32 +270,30 @@ impl Load {
         out_fits && arriving.iter().all(|broker| fits(self.into.get(broker), size))
     }
 
-    /// A broker whose disk has no room for a move while everything else arrives, too.
-    fn full_broker(&self, one: &PartitionMove, observed: &Observed, limits: &Limits) -> Option<BrokerId> {
-        let size = observed.size_of(one);
-        observed.arriving(one).into_iter().find(|broker| self.is_too_full(*broker, size, observed, limits))
+    /// Why the disks of some broker have no room for a move while everything else arrives, too.
+    fn too_full(&self, one: &PartitionMove, observed: &Observed, limits: &Limits) -> Option<String> {
+        let arriving = observed.arriving(one);
+        arriving.into_iter().find_map(|broker| self.too_full_at(broker, one, (observed, limits)))
     }
 
-    fn is_too_full(&self, broker: BrokerId, size: u64, observed: &Observed, limits: &Limits) -> bool {
-        let Some(disk) = observed.sizes.disks.get(&broker) else { return false };
-        if disk.fault.is_some() && disk.usable.is_none() && disk.total.is_none() {
-            return true;
+    fn too_full_at(
+        &self,
+        broker: BrokerId,
+        one: &PartitionMove,
+        (observed, limits): (&Observed, &Limits),
+    ) -> Option<String> {
+        let disk = observed.sizes.disks.get(&broker)?;
+        if disk.is_offline() {
+            return Some(format!("all log dirs of broker {broker} are offline"));
         }
-        let Some(usable) = disk.usable else { return false };
-        let coming = self.arriving.get(&broker).copied().unwrap_or(0).saturating_add(size);
-        usable.saturating_sub(coming) < kept_free(disk.total, limits.free) || usable < coming
+        let mut coming = self.arriving.get(&broker).cloned().unwrap_or_default();
+        coming.add(one, broker, observed);
+        let dir = coming.too_small(disk, limits.free)?.dir.filter(|_| disk.dirs.len() > 1);
+        Some(match dir.and_then(|dir| disk.dirs.get(dir)) {
+            Some(dir) => format!("broker {broker} may put it into {}, which has no room for it now", dir.path),
+            None => format!("broker {broker} has no room for it now"),
+        })
     }
-}
-
-/// Bytes that stay free on a log dir.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a part of a disk need not be exact to the byte"
-)]
-pub fn kept_free(total: Option<u64>, part: f64) -> u64 {
-    (total.unwrap_or(0) as f64 * part.clamp(0.0, 1.0)) as u64
 }
 
 fn bump(counts: &mut BTreeMap<BrokerId, (usize, u64)>, broker: BrokerId, bytes: u64) {

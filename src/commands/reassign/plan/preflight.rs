@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::change::plan::Plan;
 use crate::cluster::assignment::{MovePlan, PartitionMove};
 use crate::cluster::broker::BrokerId;
-use crate::cluster::size::Bytes;
 use crate::cluster::topic::TopicPartition;
-use crate::commands::reassign::plan::next::{Limits, Manner, kept_free, next};
+use crate::commands::reassign::plan::disks::{check_cordons, check_disks};
+use crate::commands::reassign::plan::next::{Limits, Manner, next};
 use crate::commands::reassign::plan::seen::{Observed, State, target_of};
 use crate::commands::reassign::plan::step::{ReassignStep, list};
 
@@ -71,6 +71,7 @@ pub fn check(
     check_bases(&mut checked, observed, allowed);
     check_others(&mut checked, observed, allowed);
     check_targets(&mut checked, observed);
+    check_cordons(&mut checked, observed);
     check_disks(&mut checked, observed, limits);
     for one in &checked.moves {
         if matches!(observed.state(one), State::Waiting | State::Grown) {
@@ -166,47 +167,6 @@ fn check_targets(checked: &mut Checked, observed: &Observed) {
         .collect();
     for (broker, why) in refusals {
         checked.plan.refuse(format!("broker:{broker}"), "fill broker", why);
-    }
-}
-
-/// Disks that can't hold what comes even when everything that leaves has left.
-fn check_disks(checked: &mut Checked, observed: &Observed, limits: &Limits) {
-    let mut coming: BTreeMap<BrokerId, u64> = BTreeMap::new();
-    let mut going: BTreeMap<BrokerId, u64> = BTreeMap::new();
-    for one in &checked.moves {
-        if !matches!(observed.state(one), State::Waiting | State::Grown | State::Running) {
-            continue;
-        }
-        let size = observed.size_of(one);
-        for broker in observed.arriving(one) {
-            let held = observed.held_by(&one.partition, broker).map_or(0, |held| held.bytes);
-            let sum = coming.entry(broker).or_default();
-            *sum = sum.saturating_add(size.saturating_sub(held));
-        }
-        for broker in one.removing() {
-            let held = observed.held_by(&one.partition, broker).map_or(0, |held| held.bytes);
-            let sum = going.entry(broker).or_default();
-            *sum = sum.saturating_add(held);
-        }
-    }
-    for (broker, coming) in coming {
-        let Some(disk) = observed.sizes.disks.get(&broker) else { continue };
-        if let Some(fault) = &disk.fault {
-            checked.plan.warn(format!("broker {broker} has a log dir that is out of order: {fault}"));
-        }
-        let Some(usable) = disk.usable else { continue };
-        let room = usable.saturating_add(going.get(&broker).copied().unwrap_or(0));
-        let room = room.saturating_sub(kept_free(disk.total, limits.free));
-        if coming > room {
-            let why = format!(
-                "{} would come, and there is room for {} with what leaves and with {:.0} % kept free; plan less onto it, \
-                 or give it a bigger disk",
-                Bytes(coming),
-                Bytes(room),
-                limits.free * 100.0
-            );
-            checked.plan.refuse(format!("broker:{broker}"), "fill broker", why);
-        }
     }
 }
 

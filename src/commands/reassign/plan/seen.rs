@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use crate::cluster::assignment::PartitionMove;
 use crate::cluster::broker::BrokerId;
-use crate::cluster::metadata::Reassignment;
+use crate::cluster::log_dirs::is_cordoned;
+use crate::cluster::metadata::{LogDir, Reassignment};
 use crate::cluster::topic::{TopicName, TopicPartition};
 
 /// A cluster while partitions move.
@@ -47,7 +48,10 @@ pub struct Sizes {
     /// What each replica holds.
     #[serde(with = "pairs")]
     pub held: BTreeMap<TopicPartition, BTreeMap<BrokerId, Held>>,
-    /// How full brokers are.
+    /// In which log dir of its broker each replica lies, where brokers have several: a place in [`Disk::dirs`].
+    #[serde(default, with = "pairs", skip_serializing_if = "BTreeMap::is_empty")]
+    pub placed: BTreeMap<TopicPartition, BTreeMap<BrokerId, usize>>,
+    /// The log dirs of brokers.
     pub disks: BTreeMap<BrokerId, Disk>,
     /// Bytes of all replicas on each broker, of other topics, too.
     pub totals: BTreeMap<BrokerId, u64>,
@@ -62,15 +66,31 @@ pub struct Held {
     pub offset_lag: i64,
 }
 
-/// How full a broker is: its fullest log dir, since Kafka chooses the dir of a new replica by itself.
+/// The log dirs of a broker. Kafka chooses the one of a new replica by itself ([`LogDirs`]).
+///
+/// [`LogDirs`]: crate::cluster::log_dirs::LogDirs
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Disk {
-    /// Bytes that may still be used; none where the broker does not tell (before Kafka 3.3).
-    pub usable: Option<u64>,
-    /// Bytes of the volume.
-    pub total: Option<u64>,
-    /// A log dir that is out of order, and why.
-    pub fault: Option<String>,
+    /// Its log dirs.
+    #[serde(default)]
+    pub dirs: Vec<LogDir>,
+}
+
+impl Disk {
+    /// A log dir that is offline, and why.
+    pub fn fault(&self) -> Option<String> {
+        self.dirs.iter().find_map(|dir| Some(format!("{}: {}", dir.path, dir.fault.as_ref()?)))
+    }
+
+    /// Whether all its log dirs are offline.
+    pub fn is_offline(&self) -> bool {
+        !self.dirs.is_empty() && self.dirs.iter().all(|dir| dir.fault.is_some())
+    }
+
+    /// Whether a log dir has no byte left.
+    pub fn is_full(&self, dir: usize) -> bool {
+        self.dirs.get(dir).is_some_and(|dir| dir.fault.is_none() && dir.usable_bytes == Some(0))
+    }
 }
 
 /// Where a move stands.
@@ -151,6 +171,16 @@ impl Observed {
     /// Bytes that one replica holds; none where that is not known.
     pub fn held_by(&self, partition: &TopicPartition, broker: BrokerId) -> Option<Held> {
         self.sizes.held.get(partition)?.get(&broker).copied()
+    }
+
+    /// The log dir in which a replica lies on its broker.
+    pub fn log_dir_of(&self, partition: &TopicPartition, broker: BrokerId) -> usize {
+        self.sizes.placed.get(partition).and_then(|placed| placed.get(&broker)).copied().unwrap_or(0)
+    }
+
+    /// Whether a broker is cordoned, as far as it was asked.
+    pub fn is_cordoned(&self, broker: BrokerId) -> bool {
+        self.sizes.disks.get(&broker).is_some_and(|disk| is_cordoned(&disk.dirs))
     }
 
     /// Brokers that get a copy by this move and do not have it in sync yet.

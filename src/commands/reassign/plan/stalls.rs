@@ -122,10 +122,12 @@ fn reason(
     if seen.leader.is_none() {
         return Some(Reason::Offline);
     }
-    let faulty = |broker: &&BrokerId| observed.sizes.disks.get(broker).is_some_and(|disk| disk.fault.is_some());
-    if let Some(broker) = running.adding.iter().find(|broker| faulty(broker) && !seen.isr.contains(broker)) {
-        let fault = observed.sizes.disks.get(broker).and_then(|disk| disk.fault.clone()).unwrap_or_default();
-        return Some(Reason::Disk(*broker, fault));
+    // A copy that is shown lies in a log dir that works, whatever became of the others.
+    let is_shown = |broker: &BrokerId| observed.held_by(&one.partition, *broker).is_some();
+    let lacking = running.adding.iter().filter(|broker| !seen.isr.contains(broker) && !is_shown(broker));
+    let fault_of = |broker: &BrokerId| Some((*broker, observed.sizes.disks.get(broker)?.fault()?));
+    if let Some((broker, fault)) = lacking.into_iter().find_map(fault_of) {
+        return Some(Reason::Disk(broker, fault));
     }
     if running.adding.iter().all(|broker| seen.isr.contains(broker)) {
         let waited_for = one.to.iter().find(|broker| !seen.isr.contains(broker));
@@ -135,7 +137,10 @@ fn reason(
     if !is_late {
         return None;
     }
-    let full = |broker: &&BrokerId| observed.sizes.disks.get(broker).and_then(|disk| disk.usable) == Some(0);
+    let full = |broker: &&BrokerId| {
+        let disk = observed.sizes.disks.get(broker);
+        disk.is_some_and(|disk| disk.is_full(observed.log_dir_of(&one.partition, **broker)))
+    };
     if let Some(broker) = running.adding.iter().find(full) {
         return Some(Reason::Disk(*broker, format!("{} are free", Bytes(0))));
     }

@@ -187,7 +187,7 @@ pub(super) async fn run(context: &mut Context, args: &RunArgs) -> anyhow::Result
 }
 
 fn settings(context: &Context, args: &RunArgs) -> Result<Settings, Stop> {
-    let ways = Ways { reasserts: args.external_change == ExternalChange::Reassert, is_orphaned: false };
+    let ways = Ways { reasserts: args.external_change == ExternalChange::Reassert, ..Ways::default() };
     Ok(Settings {
         limits: args.law.limits()?,
         sources: args.load.sources(context.flags.recording.datadog_url.as_deref())?,

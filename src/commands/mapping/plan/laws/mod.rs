@@ -35,8 +35,7 @@ fn clusters() -> impl Strategy<Value = Observed> {
             let total = disk.filter(|_| has_disks).map(|bytes| LogDir {
                 path: "/d1".into(),
                 total_bytes: Some(bytes),
-                usable_bytes: None,
-                fault: None,
+                ..LogDir::default()
             });
             let broker = ObservedBroker {
                 live: *state > 0,

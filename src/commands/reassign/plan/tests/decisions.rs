@@ -7,6 +7,7 @@ use super::world::{act, at, finish, how_far, ids, one, world};
 use crate::change::carry_out::Ended;
 use crate::change::throttle::step::{RateEdit, ThrottleStep, Why};
 use crate::cluster::broker::BrokerId;
+use crate::cluster::metadata::LogDir;
 use crate::cluster::size::ByteRate;
 use crate::cluster::throttle::{PresentThrottles, Side, Sides, Throttles};
 use crate::commands::reassign::plan::next::{Limits, Manner, next};
@@ -48,7 +49,10 @@ fn a_partition_beyond_the_bound_is_copied_alone() {
 fn a_full_disk_waits_until_others_have_left() {
     let moves = [one(0, &[3], &[1], 60), one(1, &[1], &[3], 50)];
     let mut observed = world(&[1, 2, 3], &moves);
-    let disk = |usable| Disk { usable: Some(usable), total: Some(100), fault: None };
+    let disk = |usable| {
+        let dir = LogDir { total_bytes: Some(100), usable_bytes: Some(usable), ..LogDir::default() };
+        Disk { dirs: vec![dir] }
+    };
     observed.sizes.disks = BTreeMap::from([(ids(&[1])[0], disk(90)), (ids(&[3])[0], disk(40))]);
     let first = next(&moves, &observed, (&WIDE, Manner::default()), &BTreeSet::new());
     assert_eq!(first.moves.len(), 1);

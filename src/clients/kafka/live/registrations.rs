@@ -1,0 +1,139 @@
+//! What only KRaft tells: brokers that are registered and fenced, and how far each broker has applied the metadata log.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use kafka_protocol::messages::DescribeClusterRequest;
+use kafka_protocol::messages::DescribeQuorumRequest;
+use kafka_protocol::messages::TopicName as WireName;
+use kafka_protocol::messages::describe_quorum_request::PartitionData;
+use kafka_protocol::messages::describe_quorum_request::TopicData;
+use kafka_protocol::protocol::StrBytes;
+use tokio::time::Instant;
+use tokio::time::sleep;
+
+use crate::clients::kafka::KafkaError;
+use crate::clients::kafka::codes;
+use crate::clients::kafka::live::cluster::Cluster;
+use crate::clients::kafka::live::cluster::Target;
+use crate::clients::kafka::live::patience::Patience;
+use crate::clients::kafka::live::schemas::NamedApiVersionsRequest;
+use crate::cluster::broker::BrokerId;
+
+/// How long ZooKeeper's watches may take to tell a broker of a config.
+const WATCHES: Duration = Duration::from_millis(500);
+
+/// An idle controller appends a record each half second (`metadata.max.idle.interval.ms`): after this long without one, no
+/// image follows, and none is under way.
+const NEXT_IMAGE: Duration = Duration::from_millis(1_500);
+
+/// Pause between two questions how far a broker is.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Brokers that are registered and fenced; none where brokers do not tell (before Kafka 4.0).
+pub(super) async fn fenced(cluster: &Cluster) -> Result<Option<BTreeSet<BrokerId>>, KafkaError> {
+    let make = |_| DescribeClusterRequest::default().with_include_fenced_brokers(true);
+    let deadline = cluster.deadline();
+    match cluster.read(Target::Any(None), make, deadline).await {
+        Ok((answer, _)) if answer.error_code == 0 => {
+            let fenced = answer.brokers.iter().filter(|broker| broker.is_fenced);
+            Ok(Some(fenced.map(|broker| BrokerId(broker.broker_id.0)).collect()))
+        }
+        Ok((answer, _)) => Err(KafkaError::broker(answer.error_code, answer.error_message.as_deref())),
+        Err(KafkaError::Unsupported { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Waits until the live brokers show what was committed before this call: topic configs on all, their own configs on those
+/// that are named. Brokers that did not get there before the deadline are in the answer.
+///
+/// In KRaft, `FinalizedFeaturesEpoch` (ApiVersions) is the offset of the image that a broker has, and topic configs are read
+/// from that. A broker's own config is applied right after its image was replaced: the next image tells that it is done.
+pub(super) async fn catch_up(
+    cluster: &Cluster,
+    own_configs: &BTreeSet<BrokerId>,
+) -> Result<BTreeSet<BrokerId>, KafkaError> {
+    let deadline = cluster.deadline();
+    if !cluster.passes_on(deadline).await? {
+        sleep(WATCHES).await;
+        return Ok(BTreeSet::new());
+    }
+    let Some(committed) = committed(cluster, deadline).await? else { return Ok(BTreeSet::new()) };
+    let live = cluster.know_brokers(deadline).await?;
+    let waits = live.into_iter().map(|broker| async move {
+        let is_own = own_configs.contains(&broker);
+        (broker, has_applied(cluster, broker, (committed, is_own), deadline).await)
+    });
+    let mut behind = BTreeSet::new();
+    for (broker, applied) in join_all(waits).await {
+        match applied {
+            Ok(()) => {}
+            Err(error @ KafkaError::Security { .. }) => return Err(error),
+            Err(error) => {
+                tracing::warn!(%broker, %error, "the broker does not show what was committed before");
+                behind.insert(broker);
+            }
+        }
+    }
+    Ok(behind)
+}
+
+/// The offset after the last committed record of the metadata log; none where it is not told: before Kafka 3.3, or without
+/// the right to describe the cluster.
+async fn committed(cluster: &Cluster, deadline: Instant) -> Result<Option<i64>, KafkaError> {
+    let mut patience = Patience::until(deadline);
+    let make = |_| {
+        let partition = PartitionData::default().with_partition_index(0);
+        let name = WireName(StrBytes::from_static_str("__cluster_metadata"));
+        let topic = TopicData::default().with_topic_name(name).with_partitions(vec![partition]);
+        DescribeQuorumRequest::default().with_topics(vec![topic])
+    };
+    loop {
+        let answer = match cluster.read(Target::Controller, make, deadline).await {
+            Err(KafkaError::Unsupported { .. }) => return Ok(None),
+            answer => answer?.0,
+        };
+        let partition = answer.topics.first().and_then(|topic| topic.partitions.first());
+        let code = partition.map_or(answer.error_code, |partition| answer.error_code.max(partition.error_code));
+        match partition {
+            Some(partition) if code == 0 => return Ok(Some(partition.high_watermark)),
+            _ if code == codes::CLUSTER_AUTHORIZATION_FAILED => {
+                tracing::warn!(
+                    "no right to describe the cluster: whether brokers show the latest configs is not known"
+                );
+                return Ok(None);
+            }
+            // The controller moves.
+            _ if patience.pause().await => {}
+            _ => return Err(KafkaError::broker(code, Some("DescribeQuorum failed"))),
+        }
+    }
+}
+
+/// Waits until a broker has applied all records before an offset, and where its own config is to be read, the image after.
+async fn has_applied(
+    cluster: &Cluster,
+    broker: BrokerId,
+    (committed, is_own): (i64, bool),
+    deadline: Instant,
+) -> Result<(), KafkaError> {
+    let mut reached: Option<(i64, Instant)> = None;
+    loop {
+        let make = |_| NamedApiVersionsRequest::ours(None);
+        let (answer, _) = cluster.read(Target::Broker(broker), make, deadline).await?;
+        let offset = answer.finalized_features_epoch;
+        match reached {
+            None if offset + 1 >= committed && !is_own => return Ok(()),
+            None if offset + 1 >= committed => reached = Some((offset, Instant::now())),
+            Some((first, since)) if offset > first || since.elapsed() >= NEXT_IMAGE => return Ok(()),
+            None | Some(_) => {}
+        }
+        if Instant::now() + PAUSE >= deadline {
+            let what = format!("broker {broker} at offset {offset} of the metadata log, short of {committed},");
+            return Err(KafkaError::TimedOut { what, after: cluster.timeout() });
+        }
+        sleep(PAUSE).await;
+    }
+}

@@ -1,0 +1,424 @@
+//! Messages in versions that the codec crate lacks: its 0.18 ends at DescribeLogDirs 4 and ApiVersions 4.
+//!
+//! Made from Kafka's message schemas, as they lie in `common/message/` of kafka-clients-4.4.0.jar:
+//! `DescribeLogDirsRequest.json`, `DescribeLogDirsResponse.json` (versions 1 to 5, flexible from 2) and
+//! `ApiVersionsRequest.json` (versions 0 to 5, flexible from 3; the answer of version 5 is that of version 4). Fields stand
+//! in the schemas' order. DescribeLogDirs is ours in all its versions, so that one reader does; only what is used is kept.
+
+use anyhow::{bail, ensure};
+use bytes::{BufMut, Bytes};
+use kafka_protocol::messages::ApiVersionsRequest;
+use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, StrBytes, VersionRange};
+
+/// Most elements that one list of an answer may have: as Kafka 4.4 has it.
+const ELEMENTS_MAX: usize = 1_000_000;
+
+/// Most tagged fields that one structure of an answer may have: as Kafka 4.4 has it.
+const TAGS_MAX: usize = 10_000;
+
+/// DescribeLogDirs of all topics.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct DescribeLogDirsRequest;
+
+/// What a broker's log dirs hold.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct DescribeLogDirsResponse {
+    /// Milliseconds that the broker wants us to be quiet.
+    pub(super) throttle_time_ms: i32,
+    /// From version 3.
+    pub(super) error_code: i16,
+    /// The log dirs.
+    pub(super) results: Vec<LogDirResult>,
+}
+
+/// A log dir.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LogDirResult {
+    /// Why it is offline; 0 if it is not.
+    pub(super) error_code: i16,
+    /// Its absolute path.
+    pub(super) log_dir: StrBytes,
+    /// What it holds.
+    pub(super) topics: Vec<LogDirTopic>,
+    /// Bytes of its volume, from version 4; else -1.
+    pub(super) total_bytes: i64,
+    /// Bytes of it that may be used, from version 4; else -1.
+    pub(super) usable_bytes: i64,
+    /// From version 5.
+    pub(super) is_cordoned: bool,
+}
+
+/// A topic in a log dir.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LogDirTopic {
+    /// Its name.
+    pub(super) name: StrBytes,
+    /// Its partitions there.
+    pub(super) partitions: Vec<LogDirPartition>,
+}
+
+/// A partition in a log dir.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LogDirPartition {
+    /// Its number.
+    pub(super) partition_index: i32,
+    /// Bytes of its segments.
+    pub(super) partition_size: i64,
+    /// Records that it lies behind.
+    pub(super) offset_lag: i64,
+    /// Whether it replaces the replica in another log dir once it has all.
+    pub(super) is_future_key: bool,
+}
+
+const LOG_DIRS_VERSIONS: VersionRange = VersionRange { min: 1, max: 5 };
+
+impl Message for DescribeLogDirsRequest {
+    const VERSIONS: VersionRange = LOG_DIRS_VERSIONS;
+    const DEPRECATED_VERSIONS: Option<VersionRange> = None;
+}
+
+impl Message for DescribeLogDirsResponse {
+    const VERSIONS: VersionRange = LOG_DIRS_VERSIONS;
+    const DEPRECATED_VERSIONS: Option<VersionRange> = None;
+}
+
+impl HeaderVersion for DescribeLogDirsRequest {
+    fn header_version(version: i16) -> i16 {
+        if version >= 2 { 2 } else { 1 }
+    }
+}
+
+impl HeaderVersion for DescribeLogDirsResponse {
+    fn header_version(version: i16) -> i16 {
+        i16::from(version >= 2)
+    }
+}
+
+impl Encodable for DescribeLogDirsRequest {
+    fn encode<B: ByteBufMut>(&self, buf: &mut B, version: i16) -> anyhow::Result<()> {
+        // No list of topics, then no tagged fields.
+        if version >= 2 {
+            buf.put_slice(&[0, 0])
+        } else {
+            buf.put_i32(-1)
+        }
+        Ok(())
+    }
+
+    fn compute_size(&self, version: i16) -> anyhow::Result<usize> {
+        Ok(if version >= 2 { 2 } else { 4 })
+    }
+}
+
+impl Decodable for DescribeLogDirsResponse {
+    fn decode<B: ByteBuf>(buf: &mut B, version: i16) -> anyhow::Result<Self> {
+        let mut reader = Reader { buf, is_flexible: version >= 2 };
+        let throttle_time_ms = reader.i32()?;
+        let error_code = if version >= 3 { reader.i16()? } else { 0 };
+        let results = reader.list(|reader| LogDirResult::read(reader, version))?;
+        reader.skip_tags()?;
+        Ok(Self { throttle_time_ms, error_code, results })
+    }
+}
+
+impl LogDirResult {
+    fn read<B: ByteBuf>(reader: &mut Reader<'_, B>, version: i16) -> anyhow::Result<Self> {
+        let read = Self {
+            error_code: reader.i16()?,
+            log_dir: reader.text()?,
+            topics: reader.list(LogDirTopic::read)?,
+            total_bytes: if version >= 4 { reader.i64()? } else { -1 },
+            usable_bytes: if version >= 4 { reader.i64()? } else { -1 },
+            is_cordoned: version >= 5 && reader.bool()?,
+        };
+        reader.skip_tags()?;
+        Ok(read)
+    }
+}
+
+impl LogDirTopic {
+    fn read<B: ByteBuf>(reader: &mut Reader<'_, B>) -> anyhow::Result<Self> {
+        let read = Self { name: reader.text()?, partitions: reader.list(LogDirPartition::read)? };
+        reader.skip_tags()?;
+        Ok(read)
+    }
+}
+
+impl LogDirPartition {
+    fn read<B: ByteBuf>(reader: &mut Reader<'_, B>) -> anyhow::Result<Self> {
+        let read = Self {
+            partition_index: reader.i32()?,
+            partition_size: reader.i64()?,
+            offset_lag: reader.i64()?,
+            is_future_key: reader.bool()?,
+        };
+        reader.skip_tags()?;
+        Ok(read)
+    }
+}
+
+/// ApiVersions, and from version 5 (KIP-1242) for whom it is: a broker that is somebody else says so.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct NamedApiVersionsRequest {
+    /// What all versions have.
+    pub(super) request: ApiVersionsRequest,
+    /// The cluster's id and the broker's; none at an address whose broker is not known.
+    pub(super) node: Option<(StrBytes, i32)>,
+}
+
+impl NamedApiVersionsRequest {
+    /// A request that says who asks.
+    pub(super) fn ours(node: Option<(StrBytes, i32)>) -> Self {
+        let request = ApiVersionsRequest::default()
+            .with_client_software_name(StrBytes::from_static_str(env!("CARGO_PKG_NAME")))
+            .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
+        Self { request, node }
+    }
+}
+
+impl Message for NamedApiVersionsRequest {
+    const VERSIONS: VersionRange = VersionRange { min: 0, max: 5 };
+    const DEPRECATED_VERSIONS: Option<VersionRange> = None;
+}
+
+impl HeaderVersion for NamedApiVersionsRequest {
+    fn header_version(version: i16) -> i16 {
+        ApiVersionsRequest::header_version(version.min(4))
+    }
+}
+
+impl Encodable for NamedApiVersionsRequest {
+    fn encode<B: ByteBufMut>(&self, buf: &mut B, version: i16) -> anyhow::Result<()> {
+        if version < 5 {
+            return self.request.encode(buf, version);
+        }
+        put_text(buf, Some(&self.request.client_software_name));
+        put_text(buf, Some(&self.request.client_software_version));
+        put_text(buf, self.node.as_ref().map(|(cluster, _)| cluster));
+        buf.put_i32(self.node.as_ref().map_or(-1, |(_, node)| *node));
+        put_varint(buf, 0);
+        Ok(())
+    }
+
+    fn compute_size(&self, version: i16) -> anyhow::Result<usize> {
+        if version < 5 {
+            return self.request.compute_size(version);
+        }
+        let mut counted = bytes::BytesMut::new();
+        self.encode(&mut counted, version)?;
+        Ok(counted.len())
+    }
+}
+
+/// A nullable text of a flexible version.
+fn put_text<B: BufMut>(buf: &mut B, text: Option<&StrBytes>) {
+    let Some(text) = text else { return put_varint(buf, 0) };
+    put_varint(buf, u32::try_from(text.len()).unwrap_or(u32::MAX - 1).saturating_add(1));
+    buf.put_slice(text.as_bytes());
+}
+
+fn put_varint<B: BufMut>(buf: &mut B, mut value: u32) {
+    while value >= 0x80 {
+        buf.put_u8(value.to_le_bytes()[0] | 0x80);
+        value >>= 7;
+    }
+    buf.put_u8(value.to_le_bytes()[0]);
+}
+
+/// Reads fields one after another; what is missing is an error, never a panic.
+struct Reader<'b, B> {
+    buf: &'b mut B,
+    is_flexible: bool,
+}
+
+impl<B: ByteBuf> Reader<'_, B> {
+    fn array<const N: usize>(&mut self) -> anyhow::Result<[u8; N]> {
+        ensure!(self.buf.remaining() >= N, "it ends in the middle of a field");
+        let mut bytes = [0; N];
+        self.buf.copy_to_slice(&mut bytes);
+        Ok(bytes)
+    }
+
+    fn bool(&mut self) -> anyhow::Result<bool> {
+        Ok(self.array::<1>()? != [0])
+    }
+
+    fn i16(&mut self) -> anyhow::Result<i16> {
+        self.array().map(i16::from_be_bytes)
+    }
+
+    fn i32(&mut self) -> anyhow::Result<i32> {
+        self.array().map(i32::from_be_bytes)
+    }
+
+    fn i64(&mut self) -> anyhow::Result<i64> {
+        self.array().map(i64::from_be_bytes)
+    }
+
+    fn varint(&mut self) -> anyhow::Result<u32> {
+        let mut value = 0_u32;
+        for shift in (0..35).step_by(7) {
+            let [byte] = self.array()?;
+            let part = u32::from(byte & 0x7f);
+            ensure!(shift < 28 || part < 16, "a number of more than 32 bits");
+            value |= part << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        bail!("a number of more than five bytes")
+    }
+
+    /// A length: of flexible versions one more than it is, and 0 for none.
+    fn length(&mut self, is_list: bool) -> anyhow::Result<usize> {
+        let length = if self.is_flexible {
+            i64::from(self.varint()?) - 1
+        } else if is_list {
+            i64::from(self.i32()?)
+        } else {
+            i64::from(self.i16()?)
+        };
+        usize::try_from(length).map_err(|_| anyhow::anyhow!("nothing where something must be"))
+    }
+
+    fn text(&mut self) -> anyhow::Result<StrBytes> {
+        let length = self.length(false)?;
+        Ok(StrBytes::from_utf8(self.bytes(length)?)?)
+    }
+
+    fn bytes(&mut self, length: usize) -> anyhow::Result<Bytes> {
+        ensure!(self.buf.remaining() >= length, "it ends in the middle of a field");
+        Ok(self.buf.get_bytes(length))
+    }
+
+    fn list<T>(&mut self, read: impl Fn(&mut Self) -> anyhow::Result<T>) -> anyhow::Result<Vec<T>> {
+        let length = self.length(true)?;
+        // Each element takes a byte at least.
+        ensure!(length <= ELEMENTS_MAX.min(self.buf.remaining()), "a list of {length} elements");
+        (0..length).map(|_| read(self)).collect()
+    }
+
+    fn skip_tags(&mut self) -> anyhow::Result<()> {
+        if !self.is_flexible {
+            return Ok(());
+        }
+        let count = self.varint()?;
+        ensure!(usize::try_from(count)? <= TAGS_MAX, "{count} tagged fields");
+        for _ in 0..count {
+            self.varint()?;
+            let length = self.varint()?;
+            self.bytes(usize::try_from(length)?)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The answer of a broker with one log dir of one partition, byte by byte, as the schema has it.
+    fn answer(version: i16) -> Bytes {
+        let is_flexible = version >= 2;
+        let mut bytes = BytesMut::new();
+        let length = |bytes: &mut BytesMut, of: u8, is_list: bool| match (is_flexible, is_list) {
+            (true, _) => bytes.put_u8(of + 1),
+            (false, true) => bytes.put_i32(i32::from(of)),
+            (false, false) => bytes.put_i16(i16::from(of)),
+        };
+        // One tagged field that nobody knows.
+        let tags = |bytes: &mut BytesMut| bytes.put_slice(if is_flexible { &[1, 9, 2, 0, 0] } else { &[] });
+        bytes.put_i32(7);
+        if version >= 3 {
+            bytes.put_i16(0);
+        }
+        length(&mut bytes, 1, true);
+        bytes.put_i16(56);
+        length(&mut bytes, 2, false);
+        bytes.put_slice(b"/a");
+        length(&mut bytes, 1, true);
+        length(&mut bytes, 1, false);
+        bytes.put_slice(b"t");
+        length(&mut bytes, 1, true);
+        bytes.put_i32(3);
+        bytes.put_i64(1_000);
+        bytes.put_i64(5);
+        bytes.put_u8(1);
+        (0..2).for_each(|_| tags(&mut bytes));
+        if version >= 4 {
+            bytes.put_i64(90);
+            bytes.put_i64(40);
+        }
+        if version >= 5 {
+            bytes.put_u8(1);
+        }
+        (0..2).for_each(|_| tags(&mut bytes));
+        bytes.freeze()
+    }
+
+    #[test]
+    fn the_log_dirs_of_every_version_are_read() {
+        for version in 1..=5 {
+            let mut bytes = answer(version);
+            let read = DescribeLogDirsResponse::decode(&mut bytes, version).unwrap();
+            assert!(bytes.is_empty(), "version {version}");
+            assert_eq!((read.throttle_time_ms, read.error_code, read.results.len()), (7, 0, 1));
+            let dir = &read.results[0];
+            assert_eq!((dir.error_code, dir.log_dir.as_str(), dir.is_cordoned), (56, "/a", version >= 5));
+            assert_eq!((dir.total_bytes, dir.usable_bytes), if version >= 4 { (90, 40) } else { (-1, -1) });
+            let partition =
+                LogDirPartition { partition_index: 3, partition_size: 1_000, offset_lag: 5, is_future_key: true };
+            assert_eq!(dir.topics, [LogDirTopic { name: StrBytes::from_static_str("t"), partitions: vec![partition] }]);
+        }
+    }
+
+    #[test]
+    fn what_ends_early_or_promises_too_much_is_an_error() {
+        let whole = answer(5);
+        for end in 0..whole.len() {
+            assert!(DescribeLogDirsResponse::decode(&mut whole.slice(..end), 5).is_err(), "{end} bytes");
+        }
+        let mut huge = Bytes::from_static(&[0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 15]);
+        let error = DescribeLogDirsResponse::decode(&mut huge, 5).unwrap_err().to_string();
+        assert!(error.contains("a list of 4294967294 elements"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), version in 1_i16..6) {
+            let _ = DescribeLogDirsResponse::decode(&mut Bytes::from(bytes), version);
+        }
+    }
+
+    #[test]
+    fn a_request_says_for_whom_it_is_from_version_5_on() {
+        let text = StrBytes::from_static_str;
+        let request =
+            ApiVersionsRequest::default().with_client_software_name(text("n")).with_client_software_version(text("v"));
+        let encoded = |node, version| {
+            let named = NamedApiVersionsRequest { request: request.clone(), node };
+            let mut bytes = BytesMut::new();
+            named.encode(&mut bytes, version).unwrap();
+            assert_eq!(named.compute_size(version).unwrap(), bytes.len());
+            bytes.to_vec()
+        };
+        assert_eq!(encoded(Some((text("c"), 258)), 4), [2, b'n', 2, b'v', 0]);
+        assert_eq!(encoded(Some((text("c"), 258)), 5), [2, b'n', 2, b'v', 2, b'c', 0, 0, 1, 2, 0]);
+        assert_eq!(encoded(None, 5), [2, b'n', 2, b'v', 0, 255, 255, 255, 255, 0]);
+        assert_eq!(encoded(None, 0), [0_u8; 0]);
+    }
+
+    #[test]
+    fn all_topics_are_asked_for() {
+        for (version, bytes) in [(1, &[255, 255, 255, 255][..]), (2, &[0, 0]), (5, &[0, 0])] {
+            let mut encoded = BytesMut::new();
+            DescribeLogDirsRequest.encode(&mut encoded, version).unwrap();
+            assert_eq!(encoded, bytes);
+            assert_eq!(DescribeLogDirsRequest.compute_size(version).unwrap(), bytes.len());
+        }
+    }
+}
