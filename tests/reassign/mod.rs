@@ -7,6 +7,7 @@ mod eta;
 mod executing;
 mod faults;
 mod in_kubernetes;
+mod jbod;
 pub(crate) mod live;
 mod others;
 mod others_live;

@@ -2,6 +2,7 @@
 
 mod agent;
 mod in_kubernetes;
+mod lists;
 mod live;
 mod outages;
 mod port;

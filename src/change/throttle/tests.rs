@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::decide::{Decided, EXTERNAL_CHANGE, Ways, after, decide};
+use super::list::LIST_BYTES_MAX;
 use super::step::{ListOperation, ThrottleStep};
 use crate::change::carry_out::Ended;
 use crate::change::plan::Step;
@@ -83,7 +84,16 @@ fn done(steps: &[ThrottleStep]) -> Vec<(ThrottleStep, Ended)> {
 
 /// One look, the first so many of its steps (all if none is said), and the record afterwards.
 fn pass(wish: &Throttles, seen: &mut PresentThrottles, record: &ThrottleRecord, upto: Option<usize>) -> ThrottleRecord {
-    let Decided { plan, claim } = decide(wish, seen, record, Ways::default());
+    pass_with(Ways::default(), wish, (seen, record), upto)
+}
+
+fn pass_with(
+    ways: Ways,
+    wish: &Throttles,
+    (seen, record): (&mut PresentThrottles, &ThrottleRecord),
+    upto: Option<usize>,
+) -> ThrottleRecord {
+    let Decided { plan, claim } = decide(wish, seen, record, ways);
     let steps = &plan.steps[..upto.unwrap_or(plan.steps.len()).min(plan.steps.len())];
     carry_out(seen, steps);
     // A run that died keeps what it claimed, and nothing more.
@@ -252,27 +262,128 @@ fn some_present() -> impl Strategy<Value = PresentThrottles> {
     })
 }
 
+/// Lists that may be short, or as long as Kafka takes.
+fn some_ways() -> impl Strategy<Value = Ways> {
+    prop::sample::select(vec![0, 7, 11, LIST_BYTES_MAX])
+        .prop_map(|list_bytes_max| Ways { list_bytes_max, ..Ways::default() })
+}
+
+#[derive(Debug, Clone)]
+enum Deed {
+    /// A wish of ours, after how many steps the run dies, and whether it sets changed rates again.
+    Ours(Throttles, Option<usize>, bool),
+    /// Somebody else sets a rate.
+    Theirs(BrokerId, Side, ByteRate),
+}
+
+fn some_deed() -> impl Strategy<Value = Deed> {
+    let ours = (some_wish(), prop::option::of(0..5_usize), any::<bool>());
+    let theirs = ((1..4_i32), prop::sample::select(Side::BOTH.to_vec()), 200..204_u64);
+    prop_oneof![
+        ours.prop_map(|(wish, dies_after, reasserts)| Deed::Ours(wish, dies_after, reasserts)),
+        theirs.prop_map(|(broker, side, rate)| Deed::Theirs(BrokerId(broker), side, ByteRate(rate))),
+    ]
+}
+
+#[test]
+fn a_list_of_six_thousand_partitions_becomes_a_star_and_goes_again() {
+    let mut seen = bare();
+    seen.lists.get_mut(&topic("t")).unwrap().leader = PresentList::Entries(entries("7000:2"));
+    let before = seen.clone();
+    let entry = |broker| move |partition| ThrottleEntry { partition, broker: BrokerId(broker) };
+    let mut wide = wish(5);
+    let sides = Sides { leader: (0..6_000).map(entry(1)).collect(), follower: (0..6_000).map(entry(3)).collect() };
+    wide.lists.insert(topic("t"), sides);
+    let Decided { plan, .. } = decide(&wide, &seen, &ThrottleRecord::default(), Ways::default());
+    assert_eq!(
+        plan.steps[2].to_string(),
+        "+ topic t: leader list * (for 6000 entries); follower list * (for 6000 entries)"
+    );
+    assert!(plan.warnings[0].text.contains("the leader list of topic t would have 6000 entries"), "{plan:?}");
+    let record = pass(&wide, &mut seen, &ThrottleRecord::default(), None);
+    assert_eq!(seen.lists[&topic("t")], Sides { leader: PresentList::Every, follower: PresentList::Every });
+    // A run that dies keeps this as text, and a record of an older toolbox is read as well.
+    let text = serde_json::to_string(&record).unwrap();
+    assert_eq!(serde_json::from_str::<ThrottleRecord>(&text).unwrap(), record);
+    let old = r#"{"run_id":"","owner":"","changed_at":"","rates":{},"lists":{"t":{"leader":["0:1"],"follower":null}}}"#;
+    let old = serde_json::from_str::<ThrottleRecord>(old).unwrap();
+    assert_eq!(old.lists[&topic("t")].leader, Some(OwnList::Entries(entries("0:1"))));
+    // It stays a star while fewer move, so that it is not written again and again.
+    let settled = pass(&wish(5), &mut seen, &record, None);
+    assert_eq!(settled.lists, record.lists);
+    let record = pass(&Throttles::default(), &mut seen, &record, None);
+    assert_eq!((seen, record.is_empty()), (before, true));
+}
+
+#[test]
+fn a_step_is_not_sent_over_what_somebody_set_since_it_was_decided() {
+    let mut seen = bare();
+    let Decided { plan, claim } = decide(&wish(5), &seen, &ThrottleRecord::default(), Ways::default());
+    assert!(plan.steps.iter().all(|step| step.relies_on_what_is_there() && step.overtaken(&seen).is_none()));
+    seen.rates.get_mut(&BrokerId(1)).unwrap().leader = PresentRate::Set(ByteRate(99));
+    seen.lists.get_mut(&topic("t")).unwrap().follower = PresentList::Every;
+    let overtaken: Vec<_> = plan.steps.iter().map(|step| step.overtaken(&seen)).collect();
+    assert_eq!(overtaken[0].as_deref(), Some("the leader rate of broker 1 is 99 B/s since a moment ago"));
+    assert_eq!(overtaken[1], None);
+    assert_eq!(overtaken[2].as_deref(), Some("the follower list of topic t was changed a moment ago"));
+    // What is ours already is changed without another look; before it is taken away, there is one.
+    seen = bare();
+    carry_out(&mut seen, &plan.steps);
+    let record = after(&claim, &done(&plan.steps));
+    let changes = decide(&wish(6), &seen, &record, Ways::default()).plan.steps;
+    assert!(!changes.is_empty() && !changes.iter().any(ThrottleStep::relies_on_what_is_there));
+    let releases = decide(&Throttles::default(), &seen, &record, Ways::default()).plan.steps;
+    assert!(releases.iter().all(ThrottleStep::relies_on_what_is_there));
+}
+
 proptest! {
-    /// Whatever was there before, whatever was wished for meanwhile, and wherever runs died: at the end all is as before.
+    /// Whatever was there before, whatever was wished for meanwhile, how short lists have to be, and wherever runs died: at
+    /// the end all is as before.
     #[test]
     fn it_ends_as_it_began(
         before in some_present(),
-        passes in prop::collection::vec((some_wish(), prop::option::of(0..5_usize)), 0..6),
+        passes in prop::collection::vec((some_wish(), prop::option::of(0..5_usize), some_ways()), 0..6),
     ) {
         let (mut seen, mut record) = (before.clone(), ThrottleRecord::default());
-        for (wish, dies_after) in &passes {
-            record = pass(wish, &mut seen, &record, *dies_after);
+        for (wish, dies_after, ways) in &passes {
+            record = pass_with(*ways, wish, (&mut seen, &record), *dies_after);
         }
         record = pass(&Throttles::default(), &mut seen, &record, None);
         prop_assert_eq!(&seen, &before);
         prop_assert!(record.is_empty() || pass(&Throttles::default(), &mut seen, &record, None).is_empty());
     }
 
+    /// What somebody else set last on a broker, before us or at any time while we worked, is there when we have left.
+    #[test]
+    fn the_last_foreign_rate_is_never_lost(
+        before in some_present(),
+        deeds in prop::collection::vec(some_deed(), 0..10),
+    ) {
+        let (mut seen, mut record) = (before.clone(), ThrottleRecord::default());
+        let mut theirs = before.rates;
+        for deed in deeds {
+            match deed {
+                Deed::Ours(wish, dies_after, reasserts) => {
+                    let ways = Ways { reasserts, ..Ways::default() };
+                    record = pass_with(ways, &wish, (&mut seen, &record), dies_after);
+                }
+                Deed::Theirs(broker, side, rate) => {
+                    for rates in [&mut seen.rates, &mut theirs] {
+                        *rates.get_mut(&broker).unwrap().of_mut(side) = PresentRate::Set(rate);
+                    }
+                }
+            }
+        }
+        record = pass(&Throttles::default(), &mut seen, &record, None);
+        prop_assert_eq!(&seen.rates, &theirs);
+        prop_assert!(record.rates.is_empty());
+    }
+
     /// A second look at the same wishes finds nothing to do, and what was wished for is in force.
     #[test]
-    fn it_settles(before in some_present(), wish in some_wish()) {
+    fn it_settles(before in some_present(), wish in some_wish(), ways in some_ways()) {
         let mut seen = before;
-        let record = pass(&wish, &mut seen, &ThrottleRecord::default(), None);
+        let record = pass_with(ways, &wish, (&mut seen, &ThrottleRecord::default()), None);
         for (broker, sides) in &wish.rates {
             for side in Side::BOTH {
                 if let Some(rate) = sides.of(side) {
@@ -287,7 +398,7 @@ proptest! {
                 prop_assert!(sides.of(side).is_empty() || *there == PresentList::Every || holds);
             }
         }
-        let Decided { plan, claim } = decide(&wish, &seen, &record, Ways::default());
+        let Decided { plan, claim } = decide(&wish, &seen, &record, ways);
         prop_assert!(plan.steps.is_empty(), "{:?}", plan.steps);
         prop_assert_eq!(claim, record);
     }

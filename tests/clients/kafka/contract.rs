@@ -43,7 +43,7 @@ pub(crate) async fn contract(kafka: &dyn Kafka, facts: &Facts) {
     configs_of_topics(kafka, facts).await;
     configs_of_brokers(kafka, facts).await;
     offsets_sizes_and_moves(kafka).await;
-    moves_that_can_not_be_are_refused(kafka).await;
+    moves_that_can_not_be_are_refused(kafka, facts).await;
     partitions_move_and_elect_leaders(kafka).await;
     nothing_is_written_while_the_gate_is_closed(kafka).await;
     assert_eq!(kafka.create_topics(&[], Mode::Apply).await, []);
@@ -57,6 +57,8 @@ async fn brokers_and_racks(kafka: &dyn Kafka, facts: &Facts) {
     let racks: Vec<_> = metadata.brokers.values().map(|broker| (broker.id.0, broker.rack.clone())).collect();
     assert_eq!(racks, [(1, "a"), (2, "b"), (3, "c")].map(|(id, rack)| (id, Some(Rack(rack.to_owned())))));
     assert!(metadata.brokers.contains_key(&metadata.controller.unwrap()));
+    assert!(kafka.fenced_brokers().await.unwrap().is_none_or(|fenced| fenced.is_empty()));
+    assert!(kafka.catch_up(&[BrokerId(1)].into()).await.unwrap().is_empty(), "all brokers are up to date soon");
 }
 
 async fn topics_are_created_described_and_deleted(kafka: &dyn Kafka) {
@@ -319,7 +321,7 @@ async fn offsets_sizes_and_moves(kafka: &dyn Kafka) {
     delete(kafka, "contract.empty").await;
 }
 
-async fn moves_that_can_not_be_are_refused(kafka: &dyn Kafka) {
+async fn moves_that_can_not_be_are_refused(kafka: &dyn Kafka, facts: &Facts) {
     create(kafka, NewTopic { assignment: Some(rows(&[&[1, 2]])), ..topic("contract.stays") }).await;
     let to = |topic: &str, partition, target: Option<&[i32]>| {
         let target = target.map(|brokers| brokers.iter().copied().map(BrokerId).collect());
@@ -337,6 +339,11 @@ async fn moves_that_can_not_be_are_refused(kafka: &dyn Kafka) {
     for (target, expected) in cases {
         let results = kafka.alter_reassignments(std::slice::from_ref(&target), Factor::MayChange).await;
         assert_eq!(codes_of(&results), [expected], "{target:?}: {results:?}");
+    }
+    if facts.kraft && facts.version >= (4, 1) {
+        let fewer = [to("contract.stays", 0, Some(&[1]))];
+        let results = kafka.alter_reassignments(&fewer, Factor::Kept).await;
+        assert_eq!(codes_of(&results), [codes::INVALID_REPLICATION_FACTOR], "{results:?}");
     }
     let strangers = [TopicPartition { topic: name("contract.stays"), partition: 7 }];
     assert_eq!(codes_of(&kafka.elect_leaders(&strangers).await), [codes::UNKNOWN_TOPIC_OR_PARTITION]);
@@ -461,7 +468,7 @@ pub(crate) async fn create(kafka: &dyn Kafka, new: NewTopic) {
     .await;
 }
 
-async fn delete(kafka: &dyn Kafka, topic: &str) {
+pub(crate) async fn delete(kafka: &dyn Kafka, topic: &str) {
     assert_eq!(kafka.delete_topics(&[name(topic)]).await, [Ok(())], "{topic}");
 }
 

@@ -8,5 +8,6 @@ mod lock_groups;
 mod memory;
 mod properties;
 mod proxy;
+mod scripted;
 mod trouble;
 mod unreachable;

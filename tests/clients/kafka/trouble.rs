@@ -59,6 +59,8 @@ fn frozen_and_killed_brokers_are_routed_around() {
         assert_eq!(brokers(&kafka).await, [2, 3]);
         let sizes = kafka.replica_sizes(&[1, 2].map(BrokerId)).await.unwrap();
         assert_eq!(sizes.missing.len(), 1, "{:?}", sizes.missing);
+        let fenced = kafka.fenced_brokers().await.unwrap();
+        assert_eq!(fenced, Some([BrokerId(1)].into()), "it is registered and dead");
         kafka.live_groups().await.unwrap();
     });
 }

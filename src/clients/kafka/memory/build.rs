@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use crate::clients::kafka::memory::Memory;
 use crate::clients::kafka::memory::Model;
+use crate::clients::kafka::memory::ModelDir;
 use crate::clients::kafka::memory::ModelTopic;
 use crate::clients::kafka::memory::moves;
 use crate::cluster::broker::BrokerId;
@@ -145,6 +146,21 @@ impl Memory {
     #[must_use]
     pub fn disks(self, bytes: u64) -> Self {
         self.with(|model| model.disk_bytes = Some(bytes))
+    }
+
+    /// With these log dirs on a broker: path and bytes of each.
+    #[must_use]
+    pub fn log_dirs(self, broker: i32, dirs: &[(&str, u64)]) -> Self {
+        let dir = |(path, bytes): &(&str, u64)| ModelDir { path: (*path).to_owned(), bytes: *bytes, offline: false };
+        self.with(|model| drop(model.log_dirs.insert(BrokerId(broker), dirs.iter().map(dir).collect())))
+    }
+
+    /// With a replica in another log dir of its broker than the first.
+    #[must_use]
+    pub fn lies_in(self, name: &str, partition: usize, (broker, dir): (i32, usize)) -> Self {
+        self.with(|model| {
+            topic(model, name).partitions[partition].log_dirs.insert(BrokerId(broker), dir);
+        })
     }
 
     fn with(self, change: impl FnOnce(&mut Model)) -> Self {

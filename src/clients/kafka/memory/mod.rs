@@ -28,4 +28,4 @@ mod topics;
 pub use door::Memory;
 pub use faults::Call;
 pub use lock_group::Coordinators;
-pub use model::{Model, ModelPartition, ModelTopic};
+pub use model::{Model, ModelDir, ModelPartition, ModelTopic};

@@ -39,6 +39,8 @@ pub struct Model {
     pub coordinators: Coordinators,
     /// Bytes of each broker's one log dir; none for a broker before Kafka 3.3, which does not tell.
     pub disk_bytes: Option<u64>,
+    /// The log dirs of brokers that have several, or one of their own size.
+    pub log_dirs: BTreeMap<BrokerId, Vec<ModelDir>>,
     /// Brokers whose log dirs are all cordoned.
     pub cordoned: BTreeSet<BrokerId>,
     /// Moves that are running.
@@ -46,6 +48,17 @@ pub struct Model {
     /// Bytes that each adding replica gets whenever the moves are listed; none lets moves stand still until a test
     /// says otherwise.
     pub copied_per_listing: Option<u64>,
+}
+
+/// A log dir in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelDir {
+    /// Its path.
+    pub path: String,
+    /// Bytes of its volume.
+    pub bytes: u64,
+    /// Whether its broker has taken it offline.
+    pub offline: bool,
 }
 
 /// A topic in memory.
@@ -76,6 +89,8 @@ pub struct ModelPartition {
     pub timestamps: Vec<i64>,
     /// Bytes of each replica; those that are not named hold nothing.
     pub bytes: BTreeMap<BrokerId, u64>,
+    /// The log dir of each replica on its broker; those that are not named lie in the first.
+    pub log_dirs: BTreeMap<BrokerId, usize>,
 }
 
 impl Model {

@@ -12,6 +12,7 @@ use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::codes;
 use crate::clients::kafka::memory::Model;
 use crate::clients::kafka::memory::ModelPartition;
+use crate::clients::kafka::memory::shown::next_dir;
 use crate::clients::kafka::memory::topics::refuse;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::metadata::Reassignment;
@@ -84,6 +85,12 @@ pub(super) fn begin(model: &mut Model, key: &TopicPartition, target: &[BrokerId]
     let replicas = partition.replicas.clone();
     partition.isr.retain(|one| replicas.contains(one));
     partition.bytes.retain(|one, _| replicas.contains(one));
+    partition.log_dirs.retain(|one, _| replicas.contains(one));
+    let is_new = |one: &&BrokerId| !origin.contains(one);
+    let chosen: Vec<_> = adding.iter().filter(is_new).map(|one| (*one, next_dir(model, *one, key))).collect();
+    if let Some(partition) = find(model, key) {
+        partition.log_dirs.extend(chosen);
+    }
     if adding.is_empty() && removing.is_empty() {
         model.reassignments.remove(key);
     } else {
@@ -236,6 +243,7 @@ fn complete(model: &mut Model, key: &TopicPartition) {
     }
     partition.isr.retain(|one| target.contains(one));
     partition.bytes.retain(|one, _| target.contains(one));
+    partition.log_dirs.retain(|one, _| target.contains(one));
     partition.replicas = target;
     model.reassignments.remove(key);
     lead(model, key);

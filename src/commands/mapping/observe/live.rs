@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
-use futures_util::future::join3;
+use futures_util::future::join4;
 use jiff::Timestamp;
 
 use crate::change::looks::Looks;
 use crate::clients::kafka::{Kafka, KafkaError, ReplicaSizes};
-use crate::cluster::broker::BrokerId;
+use crate::cluster::broker::{Broker, BrokerId};
 use crate::cluster::config::ConfigResource;
 use crate::cluster::metadata::{Metadata, Reassignment, TopicSelection};
 use crate::cluster::topic::{Partition, Topic, TopicName, TopicPartition};
@@ -21,11 +21,17 @@ const MIN_ISR: &str = "min.insync.replicas";
 pub async fn observe(kafka: &dyn Kafka, now: Timestamp) -> anyhow::Result<Observed> {
     let metadata = topics(kafka).await.context("failed to read the cluster's topics")?;
     let brokers: Vec<_> = metadata.brokers.keys().copied().collect();
-    let (sizes, moves, least) =
-        join3(kafka.replica_sizes(&brokers), kafka.reassignments(), min_insync_replicas(kafka, &metadata)).await;
+    let (sizes, moves, least, fenced) = join4(
+        kafka.replica_sizes(&brokers),
+        kafka.reassignments(),
+        min_insync_replicas(kafka, &metadata),
+        kafka.fenced_brokers(),
+    )
+    .await;
+    let fenced = fenced.context("failed to read which brokers are fenced")?.unwrap_or_default();
     let sizes = sizes.context("failed to read how much the replicas hold")?;
     let moves = moves.context("failed to list the moves that are running")?;
-    Ok(combine(&metadata, &sizes, &moves, &least?, now))
+    Ok(combine((&metadata, &fenced), &sizes, &moves, &least?, now))
 }
 
 /// The brokers and all topics. Right after a broker died, partitions with another replica in sync still have it, or nobody,
@@ -60,7 +66,7 @@ async fn min_insync_replicas(kafka: &dyn Kafka, metadata: &Metadata) -> anyhow::
 }
 
 fn combine(
-    metadata: &Metadata,
+    (metadata, fenced): (&Metadata, &BTreeSet<BrokerId>),
     sizes: &ReplicaSizes,
     moves: &BTreeMap<TopicPartition, Reassignment>,
     least: &BTreeMap<TopicName, usize>,
@@ -85,7 +91,7 @@ fn combine(
         observed_at: now.to_string(),
         sizes_from: "the brokers (DescribeLogDirs)".to_owned(),
         sizes_given: false,
-        brokers: brokers(metadata, sizes, &topics),
+        brokers: brokers((metadata, fenced), sizes, &topics),
         topics,
     }
 }
@@ -123,13 +129,15 @@ fn observed_partition(
     }
 }
 
-/// Live brokers, and those that replicas are assigned to although they are gone.
+/// Live brokers, and those that replicas are assigned to although they are gone. A fenced one is not live, whatever the
+/// broker that was asked for the metadata knows.
 fn brokers(
-    metadata: &Metadata,
+    (metadata, fenced): (&Metadata, &BTreeSet<BrokerId>),
     sizes: &ReplicaSizes,
     topics: &BTreeMap<TopicName, ObservedTopic>,
 ) -> BTreeMap<BrokerId, ObservedBroker> {
-    let live = metadata.brokers.values().map(|broker| {
+    let is_live = |broker: &&Broker| !fenced.contains(&broker.id);
+    let live = metadata.brokers.values().filter(is_live).map(|broker| {
         let observed = ObservedBroker {
             live: true,
             rack: broker.rack.clone(),
@@ -142,10 +150,10 @@ fn brokers(
     let partitions = topics.values().flat_map(|topic| &topic.partitions);
     let assigned: BTreeSet<_> = partitions.flat_map(|partition| &partition.replicas).copied().collect();
     for id in assigned {
-        brokers.entry(id).or_insert_with(|| ObservedBroker {
-            missing: Some("it is not live".to_owned()),
-            ..ObservedBroker::default()
-        });
+        let why = if fenced.contains(&id) { "it is not live: it is registered and fenced" } else { "it is not live" };
+        brokers
+            .entry(id)
+            .or_insert_with(|| ObservedBroker { missing: Some(why.to_owned()), ..ObservedBroker::default() });
     }
     brokers
 }
@@ -204,7 +212,7 @@ mod tests {
                 *entries = order.iter().map(|at| entries[*at].clone()).collect();
             }
             let combined = |sizes: &ReplicaSizes| {
-                combine(&metadata, sizes, &BTreeMap::new(), &BTreeMap::new(), Timestamp::UNIX_EPOCH)
+                combine((&metadata, &BTreeSet::new()), sizes, &BTreeMap::new(), &BTreeMap::new(), Timestamp::UNIX_EPOCH)
             };
             prop_assert_eq!(combined(&other), combined(&sizes));
         }

@@ -18,11 +18,15 @@ use crate::commands::mapping::spec::goal::Wish;
 /// Most brokers that one finding names.
 const NAMED_MAX: usize = 3;
 
+/// What `reassign execute` leaves free of each log dir unless it is told otherwise, in percent.
+const KEEP_FREE_PERCENT: f64 = 5.0;
+
 /// Notes it.
 pub(super) fn note(layout: &Layout<'_, '_>, observed: &Observed, notes: &mut Notes) {
     note_sizes(layout, observed, notes);
     note_brokers(layout, observed, notes);
     note_log_dirs(layout, observed, notes);
+    note_keep_free(layout, notes);
     note_limits(layout, observed, notes);
     if matches!(layout.model.goal.wish, Wish::Rebalance | Wish::Scale) {
         note_tolerance(layout, notes);
@@ -84,6 +88,19 @@ fn note_brokers(layout: &Layout<'_, '_>, observed: &Observed, notes: &mut Notes)
             );
             notes.add(Severity::Blocking, "disk-full", subject(), text);
         }
+    }
+}
+
+/// A limit beyond which `reassign execute` keeps disks free by itself.
+fn note_keep_free(layout: &Layout<'_, '_>, notes: &mut Notes) {
+    let free = 1.0 - layout.model.goal.disk_limit;
+    if free * 100.0 + 1e-9 < KEEP_FREE_PERCENT && layout.added.iter().any(|added| *added > 0) {
+        let percent = (free * 100.0 + 1e-9).max(0.0).floor();
+        let text = format!(
+            "the disk limit leaves less free than `toolbox reassign execute` does: carry the plan out with --keep-free \
+             {percent:.0}, or some of it may be refused"
+        );
+        notes.add(Severity::Advisory, "keep-free", "cluster".into(), text);
     }
 }
 

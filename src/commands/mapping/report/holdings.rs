@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::cluster::broker::BrokerId;
+use crate::cluster::log_dirs::offline;
 use crate::cluster::map::{Capacity, Maps};
 use crate::cluster::size::Bytes;
 use crate::cluster::topic::TopicName;
@@ -77,6 +78,9 @@ pub struct Holder {
     pub live: bool,
     /// Why its sizes are not known, where they are not.
     pub missing: Option<String>,
+    /// Which of its log dirs is offline while others work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offline: Option<String>,
     /// Bytes of its disks, where that is known.
     pub capacity: Option<u64>,
     /// Where that is known from.
@@ -155,6 +159,7 @@ impl Holdings {
                 rack: broker.rack.as_ref().map(ToString::to_string),
                 live: broker.live,
                 missing: broker.missing.clone(),
+                offline: offline(&broker.log_dirs),
                 capacity: capacity.map(|(bytes, _)| bytes),
                 capacity_from: capacity.map(|(_, from)| from),
                 bytes_of_all_topics: 0,
@@ -303,6 +308,9 @@ impl Holdings {
         for holder in &self.brokers {
             if let Some(missing) = &holder.missing {
                 let _ = writeln!(text, "! broker {}: its sizes are not known: {missing}", holder.broker);
+            }
+            if let Some(offline) = &holder.offline {
+                let _ = writeln!(text, "! broker {}: {offline}", holder.broker);
             }
         }
         text

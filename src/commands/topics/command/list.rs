@@ -6,6 +6,7 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use crate::clients::kafka::Kafka;
 use crate::cluster::config::ConfigResource;
+use crate::cluster::log_dirs::offline;
 use crate::cluster::metadata::{Metadata, TopicSelection};
 use crate::cluster::topic::{Topic, TopicName};
 use crate::commands::topics::command::memory;
@@ -119,6 +120,9 @@ async fn more(
         let sizes = kafka.replica_sizes(&brokers).await.context("failed to read how large the topics are")?;
         for (broker, why) in &sizes.missing {
             output::complain(&format!("sizes are without broker {broker}: {why}"));
+        }
+        for (broker, words) in sizes.log_dirs.iter().filter_map(|(broker, dirs)| Some((broker, offline(dirs)?))) {
+            output::complain(&format!("broker {broker}: {words}"));
         }
         more.sizes = Some(sizes.sizes);
     }
