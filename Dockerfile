@@ -12,7 +12,7 @@ ARG DEBIAN=docker.io/library/debian:trixie-slim
 FROM ${RUST} AS built
 RUN { command -v musl-gcc && command -v cmake; } >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends cmake musl-tools; }
 WORKDIR /source
-COPY rust-toolchain.toml Cargo.toml Cargo.lock ./
+COPY rust-toolchain.toml Cargo.toml Cargo.lock build.rs ./
 COPY .cargo .cargo
 RUN rustup target add "$(uname -m)-unknown-linux-musl"
 COPY src src

@@ -141,12 +141,14 @@ async fn an_observation_plans_the_same_without_the_cluster() {
 }
 
 #[tokio::test]
-async fn a_live_cluster_is_asked_four_questions() {
+async fn a_live_cluster_is_asked_five_questions() {
     let desk = Desk::new(uneven());
     desk.run(&["mapping", "show"]).await.ends_with(Exit::Done);
     let mut calls = desk.kafka.calls();
     calls.sort_by_key(|call| format!("{call:?}"));
-    assert_eq!(calls, [Call::DescribeConfigs, Call::DescribeLogDirs, Call::ListReassignments, Call::Metadata]);
+    let asked =
+        [Call::DescribeCluster, Call::DescribeConfigs, Call::DescribeLogDirs, Call::ListReassignments, Call::Metadata];
+    assert_eq!(calls, asked);
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ use kafka_toolbox::context::throttles::{OwnThrottles, present_throttles};
 use kafka_toolbox::exit::Exit;
 
 use super::verbs::{everything, finish, moving, set_on};
-use crate::clients::kafka::contract::{create, delete, name, topic};
+use crate::clients::kafka::contract::{create, delete, name, topic, until};
 use crate::clients::kafka::live::{PATIENT, open, wait};
 use crate::live::kafka::{Cluster, Kind};
 use crate::support::desk::Desk;
@@ -202,9 +202,12 @@ fn a_foreign_rate_set_just_before_the_start_is_kept_twenty_times_of_twenty() {
             theirs(&|_| ConfigOperation::Set(rate.to_string())).await;
             run.wish(&wish).await;
             run.wish(&Throttles::default()).await;
-            let seen = run.seen(&[broker.0], &[]).await;
             let kept = PresentRate::Set(ByteRate(rate));
-            assert_eq!(seen.rates[&broker], Sides { leader: kept, follower: kept }, "round {round}");
+            until(&format!("their rate of round {round}"), async || {
+                let seen = present_throttles(&run.kafka, &[broker].into(), &BTreeSet::new()).await.unwrap();
+                (seen.rates[&broker] == Sides { leader: kept, follower: kept }).then_some(())
+            })
+            .await;
         }
         theirs(&|_| ConfigOperation::Delete).await;
     });

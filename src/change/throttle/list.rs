@@ -47,7 +47,7 @@ pub(super) fn list(
     };
     let owned: BTreeSet<_> = own.map(|own| own.entries().intersection(entries).copied().collect()).unwrap_or_default();
     let missing: BTreeSet<_> = wanted.difference(entries).copied().collect();
-    if !missing.is_empty() && !fits(entries.union(&missing).copied().collect(), bytes_max) {
+    if !missing.is_empty() && !fits(&entries.union(&missing).copied().collect(), bytes_max) {
         let foreign = entries.difference(&owned).copied().collect();
         let ours = Some(OwnList::Every { replaced: Replaced { foreign, own: owned } });
         return ListDecided { ours, add: Some(ListOperation::Every(wanted.clone())), remove: None };
@@ -76,6 +76,6 @@ fn given_back(replaced: &Replaced) -> ListOperation {
     ListOperation::Restore(replaced.foreign.clone())
 }
 
-fn fits(entries: BTreeSet<ThrottleEntry>, bytes_max: usize) -> bool {
-    entries.len().saturating_mul(ENTRY_BYTES_MAX) <= bytes_max || joined(&entries).len() <= bytes_max
+fn fits(entries: &BTreeSet<ThrottleEntry>, bytes_max: usize) -> bool {
+    entries.len().saturating_mul(ENTRY_BYTES_MAX) <= bytes_max || joined(entries).len() <= bytes_max
 }

@@ -242,9 +242,10 @@ impl Status {
         };
         let row = |row: &ListRow| {
             let star = |is_theirs: bool| if is_theirs { "*".to_owned() } else { "-".to_owned() };
-            let (ours, foreign) = match row.is_every {
-                true => (star(row.is_every_ours), star(!row.is_every_ours)),
-                false => (show(&row.ours), show(&row.foreign)),
+            let (ours, foreign) = if row.is_every {
+                (star(row.is_every_ours), star(!row.is_every_ours))
+            } else {
+                (show(&row.ours), show(&row.foreign))
             };
             vec![row.topic.to_string(), row.side.to_string(), ours, foreign]
         };

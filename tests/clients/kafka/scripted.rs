@@ -71,10 +71,7 @@ impl Peers {
             let client = usize::try_from(frame.get_i16()).unwrap();
             frame.advance(client);
             self.asked.lock().unwrap().push((key, version, frame.clone()));
-            let is_flexible = match key {
-                API_VERSIONS | METADATA => false,
-                _ => true,
-            };
+            let is_flexible = !matches!(key, API_VERSIONS | METADATA);
             let mut answer = BytesMut::new();
             answer.put_i32(correlation);
             if is_flexible {

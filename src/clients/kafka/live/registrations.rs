@@ -28,6 +28,9 @@ const WATCHES: Duration = Duration::from_millis(500);
 /// image follows, and none is under way.
 const NEXT_IMAGE: Duration = Duration::from_millis(1_500);
 
+/// The longest wait for brokers to show what was committed: one that hangs must not keep the others waiting for longer.
+const CATCH_UP_MAX: Duration = Duration::from_secs(5);
+
 /// Pause between two questions how far a broker is.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -55,7 +58,7 @@ pub(super) async fn catch_up(
     cluster: &Cluster,
     own_configs: &BTreeSet<BrokerId>,
 ) -> Result<BTreeSet<BrokerId>, KafkaError> {
-    let deadline = cluster.deadline();
+    let deadline = cluster.deadline().min(Instant::now() + CATCH_UP_MAX);
     if !cluster.passes_on(deadline).await? {
         sleep(WATCHES).await;
         return Ok(BTreeSet::new());

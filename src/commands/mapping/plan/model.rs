@@ -355,11 +355,7 @@ impl<'a> Disks<'a> {
                     Some(Room { partitions: dir.partitions.unwrap_or(held.partitions), bytes, dir: *at })
                 };
                 node.dirs = LogDirs::new(dirs().filter_map(room).collect());
-                let over = |((_, dir), held): (&(usize, &LogDir), &Held)| {
-                    let (total, usable) = known_bytes(dir).unwrap_or_default();
-                    let used = total.saturating_sub(usable).saturating_add(held.growth);
-                    if total == 0 { 0 } else { used.saturating_sub(numbers::part_of(total, goal.disk_limit)) }
-                };
+                let over = |((_, dir), held): (&(usize, &LogDir), &Held)| over(dir, held.growth, goal.disk_limit);
                 node.over = dirs().map(over).collect();
             } else if let Some(capacity) = goal.capacities.get(&node.id).and_then(|known| known.disk_bytes) {
                 let used: u64 = self.held[broker].iter().map(|held| held.bytes).sum();
@@ -370,6 +366,15 @@ impl<'a> Disks<'a> {
             }
         }
     }
+}
+
+/// Bytes that a log dir holds above the limit; none where nothing is known.
+fn over(dir: &LogDir, growth: u64, limit: f64) -> u64 {
+    let above = |(total, usable): (u64, u64)| {
+        let used = total.saturating_sub(usable).saturating_add(growth);
+        used.saturating_sub(numbers::part_of(total, limit))
+    };
+    known_bytes(dir).map_or(0, above)
 }
 
 /// Total and usable bytes, where the broker told; none of a dir that is offline.
