@@ -1,5 +1,4 @@
 //! How the static binary is linked.
-#![expect(clippy::print_stdout, reason = "this is how a build script speaks with cargo")]
 
 /// Packs the table by which a static binary finds its place in memory when it starts: 20 kB instead of 880 kB, at no cost.
 /// musl reads that since 1.2.4, and Rust has a later one since 1.93; elsewhere the loader of the machine would have to.

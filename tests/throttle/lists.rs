@@ -23,8 +23,10 @@ use kafka_toolbox::exit::Exit;
 use super::verbs::{everything, finish, moving, set_on};
 use crate::clients::kafka::contract::{create, delete, name, topic, until};
 use crate::clients::kafka::live::{PATIENT, open, wait};
-use crate::live::kafka::{Cluster, Kind};
+use crate::live::kafka::{Cluster, Kind, Shape};
+use crate::reassign::bench::{Row, plan};
 use crate::support::desk::Desk;
+use crate::support::toolbox::Toolbox;
 
 const LEADER_RATE: &str = "leader.replication.throttled.rate";
 const LEADER_LIST: &str = "leader.replication.throttled.replicas";
@@ -211,4 +213,34 @@ fn a_foreign_rate_set_just_before_the_start_is_kept_twenty_times_of_twenty() {
         }
         theirs(&|_| ConfigOperation::Delete).await;
     });
+}
+
+/// The same with real partitions: each of 6,000 is copied, all at once. It takes a minute: `make acceptance` runs it.
+#[test]
+fn six_thousand_partitions_of_one_topic_move_at_once_with_a_throttle_and_nothing_is_left() {
+    if std::env::var_os("TOOLBOX_TEST_KILLS").is_none() {
+        return;
+    }
+    let shape = Shape { heap: 1_024, ..Shape::brokers(3) };
+    let cluster = Cluster::start(Kind::Kafka43Kraft, &shape).unwrap();
+    let kafka = open(&cluster.bootstrap(), PATIENT);
+    let rows = vec![vec![BrokerId(1)]; 6_000];
+    wait(async {
+        assert_eq!(
+            kafka.create_topics(&[NewTopic { assignment: Some(rows), ..topic("wide") }], Mode::Apply).await,
+            [Ok(())]
+        );
+    });
+    let toolbox = Toolbox::new(&cluster.bootstrap());
+    let moves: Vec<Row<'_>> = (0..6_000).map(|at| ("wide", at, &[1][..], &[2][..], 0)).collect();
+    let file = toolbox.file("plan.json", &plan(cluster.id(), &moves));
+    let line = ["reassign", "execute", &file, "--yes", "--max-risk", "moves-data", "--throttle", "200MB/s"];
+    let wide = ["--max-moves", "6000", "--partitions-per-broker", "6000"];
+    let ran = toolbox.run(&[&line[..], &wide].concat()).ends_with(0);
+    assert!(ran.out.contains("6000 of 6000 partitions are as planned"), "{ran:#?}");
+    let audit = std::fs::read_to_string(toolbox.state().join("audit.jsonl")).unwrap();
+    assert!(audit.contains("list * (for 6000 entries)"), "the lists were too long");
+    let status = toolbox.run(&["throttle", "status", "--watch", "50ms", "-o", "json"]).ends_with(0);
+    let shown: serde_json::Value = serde_json::from_str(&status.out).unwrap();
+    assert_eq!((&shown["rates"], &shown["lists"]), (&serde_json::json!([]), &serde_json::json!([])));
 }

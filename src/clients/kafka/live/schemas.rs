@@ -99,9 +99,9 @@ impl Encodable for DescribeLogDirsRequest {
     fn encode<B: ByteBufMut>(&self, buf: &mut B, version: i16) -> anyhow::Result<()> {
         // No list of topics, then no tagged fields.
         if version >= 2 {
-            buf.put_slice(&[0, 0])
+            buf.put_slice(&[0, 0]);
         } else {
-            buf.put_i32(-1)
+            buf.put_i32(-1);
         }
         Ok(())
     }

@@ -65,6 +65,7 @@ pub(super) struct Model<'a> {
 
 /// A broker.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each one is a fact of its own")]
 pub(super) struct Node {
     /// Its id.
     pub(super) id: BrokerId,
