@@ -87,73 +87,28 @@ impl Peers {
         match key {
             API_VERSIONS => {
                 let names_another = version >= 5 && !asked.ends_with(&[&id.to_be_bytes()[..], &[0]].concat());
-                to.put_i16(if names_another { 129 } else { 0 });
-                to.put_u8(1 + 6);
-                for (key, least, most) in SPOKEN {
-                    [key, least, most].into_iter().for_each(|number| to.put_i16(number));
-                    to.put_u8(0);
-                }
-                to.put_i32(0);
-                to.put_u8(0);
+                speaks(to, if names_another { 129 } else { 0 });
             }
-            METADATA => {
-                to.put_i32(0);
-                to.put_i32(i32::try_from(self.ports.len()).unwrap());
-                for (id, port) in (1..).zip(&self.ports) {
-                    to.put_i32(id);
-                    text(to, "127.0.0.1");
-                    to.put_i32(i32::from(*port));
-                    to.put_i16(-1);
-                }
-                text(to, CLUSTER);
-                to.put_i32(1);
-                to.put_i32(0);
-            }
-            DESCRIBE_LOG_DIRS => {
-                to.put_i32(0);
-                to.put_i16(0);
-                to.put_u8(1 + 2);
-                for (path, is_offline, is_cordoned) in [("/a", false, true), ("/b", true, false)] {
-                    to.put_i16(if is_offline { 56 } else { 0 });
-                    short(to, path);
-                    to.put_u8(1);
-                    to.put_i64(1_000);
-                    to.put_i64(400);
-                    to.put_u8(u8::from(is_cordoned));
-                    to.put_u8(0);
-                }
-                to.put_u8(0);
-            }
-            ALTER_REASSIGNMENTS => {
-                to.put_i32(0);
-                to.put_u8(1);
-                to.put_i16(0);
-                to.put_u8(0);
-                to.put_u8(1 + 1);
-                short(to, "orders");
-                to.put_u8(1 + 1);
-                to.put_i32(0);
-                to.put_i16(0);
-                [0; 4].into_iter().for_each(|end| to.put_u8(end));
-            }
-            DESCRIBE_CLUSTER => {
-                to.put_i32(0);
-                to.put_i16(0);
-                [0, 1].into_iter().for_each(|byte| to.put_u8(byte));
-                short(to, CLUSTER);
-                to.put_i32(-1);
-                to.put_u8(1 + 2);
-                for (id, is_fenced) in [(1, false), (7, true)] {
-                    to.put_i32(id);
-                    short(to, "127.0.0.1");
-                    to.put_i32(9_092);
-                    [0, u8::from(is_fenced), 0].into_iter().for_each(|byte| to.put_u8(byte));
-                }
-                to.put_i32(i32::MIN);
-                to.put_u8(0);
-            }
+            METADATA => self.metadata(to),
+            DESCRIBE_LOG_DIRS => log_dirs(to),
+            ALTER_REASSIGNMENTS => alters(to),
+            DESCRIBE_CLUSTER => describes_cluster(to),
             _ => panic!("nobody asks for {key}"),
         }
+    }
+
+    fn metadata(&self, to: &mut BytesMut) {
+        to.put_i32(0);
+        to.put_i32(i32::try_from(self.ports.len()).unwrap());
+        for (id, port) in (1..).zip(&self.ports) {
+            to.put_i32(id);
+            text(to, "127.0.0.1");
+            to.put_i32(i32::from(*port));
+            to.put_i16(-1);
+        }
+        text(to, CLUSTER);
+        to.put_i32(1);
+        to.put_i32(0);
     }
 
     /// The versions and bodies of what was asked by one key.
@@ -165,6 +120,69 @@ impl Peers {
     fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.ports[0])
     }
+}
+
+/// What it speaks, with an error or without.
+fn speaks(to: &mut BytesMut, code: i16) {
+    to.put_i16(code);
+    to.put_u8(1 + 6);
+    for (key, least, most) in SPOKEN {
+        to.put_i16(key);
+        to.put_i16(least);
+        to.put_i16(most);
+        to.put_u8(0);
+    }
+    to.put_i32(0);
+    to.put_u8(0);
+}
+
+/// A log dir that is cordoned, and one that is offline.
+fn log_dirs(to: &mut BytesMut) {
+    to.put_i32(0);
+    to.put_i16(0);
+    to.put_u8(1 + 2);
+    for (path, is_offline, is_cordoned) in [("/a", false, true), ("/b", true, false)] {
+        to.put_i16(if is_offline { 56 } else { 0 });
+        short(to, path);
+        to.put_u8(1);
+        to.put_i64(1_000);
+        to.put_i64(400);
+        to.put_u8(u8::from(is_cordoned));
+        to.put_u8(0);
+    }
+    to.put_u8(0);
+}
+
+/// Partition 0 of `orders` moves.
+fn alters(to: &mut BytesMut) {
+    to.put_i32(0);
+    to.put_u8(1);
+    to.put_i16(0);
+    to.put_u8(0);
+    to.put_u8(1 + 1);
+    short(to, "orders");
+    to.put_u8(1 + 1);
+    to.put_i32(0);
+    to.put_i16(0);
+    to.put_slice(&[0; 4]);
+}
+
+/// Broker 1 is alive, broker 7 is fenced.
+fn describes_cluster(to: &mut BytesMut) {
+    to.put_i32(0);
+    to.put_i16(0);
+    to.put_slice(&[0, 1]);
+    short(to, CLUSTER);
+    to.put_i32(-1);
+    to.put_u8(1 + 2);
+    for (id, is_fenced) in [(1, false), (7, true)] {
+        to.put_i32(id);
+        short(to, "127.0.0.1");
+        to.put_i32(9_092);
+        to.put_slice(&[0, u8::from(is_fenced), 0]);
+    }
+    to.put_i32(i32::MIN);
+    to.put_u8(0);
 }
 
 /// A text of a version that is not flexible.
