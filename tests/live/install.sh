@@ -41,10 +41,12 @@ command:buildah          buildah                      builds the image
 command:podman           podman                       runs the image
 command:mmdebstrap       mmdebstrap                   base of the image with a shell
 file:/bin/busybox        busybox-static               shell of the test node's images
+command:prometheus       prometheus                   measures the load and the sizes of brokers in tests
 command:kcat             kcat                         the benchmark's rival; writes and reads records in tests
 file:/usr/bin/time       time                         the benchmark's peak memory
 command:kill             procps                       ends what tests start
 command:timeout          coreutils                    limits on everything that tests run
+command:stty             coreutils                    widths of terminals in tests
 command:curl             curl                         asks servers by hand
 file:/etc/ssl/certs/ca-certificates.crt ca-certificates  trust in the package registries
 LIST

@@ -165,7 +165,7 @@ async fn what_is_no_answer_is_told_at_once_and_no_secret_with_it() {
     let cases: [(Measuring, Exit, &str); 5] = [
         (Measuring::prometheus(|_, _| "<html>log in".into()), Exit::Failed, "answered something else than metrics"),
         (Measuring::prometheus(many), Exit::Failed, "100001 series, and at most 100000 are read: narrow the query"),
-        (Measuring::prometheus(negative), Exit::Refused, "the size of partition orders-0 is -1: that can't be bytes"),
+        (Measuring::prometheus(negative), Exit::Refused, "are NaN, infinite or negative and count as none"),
         (Measuring::prometheus(|_, at| vector(&[], at)), Exit::Refused, "names no partition of this cluster in its 0"),
         (Measuring::prometheus(knows(4)).first(&[(400, r#"{"error":"bad"}"#)]), Exit::Failed, "answered 400: bad"),
     ];

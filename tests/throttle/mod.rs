@@ -6,5 +6,6 @@ mod lists;
 mod live;
 mod outages;
 mod port;
+mod prometheus;
 mod sources;
 mod verbs;

@@ -55,7 +55,7 @@ async fn prometheus_is_asked_with_its_token_and_tells_when_it_measured() {
     let (base, asked) = server(answer).await;
     let prometheus = Prometheus::new(&base, Some(&remember("open-sesame")));
     let samples = prometheus.query("sum by (broker_id) (x)", now()).await.unwrap();
-    assert_eq!(samples.len(), 1, "what is no number is left out");
+    assert_eq!((samples.len(), samples[1].amount()), (2, None), "NaN is no amount");
     assert_eq!((samples[0].value, samples[0].at.as_millisecond()), (40e6, 990_500));
     let asked = asked.lock().unwrap()[0].clone();
     assert_eq!(asked, "/api/v1/query?query=sum+by+%28broker_id%29+%28x%29&time=1000 Bearer open-sesame");
@@ -181,4 +181,106 @@ async fn a_broker_whose_partitions_are_under_min_isr_is_not_well() {
     });
     let words = "1 of the partitions that it leads have fewer replicas in sync than min.insync.replicas";
     assert_eq!(seen().await.as_deref(), Some(words));
+}
+
+/// A system without signals of health.
+fn system(metrics: impl Metrics + 'static) -> Source {
+    let words = |text: &str| text.to_owned();
+    Source::Measured(Queries {
+        metrics: Arc::new(metrics),
+        sends: words("tx"),
+        receives: words("rx"),
+        over: std::time::Duration::ZERO,
+        broker_label: words("broker_id"),
+        type_label: words("type"),
+        signals: Vec::new(),
+    })
+}
+
+fn datadog(base: &str) -> DatadogQuery {
+    DatadogQuery::new(base, remember("api-key-1"), remember("app-key-2"), 120)
+}
+
+/// Series of Prometheus: labels and value.
+fn vector(series: &str) -> &'static str {
+    let text = format!(r#"{{"status":"success","data":{{"resultType":"vector","result":[{series}]}}}}"#);
+    Box::leak(text.into_boxed_str())
+}
+
+/// Series of Datadog.
+fn series(series: &str) -> &'static str {
+    Box::leak(format!(r#"{{"status":"ok","series":[{series}]}}"#).into_boxed_str())
+}
+
+/// The load by a system that answers this, and where it has no value by what a person said; and what was wrong.
+async fn load_by(is_datadog: bool, answer: &'static str) -> (Readings, Vec<String>) {
+    let (base, _) = server(answer).await;
+    let first = if is_datadog { system(datadog(&base)) } else { system(Prometheus::new(&base, None)) };
+    let sources = [first, Source::Static(Sides { leader: ByteRate(7), follower: ByteRate(7) })];
+    measure(&sources, (&[BrokerId(1), BrokerId(2)].into(), now()), Readings::default).await
+}
+
+#[tokio::test]
+async fn what_is_no_amount_of_a_broker_is_no_load_of_0_but_the_next_sources_turn_and_is_said_with_the_query() {
+    let one = r#""broker_id":"1""#;
+    let value = |value: &str| vector(&format!(r#"{{"metric":{{{one}}},"value":[990,"{value}"]}}"#));
+    let point = |tags: &str, value: &str| {
+        series(&format!(r#"{{"scope":"{tags}","tag_set":["{tags}"],"pointlist":[[990000.0,{value}]]}}"#))
+    };
+    let cases = [
+        (false, value("NaN"), "NaN, an infinity or a negative number for broker 1"),
+        (false, value("+Inf"), "NaN, an infinity or a negative number for broker 1"),
+        (false, value("-Inf"), "NaN, an infinity or a negative number for broker 1"),
+        (false, value("-5"), "NaN, an infinity or a negative number for broker 1"),
+        (false, vector(""), "no value of a broker of this cluster"),
+        (false, vector(r#"{"metric":{"pod":"kafka-1"},"value":[990,"5"]}"#), "have no label `broker_id`"),
+        (false, vector(r#"{"metric":{"broker_id":"99"},"value":[990,"5"]}"#), "no value of a broker of this cluster"),
+        (true, point("broker_id:1", "-5"), "NaN, an infinity or a negative number for broker 1"),
+        (true, point("broker_id:1", "null"), "no value of a broker of this cluster"),
+        (true, point("broker_id:1", r#""NaN""#), "no value of a broker of this cluster"),
+        (true, point("broker_id:1", "1e999"), "something else than metrics"),
+        (true, series(""), "no value of a broker of this cluster"),
+        (true, point("pod:kafka-1", "5"), "have no label `broker_id`"),
+        (true, point("broker_id:99", "5"), "no value of a broker of this cluster"),
+    ];
+    for (is_datadog, answer, words) in cases {
+        let (readings, wrong) = load_by(is_datadog, answer).await;
+        assert_eq!(readings.source, "static", "{answer}: {wrong:#?}");
+        assert_eq!(readings.used[&BrokerId(1)].leader, Some((ByteRate(7), now())), "{answer}");
+        assert!(wrong.iter().any(|line| line.contains(words)), "{answer}: {wrong:#?}");
+        let names_query = |line: &String| line.contains("`tx`") || line.contains("something else than metrics");
+        assert!(wrong.iter().any(names_query), "{answer}: {wrong:#?}");
+        let distinct: std::collections::BTreeSet<_> = wrong.iter().collect();
+        assert_eq!(distinct.len(), wrong.len(), "each thing is said once: {wrong:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_broker_without_an_amount_has_no_load_beside_one_that_has_and_the_words_stay_the_same() {
+    let two = |first: &str| {
+        vector(&format!(
+            r#"{{"metric":{{"broker_id":"1"}},"value":[990,"{first}"]}},{{"metric":{{"broker_id":"2"}},"value":[990,"0"]}}"#
+        ))
+    };
+    let (readings, wrong) = load_by(false, two("NaN")).await;
+    assert_eq!((readings.source, readings.used.contains_key(&BrokerId(1))), ("prometheus", false));
+    assert_eq!(readings.used[&BrokerId(2)].leader.map(|(rate, _)| rate), Some(ByteRate(0)), "0 is an amount");
+    assert_eq!(wrong.len(), 2, "one line for each query: {wrong:#?}");
+    let (_, again) = load_by(false, two("-3")).await;
+    assert_eq!(again, wrong, "so that it is said once");
+}
+
+#[tokio::test]
+async fn a_signal_without_an_amount_says_nothing_about_a_broker_and_is_said_with_its_query() {
+    let metrics = Arc::new(Memory::default());
+    metrics.answers("tx", &[("1", 5.0)]);
+    metrics.answers("rx", &[("1", 6.0)]);
+    metrics.answers("idle", &[("1", -0.5)]);
+    metrics.answers("p99", &[("1", f64::INFINITY)]);
+    let (readings, wrong) = measure(&[queries(&metrics)], (&[BrokerId(1)].into(), now()), Readings::default).await;
+    assert!(readings.unwell.is_empty(), "{readings:?}");
+    for query in ["`idle`", "`p99`"] {
+        let words = "NaN, an infinity or a negative number for broker 1: that counts as no value";
+        assert!(wrong.iter().any(|line| line.contains(query) && line.contains(words)), "{wrong:#?}");
+    }
 }

@@ -46,10 +46,18 @@ pub trait Metrics: Send + Sync {
 pub struct Sample {
     /// Its labels or tags.
     pub labels: BTreeMap<String, String>,
-    /// The value.
+    /// The value as it was answered; [`Sample::amount`] is what it means.
     pub value: f64,
     /// When it was measured.
     pub at: Timestamp,
+}
+
+impl Sample {
+    /// The value, where it is an amount: finite and not below 0. NaN, the infinities (as of `histogram_quantile` without
+    /// observations) and negative numbers are no value.
+    pub fn amount(&self) -> Option<f64> {
+        (self.value.is_finite() && self.value >= 0.0).then_some(self.value)
+    }
 }
 
 /// Why a query was not answered.

@@ -40,8 +40,7 @@ impl Metrics for Prometheus {
         let result = data.and_then(|data| data.get("result")).and_then(Value::as_array).filter(|_| kind == "vector");
         let result = result.ok_or_else(|| self.0.garbage(&format!("an instant vector is expected, not `{kind}`")))?;
         let samples = self.0.within_limits(result)?.iter().map(sample).collect::<Option<Vec<_>>>();
-        let samples = samples.ok_or_else(|| self.0.garbage("a series without a value"))?;
-        Ok(samples.into_iter().filter(|sample| sample.value.is_finite()).collect())
+        samples.ok_or_else(|| self.0.garbage("a series without a value"))
     }
 
     fn name(&self) -> &'static str {

@@ -14,10 +14,19 @@ use crate::context::load::{Queries, Source};
 use crate::context::metrics::{MetricsFlags, datadog, has_datadog_keys};
 use crate::exit::Stop;
 
-/// What node_exporter and cAdvisor have: bytes a second by broker, where pods are labelled with their broker's id.
-const PROMETHEUS_SENDS: &str = "sum by (broker_id) (rate(container_network_transmit_bytes_total{broker_id!=\"\"}[2m]))";
-const PROMETHEUS_RECEIVES: &str =
-    "sum by (broker_id) (rate(container_network_receive_bytes_total{broker_id!=\"\"}[2m]))";
+/// Bytes a second that each broker sends: by its pod's network (cAdvisor), else what it counts itself, for clients and for
+/// followers (the JMX exporter with the rules of `manifests/throttle/jmx-exporter.yaml`). Targets are labelled with their
+/// broker's id.
+const PROMETHEUS_SENDS: &str = concat!(
+    "sum by (broker_id) (rate(container_network_transmit_bytes_total{broker_id!=\"\"}[2m])) or (",
+    "sum by (broker_id) (rate(kafka_server_brokertopicmetrics_bytesout_total{broker_id!=\"\",topic=\"\"}[2m])) + ",
+    "sum by (broker_id) (rate(kafka_server_brokertopicmetrics_replicationbytesout_total{broker_id!=\"\",topic=\"\"}[2m])))",
+);
+const PROMETHEUS_RECEIVES: &str = concat!(
+    "sum by (broker_id) (rate(container_network_receive_bytes_total{broker_id!=\"\"}[2m])) or (",
+    "sum by (broker_id) (rate(kafka_server_brokertopicmetrics_bytesin_total{broker_id!=\"\",topic=\"\"}[2m])) + ",
+    "sum by (broker_id) (rate(kafka_server_brokertopicmetrics_replicationbytesin_total{broker_id!=\"\",topic=\"\"}[2m])))",
+);
 
 /// What Datadog's agent has.
 const DATADOG_SENDS: &str = "avg:system.net.bytes_sent{service:kafka} by {broker_id,instance-type}";
@@ -34,11 +43,12 @@ pub struct LoadArgs {
     #[command(flatten)]
     metrics: MetricsFlags,
 
-    /// Query for bytes a second that each broker sends
+    /// Query for bytes a second that each broker sends [default: of Prometheus what cAdvisor, else the JMX exporter, counts;
+    /// of Datadog system.net.bytes_sent]
     #[arg(long, env = "TOOLBOX_THROTTLE_NET_TX_QUERY", value_name = "QUERY", help_heading = "Load")]
     net_tx_query: Option<String>,
 
-    /// Query for bytes a second that each broker receives
+    /// Query for bytes a second that each broker receives [default: the same, of what it receives]
     #[arg(long, env = "TOOLBOX_THROTTLE_NET_RX_QUERY", value_name = "QUERY", help_heading = "Load")]
     net_rx_query: Option<String>,
 

@@ -1,15 +1,16 @@
 //! Signals that a broker is not well, from the system that measures the load: request handlers that are hardly idle, produce
 //! requests that take long. An automatic throttle gives such a broker, and those that it copies from or to, less.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::clients::metrics::{Metrics, Sample};
+use crate::clients::metrics::Metrics;
 use crate::cluster::broker::BrokerId;
 use crate::context::duration;
+use crate::context::load::Usable;
 
 /// A signal that is older than this says nothing about now.
 const AGE_MAX: SignedDuration = SignedDuration::from_mins(5);
@@ -90,7 +91,7 @@ impl Bound {
 pub(super) async fn unwell(
     metrics: &dyn Metrics,
     signals: &[Signal],
-    (broker_label, now): (&str, Timestamp),
+    (broker_label, brokers, now): (&str, &BTreeSet<BrokerId>, Timestamp),
 ) -> (BTreeMap<BrokerId, String>, Vec<String>) {
     let (mut unwell, mut wrong) = (BTreeMap::new(), Vec::new());
     for Signal { query, bound } in signals {
@@ -101,14 +102,16 @@ pub(super) async fn unwell(
                 continue;
             }
         };
-        let id = |sample: &Sample| sample.labels.get(broker_label)?.parse::<BrokerId>().ok();
-        let known: Vec<_> = samples.iter().filter_map(|sample| Some((id(sample)?, sample))).collect();
-        if known.is_empty() {
+        let usable = Usable::of(&samples, broker_label, brokers);
+        wrong.extend(usable.trouble(metrics.name(), query, broker_label));
+        if usable.samples.is_empty() {
             let name = metrics.name();
-            wrong.push(format!("{name} names no broker in its answer to `{query}`; look at --broker-id-tag"));
+            wrong.push(format!(
+                "{name} has no value of a broker of this cluster in its answer to `{query}`; look at --broker-id-tag"
+            ));
         }
-        let fresh = known.iter().filter(|(_, sample)| now.duration_since(sample.at) <= AGE_MAX);
-        for (broker, why) in fresh.filter_map(|(broker, sample)| Some((*broker, bound.trouble(sample.value)?))) {
+        let fresh = usable.samples.iter().filter(|(_, sample, _)| now.duration_since(sample.at) <= AGE_MAX);
+        for (broker, why) in fresh.filter_map(|(broker, _, amount)| Some((*broker, bound.trouble(*amount)?))) {
             unwell.entry(broker).or_insert(why);
         }
     }

@@ -11,7 +11,7 @@ use rustix::process::Signal as Posix;
 use super::ask::{self, Seen};
 use super::jars::java;
 use super::keeper::Keeper;
-use super::ports::Port;
+use super::ports::{Port, reserve};
 use super::shape::{Kind, Shape};
 use super::{start, wait};
 
@@ -55,6 +55,8 @@ pub(super) struct Node {
     pub(super) listeners: Vec<(String, Ports)>,
     /// The controller's port.
     pub(super) controller: Option<u16>,
+    /// The JMX exporter's port.
+    pub(super) exporter: Option<u16>,
     /// The whole command line.
     pub(super) command: Vec<String>,
 }
@@ -128,6 +130,21 @@ impl Cluster {
     /// The cluster's folder; `files` in it holds the files that were asked for.
     pub(crate) fn folder(&self) -> &Path {
         self.keeper.folder()
+    }
+
+    /// Ids of the brokers with a JMX exporter, and its port.
+    pub(crate) fn exporters(&self) -> Vec<(i32, u16)> {
+        self.nodes.iter().filter_map(|node| Some((node.id, node.exporter?))).collect()
+    }
+
+    /// Runs another server beside the brokers; it ends with the cluster.
+    pub(crate) fn run_beside(&self, name: &str, command: &[String]) -> anyhow::Result<()> {
+        self.keeper.launch(name, command)
+    }
+
+    /// A free port for a server beside the brokers.
+    pub(crate) fn port_beside() -> anyhow::Result<Port> {
+        reserve(1)?.pop().context("a port was reserved")
     }
 
     /// Where each server's log is.

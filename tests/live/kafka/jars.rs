@@ -23,6 +23,8 @@ pub(crate) enum Package {
     Kafka39,
     /// Kafka 4.3.1.
     Kafka43,
+    /// Prometheus' JMX exporter 1.0.1.
+    JmxExporter,
 }
 
 /// Longest time that Maven may take for one package.
@@ -36,6 +38,7 @@ impl Package {
             Self::Kafka28 => "kafka-2.8.2",
             Self::Kafka39 => "kafka-3.9.2",
             Self::Kafka43 => "kafka-4.3.1",
+            Self::JmxExporter => "jmx-exporter-1.0.1",
         }
     }
 
@@ -46,6 +49,7 @@ impl Package {
             Self::Kafka28 => include_str!("../poms/kafka-2.8.2/pom.xml"),
             Self::Kafka39 => include_str!("../poms/kafka-3.9.2/pom.xml"),
             Self::Kafka43 => include_str!("../poms/kafka-4.3.1/pom.xml"),
+            Self::JmxExporter => include_str!("../poms/jmx-exporter-1.0.1/pom.xml"),
         }
     }
 

@@ -76,6 +76,8 @@ pub(crate) struct Shape {
     pub(crate) zookeepers: u16,
     /// What stands between each broker and ZooKeeper.
     pub(crate) relay: Option<Relay>,
+    /// Rules of the JMX exporter that runs in each broker; without them, none runs.
+    pub(crate) exporter: Option<String>,
 }
 
 impl Default for Shape {
@@ -90,6 +92,7 @@ impl Default for Shape {
             heap: 256,
             zookeepers: 1,
             relay: None,
+            exporter: None,
         }
     }
 }
@@ -104,6 +107,13 @@ impl Shape {
     pub(crate) fn racks(racks: &[&str]) -> Self {
         let ids = (1..).take(racks.len()).collect();
         Self { ids, racks: racks.iter().map(|&rack| rack.to_owned()).collect(), ..Self::default() }
+    }
+
+    /// The same, with Prometheus' JMX exporter in each broker: [`Cluster::exporters`] are its ports.
+    ///
+    /// [`Cluster::exporters`]: super::Cluster::exporters
+    pub(crate) fn exporting(self, rules: &str) -> Self {
+        Self { exporter: Some(rules.to_owned()), ..self }
     }
 
     /// The same, with a broker property.

@@ -31,6 +31,9 @@ const TRIES: usize = 3;
 /// KRaft controllers beyond this number would only cost time.
 const CONTROLLERS_MAX: usize = 3;
 
+/// The file with the rules of the JMX exporter.
+const EXPORTER_RULES: &str = "jmx-exporter.yaml";
+
 /// Flags for servers that start fast and stay small.
 const JVM: [&str; 6] = [
     "-Xms48m",
@@ -93,6 +96,9 @@ fn bring_up(kind: Kind, shape: &Shape, software: &Software, keeper: &Keeper) -> 
         fs::write(files.join(name), content).with_context(|| format!("failed to write {name}"))?;
     }
     fs::write(folder.join("log4j.properties"), LOG4J)?;
+    if let Some(rules) = &shape.exporter {
+        fs::write(folder.join(EXPORTER_RULES), rules)?;
+    }
     let mut ports = Vec::new();
     let zookeepers =
         if kind.has_zookeeper() { start_zookeeper(shape, software, keeper, &mut ports)? } else { Vec::new() };
@@ -115,7 +121,7 @@ fn bring_up(kind: Kind, shape: &Shape, software: &Software, keeper: &Keeper) -> 
         let home = folder.join(&node.name);
         fs::create_dir(&home)?;
         fs::write(home.join("server.properties"), server_properties(&common, node, position))?;
-        node.command = broker_command(shape, software, folder, &node.name)?;
+        node.command = broker_command(shape, software, folder, node)?;
     }
     if !kind.has_zookeeper() {
         format_all(&nodes, software, folder)?;
@@ -143,7 +149,8 @@ fn nodes(kind: Kind, shape: &Shape, ports: &mut Vec<Port>) -> anyhow::Result<Vec
         }
         let controls = !kind.has_zookeeper() && position < CONTROLLERS_MAX;
         let controller = if controls { Some(take()?) } else { None };
-        nodes.push(Node { name: format!("broker-{id}"), id, listeners, controller, command: Vec::new() });
+        let exporter = if shape.exporter.is_some() { Some(take()?) } else { None };
+        nodes.push(Node { name: format!("broker-{id}"), id, listeners, controller, exporter, command: Vec::new() });
     }
     Ok(nodes)
 }
@@ -156,14 +163,18 @@ fn write_tool(kafka: &[String], folder: &Path) -> anyhow::Result<()> {
     Ok(fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?)
 }
 
-fn broker_command(shape: &Shape, software: &Software, folder: &Path, name: &str) -> anyhow::Result<Vec<String>> {
+fn broker_command(shape: &Shape, software: &Software, folder: &Path, node: &Node) -> anyhow::Result<Vec<String>> {
     let mut command = vec![java()?.display().to_string(), format!("-Xmx{}m", shape.heap)];
+    if let Some(port) = node.exporter {
+        let (jar, rules) = (Package::JmxExporter.class_path()?, folder.join(EXPORTER_RULES));
+        command.push(format!("-javaagent:{jar}=127.0.0.1:{port}:{}", rules.display()));
+    }
     command.push(format!("-Dlog4j.configuration=file:{}", folder.join("log4j.properties").display()));
     command.push("-Dorg.slf4j.simpleLogger.showDateTime=true".to_owned());
     command.push("-Dlog4j2.disable.jmx=true".to_owned());
     command.extend(software.kafka.iter().cloned());
     command.push("kafka.Kafka".to_owned());
-    command.push(folder.join(name).join("server.properties").display().to_string());
+    command.push(folder.join(&node.name).join("server.properties").display().to_string());
     Ok(command)
 }
 

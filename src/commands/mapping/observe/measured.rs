@@ -3,11 +3,12 @@
 //!
 //! Steps:
 //! 1. Ask the queries; a passing trouble is waited out, within limits.
-//! 2. Find the cluster's own partitions and brokers among the series. What is old, or can't be a size, or could be two
-//!    things, is refused by name.
+//! 2. Find the cluster's own partitions and brokers among the series. What is old, or could be two things, is refused by
+//!    name. What can't be bytes (NaN, an infinity, a negative number) counts as no value, and is said with the query.
 //! 3. Put the sizes in the place of the brokers' own. Partitions without one stay without, and are named.
 //! 4. Share what is written to a topic among its partitions, where the answer does not name them.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -58,7 +59,7 @@ pub async fn overlay(
     };
     let (sizes, storage) = (asked(&queries.sizes).await?, asked(&queries.storage).await?);
     let written = asked(&queries.bytes_in).await?;
-    let answer = Answer { metrics, queries, now, age_max };
+    let answer = Answer { metrics, queries, now, age_max, no_bytes: RefCell::default() };
     if let Some(sizes) = sizes {
         let mut age = answer.set_sizes(observed, &sizes)?;
         if let Some(storage) = storage {
@@ -70,6 +71,7 @@ pub async fn overlay(
         let age = answer.set_written(observed, &written)?;
         observed.sizes_from = format!("{}; what is written from {}", observed.sizes_from, answer.words(age));
     }
+    observed.sizes_from.push_str(&answer.trouble());
     Ok(())
 }
 
@@ -92,6 +94,8 @@ struct Answer<'a> {
     queries: &'a Queries,
     now: Timestamp,
     age_max: Duration,
+    /// Queries, each with how many of its values can't be bytes.
+    no_bytes: RefCell<BTreeMap<String, usize>>,
 }
 
 /// Bytes by broker, and where no broker is named.
@@ -120,18 +124,19 @@ impl Answer<'_> {
             if observed.topics.get(topic).is_none_or(|topic| topic.partitions.len() <= number) {
                 continue;
             }
+            let Some(size) = self.bytes(self.queries.sizes.as_ref(), sample) else { continue };
             age = age.max(self.age(&format!("partition {topic}-{number}"), sample)?);
-            let size = self.bytes(&format!("the size of partition {topic}-{number}"), sample)?;
             let broker = label(broker_label).and_then(|label| label.parse().ok());
             let known = sizes.entry((topic.clone(), number)).or_default().entry(broker).or_default();
             *known = size.max(*known);
         }
         if sizes.is_empty() {
             return Err(Stop::refused(format!(
-                "{} names no partition of this cluster in its {} series: look at --partition-size-query, --topic-tag and \
+                "{} names no partition of this cluster in its {} series{}: look at --partition-size-query, --topic-tag and \
                  --partition-tag",
                 self.source(),
-                samples.len()
+                samples.len(),
+                self.trouble()
             )));
         }
         set_sizes(observed, |topic, number, broker| {
@@ -153,16 +158,17 @@ impl Answer<'_> {
             let number = sample.labels.get(partition_label).and_then(|label| label.parse::<usize>().ok());
             let subject =
                 number.map_or_else(|| format!("topic {topic}"), |number| format!("partition {topic}-{number}"));
+            let Some(rate) = self.bytes(self.queries.bytes_in.as_ref(), sample) else { continue };
             age = age.max(self.age(&subject, sample)?);
-            let rate = self.bytes(&format!("what is written to {subject} in a second"), sample)?;
             let sum = written.entry((topic.clone(), number)).or_default();
             *sum = sum.saturating_add(rate);
         }
         if written.is_empty() {
             return Err(Stop::refused(format!(
-                "{} names no topic of this cluster in its {} series: look at --bytes-in-query and --topic-tag",
+                "{} names no topic of this cluster in its {} series{}: look at --bytes-in-query and --topic-tag",
                 self.source(),
-                samples.len()
+                samples.len(),
+                self.trouble()
             )));
         }
         for (name, topic) in &mut observed.topics {
@@ -206,8 +212,8 @@ impl Answer<'_> {
             if !observed.brokers.contains_key(&id) {
                 continue;
             }
+            let Some(bytes) = self.bytes(self.queries.storage.as_ref(), sample) else { continue };
             age = age.max(self.age(&format!("broker {id}"), sample)?);
-            let bytes = self.bytes(&format!("the free storage of broker {id}"), sample)?;
             if free.insert(id, bytes).is_some() {
                 return Err(Stop::refused(format!(
                     "{} has several values for the free storage of broker {id}: --broker-storage-query must leave one, as \
@@ -218,9 +224,10 @@ impl Answer<'_> {
         }
         if free.is_empty() {
             return Err(Stop::refused(format!(
-                "{} names no broker of this cluster in its {} series: look at --broker-storage-query and --broker-id-tag",
+                "{} names no broker of this cluster in its {} series{}: look at --broker-storage-query and --broker-id-tag",
                 self.source(),
-                samples.len()
+                samples.len(),
+                self.trouble()
             )));
         }
         set_storage(observed, &free, &self.source());
@@ -240,12 +247,22 @@ impl Answer<'_> {
         )))
     }
 
-    fn bytes(&self, what: &str, sample: &Sample) -> Result<u64, Stop> {
-        let wrong = || {
-            let (source, value) = (self.source(), sample.value);
-            Stop::refused(format!("{source} says that {what} is {value}: that can't be bytes; look at the query"))
-        };
-        bytes(sample.value).ok_or_else(wrong)
+    /// The bytes of an answer to a query; a value that can't be bytes is none, and is remembered.
+    fn bytes(&self, query: Option<&String>, sample: &Sample) -> Option<u64> {
+        let bytes = bytes(sample.value);
+        if let (None, Some(query)) = (bytes, query) {
+            *self.no_bytes.borrow_mut().entry(query.clone()).or_default() += 1;
+        }
+        bytes
+    }
+
+    /// Which values could not be used, in words; empty if all could.
+    fn trouble(&self) -> String {
+        let no_bytes = self.no_bytes.borrow();
+        let words = no_bytes.iter().map(|(query, count)| {
+            format!("; {count} of its values for `{query}` are NaN, infinite or negative and count as none")
+        });
+        words.collect()
     }
 }
 
