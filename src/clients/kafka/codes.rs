@@ -60,7 +60,9 @@ pub const GROUP_ID_NOT_FOUND: i16 = 69;
 pub const MEMBER_ID_REQUIRED: i16 = 79;
 /// PREFERRED_LEADER_NOT_AVAILABLE: the preferred leader is down or not in sync.
 pub const PREFERRED_LEADER_NOT_AVAILABLE: i16 = 80;
-/// ELECTION_NOT_NEEDED: the preferred leader leads already.
+/// ELIGIBLE_LEADERS_NOT_AVAILABLE: no replica that could be elected is up.
+pub const ELIGIBLE_LEADERS_NOT_AVAILABLE: i16 = 83;
+/// ELECTION_NOT_NEEDED: the preferred leader leads already, or there is a leader.
 pub const ELECTION_NOT_NEEDED: i16 = 84;
 /// NO_REASSIGNMENT_IN_PROGRESS: there is nothing to cancel.
 pub const NO_REASSIGNMENT_IN_PROGRESS: i16 = 85;

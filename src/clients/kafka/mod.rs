@@ -72,8 +72,8 @@ pub trait Kafka: Send + Sync {
         factor: Factor,
     ) -> Vec<Result<(), KafkaError>>;
 
-    /// Lets the preferred leader of each partition lead; where it leads already, nothing happens and that is no error.
-    async fn elect_leaders(&self, partitions: &[TopicPartition]) -> Vec<Result<(), KafkaError>>;
+    /// Elects a leader of each partition; where none needs to be elected, nothing happens and that is no error.
+    async fn elect_leaders(&self, election: Election, partitions: &[TopicPartition]) -> Vec<Result<(), KafkaError>>;
 
     /// What each replica holds on disk; all brokers are asked at once. Brokers that can't be asked are named apart.
     async fn replica_sizes(&self, brokers: &[BrokerId]) -> Result<ReplicaSizes, KafkaError>;
@@ -110,6 +110,15 @@ pub trait Kafka: Send + Sync {
 
     /// How many requests were sent so far, for benchmarks and `--log debug`.
     fn requests_sent(&self) -> u64;
+}
+
+/// Who is elected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Election {
+    /// The preferred leader: the first replica, if it is in sync.
+    Preferred,
+    /// Of a partition without a leader, the first live replica, even if it is not in sync: what it lacks is lost.
+    Unclean,
 }
 
 /// Whether a write is carried out or only checked (`validate_only`).

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::change::attempts::attempts;
 use crate::change::carry_out::Ended;
 use crate::change::looks::Looks;
-use crate::clients::kafka::{Factor, Kafka, KafkaError, codes};
+use crate::clients::kafka::{Election, Factor, Kafka, KafkaError, codes};
 use crate::cluster::broker::BrokerId;
 use crate::cluster::topic::TopicPartition;
 use crate::commands::reassign::observe::observe;
@@ -34,7 +34,7 @@ pub(super) async fn apply(kafka: &dyn Kafka, batch: &[ReassignStep]) -> Vec<Ende
 async fn send(kafka: &dyn Kafka, steps: &[ReassignStep]) -> Vec<Result<(), KafkaError>> {
     if let Some(ReassignStep::Elect { .. }) = steps.first() {
         let partitions: Vec<_> = steps.iter().map(|step| step.partition().clone()).collect();
-        return kafka.elect_leaders(&partitions).await;
+        return kafka.elect_leaders(Election::Preferred, &partitions).await;
     }
     let target = |step: &ReassignStep| match step {
         ReassignStep::Move { partition, to, .. } | ReassignStep::Restore { partition, to, .. } => {

@@ -4,9 +4,12 @@
 //!   `kafka-reassign-partitions.sh --reassignment-json-file`.
 //! - [`read_plan`] and [`write_plan`]: a [`MovePlan`].
 //! - [`read_either`]: whichever of the two a person hands over.
+//! - [`read_partitions`]: partitions alone, as of `kafka-leader-election.sh --path-to-json-file`.
 //!
 //! What serde understands wrong ends the reading at its place; everything else that is wrong is listed, each with the
 //! place of its entry.
+
+mod partitions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,6 +24,8 @@ use crate::cluster::broker::BrokerId;
 use crate::cluster::topic::{TopicName, TopicPartition};
 use crate::formats::place::{Fault, Faults, Place};
 use crate::formats::source::Source;
+
+pub use partitions::read_partitions;
 
 /// The only version of Kafka's file that there is.
 const KAFKA_VERSION: i64 = 1;

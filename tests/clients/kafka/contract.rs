@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_toolbox::clients::kafka::codes;
-use kafka_toolbox::clients::kafka::{Factor, Kafka, KafkaError, Mode, NewPartitions, NewTopic};
+use kafka_toolbox::clients::kafka::{Election, Factor, Kafka, KafkaError, Mode, NewPartitions, NewTopic};
 use kafka_toolbox::cluster::broker::{BrokerId, Rack};
 use kafka_toolbox::cluster::config::{ConfigChange, ConfigEntry, ConfigOperation, ConfigResource, ConfigSource};
 use kafka_toolbox::cluster::metadata::{ReplicaSize, TopicSelection};
@@ -346,7 +346,10 @@ async fn moves_that_can_not_be_are_refused(kafka: &dyn Kafka, facts: &Facts) {
         assert_eq!(codes_of(&results), [codes::INVALID_REPLICATION_FACTOR], "{results:?}");
     }
     let strangers = [TopicPartition { topic: name("contract.stays"), partition: 7 }];
-    assert_eq!(codes_of(&kafka.elect_leaders(&strangers).await), [codes::UNKNOWN_TOPIC_OR_PARTITION]);
+    for election in [Election::Preferred, Election::Unclean] {
+        let elected = kafka.elect_leaders(election, &strangers).await;
+        assert_eq!(codes_of(&elected), [codes::UNKNOWN_TOPIC_OR_PARTITION], "{election:?}");
+    }
     assert_eq!(find(kafka, &name("contract.stays")).await.unwrap().partitions[0].replicas, rows(&[&[1, 2]])[0]);
     delete(kafka, "contract.stays").await;
 }
@@ -375,7 +378,7 @@ async fn partitions_move_and_elect_leaders(kafka: &dyn Kafka) {
         .await;
         // The second time nobody needs to be elected, which is no error.
         for _ in 0..2 {
-            assert_eq!(kafka.elect_leaders(&keys).await, [Ok(()), Ok(())], "{step:?}");
+            assert_eq!(kafka.elect_leaders(Election::Preferred, &keys).await, [Ok(()), Ok(())], "{step:?}");
         }
         until(&format!("the leaders of {step:?}"), async || {
             let seen = find(kafka, &name("contract.moves")).await?;
@@ -383,6 +386,8 @@ async fn partitions_move_and_elect_leaders(kafka: &dyn Kafka) {
         })
         .await;
     }
+    // Both have a leader, so that none is elected, in sync or not.
+    assert_eq!(kafka.elect_leaders(Election::Unclean, &keys).await, [Ok(()), Ok(())]);
     delete(kafka, "contract.moves").await;
 }
 
@@ -397,7 +402,9 @@ async fn nothing_is_written_while_the_gate_is_closed(kafka: &dyn Kafka) {
     assert_eq!(kafka.delete_topics(&[name("contract.gated")]).await, refused);
     assert_eq!(kafka.alter_configs(&[change], Mode::Apply).await, refused);
     assert_eq!(kafka.alter_reassignments(&[(key.clone(), None)], Factor::MayChange).await, refused);
-    assert_eq!(kafka.elect_leaders(&[key]).await, refused);
+    for election in [Election::Preferred, Election::Unclean] {
+        assert_eq!(kafka.elect_leaders(election, std::slice::from_ref(&key)).await, refused);
+    }
     assert_eq!(kafka.create_topics(&new, Mode::Validate).await, [Ok(())], "questions are free");
     assert!(find(kafka, &name("contract.gated")).await.is_none());
     kafka.write_gate().waive("a lock");

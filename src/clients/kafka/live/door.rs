@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::clients::kafka::Election;
 use crate::clients::kafka::Factor;
 use crate::clients::kafka::Kafka;
 use crate::clients::kafka::KafkaError;
@@ -93,8 +94,8 @@ impl Kafka for Live {
         self.cluster.write_all(&reassignments::Alterations { targets, factor }).await
     }
 
-    async fn elect_leaders(&self, partitions: &[TopicPartition]) -> Vec<Result<(), KafkaError>> {
-        self.cluster.write_all(&reassignments::Elections { partitions }).await
+    async fn elect_leaders(&self, election: Election, partitions: &[TopicPartition]) -> Vec<Result<(), KafkaError>> {
+        self.cluster.write_all(&reassignments::Elections { election, partitions }).await
     }
 
     async fn replica_sizes(&self, brokers: &[BrokerId]) -> Result<ReplicaSizes, KafkaError> {

@@ -1,4 +1,4 @@
-//! Moves: begun, cancelled, and those that are running now; elections of preferred leaders. The controller is asked:
+//! Moves: begun, cancelled, and those that are running now; elections of leaders. The controller is asked:
 //! other brokers of ZooKeeper mode do not know.
 
 use std::collections::BTreeMap;
@@ -14,6 +14,7 @@ use kafka_protocol::messages::alter_partition_reassignments_request::Reassignabl
 use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
 use kafka_protocol::protocol::StrBytes;
 
+use crate::clients::kafka::Election;
 use crate::clients::kafka::Factor;
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::Mode;
@@ -66,9 +67,6 @@ fn moves_of(answer: &ListPartitionReassignmentsResponse) -> BTreeMap<TopicPartit
     });
     moves.collect()
 }
-
-/// Kafka's number for the election of the preferred leader.
-const PREFERRED: i8 = 0;
 
 /// Moves to begin, and to cancel where there is no target.
 pub(super) struct Alterations<'a> {
@@ -128,8 +126,10 @@ impl Batch for Alterations<'_> {
     }
 }
 
-/// Partitions whose preferred leaders are to lead.
+/// Partitions whose leaders are to be elected.
 pub(super) struct Elections<'a> {
+    /// Who is elected.
+    pub(super) election: Election,
     /// The partitions.
     pub(super) partitions: &'a [TopicPartition],
 }
@@ -159,7 +159,10 @@ impl Batch for Elections<'_> {
             TopicPartitions::default().with_topic(wire_name(name)).with_partitions(partitions)
         };
         ElectLeadersRequest::default()
-            .with_election_type(PREFERRED)
+            .with_election_type(match self.election {
+                Election::Preferred => 0,
+                Election::Unclean => 1,
+            })
             .with_topic_partitions(Some(topics.into_iter().map(topic).collect()))
             .with_timeout_ms(timeout_ms)
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::clients::kafka::Election;
 use crate::clients::kafka::Factor;
 use crate::clients::kafka::Kafka;
 use crate::clients::kafka::KafkaError;
@@ -351,11 +352,15 @@ impl Kafka for Memory {
         self.write(Call::AlterReassignments, targets, |(key, _)| key.to_string(), alter)
     }
 
-    async fn elect_leaders(&self, partitions: &[TopicPartition]) -> Vec<Result<(), KafkaError>> {
+    async fn elect_leaders(&self, election: Election, partitions: &[TopicPartition]) -> Vec<Result<(), KafkaError>> {
         if let Some(refused) = self.refused(Mode::Apply, partitions.len()) {
             return refused;
         }
-        self.write(Call::ElectLeaders, partitions, ToString::to_string, moves::elect)
+        let elect = match election {
+            Election::Preferred => moves::elect,
+            Election::Unclean => moves::elect_unclean,
+        };
+        self.write(Call::ElectLeaders, partitions, ToString::to_string, elect)
     }
 
     async fn replica_sizes(&self, brokers: &[BrokerId]) -> Result<ReplicaSizes, KafkaError> {

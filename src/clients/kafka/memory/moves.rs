@@ -59,6 +59,27 @@ pub(super) fn elect(model: &mut Model, key: &TopicPartition) -> Result<(), Kafka
     Ok(())
 }
 
+/// Where nobody leads, lets the first live replica lead, in sync or not: it alone is in sync then.
+pub(super) fn elect_unclean(model: &mut Model, key: &TopicPartition) -> Result<(), KafkaError> {
+    let live: BTreeSet<_> = model.brokers.keys().copied().collect();
+    let Some(partition) = find(model, key) else {
+        return Err(refuse(codes::UNKNOWN_TOPIC_OR_PARTITION, String::new()));
+    };
+    if partition.leader.is_some_and(|leader| live.contains(&leader)) {
+        return Ok(());
+    }
+    let in_sync = partition.replicas.iter().find(|one| live.contains(one) && partition.isr.contains(one));
+    let Some(elected) = in_sync.or_else(|| partition.replicas.iter().find(|one| live.contains(one))).copied() else {
+        let message = format!("Failed to elect leader for partition {key} under strategy Unclean");
+        return Err(refuse(codes::ELIGIBLE_LEADERS_NOT_AVAILABLE, message));
+    };
+    if !partition.isr.contains(&elected) {
+        partition.isr = vec![elected];
+    }
+    partition.leader = Some(elected);
+    Ok(())
+}
+
 /// Begins a move without any check.
 pub(super) fn begin(model: &mut Model, key: &TopicPartition, target: &[BrokerId]) {
     let running = model.reassignments.get(key).cloned();

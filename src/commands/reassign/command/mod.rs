@@ -2,6 +2,7 @@
 
 mod bounds;
 mod cancel;
+mod elect;
 mod execute;
 mod pause;
 pub(super) mod record;
@@ -34,6 +35,8 @@ enum Verb {
     Verify(verify::VerifyArgs),
     /// Take running moves back: the former replicas in their order, and the throttles
     Cancel(cancel::CancelArgs),
+    /// Let the preferred leaders of topics, brokers or partitions lead, as kafka-leader-election does
+    Elect(elect::ElectArgs),
     /// Begin no more moves; those that run go on
     Pause,
     /// Begin moves again
@@ -51,6 +54,7 @@ pub async fn run(context: &mut Context, args: ReassignArgs) -> anyhow::Result<Ex
         Verb::Status(args) => return status::run(context, &args).await,
         Verb::Verify(args) => return verify::run(context, &args).await,
         Verb::Cancel(args) => cancel::run(context, &args).await,
+        Verb::Elect(args) => elect::run(context, &args).await,
         Verb::Pause => pause::run(context, true).await,
         Verb::Resume => pause::run(context, false).await,
         Verb::Set(args) => bounds::run(context, &args).await,
@@ -83,6 +87,7 @@ impl Verb {
             Self::Status(_) => "status",
             Self::Verify(_) => "verify",
             Self::Cancel(_) => "cancel",
+            Self::Elect(_) => "elect",
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::Set(_) => "set",

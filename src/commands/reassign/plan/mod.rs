@@ -2,6 +2,7 @@
 
 pub mod auto;
 pub mod disks;
+pub mod elect;
 pub mod lost;
 pub mod next;
 pub mod pace;
