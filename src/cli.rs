@@ -84,11 +84,16 @@ impl Command {
     async fn run(self, context: &mut Context) -> anyhow::Result<Exit> {
         match self {
             Command::Topics(args) => {
-                let exit = topics::run(context, args).await?;
-                let Some(plan) = context.take_over() else { return Ok(exit) };
-                let moved = Box::pin(reassign::carry_on(context, plan)).await?;
+                let applied = topics::run(context, args).await;
+                let (Ok(exit), Some(plan)) = (&applied, context.take_over()) else {
+                    context.end_handed_over(&applied).await;
+                    return applied;
+                };
+                let moved = Box::pin(reassign::carry_on(context, plan)).await;
+                context.end_handed_over(&moved).await;
                 // What is left undone says more than that the rest is done.
-                Ok(if moved == Exit::Done { exit } else { moved })
+                let moved = moved?;
+                Ok(if moved == Exit::Done { *exit } else { moved })
             }
             Command::Mapping(args) => mapping::run(context, *args).await,
             Command::Reassign(args) => Box::pin(reassign::run(context, args)).await,

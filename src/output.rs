@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::{IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -15,7 +16,7 @@ pub enum Format {
     /// A table that fits a terminal.
     #[default]
     Table,
-    /// A table with every column.
+    /// A table with every column, a plan with every step.
     Wide,
     /// JSON with a stable schema.
     Json,
@@ -40,6 +41,11 @@ impl Output {
             Format::Yaml => serde_saphyr::to_string(value)?,
         };
         print(&text)
+    }
+
+    /// Whether every line and column is shown to a person.
+    pub fn is_wide(&self) -> bool {
+        self.format == Format::Wide
     }
 
     /// Whether results are read by a program.
@@ -202,30 +208,56 @@ impl Bar {
     }
 }
 
-/// One line that says how far a long piece of work is: redrawn on a terminal; elsewhere a line now and then.
+/// How far a long piece of work is, in words: redrawn on a terminal, within its width; elsewhere a line now and then.
 pub struct StatusLine {
     drawn: Option<indicatif::ProgressBar>,
+    shown: Arc<Mutex<Shown>>,
     interval: Duration,
     said: Option<Instant>,
 }
 
+/// What a status line shows now.
+#[derive(Debug, Default)]
+struct Shown {
+    /// Of 1,000 parts.
+    thousandths: u64,
+    words: String,
+}
+
+/// A terminal that was resized is drawn anew within this time.
+const REDRAW_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The width where the terminal does not tell it.
+const WIDTH: usize = 80;
+
 impl StatusLine {
     /// Begins; where there is no terminal, lines come no faster than `interval`.
     pub fn new(interval: Duration) -> Self {
+        let shown = Arc::new(Mutex::new(Shown::default()));
         let is_watched = std::io::stderr().is_terminal() && listener(|_, _| ()).is_none();
         let drawn = is_watched.then(|| {
             let bar = indicatif::ProgressBar::new(1_000);
-            let style = indicatif::ProgressStyle::with_template("{bar:30} {msg}");
+            let shown = Arc::clone(&shown);
+            // It is called at each drawing: the width is that of this moment.
+            let draw = move |_: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
+                let shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+                let _ = out.write_str(&fitted(shown.thousandths, &shown.words, terminal_width()));
+            };
+            let style = indicatif::ProgressStyle::with_template("{status}").map(|style| style.with_key("status", draw));
             style.map_or(bar.clone(), |style| bar.with_style(style))
         });
-        Self { drawn, interval, said: None }
+        Self { drawn, shown, interval, said: None }
     }
 
     /// Says how much is done, of 1,000 parts, and in words.
     pub fn at(&mut self, thousandths: u64, words: &str) {
         if let Some(bar) = &self.drawn {
-            bar.set_position(thousandths);
-            bar.set_message(scrub(words).into_owned());
+            *self.shown.lock().unwrap_or_else(PoisonError::into_inner) =
+                Shown { thousandths, words: scrub(words).into_owned() };
+            if self.said.is_none() {
+                bar.enable_steady_tick(REDRAW_INTERVAL);
+            }
+            self.said = Some(Instant::now());
         } else if self.said.is_none_or(|said| said.elapsed() >= self.interval) {
             self.said = Some(Instant::now());
             say(words);
@@ -246,5 +278,53 @@ impl Drop for StatusLine {
         if let Some(bar) = &self.drawn {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// The columns of the terminal that standard error is.
+fn terminal_width() -> usize {
+    let columns = rustix::termios::tcgetwinsize(std::io::stderr()).map_or(0, |size| usize::from(size.ws_col));
+    if columns == 0 { WIDTH } else { columns }
+}
+
+/// A bar and words in lines that are shorter than the terminal's width: nothing is cut off but a single word that is
+/// longer than that.
+fn fitted(thousandths: u64, words: &str, width: usize) -> String {
+    let most = width.saturating_sub(1).max(1);
+    let bar = if width >= WIDTH { 20 } else { 10 };
+    let full = usize::try_from(thousandths.min(1_000)).unwrap_or(1_000) * bar / 1_000;
+    let bar = format!("{}{}", "█".repeat(full), "░".repeat(bar - full));
+    let mut lines: Vec<String> = Vec::new();
+    for word in std::iter::once(bar.as_str()).chain(words.split_whitespace()) {
+        let word: String = word.chars().take(most).collect();
+        let length = word.chars().count();
+        match lines.last_mut().filter(|line| line.chars().count() + 1 + length <= most) {
+            Some(line) => line.extend([" ", &word]),
+            None => lines.push(word),
+        }
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_fits_terminals_of_60_80_and_200_columns_and_nothing_of_it_is_lost() {
+        let words = "1234/4567 partitions done, 10 moving, 123.4 GB of 999.9 GB, 123.4 MB/s, 12 h 30 min left; no move is \
+                     begun: paused by ann at 2026-11-29T10:00:00Z";
+        for (width, lines) in [(60, 3), (80, 3), (200, 1), (20, 10), (1, 20)] {
+            let shown = fitted(500, words, width);
+            let longest = shown.lines().map(|line| line.chars().count()).max();
+            assert!(longest < Some(width.max(2)), "{width}: {shown}");
+            assert!(shown.lines().count() >= lines, "{width}: {shown}");
+            if width >= 60 {
+                let again: Vec<_> = shown.split_whitespace().skip(1).collect();
+                assert_eq!(again.join(" "), words, "{width}");
+            }
+        }
+        assert_eq!(fitted(500, "half", 200), "██████████░░░░░░░░░░ half");
+        assert_eq!(fitted(5_000, "", 10), "█████████", "a terminal of ten columns");
     }
 }

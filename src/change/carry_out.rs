@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::change::brake::Brake;
 use crate::change::event::{Event, Outcome, Recorder, Severity};
-use crate::change::plan::Step;
+use crate::change::plan::{Refusal, Step};
 
 /// Most records that the steps of one batch make the controller write: half of the 10,000 that KRaft takes in one
 /// atomic batch, so that a whole batch fits one request.
@@ -87,6 +87,22 @@ impl Run {
             tags: BTreeMap::new(),
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         }
+    }
+
+    /// The kind of an event about the run as a whole: `topics.apply.started` for the phase `started`.
+    pub fn kind(&self, phase: &str) -> String {
+        format!("{}.{phase}", self.command.replace(' ', "."))
+    }
+
+    /// The kind of an event about something that the command refuses: `topics.refused`.
+    fn kind_of_refusal(&self) -> String {
+        format!("{}.refused", self.command.split(' ').next().unwrap_or_default())
+    }
+
+    /// The event of a wish that is refused.
+    pub fn refusal(&self, refusal: &Refusal) -> Event {
+        let event = self.event(&self.kind_of_refusal(), &refusal.subject, Outcome::Refused, &refusal.change);
+        Event { reason: Some(refusal.reason.clone()), ..event }
     }
 
     /// The intent to carry out a step.

@@ -22,7 +22,12 @@ pub struct Event {
     pub run_id: Uuid,
     /// When this was written.
     pub time: Timestamp,
-    /// What kind of side effect, as `topic.created`.
+    /// What kind of side effect: words with dots between them, first the command that such things belong to.
+    ///
+    /// - `COMMAND.EFFECT`: what was done to one object, or found: `topics.created`, `reassign.move_started`,
+    ///   `topics.refused`, `throttle.set` (of `throttle set`, `throttle run` and `reassign execute` alike).
+    /// - `COMMAND.VERB.PHASE`: the run of a verb as a whole: `topics.apply.started`, `.completed`, `.failed`, `.stopped`.
+    /// - `command.executed`: the command line of any run. Scripts choose their own kinds (`events send --kind`).
     pub kind: String,
     /// How it ended, or that it is about to start.
     pub outcome: Outcome,
@@ -171,7 +176,7 @@ mod tests {
             event_id: Uuid::nil(),
             run_id: Uuid::nil(),
             time: Timestamp::UNIX_EPOCH,
-            kind: "topic.config_changed".into(),
+            kind: "topics.config_changed".into(),
             outcome: Outcome::Failed,
             reason: Some("password=abcd is wrong".into()),
             severity: Severity::Error,

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::change::event::Severity;
+use crate::cluster::broker::BrokerId;
 
 /// What to change and in which order; an empty plan means that the cluster is as desired.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +53,7 @@ pub struct Warning {
     pub finding: Option<Finding>,
 }
 
-/// Something that was found, as `topic.drift`.
+/// Something that was found, as `topics.drift`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Finding {
     /// `kind:name`, as `topic:orders`.
@@ -81,7 +82,7 @@ pub trait Step: fmt::Display + Clone + Serialize + Send + Sync {
     /// What could be lost.
     fn risk(&self) -> Risk;
 
-    /// The event's kind, as `topic.created`: observability's vocabulary.
+    /// The event's kind, as `topics.created`: the command and what it did ([`crate::change::event::Event::kind`]).
     fn kind(&self) -> &'static str;
 
     /// Which neighbouring steps one call may carry along: those that say the same word.
@@ -98,9 +99,39 @@ pub trait Step: fmt::Display + Clone + Serialize + Send + Sync {
         1
     }
 
+    /// The replicas that it adds and removes, for the summary of a long plan.
+    fn replica_changes(&self) -> Vec<ReplicaChange> {
+        Vec::new()
+    }
+
+    /// Whether another command carries it out once this one has recorded it: the run is complete when that has ended.
+    fn is_handed_over(&self) -> bool {
+        false
+    }
+
     /// What was there and what will be, one `key: value` a line, for the event's table. Secrets never.
     fn before_after(&self) -> (Option<String>, Option<String>) {
         (None, None)
+    }
+}
+
+/// A replica that a step adds to a broker or removes from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplicaChange {
+    /// The broker.
+    pub broker: BrokerId,
+    /// Whether it is added; else it is removed.
+    pub is_added: bool,
+    /// Bytes of the replica.
+    pub bytes: u64,
+}
+
+impl ReplicaChange {
+    /// What changes when a partition of so many bytes gets other replicas.
+    pub fn between(from: &[BrokerId], to: &[BrokerId], bytes: u64) -> Vec<Self> {
+        let added = to.iter().filter(|broker| !from.contains(broker)).map(|broker| (*broker, true));
+        let removed = from.iter().filter(|broker| !to.contains(broker)).map(|broker| (*broker, false));
+        added.chain(removed).map(|(broker, is_added)| Self { broker, is_added, bytes }).collect()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Plans and results as text for people and as JSON for programs.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -7,22 +8,118 @@ use serde_json::{Value, json};
 
 use crate::change::carry_out::{Ended, Tally};
 use crate::change::event::Outcome;
-use crate::change::plan::{Plan, Risk, Step};
+use crate::change::plan::{Plan, Refusal, Risk, Step, Warning};
+use crate::cluster::broker::BrokerId;
+use crate::cluster::size::Bytes;
+
+/// Most lines of one kind (steps, warnings, refusals, failures) that [`summary`] and [`result_text`] show.
+pub const LINES_MAX: usize = 50;
+
+/// So many of the steps are shown as examples where there are more than [`LINES_MAX`].
+const EXAMPLES: usize = 10;
 
 /// A plan as lines: steps as they print themselves, then `!` warnings, then what is refused and why, then the counts.
 pub fn text<S: Step>(plan: &Plan<S>) -> String {
-    let Plan { steps, warnings, refusals } = plan;
     let mut out = String::new();
-    for step in steps {
+    for step in &plan.steps {
         let _ = writeln!(out, "{step}");
     }
-    for warning in warnings {
-        let _ = writeln!(out, "! {}", warning.text);
-    }
-    for refusal in refusals {
-        let _ = writeln!(out, "! refused: {} {}: {}", refusal.change, name(&refusal.subject), refusal.reason);
-    }
+    out.extend(plan.warnings.iter().map(warning_line));
+    out.extend(plan.refusals.iter().map(refusal_line));
     let _ = writeln!(out, "{}", counts(plan));
+    out
+}
+
+/// The same, but of more than [`LINES_MAX`] steps only the first ones and those that lose data, their number by kind, and the replicas and bytes
+/// that each broker gets; of as many warnings and refusals the first ones.
+pub fn summary<S: Step>(plan: &Plan<S>) -> String {
+    let Plan { steps, warnings, refusals } = plan;
+    let mut out = String::new();
+    let examples = if steps.len() > LINES_MAX { EXAMPLES } else { steps.len() };
+    let (mut examples, mut left) = (examples, 0);
+    for step in steps {
+        // Whoever agrees to lose data has seen each name.
+        let is_shown = step.risk() == Risk::LosesData || examples > 0;
+        if is_shown {
+            examples = examples.saturating_sub(1);
+            let _ = writeln!(out, "{step}");
+        } else {
+            left += 1;
+        }
+    }
+    if left > 0 {
+        let _ = writeln!(out, "… and {left} more steps; -o wide shows all of them");
+        let _ = writeln!(out, "{}", by_kind(steps));
+        out.push_str(&by_broker(steps));
+    }
+    out.push_str(&first_lines(warnings.iter().map(warning_line), "warnings; -o wide shows all of them"));
+    out.push_str(&first_lines(refusals.iter().map(refusal_line), "refusals; -o wide shows all of them"));
+    let _ = writeln!(out, "{}", counts(plan));
+    out
+}
+
+fn warning_line(warning: &Warning) -> String {
+    format!("! {}\n", warning.text)
+}
+
+fn refusal_line(refusal: &Refusal) -> String {
+    format!("! refused: {} {}: {}\n", refusal.change, name(&refusal.subject), refusal.reason)
+}
+
+/// The first lines, and how many are left out.
+fn first_lines(lines: impl ExactSizeIterator<Item = String>, noun: &str) -> String {
+    let left = lines.len().saturating_sub(LINES_MAX);
+    let mut out: String = lines.take(LINES_MAX).collect();
+    if left > 0 {
+        let _ = writeln!(out, "! … and {left} more {noun}");
+    }
+    out
+}
+
+/// `1200 steps: 1150 move, 50 elect`.
+fn by_kind<S: Step>(steps: &[S]) -> String {
+    let mut numbers: Vec<(&str, usize)> = Vec::new();
+    for step in steps {
+        match numbers.iter_mut().find(|(word, _)| *word == step.batch()) {
+            Some((_, number)) => *number += 1,
+            None => numbers.push((step.batch(), 1)),
+        }
+    }
+    let words: Vec<_> = numbers.iter().map(|(word, number)| format!("{number} {word}")).collect();
+    format!("{} steps: {}", steps.len(), words.join(", "))
+}
+
+/// Replicas of one broker: those that are added, with their bytes, and those that are removed.
+#[derive(Debug, Clone, Copy, Default)]
+struct Flow {
+    added: usize,
+    bytes_added: u64,
+    removed: usize,
+}
+
+/// A line for each broker whose replicas change; empty where none do.
+fn by_broker<S: Step>(steps: &[S]) -> String {
+    let mut flows: BTreeMap<BrokerId, Flow> = BTreeMap::new();
+    for change in steps.iter().flat_map(Step::replica_changes) {
+        let flow = flows.entry(change.broker).or_default();
+        if change.is_added {
+            flow.added += 1;
+            flow.bytes_added = flow.bytes_added.saturating_add(change.bytes);
+        } else {
+            flow.removed += 1;
+        }
+    }
+    let Some(copied) = flows.values().map(|flow| flow.bytes_added).reduce(u64::saturating_add) else {
+        return String::new();
+    };
+    let mut out = format!("{} to copy in all\n", Bytes(copied));
+    for (broker, flow) in flows.iter().take(LINES_MAX) {
+        let Flow { added, bytes_added, removed } = *flow;
+        let _ = writeln!(out, "  broker {broker}: {added} replicas added ({}), {removed} removed", Bytes(bytes_added));
+    }
+    if flows.len() > LINES_MAX {
+        let _ = writeln!(out, "  … and {} more brokers", flows.len() - LINES_MAX);
+    }
     out
 }
 
@@ -57,29 +154,21 @@ pub fn highest_risk<S: Step>(steps: &[S]) -> Option<Risk> {
     steps.iter().map(Step::risk).max()
 }
 
-/// What became of a plan: each step that is not done with its reason, then the counts.
-pub fn result_text<S: Step>(ended: &[(S, Ended)], tally: Tally) -> String {
-    let mut out = String::new();
-    for (step, Ended { outcome, reason }) in ended {
-        let word = word(*outcome);
-        if *outcome != Outcome::Done {
-            let first = step.to_string().lines().next().unwrap_or_default().to_owned();
-            let _ = writeln!(out, "! {word}: {first}: {}", reason.as_deref().unwrap_or("no reason is known"));
-        }
-    }
+/// What became of a plan: each step that is not done with its reason (the first ones, unless `whole`), then the counts.
+pub fn result_text<S: Step>(ended: &[(S, Ended)], tally: Tally, whole: bool) -> String {
+    let line = |(step, Ended { outcome, reason }): &(S, Ended)| {
+        let first = step.to_string().lines().next().unwrap_or_default().to_owned();
+        format!("! {outcome}: {first}: {}\n", reason.as_deref().unwrap_or("no reason is known"))
+    };
+    let lines: Vec<_> = ended.iter().filter(|(_, ended)| ended.outcome != Outcome::Done).map(line).collect();
+    let mut out = if whole {
+        lines.concat()
+    } else {
+        first_lines(lines.into_iter(), "steps that are not done; `toolbox events list` shows all of them")
+    };
     let Tally { done, failed, refused, unknown } = tally;
     let _ = writeln!(out, "{done} done, {failed} failed, {refused} refused, {unknown} unknown");
     out
-}
-
-fn word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Planned => "planned",
-        Outcome::Done => "done",
-        Outcome::Failed => "failed",
-        Outcome::Refused => "refused",
-        Outcome::Unknown => "unknown",
-    }
 }
 
 /// One step as programs read it.
@@ -118,4 +207,86 @@ pub fn result_json<S: Step>(ended: &[(S, Ended)], tally: Tally) -> Value {
         .collect();
     let Tally { done, failed, refused, unknown } = tally;
     json!({ "steps": steps, "done": done, "failed": failed, "refused": refused, "unknown": unknown })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+
+    use super::*;
+    use crate::change::plan::ReplicaChange;
+
+    /// A replica of 10 bytes on one of three brokers in turn, in the place of that on broker 9.
+    #[derive(Debug, Clone, Serialize)]
+    struct Move(i32);
+
+    impl fmt::Display for Move {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "~ partition orders-{}", self.0)
+        }
+    }
+
+    impl Step for Move {
+        fn subject(&self) -> String {
+            format!("partition:orders-{}", self.0)
+        }
+
+        fn risk(&self) -> Risk {
+            Risk::MovesData
+        }
+
+        fn kind(&self) -> &'static str {
+            "reassign.move_started"
+        }
+
+        fn batch(&self) -> &'static str {
+            "move"
+        }
+
+        fn replica_changes(&self) -> Vec<ReplicaChange> {
+            ReplicaChange::between(&[BrokerId(9)], &[BrokerId(self.0 % 3)], 10)
+        }
+    }
+
+    fn plan(steps: i32) -> Plan<Move> {
+        Plan { steps: (0..steps).map(Move).collect(), ..Plan::default() }
+    }
+
+    #[test]
+    fn a_plan_of_fifty_steps_is_shown_whole_and_a_longer_one_as_a_summary_with_counts_and_bytes_by_broker() {
+        assert_eq!(summary(&plan(50)), text(&plan(50)));
+        assert_eq!(text(&plan(51)).lines().count(), 52);
+        let shown = summary(&plan(51));
+        let lines: Vec<_> = shown.lines().skip(9).collect();
+        let expected = [
+            "~ partition orders-9",
+            "… and 41 more steps; -o wide shows all of them",
+            "51 steps: 51 move",
+            "510 B to copy in all",
+            "  broker 0: 17 replicas added (170 B), 0 removed",
+            "  broker 1: 17 replicas added (170 B), 0 removed",
+            "  broker 2: 17 replicas added (170 B), 0 removed",
+            "  broker 9: 0 replicas added (0 B), 51 removed",
+            "51 to change; risk moves-data",
+        ];
+        assert_eq!(lines, expected, "{shown}");
+        assert_eq!(json(&plan(51))["steps"].as_array().map(Vec::len), Some(51), "programs get all of it");
+    }
+
+    #[test]
+    fn many_warnings_refusals_and_failures_are_cut_and_counted() {
+        let mut long = plan(0);
+        for number in 0..70 {
+            long.warn(format!("warning {number}"));
+            long.refuse(format!("partition:orders-{number}"), "move", "no");
+        }
+        let shown = summary(&long);
+        assert_eq!(shown.lines().count(), 2 * (LINES_MAX + 1) + 1, "{shown}");
+        assert!(shown.contains("! … and 20 more warnings; -o wide shows all of them\n"), "{shown}");
+        assert!(shown.ends_with("! … and 20 more refusals; -o wide shows all of them\nnothing to do; 70 refused\n"));
+        let ended: Vec<_> = (0..60).map(|number| (Move(number), Ended::failed("no"))).collect();
+        let tally = Tally::of(&ended);
+        assert_eq!(result_text(&ended, tally, false).lines().count(), LINES_MAX + 2);
+        assert_eq!(result_text(&ended, tally, true).lines().count(), 61);
+    }
 }

@@ -46,7 +46,7 @@ pub struct Flags {
     #[arg(long, env = "TOOLBOX_TIMEOUT", global = true, help_heading = "Connecting", value_name = "DURATION", value_parser = duration)]
     pub timeout: Option<std::time::Duration>,
 
-    /// Show the plan and change nothing; exit 3 if there is something to do
+    /// Show the plan and change nothing; exit 3 if there is something to do, 4 if something is refused
     #[arg(long, env = "TOOLBOX_DRY_RUN", global = true, help_heading = "Changing")]
     pub dry_run: bool,
 

@@ -14,6 +14,7 @@ mod observed;
 mod place;
 mod recording;
 pub mod rights;
+mod run_end;
 mod settle;
 pub mod sources;
 pub mod throttles;
@@ -69,6 +70,8 @@ pub struct Context {
     locks: Vec<locks::Lock>,
     /// Moves that one command planned and another carries out.
     handed_over: Option<MovePlan>,
+    /// A run whose last steps another command carries out, until that has ended.
+    open_run: Option<run_end::Open>,
     /// Asks this run to stop before its next batch.
     brake: Brake,
     /// Where events go, opened at the first use.
@@ -92,6 +95,7 @@ impl Context {
             is_kubernetes_given: false,
             locks: Vec::new(),
             handed_over: None,
+            open_run: None,
             brake: Brake::default(),
             recorder: None,
         }

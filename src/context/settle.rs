@@ -2,7 +2,9 @@
 //!
 //! Steps:
 //! 1. Set apart the steps above `--max-risk`: they are refused.
-//! 2. Show the plan. A dry run ends here: 3 if there is something to do.
+//! 2. Show the plan; one of many steps as a summary, unless `-o wide`. A dry run ends here: 4 if something is refused,
+//!    else 3 if there is something to do. A plan that is carried out as a whole or not at all, and of which something is
+//!    refused, ends here, too: nobody is asked.
 //! 3. Ask on a terminal unless `--yes`; without a terminal, `--yes` is needed.
 //! 4. Carry out batch by batch, with an intent before and an outcome after each step. A pulled
 //!    brake (a signal, a deadline, a lost Lease) lets the batch end and stops.
@@ -15,7 +17,7 @@ use crate::change::carry_out::{Ended, Run, Tally, Watch, carry_out};
 use crate::change::event::{Event, Outcome, Severity};
 use crate::change::plan::{Plan, Risk, Step};
 use crate::change::render;
-use crate::context::Context;
+use crate::context::{Context, run_end};
 use crate::exit::Exit;
 use crate::output;
 
@@ -41,24 +43,30 @@ pub enum Agreed {
 
 impl Context {
     /// Shows a plan as a whole and asks, where [`Context::settle`] would. It is all or nothing: a refusal, or a step above
-    /// `--max-risk`, refuses everything.
+    /// `--max-risk`, refuses everything, and then nobody is asked.
     pub async fn agree<S: Step>(&mut self, plan: Plan<S>) -> anyhow::Result<Agreed> {
         let (plan, too_risky) = self.split_by_risk(plan);
-        if let Some(Settled { exit, .. }) = self.settle_without_acting(&plan, &too_risky).await? {
+        let shown = shown(&plan, &too_risky);
+        if self.is_dry_run() {
+            return Ok(Agreed::Ends(self.show_rehearsal(&shown)?));
+        }
+        let is_refused = !shown.refusals.is_empty();
+        if is_refused && self.output().is_structured() {
+            let document = json!({ "cluster": self.cluster, "dry_run": false, "plan": render::json(&shown) });
+            self.output().result(&document, |_| String::new())?;
+        } else {
+            self.show_plan(&shown)?;
+        }
+        if !is_refused && let Some(exit) = self.ask(&plan).await? {
             return Ok(Agreed::Ends(exit));
         }
         let run = self.run();
         self.recorder().record(&refused_and_found(&run, &plan, &too_risky)).await;
-        if let Some((_, ended)) = too_risky.first() {
-            let why = ended.reason.as_deref().unwrap_or_default();
-            output::complain(&format!("nothing was changed: of {} steps, {why}", too_risky.len()));
+        if is_refused {
+            output::complain(&why_refused(&plan, &too_risky));
             return Ok(Agreed::Ends(Exit::Refused));
         }
-        Ok(match (plan.steps.is_empty(), plan.refusals.is_empty()) {
-            (_, false) => Agreed::Ends(Exit::Refused),
-            (true, true) => Agreed::Ends(Exit::Done),
-            (false, true) => Agreed::Yes,
-        })
+        Ok(if plan.steps.is_empty() { Agreed::Ends(Exit::Done) } else { Agreed::Yes })
     }
 
     /// The brake of this run: who waits between two batches looks at it.
@@ -79,8 +87,14 @@ impl Context {
         apply: impl AsyncFnMut(&[S]) -> Vec<Ended>,
     ) -> anyhow::Result<Settled<S>> {
         let (plan, too_risky) = self.split_by_risk(plan);
-        if let Some(settled) = self.settle_without_acting(&plan, &too_risky).await? {
-            return Ok(settled);
+        let ends = |exit| Ok(Settled { exit, ended: Vec::new(), carried_out: false });
+        let shown = shown(&plan, &too_risky);
+        if self.is_dry_run() {
+            return ends(self.show_rehearsal(&shown)?);
+        }
+        self.show_plan(&shown)?;
+        if let Some(exit) = self.ask(&plan).await? {
+            return ends(exit);
         }
         let ended = self.act(&plan, &too_risky, apply).await?;
         let mut tally = Tally::of(&ended);
@@ -102,7 +116,7 @@ impl Context {
             _ => Outcome::Refused,
         };
         let title = format!("{}: {}", run.command, words.lines().next().unwrap_or_default());
-        let event = run.event(&format!("{}.failed", verb(&run)), &format!("cluster:{}", run.cluster), outcome, &title);
+        let event = run.event(&run.kind("failed"), &format!("cluster:{}", run.cluster), outcome, &title);
         let event = Event { reason: Some(words), severity: Severity::Error, ..event };
         self.recorder().record(&[event]).await;
     }
@@ -127,30 +141,32 @@ impl Context {
         self.flags.max_risk.or(if asks { None } else { silent })
     }
 
-    /// Ends the run before anything is changed, where it is a dry run, nothing is to do, or the answer is no.
-    async fn settle_without_acting<S: Step>(
-        &self,
-        plan: &Plan<S>,
-        too_risky: &[(S, Ended)],
-    ) -> anyhow::Result<Option<Settled<S>>> {
-        let ends = |exit| Ok(Some(Settled { exit, ended: Vec::new(), carried_out: false }));
-        let shown = shown(plan, too_risky);
-        if self.is_dry_run() {
-            let exit = match (shown.steps.is_empty(), plan.refusals.is_empty()) {
-                (false, _) => Exit::Changes,
-                (true, false) => Exit::Refused,
-                (true, true) => Exit::Done,
-            };
-            let document = json!({ "cluster": self.cluster, "dry_run": true, "plan": render::json(&shown) });
-            self.output().result(&document, |_| render::text(&shown))?;
-            return ends(exit);
+    /// Shows what a dry run found, and says how it ends: as the run itself where that refuses something.
+    fn show_rehearsal<S: Step>(&self, shown: &Plan<S>) -> anyhow::Result<Exit> {
+        let document = json!({ "cluster": self.cluster, "dry_run": true, "plan": render::json(shown) });
+        self.output().result(&document, |is_wide| text(shown, is_wide))?;
+        Ok(match (shown.refusals.is_empty(), shown.steps.is_empty()) {
+            (false, _) => Exit::Refused,
+            (true, false) => Exit::Changes,
+            (true, true) => Exit::Done,
+        })
+    }
+
+    /// Shows a plan to whoever is asked next; where a document for a program follows, only to a person.
+    fn show_plan<S: Step>(&self, shown: &Plan<S>) -> anyhow::Result<()> {
+        let words = || text(shown, self.output().is_wide());
+        match self.output().is_structured() {
+            false => output::print(&words()),
+            true if !self.flags.yes => {
+                output::say(words().trim_end());
+                Ok(())
+            }
+            true => Ok(()),
         }
-        let document_follows = self.output().is_structured();
-        match document_follows {
-            false => output::print(&render::text(&shown))?,
-            true if !self.flags.yes => output::say(render::text(&shown).trim_end()),
-            true => {}
-        }
+    }
+
+    /// Asks whether to go on, where there is something to do and `--yes` was not given; how the run ends if not.
+    async fn ask<S: Step>(&self, plan: &Plan<S>) -> anyhow::Result<Option<Exit>> {
         if plan.steps.is_empty() || self.flags.yes {
             return Ok(None);
         }
@@ -159,13 +175,13 @@ impl Context {
                 "refused: nobody can be asked, because this is not a terminal; --yes applies without asking, --dry-run \
                  only shows",
             );
-            return ends(Exit::Refused);
+            return Ok(Some(Exit::Refused));
         }
         if output::ask(&format!("Apply? {}.", render::counts(plan))).await? {
             return Ok(None);
         }
         output::complain("nothing was changed");
-        ends(Exit::Refused)
+        Ok(Some(Exit::Refused))
     }
 
     /// Carries the steps out and records everything, the refused steps too.
@@ -182,7 +198,7 @@ impl Context {
         if plan.steps.is_empty() {
             return Ok(too_risky.to_vec());
         }
-        let started = started(&run, plan);
+        let started = run_end::started(&run, plan);
         brake.changes_begin();
         recorder.record(std::slice::from_ref(&started)).await;
         let mut progress = Progress { bar: output::Bar::new(plan.steps.len()), brake };
@@ -197,10 +213,11 @@ impl Context {
                 plan.steps.len()
             ));
         }
+        let begun = ended.len();
         let left = std::iter::repeat_with(|| Ended::refused("not begun: the run was asked to stop"));
         let all: Vec<_> = plan.steps.iter().cloned().zip(ended.into_iter().chain(left)).collect();
-        let recorder = self.recorder();
-        recorder.record(&[finished(&run, &started, &all)]).await;
+        let stopped = all.len() > begun;
+        self.end_run((run, started), &all, stopped.then(|| self.brake.pulled().unwrap_or_default())).await;
         Ok(all.into_iter().chain(too_risky.to_vec()).collect())
     }
 
@@ -222,7 +239,7 @@ impl Context {
         match self.output().is_structured() {
             true => self.output().result(&document(), |_| String::new()),
             false if ended.is_empty() && tally.refused == 0 => Ok(()),
-            false => output::print(&render::result_text(ended, tally)),
+            false => output::print(&render::result_text(ended, tally, self.output().is_wide())),
         }
     }
 
@@ -249,6 +266,23 @@ fn shown<S: Step>(plan: &Plan<S>, too_risky: &[(S, Ended)]) -> Plan<S> {
     shown
 }
 
+/// A plan as text: whole if so much is wanted, else a summary where it is long.
+fn text<S: Step>(plan: &Plan<S>, is_wide: bool) -> String {
+    if is_wide { render::text(plan) } else { render::summary(plan) }
+}
+
+/// Why nothing of a plan is carried out.
+fn why_refused<S>(plan: &Plan<S>, too_risky: &[(S, Ended)]) -> String {
+    let why = too_risky.first().and_then(|(_, ended)| ended.reason.as_deref()).unwrap_or_default();
+    match (too_risky.len(), plan.refusals.len()) {
+        (0, refused) => format!(
+            "nothing was changed: {refused} refused, and the plan is carried out as a whole or not at all; see the lines with \
+             `refused`"
+        ),
+        (risky, _) => format!("nothing was changed: of {risky} steps, {why}"),
+    }
+}
+
 fn exit_of(tally: Tally) -> Exit {
     let Tally { done: _, failed, refused, unknown } = tally;
     match (failed + unknown, refused) {
@@ -260,11 +294,7 @@ fn exit_of(tally: Tally) -> Exit {
 
 /// Events of what is refused and of what was found.
 fn refused_and_found<S: Step>(run: &Run, plan: &Plan<S>, too_risky: &[(S, Ended)]) -> Vec<Event> {
-    let refusals = plan.refusals.iter().map(|refusal| {
-        let kind = format!("{}.refused", refusal.subject.split(':').next().unwrap_or_default());
-        let event = run.event(&kind, &refusal.subject, Outcome::Refused, &refusal.change);
-        Event { reason: Some(refusal.reason.clone()), ..event }
-    });
+    let refusals = plan.refusals.iter().map(|refusal| run.refusal(refusal));
     let risky = too_risky.iter().map(|(step, ended)| {
         let line = step.to_string();
         let event = run.event(step.kind(), &step.subject(), Outcome::Refused, line.lines().next().unwrap_or_default());
@@ -276,29 +306,6 @@ fn refused_and_found<S: Step>(run: &Run, plan: &Plan<S>, too_risky: &[(S, Ended)
         Some(Event { severity: Severity::Warning, ..event })
     });
     found.chain(refusals).chain(risky).collect()
-}
-
-fn started<S: Step>(run: &Run, plan: &Plan<S>) -> Event {
-    let kind = format!("{}.started", verb(run));
-    let event = run.event(&kind, &format!("cluster:{}", run.cluster), Outcome::Planned, &render::counts(plan));
-    Event { severity: Severity::Low, ..event }
-}
-
-/// The end of the run: the outcome that belongs to [`started`].
-fn finished<S: Step>(run: &Run, started: &Event, ended: &[(S, Ended)]) -> Event {
-    let Tally { done, failed, refused, unknown } = Tally::of(ended);
-    let words = format!("{done} done, {failed} failed, {refused} refused, {unknown} unknown");
-    let (word, severity, ended) = match failed + unknown {
-        0 => ("completed", Severity::Success, Ended::done()),
-        _ => ("failed", Severity::Error, Ended::failed(words.clone())),
-    };
-    let event = run.outcome(started, &ended);
-    Event { kind: format!("{}.{word}", verb(run)), severity, title: words, ..event }
-}
-
-/// The last word of the command: `apply`.
-fn verb(run: &Run) -> &str {
-    run.command.rsplit(' ').next().unwrap_or_default()
 }
 
 /// A bar on a terminal, a line now and then elsewhere; and the brake.

@@ -138,11 +138,11 @@ impl Contents {
 /// Kinds that stay in the audit log: too many, or too dull, for a stream that people watch.
 const AUDIT_ONLY: [&str; 5] = [
     "command.executed",
-    "mute.renewed",
+    "monitors.mute_renewed",
     // A plan may have ten thousands of these; sinks see its beginning, its stalls and its end.
-    "reassignment.leader_elected",
-    "reassignment.move_completed",
-    "reassignment.move_started",
+    "reassign.leader_elected",
+    "reassign.move_completed",
+    "reassign.move_started",
 ];
 
 /// Whether sinks get to see an event: outcomes only. The audit log has the intents, too.

@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_damaged_line_hides_a_change_unless_another_line_speaks_of_it_too() {
-        let intent = r#"{"event":{"event_id":"01900000-0000-7000-8000-000000000001","run_id":"01900000-0000-7000-8000-000000000000","time":"2026-01-01T00:00:00Z","kind":"topic.created","outcome":"planned","severity":"info","cluster":"c","actor":"a","command":"x","subject":"topic:t","title":"t","tool_version":"0"}}"#;
+        let intent = r#"{"event":{"event_id":"01900000-0000-7000-8000-000000000001","run_id":"01900000-0000-7000-8000-000000000000","time":"2026-01-01T00:00:00Z","kind":"topics.created","outcome":"planned","severity":"info","cluster":"c","actor":"a","command":"x","subject":"topic:t","title":"t","tool_version":"0"}}"#;
         let damaged = intent.replace("\"severity\"", "\u{0}severity");
         let outcome = intent.replace("planned", "done");
         let hides = |text: &str| {

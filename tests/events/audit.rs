@@ -10,7 +10,7 @@ use super::late::run;
 use super::toolbox::{Toolbox, assert_each_ended_once, audited};
 
 fn event(subject: &str) -> Event {
-    run().event("topic.created", subject, Outcome::Done, "+ topic")
+    run().event("topics.created", subject, Outcome::Done, "+ topic")
 }
 
 #[test]
@@ -73,7 +73,7 @@ async fn a_rotation_that_died_half_way_loses_no_file() {
 async fn what_is_there_already_is_not_written_twice() {
     let folder = tempfile::tempdir().unwrap();
     let log = AuditLog::new(folder.path());
-    let intent = run().event("topic.created", "topic:a", Outcome::Planned, "+ topic a");
+    let intent = run().event("topics.created", "topic:a", Outcome::Planned, "+ topic a");
     let outcome = Event { outcome: Outcome::Done, ..intent.clone() };
     log.append(std::slice::from_ref(&intent)).await.unwrap();
     for _ in 0..3 {

@@ -38,7 +38,7 @@ fn left(state: &std::path::Path) -> Vec<Event> {
 #[tokio::test]
 async fn what_is_too_old_is_dropped_and_said() {
     let folder = tempfile::tempdir().unwrap();
-    let events = spool(folder.path(), &["datadog"], "topic.created", &[200, 100]);
+    let events = spool(folder.path(), &["datadog"], "topics.created", &[200, 100]);
     // The name of a real journal is as old as its run.
     let path = kafka_toolbox::recorders::folder::journals(&folder.path().join("spool")).remove(0);
     let old = format!("{}.jsonl", uuid_of(200));
@@ -62,7 +62,7 @@ fn uuid_of(hours: i64) -> uuid::Uuid {
 #[tokio::test]
 async fn what_does_not_fit_is_dropped_oldest_first_and_errors_last() {
     let folder = tempfile::tempdir().unwrap();
-    let plain = spool(folder.path(), &["datadog"], "topic.created", &(1..=50).rev().collect::<Vec<_>>());
+    let plain = spool(folder.path(), &["datadog"], "topics.created", &(1..=50).rev().collect::<Vec<_>>());
     let errors = spool_errors(folder.path());
     let bytes = 20 * serde_json::to_string(&plain[0]).unwrap().len() as u64;
     let mut outbox = outbox(folder.path(), Bounds { bytes, ..Bounds::default() });
@@ -83,7 +83,7 @@ fn spool_errors(state: &std::path::Path) -> Vec<Event> {
     let header = Header { run_id: run().id, command: "x".into(), sinks: vec!["datadog".into()], open_until: None };
     let journal = Journal::create(&state.join("spool"), &run().id.to_string(), &header).unwrap();
     let error = |n: i64| {
-        let event = run().event("topic.created", &format!("topic:e{n}"), Outcome::Failed, "failed");
+        let event = run().event("topics.created", &format!("topic:e{n}"), Outcome::Failed, "failed");
         Event { time: event.time - SignedDuration::from_hours(100 + n), ..event }
     };
     let events: Vec<_> = (0..10).map(error).collect();

@@ -30,7 +30,8 @@ async fn more_events_than_the_queue_holds_are_all_recorded_and_all_delivered() {
         say: |text| assert!(text.starts_with("events: waiting for "), "{text}"),
     });
     let count = QUEUE_LENGTH + 1_000;
-    let intent = |n| run().event("topic.created", &format!("topic:t-{n}"), Outcome::Planned, &format!("+ topic t-{n}"));
+    let intent =
+        |n| run().event("topics.created", &format!("topic:t-{n}"), Outcome::Planned, &format!("+ topic t-{n}"));
     let intents: Vec<_> = (0..count).map(intent).collect();
     let outcomes: Vec<_> = intents.iter().map(|intent| Event { outcome: Outcome::Done, ..intent.clone() }).collect();
     outbox.record(&intents).await;

@@ -45,7 +45,7 @@ fn what_a_run_leaves_behind_is_for_its_owner_alone_even_where_an_older_version_l
 fn a_named_pipe_in_the_spool_holds_no_run_up_and_is_said() {
     let double = Double::start();
     let toolbox = Toolbox::for_datadog(&double.url);
-    spool(&toolbox.state(), &["datadog"], "topic.created", &[1]);
+    spool(&toolbox.state(), &["datadog"], "topics.created", &[1]);
     pipe(&toolbox.state().join("spool/0.jsonl"));
     let ran = toolbox.send("on its way");
     assert_eq!(ran.code, Some(0), "{ran:?}");

@@ -76,7 +76,7 @@ async fn deliver(sink: &KubernetesSink, events: &[Event]) -> Verdict {
 }
 
 fn failed() -> Event {
-    let event = run().event("topic.config_changed", "topic:orders", Outcome::Failed, "~ topic orders");
+    let event = run().event("topics.config_changed", "topic:orders", Outcome::Failed, "~ topic orders");
     Event { severity: Severity::Error, reason: Some("x".repeat(3_000)), ..event }
 }
 
@@ -91,7 +91,7 @@ async fn an_event_is_about_the_pod_and_sending_it_again_does_not_double_it() {
     assert_eq!(events.len(), 1);
     let sent = &events[0];
     assert_eq!((sent.regarding.kind.as_str(), sent.regarding.name.name.as_str()), ("Pod", "topics-1"));
-    assert_eq!((sent.reason.as_str(), sent.action.as_str()), ("TopicConfigChanged", "TopicsApply"));
+    assert_eq!((sent.reason.as_str(), sent.action.as_str()), ("TopicsConfigChanged", "TopicsApply"));
     assert_eq!(sent.event_type, EventType::Warning);
     assert!(sent.note.starts_with("prod: ~ topic orders [failed]: xxx"), "{}", sent.note);
     assert!(sent.note.len() <= 1_024);

@@ -10,6 +10,7 @@ mod deliver;
 mod dogstatsd;
 pub(crate) mod double;
 mod files;
+mod kinds;
 mod kubernetes;
 mod late;
 mod outage;

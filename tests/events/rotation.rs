@@ -37,7 +37,7 @@ fn journal_bytes(state: &std::path::Path) -> u64 {
 }
 
 fn intent(n: usize) -> Event {
-    run().event("topic.created", &format!("topic:t-{n}"), Outcome::Planned, &format!("+ topic t-{n}"))
+    run().event("topics.created", &format!("topic:t-{n}"), Outcome::Planned, &format!("+ topic t-{n}"))
 }
 
 #[tokio::test]

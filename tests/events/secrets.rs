@@ -67,7 +67,7 @@ fn files(folder: &Path) -> String {
 /// An event with a secret in each field: some are known, others stand where secrets stand.
 fn event([known, password, user, query, config, plugin, tag]: &[String; 7]) -> Event {
     let title = format!("+ topic orders: told {known}, password={password} https://u:{user}@host/x?key={query}");
-    let planted = run().event("topic.config_changed", "topic:orders", Outcome::Failed, &title);
+    let planted = run().event("topics.config_changed", "topic:orders", Outcome::Failed, &title);
     let lines = format!("retention.ms: 1\nsasl.jaas.config: {config}\nssl.keystore.key: {config}\nmy.plugin: {plugin}");
     Event {
         reason: Some(format!("{{\"api_key\": \"{password}\"}} Authorization: Bearer {password} {title}")),

@@ -189,7 +189,7 @@ fn an_automatic_throttle_lets_a_move_end_under_constant_writes() {
         writer.finish().unwrap();
         toolbox.run(&["reassign", "verify"]).ends_with(0);
         let kinds: Vec<_> = toolbox.audit().into_iter().map(|event| event.kind).collect();
-        for kind in ["throttle.set", "throttle.released", "reassignment.completed"] {
+        for kind in ["throttle.set", "throttle.released", "reassign.execute.completed"] {
             assert!(kinds.iter().any(|found| found == kind), "{kind}: {kinds:?}");
         }
         every_side_effect_has_one_outcome(&toolbox);

@@ -3,6 +3,7 @@
 pub(crate) mod acceptance;
 pub(crate) mod bench;
 mod cancelling;
+mod electing;
 mod eta;
 mod executing;
 mod faults;
@@ -11,3 +12,4 @@ mod jbod;
 pub(crate) mod live;
 mod others;
 mod others_live;
+mod terminal;

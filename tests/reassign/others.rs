@@ -72,8 +72,8 @@ async fn a_move_that_somebody_else_cancelled_is_held_and_said() {
         assert!([vec![2, 1], vec![1, 2]].contains(&replicas(&desk, "orders", 0)), "what they decided stays");
         let kinds = kinds(&desk);
         let has = |kind: &str| kinds.iter().any(|found| found == kind);
-        assert!(has("reassignment.move_cancelled") && has("reassignment.incomplete"), "{kinds:?}");
-        assert!(!has("reassignment.completed"), "{kinds:?}");
+        assert!(has("reassign.move_cancelled_by_others") && has("reassign.execute.incomplete"), "{kinds:?}");
+        assert!(!has("reassign.execute.completed"), "{kinds:?}");
     }
 }
 
@@ -135,7 +135,7 @@ async fn an_execution_that_lost_a_move_to_a_deleted_topic_is_not_completed() {
     let said = said.await.ends_with(Exit::Failed);
     assert!(said.err.contains("partition orders-0: it does not exist any more: its topic was deleted"), "{said:#?}");
     let kinds = kinds(&desk);
-    assert!(!kinds.contains(&"reassignment.completed".to_owned()), "{kinds:?}");
+    assert!(!kinds.contains(&"reassign.execute.completed".to_owned()), "{kinds:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -207,7 +207,7 @@ async fn bounds_of_a_running_execution_can_be_changed() {
     let (said, ()) = tokio::join!(execute(&desk, &moves, &["--partitions-per-broker", "2", "--tick", "500ms"]), asks);
     said.ends_with(Exit::Done);
     let kinds = kinds(&desk);
-    assert!(kinds.contains(&"reassignment.bounds_set".to_owned()), "{kinds:?}");
+    assert!(kinds.contains(&"reassign.bounds_set".to_owned()), "{kinds:?}");
 }
 
 /// Two phases are two requests, however late brokers show them.

@@ -70,8 +70,8 @@ fn a_cancel_is_respected(kind: Kind) {
     assert_eq!(brokers(&kafka, "orders"), [1, 2], "what they decided stays");
     assert_eq!(seen(&kafka, "bills", 0).0, [1, 3], "the rest goes on");
     let kinds: Vec<_> = toolbox.audit().into_iter().map(|event| event.kind).collect();
-    assert!(kinds.iter().any(|kind| kind == "reassignment.move_cancelled"), "{kinds:?}");
-    assert!(!kinds.iter().any(|kind| kind == "reassignment.completed"), "{kinds:?}");
+    assert!(kinds.iter().any(|kind| kind == "reassign.move_cancelled_by_others"), "{kinds:?}");
+    assert!(!kinds.iter().any(|kind| kind == "reassign.execute.completed"), "{kinds:?}");
 
     let line = ["reassign", "execute", &file, "--yes", "--max-risk", "moves-data"];
     let again = toolbox.run(&line).ends_with(0);

@@ -99,7 +99,7 @@ fn throttle_run_and_an_execution_with_a_rate_exclude_each_other_however_the_clus
         found.unwrap_or_else(|| panic!("{audit:#?}"))
     };
     let paced = first(&|kind, subject| kind == "throttle.set" && subject.contains("orders"), Outcome::Done);
-    let moved = first(&|kind, _| kind == "reassignment.move_started", Outcome::Planned);
+    let moved = first(&|kind, _| kind == "reassign.move_started", Outcome::Planned);
     assert!(paced < moved, "its lists are in force first: {audit:#?}");
     drop(cluster);
 }

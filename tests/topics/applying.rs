@@ -1,12 +1,13 @@
 //! `topics apply` and `diff` on a cluster in memory: plan lines, exit codes, what the cluster has then.
 
 use kafka_toolbox::clients::kafka::KafkaError;
-use kafka_toolbox::clients::kafka::memory::{Call, Memory, Model};
+use kafka_toolbox::clients::kafka::memory::{Call, Memory, Model, ModelPartition, ModelTopic};
 use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::cluster::topic::TopicName;
 use kafka_toolbox::exit::Exit;
 
 use crate::support::desk::Desk;
+use crate::support::toolbox::audited;
 
 const ORDERS: &str = "{name: orders, partitions: 3, replicationFactor: 2, config: {retention.ms: 1000000}}";
 
@@ -336,7 +337,7 @@ async fn bad_input_is_an_event() {
     desk.apply(&[]).await.ends_with(Exit::Usage);
     let audit = std::fs::read_to_string(desk.folder().join("state/audit.jsonl")).unwrap();
     let event: serde_json::Value = serde_json::from_str(audit.lines().last().unwrap()).unwrap();
-    assert_eq!((&event["kind"], &event["outcome"]), (&"apply.failed".into(), &"refused".into()));
+    assert_eq!((&event["kind"], &event["outcome"]), (&"topics.apply.failed".into(), &"refused".into()));
     assert!(event["reason"].as_str().unwrap().contains("spec.yaml:2:"), "{event}");
 }
 
@@ -361,6 +362,9 @@ async fn another_replication_factor_is_moved_to_its_end() {
         assert_eq!((&now[0][..], &now[1][..]), (&[1, 2, 3][..], &[2, 3, 1][..]));
         assert_eq!(now[2].len(), 3);
         assert!(desk.kafka.look(|cluster| cluster.reassignments.is_empty()));
+        let events = audited(&desk.folder().join("state"));
+        let place = |kind: &str| events.iter().rposition(|event| event.kind == kind).unwrap();
+        assert!(place("reassign.execute.completed") < place("topics.apply.completed"), "the whole ends with its moves");
         assert_eq!(desk.apply(&["--max-risk", "moves-data"]).await.ends_with(Exit::Done).lines(), ["nothing to do"]);
         desk.declare(&["{name: orders, replicationFactor: 2}"]);
         desk.apply(&["--max-risk", "moves-data"]).await.ends_with(Exit::Done);
@@ -382,4 +386,81 @@ async fn a_move_that_somebody_else_began_is_left_alone_and_the_rest_is_moved_whe
     desk.apply(&["--max-risk", "moves-data"]).await.ends_with(Exit::Done);
     assert_eq!(replicas(&desk, "orders"), [vec![1, 2, 3], vec![2, 3, 1]]);
     assert_eq!(desk.apply(&[]).await.ends_with(Exit::Done).lines(), ["nothing to do"]);
+}
+
+#[tokio::test]
+async fn a_dry_run_ends_as_the_run_itself_where_that_refuses_something() {
+    let kafka = Memory::kraft(3).topic("orders", &[&[1, 2]]).topic("bills", &[&[1, 2], &[2, 3]]);
+    let desk = Desk::new(kafka.bytes("orders", 0, 7_000_000));
+    let spec = desk.declare(&["{name: orders, replicationFactor: 3}"]);
+    let diff = async |more: &[&str]| desk.run(&[&["topics", "diff", "-f", &spec], more].concat()).await;
+    let above = diff(&["--max-risk", "reversible"]).await.ends_with(Exit::Refused);
+    assert!(above.out.contains("its risk is moves-data; --max-risk reversible refuses it"), "{above:#?}");
+    diff(&["--max-risk", "moves-data"]).await.ends_with(Exit::Changes);
+    diff(&[]).await.ends_with(Exit::Changes);
+    desk.declare(&["{name: orders, partitions: 5}", "{name: bills, partitions: 1}"]);
+    let some = diff(&[]).await.ends_with(Exit::Refused);
+    assert!(some.out.contains("~ topic orders: partitions 1 -> 5") && some.out.contains("1 refused"), "{some:#?}");
+    desk.declare(&["{name: orders, partitions: 1}"]);
+    diff(&["--max-risk", "reversible"]).await.ends_with(Exit::Done);
+}
+
+#[tokio::test]
+async fn a_long_plan_is_summarised_for_a_person_and_whole_for_programs_and_in_wide() {
+    let desk = Desk::new(Memory::kraft(3));
+    let topics: Vec<_> =
+        (0..60).map(|number| format!("{{name: t-{number:02}, partitions: 1, replicationFactor: 2}}")).collect();
+    let topics: Vec<_> = topics.iter().map(String::as_str).collect();
+    let spec = desk.declare(&topics);
+    let diff =
+        async |format: &str| desk.run(&["topics", "diff", "-f", &spec, "-o", format]).await.ends_with(Exit::Changes);
+    let short = diff("table").await;
+    assert!(short.out.contains("… and 50 more steps; -o wide shows all of them\n60 steps: 60 create\n"), "{short:#?}");
+    assert!(!short.out.contains("t-59"), "{short:#?}");
+    assert_eq!(diff("wide").await.out.lines().filter(|line| line.starts_with("+ topic")).count(), 60);
+    let document: serde_json::Value = serde_json::from_str(&diff("json").await.out).unwrap();
+    assert_eq!(document["plan"]["steps"].as_array().map(Vec::len), Some(60));
+}
+
+#[tokio::test]
+async fn a_take_over_alone_is_a_change_with_an_event_and_a_second_run_finds_nothing() {
+    let desk = Desk::new(Memory::kraft(3));
+    desk.declare(&[ORDERS]);
+    desk.apply(&["--owner", "shop"]).await.ends_with(Exit::Done);
+    let spec = desk.declare(&[ORDERS]);
+    let take = ["--owner", "web", "--take-ownership"];
+    let shown = desk.run(&[&["topics", "diff", "-f", &spec][..], &take].concat()).await.ends_with(Exit::Changes);
+    assert!(shown.out.contains("~ topic orders: owner shop -> web\n"), "{shown:#?}");
+    desk.apply(&take).await.ends_with(Exit::Done);
+    let events = audited(&desk.folder().join("state"));
+    let taken: Vec<_> = events.iter().filter(|event| event.kind == "topics.ownership_taken").collect();
+    assert_eq!(taken.len(), 2, "an intent and an outcome: {events:#?}");
+    assert_eq!((taken[1].before.as_deref(), taken[1].after.as_deref()), (Some("owner: shop"), Some("owner: web")));
+    assert_eq!(desk.apply(&take).await.ends_with(Exit::Done).lines(), ["nothing to do"]);
+    desk.apply(&["--owner", "shop"]).await.ends_with(Exit::Refused);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_that_somebody_else_creates_at_the_same_moment_with_another_config_is_not_done() {
+    for (theirs, exit) in [("1000000", Exit::Done), ("5", Exit::Failed)] {
+        let name = TopicName::new("orders").unwrap();
+        let kafka = Memory::kraft(3).before(Call::CreateTopics, 2, move |cluster| {
+            let rows = [&[1, 2][..], &[1, 2], &[1, 2]];
+            let replicas = rows.map(|row| row.iter().copied().map(BrokerId).collect::<Vec<_>>());
+            let partition = |replicas: &Vec<BrokerId>| ModelPartition {
+                leader: replicas.first().copied(),
+                replicas: replicas.clone(),
+                isr: replicas.clone(),
+                ..ModelPartition::default()
+            };
+            let config = [("retention.ms".to_owned(), theirs.to_owned())].into();
+            let topic = ModelTopic { config, partitions: replicas.iter().map(partition).collect(), ..<_>::default() };
+            cluster.topics.insert(name, topic);
+        });
+        let desk = Desk::new(kafka);
+        desk.declare(&[ORDERS]);
+        let met = desk.apply(&[]).await.ends_with(exit);
+        let words = "it is not as declared: somebody else changed it at this moment; run again";
+        assert_eq!(met.out.contains(words), exit == Exit::Failed, "{met:#?}");
+    }
 }

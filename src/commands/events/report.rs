@@ -128,7 +128,7 @@ mod tests {
             event_id: Uuid::from_bytes([n; 16]),
             run_id: Uuid::nil(),
             time: Timestamp::from_second(second).unwrap(),
-            kind: "topic.created".into(),
+            kind: "topics.created".into(),
             outcome,
             reason: None,
             severity: crate::change::event::Severity::Info,

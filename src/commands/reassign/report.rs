@@ -84,7 +84,7 @@ impl Status<'_> {
             vec![
                 broker.to_string(),
                 arriving.running.to_string(),
-                format!("{} of {}", Bytes(arriving.bytes_done), Bytes(arriving.bytes)),
+                format!("{}/{}", Bytes(arriving.bytes_done), Bytes(arriving.bytes)),
                 self.pace.rate_into(*broker).map_or_else(|| "-".to_owned(), |rate| ByteRate(rate).to_string()),
                 match self.pace.left_of(*broker, arriving) {
                     Left::In(left) => time(left),
@@ -93,9 +93,10 @@ impl Status<'_> {
                 },
             ]
         };
+        // Numbers of three digits and a unit in each column make 58 characters: a terminal of 60 columns shows a row in a line.
         let rows: Vec<_> = self.progress.brokers.iter().map(row).collect();
         if !rows.is_empty() {
-            text.push_str(&table(&["TO BROKER", "MOVING", "COPIED", "RATE", "LEFT"], &rows));
+            text.push_str(&table(&["BROKER", "MOVING", "COPIED", "RATE", "LEFT"], &rows));
         }
         for (words, partitions) in &self.stalls {
             let which = crate::commands::reassign::plan::preflight::names(&partitions.iter().collect::<Vec<_>>());

@@ -28,7 +28,7 @@ pub async fn check(kafka: &dyn Kafka, steps: &[TopicStep]) -> Vec<(usize, KafkaE
     for range in crate::change::carry_out::batches(steps) {
         let start = range.start;
         let answers = match &steps[start] {
-            TopicStep::Delete { .. } | TopicStep::ChangeReplicas { .. } => continue,
+            TopicStep::TakeOwnership { .. } | TopicStep::Delete { .. } | TopicStep::ChangeReplicas { .. } => continue,
             _ => send(kafka, &steps[range], Mode::Validate).await,
         };
         errors.extend(answers.into_iter().enumerate().filter_map(|(at, answer)| Some((start + at, answer.err()?))));
@@ -49,8 +49,10 @@ async fn send(kafka: &dyn Kafka, steps: &[TopicStep], mode: Mode) -> Vec<Result<
         Some(TopicStep::SetConfig { .. }) => {
             kafka.alter_configs(&steps.iter().filter_map(config_change).collect::<Vec<_>>(), mode).await
         }
-        // Nothing is sent for them: their moves are handed on once all other steps have ended.
-        Some(TopicStep::ChangeReplicas { .. }) => steps.iter().map(|_| Ok(())).collect(),
+        // Nothing is sent for them: owners stand in records, and moves are handed over once all other steps have ended.
+        Some(TopicStep::TakeOwnership { .. } | TopicStep::ChangeReplicas { .. }) => {
+            steps.iter().map(|_| Ok(())).collect()
+        }
         Some(TopicStep::Delete { .. }) => {
             kafka.delete_topics(&steps.iter().map(|step| step.name().clone()).collect::<Vec<_>>()).await
         }
@@ -119,13 +121,13 @@ async fn settle(kafka: &dyn Kafka, steps: &[TopicStep], answers: Vec<Result<(), 
         first_errors.push(answer.as_ref().err().cloned());
         readings.push(read(step, answer));
     }
-    let waiting: Vec<&TopicStep> = steps
+    let waiting: Vec<_> = steps
         .iter()
         .zip(&readings)
         .filter(|(_, reading)| !matches!(reading, Answer::No(_)))
-        .map(|(step, _)| step)
+        .map(|(step, reading)| Waiting { step, is_accepted: matches!(reading, Answer::Accepted) })
         .collect();
-    let seen = look(kafka, &waiting).await;
+    let seen = look(kafka, waiting).await;
     let ending = |((step, reading), error): ((&TopicStep, Answer), Option<KafkaError>)| match reading {
         Answer::No(ended) => Some(ended),
         Answer::Accepted => {
@@ -154,6 +156,13 @@ fn not_there(error: Option<KafkaError>, failed: Option<&KafkaError>) -> Option<E
     }
 }
 
+/// A step that the cluster is looked at for.
+struct Waiting<'a> {
+    step: &'a TopicStep,
+    /// Whether the brokers said that it is done; else what is there may be somebody else's.
+    is_accepted: bool,
+}
+
 /// What a look at the cluster found.
 struct Seen {
     /// Topics whose steps it does not show as done.
@@ -163,14 +172,13 @@ struct Seen {
 }
 
 /// Waits, within limits, until the cluster shows the steps as done. A cluster that can't be read is asked once more.
-async fn look(kafka: &dyn Kafka, steps: &[&TopicStep]) -> Seen {
-    let mut open: Vec<&TopicStep> = steps.to_vec();
+async fn look(kafka: &dyn Kafka, mut open: Vec<Waiting<'_>>) -> Seen {
     let mut failed = None;
     let mut looks = Looks::default();
     while !open.is_empty() && looks.again().await {
         match shown(kafka, &open).await {
             Ok(done) => {
-                open.retain(|step| !done.contains(step.name()));
+                open.retain(|one| !done.contains(one.step.name()));
                 failed = None;
             }
             Err(error) if failed.is_some() => {
@@ -180,59 +188,79 @@ async fn look(kafka: &dyn Kafka, steps: &[&TopicStep]) -> Seen {
             Err(error) => failed = Some(error),
         }
     }
-    Seen { missing: open.into_iter().map(|step| step.name().clone()).collect(), failed }
+    Seen { missing: open.into_iter().map(|one| one.step.name().clone()).collect(), failed }
 }
 
 /// The topics of the steps that the cluster shows as done.
-async fn shown(kafka: &dyn Kafka, steps: &[&TopicStep]) -> Result<BTreeSet<TopicName>, KafkaError> {
-    let names: Vec<_> = steps.iter().map(|step| step.name().clone()).collect();
-    if let Some(TopicStep::SetConfig { .. }) = steps.first() {
-        return shown_configs(kafka, steps).await;
+async fn shown(kafka: &dyn Kafka, open: &[Waiting<'_>]) -> Result<BTreeSet<TopicName>, KafkaError> {
+    if let Some(Waiting { step: TopicStep::SetConfig { .. }, .. }) = open.first() {
+        let wanted = open.iter().filter_map(|one| match one.step {
+            TopicStep::SetConfig { name, edits } => {
+                Some((name, edits.iter().map(|edit| (edit.key.as_str(), edit.to.as_deref())).collect()))
+            }
+            _ => None,
+        });
+        return shown_configs(kafka, wanted.collect()).await;
     }
+    let names: Vec<_> = open.iter().map(|one| one.step.name().clone()).collect();
     let metadata = kafka.metadata(TopicSelection::Named(&names)).await?;
-    let done = |step: &&&TopicStep| match (step, metadata.topics.get(step.name())) {
-        (TopicStep::Create { assignment, .. }, Some(topic)) => has_shape(topic, assignment.len(), assignment[0].len()),
+    let is_done = |step: &TopicStep| match (step, metadata.topics.get(step.name())) {
+        (TopicStep::Create { assignment, .. }, Some(topic)) => {
+            has_shape(topic, assignment.len(), assignment.first().map_or(0, Vec::len))
+        }
         (TopicStep::AddPartitions { from, assignment, .. }, Some(topic)) => {
             usize::try_from(*from).is_ok_and(|from| topic.partitions.len() == from + assignment.len())
         }
         (TopicStep::Delete { .. }, there) => there.is_none(),
-        (TopicStep::ChangeReplicas { .. }, _) => true,
+        (TopicStep::TakeOwnership { .. } | TopicStep::ChangeReplicas { .. }, _) => true,
         _ => false,
     };
-    Ok(steps.iter().filter(done).map(|step| step.name().clone()).collect())
+    let mut done: BTreeSet<_> =
+        open.iter().filter(|one| is_done(one.step)).map(|one| one.step.name().clone()).collect();
+    // What was there already, or was made while the answer was lost, may have another config.
+    let doubtful = open.iter().filter(|one| !one.is_accepted && done.contains(one.step.name()));
+    let wanted: BTreeMap<&TopicName, Wanted<'_>> = doubtful
+        .filter_map(|one| match one.step {
+            TopicStep::Create { name, config, .. } if !config.is_empty() => {
+                Some((name, config.iter().map(|(key, value)| (key.as_str(), Some(value.as_str()))).collect()))
+            }
+            _ => None,
+        })
+        .collect();
+    if !wanted.is_empty() {
+        let asked: BTreeSet<_> = wanted.keys().map(|name| (*name).clone()).collect();
+        let as_wanted = shown_configs(kafka, wanted).await?;
+        done.retain(|name| !asked.contains(name) || as_wanted.contains(name));
+    }
+    Ok(done)
 }
 
 fn has_shape(topic: &Topic, partitions: usize, replicas: usize) -> bool {
     topic.partitions.len() == partitions && topic.partitions.iter().all(|one| one.replicas.len() >= replicas)
 }
 
-async fn shown_configs(kafka: &dyn Kafka, steps: &[&TopicStep]) -> Result<BTreeSet<TopicName>, KafkaError> {
-    let edits: BTreeMap<_, _> = steps
-        .iter()
-        .filter_map(|step| match step {
-            TopicStep::SetConfig { name, edits } => Some((ConfigResource::Topic(name.clone()), (name, edits))),
-            _ => None,
-        })
-        .collect();
-    let keys: BTreeSet<&str> =
-        edits.values().flat_map(|(_, edits)| edits.iter().map(|edit| edit.key.as_str())).collect();
-    let resources: Vec<_> = edits.keys().cloned().collect();
+/// Config keys, each with the value that is to be set on the topic; none where the default is to hold.
+type Wanted<'a> = BTreeMap<&'a str, Option<&'a str>>;
+
+/// The topics whose config is as wanted.
+async fn shown_configs(
+    kafka: &dyn Kafka,
+    wanted: BTreeMap<&TopicName, Wanted<'_>>,
+) -> Result<BTreeSet<TopicName>, KafkaError> {
+    let keys: BTreeSet<&str> = wanted.values().flat_map(|keys| keys.keys().copied()).collect();
+    let resources: Vec<_> = wanted.keys().map(|name| ConfigResource::Topic((*name).clone())).collect();
     let keys: Vec<_> = keys.into_iter().collect();
     let answers = kafka.configs(&resources, Some(&keys)).await?;
-    let is_done = |resource: &ConfigResource, edits: &[ConfigEdit]| {
-        let Some(Ok(entries)) = answers.get(resource) else { return false };
-        edits.iter().all(|edit| {
-            let entry = entries.iter().find(|entry| entry.name == edit.key && entry.source == ConfigSource::Topic);
-            match (&edit.to, entry) {
+    let is_done = |name: &TopicName, wanted: &Wanted<'_>| {
+        let Some(Ok(entries)) = answers.get(&ConfigResource::Topic(name.clone())) else { return false };
+        wanted.iter().all(|(key, to)| {
+            let entry = entries.iter().find(|entry| entry.name == *key && entry.source == ConfigSource::Topic);
+            match (to, entry) {
                 (None, entry) => entry.is_none(),
                 (Some(to), Some(entry)) => entry.value.as_deref().is_none_or(|value| same_value(value, to)),
                 (Some(_), None) => false,
             }
         })
     };
-    Ok(edits
-        .iter()
-        .filter(|(resource, (_, edits))| is_done(resource, edits))
-        .map(|(_, (name, _))| (*name).clone())
-        .collect())
+    Ok(wanted.iter().filter(|(name, keys)| is_done(name, keys)).map(|(name, _)| (*name).clone()).collect())
 }

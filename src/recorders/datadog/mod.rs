@@ -23,26 +23,15 @@ const ROWS_MAX: usize = 40;
 /// Length of a text that was called too large.
 const SHORT_CHARS_MAX: usize = 1_000;
 
-/// Families of kinds that this tool writes itself, with titles of one form. Others come from scripts and hooks.
-const FAMILIES: [&str; 14] = [
-    "apply",
-    "broker_id",
-    "command",
-    "events",
-    "loadtest",
-    "monitor",
-    "mute",
-    "node",
-    "reassignment",
-    "retention",
-    "roll",
-    "throttle",
-    "topic",
-    "zk",
+/// First words of the kinds that this tool writes itself, with titles of one form. Others come from scripts and hooks.
+const COMMANDS: [&str; 14] = [
+    "command", "configs", "ensemble", "events", "identity", "loadtest", "mapping", "monitors", "offsets", "probe",
+    "reassign", "rollout", "throttle", "topics",
 ];
 
-/// Families with many events a day: their aggregates are kept apart by day, far from Datadog's limit of events in one.
-const CHATTY: [&str; 5] = ["apply", "command", "events", "mute", "throttle"];
+/// Commands with many events a day, beside the runs of verbs: their aggregates are kept apart by day, far from Datadog's
+/// limit of events in one.
+const CHATTY: [&str; 4] = ["command", "events", "monitors", "throttle"];
 
 /// A message as one Datadog event; none if it has no events. `tags` are those of the process.
 pub fn render(message: &Message<'_>, tags: &[String]) -> Option<DatadogEvent> {
@@ -65,7 +54,7 @@ pub fn render(message: &Message<'_>, tags: &[String]) -> Option<DatadogEvent> {
 }
 
 fn title_of_one(event: &Event) -> String {
-    if !FAMILIES.contains(&family(&event.kind)) {
+    if !COMMANDS.contains(&command(&event.kind)) {
         return format!("{}{}", event.title, outcome_behind(event.outcome));
     }
     let name = event.subject.split_once(':').map_or(event.subject.as_str(), |(_, name)| name);
@@ -246,7 +235,10 @@ fn is_person(actor: &str) -> bool {
 /// Events of one family about one subject are folded together, chatty ones by day.
 fn aggregation_key(event: &Event) -> String {
     let family = family(&event.kind);
-    let day = if CHATTY.contains(&family) { format!("/{}", day(event.time)) } else { String::new() };
+    // `topics.apply`: a schedule repeats it.
+    let is_run = family.contains('.');
+    let day =
+        if is_run || CHATTY.contains(&command(&event.kind)) { format!("/{}", day(event.time)) } else { String::new() };
     let hash = hash_prefix(&event.subject);
     let fixed = "kt///".len() + family.chars().count() + hash.len() + day.chars().count();
     let cluster = shorten_middle(&event.cluster, AGGREGATION_KEY_CHARS_MAX.saturating_sub(fixed));
@@ -257,8 +249,14 @@ fn day(time: Timestamp) -> String {
     time.to_string().chars().take("2026-01-01".len()).collect()
 }
 
-fn family(kind: &str) -> &str {
+/// The first word of a kind: the command, for kinds of this tool.
+fn command(kind: &str) -> &str {
     kind.split('.').next().unwrap_or(kind)
+}
+
+/// A kind without its last word: `topics` of `topics.created`, `topics.apply` of `topics.apply.started`.
+fn family(kind: &str) -> &str {
+    kind.rsplit_once('.').map_or(kind, |(family, _)| family)
 }
 
 /// A text of at most so many characters whose end stays; where something must go, it goes from the middle before.

@@ -47,17 +47,17 @@ fn assert_within_limits(sent: &DatadogEvent) {
 
 #[test]
 fn a_change_reads_well() {
-    let sent = rendered(&[event("topic.config_changed", Outcome::Done, Severity::Info)], false);
+    let sent = rendered(&[event("topics.config_changed", Outcome::Done, Severity::Info)], false);
     assert_within_limits(&sent);
     insta::assert_json_snapshot!(sent, @r#"
     {
-      "title": "[kafka-toolbox] prod: topic config changed Orders",
+      "title": "[kafka-toolbox] prod: topics config changed Orders",
       "text": "%%% \n~ topic Orders: retention.ms 1 -> 2\n\n| | before | after |\n|---|---|---|\n| retention.ms | 1 | 2 |\n| segment.ms |  | 3 |\n\n`topic:Orders` on `prod` by `pod:kafka/topics-1` with `toolbox topics apply` 0.1.0\nevent 00000000-0000-0000-0000-000000000000, run 00000000-0000-0000-0000-000000000000, 2027-01-15T07:59:00Z\n %%%",
       "tags": [
         "source:kafka-toolbox",
         "kafka_cluster:prod",
         "kt_command:topics_apply",
-        "kt_kind:topic.config_changed",
+        "kt_kind:topics.config_changed",
         "kt_outcome:done",
         "env:live",
         "topic:orders",
@@ -65,7 +65,7 @@ fn a_change_reads_well() {
       ],
       "alert_type": "info",
       "priority": "normal",
-      "aggregation_key": "kt/prod/topic/20969b81",
+      "aggregation_key": "kt/prod/topics/20969b81",
       "date_happened": 1799999940
     }
     "#);
@@ -82,7 +82,7 @@ fn no_run_of_percent_signs_ends_the_markdown() {
                 command: signs.clone(),
                 reason: Some(signs.clone()),
                 after: Some(format!("{signs}: {signs}")),
-                ..event("topic.created", Outcome::Done, Severity::Info)
+                ..event("topics.created", Outcome::Done, Severity::Info)
             }],
             false,
         );
@@ -93,7 +93,8 @@ fn no_run_of_percent_signs_ends_the_markdown() {
 #[test]
 fn severities_become_alert_types_and_a_persons_doing_is_a_user_update() {
     let shown = |severity, actor: &str| {
-        let sent = rendered(&[Event { actor: actor.into(), ..event("topic.created", Outcome::Done, severity) }], false);
+        let sent =
+            rendered(&[Event { actor: actor.into(), ..event("topics.created", Outcome::Done, severity) }], false);
         (sent.alert_type, sent.priority)
     };
     assert_eq!(shown(Severity::Low, "ann"), (AlertType::Info, Priority::Low));
@@ -108,10 +109,10 @@ fn severities_become_alert_types_and_a_persons_doing_is_a_user_update() {
 #[test]
 fn a_long_name_loses_its_middle_in_the_title_and_stays_whole_in_the_text() {
     let name = format!("begin-{}-end", "x".repeat(230));
-    let long = Event { subject: format!("topic:{name}"), ..event("topic.created", Outcome::Failed, Severity::Error) };
+    let long = Event { subject: format!("topic:{name}"), ..event("topics.created", Outcome::Failed, Severity::Error) };
     let sent = rendered(&[long], false);
     assert_within_limits(&sent);
-    assert!(sent.title.starts_with("[kafka-toolbox] prod: topic created begin-"), "{}", sent.title);
+    assert!(sent.title.starts_with("[kafka-toolbox] prod: topics created begin-"), "{}", sent.title);
     assert!(sent.title.ends_with("-end: failed"), "{}", sent.title);
     assert!(sent.text.contains(&name));
 }
@@ -119,7 +120,7 @@ fn a_long_name_loses_its_middle_in_the_title_and_stays_whole_in_the_text() {
 #[test]
 fn a_long_table_is_cut_and_says_how_much_is_missing() {
     let lines: Vec<_> = (0..500).map(|n| format!("key{n}: {}", "v".repeat(60))).collect();
-    let long = Event { after: Some(lines.join("\n")), ..event("topic.created", Outcome::Done, Severity::Info) };
+    let long = Event { after: Some(lines.join("\n")), ..event("topics.created", Outcome::Done, Severity::Info) };
     let sent = rendered(std::slice::from_ref(&long), false);
     assert_within_limits(&sent);
     assert!(sent.text.contains("… and 4") && sent.text.contains(" more lines"), "{}", sent.text);
@@ -131,7 +132,7 @@ fn a_long_table_is_cut_and_says_how_much_is_missing() {
 fn what_is_older_than_17_hours_comes_with_the_time_of_now_and_says_when_it_happened() {
     let at = |age: SignedDuration| Event {
         time: Timestamp::from_second(NOW).unwrap() - age,
-        ..event("topic.created", Outcome::Done, Severity::Info)
+        ..event("topics.created", Outcome::Done, Severity::Info)
     };
     let young = rendered(&[at(SignedDuration::from_hours(17))], false);
     assert_eq!(young.date_happened, NOW - 17 * 3_600);
@@ -150,12 +151,12 @@ fn late_events_of_a_kind_share_a_message_and_each_has_its_line() {
         subject: format!("topic:{}-{n}", "long-name-".repeat(20)),
         title: format!("~ topic {}-{n}: {}", "long-name-".repeat(20), "retention.ms 1 -> 2 ".repeat(20)),
         reason: Some("because ".repeat(50)),
-        ..event("topic.config_changed", Outcome::Done, Severity::Info)
+        ..event("topics.config_changed", Outcome::Done, Severity::Info)
     };
     let events: Vec<_> = (0..15).map(old).collect();
     let sent = rendered(&events, false);
     assert_within_limits(&sent);
-    assert!(sent.title.starts_with("[kafka-toolbox] prod: 15 × topic config changed (late, "), "{}", sent.title);
+    assert!(sent.title.starts_with("[kafka-toolbox] prod: 15 × topics config changed (late, "), "{}", sent.title);
     for event in &events {
         assert!(sent.text.contains(&event.event_id.to_string()), "{}\n{}", event.event_id, sent.text);
     }
@@ -164,7 +165,7 @@ fn late_events_of_a_kind_share_a_message_and_each_has_its_line() {
 #[test]
 fn chatty_families_start_a_new_aggregate_each_day() {
     let key = |kind: &str| rendered(&[event(kind, Outcome::Done, Severity::Info)], false).aggregation_key;
-    assert_eq!(key("topic.created"), key("topic.deleted"));
+    assert_eq!(key("topics.created"), key("topics.deleted"));
     assert!(key("throttle.set").ends_with("/2027-01-15"), "{}", key("throttle.set"));
 }
 
@@ -201,13 +202,13 @@ proptest! {
         let one = Event {
             time: Timestamp::from_second(NOW - age).unwrap(),
             subject: format!("topic:{name}"),
-            kind: "topic.created".into(),
+            kind: "topics.created".into(),
             reason: Some(reason),
             before: Some(before),
             after: Some(after),
             tags: BTreeMap::from([(key, title.clone())]),
             cluster, actor, command, title,
-            ..event("topic.created", Outcome::Unknown, Severity::Warning)
+            ..event("topics.created", Outcome::Unknown, Severity::Warning)
         };
         let sent = rendered(&vec![one; count], short);
         assert_within_limits(&sent);

@@ -175,7 +175,7 @@ fn render(event: &Event, message: &Message<'_>, regarding: &Regarding) -> NewEve
     }
 }
 
-/// `topic.config_changed` as `TopicConfigChanged`.
+/// `topics.config_changed` as `TopicsConfigChanged`.
 fn camel_case(text: &str) -> String {
     let parts = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|part| !part.is_empty());
     let word: String = parts.map(|part| part[..1].to_uppercase() + &part[1..]).collect();
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn kinds_become_reasons_in_camel_case() {
-        assert_eq!(camel_case("topic.config_changed"), "TopicConfigChanged");
+        assert_eq!(camel_case("topics.config_changed"), "TopicsConfigChanged");
         assert_eq!(camel_case("topics apply"), "TopicsApply");
         assert_eq!(camel_case("…"), "Event");
     }

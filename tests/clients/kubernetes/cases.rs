@@ -190,7 +190,7 @@ pub(super) async fn an_event_is_cut_to_the_limits_and_written_once(door: &dyn Ku
     let event = NewEvent {
         name: "toolbox.0192".into(),
         regarding: Regarding { api_version: "v1".into(), kind: "Pod".into(), name: named(door, "topics-1"), uid: None },
-        reason: "TopicConfigChanged".repeat(10),
+        reason: "TopicsConfigChanged".repeat(10),
         action: "Apply".into(),
         note: "retention.ms: 1 → 2, ".repeat(100),
         event_type: EventType::Warning,

@@ -83,7 +83,7 @@ async fn an_event_is_shown_by_kubectl_within_its_limits() {
     let event = NewEvent {
         name: "toolbox.1".into(),
         regarding: Pod { name: "topics-1".into(), uid: Some("u-1".into()) }.regarding(&namespace),
-        reason: "TopicConfigChanged".into(),
+        reason: "TopicsConfigChanged".into(),
         action: "Apply".into(),
         note: "ä".repeat(2_000),
         event_type: EventType::Warning,
@@ -95,7 +95,7 @@ async fn an_event_is_shown_by_kubectl_within_its_limits() {
     let shown =
         ControlPlane::shared().kubectl(&["get", "events.events.k8s.io", "--namespace", &namespace, "-o", &path]);
     let (words, note) = shown.rsplit_once(' ').unwrap();
-    assert_eq!(words, "TopicConfigChanged Warning topics-1 u-1 kafka-toolbox");
+    assert_eq!(words, "TopicsConfigChanged Warning topics-1 u-1 kafka-toolbox");
     assert!(note.len() <= 1_024 && note.ends_with('…'), "{} bytes", note.len());
 }
 

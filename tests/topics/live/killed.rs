@@ -68,11 +68,11 @@ fn every_change_has_one_outcome(toolbox: &Toolbox, prefix: &str, at: &str) {
         }
     }
     let expected = [
-        ("topic.created", "new1"),
-        ("topic.created", "new2"),
-        ("topic.partitions_increased", "grow"),
-        ("topic.config_changed", "set"),
-        ("topic.deleted", "gone"),
+        ("topics.created", "new1"),
+        ("topics.created", "new2"),
+        ("topics.partitions_increased", "grow"),
+        ("topics.config_changed", "set"),
+        ("topics.deleted", "gone"),
     ];
     for (kind, name) in expected {
         let key = (kind.to_owned(), format!("topic:{prefix}-{name}"));
@@ -164,4 +164,25 @@ fn a_replication_factor_whose_run_was_killed_is_under_way_or_begun_again_and_get
     }
     assert_eq!(last.lines(), ["nothing to do"], "{last:#?}");
     assert_eq!(digest(&cluster, "heavy").unwrap(), before, "every record is there");
+
+    hold(&cluster, "heavy", true);
+    toolbox.file("spec.yaml", &spec(3));
+    a_run_that_is_stopped_while_the_moves_run_is_not_completed(&toolbox, &apply);
+    assert_eq!(moving(), 2);
+}
+
+/// The whole of `topics apply` has ended when its moves have.
+fn a_run_that_is_stopped_while_the_moves_run_is_not_completed(toolbox: &Toolbox, apply: &[&str]) {
+    let before = toolbox.audit().len();
+    let stop = |pid: &Pid| kill_process(*pid, rustix::process::Signal::TERM).unwrap();
+    let stopped = toolbox.run_and_meanwhile("applied:2", apply, stop).ends_with(1);
+    let events = toolbox.audit().split_off(before);
+    let ends: Vec<_> = events.iter().filter(|event| event.kind.starts_with("topics.apply.")).collect();
+    let kinds: Vec<_> = ends.iter().map(|event| (event.kind.as_str(), event.outcome)).collect();
+    let expected = [("topics.apply.started", Outcome::Planned), ("topics.apply.stopped", Outcome::Failed)];
+    assert_eq!(kinds, expected, "{stopped:#?}");
+    assert_eq!(ends[0].event_id, ends[1].event_id, "one side effect");
+    assert!(ends[1].reason.as_ref().unwrap().contains("SIGTERM"), "{ends:#?}");
+    let place = |kind: &str| events.iter().position(|event| event.kind == kind);
+    assert!(place("reassign.execute.stopped") < place("topics.apply.stopped"), "{events:#?}");
 }

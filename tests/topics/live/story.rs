@@ -64,7 +64,7 @@ fn a_change_by_hand_is_drift_and_is_mended(toolbox: &Toolbox, file: &str, kind: 
     assert_eq!(shown.lines()[0], format!("~ topic story-a: {drift}"), "segment.ms is theirs");
     apply(toolbox, file, &[]).ends_with(0);
     toolbox.is_as_declared(file);
-    let found: Vec<_> = toolbox.audit().into_iter().filter(|event| event.kind == "topic.drift").collect();
+    let found: Vec<_> = toolbox.audit().into_iter().filter(|event| event.kind == "topics.drift").collect();
     assert_eq!((found.len(), found[0].subject.as_str()), (1, "topic:story-a"));
     // What they set they take away again: the next chapter counts changes.
     let theirs = spec(&hand, "story", "  - {name: PREFIX-a}");

@@ -26,7 +26,7 @@ fn apply_while(cluster: &Cluster, count: usize, disturb: impl FnOnce()) {
     let before = toolbox.outcomes().len();
     toolbox.file("spec.yaml", &many(0..2 * count, 2_000_000));
     let first = toolbox.run_and_meanwhile("intents:2", &apply, |_| {
-        let created = toolbox.outcomes().into_values().flatten().filter(|event| event.kind == "topic.created").count();
+        let created = toolbox.outcomes().into_values().flatten().filter(|event| event.kind == "topics.created").count();
         assert_eq!(created, 2 * count, "the first batch is done, the second one is not begun");
         disturb();
     });

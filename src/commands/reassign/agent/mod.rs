@@ -308,7 +308,7 @@ impl<'a> Agent<'a> {
         let completed = decided.completed.iter().map(|partition| {
             let words = format!("partition {partition} is where it should be");
             let subject = format!("partition:{partition}");
-            let event = run.event("reassignment.move_completed", &subject, Outcome::Done, &words);
+            let event = run.event("reassign.move_completed", &subject, Outcome::Done, &words);
             Event { severity: Severity::Low, ..event }
         });
         let completed: Vec<_> = completed.collect();

@@ -81,7 +81,7 @@ pub(super) async fn run(context: &mut Context, args: &SetArgs) -> anyhow::Result
     let run = context.run();
     let subject = format!("cluster:{}", run.cluster);
     let text = format!("{} asks the run for {words}", run.actor);
-    context.record_finding("reassignment.bounds_set", &subject, &text, Severity::Info).await;
+    context.record_finding("reassign.bounds_set", &subject, &text, Severity::Info).await;
     output::say(&format!("the run is asked for {words}, and keeps to it from its next look on; moves that run go on"));
     Ok(Exit::Done)
 }

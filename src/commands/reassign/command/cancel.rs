@@ -111,7 +111,7 @@ pub(super) async fn run(context: &mut Context, args: &CancelArgs) -> anyhow::Res
     let run = context.run();
     let words = format!("{} taken back", count(moves.len(), "move"));
     let subject = format!("cluster:{}", run.cluster);
-    context.record_finding("reassignment.cancelled", &subject, &words, Severity::Warning).await;
+    context.record_finding("reassign.cancel.completed", &subject, &words, Severity::Warning).await;
     let value = json!({ "cancelled": moves.len(), "left": left });
     context.output().result(&value, |_| shown(&words, &left))?;
     Ok(if left.is_empty() { Exit::Done } else { Exit::Failed })

@@ -383,32 +383,32 @@ async fn carry_out(
 ) -> anyhow::Result<Exit> {
     let run = context.run();
     let words = format!("{} are moved", count(moves.len(), "partition"));
-    let started = run.event("reassignment.started", &format!("cluster:{}", run.cluster), Outcome::Planned, &words);
+    let started = run.event("reassign.execute.started", &format!("cluster:{}", run.cluster), Outcome::Planned, &words);
     context.brake().changes_begin();
     context.recorder().record(std::slice::from_ref(&started)).await;
     let mut agent = Agent::new(kafka, pacing, (moves.clone(), record), control, throttles);
     let ended = agent.run(context).await;
     drop(agent);
     let (kind, severity, outcome, exit) = match &ended {
-        Ok(Ending::Done) => ("reassignment.completed", Severity::Success, Ended::done(), Exit::Done),
+        Ok(Ending::Done) => ("reassign.execute.completed", Severity::Success, Ended::done(), Exit::Done),
         Ok(Ending::Stopped(why)) => {
             let why =
                 format!("{why}: moves that run go on, and so do their throttles; run the same command again to go on");
-            ("reassignment.stopped", Severity::Warning, Ended::failed(why), Exit::Failed)
+            ("reassign.execute.stopped", Severity::Warning, Ended::failed(why), Exit::Failed)
         }
         Ok(Ending::Incomplete(lost)) => {
             let why = format!("all other moves are done, and these were given up: {}", lost.join("; "));
-            ("reassignment.incomplete", Severity::Error, Ended::failed(why), Exit::Failed)
+            ("reassign.execute.incomplete", Severity::Error, Ended::failed(why), Exit::Failed)
         }
         Ok(Ending::Cancelled) => {
             let why = "`toolbox reassign cancel` takes the moves back";
-            ("reassignment.cancelled", Severity::Warning, Ended::refused(why), Exit::Refused)
+            ("reassign.execute.cancelled", Severity::Warning, Ended::refused(why), Exit::Refused)
         }
         Ok(Ending::GaveUp(why)) => {
             let why = format!("{why}. The moves stay as they are; run the same command again to go on");
-            ("reassignment.stalled", Severity::Error, Ended::failed(why), Exit::Failed)
+            ("reassign.execute.failed", Severity::Error, Ended::failed(why), Exit::Failed)
         }
-        Err(error) => ("reassignment.stalled", Severity::Error, Ended::failed(format!("{error:#}")), Exit::Failed),
+        Err(error) => ("reassign.execute.failed", Severity::Error, Ended::failed(format!("{error:#}")), Exit::Failed),
     };
     let event = Event { kind: kind.to_owned(), severity, ..run.outcome(&started, &outcome) };
     context.recorder().record(&[event]).await;

@@ -36,7 +36,7 @@ pub(super) async fn run(context: &mut Context, pauses: bool) -> anyhow::Result<E
     let since = context.now().round(jiff::Unit::Second).unwrap_or_else(|_| context.now());
     let why = pauses.then(|| format!("paused by {} at {since}", run.actor));
     control.ask(&Asked { paused: why, ..asked }).await?;
-    let kind = format!("reassignment.{word}");
+    let kind = format!("reassign.{word}");
     let subject = format!("cluster:{}", run.cluster);
     context.record_finding(&kind, &subject, words, Severity::Info).await;
     output::say(words);

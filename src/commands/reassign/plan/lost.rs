@@ -41,8 +41,8 @@ impl Lost {
     /// The kind of the event that says so.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Cancelled => "reassignment.move_cancelled",
-            _ => "reassignment.move_lost",
+            Self::Cancelled => "reassign.move_cancelled_by_others",
+            _ => "reassign.move_lost",
         }
     }
 }

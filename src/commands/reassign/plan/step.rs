@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::change::event::Severity;
-use crate::change::plan::{Risk, Step};
+use crate::change::plan::{ReplicaChange, Risk, Step};
 use crate::cluster::broker::BrokerId;
 use crate::cluster::size::Bytes;
 use crate::cluster::topic::TopicPartition;
@@ -116,10 +116,10 @@ impl Step for ReassignStep {
 
     fn kind(&self) -> &'static str {
         match self {
-            Self::Move { .. } => "reassignment.move_started",
-            Self::Elect { .. } => "reassignment.leader_elected",
-            Self::Cancel { .. } => "reassignment.move_cancelled",
-            Self::Restore { .. } => "reassignment.order_restored",
+            Self::Move { .. } => "reassign.move_started",
+            Self::Elect { .. } => "reassign.leader_elected",
+            Self::Cancel { .. } => "reassign.move_cancelled",
+            Self::Restore { .. } => "reassign.order_restored",
         }
     }
 
@@ -134,6 +134,13 @@ impl Step for ReassignStep {
 
     fn severity(&self) -> Severity {
         Severity::Low
+    }
+
+    fn replica_changes(&self) -> Vec<ReplicaChange> {
+        let Self::Move { from, to, bytes, .. } = self else { return Vec::new() };
+        // The bytes of the step are those of all its copies.
+        let copies = to.iter().filter(|broker| !from.contains(broker)).count().max(1);
+        ReplicaChange::between(from, to, bytes / u64::try_from(copies).unwrap_or(1))
     }
 
     fn before_after(&self) -> (Option<String>, Option<String>) {

@@ -316,7 +316,7 @@ impl Memory {
             let words = format!("partition {}: somebody else moves it; it is not begun", one.partition);
             let subject = Subject::Partition(one.partition.clone());
             tick.findings.push(Finding {
-                kind: "reassignment.move_foreign",
+                kind: "reassign.move_foreign",
                 subject,
                 words,
                 severity: Severity::Warning,
@@ -355,7 +355,7 @@ impl Memory {
             if self.said.insert(reason.clone()) {
                 let which = names(&partitions.iter().collect::<Vec<_>>());
                 let words = format!("{} stalled: {} ({which})", count(partitions.len(), "move"), reason.words());
-                let kind = "reassignment.stalled";
+                let kind = "reassign.stalled";
                 tick.findings.push(Finding { kind, subject: Subject::Cluster, words, severity: Severity::Error });
             }
         }

@@ -272,7 +272,7 @@ impl Pacer {
             let Note { kind, subject, text, .. } = note;
             output::say(&format!("! {text}"));
             let severity = match *kind {
-                "throttle.floor_conflict" | "reassignment.stalled" => Severity::Error,
+                "throttle.floor_conflict" | "reassign.stalled" => Severity::Error,
                 _ => Severity::Warning,
             };
             let subject =

@@ -470,7 +470,7 @@ impl Notes<'_> {
                  dead broker, or a move that Kafka does not end; a higher rate will not help",
                 outlook::STALLED_AFTER.as_secs() / 60
             );
-            self.add("reassignment.stalled", format!("broker:{broker}"), text);
+            self.add("reassign.stalled", format!("broker:{broker}"), text);
         }
     }
 }

@@ -77,7 +77,8 @@ impl Idle {
     }
 }
 
-/// Shows what `apply` would change; nothing is changed. Exits with 3 if something would be.
+/// Shows what `apply` would change; nothing is changed. Exits with 3 if something would be, with 4 if something would be
+/// refused.
 pub(super) async fn diff(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
     context.flags.dry_run = true;
     run(context, args).await
@@ -247,12 +248,18 @@ async fn settle(
     (last, claim): (Option<&LastApplied>, &LastApplied),
     mut memory: Option<&mut Memory>,
 ) -> anyhow::Result<Settled<TopicStep>> {
+    if let Some(memory) = memory.as_deref_mut().filter(|_| !context.is_dry_run()) {
+        memory.open_former(context, &plan.steps).await?;
+    }
     let apply = async |batch: &[TopicStep]| {
         let (Some(kafka), Some(memory)) = (kafka.as_deref(), memory.as_deref_mut()) else {
             return batch.iter().map(|_| Ended::refused("a rehearsal changes nothing")).collect();
         };
         if let Err(ended) = memory.claim(last, claim).await {
             return vec![ended; batch.len()];
+        }
+        if let Some(TopicStep::TakeOwnership { .. }) = batch.first() {
+            return memory.take_from_former(batch).await;
         }
         apply::apply(kafka, batch).await
     };

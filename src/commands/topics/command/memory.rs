@@ -88,6 +88,8 @@ pub(super) struct Memory {
     cluster_id: String,
     /// What this run keeps there, if that is something else.
     claimed: Option<LastApplied>,
+    /// Records of the owners that topics are taken over from.
+    former: BTreeMap<String, Document>,
 }
 
 impl Memory {
@@ -112,8 +114,15 @@ impl Memory {
         let mut document = context.document(&identity).await?;
         let last = document.load().await?;
         let cluster_id = metadata.cluster_id.clone();
-        let mut memory =
-            Self { metadata, last, document, declared_by_others: BTreeMap::new(), cluster_id, claimed: None };
+        let mut memory = Self {
+            metadata,
+            last,
+            document,
+            declared_by_others: BTreeMap::new(),
+            cluster_id,
+            claimed: None,
+            former: BTreeMap::new(),
+        };
         memory.declared_by_others = memory.others(|name| spec.topics.contains_key(name)).await?;
         Ok(memory)
     }
@@ -193,9 +202,8 @@ impl Memory {
             settled.topics.extend(left_out.map(|(name, applied)| (name.clone(), applied.clone())));
         }
         let last = observed.last_applied.as_ref();
-        let is_kept = self.claimed.as_ref().or(last) == Some(&settled)
-            || (context.keep(&mut self.document, &settled).await && self.is_alone(context, &settled, last).await);
-        is_kept && (!takes_ownership || self.take_from_others(context).await)
+        self.claimed.as_ref().or(last) == Some(&settled)
+            || (context.keep(&mut self.document, &settled).await && self.is_alone(context, &settled, last).await)
     }
 
     /// Whether no other owner has claimed these topics meanwhile; else they leave this owner's record again.
@@ -217,31 +225,45 @@ impl Memory {
         }
     }
 
-    /// Takes what this owner has taken over out of the records of those who had it. Whether that was done.
-    async fn take_from_others(&self, context: &Context) -> bool {
-        let mut by_owner: BTreeMap<&str, Vec<&TopicName>> = BTreeMap::new();
-        for (name, others) in &self.declared_by_others {
-            for declared in others {
-                by_owner.entry(&declared.owner).or_default().push(name);
+    /// Opens the records of the owners that topics are taken over from.
+    pub(super) async fn open_former(&mut self, context: &Context, steps: &[TopicStep]) -> anyhow::Result<()> {
+        for owner in steps.iter().flat_map(former_owners) {
+            if !self.former.contains_key(owner) {
+                let identity = Identity { owner: Some(owner.clone()), ..self.document.identity().clone() };
+                self.former.insert(owner.clone(), context.document(&identity).await?);
             }
         }
-        let mut is_done = true;
-        for (owner, names) in by_owner {
-            let identity = Identity { owner: Some(owner.to_owned()), ..self.document.identity().clone() };
-            let taken = async {
-                let without = |mut last: LastApplied| {
-                    last.topics.retain(|name, _| !names.contains(&name));
-                    last
-                };
-                context.document(&identity).await?.update(without).await
+        Ok(())
+    }
+
+    /// Takes topics out of the records of their former owners. One ending a step.
+    pub(super) async fn take_from_former(&mut self, steps: &[TopicStep]) -> Vec<Ended> {
+        let mut failed: BTreeMap<&String, String> = BTreeMap::new();
+        for (owner, document) in &mut self.former {
+            let is_theirs = |step: &&TopicStep| former_owners(step).contains(owner);
+            let names: BTreeSet<_> = steps.iter().filter(is_theirs).map(TopicStep::name).collect();
+            let without = |mut last: LastApplied| {
+                last.topics.retain(|name, _| !names.contains(name));
+                last
             };
-            if let Err(error) = taken.await {
-                is_done = false;
-                output::complain(&format!(
-                    "the record of owner `{owner}` still names what was taken over ({error:#}); run the same command again"
-                ));
+            if let Err(error) = document.update(without).await {
+                failed.insert(owner, format!("{error:#}"));
             }
         }
-        is_done
+        let ending = |step: &TopicStep| match former_owners(step).iter().find_map(|owner| failed.get_key_value(owner)) {
+            None => Ended::done(),
+            Some((owner, why)) => Ended::failed(format!(
+                "the record of owner `{owner}` still names it ({why}); run the same command again"
+            )),
+        };
+        steps.iter().map(ending).collect()
+    }
+}
+
+/// The owners that a step takes a topic from.
+fn former_owners(step: &TopicStep) -> &[String] {
+    match step {
+        TopicStep::TakeOwnership { from, .. } => from,
+        _ => &[],
     }
 }

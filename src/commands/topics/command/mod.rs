@@ -27,7 +27,7 @@ enum Verb {
     List(list::ListArgs),
     /// Describe topics: partitions, trouble in words, settings
     Describe(describe::DescribeArgs),
-    /// Show what apply would change; exit 3 if something would be
+    /// Show what apply would change; exit 3 if something would be, 4 if something would be refused
     Diff(apply::ApplyArgs),
     /// Make the cluster's topics as declared
     Apply(apply::ApplyArgs),

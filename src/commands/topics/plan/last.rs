@@ -77,9 +77,10 @@ impl LastApplied {
                 TopicStep::SetConfig { edits, .. } => {
                     edits.iter().filter(|edit| edit.to.is_some()).map(|edit| edit.key.clone()).collect()
                 }
-                TopicStep::AddPartitions { .. } | TopicStep::ChangeReplicas { .. } | TopicStep::Delete { .. } => {
-                    continue;
-                }
+                TopicStep::TakeOwnership { .. }
+                | TopicStep::AddPartitions { .. }
+                | TopicStep::ChangeReplicas { .. }
+                | TopicStep::Delete { .. } => continue,
             };
             let applied = next.topics.entry(step.name().clone()).or_default();
             applied.source = source(declared);

@@ -62,7 +62,8 @@ pub struct Planned {
 /// 1. Check each declared topic against the cluster and the maps; one with a fault is left out.
 /// 2. Per topic: create, add partitions, set config; or delete.
 /// 3. Other replication factors, all topics together: they share the brokers.
-/// 4. Order: creates, partitions, configs, replicas, deletes; each by name. One request carries neighbours of one kind.
+/// 4. Order: owners, creates, partitions, configs, replicas, deletes; each by name. One request carries neighbours of one
+///    kind.
 pub fn plan(spec: &Spec, observed: &Observed, options: &Options) -> Planned {
     let mut planned = Planned::default();
     let mut absent = Vec::new();
@@ -82,6 +83,8 @@ pub fn plan(spec: &Spec, observed: &Observed, options: &Options) -> Planned {
                 continue;
             }
             planned.plan.warn(taken_over(name, others, options));
+            let from = others.iter().map(|other| other.owner.clone()).collect();
+            planned.plan.steps.push(TopicStep::TakeOwnership { name: name.clone(), from, to: options.owner.clone() });
         }
         match (declared.state, there.topic) {
             (State::Absent, None) => {}
@@ -126,7 +129,7 @@ fn owned_by(others: &[Declared], options: &Options, declared: &TopicSpec) -> Str
 }
 
 fn order(step: &TopicStep) -> usize {
-    ["create", "add-partitions", "set-config", "change-replicas", "delete"]
+    ["take-ownership", "create", "add-partitions", "set-config", "change-replicas", "delete"]
         .iter()
         .position(|word| *word == step.batch())
         .unwrap_or(usize::MAX)

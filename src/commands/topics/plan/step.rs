@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::change::event::Severity;
-use crate::change::plan::{Risk, Step};
+use crate::change::plan::{ReplicaChange, Risk, Step};
 use crate::cluster::assignment::PartitionMove;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::size::Bytes;
@@ -18,6 +18,15 @@ use crate::formats::secret::{HIDDEN, is_secret_key};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "change", rename_all = "kebab-case")]
 pub enum TopicStep {
+    /// Takes it over from other owners: it leaves their records.
+    TakeOwnership {
+        /// Its name.
+        name: TopicName,
+        /// Who declares it now.
+        from: Vec<String>,
+        /// Who declares it from then on.
+        to: String,
+    },
     /// Creates it.
     Create {
         /// Its name.
@@ -98,7 +107,8 @@ impl TopicStep {
     /// The topic.
     pub fn name(&self) -> &TopicName {
         match self {
-            Self::Create { name, .. }
+            Self::TakeOwnership { name, .. }
+            | Self::Create { name, .. }
             | Self::AddPartitions { name, .. }
             | Self::SetConfig { name, .. }
             | Self::ChangeReplicas { name, .. }
@@ -114,7 +124,10 @@ impl Step for TopicStep {
 
     fn risk(&self) -> Risk {
         match self {
-            Self::Create { .. } | Self::SetConfig { .. } | Self::AddPartitions { keyed: false, .. } => Risk::Reversible,
+            Self::TakeOwnership { .. }
+            | Self::Create { .. }
+            | Self::SetConfig { .. }
+            | Self::AddPartitions { keyed: false, .. } => Risk::Reversible,
             Self::AddPartitions { keyed: true, .. } | Self::ChangeReplicas { .. } => Risk::MovesData,
             Self::Delete { .. } => Risk::LosesData,
         }
@@ -122,16 +135,18 @@ impl Step for TopicStep {
 
     fn kind(&self) -> &'static str {
         match self {
-            Self::Create { .. } => "topic.created",
-            Self::AddPartitions { .. } => "topic.partitions_increased",
-            Self::SetConfig { .. } => "topic.config_changed",
-            Self::ChangeReplicas { .. } => "reassignment.planned",
-            Self::Delete { .. } => "topic.deleted",
+            Self::TakeOwnership { .. } => "topics.ownership_taken",
+            Self::Create { .. } => "topics.created",
+            Self::AddPartitions { .. } => "topics.partitions_increased",
+            Self::SetConfig { .. } => "topics.config_changed",
+            Self::ChangeReplicas { .. } => "topics.moves_planned",
+            Self::Delete { .. } => "topics.deleted",
         }
     }
 
     fn batch(&self) -> &'static str {
         match self {
+            Self::TakeOwnership { .. } => "take-ownership",
             Self::Create { .. } => "create",
             Self::AddPartitions { .. } => "add-partitions",
             Self::SetConfig { .. } => "set-config",
@@ -154,12 +169,24 @@ impl Step for TopicStep {
             Self::AddPartitions { assignment, .. } => assignment.len().max(1),
             Self::SetConfig { edits, .. } => edits.len().max(1),
             // They are handed on, and written in batches of their own.
-            Self::ChangeReplicas { .. } | Self::Delete { .. } => 1,
+            Self::TakeOwnership { .. } | Self::ChangeReplicas { .. } | Self::Delete { .. } => 1,
         }
+    }
+
+    fn replica_changes(&self) -> Vec<ReplicaChange> {
+        let Self::ChangeReplicas { moves, .. } = self else { return Vec::new() };
+        moves.iter().flat_map(|one| ReplicaChange::between(&one.from, &one.to, one.bytes)).collect()
+    }
+
+    fn is_handed_over(&self) -> bool {
+        matches!(self, Self::ChangeReplicas { .. })
     }
 
     fn before_after(&self) -> (Option<String>, Option<String>) {
         match self {
+            Self::TakeOwnership { from, to, .. } => {
+                (Some(format!("owner: {}", from.join(", "))), Some(format!("owner: {to}")))
+            }
             Self::Create { assignment, config, .. } => {
                 let mut after = vec![
                     format!("partitions: {}", assignment.len()),
@@ -213,6 +240,9 @@ impl fmt::Display for ConfigEdit {
 impl fmt::Display for TopicStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::TakeOwnership { name, from, to } => {
+                write!(f, "~ topic {name}: owner {} -> {to}", from.join(", "))
+            }
             Self::Create { name, assignment, config } => {
                 let factor = replication_factor(assignment);
                 write!(f, "+ topic {name}: {}, replication factor {factor}", count(assignment.len(), "partition"))?;

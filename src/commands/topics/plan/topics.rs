@@ -110,7 +110,7 @@ pub fn change(
     let edits = configs::edits(declared, known.config.unwrap_or_default(), known.last);
     for edit in edits.iter().filter(|edit| edit.cause == Cause::Drift) {
         let text = format!("drift: topic {name} was changed by hand: {}", edit.difference());
-        plan.find(subject(name), "topic.drift", text);
+        plan.find(subject(name), "topics.drift", text);
     }
     if !edits.is_empty() {
         plan.steps.push(TopicStep::SetConfig { name: name.clone(), edits });

@@ -276,7 +276,7 @@ fn a_destination_that_stands_still_although_it_may_is_named_and_not_pushed() {
         snapshot.brokers.values_mut().for_each(|load| load.at = Some(at(tick * 30)));
         (last, state) = plan(at(tick * 30), &Limits::default(), &snapshot, &Overrides::default(), &state);
     }
-    assert_eq!((last.notes[0].kind, last.notes[0].subject.as_str()), ("reassignment.stalled", "broker:3"));
+    assert_eq!((last.notes[0].kind, last.notes[0].subject.as_str()), ("reassign.stalled", "broker:3"));
     let before = of(&last, 3, Side::Follower).rate;
     snapshot.brokers.values_mut().for_each(|load| load.at = Some(at(900)));
     let (last, _) = plan(at(900), &Limits::default(), &snapshot, &Overrides::default(), &state);

@@ -146,6 +146,7 @@ impl Observed {
                         partition.leader = one.to.first().copied();
                     }
                 }
+                TopicStep::TakeOwnership { name, .. } => drop(self.declared_by_others.remove(name)),
                 TopicStep::Delete { name, .. } => {
                     self.metadata.topics.remove(name);
                     self.configs.remove(name);

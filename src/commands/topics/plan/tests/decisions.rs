@@ -200,7 +200,7 @@ fn drift_is_told_from_a_change_of_the_spec() {
         ]
     );
     let found = &planned("- {name: a, config: {retention.ms: 1}}", &by_hand).plan.warnings[0].finding;
-    assert_eq!(found.as_ref().unwrap().kind, "topic.drift");
+    assert_eq!(found.as_ref().unwrap().kind, "topics.drift");
     let by_spec = three().topic("a", &[&[1, 2]], &[("retention.ms", "1")]).applied("a", &[("retention.ms", "1")]);
     assert_eq!(lines("- {name: a, config: {retention.ms: 2}}", &by_spec)[0], "~ topic a: retention.ms 1 -> 2");
 }

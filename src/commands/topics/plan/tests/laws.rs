@@ -113,7 +113,7 @@ proptest! {
                         prop_assert!(one.to.iter().all(|id| observed.metadata.brokers.contains_key(id)));
                     }
                 }
-                TopicStep::Delete { .. } => {}
+                TopicStep::TakeOwnership { .. } | TopicStep::Delete { .. } => {}
             }
         }
         prop_assert!(steps.iter().filter(|step| step.batch() == "delete").count() <= options().max_deletes);
