@@ -53,7 +53,7 @@ impl Terminal {
         let (mut plain, mut rest) = (String::new(), text.chars());
         while let Some(c) = rest.next() {
             match c {
-                '\u{1b}' => drop(rest.by_ref().find(|c| c.is_ascii_alphabetic())),
+                '\u{1b}' => drop(rest.by_ref().find(char::is_ascii_alphabetic)),
                 '\r' => plain.push('\n'),
                 c => plain.push(c),
             }

@@ -17,7 +17,7 @@ use crate::reassign::live::create;
 use crate::support::toolbox::Toolbox;
 
 /// Longest wait for numbers: they are there a few scrapes, of a second each, after the start.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Parser)]
 struct Line {
