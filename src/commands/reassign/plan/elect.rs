@@ -202,6 +202,7 @@ mod tests {
         let orders = Topic {
             name: TopicName::new("orders").unwrap(),
             internal: false,
+            id: None,
             partitions: (0..).zip(partitions).map(partition).collect(),
         };
         Metadata {

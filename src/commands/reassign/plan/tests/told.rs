@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::world::{act, at, finish, ids, one, world};
+use super::world::{act, at, finish, one, world};
 use crate::cluster::assignment::PartitionMove;
 use crate::cluster::broker::BrokerId;
 use crate::commands::reassign::plan::pace::{Left, Pace};
