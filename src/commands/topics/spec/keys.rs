@@ -2,6 +2,7 @@
 //!
 //! A key that is not listed is only a note: a newer broker or a vendor's may know it, and the cluster is asked anyway.
 
+use crate::cluster::size::Bytes;
 use crate::commands::topics::spec::Placed;
 use crate::formats::place::Fault;
 use crate::formats::suggest::nearest;
@@ -130,7 +131,7 @@ fn meant(form: Form, text: &str) -> Option<String> {
     }
     match form {
         Form::Milliseconds => milliseconds(text).map(|number| number.to_string()),
-        Form::Bytes => text.parse::<bytesize::ByteSize>().ok().map(|size| size.as_u64().to_string()),
+        Form::Bytes => text.parse::<Bytes>().ok().map(|size| size.0.to_string()),
         Form::Flag => match &*text.to_lowercase() {
             "yes" | "on" | "1" => Some("true".into()),
             "no" | "off" | "0" => Some("false".into()),
