@@ -118,8 +118,8 @@ impl Agent<'_> {
             }
             return wish;
         }
-        let (decision, state) =
-            law::plan(now, &Limits::default().for_source(readings.source), &told, &given, &self.law);
+        let limits = Limits::default().at_every(self.pacing.tick).for_source(readings.source);
+        let (decision, state) = law::plan(now, &limits, &told, &given, &self.law);
         self.law = state;
         for note in decision.notes.iter().filter(|note| note.is_new) {
             self.line.say(&format!("! {}", note.text));

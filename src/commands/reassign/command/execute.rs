@@ -26,7 +26,7 @@ use crate::commands::reassign::plan::undo::differences;
 use crate::commands::reassign::report;
 use crate::commands::reassign::spec::Window;
 use crate::commands::throttle::plan::look::Known;
-use crate::commands::throttle::spec::{CapacityWish, types};
+use crate::commands::throttle::spec::{CapacityWish, rate_above_zero, types};
 use crate::context::load::LoadArgs;
 use crate::context::rights::Workload;
 use crate::context::throttles::OwnThrottles;
@@ -153,7 +153,7 @@ fn throttle(text: &str) -> Result<Throttle, String> {
     match text {
         "none" => Ok(Throttle::None),
         "auto" => Ok(Throttle::Auto),
-        rate => rate.parse().map(Throttle::Fixed).map_err(|error| format!("{error}; or `auto`, or `none`")),
+        rate => rate_above_zero(rate).map(Throttle::Fixed).map_err(|error| format!("{error}; or `auto`, or `none`")),
     }
 }
 

@@ -240,4 +240,52 @@ mod tests {
         assert_eq!(load.moving.follower, ByteRate(4_000_000), "the rest is written by producers");
         assert_eq!(told.brokers[&BrokerId(1)].moving.leader, ByteRate(4_000_000));
     }
+
+    /// Clients write 7 MB/s to both brokers for five minutes; looks of 5 s, as an execution has them; 20 MB/s of network.
+    #[test]
+    fn the_rate_is_at_the_ceiling_two_minutes_after_clients_have_ended() {
+        const MB: u64 = 1_000_000;
+        let partition = TopicPartition { topic: TopicName::new("t").unwrap(), partition: 0 };
+        let ids = |ids: &[i32]| ids.iter().copied().map(BrokerId).collect::<Vec<_>>();
+        let moves = [PartitionMove { partition: partition.clone(), from: ids(&[1]), to: ids(&[3]), bytes: 0 }];
+        let seen = SeenPartition { leader: Some(BrokerId(1)), replicas: ids(&[3, 1]), isr: ids(&[1]) };
+        let (begun, done) = (BTreeSet::from([partition.clone()]), BTreeSet::new());
+        let known = Known { capacity: Some(ByteRate(20 * MB)), ..Known::default() };
+        let readings = Readings { source: BROKERS, ..Readings::default() };
+        let limits = Limits::default().at_every(Duration::from_secs(5)).for_source(BROKERS);
+        let sizes = |copied: u64, of_clients: u64| Sizes {
+            held: BTreeMap::from([(
+                partition.clone(),
+                [(1, 90_000 * MB), (3, copied)]
+                    .map(|(broker, bytes)| (BrokerId(broker), Held { bytes, offset_lag: 0 }))
+                    .into(),
+            )]),
+            totals: [(1, 90_000 * MB + of_clients), (3, copied + of_clients)]
+                .map(|(broker, bytes)| (BrokerId(broker), bytes))
+                .into(),
+            ..Sizes::default()
+        };
+        let (mut copied, mut of_clients, mut rate) = (0, 0, 0);
+        let (mut state, mut before) = (law::State::default(), sizes(0, 0));
+        for second in (5..=420).step_by(5) {
+            copied += rate * 5;
+            of_clients += if second <= 300 { 7 * MB * 5 } else { 0 };
+            let after = sizes(copied, of_clients);
+            let over = Duration::from_secs(5);
+            let growth = Growth { before: &before, after: &after, over, done: &done };
+            let observed = Observed {
+                brokers: ids(&[1, 3]).into_iter().collect(),
+                partitions: BTreeMap::from([(partition.clone(), seen.clone())]),
+                sizes: after.clone(),
+                ..Observed::default()
+            };
+            let now = Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(second);
+            let told = snapshot((&moves, &observed), &begun, Some(growth), (&readings, &known, now));
+            let (decision, next) = law::plan(now, &limits, &told, &Overrides::default(), &state);
+            (state, before) = (next, after);
+            rate = decision.throttles.rates[&BrokerId(3)].follower.unwrap().0;
+            assert!(second > 300 || rate <= 5 * MB, "{rate} B/s at {second} s");
+        }
+        assert_eq!(rate, 12 * MB);
+    }
 }

@@ -73,18 +73,14 @@ impl LawArgs {
         if self.interval < Duration::from_secs(1) {
             return Err(Stop::usage("--interval is below 1s: Kafka's quotas average over 11 s"));
         }
-        let usual = Limits::default();
         Ok(Limits {
             fill: self.fill,
             fill_max: self.fill_max,
             policy: self.policy,
-            tick: self.interval,
-            // A rate is raised at every fourth tick at most.
-            hold: usual.hold.min(self.interval * 4),
             rate_min: self.min_rate,
             duration_max: self.max_duration,
             deadline: self.deadline,
-            ..usual
+            ..Limits::default().at_every(self.interval)
         })
     }
 

@@ -4,8 +4,8 @@
 //! 1. What each end of each move needs at least: [`needs`].
 //! 2. What each broker's network has left for copying: `health × (fill × capacity - foreground)`. The foreground is
 //!    what goes over the network less the copying itself, as measured ([`State::copying`]): never less what we
-//!    allowed, because a copy that is slow for another reason would make the rate creep up. It rises at once and falls
-//!    slowly.
+//!    allowed, because a copy that is slow for another reason would make the rate creep up. What it was lately counts:
+//!    [`foreground`].
 //! 3. Where the floor is above that: [`Policy`].
 //! 4. What is left is shared out among the flows, and a broker's rate is the sum of its flows, with room for one of
 //!    them to grow, plus what its followers in sync fetch.
@@ -25,9 +25,9 @@ use crate::cluster::throttle::{Side, Throttles};
 use crate::commands::throttle::plan::floor::{Need, needs};
 use crate::commands::throttle::plan::flows::{Flow, share};
 use crate::commands::throttle::plan::health::health;
-use crate::commands::throttle::plan::limits::{Limits, Policy};
+use crate::commands::throttle::plan::limits::{Limits, Policy, TICK};
 use crate::commands::throttle::plan::outlook;
-use crate::commands::throttle::plan::pace::{Aim, Held, Reason, pace};
+use crate::commands::throttle::plan::pace::{Aim, Held, Reason, is_negligible, pace};
 use crate::commands::throttle::plan::snapshot::{Load, Snapshot};
 
 pub use crate::commands::throttle::plan::state::State;
@@ -39,14 +39,14 @@ const SLACK: f64 = 1.5;
 /// The same where a deadline says how much is enough.
 const SLACK_IN_TIME: f64 = 1.1;
 
-/// The time in which half of a foreground that falls is forgotten. Clients come in waves: who follows each wave down
-/// writes twice a wave, and is in the way of the next one. The figures are in [`crate::commands::throttle::plan::pace`].
-const HALF_LIFE_SECONDS: f64 = 1_020.0;
+/// Clients that take no more than this part of what they leave do not count where it is asked whether they come and go.
+const QUIET: f64 = 0.05;
 
 /// A destination whose load nobody measured is taken for one with so much of its network.
 const UNMEASURED: f64 = 0.5;
 
-/// A load that is older than so many ticks is not used, but the rates are held …
+/// A load that is older than so many ticks ([`TICK`] at least: sources are scraped about as often) is not used, but the
+/// rates are held …
 const TICKS_FRESH: u32 = 2;
 
 /// … and after so many they fall back to the floor.
@@ -122,6 +122,9 @@ struct End {
     need: Need,
     trust: Trust,
     capacity: Option<f64>,
+    /// What clients take now; none where nobody measured it.
+    clients: Option<f64>,
+    /// What of it, and of what they took lately, counts.
     foreground: f64,
     /// What copying may take.
     budget: f64,
@@ -141,16 +144,17 @@ pub fn plan(
     let needs = needs(snapshot, limits);
     let mut next = state.at(now, snapshot);
     if needs.is_empty() {
-        return (Decision { throttles: lists(snapshot), ..Decision::default() }, next.at_rest());
+        return (Decision { throttles: lists(snapshot), ..Decision::default() }, next.at_rest(limits));
     }
     (next.health, next.health_at) = health(snapshot, state, now);
     let mut ends: Vec<End> = needs
         .iter()
         .map(|(key, need)| end(now, limits, (*key, *need), snapshot.brokers.get(&key.0), (state, &next)))
         .collect();
-    // What was not measured now, or has no move at this moment, fades.
-    next.foreground.values_mut().for_each(|foreground| *foreground *= kept_since(state.at, now));
-    next.foreground.extend(ends.iter().filter(|end| end.trust == Trust::Fresh).map(|end| (end.key(), end.foreground)));
+    for end in &mut ends {
+        end.see_clients(now, limits, &mut next);
+    }
+    next.foreground.retain(|_, foreground| !foreground.is_over(now));
     let mut notes = Notes { said: &state.said, notes: Vec::new() };
     for end in &mut ends {
         end.meet_floor(limits, &mut notes);
@@ -166,12 +170,11 @@ pub fn plan(
         let is_stalled = stalled.contains(&end.broker);
         let wish = Wish { copying: *copying, is_gentle: rates.is_gentle, is_stalled, given };
         let rate = end.decide(now, limits, wish, &mut notes);
-        let changed = Held { rate: rate.rate, since: now, was_lowered: rate.reason == Reason::Lowered };
-        next.held.insert(end.key(), end.held.filter(|held| held.rate == rate.rate).unwrap_or(changed));
+        let since = end.held.filter(|held| held.rate == rate.rate).map_or(now, |held| held.since);
+        next.held.insert(end.key(), Held { rate: rate.rate, since, seen: now });
         decided.push(rate);
     }
-    let is_end = |key: &(BrokerId, Side)| needs.contains_key(key);
-    next.held.retain(|key, _| is_end(key));
+    next.held.retain(|_, held| held.is_recent(now, limits));
     let finished: Vec<_> = ends.iter().zip(&decided).map(|(end, rate)| (end.as_outlook(), rate.rate)).collect();
     let eta = outlook::eta(now, state, &finished);
     next.eta = eta;
@@ -208,12 +211,6 @@ fn throttles(snapshot: &Snapshot, decided: &[RateDecision]) -> Throttles {
     throttles
 }
 
-/// The part of a remembered foreground that is left; all of it where the law is asked twice at one moment.
-fn kept_since(before: Option<Timestamp>, now: Timestamp) -> f64 {
-    let seconds = before.map_or(0.0, |before| now.duration_since(before).as_secs_f64().max(0.0));
-    0.5_f64.powf(seconds / HALF_LIFE_SECONDS)
-}
-
 /// One end as it stands before anything is shared out.
 fn end(
     now: Timestamp,
@@ -227,7 +224,7 @@ fn end(
     let used = load.and_then(|load| load.used).map(|used| used.of(side).to_f64());
     let ticks = load
         .and_then(|load| load.at)
-        .map(|at| now.duration_since(at).as_secs_f64().max(0.0) / limits.tick.as_secs_f64().max(1.0));
+        .map(|at| now.duration_since(at).as_secs_f64().max(0.0) / limits.tick.max(TICK).as_secs_f64());
     let trust = match (capacity, used, ticks) {
         (Some(_), Some(_), Some(ticks)) if ticks <= f64::from(TICKS_FRESH) => Trust::Fresh,
         (Some(_), Some(_), Some(ticks)) if ticks <= f64::from(TICKS_HELD) => Trust::Held,
@@ -235,31 +232,9 @@ fn end(
         (Some(_), None, _) if side == Side::Follower => Trust::Fresh,
         _ => Trust::Unknown,
     };
-    let known = capacity.unwrap_or(0.0);
-    let (network, foreground) = match used {
-        Some(used) => {
-            let moving = load.map_or(0.0, |load| next.copying((broker, side), load));
-            let now_used = (used - moving).max(0.0);
-            let remembered = state.foreground.get(&(broker, side)).copied().unwrap_or(0.0);
-            let kept = kept_since(state.at, now);
-            (known, now_used.max(kept * remembered + (1.0 - kept) * now_used))
-        }
-        None => (known * UNMEASURED, 0.0),
-    };
-    let least = need.floor - need.in_sync;
-    let (budget, top) = match trust {
-        Trust::Fresh => {
-            let health = next.health.get(&broker).copied().unwrap_or(1.0);
-            let left = |fill: f64| (fill * network - foreground).max(0.0);
-            (health * left(limits.fill), left(limits.fill_max))
-        }
-        Trust::Held => {
-            let held = held.map_or(least, |held| (held.rate.to_f64() - need.in_sync).max(least));
-            (held, held)
-        }
-        Trust::Unknown => (least, least),
-    };
-    End { broker, side, need, trust, capacity, foreground, budget, top, held }
+    let moving = load.map_or(0.0, |load| next.copying((broker, side), load));
+    let clients = used.map(|used| (used - moving).max(0.0));
+    End { broker, side, need, trust, capacity, clients, foreground: 0.0, budget: 0.0, top: 0.0, held }
 }
 
 /// What the flows came to, by end, and whether the deadline is too near.
@@ -327,6 +302,34 @@ impl End {
         (self.broker, self.side)
     }
 
+    /// Adds what clients take to what is remembered of them, and decides what that leaves to copying.
+    fn see_clients(&mut self, now: Timestamp, limits: &Limits, next: &mut State) {
+        let known = self.capacity.unwrap_or(0.0);
+        let network = match self.clients {
+            Some(clients) if self.trust == Trust::Fresh => {
+                let foreground = next.foreground.entry(self.key()).or_default();
+                foreground.see(now, (clients, limits.fill * known), limits);
+                self.foreground = foreground.counts(now, limits);
+                known
+            }
+            Some(_) => known,
+            None => known * UNMEASURED,
+        };
+        let least = self.need.floor - self.need.in_sync;
+        (self.budget, self.top) = match self.trust {
+            Trust::Fresh => {
+                let health = next.health.get(&self.broker).copied().unwrap_or(1.0);
+                let left = |fill: f64| (fill * network - self.foreground).max(0.0);
+                (health * left(limits.fill), left(limits.fill_max))
+            }
+            Trust::Held => {
+                let held = self.held.map_or(least, |held| (held.rate.to_f64() - self.need.in_sync).max(least));
+                (held, held)
+            }
+            Trust::Unknown => (least, least),
+        };
+    }
+
     /// Whether it receives, and may receive more than is written.
     fn could_get_on(&self) -> bool {
         let held = self.held.map_or(0.0, |held| held.rate.to_f64());
@@ -380,9 +383,11 @@ impl End {
             // The cause is elsewhere: more would help nobody, and hurt once the cause is gone.
             target = target.min(held.rate.to_f64()).max(reachable);
         }
+        let is_quiet = self.foreground <= self.budget * QUIET;
+        let aim = Aim { target, floor: reachable, ceiling, is_quiet };
         let (rate, reason) = match (given, self.trust) {
             (Some(given), _) => (given, Reason::Override),
-            (None, Trust::Fresh) => pace(now, limits, self.held, Aim { target, floor: reachable, ceiling }),
+            (None, Trust::Fresh) => pace(now, limits, self.held, aim),
             (None, Trust::Held) => {
                 let held = self.held.map_or(need.floor, |held| held.rate.to_f64().max(need.floor));
                 (ByteRate::of_f64(held), Reason::HeldStale)
@@ -395,6 +400,7 @@ impl End {
                 (known.unwrap_or(ByteRate::of_f64(need.floor)), Reason::Unknown)
             }
         };
+        let (rate, reason) = self.worth_a_write(limits, (rate, reason));
         self.note(rate, reason, notes);
         let is_fresh = self.trust == Trust::Fresh;
         RateDecision {
@@ -406,6 +412,20 @@ impl End {
             ceiling: is_fresh.then(|| ByteRate::of_f64(ceiling)),
             foreground: is_fresh.then(|| ByteRate::of_f64(self.foreground)),
             capacity: self.capacity.map(ByteRate::of_f64),
+        }
+    }
+
+    /// The rate that holds, where another one differs so little that it is not written; and never less than the least one,
+    /// whatever the policy: with 0 nothing would ever be copied. What a person gave is written as it is.
+    fn worth_a_write(&self, limits: &Limits, (rate, reason): (ByteRate, Reason)) -> (ByteRate, Reason) {
+        if reason == Reason::Override {
+            return (rate, reason);
+        }
+        let rate = rate.max(limits.rate_min).max(ByteRate(1));
+        let is_decided = matches!(reason, Reason::Raised | Reason::Lowered | Reason::Floor);
+        match self.held.filter(|held| is_negligible(held.rate, rate)) {
+            Some(held) => (held.rate, if is_decided { Reason::Held } else { reason }),
+            None => (rate, reason),
         }
     }
 

@@ -32,10 +32,8 @@ pub struct Limits {
     pub hysteresis: f64,
     /// The time between two ticks.
     pub tick: Duration,
-    /// A rate that was raised is not raised again for so long.
+    /// A rate that was changed is not raised again for so long, and a load that ended counts for so long at least.
     pub hold: Duration,
-    /// The same for a rate that was lowered: clients that came once come again.
-    pub hold_lowered: Duration,
     /// The least rate, and what holds where the load is not known.
     pub rate_min: ByteRate,
     /// The longest that a move should take, which raises the floor.
@@ -44,6 +42,15 @@ pub struct Limits {
     pub deadline: Option<Timestamp>,
 }
 
+/// The time between two ticks, where nothing else is said.
+pub const TICK: Duration = Duration::from_secs(30);
+
+/// A rate is raised so often at most: Kafka's quotas average over 11 s, and the next look shows what it did.
+const HOLD: Duration = Duration::from_secs(30);
+
+/// The same in ticks, where they are short.
+const HOLD_TICKS: u32 = 4;
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -51,9 +58,8 @@ impl Default for Limits {
             fill_max: 0.95,
             policy: Policy::Progress,
             hysteresis: 0.3,
-            tick: Duration::from_secs(30),
-            hold: Duration::from_mins(1),
-            hold_lowered: Duration::from_mins(30),
+            tick: TICK,
+            hold: HOLD,
             rate_min: ByteRate(1 << 20),
             duration_max: None,
             deadline: None,
@@ -65,6 +71,12 @@ impl Default for Limits {
 const FILL_ESTIMATED: (f64, f64) = (0.6, 0.75);
 
 impl Limits {
+    /// The settings for an agent that looks so often: `throttle run` and `reassign execute` have the same pace.
+    #[must_use]
+    pub fn at_every(self, tick: Duration) -> Self {
+        Self { tick, hold: HOLD.min(tick * HOLD_TICKS), ..self }
+    }
+
     /// The settings for a load that was measured so: where it is estimated, less of the network is filled.
     #[must_use]
     pub fn for_source(self, source: &str) -> Self {

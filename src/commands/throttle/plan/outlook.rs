@@ -12,11 +12,14 @@ use crate::commands::throttle::plan::floor::Need;
 use crate::commands::throttle::plan::law::State;
 use crate::commands::throttle::plan::snapshot::Snapshot;
 
-/// A destination that has not copied one per cent of what it lacks in this time stands still.
+/// A destination that lacks as much as so long ago stands still.
 pub const STALLED_AFTER: Duration = Duration::from_mins(10);
 
-/// Progress is a hundredth.
-const PROGRESS: f64 = 0.99;
+/// Progress is a hundredth of what it lacks, …
+const PROGRESS: f64 = 0.01;
+
+/// … or this many bytes: a large move at a low rate copies far less than a hundredth in that time, and is not stalled.
+const PROGRESS_BYTES: f64 = 67_108_864.0;
 
 /// How much of the last estimate is kept.
 const MEMORY: f64 = 0.7;
@@ -57,7 +60,8 @@ pub fn stalled(
         let replicas = adding.filter(|(to, _)| to == broker).count();
         let fresh = Mark { remaining: need.remaining, replicas, at: now };
         let mark = marks.get(broker).copied().unwrap_or(fresh);
-        let got_on = need.remaining < mark.remaining * PROGRESS || replicas != mark.replicas;
+        let got_on = need.remaining < mark.remaining - (mark.remaining * PROGRESS).min(PROGRESS_BYTES)
+            || replicas != mark.replicas;
         if !got_on && now.duration_since(mark.at).unsigned_abs() >= STALLED_AFTER {
             stalled.insert(*broker);
         }

@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::throttle::{Side, ThrottleRecord};
 use crate::commands::throttle::plan::copied::Copied;
+use crate::commands::throttle::plan::foreground::Foreground;
+use crate::commands::throttle::plan::limits::Limits;
 use crate::commands::throttle::plan::outlook::Mark;
 use crate::commands::throttle::plan::pace::Held;
 use crate::commands::throttle::plan::snapshot::{Load, Snapshot};
@@ -20,8 +22,8 @@ const OVER_MAX: Duration = Duration::from_hours(1);
 pub struct State {
     /// When it was last asked.
     pub at: Option<Timestamp>,
-    /// What of each broker's traffic is not the copying.
-    pub foreground: BTreeMap<(BrokerId, Side), f64>,
+    /// What of each broker's traffic is not the copying, and was not lately.
+    pub foreground: BTreeMap<(BrokerId, Side), Foreground>,
     /// What was copied lately into and out of each broker.
     pub copied: BTreeMap<(BrokerId, Side), Copied>,
     /// How much of the headroom each broker gets, 0.1 to 1.
@@ -39,13 +41,15 @@ pub struct State {
 }
 
 impl State {
-    /// The state of one who takes over what another run set.
+    /// The state of one who takes over what another run set. The rates hold since that run changed them last: taking over
+    /// is no change, and no reason to wait.
     pub fn adopting(record: &ThrottleRecord, now: Timestamp) -> Self {
         let mut state = Self::default();
+        let since = record.changed_at.parse().unwrap_or(Timestamp::MIN).min(now);
         for (broker, sides) in &record.rates {
             for side in Side::BOTH {
                 if let Some(rate) = sides.of(side).and_then(|own| own.set.or(own.setting)) {
-                    state.held.insert((*broker, side), Held { rate, since: now, was_lowered: false });
+                    state.held.insert((*broker, side), Held { rate, since, seen: now });
                 }
             }
         }
@@ -76,9 +80,12 @@ impl State {
         }
     }
 
-    /// What is left of it once nothing moves.
+    /// What is left of it once nothing moves: rates that were in force until now, for a batch that follows at once.
     #[must_use]
-    pub fn at_rest(self) -> Self {
-        Self { at: self.at, copied: self.copied, ..Self::default() }
+    pub fn at_rest(self, limits: &Limits) -> Self {
+        let now = self.at.unwrap_or(Timestamp::MIN);
+        let mut held = self.held;
+        held.retain(|_, held| held.is_recent(now, limits));
+        Self { at: self.at, copied: self.copied, foreground: self.foreground, held, ..Self::default() }
     }
 }

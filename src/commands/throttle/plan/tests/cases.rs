@@ -89,7 +89,7 @@ fn a_next_batch_does_not_take_the_last_one_for_clients() {
     };
     let (_, state) = ask(0, &snapshot, &State::default());
     let (_, state) = ask(30, &Snapshot::default(), &state);
-    assert!(state.foreground.is_empty() && state.held.is_empty());
+    assert!(state.health.is_empty());
     let load = snapshot.brokers.get_mut(&BrokerId(1)).unwrap();
     load.moving = Sides::default();
     // A quarter of the two minutes without the copy: 45 + 20.
@@ -148,10 +148,12 @@ fn of(decision: &Decision, broker: i32, side: Side) -> &RateDecision {
 fn the_rate_is_what_clients_leave_and_the_lists_are_exact() {
     let decision = settled(&one_move(1, 50_000), &Limits::default());
     // 80 % of 125 less 40, and the two followers in sync on top.
-    assert_eq!(of(&decision, 1, Side::Leader).rate, mb(62));
+    assert_eq!(of(&decision, 1, Side::Leader).ceiling, Some(mb(62)));
+    // The last step would be less than 30 %, and clients come and go.
+    assert_eq!(of(&decision, 1, Side::Leader).rate, ByteRate(57_660_000));
     assert_eq!(of(&decision, 1, Side::Leader).foreground, Some(mb(40)));
-    // The leader is the limit: the destination gets half as much again, not its whole headroom.
-    assert_eq!(of(&decision, 3, Side::Follower).rate, mb(90));
+    // The leader is the limit: the destination gets half as much again, not its whole headroom of 115.
+    assert!((mb(70)..=mb(90)).contains(&of(&decision, 3, Side::Follower).rate), "{decision:?}");
     let lists = serde_json::to_string(&decision.throttles.lists).unwrap();
     assert_eq!(lists, r#"{"t":{"leader":["0:1","0:2"],"follower":["0:3"]}}"#);
     assert_eq!(decision.notes, []);
@@ -208,7 +210,7 @@ fn a_load_that_was_not_measured_lately_holds_the_rate_and_then_falls_to_the_floo
         let rate = of(&decision, 1, Side::Leader).clone();
         (rate.rate, rate.reason, decision.notes.iter().map(|note| note.kind).collect::<Vec<_>>())
     };
-    assert_eq!(reason(30).1, Reason::Held);
+    assert_eq!(reason(10).1, Reason::Held);
     assert_eq!(reason(120), (ByteRate(15_500_000), Reason::HeldStale, vec![]));
     let (rate, why, notes) = reason(300);
     assert_eq!((rate, why), (ByteRate(3_600_000 + (1 << 20)), Reason::Unknown));
@@ -220,9 +222,9 @@ fn a_destination_that_nobody_measures_is_taken_for_half_a_broker() {
     let mut snapshot = one_move(1, 50_000);
     snapshot.brokers.get_mut(&BrokerId(3)).unwrap().used = None;
     let decision = settled(&snapshot, &Limits::default());
-    // 80 % of half a network; what is less than 30 % below it is not worth a write.
+    // 80 % of half a network.
     let rate = of(&decision, 3, Side::Follower);
-    assert_eq!((rate.ceiling, rate.rate), (Some(mb(50)), ByteRate(40_625_000)));
+    assert_eq!((rate.ceiling, rate.rate), (Some(mb(50)), mb(50)));
     snapshot.brokers.clear();
     let decision = settled(&snapshot, &Limits::default());
     assert_eq!(of(&decision, 3, Side::Follower).reason, Reason::Unknown);

@@ -3,18 +3,20 @@
 //! documents never ends the second; kafka-kit's formula ends, and fills the cards for minutes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::cluster::broker::BrokerId;
 use crate::cluster::overrides::Overrides;
 use crate::cluster::size::{ByteRate, Bytes};
-use crate::cluster::throttle::{Side, Sides};
+use crate::cluster::throttle::{OwnRate, Side, Sides, ThrottleRecord};
 use crate::cluster::topic::{TopicName, TopicPartition};
 use crate::commands::throttle::plan::flows::{Flow, share};
-use crate::commands::throttle::plan::law::{State, plan};
+use crate::commands::throttle::plan::law::{RateDecision, State, plan};
 use crate::commands::throttle::plan::limits::Limits;
 use crate::commands::throttle::plan::snapshot::{Load, Moving, Snapshot};
+use crate::commands::throttle::plan::tests::cases::{at, one_move};
 
 const MB: f64 = 1e6;
 const CARD: f64 = 125.0 * MB;
@@ -261,7 +263,7 @@ fn our_law_ends_both_moves_without_one_full_second_and_with_few_writes() {
         println!("{name}: ours {outcome:?}");
         assert!(outcome.done.is_some_and(|done| done <= longest), "{name}: {outcome:?}");
         assert_eq!(outcome.full_seconds, 0, "{name}: {outcome:?}");
-        assert!(outcome.writes <= 48, "{name}: {outcome:?}");
+        assert!(outcome.writes <= 54, "{name}: {outcome:?}");
     }
 }
 
@@ -270,9 +272,9 @@ fn clients_that_come_and_go_in_waves_of_any_length_never_fill_the_cards_and_cost
     for wave_seconds in [60.0, 300.0, 600.0, 1_200.0, 1_500.0, 1_800.0, 3_600.0, 10_800.0] {
         let outcome = ours(many_to_few_with_waves_of(wave_seconds), None).0;
         println!("waves of {wave_seconds} s: ours {outcome:?}");
-        assert!(outcome.done.is_some_and(|done| done <= 13_500), "waves of {wave_seconds} s: {outcome:?}");
+        assert!(outcome.done.is_some_and(|done| done <= 13_600), "waves of {wave_seconds} s: {outcome:?}");
         assert_eq!(outcome.full_seconds, 0, "waves of {wave_seconds} s: {outcome:?}");
-        assert!(outcome.writes <= 48, "waves of {wave_seconds} s: {outcome:?}");
+        assert!(outcome.writes <= 54, "waves of {wave_seconds} s: {outcome:?}");
     }
 }
 
@@ -307,4 +309,126 @@ fn the_formula_of_kafka_kit_ends_and_fills_the_cards() {
     assert!(outcome.done.is_some(), "{outcome:?}");
     assert!(outcome.full_seconds > 600, "{outcome:?}");
     assert!(outcome.displaced > 1_000.0 * MB, "{outcome:?}");
+}
+
+/// The figures of the table in [`crate::commands::throttle::plan::pace`].
+#[test]
+#[ignore = "shows figures and asserts nothing: for whoever changes the law"]
+fn the_table_of_the_sweep() {
+    const RHYTHMS: [f64; 11] =
+        [60.0, 120.0, 300.0, 600.0, 1_200.0, 1_500.0, 1_800.0, 2_700.0, 3_600.0, 5_400.0, 10_800.0];
+    let (mut writes, mut full) = (0, 0);
+    for wave_seconds in RHYTHMS {
+        let outcome = ours(many_to_few_with_waves_of(wave_seconds), None).0;
+        println!("waves of {wave_seconds} s: {outcome:?}");
+        writes = writes.max(outcome.writes);
+        full += outcome.full_seconds;
+    }
+    println!("the most writes {writes}, full {full} s");
+}
+
+/// One broker sends to another, each with a card of 125 MB/s; clients take this much of each until they end.
+fn clients_that_end_at(end_second: i64, taken: f64, tick: Duration) -> Vec<(i64, RateDecision)> {
+    let limits = Limits::default().at_every(tick);
+    let (mut state, mut decided) = (State::default(), Vec::new());
+    let tick = i64::try_from(tick.as_secs()).unwrap();
+    for second in (0..end_second + 200).step_by(usize::try_from(tick).unwrap()) {
+        let now = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second);
+        // The mean since the last look.
+        let part = every_f64(usize::try_from((end_second - second + tick).clamp(0, tick)).unwrap())
+            / every_f64(usize::try_from(tick).unwrap());
+        let used = ByteRate::of_f64(taken * part);
+        let load = Load {
+            capacity: Some(Sides { leader: ByteRate(125_000_000), follower: ByteRate(125_000_000) }),
+            used: Some(Sides { leader: used, follower: used }),
+            at: Some(now),
+            ..Load::default()
+        };
+        let moving = Moving {
+            partition: TopicPartition { topic: TopicName::new("t").unwrap(), partition: 0 },
+            leader: Some(BrokerId(1)),
+            sources: vec![BrokerId(1)],
+            followers_in_sync: 0,
+            adding: vec![(BrokerId(2), Bytes(900_000_000_000 - 100_000_000 * second.unsigned_abs()))],
+            writes: ByteRate(0),
+        };
+        let brokers = [(BrokerId(1), load.clone()), (BrokerId(2), load)].into();
+        let (decision, next) =
+            plan(now, &limits, &Snapshot { moving: vec![moving], brokers }, &Overrides::default(), &state);
+        state = next;
+        decided.extend(decision.rates.into_iter().map(|rate| (second, rate)));
+    }
+    decided
+}
+
+/// `throttle run` looks every 30 s, `reassign execute --throttle auto` every 5 s: both have the law and the pace of these.
+#[test]
+fn the_rate_is_at_the_ceiling_two_minutes_after_clients_have_ended() {
+    for tick in [30, 5, 1].map(Duration::from_secs) {
+        for (taken, ends_at) in [(40e6, 600), (70e6, 615), (97e6, 3_600)] {
+            let decided = clients_that_end_at(ends_at, taken, tick);
+            for (second, rate) in decided.iter().filter(|(second, _)| *second >= ends_at + 120) {
+                let is_near = (ByteRate(95_000_000)..=ByteRate(100_000_000)).contains(&rate.rate);
+                assert!(is_near, "{tick:?}, {taken} B/s, at {second} s: {rate:?}");
+            }
+            let before = decided.iter().filter(|(second, _)| *second < ends_at);
+            assert!(before.clone().all(|(_, rate)| rate.rate.to_f64() <= 100e6 - taken + 1.0), "{tick:?} {taken}");
+            let mut writes: Vec<_> = decided.iter().map(|(_, rate)| (rate.broker, rate.rate)).collect();
+            writes.sort_unstable();
+            writes.dedup();
+            assert!(writes.len() <= 2 * 8, "{tick:?}, {taken} B/s: {writes:?}");
+        }
+    }
+}
+
+/// A destination whose rate its source could not use for a while was lowered, and held at that for half an hour.
+#[test]
+fn a_rate_that_was_not_used_for_a_while_rises_with_what_can_be_used() {
+    let limits = Limits::default();
+    let mut state = State::default();
+    let mut rates = Vec::new();
+    for second in (0..1_200).step_by(30) {
+        let mut snapshot = one_move(0, 900_000 - 100 * u64::try_from(second).unwrap());
+        let taken = if (300..900).contains(&second) { 95_000_000 } else { 0 };
+        for (broker, load) in &mut snapshot.brokers {
+            let used = if *broker == BrokerId(1) { taken } else { 0 };
+            load.used = Some(Sides { leader: ByteRate(used), follower: ByteRate(used) });
+            load.at = Some(at(second));
+        }
+        let (decision, next) = plan(at(second), &limits, &snapshot, &Overrides::default(), &state);
+        state = next;
+        let rate = decision.rates.iter().find(|rate| rate.side == Side::Follower).unwrap();
+        rates.push((second, rate.rate));
+    }
+    let rate_at = |second: i64| rates.iter().find(|(at, _)| *at == second).unwrap().1;
+    assert_eq!((rate_at(270), rate_at(1_020)), (ByteRate(100_000_000), ByteRate(100_000_000)), "{rates:?}");
+    assert!(rate_at(600) < ByteRate(20_000_000), "{rates:?}");
+}
+
+/// Whoever takes over knows since when the rates hold: it neither begins at a quarter nor waits with the first rise.
+#[test]
+fn who_takes_over_a_rate_raises_it_at_once() {
+    let own = |rate| Some(OwnRate { previous: None, set: Some(ByteRate(rate)), setting: None });
+    let record = ThrottleRecord {
+        changed_at: at(-60).to_string(),
+        rates: [
+            (BrokerId(1), Sides { leader: own(25_000_000), follower: None }),
+            (BrokerId(3), Sides { leader: None, follower: own(25_000_000) }),
+        ]
+        .into(),
+        ..ThrottleRecord::default()
+    };
+    let mut state = State::adopting(&record, at(0));
+    let mut rates = Vec::new();
+    for second in [0, 30, 60, 90] {
+        let mut snapshot = one_move(0, 900_000);
+        for load in snapshot.brokers.values_mut() {
+            load.used = Some(Sides::default());
+            load.at = Some(at(second));
+        }
+        let (decision, next) = plan(at(second), &Limits::default(), &snapshot, &Overrides::default(), &state);
+        state = next;
+        rates.push(decision.rates.iter().map(|rate| rate.rate.0 / 1_000_000).min().unwrap());
+    }
+    assert_eq!(rates, [59, 93, 100, 100]);
 }
