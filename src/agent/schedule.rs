@@ -110,7 +110,7 @@ impl Timing {
             due = if skipped < SKIPPED_MAX { self.next(due)? } else { self.next(now)? };
         }
         if skipped > 0 {
-            tracing::warn!("skipped {skipped} times of the schedule {}: the tick took longer", self.schedule);
+            tracing::debug!(skipped, schedule = %self.schedule, "a tick took longer than the time to the next ones");
         }
         Some(due)
     }

@@ -40,9 +40,11 @@ pub struct Override {
 }
 
 impl Overrides {
-    /// The rate for a broker: its own, else that of the cluster.
+    /// The rate for a broker: its own, else that of the cluster. One that Kafka would not take, in a document that somebody
+    /// edited, is none.
     pub fn rate(&self, broker: BrokerId) -> Option<ByteRate> {
-        self.brokers.get(&broker).or(self.cluster.as_ref()).map(|given| given.rate)
+        let given = self.brokers.get(&broker).or(self.cluster.as_ref()).map(|given| given.rate);
+        given.filter(|rate| rate.is_settable())
     }
 
     /// Those that still hold; `is_idle` says that nothing moves.
@@ -57,6 +59,20 @@ impl Overrides {
             cluster: self.cluster.as_ref().and_then(held),
             brokers: self.brokers.iter().filter_map(|(id, given)| Some((*id, held(given)?))).collect(),
         }
+    }
+
+    /// Those that are not among others any more, each with its subject and as words.
+    pub fn without(&self, left: &Self) -> Vec<(String, String)> {
+        let ended = |subject: String, whose: &str, given: &Override| {
+            let why =
+                if given.autoremove && given.until.is_none() { "the moves have ended" } else { "its time is over" };
+            (subject, format!("the override of {} for {whose} by {} ends: {why}", given.rate, given.by))
+        };
+        let cluster = self.cluster.iter().filter(|_| left.cluster.is_none());
+        let cluster = cluster.map(|given| ended("brokers:all".to_owned(), "all brokers", given));
+        let brokers = self.brokers.iter().filter(|(id, _)| !left.brokers.contains_key(id));
+        let brokers = brokers.map(|(id, given)| ended(format!("broker:{id}"), &format!("broker {id}"), given));
+        cluster.chain(brokers).collect()
     }
 
     /// Whether there is none.
@@ -85,6 +101,10 @@ mod tests {
         assert_eq!(waits, before);
         let moves = waits.at(now, false);
         assert!(moves.cluster.as_ref().unwrap().has_applied);
-        assert!(moves.at(now, true).is_empty());
+        let ended = moves.at(now, true);
+        assert!(ended.is_empty());
+        let words = "the override of 5 B/s for all brokers by ann ends: the moves have ended";
+        assert_eq!(moves.without(&ended), [("brokers:all".to_owned(), words.to_owned())]);
+        assert_eq!(before.without(&moves), []);
     }
 }

@@ -22,7 +22,7 @@ use anyhow::Context as _;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 
-use crate::change::carry_out::{Ended, Watch, carry_out};
+use crate::change::carry_out::{Ended, Run, Watch, carry_out};
 use crate::change::event::{Event, Outcome, Severity};
 use crate::change::looks::Looks;
 use crate::change::plan::Step;
@@ -117,20 +117,41 @@ impl Context {
         wish: &Throttles,
         ways: Ways,
     ) -> anyhow::Result<Brought> {
-        let (Decided { plan, claim }, seen) = throttles.decide(kafka, wish, ways).await?;
+        let decided = throttles.decide(kafka, wish, ways).await?;
+        Ok(self.bring(throttles, kafka, decided).await)
+    }
+
+    /// Carries out what was decided for a wish, and records each step as an event.
+    pub async fn bring(
+        &mut self,
+        throttles: &mut OwnThrottles,
+        kafka: &dyn Kafka,
+        (Decided { plan, claim }, seen): (Decided, PresentThrottles),
+    ) -> Brought {
         let apply = async |batch: &[ThrottleStep]| throttles.apply(kafka, &claim, batch).await;
         let ended = self.carry(&plan.steps, apply).await;
         throttles.settle(&claim, &ended).await;
-        Ok(Brought { ended, warnings: plan.warnings, seen })
+        Brought { ended, warnings: plan.warnings, seen }
     }
 
     /// Carries steps out and records them, without a word: what an agent does at each tick. Steps that were not begun
     /// because the run was asked to stop are missing in the answer.
     pub async fn carry<S: Step>(&mut self, steps: &[S], apply: impl AsyncFnMut(&[S]) -> Vec<Ended>) -> Vec<(S, Ended)> {
+        let actor = self.run().actor;
+        self.carry_for(&actor, steps, apply).await
+    }
+
+    /// The same for somebody who asked for it: the events name that person.
+    pub async fn carry_for<S: Step>(
+        &mut self,
+        actor: &str,
+        steps: &[S],
+        apply: impl AsyncFnMut(&[S]) -> Vec<Ended>,
+    ) -> Vec<(S, Ended)> {
         if steps.is_empty() {
             return Vec::new();
         }
-        let (run, brake) = (self.run(), self.brake.clone());
+        let (run, brake) = (Run { actor: actor.to_owned(), ..self.run() }, self.brake.clone());
         brake.changes_begin();
         let mut watch = Quiet(brake);
         let ended = carry_out(steps, &run, self.recorder(), &mut watch, apply).await;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use kafka_toolbox::agent::port::access::Access;
 use kafka_toolbox::agent::port::origin::Hosts;
+use kafka_toolbox::agent::port::refusal::Refusal;
 use kafka_toolbox::agent::port::routes::{Port, routes};
 use kafka_toolbox::agent::port::server::{CONNECTIONS_MAX, Served, serve};
 use kafka_toolbox::agent::status::Status;
@@ -68,6 +69,10 @@ async fn port(access: Access) -> (String, Arc<Board>) {
         let (mut overrides, mut queue) = (Overrides::default(), asks.open());
         loop {
             for one in queue.next().await {
+                if let Some(why) = one.question.missing(&overrides) {
+                    one.answer.send(Err(Refusal::not_found(why)));
+                    continue;
+                }
                 overrides = one.question.applied(overrides);
                 shown.show(|view| view.overrides = overrides.clone());
                 one.answer.send(Ok(overrides.clone()));
@@ -107,8 +112,23 @@ async fn overrides_are_given_shown_and_taken_back_as_json_with_true_statuses() {
     assert_eq!(ask(&address, "POST /throttle/remove/3", "").await.0, 200);
     let (_, body) = ask(&address, "GET /throttle", "").await;
     assert!(body.contains(r#""brokers":{}"#) && body.contains("50000000"), "{body}");
-    let (_, body) = ask(&address, "DELETE /throttle", "").await;
-    assert_eq!(body, r#"{"overrides":{"brokers":{}}}"#);
+    let (_, body) = ask(&address, "DELETE /throttle?by=ben", "").await;
+    assert_eq!(body, r#"{"done":"ben removes the override for all brokers","overrides":{"brokers":{}}}"#);
+}
+
+#[tokio::test]
+async fn an_override_that_does_not_exist_is_404_and_all_of_single_brokers_leave_the_one_for_all() {
+    let (address, _) = port(Access::Open).await;
+    let (status, body) = ask(&address, "DELETE /throttle/99", "").await;
+    assert!(status == 404 && body.contains("broker 99 has no override of its own. Nothing was changed"), "{body}");
+    assert_eq!(ask(&address, "POST /throttle/remove", "").await.0, 404);
+    assert_eq!(ask(&address, "POST /throttle?rate=50MB/s", "").await.0, 200);
+    let (status, body) = ask(&address, "POST /throttle/remove/99", "").await;
+    assert!(status == 404 && body.contains("the one for all brokers is 50.0 MB/s"), "{body}");
+    assert_eq!(ask(&address, "POST /throttle/3?rate=1MB/s", "").await.0, 200);
+    let (status, body) = ask(&address, "POST /throttle/remove/all", "").await;
+    assert!(status == 200 && body.contains("removes the overrides of all single brokers"), "{body}");
+    assert!(body.contains("50000000") && body.contains(r#""brokers":{}"#), "{body}");
 }
 
 #[tokio::test]
@@ -119,6 +139,8 @@ async fn what_is_wrong_with_a_request_is_said_with_what_would_be_right() {
         ("rate=50", "50"),
         ("rate=0MB/s", "a rate of 0"),
         ("rate=-1MB/s", "-1MB/s"),
+        ("rate=400Mb/s", "write `50MB/s`"),
+        ("rate=99999999999999MB/s", "more than Kafka can count"),
         ("rate=2TB/s", "at most 1.0 TB/s"),
         ("ttl=1h", "`rate` is missing"),
         ("rate=1MB/s&ttl=soon", "10m, 2h or 7d"),

@@ -137,6 +137,8 @@ async fn a_rate_is_refused_without_a_unit_and_where_nothing_moves() {
     assert!(parse("50").unwrap_err().to_string().contains("is not a rate"));
     assert!(parse("0MB/s").unwrap_err().to_string().contains("nothing is ever copied"));
     assert!(parse("50MiB/s").is_ok());
+    assert!(parse("400Mbit/s").unwrap_err().to_string().contains("write `50MB/s` for as many bytes"));
+    assert!(parse("99999999999999MB/s").unwrap_err().to_string().contains("more than Kafka can count"));
 }
 
 #[tokio::test]
@@ -144,9 +146,12 @@ async fn a_broker_that_is_down_keeps_its_throttle_until_it_is_back() {
     let desk = Desk::new(moving());
     desk.run(&["throttle", "set", "50MB/s", "--yes"]).await.ends_with(Exit::Done);
     desk.kafka.edit(|model| model.stop_broker(2));
-    let said = desk.run(&["throttle", "clear", "--yes"]).await.ends_with(Exit::Done);
+    let said = desk.run(&["throttle", "clear", "--yes"]).await.ends_with(Exit::Failed);
     assert!(said.out.contains("broker 2 can't be reached: its throttle stays until it is back"), "{said:?}");
+    assert!(said.err.contains("throttles of ours are left on broker 2, which can't be reached"), "{said:?}");
     assert_eq!(everything(&desk), [format!("{LEADER_RATE}=50000000")]);
+    finish(&desk);
+    desk.run(&["throttle", "gc", "--older-than", "1ms", "--yes"]).await.ends_with(Exit::Failed);
     desk.kafka.edit(|model| model.start_broker(2));
     desk.run(&["throttle", "clear", "--yes"]).await.ends_with(Exit::Done);
     assert_eq!(everything(&desk), Vec::<String>::new());
@@ -163,5 +168,24 @@ async fn only_named_brokers_and_topics_are_throttled() {
         said.lines()[..2],
         ["+ broker 3: follower rate 1.0 MB/s", "+ topic orders: leader list 0:1,0:2; follower list 0:3"]
     );
+    assert_eq!(everything(&desk), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn gc_beside_a_run_that_has_the_throttles_is_refused() {
+    let desk = Desk::new(moving());
+    desk.run(&["throttle", "set", "50MB/s", "--yes"]).await.ends_with(Exit::Done);
+    finish(&desk);
+    desk.kafka.edit(|model| model.stop_broker(3));
+    let agent = async { desk.run(&["throttle", "run", "--until-idle", "--interval", "1s"]).await };
+    let other = async {
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        let said = desk.run(&["throttle", "gc", "--older-than", "1ms", "--yes"]).await;
+        desk.kafka.edit(|model| model.start_broker(3));
+        said
+    };
+    let (ended, said) = tokio::join!(agent, other);
+    said.ends_with(Exit::Refused);
+    ended.ends_with(Exit::Done);
     assert_eq!(everything(&desk), Vec::<String>::new());
 }

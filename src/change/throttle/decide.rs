@@ -23,7 +23,8 @@ pub const EXTERNAL_CHANGE: &str = "throttle.external_change";
 /// How to deal with what others do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ways {
-    /// Whether a rate of ours that somebody changed is set again; else it is theirs from then on.
+    /// Whether a rate that somebody else set is replaced by ours, whether it was there before or replaced ours; else it
+    /// is left as it is.
     pub reasserts: bool,
     /// Whether what is taken away was left behind by somebody who is gone.
     pub is_orphaned: bool,
@@ -223,7 +224,7 @@ impl Deciding {
             (Some(own), PresentRate::Set(rate)) => {
                 let is_foreign = own.previous != Some(rate);
                 if is_foreign {
-                    let what = if self.ways.reasserts { "it is set again" } else { "it is left at that" };
+                    let what = if self.ways.reasserts { "it is set again" } else { "it is kept" };
                     let ours = own.set.or(own.setting).map(|rate| rate.to_string()).unwrap_or_default();
                     let text = format!("the {side} rate of broker {broker} was changed from {ours} to {rate}: {what}");
                     self.plan.find(format!("broker:{broker}"), EXTERNAL_CHANGE, text);
@@ -237,6 +238,16 @@ impl Deciding {
             // Somebody set the very same one before us: it is theirs.
             (None, PresentRate::Set(rate)) if rate == to => (None, None),
             (None, PresentRate::Set(rate)) => {
+                let what = if self.ways.reasserts {
+                    format!("it is replaced by {to} until nothing moves")
+                } else {
+                    "it is kept, and paces the moves".to_owned()
+                };
+                let text = format!("broker {broker} has a {side} rate of {rate} that somebody else set: {what}");
+                self.plan.find(format!("broker:{broker}"), EXTERNAL_CHANGE, text);
+                if !self.ways.reasserts {
+                    return (None, None);
+                }
                 (Some(OwnRate { previous: Some(rate), setting, ..OwnRate::default() }), Some((Some(rate), Some(to))))
             }
             (_, PresentRate::Unset | PresentRate::Inherited(_)) => {

@@ -76,7 +76,8 @@ pub struct RateRow {
     pub rate: Option<ByteRate>,
     /// Whose it is.
     pub owner: Owner,
-    /// The least with which its moves end; none where it takes part in none.
+    /// The least with which its moves end, as `throttle run` reckons it: what is written and fetched by followers in
+    /// sync, a fifth more, and 1 MiB/s. None where it takes part in no move.
     pub floor: Option<ByteRate>,
     /// Whether its moves will never end at this rate.
     pub is_below_floor: bool,
@@ -125,8 +126,7 @@ pub fn status(
 }
 
 fn rates(seen: &PresentThrottles, record: &ThrottleRecord, snapshot: &Snapshot) -> Vec<RateRow> {
-    let limits = Limits { rate_min: ByteRate(0), ..Limits::default() };
-    let needs = needs(snapshot, &limits);
+    let needs = needs(snapshot, &Limits::default());
     let mut rows = Vec::new();
     for (broker, sides) in &seen.rates {
         for side in Side::BOTH {
@@ -143,9 +143,10 @@ fn rates(seen: &PresentThrottles, record: &ThrottleRecord, snapshot: &Snapshot) 
             if owner == Owner::None && need.is_none() {
                 continue;
             }
-            let floor = need.map(|need| ByteRate::of_f64(need.writes + need.in_sync));
+            let floor = need.map(|need| ByteRate::of_f64(need.floor));
+            let least = need.map(|need| ByteRate::of_f64(need.writes + need.in_sync));
             let copying = snapshot.brokers.get(broker).filter(|_| need.is_some()).map(|load| *load.moving.of(side));
-            let is_below_floor = rate.zip(floor).is_some_and(|(rate, floor)| floor.0 > 0 && rate <= floor);
+            let is_below_floor = rate.zip(least).is_some_and(|(rate, least)| least.0 > 0 && rate <= least);
             rows.push(RateRow { broker: *broker, side, rate, owner, floor, is_below_floor, copying });
         }
     }
@@ -199,8 +200,8 @@ impl Status {
     /// The heading, and the rows of both tables.
     pub fn head(&self) -> String {
         let eta = match self.eta_seconds {
-            Some(eta) => format!("done in about {}", words(eta)),
-            None => "it does not come nearer".to_owned(),
+            Some(eta) => format!("done in about {} at the present speed", words(eta)),
+            None => "no end at the present speed (--watch measures longer)".to_owned(),
         };
         let moving = match self.moving {
             0 => "nothing moves".to_owned(),
@@ -219,7 +220,12 @@ impl Status {
     pub fn rate_rows(&self) -> Vec<Vec<String>> {
         let show = |rate: Option<ByteRate>| rate.map_or("-".to_owned(), |rate| rate.to_string());
         let row = |row: &RateRow| {
-            let trouble = if row.is_below_floor { "below the floor: it never ends" } else { "" };
+            let is_near = row.rate.zip(row.floor).is_some_and(|(rate, floor)| rate < floor);
+            let trouble = match (row.is_below_floor, is_near) {
+                (true, _) => "below the floor: it never ends",
+                (false, true) => "below the floor: it ends late, or never",
+                (false, false) => "",
+            };
             vec![
                 row.broker.to_string(),
                 row.side.to_string(),

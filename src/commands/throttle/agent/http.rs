@@ -4,8 +4,9 @@
 //! |---|---|
 //! | `GET /throttle`, `GET /throttle/{broker}` | shows rates, reasons and overrides |
 //! | `POST /throttle?rate=50MB/s[&ttl=1h][&autoremove=true][&by=NAME]`, `POST /throttle/{broker}?…` | overrides |
-//! | `DELETE /throttle`, `DELETE /throttle/{broker}`, `DELETE /throttle/brokers` | takes overrides back |
-//! | `POST /throttle/remove`, `/throttle/remove/{broker}`, `/throttle/remove/all` | the same, as autothrottle has it |
+//! | `DELETE /throttle[?by=NAME]`, `DELETE /throttle/{broker}` | removes one override; 404 where there is none |
+//! | `DELETE /throttle/brokers` | removes those of all single brokers, not the one for all brokers |
+//! | `POST /throttle/remove`, `/throttle/remove/{broker}`, `/throttle/remove/all` | the same three, as autothrottle has it |
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +25,7 @@ use crate::agent::status::Status;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::overrides::Override;
 use crate::cluster::size::ByteRate;
-use crate::commands::throttle::agent::view::{Asks, Board, Change};
+use crate::commands::throttle::agent::view::{Asks, Board, Change, Wish};
 use crate::commands::throttle::spec::rate_above_zero;
 use crate::context::duration;
 
@@ -46,7 +47,7 @@ pub const TABLE: [&str; 10] = [
     "GET /throttle/{broker}",
     "POST /throttle?rate=50MB/s[&ttl=1h][&autoremove=true][&by=NAME]",
     "POST /throttle/{broker}?rate=…",
-    "DELETE /throttle",
+    "DELETE /throttle[?by=NAME]",
     "DELETE /throttle/{broker}",
     "DELETE /throttle/brokers",
     "POST /throttle/remove",
@@ -101,8 +102,19 @@ fn given(uri: &Uri, now: Timestamp) -> Result<Override, Refusal> {
         until,
         autoremove: autoremove.unwrap_or_default(),
         has_applied: false,
-        by: by.unwrap_or_else(|| "the HTTP API".to_owned()),
+        by: by.unwrap_or_else(anybody),
     })
+}
+
+/// Who asks, where they do not say it.
+fn anybody() -> String {
+    "somebody over HTTP".to_owned()
+}
+
+/// Who asks for a removal.
+fn who(uri: &Uri) -> Result<String, Refusal> {
+    let by = parameters(uri, &["by"])?.remove("by").map(|by| text("by", by)).transpose()?;
+    Ok(by.unwrap_or_else(anybody))
 }
 
 fn until(ttl: &str, now: Timestamp) -> Result<Timestamp, Refusal> {
@@ -124,8 +136,9 @@ fn no_parameters(uri: &Uri) -> Result<(), Refusal> {
 }
 
 async fn ask(api: &Api, change: Change) -> Answer {
+    let done = change.to_string();
     let overrides = api.asks.ask(change, ANSWER_MAX).await??;
-    Ok(Json(json!({ "overrides": overrides })))
+    Ok(Json(json!({ "done": done, "overrides": overrides })))
 }
 
 async fn show(State(api): State<Shared>, uri: Uri) -> Answer {
@@ -162,26 +175,23 @@ async fn show_one(State(api): State<Shared>, Path(id): Path<String>, uri: Uri) -
 
 async fn set(State(api): State<Shared>, uri: Uri) -> Answer {
     let given = given(&uri, (api.clock)())?;
-    ask(&api, Change::Set(None, given)).await
+    ask(&api, Change::set(None, given)).await
 }
 
 async fn set_one(State(api): State<Shared>, Path(id): Path<String>, uri: Uri) -> Answer {
     let broker = broker(&id)?;
     let given = given(&uri, (api.clock)())?;
-    ask(&api, Change::Set(Some(broker), given)).await
+    ask(&api, Change::set(Some(broker), given)).await
 }
 
 async fn remove(State(api): State<Shared>, uri: Uri) -> Answer {
-    no_parameters(&uri)?;
-    ask(&api, Change::Remove(None)).await
+    ask(&api, Change { by: who(&uri)?, wish: Wish::Remove(None) }).await
 }
 
 async fn remove_one(State(api): State<Shared>, Path(id): Path<String>, uri: Uri) -> Answer {
-    no_parameters(&uri)?;
-    ask(&api, Change::Remove(Some(broker(&id)?))).await
+    ask(&api, Change { by: who(&uri)?, wish: Wish::Remove(Some(broker(&id)?)) }).await
 }
 
 async fn remove_of_brokers(State(api): State<Shared>, uri: Uri) -> Answer {
-    no_parameters(&uri)?;
-    ask(&api, Change::RemoveOfBrokers).await
+    ask(&api, Change { by: who(&uri)?, wish: Wish::RemoveOfBrokers }).await
 }

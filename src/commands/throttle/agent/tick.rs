@@ -10,8 +10,9 @@ use tokio::time::{Instant, sleep};
 use crate::agent::inbox::Asked;
 use crate::agent::port::refusal::Refusal;
 use crate::agent::runtime::{Ticked, Why};
-use crate::change::event::Severity;
-use crate::change::plan::Step;
+use crate::change::carry_out::Ended;
+use crate::change::event::{Outcome, Severity};
+use crate::change::plan::{Step, Warning};
 use crate::change::throttle::decide::Ways;
 use crate::clients::kafka::Kafka;
 use crate::cluster::assignment::PartitionMove;
@@ -20,7 +21,7 @@ use crate::cluster::metadata::TopicSelection;
 use crate::cluster::overrides::Overrides;
 use crate::cluster::readings::Readings;
 use crate::cluster::size::{ByteRate, Bytes};
-use crate::commands::throttle::agent::view::{Board, Change};
+use crate::commands::throttle::agent::view::{Board, Change, Wish};
 use crate::commands::throttle::observe::moves::look;
 use crate::commands::throttle::plan::law::{Decision, Note, State, plan};
 use crate::commands::throttle::plan::limits::Limits;
@@ -96,7 +97,7 @@ impl Pacer {
         }
         let is_new_batch = self.is_handed_a_batch().await;
         match why {
-            Why::Asked(asked) => self.hear(asked).await,
+            Why::Asked(asked) => self.hear(context, asked).await,
             // What can't be read now is read by the next tick, which says so.
             Why::Watch if !is_new_batch && !self.overrides.reload().await.unwrap_or(false) => {
                 return Ok(Ticked::Unchanged);
@@ -129,25 +130,43 @@ impl Pacer {
     }
 
     /// Keeps what people ask for; the tick that follows puts it in force.
-    async fn hear(&mut self, asked: Vec<Asked<Change, Result<Overrides, Refusal>>>) {
+    async fn hear(&mut self, context: &mut Context, asked: Vec<Asked<Change, Result<Overrides, Refusal>>>) {
         for Asked { question, answer, .. } in asked {
             let words = question.to_string();
-            let kept = self.keep(question).await;
+            let kept = self.keep(context, question).await;
             match &kept {
-                Ok(_) => output::say(&format!("HTTP API: {words}")),
-                Err(Refusal(_, why)) => output::say(&format!("HTTP API: {words}: refused, {why}")),
+                Ok(_) => output::say(&words),
+                Err(Refusal(_, why)) => output::say(&format!("{words}: refused, {why}")),
             }
             answer.send(kept);
         }
     }
 
-    async fn keep(&mut self, change: Change) -> Result<Overrides, Refusal> {
-        if let Change::Set(Some(broker), _) = change {
+    /// Keeps one change, and records it as done by whoever asks.
+    async fn keep(&mut self, context: &mut Context, change: Change) -> Result<Overrides, Refusal> {
+        if let Wish::Set(Some(broker), _) = change.wish {
             self.check_broker(broker).await?;
         }
-        let kept = self.overrides.change(|overrides| change.clone().applied(overrides)).await;
-        let failed = |error| format!("the override could not be kept, so it does not hold: {error:#}; try again later");
-        kept.map_err(|error| Refusal::unavailable(failed(error)))?;
+        let failed = |error: &str| {
+            Refusal::unavailable(format!(
+                "the overrides could not be changed, and stay as they were: {error}; try again"
+            ))
+        };
+        self.overrides.reload().await.map_err(|error| failed(&format!("{error:#}")))?;
+        if let Some(why) = change.missing(&self.overrides.value) {
+            return Err(Refusal::not_found(why));
+        }
+        let (by, overrides) = (change.by.clone(), &mut self.overrides);
+        let apply = async |batch: &[Change]| {
+            let changed = overrides.change(|value| batch.iter().fold(value, |value, one| one.applied(value))).await;
+            let ended = changed.map_or_else(|error| Ended::failed(format!("{error:#}")), |()| Ended::done());
+            batch.iter().map(|_| ended.clone()).collect()
+        };
+        match &context.carry_for(&by, &[change], apply).await[..] {
+            [(_, ended)] if ended.outcome == Outcome::Done => {}
+            [(_, ended)] => return Err(failed(ended.reason.as_deref().unwrap_or("it was not done"))),
+            _ => return Err(failed("the agent is being stopped")),
+        }
         let value = self.overrides.value.clone();
         self.board.show(|view| view.overrides = value.clone());
         Ok(value)
@@ -176,11 +195,13 @@ impl Pacer {
         let given = self.overrides_at(context, &now).await;
         let (seen, readings, decision, state) = self.decide_at(&now, &given).await?;
         let ways = self.settings.ways;
-        let brought = context.throttle(&mut self.throttles, &*self.kafka, &decision.throttles, ways).await?;
+        let decided = self.throttles.decide(&*self.kafka, &decision.throttles, ways).await?;
+        // What is found is said before anything of it is changed.
+        self.record(context, &decision, &decided.0.plan.warnings).await;
+        let brought = context.bring(&mut self.throttles, &*self.kafka, decided).await;
         self.state = state;
         let is_idle = now.moves.is_empty();
         self.before = Some(now);
-        self.record(context, &decision, &brought).await;
         self.show(&seen, &readings, &decision, &brought);
         if let Some(why) = brought.failure() {
             anyhow::bail!("a change could not be made: {why}");
@@ -197,9 +218,10 @@ impl Pacer {
     }
 
     /// The overrides that hold. Where they can't be read or kept, those that were read last do: pacing goes on.
-    async fn overrides_at(&mut self, context: &Context, now: &Look) -> Overrides {
+    async fn overrides_at(&mut self, context: &mut Context, now: &Look) -> Overrides {
         let read = self.overrides.reload().await;
         let given = self.overrides.value.at(now.at, now.moves.is_empty());
+        let ended = self.overrides.value.without(&given);
         let kept = match read {
             Ok(_) if given == self.overrides.value => Ok(()),
             Ok(_) => {
@@ -215,6 +237,10 @@ impl Pacer {
             )),
             (Ok(()), true) => output::say("the overrides can be read and kept again"),
             _ => {}
+        }
+        for (subject, text) in ended.iter().filter(|_| kept.is_ok()) {
+            output::say(text);
+            context.record_finding("throttle.override_ended", subject, text, Severity::Info).await;
         }
         self.board.show(|view| view.cut_off = kept.err().map(|error| format!("{error:#}")));
         given
@@ -267,7 +293,7 @@ impl Pacer {
     }
 
     /// What was found, as events; each once while it holds.
-    async fn record(&mut self, context: &mut Context, decision: &Decision, brought: &Brought) {
+    async fn record(&mut self, context: &mut Context, decision: &Decision, warnings: &[Warning]) {
         for note in decision.notes.iter().filter(|note| note.is_new) {
             let Note { kind, subject, text, .. } = note;
             output::say(&format!("! {text}"));
@@ -279,7 +305,7 @@ impl Pacer {
                 if subject == "cluster" { format!("cluster:{}", context.run().cluster) } else { subject.clone() };
             context.record_finding(kind, &subject, text, severity).await;
         }
-        for warning in &brought.warnings {
+        for warning in warnings {
             let is_new = !self.said.contains(&warning.text);
             self.say_once(&warning.text);
             if let Some(finding) = warning.finding.as_ref().filter(|_| is_new) {

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::agent::inbox::Inbox;
 use crate::agent::port::refusal::Refusal;
+use crate::change::plan::{Risk, Step};
 use crate::cluster::broker::BrokerId;
 use crate::cluster::overrides::{Override, Overrides};
 use crate::commands::throttle::plan::law::{Note, RateDecision};
@@ -37,46 +38,109 @@ pub struct View {
     pub changes: BTreeMap<(&'static str, String), u64>,
 }
 
+/// A change of overrides, and who asks for it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Change {
+    /// Who asks for it.
+    pub by: String,
+    /// What for.
+    pub wish: Wish,
+}
+
 /// What somebody asks for.
-#[derive(Debug, Clone)]
-pub enum Change {
-    /// A rate for the cluster (none) or one broker.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Wish {
+    /// A rate for all brokers (none) or one broker.
     Set(Option<BrokerId>, Override),
-    /// Takes that of the cluster (none) or of one broker back.
+    /// Removes that for all brokers (none) or of one broker.
     Remove(Option<BrokerId>),
-    /// Takes those of all single brokers back.
+    /// Removes those of all single brokers; the one for all brokers stays.
     RemoveOfBrokers,
+    /// Removes all of them.
+    RemoveAll,
 }
 
 impl Change {
+    /// A rate for all brokers (none) or one broker.
+    pub fn set(broker: Option<BrokerId>, given: Override) -> Self {
+        Self { by: given.by.clone(), wish: Wish::Set(broker, given) }
+    }
+
     /// The overrides afterwards.
-    pub fn applied(self, mut overrides: Overrides) -> Overrides {
-        match self {
-            Self::Set(None, given) => overrides.cluster = Some(given),
-            Self::Set(Some(broker), given) => drop(overrides.brokers.insert(broker, given)),
-            Self::Remove(None) => overrides.cluster = None,
-            Self::Remove(Some(broker)) => drop(overrides.brokers.remove(&broker)),
-            Self::RemoveOfBrokers => overrides.brokers.clear(),
+    pub fn applied(&self, mut overrides: Overrides) -> Overrides {
+        match &self.wish {
+            Wish::Set(None, given) => overrides.cluster = Some(given.clone()),
+            Wish::Set(Some(broker), given) => drop(overrides.brokers.insert(*broker, given.clone())),
+            Wish::Remove(None) => overrides.cluster = None,
+            Wish::Remove(Some(broker)) => drop(overrides.brokers.remove(broker)),
+            Wish::RemoveOfBrokers => overrides.brokers.clear(),
+            Wish::RemoveAll => overrides = Overrides::default(),
         }
         overrides
+    }
+
+    /// Why there is nothing to remove, where one override was named that does not exist.
+    pub fn missing(&self, overrides: &Overrides) -> Option<String> {
+        match &self.wish {
+            Wish::Remove(None) if overrides.cluster.is_none() => {
+                Some("there is no override for all brokers. Nothing was changed".to_owned())
+            }
+            Wish::Remove(Some(broker)) if !overrides.brokers.contains_key(broker) => {
+                let other = match &overrides.cluster {
+                    Some(given) => format!("; the one for all brokers is {} (DELETE /throttle)", given.rate),
+                    None => String::new(),
+                };
+                Some(format!("broker {broker} has no override of its own{other}. Nothing was changed"))
+            }
+            _ => None,
+        }
     }
 }
 
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let by = &self.by;
         let whose = |broker: &Option<BrokerId>| broker.map_or("all brokers".to_owned(), |id| format!("broker {id}"));
-        match self {
-            Self::Set(broker, given) => {
-                write!(f, "{} asks for {} on {}", given.by, given.rate, whose(broker))?;
+        match &self.wish {
+            Wish::Set(broker, given) => {
+                write!(f, "{by} sets an override of {} for {}", given.rate, whose(broker))?;
                 match given.until {
                     Some(until) => write!(f, " until {}", until.round(jiff::Unit::Second).unwrap_or(until))?,
-                    None => f.write_str(" until it is taken back")?,
+                    None => f.write_str(" until it is removed")?,
                 }
                 f.write_str(if given.autoremove { ", or until nothing moves" } else { "" })
             }
-            Self::Remove(broker) => write!(f, "the override of {} is taken back", whose(broker)),
-            Self::RemoveOfBrokers => f.write_str("the overrides of all single brokers are taken back"),
+            Wish::Remove(broker) => write!(f, "{by} removes the override for {}", whose(broker)),
+            Wish::RemoveOfBrokers => write!(f, "{by} removes the overrides of all single brokers"),
+            Wish::RemoveAll => write!(f, "{by} removes all overrides"),
         }
+    }
+}
+
+impl Step for Change {
+    fn subject(&self) -> String {
+        match &self.wish {
+            Wish::Set(Some(broker), _) | Wish::Remove(Some(broker)) => format!("broker:{broker}"),
+            Wish::Set(None, _) | Wish::Remove(None) | Wish::RemoveOfBrokers | Wish::RemoveAll => {
+                "brokers:all".to_owned()
+            }
+        }
+    }
+
+    fn risk(&self) -> Risk {
+        Risk::Reversible
+    }
+
+    fn kind(&self) -> &'static str {
+        match &self.wish {
+            Wish::Set(..) => "throttle.override_set",
+            Wish::Remove(_) | Wish::RemoveOfBrokers | Wish::RemoveAll => "throttle.override_removed",
+        }
+    }
+
+    fn batch(&self) -> &'static str {
+        "overrides"
     }
 }
 

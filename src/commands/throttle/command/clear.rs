@@ -11,8 +11,10 @@ use crate::change::throttle::decide::{Decided, Ways, everything};
 use crate::change::throttle::step::ThrottleStep;
 use crate::clients::kafka::Kafka;
 use crate::cluster::metadata::TopicSelection;
-use crate::cluster::overrides::Overrides;
+use crate::cluster::overrides::Override;
 use crate::cluster::throttle::{Side, ThrottleRecord, Throttles};
+use crate::commands::throttle::agent::view::{Change, Wish};
+use crate::commands::throttle::command::set::change_overrides;
 use crate::context::throttles::{OwnThrottles, all_throttles};
 use crate::context::watched::KeptOverrides;
 use crate::context::{Context, duration};
@@ -48,21 +50,37 @@ pub(super) async fn clear(context: &mut Context, args: &ClearArgs) -> anyhow::Re
     let (kafka, cluster_id) = cluster(context).await?;
     let looked_at = context.throttles_to_look_at(&cluster_id).await?;
     looked_at.manager(context).await?;
-    let mut overrides = KeptOverrides::open(context, &cluster_id).await?;
     if args.overrides {
-        let words =
-            if overrides.value.is_empty() { "there are no overrides\n" } else { "the overrides are taken back\n" };
-        if !context.is_dry_run() {
-            overrides.change(|_| Overrides::default()).await?;
-        }
-        output::print(words)?;
-        return Ok(Exit::Done);
+        return clear_overrides(context, &cluster_id).await;
     }
     let throttles = own(context, &*kafka, &cluster_id, args.all).await?;
     let moving = kafka.reassignments().await.context("failed to read what moves")?.len();
     let warning =
         (moving > 0).then(|| format!("{moving} partitions move: without a throttle they go as fast as they can"));
     take_away(context, &*kafka, throttles, (args.all, Ways::default(), warning)).await
+}
+
+/// Removes all overrides that an agent was given.
+async fn clear_overrides(context: &mut Context, cluster_id: &str) -> anyhow::Result<Exit> {
+    let given = KeptOverrides::open(context, cluster_id).await?.value;
+    let of_cluster = given.cluster.iter().map(|given| ("all brokers".to_owned(), given));
+    let of_brokers = given.brokers.iter().map(|(id, given)| (format!("broker {id}"), given));
+    let lines = of_cluster
+        .chain(of_brokers)
+        .map(|(whose, Override { rate, by, .. })| format!("- override for {whose}: {rate}, by {by}\n"));
+    let lines: String = lines.collect();
+    if given.is_empty() {
+        output::print("there are no overrides\n")?;
+        return Ok(Exit::Done);
+    }
+    if context.is_dry_run() {
+        output::print(&format!("{lines}nothing was changed: this was a dry run\n"))?;
+        return Ok(Exit::Changes);
+    }
+    let by = context.run().actor;
+    change_overrides(context, cluster_id, &[Change { by, wish: Wish::RemoveAll }]).await?;
+    output::print(&format!("{lines}the overrides are removed\n"))?;
+    Ok(Exit::Done)
 }
 
 /// Takes away what dead runs left.
@@ -76,11 +94,7 @@ pub(super) async fn gc(context: &mut Context, args: &GcArgs) -> anyhow::Result<E
     if moving > 0 {
         return nothing(&format!("{moving} partitions move"));
     }
-    let throttles = match own(context, &*kafka, &cluster_id, args.all).await {
-        Ok(throttles) => throttles,
-        Err(error) if output::exit_of(&error) == Exit::Refused => return nothing(&format!("{error:#}")),
-        Err(error) => return Err(error),
-    };
+    let throttles = own(context, &*kafka, &cluster_id, args.all).await?;
     if let Some(age) = age(throttles.record(), context.now()).filter(|age| *age < args.older_than) {
         return nothing(&format!(
             "they were changed {} s ago, and what is younger than {} s is left (--older-than)",
@@ -144,7 +158,9 @@ async fn take_away(
     mut throttles: OwnThrottles,
     (all, ways, warning): (bool, Ways, Option<String>),
 ) -> anyhow::Result<Exit> {
-    let (Decided { mut plan, mut claim }, _) = throttles.decide(kafka, &Throttles::default(), ways).await?;
+    let (Decided { mut plan, mut claim }, seen) = throttles.decide(kafka, &Throttles::default(), ways).await?;
+    let down = throttles.record().rates.keys().filter(|broker| !seen.rates.contains_key(broker));
+    let down: Vec<_> = down.map(ToString::to_string).collect();
     if all {
         // What is ours is among it, and so is what others had there before: `--all` takes that away, too.
         let steps = everything(&all_throttles(kafka).await?, ways);
@@ -161,6 +177,13 @@ async fn take_away(
     let settled = context.settle(plan, apply).await?;
     if settled.carried_out {
         throttles.settle(&claim, &settled.ended).await;
+    }
+    if settled.exit == Exit::Done && !down.is_empty() {
+        output::complain(&format!(
+            "throttles of ours are left on broker {}, which can't be reached: run this again once it is back",
+            down.join(", ")
+        ));
+        return Ok(Exit::Failed);
     }
     Ok(settled.exit)
 }

@@ -60,8 +60,9 @@ HTTP port (--api-listen):
                                       &autoremove=true (until the moves have
                                       ended), &by=NAME
   POST /throttle/BROKER?rate=50MB/s   the same for one broker
-  DELETE /throttle, /throttle/BROKER  take the override back
-  DELETE /throttle/brokers            take those of all single brokers back
+  DELETE /throttle, /throttle/BROKER  remove the override (?by=NAME); 404 where
+                                      there is none
+  DELETE /throttle/brokers            remove those of all single brokers
   POST /throttle/remove[/BROKER]      as DELETE, for clients of autothrottle
   POST /throttle/remove/all           as DELETE /throttle/brokers
   GET /healthz                        200 while it paces, or stands by and sees
@@ -88,12 +89,12 @@ pub(super) struct RunArgs {
     #[command(flatten)]
     load: LoadArgs,
 
-    /// What to do where somebody changes a rate of ours
+    /// What to do with a rate that somebody else set on a broker, before this run or since
     #[arg(
         long,
         env = "TOOLBOX_THROTTLE_EXTERNAL_CHANGE",
         value_name = "WAY",
-        default_value = "reassert",
+        default_value = "replace",
         help_heading = "Agent"
     )]
     external_change: ExternalChange,
@@ -125,13 +126,15 @@ pub(super) struct RunArgs {
 
 type Throttler = Agent<Change, Result<Overrides, Refusal>>;
 
-/// What to do where somebody changes a rate of ours.
+/// What to do with a rate that somebody else set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ExternalChange {
-    /// Set ours again
-    Reassert,
-    /// Leave it to them
-    Respect,
+    /// Say so, and set ours; what was there before is set again once nothing moves
+    #[value(alias = "reassert")]
+    Replace,
+    /// Say so, and leave it as it is
+    #[value(alias = "respect")]
+    Keep,
 }
 
 /// Paces whatever moves.
@@ -187,7 +190,7 @@ pub(super) async fn run(context: &mut Context, args: &RunArgs) -> anyhow::Result
 }
 
 fn settings(context: &Context, args: &RunArgs) -> Result<Settings, Stop> {
-    let ways = Ways { reasserts: args.external_change == ExternalChange::Reassert, ..Ways::default() };
+    let ways = Ways { reasserts: args.external_change == ExternalChange::Replace, ..Ways::default() };
     Ok(Settings {
         limits: args.law.limits()?,
         sources: args.load.sources(context.flags.recording.datadog_url.as_deref())?,

@@ -6,13 +6,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 
+use crate::change::carry_out::Ended;
 use crate::change::throttle::decide::{Decided, Ways};
 use crate::change::throttle::step::ThrottleStep;
 use crate::clients::kafka::Kafka;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::map::NamePattern;
 use crate::cluster::metadata::TopicSelection;
-use crate::cluster::overrides::{Override, Overrides};
+use crate::cluster::overrides::Override;
 use crate::cluster::size::ByteRate;
 use crate::cluster::throttle::Throttles;
 use crate::commands::throttle::agent::view::Change;
@@ -113,7 +114,7 @@ fn wish(snapshot: &Snapshot, args: &SetArgs) -> Throttles {
 }
 
 /// Another run has the throttles: it gets an override, and brings it into force within seconds.
-async fn ask_the_other_run(context: &Context, cluster_id: &str, args: &SetArgs) -> anyhow::Result<Exit> {
+async fn ask_the_other_run(context: &mut Context, cluster_id: &str, args: &SetArgs) -> anyhow::Result<Exit> {
     if args.topics.is_some() {
         return Err(Stop::refused(
             "`throttle run`, or `reassign execute` with a throttle, works on this cluster, and takes rates for the \
@@ -136,13 +137,10 @@ async fn ask_the_other_run(context: &Context, cluster_id: &str, args: &SetArgs) 
         has_applied: false,
         by: context.run().actor,
     };
-    let mut overrides = KeptOverrides::open(context, cluster_id).await?;
     let whose: Vec<_> =
         if args.brokers.is_empty() { vec![None] } else { args.brokers.iter().copied().map(Some).collect() };
-    let changed = |overrides: Overrides| {
-        whose.iter().fold(overrides, |value, broker| Change::Set(*broker, given.clone()).applied(value))
-    };
-    overrides.change(changed).await?;
+    let changes: Vec<_> = whose.into_iter().map(|broker| Change::set(broker, given.clone())).collect();
+    change_overrides(context, cluster_id, &changes).await?;
     let until = match args.ttl {
         Some(_) => String::new(),
         None => "; it holds until the moves have ended, or until `toolbox throttle clear --overrides`".to_owned(),
@@ -152,6 +150,31 @@ async fn ask_the_other_run(context: &Context, cluster_id: &str, args: &SetArgs) 
         args.rate
     ))?;
     Ok(Exit::Done)
+}
+
+/// Changes overrides, all at once, and records each change.
+pub(super) async fn change_overrides(
+    context: &mut Context,
+    cluster_id: &str,
+    changes: &[Change],
+) -> anyhow::Result<()> {
+    let mut overrides = KeptOverrides::open(context, cluster_id).await?;
+    let mut failure = None;
+    let apply = async |batch: &[Change]| {
+        let changed = overrides.change(|value| batch.iter().fold(value, |value, one| one.applied(value))).await;
+        let why = changed.as_ref().err().map(|error| format!("{error:#}"));
+        failure = changed.err();
+        let ended = || why.clone().map_or_else(Ended::done, Ended::failed);
+        batch.iter().map(|_| ended()).collect()
+    };
+    let ended = context.carry(changes, apply).await;
+    match failure {
+        Some(error) => Err(error),
+        None if ended.len() < changes.len() => {
+            Err(Stop::refused("the run was asked to stop: nothing was changed").into())
+        }
+        None => Ok(()),
+    }
 }
 
 fn named(brokers: &[BrokerId]) -> String {
