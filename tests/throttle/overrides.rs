@@ -5,6 +5,7 @@ use std::time::Duration;
 use kafka_toolbox::change::event::{Event, Outcome};
 use kafka_toolbox::exit::Exit;
 
+use super::port::ask;
 use super::verbs::{everything, finish, moving, moving_bytes, set_on};
 use crate::support::desk::{Desk, Said};
 
@@ -64,10 +65,10 @@ async fn an_override_whose_time_is_over_is_an_event() {
     let desk = Desk::new(moving());
     let set = ["throttle", "set", "7MB/s", "--for", "1s", "--actor", "ann"];
     let person = async || desk.run(&set).await.ends_with(Exit::Done);
-    let (said, _) = beside_an_agent(&desk, &RUN, person).await;
-    let words = "the override of 7.0 MB/s for all brokers by ann ends: its time is over";
-    assert!(said.err.contains(words), "{said:?}");
-    assert_eq!(events(&desk, "throttle.override_ended")[0].title, words);
+    beside_an_agent(&desk, &RUN, person).await.0.ends_with(Exit::Done);
+    let ended = events(&desk, "throttle.override_ended");
+    let titles: Vec<_> = ended.iter().map(|event| event.title.as_str()).collect();
+    assert_eq!(titles, ["the override of 7.0 MB/s for all brokers by ann ends: its time is over"]);
 }
 
 fn hold_by_hand(desk: &Desk) {
@@ -110,4 +111,23 @@ async fn the_policy_protect_never_sets_a_rate_of_0() {
     let rates: Vec<_> = meanwhile.iter().filter(|line| line.contains(".rate=")).collect();
     assert!(!rates.is_empty() && rates.iter().all(|line| !line.ends_with("=0")), "{rates:?} {said:?}");
     assert_eq!(everything(&desk), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn overrides_over_http_are_events_of_whoever_asked_and_one_that_is_not_there_is_none() {
+    let desk = Desk::new(moving());
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let person = async || {
+        assert_eq!(ask(&address, "DELETE /throttle/3?by=eva", "").await.0, 404);
+        assert_eq!(ask(&address, "POST /throttle/3?rate=7MB/s&by=eva", "").await.0, 200);
+        assert_eq!(set_on(&desk, "3"), ["follower.replication.throttled.rate=7000000"]);
+        assert_eq!(ask(&address, "DELETE /throttle/3?by=tom", "").await.0, 200);
+        assert_eq!(ask(&address, "DELETE /throttle/3", "").await.0, 404);
+    };
+    let line = [&RUN[..], &["--api-listen", &address]].concat();
+    beside_an_agent(&desk, &line, person).await.0.ends_with(Exit::Done);
+    let [set] = &events(&desk, "throttle.override_set")[..] else { panic!("one was set") };
+    assert_eq!((set.actor.as_str(), set.subject.as_str()), ("eva", "broker:3"));
+    let [removed] = &events(&desk, "throttle.override_removed")[..] else { panic!("one was removed") };
+    assert_eq!(removed.title, "tom removes the override for broker 3");
 }

@@ -84,7 +84,7 @@ async fn port(access: Access) -> (String, Arc<Board>) {
 }
 
 /// The status and the body of an answer.
-async fn ask(address: &str, call: &str, token: &str) -> (u16, String) {
+pub(super) async fn ask(address: &str, call: &str, token: &str) -> (u16, String) {
     ask_with(address, call, &format!("host: {address}\r\nauthorization: Bearer {token}\r\n")).await
 }
 

@@ -315,12 +315,7 @@ impl Memory {
         } else if !self.begun.contains_key(&one.partition) && self.foreign.insert(one.partition.clone()) {
             let words = format!("partition {}: somebody else moves it; it is not begun", one.partition);
             let subject = Subject::Partition(one.partition.clone());
-            tick.findings.push(Finding {
-                kind: "reassign.move_foreign",
-                subject,
-                words,
-                severity: Severity::Warning,
-            });
+            tick.findings.push(Finding { kind: "reassign.move_foreign", subject, words, severity: Severity::Warning });
         }
     }
 

@@ -161,9 +161,9 @@ pub(super) async fn change_overrides(
     let mut overrides = KeptOverrides::open(context, cluster_id).await?;
     let mut failure = None;
     let apply = async |batch: &[Change]| {
-        let changed = overrides.change(|value| batch.iter().fold(value, |value, one| one.applied(value))).await;
-        let why = changed.as_ref().err().map(|error| format!("{error:#}"));
-        failure = changed.err();
+        let kept = overrides.change(|value| batch.iter().fold(value, |value, one| one.applied(value))).await;
+        let why = kept.as_ref().err().map(|error| format!("{error:#}"));
+        failure = kept.err();
         let ended = || why.clone().map_or_else(Ended::done, Ended::failed);
         batch.iter().map(|_| ended()).collect()
     };

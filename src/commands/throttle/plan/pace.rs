@@ -10,7 +10,7 @@
 //! | half of it for 17 min | half + 5 MB/s | 1 min, 30 min after a fall | 11,085 s | 46 | 0 s |
 //! | ½ min | a quarter of the target | ½ min | 9,740 s | 246 | 82 s |
 //! | ½ min, then 1.5 times its absence | a quarter of the target | ½ min | 9,740 s | 78 | 82 s |
-//! | 1 min, then 1.5 times its absence | a third of the target | ½ min | 9,507 s | 54 | 0 s |
+//! | 1 min, then 1.5 times its absence | a third of the target | ½ min | 9,501 s | 54 | 0 s |
 //!
 //! The last one is taken. The second one had fewer writes, but a rate that had been lowered once stayed low for half an
 //! hour, whatever it was lowered for: also one that its move could not use for a while, and after clients had ended.

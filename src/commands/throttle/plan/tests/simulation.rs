@@ -408,7 +408,7 @@ fn a_rate_that_was_not_used_for_a_while_rises_with_what_can_be_used() {
 /// Whoever takes over knows since when the rates hold: it neither begins at a quarter nor waits with the first rise.
 #[test]
 fn who_takes_over_a_rate_raises_it_at_once() {
-    let own = |rate| Some(OwnRate { previous: None, set: Some(ByteRate(rate)), setting: None });
+    let own = |rate| Some(OwnRate { set: Some(ByteRate(rate)), ..OwnRate::default() });
     let record = ThrottleRecord {
         changed_at: at(-60).to_string(),
         rates: [
