@@ -1,5 +1,6 @@
 //! `toolbox reassign execute`: the way through.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -162,7 +163,7 @@ pub(super) async fn run(context: &mut Context, args: &ExecuteArgs) -> anyhow::Re
     let wanted = record::read(&args.plan)?;
     match context.flags.observed {
         Some(_) => rehearse(context, args, wanted).await,
-        None => make(context, args, wanted).await,
+        None => Box::pin(make(context, args, wanted)).await,
     }
 }
 
@@ -171,7 +172,7 @@ pub(super) async fn agreed(context: &mut Context, plan: MovePlan) -> anyhow::Res
     let arguments = ExecuteArgs::augment_args(clap::Command::new("execute").no_binary_name(true));
     let matches = arguments.try_get_matches_from(["-"]).map_err(|error| Stop::usage(error.render().to_string()))?;
     let args = ExecuteArgs::from_arg_matches(&matches).map_err(|error| Stop::usage(error.render().to_string()))?;
-    make(context, &args, Moves::Plan(plan)).await
+    Box::pin(make(context, &args, Moves::Plan(plan))).await
 }
 
 async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyhow::Result<Exit> {
@@ -210,10 +211,7 @@ async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyho
         }
         return Ok(exit);
     }
-    let left_out = plan.moves.into_iter().filter(|one| cancelled.contains(&one.partition));
-    let mut all: Vec<_> = left_out.chain(moves.iter().cloned()).collect();
-    all.sort_by(|one, two| one.partition.cmp(&two.partition));
-    let plan = MovePlan { moves: all, ..plan };
+    let plan = with_bases(plan, &moves);
     let record = Record::of((plan, cancelled), (before.as_ref(), args.include_cancelled), &observed);
     keep(&mut document, &record).await?;
     let record = KeptRecord::new(document, record);
@@ -239,6 +237,13 @@ async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyho
         say_what_is_left(&*kafka, &moves).await;
     }
     Ok(exit)
+}
+
+/// The plan with the bases that hold now; moves that are left out stay as they were planned.
+fn with_bases(plan: MovePlan, moves: &[PartitionMove]) -> MovePlan {
+    let now: BTreeMap<_, _> = moves.iter().map(|one| (&one.partition, one)).collect();
+    let based = plan.moves.into_iter().map(|one| now.get(&one.partition).map_or(one, |now| (*now).clone()));
+    MovePlan { moves: based.collect(), ..plan }
 }
 
 /// The running `throttle run` that paces these moves, in words; none where none runs, or where `--throttle none` asks for

@@ -62,7 +62,7 @@ impl Record {
         let waits = |one: &&PartitionMove| observed.state(one) == State::Waiting;
         let waiting: BTreeSet<_> = record.plan.moves.iter().filter(waits).map(|one| &one.partition).collect();
         begun.retain(|partition, _| {
-            !record.cancelled.contains(partition) && !(is_taken_in && waiting.contains(partition))
+            !(record.cancelled.contains(partition) || is_taken_in && waiting.contains(partition))
         });
         record.begun = record.begun_of(&begun);
         let topics = record.begun.keys();

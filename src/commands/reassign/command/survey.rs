@@ -57,7 +57,14 @@ impl Survey {
     ) -> anyhow::Result<Self> {
         let mut document = record::document(context, cluster_id).await?;
         let before: Option<Record> = document.load().await?;
+        let is_first = sized.is_none();
         let (plan, mut cancelled) = moves_of(args, wanted, kafka, before.as_ref()).await?;
+        if is_first && !cancelled.is_empty() {
+            output::say(&format!(
+                "{} of this plan were cancelled before and are left out; --include-cancelled takes them in",
+                count(cancelled.len(), "move")
+            ));
+        }
         let kept = |cancelled: &BTreeSet<TopicPartition>| {
             plan.moves.iter().filter(|one| !cancelled.contains(&one.partition)).cloned().collect::<Vec<_>>()
         };
@@ -72,11 +79,13 @@ impl Survey {
         let (taken_back, uncertain): (Vec<_>, Vec<_>) =
             vanished.into_iter().partition(|one| is_cancelled(one, &observed));
         if !taken_back.is_empty() {
-            output::say(&format!(
-                "{} of this plan were cancelled by somebody else and are left out; --include-cancelled takes them in: {}",
-                count(taken_back.len(), "move"),
-                names(&taken_back.iter().map(|one| &one.partition).collect::<Vec<_>>())
-            ));
+            if is_first {
+                output::say(&format!(
+                    "{} of this plan were cancelled by somebody else and are left out; --include-cancelled takes them in: {}",
+                    count(taken_back.len(), "move"),
+                    names(&taken_back.iter().map(|one| &one.partition).collect::<Vec<_>>())
+                ));
+            }
             cancelled.extend(taken_back.into_iter().map(|one| one.partition));
             let sized = Some(observed.sizes);
             (checked, observed) = look(args, kafka, kept(&cancelled), (pacing, sized)).await?;
@@ -87,7 +96,8 @@ impl Survey {
         shown.steps.retain(|step| !is_uncertain(step));
         if !uncertain.is_empty() {
             shown.warn(format!(
-                "{} begun by an earlier run are not shown as under way: they have arrived, or somebody cancelled them; this                  run waits until that is certain ({})",
+                "{} begun by an earlier run are not shown as under way: they have arrived, or somebody cancelled them; this \
+                 run waits until that is certain ({})",
                 count(uncertain.len(), "move"),
                 names(&uncertain.iter().collect::<Vec<_>>())
             ));
@@ -209,12 +219,6 @@ async fn moves_of(
         before.filter(|record| record.is_of(&plan)).map(|record| record.cancelled.clone()).unwrap_or_default();
     if args.include_cancelled {
         cancelled.clear();
-    }
-    if !cancelled.is_empty() {
-        output::say(&format!(
-            "{} of this plan were cancelled before and are left out; --include-cancelled takes them in",
-            count(cancelled.len(), "move")
-        ));
     }
     plan.moves.sort_by(|one, two| one.partition.cmp(&two.partition));
     Ok((plan, cancelled))

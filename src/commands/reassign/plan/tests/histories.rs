@@ -349,7 +349,9 @@ impl History {
         self.begun.retain(|partition, _| !self.cancelled.contains(partition));
         // Others overlaid it and took theirs back: a new run finds the plan to hold.
         let stands: Vec<_> = self.taken_back.iter().filter(|key| self.is_where_we_left_it(key)).cloned().collect();
-        stands.iter().for_each(|key| _ = self.taken_back.remove(key));
+        for key in &stands {
+            self.taken_back.remove(key);
+        }
         self.memory = Memory::of_record(self.begun.clone(), self.ids.clone());
         self.answers.clear();
         self.now = Duration::ZERO;
@@ -430,7 +432,9 @@ impl History {
                 return Ok(ending);
             }
             let running: Vec<_> = self.truth.running.keys().cloned().collect();
-            running.iter().for_each(|key| finish(&mut self.truth, key));
+            for key in &running {
+                finish(&mut self.truth, key);
+            }
             self.note_done();
         }
         Err(TestCaseError::fail(format!("it does not end: {:?}\n{:?}", self.truth, self.memory)))
