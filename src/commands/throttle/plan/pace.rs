@@ -1,6 +1,6 @@
 //! From the rate that would be right to the rate that is written: rises slowly, falls at once, and rarely changes.
 //!
-//! The figures come from a sweep over the simulation in `tests/simulation.rs` (`the_table_of_the_sweep`): the move of 960
+//! The figures come from a sweep over the simulation in `tests/simulation.rs`: the move of 960
 //! GB from four brokers to two, with clients in eleven rhythms from one minute to three hours. Each column: when it is done
 //! with waves of 90 min, the most writes in any rhythm, and seconds with a full card in all of them.
 //!

@@ -269,7 +269,9 @@ fn our_law_ends_both_moves_without_one_full_second_and_with_few_writes() {
 
 #[test]
 fn clients_that_come_and_go_in_waves_of_any_length_never_fill_the_cards_and_cost_few_writes() {
-    for wave_seconds in [60.0, 300.0, 600.0, 1_200.0, 1_500.0, 1_800.0, 3_600.0, 10_800.0] {
+    // The rhythms of the table in `pace.rs`.
+    let rhythms = [60.0, 120.0, 300.0, 600.0, 1_200.0, 1_500.0, 1_800.0, 2_700.0, 3_600.0, 5_400.0, 10_800.0];
+    for wave_seconds in rhythms {
         let outcome = ours(many_to_few_with_waves_of(wave_seconds), None).0;
         println!("waves of {wave_seconds} s: ours {outcome:?}");
         assert!(outcome.done.is_some_and(|done| done <= 13_600), "waves of {wave_seconds} s: {outcome:?}");
@@ -309,22 +311,6 @@ fn the_formula_of_kafka_kit_ends_and_fills_the_cards() {
     assert!(outcome.done.is_some(), "{outcome:?}");
     assert!(outcome.full_seconds > 600, "{outcome:?}");
     assert!(outcome.displaced > 1_000.0 * MB, "{outcome:?}");
-}
-
-/// The figures of the table in [`crate::commands::throttle::plan::pace`].
-#[test]
-#[ignore = "shows figures and asserts nothing: for whoever changes the law"]
-fn the_table_of_the_sweep() {
-    const RHYTHMS: [f64; 11] =
-        [60.0, 120.0, 300.0, 600.0, 1_200.0, 1_500.0, 1_800.0, 2_700.0, 3_600.0, 5_400.0, 10_800.0];
-    let (mut writes, mut full) = (0, 0);
-    for wave_seconds in RHYTHMS {
-        let outcome = ours(many_to_few_with_waves_of(wave_seconds), None).0;
-        println!("waves of {wave_seconds} s: {outcome:?}");
-        writes = writes.max(outcome.writes);
-        full += outcome.full_seconds;
-    }
-    println!("the most writes {writes}, full {full} s");
 }
 
 /// One broker sends to another, each with a card of 125 MB/s; clients take this much of each until they end.
