@@ -224,7 +224,7 @@ impl<'a> Agent<'a> {
         }
         if matches!(ending, Ending::Done | Ending::Incomplete(_)) {
             self.release(context).await;
-            self.control.ends(context.now()).await;
+            self.control.ends(context).await;
         }
         if ending == Ending::Done {
             self.record.forget_begun().await;

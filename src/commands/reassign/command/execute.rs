@@ -274,7 +274,7 @@ async fn agent_that_paces(context: &Context, args: &ExecuteArgs, cluster_id: &st
 
 /// Opens the control of this run, and removes requests that were made of an earlier run.
 async fn open_control(
-    context: &Context,
+    context: &mut Context,
     cluster_id: &str,
     (observed, pacing): (&Observed, &Pacing),
 ) -> anyhow::Result<Control> {
@@ -289,7 +289,7 @@ async fn open_control(
     control.ask(&Asked { stop: false, ..asked }).await?;
     if observed.running.is_empty() && !matches!(pacing.throttle, Throttling::ByAgent) {
         // What was asked for until nothing moves: whoever should have forgotten it was killed, or cancelled.
-        control.forget_rates(context.now()).await;
+        control.forget_rates(context).await;
     }
     let is_overridden = !control.rates(Duration::ZERO, context.now()).await.is_empty();
     if is_overridden && !pacing.throttle.is_off() {

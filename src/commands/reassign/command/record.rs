@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::change::event::Severity;
 use crate::cluster::assignment::{MovePlan, PartitionMove};
 use crate::cluster::broker::BrokerId;
 use crate::cluster::overrides::Overrides;
@@ -178,16 +179,21 @@ impl Control {
         asked
     }
 
-    /// Drops the rates that were asked for until nothing moves any more.
-    pub(crate) async fn forget_rates(&mut self, now: Timestamp) {
+    /// Drops the rates that were asked for until nothing moves any more, each an event.
+    pub(crate) async fn forget_rates(&mut self, context: &mut Context) {
+        let (now, before) = (context.now(), self.rates.value.clone());
         if let Err(error) = self.rates.change(|rates| rates.at(now, false).at(now, true)).await {
             tracing::warn!(%error, "the rates that somebody asked for can't be taken back");
+            return;
+        }
+        for (subject, text) in before.without(&self.rates.value) {
+            context.record_finding("throttle.override_ended", &subject, &text, Severity::Info).await;
         }
     }
 
     /// Drops what was asked of an execution that has ended: rates and bounds. A pause stays.
-    pub(crate) async fn ends(&mut self, now: Timestamp) {
-        self.forget_rates(now).await;
+    pub(crate) async fn ends(&mut self, context: &mut Context) {
+        self.forget_rates(context).await;
         let asked = self.read(Duration::ZERO).await;
         if asked.bounds != Bounds::default()
             && let Err(error) = self.ask(&Asked { bounds: Bounds::default(), ..asked }).await
