@@ -37,7 +37,7 @@ async fn moves_of_a_topic_or_a_broker_are_cancelled_alone_and_left_out_from_then
     assert_eq!(desk.kafka.look(|cluster| cluster.reassignments.len()), 1);
     desk.kafka.edit(Model::finish_moves);
     let said = execute(&desk, &ROWS, &[]).await.ends_with(Exit::Done);
-    assert!(said.err.contains("1 move of this plan were cancelled before and are left out"), "{said:#?}");
+    assert!(said.err.contains("left out: 1 move of this plan, cancelled before"), "{said:#?}");
     assert_eq!(replicas(&desk, "orders", 0), [2, 1]);
     desk.kafka.edit(|cluster| cluster.copied_per_listing = Some(u64::MAX));
     execute(&desk, &ROWS, &["--include-cancelled"]).await.ends_with(Exit::Done);
@@ -79,7 +79,7 @@ async fn moves_of_others_are_not_taken_back_unless_they_are_named() {
     let desk = Desk::new(four_brokers(true).moving("orders", 0, &[3, 4]));
     for more in [&[][..], &["--brokers", "3"]] {
         let said = desk.run(&[&["reassign", "cancel", "--yes"], more].concat()).await.ends_with(Exit::Refused);
-        assert!(said.out.contains("1 move run that were not begun from here: orders-0. --beside-others"), "{said:#?}");
+        assert!(said.out.contains("under way, not begun from here: 1 move (orders-0). --beside-others"), "{said:#?}");
         assert_eq!(desk.kafka.look(|cluster| cluster.reassignments.len()), 1);
     }
     // Ours go, theirs stay.
@@ -90,7 +90,7 @@ async fn moves_of_others_are_not_taken_back_unless_they_are_named() {
         cluster.move_partition(&theirs, &[1, 4].map(kafka_toolbox::cluster::broker::BrokerId));
     });
     let said = desk.run(&["reassign", "cancel", "--yes"]).await.ends_with(Exit::Done);
-    assert!(said.out.contains("1 move run that were not begun from here: orders-1"), "{said:#?}");
+    assert!(said.out.contains("under way, not begun from here: 1 move (orders-1)"), "{said:#?}");
     assert_eq!(desk.kafka.look(|cluster| cluster.reassignments.len()), 1);
 }
 

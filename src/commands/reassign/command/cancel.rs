@@ -143,7 +143,7 @@ async fn selected(
     }
     if !left.is_empty() {
         let words = format!(
-            "{} run that were not begun from here: {}. --beside-others takes them back, too, or --topics with their topics",
+            "under way, not begun from here: {} ({}). --beside-others takes them back, too, or --topics with their topics",
             count(left.len(), "move"),
             names(&left.iter().collect::<Vec<_>>())
         );

@@ -61,7 +61,7 @@ impl Survey {
         let (plan, mut cancelled) = moves_of(args, wanted, kafka, before.as_ref()).await?;
         if is_first && !cancelled.is_empty() {
             output::say(&format!(
-                "{} of this plan were cancelled before and are left out; --include-cancelled takes them in",
+                "left out: {} of this plan, cancelled before; --include-cancelled takes them in",
                 count(cancelled.len(), "move")
             ));
         }
@@ -81,7 +81,7 @@ impl Survey {
         if !taken_back.is_empty() {
             if is_first {
                 output::say(&format!(
-                    "{} of this plan were cancelled by somebody else and are left out; --include-cancelled takes them in: {}",
+                    "left out: {} of this plan, cancelled by somebody else ({}); --include-cancelled takes them in",
                     count(taken_back.len(), "move"),
                     names(&taken_back.iter().map(|one| &one.partition).collect::<Vec<_>>())
                 ));
