@@ -36,7 +36,8 @@ command:runc             runc                         runs pods on the test node
 file:/usr/lib/cni/loopback containernetworking-plugins  pods' network
 command:iptables         iptables                     pods' network
 command:ip               iproute2                     pods' network
-command:mount            mount                        file systems of the test node
+command:mount            mount                        file systems of the test node and of log dirs
+command:umount           mount                        takes them away
 command:buildah          buildah                      builds the image
 command:podman           podman                       runs the image
 command:mmdebstrap       mmdebstrap                   base of the image with a shell
@@ -207,6 +208,21 @@ fetch_go() {
   hash -r
 }
 
+# Runs a command that installs packages; no service of theirs is started, now or when the machine starts: Prometheus would
+# listen on every address.
+without_services() {
+  local policy=$root/usr/sbin/policy-rc.d ours='' code=0
+  if [ -d "${policy%/*}" ] && [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+    ours=1
+  fi
+  env "$@" || code=$?
+  [ -z "$ours" ] || rm -f "$policy"
+  [[ " $* " != *" prometheus "* ]] || update-rc.d prometheus disable >/dev/null 2>&1 || true
+  return "$code"
+}
+
 packages() {
   local lines packages=() check package purpose install
   lines=$(missing_packages)
@@ -231,8 +247,9 @@ packages() {
     go_there || refuse "Where that Go is older than 1.$go_oldest, type then: sudo $PWD/tests/live/install.sh packages"
     return 0
   fi
-  DEBIAN_FRONTEND=noninteractive apt-get -q -q -o DPkg::Lock::Timeout=300 install --no-install-recommends -y \
-    "${packages[@]}" >/dev/null || { refuse "apt-get failed. When its cause is gone, type: $install"; return 0; }
+  without_services DEBIAN_FRONTEND=noninteractive apt-get -q -q -o DPkg::Lock::Timeout=300 install \
+    --no-install-recommends -y "${packages[@]}" >/dev/null ||
+    { refuse "apt-get failed. When its cause is gone, type: $install"; return 0; }
   hash -r
   go_there || fetch_go
   lines=$(missing_packages)

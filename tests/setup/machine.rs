@@ -26,6 +26,7 @@ const FAKES: &[(&str, &str)] = &[
     (
         "apt-get",
         "echo \"apt-get $*\" >>$MACHINE/log
+         [ ! -x $MACHINE/root/usr/sbin/policy-rc.d ] || echo 'services stay off' >>$MACHINE/log
          [ ! -e $MACHINE/offline ] || exit 100
          for word in \"$@\"; do ! [ -d $MACHINE/store/$word ] || cp -a $MACHINE/store/$word/. $MACHINE; done",
     ),
@@ -111,9 +112,10 @@ pub(super) struct Ended {
 }
 
 impl Ended {
-    /// It found all there, and asked nobody.
+    /// It found all there, and asked nobody. How long it took is said where that is above 2 s.
     pub(super) fn is_silent(&self) -> bool {
-        self.ok && self.stdout.is_empty() && self.stderr.is_empty() && self.asked.is_empty()
+        let is_time = |line: &str| line.starts_with("== setup: ") && line.ends_with(" s");
+        self.ok && self.stdout.lines().all(is_time) && self.stderr.is_empty() && self.asked.is_empty()
     }
 }
 
@@ -169,6 +171,11 @@ impl Machine {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// What a file holds.
+    pub(super) fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.path(path)).unwrap()
     }
 
     /// Takes a file or folder away.

@@ -42,6 +42,22 @@ fn each_missing_package_is_installed_by_root() {
     assert!(again.is_silent(), "{}", shown(&again));
 }
 
+/// Debian starts the services of what it installs, Prometheus on every address.
+#[test]
+fn no_service_of_a_package_is_started() {
+    let machine = Machine::complete();
+    machine.write("root/usr/sbin/placeholder", "");
+    let prometheus = Needed::list().into_iter().find(|needed| needed.package == "prometheus").unwrap();
+    machine.hide_needed(&prometheus);
+    let ended = machine.install(&[]);
+    let install = ended.asked.iter().position(|line| line.contains(" install ")).unwrap();
+    assert_eq!(ended.asked.get(install + 1).map(String::as_str), Some("services stay off"), "{}", shown(&ended));
+    machine.hide_needed(&prometheus);
+    machine.write("root/usr/sbin/policy-rc.d", "the person's own");
+    machine.install(&[]);
+    assert_eq!(machine.read("root/usr/sbin/policy-rc.d"), "the person's own", "and what was there stays");
+}
+
 #[test]
 fn who_is_not_root_reads_the_command_to_type() {
     let machine = Machine::complete();
