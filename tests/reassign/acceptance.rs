@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use kafka_toolbox::clients::kafka::live::Live;
-use kafka_toolbox::clients::kafka::{Kafka, NewTopic};
+use kafka_toolbox::clients::kafka::{Factor, Kafka, NewTopic};
 use kafka_toolbox::cluster::assignment::{MovePlan, PartitionMove};
 use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::cluster::config::{ConfigResource, ConfigSource};
@@ -74,6 +74,18 @@ pub(crate) fn bytes_or(usual: u64) -> u64 {
     bytes
 }
 
+/// From so many bytes on, moves take longer than Kafka's tool does to start: a fetch takes up to 1 MB whatever the throttle.
+const TOOL_FROM: u64 = 500_000_000;
+
+/// How somebody else cancels a move.
+#[derive(Debug, Clone, Copy)]
+enum Cancel {
+    /// With `kafka-reassign-partitions --cancel`.
+    WithKafkasTool,
+    /// With its request alone.
+    AtOnce,
+}
+
 /// Replicas by topic and partition.
 type Assignment = BTreeMap<(String, i32), Vec<i32>>;
 
@@ -113,7 +125,8 @@ fn tell(kind: Kind, usual: Size) {
     story.cluster.stop_broker(3, Signal::Kill).unwrap();
     story.cluster.await_brokers(&[1, 2, 4, 5]).unwrap();
     story.phase("replace a killed broker", &["replace", "3=5"], "auto", one);
-    story.cancelled("drain one", &["evacuate", "--brokers", "2"], last);
+    let way = if bytes >= TOOL_FROM { Cancel::WithKafkasTool } else { Cancel::AtOnce };
+    story.cancelled("drain one", &["evacuate", "--brokers", "2"], way, last);
     story.beside_agents("more replicas", &["rebuild", "--replication", "3", "--brokers", "1,4,5"], agent_kills);
 
     let written = writer.finish().unwrap();
@@ -214,9 +227,9 @@ impl Story {
         self.is_as_planned(words, (&file, &plan), (began, kills));
     }
 
-    /// The same, and in the middle somebody cancels a move with `kafka-reassign-partitions`: it is given up and said, and
-    /// comes back only when that is asked for.
-    fn cancelled(&mut self, words: &str, verb: &[&str], kills: usize) {
+    /// The same, and in the middle somebody cancels a move: it is given up and said, and comes back only when that is asked
+    /// for.
+    fn cancelled(&mut self, words: &str, verb: &[&str], way: Cancel, kills: usize) {
         let began = Instant::now();
         let (file, plan) = self.plan(words, verb);
         let line =
@@ -228,13 +241,11 @@ impl Story {
             assert!(executing.try_wait().unwrap().is_none(), "{words}: it runs");
             let running = wait(self.kafka.reassignments()).unwrap();
             let found = plan.moves.iter().filter(copies).find(|one| running.contains_key(&one.partition));
-            if let Some(found) = found {
+            if let Some(found) = found.filter(|found| self.is_cancelled(found, way)) {
                 break found;
             }
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(20));
         };
-        let to: Vec<i32> = running.to.iter().map(|broker| broker.0).collect();
-        cancel_with_kafkas_tool(&self.cluster, &self.toolbox, (&running.partition, &to));
         self.toolbox.run(&["throttle", "set", "500MB/s"]).ends_with(0);
         let ended = executing.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&ended.stderr);
@@ -244,6 +255,21 @@ impl Story {
         self.kill_again_and_again(&taken_in, kills);
         self.toolbox.run(&taken_in).ends_with(0);
         self.is_as_planned(words, (&file, &plan), (began, kills));
+    }
+
+    /// Cancels as somebody else; whether there was anything left to cancel.
+    fn is_cancelled(&self, one: &PartitionMove, way: Cancel) -> bool {
+        match way {
+            Cancel::WithKafkasTool => {
+                let to: Vec<i32> = one.to.iter().map(|broker| broker.0).collect();
+                cancel_with_kafkas_tool(&self.cluster, &self.toolbox, (&one.partition, &to));
+                true
+            }
+            Cancel::AtOnce => {
+                let nothing = [(one.partition.clone(), None)];
+                wait(self.kafka.alter_reassignments(&nothing, Factor::MayChange)).iter().all(Result::is_ok)
+            }
+        }
     }
 
     /// The same beside agents that pace the moves and are killed: the execution itself sets no throttle.

@@ -376,7 +376,7 @@ fn beside_1000_idle_connections_healthz_answers_in_100_ms_and_a_standby_names_th
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains(&words), "{answer}");
     assert!(took < Duration::from_secs(1), "{took:?}");
     let rest = leader.end();
-    let asked = rest.iter().find(|line| line.starts_with("HTTP API: ann asks for 1.0 MB/s on broker 1 until 20"));
+    let asked = rest.iter().find(|line| line.starts_with("ann sets an override of 1.0 MB/s for broker 1 until 20"));
     assert!(asked.is_some(), "{rest:?}");
     standby.until_healthz(r#""role":"leader""#);
     let (answer, _) = get(&standby.address, "GET /throttle", "");

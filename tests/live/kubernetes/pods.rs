@@ -157,7 +157,7 @@ fn edit_with_an_error_fails_the_job_and_blocks_no_other_team(namespace: &Namespa
     assert!(log.contains("retention.ms`"), "the hint is not in:\n{log}");
     let events = namespace.events();
     assert!(events.lines().any(|event| event.starts_with("Warning Job/wrong PodFailurePolicy")), "{events}");
-    let said = events.lines().any(|event| event.starts_with("Warning CronJob/topics ApplyFailed"));
+    let said = events.lines().any(|event| event.starts_with("Warning CronJob/topics TopicsApplyFailed"));
     assert!(said && events.contains(&place), "{events}");
     assert_eq!(namespace.topics("(shop|web)"), before);
     assert!(namespace.topics("other").contains("Topic: other.team"), "the other team's topic is there\n{log}");
