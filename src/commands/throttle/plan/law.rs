@@ -5,7 +5,7 @@
 //! 2. What each broker's network has left for copying: `health × (fill × capacity - foreground)`. The foreground is
 //!    what goes over the network less the copying itself, as measured ([`State::copying`]): never less what we
 //!    allowed, because a copy that is slow for another reason would make the rate creep up. What it was lately counts:
-//!    [`foreground`].
+//!    `foreground`.
 //! 3. Where the floor is above that: [`Policy`].
 //! 4. What is left is shared out among the flows, and a broker's rate is the sum of its flows, with room for one of
 //!    them to grow, plus what its followers in sync fetch.
