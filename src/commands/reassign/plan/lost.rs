@@ -110,7 +110,7 @@ pub fn judge(
         (State::Strayed, _) => Some(Lost::Strayed(now())),
         (State::Gone, _) => Some(Lost::Gone),
         // While a move runs that takes nothing away, its replicas are those of its end.
-        (State::Done | State::Grown, Some(_)) if !is_in_sync(one, observed) => None,
+        (State::Done | State::Grown, _) if !is_in_sync(one, observed) => None,
         (State::Done | State::Running | State::Waiting | State::Grown | State::Foreign, _) => return Verdict::Fine,
     };
     let since = former.filter(|former| former.what == what).map_or(at, |former| former.since);

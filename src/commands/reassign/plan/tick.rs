@@ -280,9 +280,12 @@ impl Memory {
             // What has arrived may lag later.
             let has_arrived = self.done.as_ref().is_some_and(|done| done.contains(partition))
                 && seen.observed.state(one) == State::Done;
-            let begun = self.begun.get(partition).filter(|_| !has_arrived).map(|begun| &begun.to[..]);
+            let begun = self.begun.get(partition).map(|begun| &begun.to[..]);
             let recreated = self.is_recreated(&partition.topic, seen.observed);
             let former = self.doubts.remove(partition);
+            if has_arrived && !recreated {
+                continue;
+            }
             match judge((one, begun), (seen.observed, recreated), (seen.at, seen.sized_at), former.as_ref()) {
                 Verdict::Fine => {}
                 Verdict::Doubtful(doubt) => {

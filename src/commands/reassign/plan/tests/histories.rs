@@ -240,8 +240,9 @@ impl History {
                 if self.truth.partitions.contains_key(&key) {
                     self.meddle(&key);
                     if self.memory.begun.get(&key).is_some_and(|begun| begun.to == to) {
-                        // The very same move: nobody can tell it from ours.
+                        // The very same move, perhaps after a cancel: nobody can tell it from ours.
                         self.unseen.remove(&key);
+                        self.taken_back.remove(&key);
                     }
                     cancel(&mut self.truth, &key);
                     let from = self.truth.partitions[&key].replicas.clone();
