@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -39,8 +39,8 @@ pub(crate) struct Record {
     #[serde(default)]
     pub(crate) earlier: Vec<PartitionMove>,
     /// Moves that the cluster accepted, by topic, until all are done: `partition:bytes`, with `:first` where only the first
-    /// phase of two has begun.
-    #[serde(default)]
+    /// phase of two has begun. A record with anything else there is refused: what has begun may not be begun again.
+    #[serde(default, deserialize_with = "readable")]
     pub(crate) begun: BTreeMap<TopicName, String>,
     /// Ids of the topics when the execution began.
     #[serde(default)]
@@ -79,18 +79,15 @@ impl Record {
         targets(&self.plan) == targets(plan)
     }
 
-    /// The moves that have begun. What can't be read, or is not in the plan, has not.
+    /// The moves of the plan that have begun.
     pub(crate) fn begun_moves(&self) -> BTreeMap<TopicPartition, Begun> {
         let moves: BTreeMap<_, _> = self.plan.moves.iter().map(|one| (&one.partition, one)).collect();
         let mut begun = BTreeMap::new();
         for (topic, entries) in &self.begun {
-            for entry in entries.split(',') {
-                let mut fields = entry.split(':');
-                let Some(partition) = fields.next().and_then(|field| field.parse().ok()) else { continue };
-                let Some(bytes) = fields.next().and_then(|field| field.parse().ok()) else { continue };
+            for (partition, bytes, is_first_phase) in entries.split(',').filter_map(begun_entry) {
                 let partition = TopicPartition { topic: topic.clone(), partition };
                 let Some(one) = moves.get(&partition) else { continue };
-                let to = if fields.next() == Some("first") { grown(one) } else { one.to.clone() };
+                let to = if is_first_phase { grown(one) } else { one.to.clone() };
                 begun.insert(partition, Begun { to, bytes });
             }
         }
@@ -114,6 +111,27 @@ impl Record {
     pub(crate) fn known(&self) -> Vec<PartitionMove> {
         self.plan.moves.iter().chain(&self.earlier).cloned().collect()
     }
+}
+
+/// An entry of moves that have begun: partition, bytes, whether only the first phase has. None for any other text.
+fn begun_entry(text: &str) -> Option<(i32, u64, bool)> {
+    let fields: Vec<_> = text.split(':').collect();
+    match fields[..] {
+        [partition, bytes] => Some((partition.parse().ok()?, bytes.parse().ok()?, false)),
+        [partition, bytes, "first"] => Some((partition.parse().ok()?, bytes.parse().ok()?, true)),
+        _ => None,
+    }
+}
+
+fn readable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<TopicName, String>, D::Error> {
+    let begun = BTreeMap::<TopicName, String>::deserialize(deserializer)?;
+    for (topic, entries) in &begun {
+        if let Some(wrong) = entries.split(',').find(|entry| begun_entry(entry).is_none()) {
+            let why = format!("`{wrong}` of topic {topic} is no `partition:bytes` of a move that has begun");
+            return Err(serde::de::Error::custom(why));
+        }
+    }
+    Ok(begun)
 }
 
 /// What a run is asked to do.
@@ -216,4 +234,32 @@ impl Control {
 /// Reads a file of moves: a plan of `mapping`, or Kafka's own; packed by gzip or not.
 pub(super) fn read(path: &Path) -> anyhow::Result<Moves> {
     read_either(&sources::load_plan(path)?).map_err(|faults| Stop::usage(faults.to_string()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_does_not_say_which_moves_have_begun_is_refused() {
+        let read = |begun: &str| {
+            let plan = serde_json::json!({
+                "version": 1, "tool_version": "0.1.0", "cluster_id": "c", "observed_at": "", "made_by": "",
+                "moves": [{ "topic": "t", "partition": 0, "from": [1], "to": [2], "bytes": 7 }],
+            });
+            let record = serde_json::json!({ "plan": plan, "cancelled": [], "begun": { "t": begun } });
+            serde_json::from_value::<Record>(record)
+        };
+        for (begun, to) in [("0:7", vec![2]), ("0:7:first", vec![2, 1])] {
+            let record = read(begun).unwrap();
+            let moves = record.begun_moves();
+            let begun_move = moves.values().next().unwrap();
+            assert_eq!((begun_move.bytes, &begun_move.to), (7, &to.into_iter().map(BrokerId).collect::<Vec<_>>()));
+            assert_eq!(record.begun_of(&moves), record.begun, "it is kept as it was read");
+        }
+        for wrong in ["", "0", "0:", "x:7", "0:7:second", "0:7,", "0:7:first:more"] {
+            let error = read(wrong).unwrap_err().to_string();
+            assert!(error.contains("is no `partition:bytes` of a move that has begun"), "{wrong}: {error}");
+        }
+    }
 }
