@@ -9,12 +9,12 @@ use anyhow::Context as _;
 use crate::change::plan::Plan;
 use crate::clients::kafka::Kafka;
 use crate::cluster::assignment::{MOVE_PLAN_VERSION, MovePlan, PartitionMove};
-use crate::cluster::topic::{TopicName, TopicPartition};
+use crate::cluster::topic::TopicPartition;
 use crate::commands::reassign::agent::{Pacing, brokers_of};
 use crate::commands::reassign::command::execute::{ExecuteArgs, is_ours};
 use crate::commands::reassign::command::record::{self, Record};
 use crate::commands::reassign::observe::{observe, sizes};
-use crate::commands::reassign::plan::lost::is_cancelled;
+use crate::commands::reassign::plan::lost::{is_cancelled, is_recreated};
 use crate::commands::reassign::plan::preflight::{Checked, check, count, names, plan_of};
 use crate::commands::reassign::plan::seen::{Observed, Sizes, State, grown, target_of};
 use crate::commands::reassign::plan::step::ReassignStep;
@@ -72,7 +72,9 @@ impl Survey {
         let begun = before.as_ref().filter(|_| !args.include_cancelled).filter(|before| before.is_of(&plan));
         let begun = begun.map(Record::begun_moves).unwrap_or_default();
         let vanished = |one: &&PartitionMove| {
-            let is_other = before.as_ref().is_some_and(|before| is_recreated(&one.partition.topic, before, &observed));
+            let is_other = before
+                .as_ref()
+                .is_some_and(|before| is_recreated(&one.partition.topic, &before.topic_ids, &observed.topic_ids));
             begun.contains_key(&one.partition) && observed.state(one) == State::Waiting && !is_other
         };
         let vanished: Vec<_> = checked.moves.iter().filter(vanished).cloned().collect();
@@ -153,12 +155,6 @@ fn begun_elsewhere(
     (!strange.is_empty()).then_some(words)
 }
 
-/// Whether a topic was deleted and created again since the execution of a record began.
-fn is_recreated(topic: &TopicName, before: &Record, observed: &Observed) -> bool {
-    let ids = before.topic_ids.get(topic).zip(observed.topic_ids.get(topic));
-    ids.is_some_and(|(then, now)| then != now)
-}
-
 /// Why the plan does not hold any more, where topics of it were deleted and created again since it was begun.
 fn begun_of_other_topics(
     moves: &[PartitionMove],
@@ -168,7 +164,7 @@ fn begun_of_other_topics(
 ) -> Option<String> {
     let before = before.filter(|before| before.is_of(plan))?;
     let topics: BTreeSet<_> = moves.iter().map(|one| &one.partition.topic).collect();
-    let others = topics.into_iter().filter(|topic| is_recreated(topic, before, observed));
+    let others = topics.into_iter().filter(|topic| is_recreated(topic, &before.topic_ids, &observed.topic_ids));
     let others: Vec<_> = others.map(ToString::to_string).collect();
     (!others.is_empty()).then(|| {
         format!(

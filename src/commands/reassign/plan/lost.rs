@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use crate::cluster::assignment::PartitionMove;
 use crate::cluster::broker::BrokerId;
-use crate::cluster::topic::TopicPartition;
+use crate::cluster::topic::{TopicName, TopicPartition};
 use crate::commands::reassign::plan::seen::{Observed, State, target_of};
 use crate::commands::reassign::plan::step::list;
 
@@ -136,6 +138,11 @@ pub fn stranger(one: &PartitionMove, begun: Option<&[BrokerId]>, observed: &Obse
 fn is_in_sync(one: &PartitionMove, observed: &Observed) -> bool {
     let isr = observed.partitions.get(&one.partition).map_or(&[][..], |seen| &seen.isr);
     one.adding().all(|broker| isr.contains(&broker))
+}
+
+/// Whether a topic was deleted and created again: its ids then and now are known, and differ.
+pub fn is_recreated(topic: &TopicName, then: &BTreeMap<TopicName, Uuid>, now: &BTreeMap<TopicName, Uuid>) -> bool {
+    then.get(topic).zip(now.get(topic)).is_some_and(|(then, now)| then != now)
 }
 
 /// How long a cancel must be seen, by what the brokers hold that were copied to.

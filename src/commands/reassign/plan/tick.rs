@@ -21,7 +21,9 @@ use crate::cluster::assignment::PartitionMove;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::size::ByteRate;
 use crate::cluster::topic::{TopicName, TopicPartition};
-use crate::commands::reassign::plan::lost::{self, CONFIRMED_AFTER, Doubt, Lost, Verdict, judge, stranger};
+use crate::commands::reassign::plan::lost::{
+    self, CONFIRMED_AFTER, Doubt, Lost, Verdict, is_recreated, judge, stranger,
+};
 use crate::commands::reassign::plan::next::{Limits, Manner, Next, next};
 use crate::commands::reassign::plan::pace::Pace;
 use crate::commands::reassign::plan::preflight::{count, names};
@@ -267,12 +269,6 @@ impl Memory {
         }
     }
 
-    /// Whether a topic has another id than when the execution began.
-    fn is_recreated(&self, topic: &TopicName, observed: &Observed) -> bool {
-        let ids = self.topic_ids.get(topic).zip(observed.topic_ids.get(topic));
-        ids.is_some_and(|(then, now)| then != now)
-    }
-
     fn judge_all(&mut self, terms: &Terms, seen: Seen<'_>, tick: &mut Tick) {
         let mut fresh: BTreeMap<TopicPartition, Lost> = BTreeMap::new();
         for one in self.kept(terms) {
@@ -281,7 +277,7 @@ impl Memory {
             let has_arrived = self.done.as_ref().is_some_and(|done| done.contains(partition))
                 && seen.observed.state(one) == State::Done;
             let begun = self.begun.get(partition).map(|begun| &begun.to[..]);
-            let recreated = self.is_recreated(&partition.topic, seen.observed);
+            let recreated = is_recreated(&partition.topic, &self.topic_ids, &seen.observed.topic_ids);
             let former = self.doubts.remove(partition);
             if has_arrived && !recreated {
                 continue;

@@ -15,7 +15,7 @@ use crate::change::carry_out::Ended;
 use crate::cluster::assignment::PartitionMove;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::topic::{TopicName, TopicPartition};
-use crate::commands::reassign::plan::lost::{Lost, is_cancelled};
+use crate::commands::reassign::plan::lost::{Lost, is_cancelled, is_recreated};
 use crate::commands::reassign::plan::next::{Limits, Manner};
 use crate::commands::reassign::plan::seen::{Held, Observed, SeenPartition, Sizes, State};
 use crate::commands::reassign::plan::step::ReassignStep;
@@ -330,9 +330,7 @@ impl History {
     /// no kill.
     fn is_killed(&mut self) {
         let observed = self.truth.clone();
-        let is_other = |topic: &TopicName| {
-            self.ids.get(topic).zip(observed.topic_ids.get(topic)).is_some_and(|(then, now)| then != now)
-        };
+        let is_other = |topic: &TopicName| is_recreated(topic, &self.ids, &observed.topic_ids);
         let is_refused = |one: &PartitionMove| {
             matches!(observed.state(one), State::Foreign | State::Strayed | State::Gone)
                 || is_other(&one.partition.topic)
