@@ -104,8 +104,12 @@ impl Context {
         if self.locks.iter().any(|lock| lock.purpose == identity.purpose) {
             return Ok(());
         }
-        let held = match self.lock_kind(identity.purpose).await? {
-            None => return Ok(()),
+        let kind = self.lock_kind(identity.purpose).await?;
+        let held = match kind {
+            None => {
+                self.mend_journals().await;
+                return Ok(());
+            }
             Some(Kind::File) => Held::File(Arc::new(self.lock_file(identity)?)),
             Some(Kind::Lease) => Held::Lease(Box::new(self.lock_lease(identity).await?)),
             Some(Kind::Kafka) => self.lock_kafka(identity).await?,
@@ -116,7 +120,14 @@ impl Context {
             lock.guard(kafka.write_gate());
         }
         self.locks.push(lock);
+        self.mend_journals().await;
         Ok(())
+    }
+
+    /// The holder before this run may have died between a change and its outcome. This run may find nothing to do, and
+    /// record nothing: what that one left is given its outcomes all the same.
+    async fn mend_journals(&mut self) {
+        self.recorder().record(&[]).await;
     }
 
     /// Who holds the lock, without waiting for it; what a run that only wants to ask the other one goes by. A run that died

@@ -235,3 +235,17 @@ fn a_move_ends_beside_a_producer_with_and_without_the_agent() {
         println!("{words:<30} {latency:>12.0} {:>12.0} s", took.as_secs_f64());
     }
 }
+
+#[test]
+fn an_agent_that_finds_nothing_to_do_says_how_the_changes_of_a_dead_run_ended() {
+    let cluster = cluster(Kind::Kafka43Kraft);
+    let toolbox = Toolbox::new(&cluster.bootstrap());
+    let file = toolbox.file("died.yaml", "topics:\n- name: died\n  partitions: 1\n  replicationFactor: 1\n");
+    let died = toolbox.run_until("outbox.written:1", &["topics", "apply", "-f", &file, "--yes"]);
+    assert_eq!(died.code, None, "{died:#?}");
+    assert!(toolbox.outcomes().values().any(Vec::is_empty), "an intent without an outcome");
+    toolbox.run(&["throttle", "run", "--until-idle", "--interval", "1s"]).ends_with(0);
+    for (id, outcomes) in toolbox.outcomes() {
+        assert_eq!(outcomes.len(), 1, "{id}: {outcomes:#?}");
+    }
+}
