@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::clients::files::{self, Readers};
 use crate::context::Context;
 use crate::exit::Stop;
+use crate::formats::json;
 use crate::formats::secret::scrub;
 
 /// Raised when a saved observation of an older version can't be read any more.
@@ -68,7 +69,8 @@ fn load<T: DeserializeOwned>(path: &Path, room: &str) -> anyhow::Result<T> {
     };
     let wrong = |error: serde_json::Error| {
         let place = format!("{shown}:{}:{}", error.line(), error.column());
-        Stop::usage(format!("{place}: this is not a saved observation: {error}; --save-observed writes one"))
+        let words = json::words(&error, &text);
+        Stop::usage(format!("{place}: this is not a saved observation: {words}; --save-observed writes one"))
     };
     let saved = serde_json::from_str::<Saved<T>>(&text);
     let (kind, version) = match &saved {

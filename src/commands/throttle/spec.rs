@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use crate::cluster::broker::BrokerId;
 use crate::cluster::size::ByteRate;
+use crate::formats::json;
 
 /// What the brokers' networks can do: `125MB/s` for all, `1001=1.2GB/s` for one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,8 +59,9 @@ pub fn types(text: Option<&str>) -> Result<BTreeMap<String, ByteRate>, String> {
 
 /// What instance types can do, as JSON: `{"i3.4xlarge": "1.2GB/s"}`.
 pub fn capacity_map(text: &str) -> Result<BTreeMap<String, ByteRate>, String> {
-    let map: BTreeMap<String, serde_json::Value> = serde_json::from_str(text)
-        .map_err(|error| format!("it is not a JSON object of instance types and rates: {error}"))?;
+    let map: BTreeMap<String, serde_json::Value> = serde_json::from_str(text).map_err(|error| {
+        format!("it is not a JSON object of instance types and rates: {}", json::words(&error, text))
+    })?;
     let rate = |(kind, value): (String, serde_json::Value)| match value {
         serde_json::Value::String(rate) => Ok((kind, rate.parse()?)),
         number => Err(format!("`{kind}` has {number}, which has no unit; kafka-kit means MB: write \"{number}MB/s\"")),

@@ -11,7 +11,7 @@
 
 mod partitions;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -22,6 +22,7 @@ use serde_json::Value;
 use crate::cluster::assignment::{MOVE_PLAN_VERSION, MovePlan, PartitionMove};
 use crate::cluster::broker::BrokerId;
 use crate::cluster::topic::{TopicName, TopicPartition};
+use crate::formats::json;
 use crate::formats::place::{Fault, Faults, Place};
 use crate::formats::source::Source;
 
@@ -210,13 +211,16 @@ fn decode(source: &Source) -> Result<&str, Faults> {
 }
 
 fn parse<T: DeserializeOwned>(source: &Source, text: &str) -> Result<T, Faults> {
+    // Serde takes a list for an object, field by field.
+    if text.trim_start().starts_with('[') {
+        let words =
+            "this is not the JSON that was expected: it begins with a list, and these files with an object in `{ }`";
+        let (line, column) = position(text.as_bytes(), text.len() - text.trim_start().len());
+        return Err(Faults(vec![Fault::new(place(source, line, column), words)]));
+    }
     serde_json::from_str(text).map_err(|error| {
-        let words = error.to_string();
-        let words = words.split(" at line ").next().unwrap_or_default();
-        let fault = Fault::new(
-            place(source, error.line().max(1), error.column().max(1)),
-            format!("this is not the JSON that was expected: {words}"),
-        );
+        let words = format!("this is not the JSON that was expected: {}", json::words(&error, text));
+        let fault = Fault::new(place(source, error.line().max(1), error.column().max(1)), words);
         let is_printed = text.trim_start().starts_with("Current partition");
         let hint =
             "this is all that kafka-reassign-partitions.sh --generate printed: keep only the JSON below `Proposed …`";
@@ -284,14 +288,22 @@ impl<'a> Checks<'a> {
             self.fault(index, format!("`{field}` is empty: a partition has at least one replica"));
             return None;
         }
-        let mut seen = BTreeSet::new();
+        let mut times = BTreeMap::new();
         let mut brokers = Vec::with_capacity(replicas.len());
         for replica in replicas {
+            let seen = times.entry(*replica).or_insert(0_usize);
+            *seen += 1;
             match i32::try_from(*replica) {
-                Ok(id) if id >= 0 && seen.insert(id) => brokers.push(BrokerId(id)),
-                Ok(id) if id >= 0 => self.fault(index, format!("`{field}` has broker {id} twice")),
+                Ok(id) if id >= 0 && *seen == 1 => brokers.push(BrokerId(id)),
+                Ok(id) if id >= 0 => {}
                 _ => self.fault(index, format!("`{field}` has {replica}, which is no broker id")),
             }
+        }
+        for (id, times) in
+            times.into_iter().filter(|(id, times)| *times > 1 && i32::try_from(*id).is_ok_and(|id| id >= 0))
+        {
+            let times = if times == 2 { "twice".to_owned() } else { format!("{times} times") };
+            self.fault(index, format!("`{field}` has broker {id} {times}"));
         }
         (brokers.len() == replicas.len()).then_some(brokers)
     }

@@ -62,8 +62,17 @@ fn what_is_no_such_file_is_refused_at_its_place() {
         ),
         ("{\"partitions\":[{\"topic\":\"a\",\n\"partition\":\"0\"}]}", "moves.json:2:15: "),
         ("{\"partitions\":[{\"topic\":\"a\",\"topic\":\"b\"}]}", "duplicate field `topic`"),
-        ("[]", "moves.json:1:"),
-        ("", "moves.json:1:1: this is not the JSON that was expected: EOF"),
+        ("[]", "moves.json:1:1: this is not the JSON that was expected: it begins with a list"),
+        ("\n [2, [], []]", "moves.json:2:2: this is not the JSON that was expected: it begins with a list"),
+        (
+            "{\"version\":1,\"partitions\":[{\"topic\":\"a\",\"partition\":0,\"replicas\":[7,7,7]}]}",
+            "moves.json:1:28: `replicas` has broker 7 3 times",
+        ),
+        (
+            "{\"version\":1,\"partitions\":[{\"topic\":\"a\",\"partition\":\"0\",\"replicas\":[7]}]}",
+            "a whole number is expected here, not the text \"0\": remove the quotes",
+        ),
+        ("", "moves.json:1:1: this is not the JSON that was expected: the file is empty"),
         ("{\"partitions\":[]} x", "trailing characters"),
         ("Current partition replica assignment\n{}", "keep only the JSON below `Proposed …`"),
     ];

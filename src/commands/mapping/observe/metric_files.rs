@@ -18,6 +18,7 @@ use crate::cluster::topic::TopicName;
 use crate::commands::mapping::observe::Observed;
 use crate::commands::mapping::observe::given::{self, bytes, shown_age};
 use crate::exit::Stop;
+use crate::formats::json;
 
 /// Longest text that is read, unpacked.
 const BYTES_MAX: u64 = 1 << 30;
@@ -122,7 +123,8 @@ fn read<T: DeserializeOwned>(path: &Path, now: Timestamp, age_max: Duration) -> 
     }
     let value = serde_json::from_slice(&text).map_err(|error| {
         let place = format!("{}:{}:{}", path.display(), error.line(), error.column());
-        Stop::usage(format!("{place}: this is not what kafka-kit's metricsfetcher writes: {error}"))
+        let words = json::words(&error, &String::from_utf8_lossy(&text));
+        Stop::usage(format!("{place}: this is not what kafka-kit's metricsfetcher writes: {words}"))
     })?;
     Ok(FromFile { value, shown: format!("{} ({} old when it was read)", path.display(), shown_age(age)) })
 }
