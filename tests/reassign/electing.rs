@@ -121,6 +121,8 @@ fn leaders_are_elected_on_real_servers_cleanly_and_uncleanly() {
     };
 
     cluster.stop_broker(1, Signal::Term).unwrap();
+    // A broker that stops hands its leaders over before it goes.
+    until(&|| !wait(kafka.metadata(TopicSelection::None)).unwrap().brokers.contains_key(&BrokerId(1)));
     let down = elect(&[]).ends_with(4);
     assert!(down.out.contains("! refused: elect orders-0: its preferred leader, broker 1, is down"), "{down:#?}");
     cluster.start_broker(1).unwrap();
