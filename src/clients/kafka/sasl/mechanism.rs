@@ -22,6 +22,7 @@ use rsasl::property::OAuthBearerToken;
 use rsasl::property::Password;
 
 use crate::clients::kafka::sasl::salted::SaltedPasswords;
+use crate::clients::kafka::sasl::scram;
 use crate::clients::kafka::settings::Credentials;
 use crate::formats::secret::ExposeSecret;
 use crate::formats::secret::SecretString;
@@ -30,6 +31,9 @@ use crate::formats::secret::SecretString;
 const ITERATIONS_MIN: u64 = 4096;
 /// More would keep this program busy for minutes; Kafka's brokers use some thousands.
 const ITERATIONS_MAX: u64 = 1_000_000;
+
+/// How much of a broker's words about a token is shown.
+const STATUS_BYTES_MAX: usize = 1_000;
 
 /// Why a mechanism can't go on.
 #[derive(Debug)]
@@ -67,6 +71,8 @@ impl Broken {
 pub(super) struct Exchange {
     session: Session,
     is_scram: bool,
+    /// Messages of the broker that were read.
+    messages: usize,
     is_token: bool,
     /// What the broker said last about how long the proof is good for.
     pub(super) session_lifetime: Option<Duration>,
@@ -100,18 +106,21 @@ impl Exchange {
             SASLConfig::builder().with_defaults().with_callback(proof).map_err(|error| other(error.to_string()))?;
         let name = Mechname::parse(mechanism.as_bytes()).map_err(|error| other(error.to_string()))?;
         let session = SASLClient::new(config).start_suggested(&[name]).map_err(|error| other(error.to_string()))?;
-        Ok(Self { session, is_scram: mechanism.starts_with("SCRAM"), is_token, session_lifetime: None })
+        Ok(Self { session, is_scram: mechanism.starts_with("SCRAM"), messages: 0, is_token, session_lifetime: None })
     }
 
     /// Takes the broker's bytes, if there are any yet; gives the state and the bytes to send, if there are any.
     pub(super) fn step(&mut self, input: Option<&[u8]>) -> Result<(State, Option<Vec<u8>>), Broken> {
-        if self.is_scram {
-            check_iterations(input.unwrap_or_default())?;
+        if self.is_scram
+            && let Some(input) = input
+        {
+            self.check_scram(input)?;
         }
         if self.is_token
             && let Some(status) = input.filter(|input| !input.is_empty())
         {
-            return Err(Broken::Token(String::from_utf8_lossy(status).into_owned()));
+            let shown = &status[..status.len().min(STATUS_BYTES_MAX)];
+            return Err(Broken::Token(String::from_utf8_lossy(shown).into_owned()));
         }
         let mut message = Vec::new();
         let state = self.session.step(input, &mut message).map_err(|error| match error {
@@ -120,9 +129,19 @@ impl Exchange {
         })?;
         Ok((state, (!message.is_empty()).then_some(message)))
     }
+
+    /// rsasl sees no message of SCRAM that has not the shape that it takes for granted.
+    fn check_scram(&mut self, message: &[u8]) -> Result<(), Broken> {
+        self.messages += 1;
+        if self.messages > 1 {
+            return scram::check_final(message).map_err(Broken::Other);
+        }
+        check_iterations(message)?;
+        scram::check_first(message).map_err(Broken::Other)
+    }
 }
 
-/// The broker's first message of SCRAM is `r=NONCE,s=SALT,i=ITERATIONS`. What is no number at all is rsasl's to refuse.
+/// The broker's first message of SCRAM is `r=NONCE,s=SALT,i=ITERATIONS`. What is no number at all is refused with the shape.
 fn check_iterations(message: &[u8]) -> Result<(), Broken> {
     let text = String::from_utf8_lossy(message);
     let count = text.split(',').skip(2).find_map(|part| part.strip_prefix("i="));

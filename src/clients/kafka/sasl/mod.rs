@@ -5,6 +5,7 @@
 
 mod mechanism;
 mod salted;
+mod scram;
 #[cfg(test)]
 mod tests;
 mod token;

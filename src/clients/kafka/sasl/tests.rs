@@ -115,10 +115,61 @@ proptest! {
     }
 
     #[test]
-    fn no_answer_makes_it_panic(answers in prop::collection::vec(any::<u8>(), 0..60)) {
-        let answer = move |_: &[u8]| SaslAnswer { bytes: answers.clone(), ..SaslAnswer::default() };
-        for mechanism in ["PLAIN", "SCRAM-SHA-256"] {
-            let _ = run(&settings(mechanism, "lovelace"), answer.clone());
+    fn no_bytes_of_a_broker_make_it_panic(answers in prop::collection::vec(answer(), 3)) {
+        for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
+            let mut left = answers.clone().into_iter();
+            let mut nonce = String::new();
+            let answer = move |message: &[u8]| {
+                let text = String::from_utf8_lossy(message);
+                nonce.push_str(text.strip_prefix("n,,n=ada,r=").unwrap_or_default());
+                SaslAnswer { bytes: with_nonce(left.next().unwrap_or_default(), &nonce), ..SaslAnswer::default() }
+            };
+            let _ = run(&settings(mechanism, "lovelace"), answer);
         }
+    }
+}
+
+/// Any bytes, and messages of which each attribute may be cut, empty or missing.
+fn answer() -> impl Strategy<Value = Vec<u8>> {
+    let value =
+        prop_oneof![Just(String::new()), Just("NONCE".to_owned()), Just("4096".to_owned()), "[A-Za-z0-9+/=]{0,8}"];
+    let attribute = (prop::sample::select(vec!["", "r", "s", "i", "v", "e", "m", "r=", "s=", "i=", "v=", "e="]), value);
+    let message = prop::collection::vec(attribute, 0..5).prop_map(|parts| {
+        let parts: Vec<_> = parts.into_iter().map(|(name, value)| format!("{name}{value}")).collect();
+        parts.join(",").into_bytes()
+    });
+    let first = ("r=NONCE[a-z]{0,2}", ",?s=?[A-Za-z]{0,8}", ",?i=?[0-9]{0,4}");
+    let near = first.prop_map(|(nonce, salt, count)| format!("{nonce}{salt}{count}").into_bytes());
+    prop_oneof![message, near, prop::collection::vec(any::<u8>(), 0..60)]
+}
+
+/// An answer that repeats the client's nonce, without which SCRAM goes no further.
+fn with_nonce(bytes: Vec<u8>, nonce: &str) -> Vec<u8> {
+    String::from_utf8(bytes).map_or_else(|error| error.into_bytes(), |text| text.replace("NONCE", nonce).into_bytes())
+}
+
+#[test]
+fn a_scram_message_that_is_cut_short_is_an_error_and_no_panic() {
+    for cut in ["r=NONCEx,,i=4096", "r=NONCEx,s", "r=NONCEx,s=c2FsdA==,i", "r=NONCEx,s=c2FsdA==", "r"] {
+        let said = run(&settings("SCRAM-SHA-256", "lovelace"), move |message| {
+            let text = String::from_utf8_lossy(message);
+            bytes(&cut.replace("NONCE", text.strip_prefix("n,,n=ada,r=").unwrap_or_default()))
+        })
+        .unwrap_err();
+        assert!(
+            said.contains("SCRAM-SHA-256 failed: ") && said.contains("missing from the broker's message"),
+            "{said}"
+        );
+    }
+    for cut in ["", "v", ",", "v="] {
+        let said = run(&settings("SCRAM-SHA-512", "lovelace"), move |message| {
+            let text = String::from_utf8_lossy(message);
+            match text.strip_prefix("n,,n=ada,r=") {
+                Some(nonce) => bytes(&format!("r={nonce}more,s=c2FsdHNhbHQ=,i=4096")),
+                None => bytes(cut),
+            }
+        })
+        .unwrap_err();
+        assert!(said.contains("SCRAM-SHA-512 failed: "), "{said}");
     }
 }
