@@ -3,11 +3,22 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pkcs8::EncryptedPrivateKeyInfoRef;
+use pkcs8::pkcs5::EncryptionScheme;
+use pkcs8::pkcs5::pbes2::Kdf;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::PrivateKeyDer;
 
 use crate::clients::kafka::stores::Store;
 use crate::clients::kafka::stores::Wrong;
+
+/// Most iterations of PBKDF2 for one password; openssl takes 2,048 unless told otherwise, current advice is 600,000.
+const ITERATIONS_MAX: u32 = 10_000_000;
+
+/// Most memory of scrypt for one password; openssl's takes 16 MiB.
+const SCRYPT_BYTES_MAX: u64 = 64 << 20;
+
+/// How often scrypt may do that.
+const SCRYPT_PARALLEL_MAX: u16 = 16;
 
 /// Reads every section. Where there is a key, the certificates are its chain, in the order of the text.
 pub(super) fn read(text: &str, key_password: Option<&str>) -> Result<Store, Wrong> {
@@ -63,6 +74,15 @@ fn decrypt(der: &[u8], password: Option<&str>) -> Result<PrivateKeyDer<'static>,
         )
     };
     let sealed = EncryptedPrivateKeyInfoRef::try_from(der).map_err(|_| scheme())?;
+    if !is_affordable(&sealed.encryption_algorithm) {
+        return Err(Wrong::new(
+            format!(
+                "has a private key whose password takes more than {ITERATIONS_MAX} iterations, or more than {} MiB, to try",
+                SCRYPT_BYTES_MAX >> 20
+            ),
+            "convert it: openssl pkcs8 -topk8 -v2 aes-256-cbc -iter 100000 -in FILE -out key.pem",
+        ));
+    }
     match sealed.decrypt(password) {
         Ok(key) => Ok(PrivateKeyDer::Pkcs8(key.as_bytes().to_vec().into())),
         Err(pkcs8::Error::EncryptedPrivateKey(pkcs8::pkcs5::Error::UnsupportedAlgorithm { .. })) => Err(scheme()),
@@ -70,6 +90,20 @@ fn decrypt(der: &[u8], password: Option<&str>) -> Result<PrivateKeyDer<'static>,
             "has a private key that does not open: its password is wrong, or it is damaged",
             "the password is ssl.key.password",
         )),
+    }
+}
+
+/// Whether a password can be tried in some seconds and little memory: the file says how much work that is.
+fn is_affordable(scheme: &EncryptionScheme) -> bool {
+    // The iterations of older schemes are a number of two bytes.
+    let EncryptionScheme::Pbes2(parameters) = scheme else { return true };
+    match &parameters.kdf {
+        Kdf::Pbkdf2(pbkdf2) => pbkdf2.iteration_count <= ITERATIONS_MAX,
+        Kdf::Scrypt(scrypt) => {
+            let bytes = u64::from(scrypt.block_size).saturating_mul(128).saturating_mul(scrypt.cost_parameter);
+            bytes <= SCRYPT_BYTES_MAX && scrypt.parallelization <= SCRYPT_PARALLEL_MAX
+        }
+        _ => false,
     }
 }
 
@@ -104,4 +138,36 @@ fn sections(text: &str) -> Result<Vec<Section<'_>>, Wrong> {
         return Err(Wrong::new("has no PEM section", "it should have -----BEGIN CERTIFICATE-----"));
     }
     Ok(sections)
+}
+
+#[cfg(test)]
+mod tests {
+    use pkcs8::pkcs5::pbes2::Parameters;
+    use pkcs8::pkcs5::pbes2::Pbkdf2Params;
+    use pkcs8::pkcs5::pbes2::ScryptParams;
+
+    use super::*;
+
+    #[test]
+    fn a_password_that_costs_minutes_or_gigabytes_is_not_tried() {
+        let scheme = |kdf: Kdf| {
+            let mut parameters = Parameters::generate_pbkdf2_sha256_aes256cbc(2_048, &[1; 8], [2; 16]).unwrap();
+            parameters.kdf = kdf;
+            EncryptionScheme::Pbes2(parameters)
+        };
+        let pbkdf2 = |iterations| {
+            let mut parameters = Pbkdf2Params::hmac_sha256(2_048, &[1; 8]).unwrap();
+            parameters.iteration_count = iterations;
+            is_affordable(&scheme(Kdf::Pbkdf2(parameters)))
+        };
+        assert!(pbkdf2(2_048) && pbkdf2(10_000_000));
+        assert!(!pbkdf2(10_000_001) && !pbkdf2(u32::MAX));
+        let scrypt = |cost_parameter, block_size, parallelization| {
+            let salt = Pbkdf2Params::hmac_sha256(1, &[1; 8]).unwrap().salt;
+            let parameters = ScryptParams { salt, cost_parameter, block_size, parallelization, key_length: None };
+            is_affordable(&scheme(Kdf::Scrypt(parameters)))
+        };
+        assert!(scrypt(16_384, 8, 1) && scrypt(65_536, 8, 16));
+        assert!(!scrypt(1 << 20, 8, 1) && !scrypt(2, u16::MAX, 1_000) && !scrypt(u64::MAX, u16::MAX, 1));
+    }
 }

@@ -14,7 +14,9 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
+use rustls::pki_types::PrivateKeyDer;
 use rustls::sign::CertifiedKey;
+use rustls::sign::SingleCertAndKey;
 
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::settings::CipherSuites;
@@ -91,7 +93,7 @@ pub(in crate::clients::kafka) fn client_config(
     let (key, chain) = stores::identity(identity)?;
     let place = place(identity);
     let shown = check_dates(&chain, place)?;
-    let config = builder.with_client_auth_cert(chain, key).map_err(|error| {
+    let certified = certified(&provider, chain, key).map_err(|error| {
         let what = match error {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
                 format!("the private key does not belong to the client certificate ({shown})")
@@ -100,7 +102,22 @@ pub(in crate::clients::kafka) fn client_config(
         };
         KafkaError::from(Fault::new(place.clone(), what).with_hint("give the key that the certificate was made for"))
     })?;
+    let config = builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     Ok((Arc::new(config), Shown::Certificate(shown)))
+}
+
+/// The client's certificate with its key. Of the certificate only the key is looked at: whether it will do, a version 1
+/// too, is for the broker to say.
+fn certified(
+    provider: &CryptoProvider,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<CertifiedKey, rustls::Error> {
+    let signing = provider.key_provider.load_private_key(key)?;
+    let own = chain.first().and_then(|own| x509_parser::parse_x509_certificate(own).ok());
+    let is_another =
+        own.zip(signing.public_key()).is_some_and(|((_, own), public)| own.public_key().raw != public.as_ref());
+    if is_another { Err(InconsistentKeys::KeyMismatch.into()) } else { Ok(CertifiedKey::new(chain, signing)) }
 }
 
 fn place(identity: &Identity) -> &Place {

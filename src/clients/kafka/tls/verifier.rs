@@ -19,6 +19,7 @@ use rustls::pki_types::UnixTime;
 use rustls::server::ParsedCertificate;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
+use x509_parser::x509::X509Version;
 
 use crate::clients::kafka::tls::trouble::show_certificate;
 use crate::clients::kafka::tls::trouble::show_time;
@@ -64,7 +65,7 @@ impl ServerCertVerifier for Verifier {
         // The chain and the dates were checked first: all that is left to complain of is the name.
         let is_about_name =
             matches!(error, CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. });
-        if is_about_name && !self.checks_host_name {
+        if is_about_name && (!self.checks_host_name || is_common_name(end_entity, server_name)) {
             return Ok(ServerCertVerified::assertion());
         }
         let sentence = self.sentence(&error, end_entity, server_name);
@@ -120,6 +121,12 @@ impl Verifier {
         };
         let shown = show_certificate(&certificate);
         let validity = certificate.validity();
+        if certificate.version() != X509Version::V3 {
+            return format!(
+                "the broker's certificate ({shown}) is of X.509 version {}, which this program does not check: make it anew as version 3 with the host in its subjectAltName (keytool -gencert -ext san=dns:HOST, or openssl x509 -extfile)",
+                certificate.version().0 + 1
+            );
+        }
         match error {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 let until = match error {
@@ -138,16 +145,7 @@ impl Verifier {
                 format!("{whose} is valid only from {} on ({shown}): is the clock right?", show_time(from))
             }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                let host = name.to_str();
-                match names(&certificate) {
-                    names if names.is_empty() => format!(
-                        "the broker's certificate ({shown}) names no host in its subjectAltName, so it is not for {host}: make it anew with one"
-                    ),
-                    names => format!(
-                        "the broker's certificate is not for {host}, but for {}: connect by one of these names, or add this one to the certificate",
-                        names.join(", ")
-                    ),
-                }
+                not_for(&certificate, &shown, &name.to_str())
             }
             CertificateError::UnknownIssuer if certificate.issuer() == certificate.subject() => format!(
                 "the broker's certificate is self-signed ({shown}) and does not stand in {}: add it there",
@@ -182,10 +180,57 @@ fn whose(date: i64, own: i64) -> &'static str {
     if date == own { "the broker's certificate" } else { "a certificate above the broker's" }
 }
 
+/// What to do about a certificate that is for other hosts.
+fn not_for(certificate: &X509Certificate<'_>, shown: &str, host: &str) -> String {
+    match names(certificate) {
+        names if names.contains(&as_dns_name(host)) => format!(
+            "the broker's certificate has the address {host} in a DNS entry of its subjectAltName, where it is not looked for: make it anew with an IP entry (san=ip:{host})"
+        ),
+        names if names.is_empty() => format!(
+            "the broker's certificate ({shown}) names no host in its subjectAltName, so it is not for {host}: make it anew with one"
+        ),
+        names => format!(
+            "the broker's certificate is not for {host}, but for {}: connect by one of these names, or add this one to the certificate",
+            names.join(", ")
+        ),
+    }
+}
+
+/// How messages show an address that stands where names of hosts belong.
+fn as_dns_name(address: &str) -> String {
+    format!("{address} (as a DNS name)")
+}
+
+/// Whether the last common name of the subject is the host, in a certificate that has no DNS names: Java looks there, too
+/// (RFC 2818, 3.1). An address is looked for in the subjectAltName alone.
+fn is_common_name(end_entity: &CertificateDer<'_>, host: &ServerName<'_>) -> bool {
+    let ServerName::DnsName(host) = host else { return false };
+    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(end_entity) else { return false };
+    let has_dns_names = match certificate.subject_alternative_name() {
+        Ok(Some(names)) => names.value.general_names.iter().any(|name| matches!(name, GeneralName::DNSName(_))),
+        Ok(None) => false,
+        Err(_) => true,
+    };
+    let common_name = certificate.subject().iter_common_name().last().and_then(|name| name.as_str().ok());
+    !has_dns_names && common_name.is_some_and(|name| is_host(name, host.as_ref()))
+}
+
+/// Whether a name of a certificate is a host's; `*` stands for one whole first label of three or more.
+fn is_host(name: &str, host: &str) -> bool {
+    let host = host.trim_end_matches('.');
+    match name.strip_prefix("*.") {
+        Some(domain) => {
+            domain.contains('.') && host.split_once('.').is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(domain))
+        }
+        None => !name.is_empty() && name.eq_ignore_ascii_case(host),
+    }
+}
+
 /// The hosts that a certificate is for.
 fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
     let Ok(Some(extension)) = certificate.subject_alternative_name() else { return Vec::new() };
     let show = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) if name.parse::<std::net::IpAddr>().is_ok() => Some(as_dns_name(name)),
         GeneralName::DNSName(name) => Some((*name).to_owned()),
         GeneralName::IPAddress(bytes) => match <[u8; 4]>::try_from(*bytes) {
             Ok(bytes) => Some(std::net::Ipv4Addr::from(bytes).to_string()),
@@ -194,4 +239,31 @@ fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
         _ => None,
     };
     extension.value.general_names.iter().filter_map(show).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn certificate(common_name: &str, names: &[&str]) -> CertificateDer<'static> {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut parameters = rcgen::CertificateParams::new(names).unwrap();
+        parameters.distinguished_name.push(rcgen::DnType::CommonName, common_name);
+        let key = rcgen::KeyPair::generate().unwrap();
+        parameters.self_signed(&key).unwrap().der().clone()
+    }
+
+    #[test]
+    fn a_certificate_without_dns_names_is_for_its_common_name() {
+        let host = |name: &'static str| ServerName::try_from(name).unwrap();
+        assert!(is_common_name(&certificate("kafka-1.example.com", &[]), &host("Kafka-1.example.com")));
+        assert!(is_common_name(&certificate("*.example.com", &[]), &host("kafka-1.example.com")));
+        assert!(is_common_name(&certificate("kafka-1", &["10.0.0.1"]), &host("kafka-1")), "only an address is there");
+        assert!(!is_common_name(&certificate("kafka-1", &["kafka-2"]), &host("kafka-1")), "a DNS name is there");
+        assert!(!is_common_name(&certificate("kafka-2", &[]), &host("kafka-1")));
+        assert!(!is_common_name(&certificate("10.0.0.1", &[]), &host("10.0.0.1")), "an address is no common name");
+        assert!(!is_common_name(&certificate("*.com", &[]), &host("example.com")));
+        assert!(!is_common_name(&certificate("*.example.com", &[]), &host("a.b.example.com")));
+        assert!(!is_common_name(&CertificateDer::from(vec![0; 8]), &host("kafka-1")));
+    }
 }
