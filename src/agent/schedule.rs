@@ -4,7 +4,8 @@
 //! - One tick at a time: what falls due while a tick runs is skipped, as a CronJob with `concurrencyPolicy: Forbid` does.
 //! - A tick that takes longer than its deadline is braked: the batch that is under way ends, the next one is not begun.
 //! - Asked to stop, the loop brakes the tick that runs and ends with what it came to; between two ticks it ends at once.
-//! - The time is looked at again at least once a minute, so that a clock that was set is followed.
+//! - The time is looked at again at least once a minute, so that a clock that was set is followed: forward at once; where it
+//!   was put back by more than that, the next time is looked for again, or nothing would happen until it has caught up.
 
 use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
@@ -74,7 +75,13 @@ pub async fn ticks<W, R>(
         let cause = tokio::select! {
             biased;
             _ = shutdown.until_pulled() => return None,
-            () = wait(&clock, at + chance) => Cause::Due,
+            waited = wait(&clock, at + chance) => match waited {
+                Waited::Due => Cause::Due,
+                Waited::PutBack(now) => {
+                    due = timing.next(now);
+                    continue;
+                }
+            },
             woken = wake() => Cause::Woken(woken),
         };
         let is_due = matches!(cause, Cause::Due);
@@ -88,7 +95,9 @@ pub async fn ticks<W, R>(
             return Some(ended);
         }
         if is_due {
-            due = timing.next_of_many(at, clock());
+            let now = clock();
+            // Where the clock was put back during the tick, the next time comes after the new now.
+            due = if now + LOOK_MAX < at { timing.next(now) } else { timing.next_of_many(at, now) };
             chance = self::chance(timing.jitter);
         }
     }
@@ -122,13 +131,29 @@ pub(super) fn chance(most: Duration) -> Duration {
     most.mul_f64(f64::from(u32::try_from(part).unwrap_or_default()) / 1_000.0)
 }
 
-async fn wait(clock: impl Fn() -> Timestamp, until: Timestamp) {
-    while let Ok(left) = Duration::try_from(until.duration_since(clock())) {
+/// How a wait ended.
+enum Waited {
+    Due,
+    /// The clock was put back, to this.
+    PutBack(Timestamp),
+}
+
+async fn wait(clock: impl Fn() -> Timestamp, until: Timestamp) -> Waited {
+    let mut before = clock();
+    while let Ok(left) = Duration::try_from(until.duration_since(before)) {
         if left.is_zero() {
             break;
         }
         tokio::time::sleep(left.min(LOOK_MAX)).await;
+        let now = clock();
+        // A correction by seconds is waited for: what was done is not due again.
+        if now + LOOK_MAX < before {
+            tracing::warn!(%before, %now, "the clock was put back");
+            return Waited::PutBack(now);
+        }
+        before = now;
     }
+    Waited::Due
 }
 
 /// Pulls a tick's brake at its deadline.
@@ -247,6 +272,39 @@ mod tests {
         let ended = every(&timing("0 12 * * *"), set, &shutdown, async |_| shutdown.pull("seen")).await;
         assert_eq!(ended, Some(()));
         assert!(begun.elapsed() <= Duration::from_mins(3), "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_put_back_does_not_stop_an_interval_until_it_has_caught_up() {
+        let (real, begun) = (clock(), Instant::now());
+        let back = || if begun.elapsed() > Duration::from_secs(90) { Duration::from_hours(5) } else { Duration::ZERO };
+        let set = || real() - back();
+        let (shutdown, mut times) = (Brake::default(), Vec::new());
+        let timing = Timing { begins_at_once: true, ..timing("@every 60s") };
+        let ended = every(&timing, set, &shutdown, async |_| {
+            times.push(begun.elapsed());
+            if times.len() == 5 {
+                shutdown.pull("seen");
+            }
+        });
+        assert_eq!(ended.await, Some(()));
+        assert!(begun.elapsed() <= Duration::from_mins(7), "{times:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_put_back_by_a_second_makes_nothing_due_again() {
+        let (real, begun) = (clock(), Instant::now());
+        // It is 12:00:00 after 3 h, 59 min and 30 s; right then it is put back.
+        let set = || {
+            let is_back = begun.elapsed() > Duration::from_secs(4 * 3600 - 30);
+            real() - if is_back { Duration::from_secs(1) } else { Duration::ZERO }
+        };
+        let (shutdown, timing, mut count) = (Brake::default(), timing("0 12 * * *"), 0);
+        tokio::select! {
+            _ = every(&timing, set, &shutdown, async |_| count += 1) => {}
+            () = sleep(Duration::from_hours(8)) => {}
+        }
+        assert_eq!(count, 1);
     }
 
     #[tokio::test(start_paused = true)]

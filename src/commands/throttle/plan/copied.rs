@@ -37,7 +37,8 @@ impl Copied {
 
     /// Forgets what is too long ago; whether anything is left.
     pub fn forget(&mut self, now: Timestamp) -> bool {
-        self.0.retain(|span| now.duration_since(span.to) < signed(REMEMBERED));
+        // What lies ahead is from before the clock was put back.
+        self.0.retain(|span| now.duration_since(span.to).abs() < signed(REMEMBERED));
         !self.0.is_empty()
     }
 

@@ -84,8 +84,9 @@ fn shortest(limits: &Limits) -> Duration {
     limits.hold * COUNTS_HOLDS
 }
 
+/// Whether a moment is so near: one that is further ahead is from before the clock was put back.
 fn is_within(at: Timestamp, now: Timestamp, time: Duration) -> bool {
-    now.duration_since(at) < SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX)
+    now.duration_since(at).abs() < SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX)
 }
 
 #[cfg(test)]

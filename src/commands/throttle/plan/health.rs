@@ -12,9 +12,9 @@ use crate::commands::throttle::plan::snapshot::Snapshot;
 const STEP: SignedDuration = SignedDuration::from_secs(10);
 
 /// Halved where a broker, or one that it copies from or to, is not well; else a tenth more than before; and when that was.
-/// Asked again within [`STEP`], it does not change.
+/// Asked again within [`STEP`], it does not change. A clock that was put back does not delay it.
 pub fn health(snapshot: &Snapshot, state: &State, now: Timestamp) -> (BTreeMap<BrokerId, f64>, Option<Timestamp>) {
-    let is_due = state.health_at.is_none_or(|at| now.duration_since(at) >= STEP);
+    let is_due = state.health_at.is_none_or(|at| now.duration_since(at).abs() >= STEP);
     let mut unwell: BTreeSet<BrokerId> = BTreeSet::new();
     let is_unwell = |broker: &BrokerId| snapshot.brokers.get(broker).is_some_and(|load| load.unwell.is_some());
     for moving in &snapshot.moving {

@@ -212,8 +212,10 @@ fn size(look: &Look, key: &TopicPartition, broker: BrokerId) -> Option<u64> {
     replicas.filter(|replica| replica.broker == broker && !replica.is_future).map(|replica| replica.bytes).max()
 }
 
+/// The time between two looks; without end where the clock was put back between them, so that nothing seems to be fast.
 fn seconds(before: &Look, now: &Look) -> f64 {
-    now.at.duration_since(before.at).as_secs_f64().max(0.001)
+    let seconds = now.at.duration_since(before.at).as_secs_f64();
+    if seconds < 0.0 { f64::INFINITY } else { seconds.max(0.001) }
 }
 
 /// Bytes a second that one replica grew since the look before; deletions are no growth, nor is what nobody told before.
