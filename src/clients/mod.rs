@@ -1,9 +1,10 @@
 //! Doors: the only code that talks to the outside. Each has a trait and an error type (`mod.rs`), the real thing
 //! (`live.rs` or `live/`) and a twin in memory (`memory.rs`); one contract suite runs on both. [`files`] has no twin: tests
-//! have a temporary folder.
+//! have a temporary folder. [`http`] says what the URLs of HTTP APIs mean.
 
 pub mod datadog;
 pub mod files;
+pub mod http;
 pub mod kafka;
 pub mod kubernetes;
 pub mod metrics;

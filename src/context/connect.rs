@@ -26,7 +26,12 @@ impl Context {
         if servers.is_none() && file.is_none() {
             return Err(Stop::usage("which cluster? give --bootstrap-server HOST:PORT, or --cluster NAME"));
         }
-        let given = Given { bootstrap_server: servers, timeout: self.flags.timeout };
+        let given = Given {
+            bootstrap_server: servers,
+            timeout: self.flags.timeout,
+            response_bytes_max: self.flags.response_bytes_max.and_then(|bytes| usize::try_from(bytes.0).ok()),
+            allow_plain_http: self.flags.allow_plain_http,
+        };
         let settings = Settings::load(file, given).map_err(|error| Stop::usage(error.to_string()))?;
         for note in &settings.notes {
             if note.is_warning {

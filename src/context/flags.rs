@@ -6,6 +6,7 @@ use clap::Args;
 use jiff::tz::TimeZone;
 
 use crate::change::plan::Risk;
+use crate::cluster::size::Bytes;
 use crate::context::recording::RecordingFlags;
 use crate::formats::schedule::KubeSchedule;
 use crate::formats::suggest::nearest;
@@ -45,6 +46,14 @@ pub struct Flags {
     /// `request.timeout.ms` of the client properties, else 10s]
     #[arg(long, env = "TOOLBOX_TIMEOUT", global = true, help_heading = "Connecting", value_name = "DURATION", value_parser = duration)]
     pub timeout: Option<std::time::Duration>,
+
+    /// Longest answer of a broker that is read, as `256MiB` [default: 64MiB]
+    #[arg(long, env = "TOOLBOX_RESPONSE_BYTES_MAX", global = true, help_heading = "Connecting", value_name = "SIZE", value_parser = response_bytes)]
+    pub response_bytes_max: Option<Bytes>,
+
+    /// Send keys, tokens and client secrets to another machine over plain http://, unencrypted
+    #[arg(long, env = "TOOLBOX_ALLOW_PLAIN_HTTP", global = true, help_heading = "Connecting")]
+    pub allow_plain_http: bool,
 
     /// Show the plan and change nothing; exit 3 if there is something to do, 4 if something is refused
     #[arg(long, env = "TOOLBOX_DRY_RUN", global = true, help_heading = "Changing")]
@@ -233,6 +242,12 @@ pub fn duration(text: &str) -> Result<std::time::Duration, String> {
         Ok(duration) if !duration.is_zero() => Ok(duration),
         _ => Err(wrong()),
     }
+}
+
+/// Reads how long an answer may be: what Kafka's frames can carry, and not less than any answer needs.
+fn response_bytes(text: &str) -> Result<Bytes, String> {
+    let bytes: Bytes = text.parse()?;
+    if (1 << 20..=1 << 28).contains(&bytes.0) { Ok(bytes) } else { Err("it must be from 1MiB to 256MiB".to_owned()) }
 }
 
 #[cfg(test)]

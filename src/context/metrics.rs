@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::clients::http;
 use crate::clients::metrics::{DatadogQuery, Metrics, Prometheus};
+use crate::context::Flags;
 use crate::exit::Stop;
 use crate::formats::secret::{SecretString, remember};
 
@@ -38,27 +40,29 @@ impl MetricsFlags {
     }
 
     /// Prometheus, with its token where there is one.
-    pub fn prometheus(&self) -> Result<Arc<dyn Metrics>, Stop> {
+    pub fn prometheus(&self, flags: &Flags) -> Result<Arc<dyn Metrics>, Stop> {
         let url = self.prometheus_url.as_deref().ok_or_else(|| Stop::usage("prometheus needs --prometheus-url"))?;
-        if !url.starts_with("http://") && !url.starts_with("https://") {
-            return Err(Stop::usage("--prometheus-url starts with http:// or https://"));
-        }
         let token = match &self.prometheus_token_file {
             Some(path) => Some(read_token(path)?),
             None => variable("TOOLBOX_PROMETHEUS_TOKEN").map(remember),
         };
+        let secret = token.is_some().then_some("the bearer token");
+        http::check(url, secret, flags.allow_plain_http)
+            .map_err(|why| Stop::usage(format!("--prometheus-url: {why}")))?;
         Ok(Arc::new(Prometheus::new(url, token.as_ref())))
     }
 }
 
 /// Datadog with both its keys, looking back so far. It may be elsewhere than its site.
-pub fn datadog(url: Option<&str>, window: Duration) -> Result<Arc<dyn Metrics>, Stop> {
+pub fn datadog(flags: &Flags, window: Duration) -> Result<Arc<dyn Metrics>, Stop> {
     let key = |name: &str| {
         let missing = || Stop::usage(format!("datadog needs {name}, to read metrics DD_API_KEY and DD_APP_KEY"));
         variable(name).map(remember).ok_or_else(missing)
     };
     let site = variable("DD_SITE").unwrap_or_else(|| SITE.to_owned());
-    let base = url.map_or_else(|| format!("https://api.{site}"), str::to_owned);
+    let base = flags.recording.datadog_url.clone().unwrap_or_else(|| format!("https://api.{site}"));
+    http::check(&base, Some("DD_API_KEY"), flags.allow_plain_http)
+        .map_err(|why| Stop::usage(format!("--datadog-url or DD_SITE: {why}")))?;
     let seconds = i64::try_from(window.as_secs()).unwrap_or(i64::MAX);
     Ok(Arc::new(DatadogQuery::new(&base, key("DD_API_KEY")?, key("DD_APP_KEY")?, seconds)))
 }

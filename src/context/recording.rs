@@ -12,6 +12,7 @@ use clap::{Args, ValueEnum};
 
 use crate::change::event::{Delivery, Event, Recorder};
 use crate::clients::datadog::{Address, DogStatsD, Http, PORT};
+use crate::clients::http;
 use crate::clients::kubernetes::Access;
 use crate::context::Context;
 use crate::context::flags::KubernetesFlags;
@@ -230,7 +231,8 @@ impl Context {
     fn datadog(&self) -> Http {
         let site = variable("DD_SITE").unwrap_or_else(|| SITE.to_owned());
         let base = self.flags.recording.datadog_url.clone().unwrap_or_else(|| format!("https://api.{site}"));
-        Http::new(&base, remember(variable("DD_API_KEY").unwrap_or_default()))
+        let may_be_used = http::check(&base, Some("DD_API_KEY"), self.flags.allow_plain_http);
+        Http::new(&base, remember(variable("DD_API_KEY").unwrap_or_default())).only_if(may_be_used)
     }
 
     /// `env:`, `service:`, `version:` and the cluster's tags from toolbox.yaml.

@@ -15,7 +15,11 @@ use crate::support::toolbox::Toolbox;
 /// Creates a topic with these replicas.
 fn create(cluster: &Cluster, name: &str, assignment: Vec<Vec<BrokerId>>) {
     let bootstrap = cluster.bootstrap();
-    let given = Given { bootstrap_server: Some(&bootstrap), timeout: Some(std::time::Duration::from_mins(1)) };
+    let given = Given {
+        bootstrap_server: Some(&bootstrap),
+        timeout: Some(std::time::Duration::from_mins(1)),
+        ..Given::default()
+    };
     let topic = NewTopic {
         name: TopicName::new(name).unwrap(),
         partitions: None,

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use tokio::sync::OnceCell;
 
 use crate::clients::datadog::{Datadog, DatadogError, DatadogEvent};
+use crate::clients::http::is_tls;
 use crate::formats::secret::{ExposeSecret, SecretString, clean, strip_urls};
 
 /// Longest wait for one answer. A hanging intake is tried again, within the flush budget.
@@ -35,6 +36,8 @@ pub struct Http {
     /// As `https://api.datadoghq.com`, without a slash at its end.
     base: String,
     key: SecretString,
+    /// Why nothing may be sent there.
+    fault: Option<String>,
     /// Built with the first event: a run without events touches no TLS.
     client: OnceCell<Client>,
 }
@@ -49,11 +52,18 @@ struct Answer {
 impl Http {
     /// The API at a base URL (`https://api.<site>`). Nothing is opened yet.
     pub fn new(base: &str, key: SecretString) -> Self {
-        Self { base: base.trim_end_matches('/').to_owned(), key, client: OnceCell::new() }
+        Self { base: base.trim_end_matches('/').to_owned(), key, fault: None, client: OnceCell::new() }
+    }
+
+    /// The same; where it may not be used, each event is refused with the reason.
+    #[must_use]
+    pub fn only_if(mut self, may_be_used: Result<(), String>) -> Self {
+        self.fault = may_be_used.err();
+        self
     }
 
     async fn client(&self) -> Result<&Client, DatadogError> {
-        let build = || build(&self.key, self.base.starts_with("https:"));
+        let build = || build(&self.key, is_tls(&self.base));
         self.client.get_or_try_init(async || build().map_err(DatadogError::Refused)).await
     }
 
@@ -120,6 +130,9 @@ impl Http {
 #[async_trait]
 impl Datadog for Http {
     async fn post(&self, event: &DatadogEvent) -> Result<(), DatadogError> {
+        if let Some(why) = &self.fault {
+            return Err(DatadogError::Refused(format!("{why}; look at DD_SITE and --datadog-url")));
+        }
         let client = self.client().await?;
         let sent = client.post(format!("{}/api/v1/events", self.base)).json(event).send().await;
         match sent {

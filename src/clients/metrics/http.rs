@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use crate::clients::datadog::tls;
+use crate::clients::http::is_tls;
 use crate::clients::metrics::{ANSWER_BYTES_MAX, MetricsError, SERIES_MAX};
 use crate::formats::secret::{ExposeSecret, SecretString, clean, strip_urls};
 
@@ -93,7 +94,7 @@ impl Api {
             value.set_sensitive(true);
             headers.insert(*name, value);
         }
-        let tls = tls(self.base.starts_with("https:")).map_err(|why| self.lost(&why))?;
+        let tls = tls(is_tls(&self.base)).map_err(|why| self.lost(&why))?;
         let builder = Client::builder()
             .default_headers(headers)
             .user_agent(concat!("kafka-toolbox/", env!("CARGO_PKG_VERSION")))

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use crate::clients::metrics::Metrics;
 use crate::cluster::size::ByteRate;
 use crate::cluster::throttle::Sides;
+use crate::context::Flags;
 use crate::context::duration;
 use crate::context::load::health::HealthArgs;
 use crate::context::load::{Queries, Source};
@@ -103,14 +104,14 @@ enum Kind {
 
 impl LoadArgs {
     /// The sources, the best first.
-    pub fn sources(&self, datadog_url: Option<&str>) -> Result<Vec<Source>, Stop> {
+    pub fn sources(&self, flags: &Flags) -> Result<Vec<Source>, Stop> {
         let mut kinds = self.load.clone();
         if kinds.is_empty() {
             kinds.extend(self.metrics.has_prometheus().then_some(Kind::Prometheus));
             kinds.extend(has_datadog_keys().then_some(Kind::Datadog));
             kinds.push(Kind::Brokers);
         }
-        let sources: Vec<_> = kinds.iter().map(|kind| self.source(*kind, datadog_url)).collect::<Result<_, _>>()?;
+        let sources: Vec<_> = kinds.iter().map(|kind| self.source(*kind, flags)).collect::<Result<_, _>>()?;
         let is_asked = sources.iter().any(|source| matches!(source, Source::Measured(_)));
         if !is_asked && !self.health.signals().is_empty() {
             return Err(Stop::usage(
@@ -126,11 +127,13 @@ impl LoadArgs {
         self.cap_map.as_deref()
     }
 
-    fn source(&self, kind: Kind, datadog_url: Option<&str>) -> Result<Source, Stop> {
+    fn source(&self, kind: Kind, flags: &Flags) -> Result<Source, Stop> {
         match kind {
-            Kind::Prometheus => Ok(self.measured(self.metrics.prometheus()?, (PROMETHEUS_SENDS, PROMETHEUS_RECEIVES))),
+            Kind::Prometheus => {
+                Ok(self.measured(self.metrics.prometheus(flags)?, (PROMETHEUS_SENDS, PROMETHEUS_RECEIVES)))
+            }
             Kind::Datadog => {
-                let door = datadog(datadog_url, self.metrics_window)?;
+                let door = datadog(flags, self.metrics_window)?;
                 Ok(self.measured(door, (DATADOG_SENDS, DATADOG_RECEIVES)))
             }
             Kind::Brokers => Ok(Source::Brokers),

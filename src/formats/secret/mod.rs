@@ -43,6 +43,7 @@ const SHOWN_FLAGS: &[&str] = &[
     "--outcome",
     "--outcome-of",
     "--output",
+    "--response-bytes-max",
     "--save-observed",
     "--schedule",
     "--selector",

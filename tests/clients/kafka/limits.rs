@@ -46,7 +46,8 @@ fn in_sessions(cluster: &Cluster) -> Live {
          password=\"scr4m-S3cret\";\n"
     )
     .unwrap();
-    let given = Given { bootstrap_server: Some(&cluster.bootstrap_of("SESSION")), timeout: Some(PATIENT) };
+    let given =
+        Given { bootstrap_server: Some(&cluster.bootstrap_of("SESSION")), timeout: Some(PATIENT), ..Given::default() };
     Live::new(Settings::load(Some(file.path()), given).unwrap()).unwrap()
 }
 

@@ -15,7 +15,7 @@ use crate::live::kafka::{Cluster, Kind};
 
 /// The door to a bootstrap list. Deadlines are longer than the default: the tests share a small machine.
 pub(crate) fn open(bootstrap: &str, timeout: Duration) -> Live {
-    let given = Given { bootstrap_server: Some(bootstrap), timeout: Some(timeout) };
+    let given = Given { bootstrap_server: Some(bootstrap), timeout: Some(timeout), ..Given::default() };
     Live::new(Settings::load(None, given).unwrap()).unwrap()
 }
 

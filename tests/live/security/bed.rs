@@ -125,7 +125,8 @@ impl Bed {
         let [ports] = self.cluster.ports_of(listener)[..] else { panic!("one broker has one port") };
         let address = format!("{host}:{}", ports.real);
         let file = write(properties);
-        let given = Given { bootstrap_server: Some(&address), timeout: Some(Duration::from_secs(15)) };
+        let given =
+            Given { bootstrap_server: Some(&address), timeout: Some(Duration::from_secs(15)), ..Given::default() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let settings = Settings::load(Some(&file), given).map_err(|error| error.to_string())?;

@@ -98,7 +98,7 @@ fn a_run_that_dies_anywhere_is_finished_by_the_next_on_kafka_4_3() {
 /// Asks the cluster for something.
 fn ask<T>(cluster: &Cluster, question: impl AsyncFnOnce(&Live) -> T) -> T {
     let bootstrap = cluster.bootstrap();
-    let given = Given { bootstrap_server: Some(&bootstrap), timeout: Some(Duration::from_mins(1)) };
+    let given = Given { bootstrap_server: Some(&bootstrap), timeout: Some(Duration::from_mins(1)), ..Given::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { question(&Live::new(Settings::load(None, given).unwrap()).unwrap()).await })
 }

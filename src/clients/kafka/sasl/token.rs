@@ -14,6 +14,7 @@ use rustls::ClientConfig;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::clients::http::is_tls;
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::sasl::at;
 use crate::clients::kafka::settings::OAuthBearer;
@@ -135,7 +136,7 @@ async fn ask(
 
 fn client(endpoint: &TokenEndpoint, timeout: Duration) -> Result<reqwest::Client, KafkaError> {
     let mut builder = reqwest::Client::builder().timeout(timeout).redirect(reqwest::redirect::Policy::none());
-    if endpoint.url.starts_with("https:") {
+    if is_tls(&endpoint.url) {
         let settings = TlsSettings {
             trust: endpoint.trust.clone(),
             identity: None,

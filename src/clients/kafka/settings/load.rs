@@ -24,6 +24,8 @@ use crate::formats::suggest::nearest;
 
 /// Where no flag and no property says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// The metadata of a million partitions takes some 50 MB.
+const RESPONSE_BYTES_MAX: usize = 64 << 20;
 const CLIENT_ID: &str = "kafka-toolbox";
 /// Most brokers to start from.
 const BOOTSTRAP_MAX: usize = 100;
@@ -36,6 +38,10 @@ pub struct Given<'a> {
     pub bootstrap_server: Option<&'a str>,
     /// `--timeout`.
     pub timeout: Option<Duration>,
+    /// `--response-bytes-max`.
+    pub response_bytes_max: Option<usize>,
+    /// `--allow-plain-http`.
+    pub allow_plain_http: bool,
 }
 
 impl Settings {
@@ -51,13 +57,15 @@ impl Settings {
     pub fn parse(source: &str, bytes: &[u8], given: Given<'_>, outside: Outside<'_>) -> Result<Self, Faults> {
         let properties = properties::parse(source, bytes)?;
         let mut reader = Reader::new(properties, outside);
+        reader.allows_plain_http = given.allow_plain_http;
         let bootstrap = bootstrap(&mut reader, given.bootstrap_server, source);
         let security = security(&mut reader);
         let client_id = reader.get("client.id").map_or(CLIENT_ID.to_owned(), |value| value.text.clone());
         let timeout = timeout(&mut reader, given.timeout);
+        let response_bytes_max = given.response_bytes_max.unwrap_or(RESPONSE_BYTES_MAX);
         let Reader { mut faults, notes, .. } = reader;
         if faults.is_empty() {
-            return Ok(Self { bootstrap, client_id, timeout, security, notes });
+            return Ok(Self { bootstrap, client_id, timeout, response_bytes_max, security, notes });
         }
         faults.sort();
         faults.dedup();
@@ -113,12 +121,20 @@ fn bootstrap(reader: &mut Reader, given: Option<&str>, source: &str) -> Vec<(Str
 }
 
 fn addresses(reader: &mut Reader, text: &str, place: impl Fn(usize) -> Place) -> Vec<(String, u16)> {
+    let protocol = reader.get("security.protocol").map_or("PLAINTEXT".to_owned(), |value| value.text.to_uppercase());
     let mut addresses = Vec::new();
     let mut offset = 0;
     for piece in text.split(',') {
         let trimmed = piece.trim();
         let start = offset + (piece.len() - piece.trim_start().len());
         offset += piece.len() + 1;
+        if let Some((prefix, _)) = trimmed.split_once("://").filter(|(prefix, _)| PROTOCOLS.contains(prefix))
+            && prefix != protocol
+        {
+            let what = format!("this address is of a {prefix} listener, but security.protocol is {protocol}");
+            let hint = format!("set security.protocol={prefix} in the client properties, or leave `{prefix}://` out");
+            reader.fault(place(start), what, &hint);
+        }
         match address(trimmed) {
             Ok(Some(address)) if !addresses.contains(&address) => addresses.push(address),
             Ok(_) => {}

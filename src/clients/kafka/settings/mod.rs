@@ -37,6 +37,8 @@ pub struct Settings {
     pub client_id: String,
     /// The deadline of one call.
     pub timeout: Duration,
+    /// The longest answer of a broker that is read, in bytes.
+    pub response_bytes_max: usize,
     /// TLS and SASL.
     pub security: Security,
     /// What the person should know: keys that are ignored, protection that is switched off.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Map;
 use serde_json::Value;
 
+use crate::clients::http;
 use crate::clients::kafka::settings::OAuthBearer;
 use crate::clients::kafka::settings::TokenCache;
 use crate::clients::kafka::settings::TokenEndpoint;
@@ -142,8 +143,7 @@ fn token_source(reader: &mut Reader, login: &PlacedLogin) -> Option<TokenSource>
         }
         return Some(TokenSource::File(PathBuf::from(path)));
     }
-    let is_http = reqwest::Url::parse(&url).is_ok_and(|url| ["http", "https"].contains(&url.scheme()));
-    if !is_http {
+    if http::check(&url, None, true).is_err() {
         reader.fault(
             place,
             "`sasl.oauthbearer.token.endpoint.url` is no URL",
@@ -151,10 +151,14 @@ fn token_source(reader: &mut Reader, login: &PlacedLogin) -> Option<TokenSource>
         );
         return None;
     }
-    if url.starts_with("http:") {
+    if let Err(why) = http::check(&url, Some("the client's secret"), reader.allows_plain_http) {
+        reader.fault(place, format!("`sasl.oauthbearer.token.endpoint.url`: {why}"), "");
+        return None;
+    }
+    if !http::is_tls(&url) {
         reader.warn_with(
             place,
-            "the client's secret goes over the network unencrypted".to_owned(),
+            "the client's secret goes to the token endpoint unencrypted".to_owned(),
             "use an https: URL",
         );
     }
@@ -174,7 +178,7 @@ fn endpoint(reader: &mut Reader, login: &PlacedLogin, url: String) -> Option<Tok
         return None;
     };
     let encodes_header = reader.boolean("sasl.oauthbearer.header.urlencode").unwrap_or(false);
-    let trust = if url.starts_with("https:") { tls::trust(reader) } else { None };
+    let trust = if http::is_tls(&url) { tls::trust(reader) } else { None };
     Some(TokenEndpoint { url, client_id, client_secret: remember(client_secret), scope, encodes_header, trust })
 }
 

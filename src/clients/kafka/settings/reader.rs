@@ -22,6 +22,8 @@ pub(super) struct Reader {
     values: BTreeMap<String, Value>,
     pub faults: Vec<Fault>,
     pub notes: Vec<Note>,
+    /// Whether what is secret may go to another machine by plain HTTP.
+    pub allows_plain_http: bool,
 }
 
 /// A value, trimmed as Kafka trims it, with everything replaced.
@@ -53,7 +55,8 @@ impl Reader {
         for property in properties.iter().filter(|property| holds_secret(&property.key)) {
             remember(property.value().trim());
         }
-        let mut reader = Self { values: BTreeMap::new(), faults: Vec::new(), notes: Vec::new() };
+        let mut reader =
+            Self { values: BTreeMap::new(), faults: Vec::new(), notes: Vec::new(), allows_plain_http: false };
         let providers = reader.providers(&properties);
         for property in properties {
             match keys::meaning(&property.key) {

@@ -9,7 +9,7 @@ const NOTHING: Outside<'static> =
     Outside { environment: &|_| None, read: &|path| Err(format!("failed to read {}", path.display())) };
 
 fn parse(text: &str) -> Result<Settings, Vec<String>> {
-    let given = Given { bootstrap_server: Some("localhost:9092"), timeout: None };
+    let given = Given { bootstrap_server: Some("localhost:9092"), timeout: None, ..Given::default() };
     Settings::parse("c", text.as_bytes(), given, NOTHING)
         .map_err(|faults| faults.0.iter().map(ToString::to_string).collect())
 }
@@ -102,14 +102,14 @@ fn a_fault_in_the_login_module_has_its_own_place() {
 #[test]
 fn addresses_are_those_of_java() {
     let bootstrap = |flag: &str| {
-        let given = Given { bootstrap_server: Some(flag), timeout: None };
+        let given = Given { bootstrap_server: Some(flag), timeout: None, ..Given::default() };
         Settings::parse("c", b"", given, NOTHING)
             .map(|settings| settings.bootstrap)
             .map_err(|faults| faults.to_string())
     };
     let address = |host: &str, port| (host.to_owned(), port);
     assert_eq!(bootstrap("a:1, b:2,,a:1"), Ok(vec![address("a", 1), address("b", 2)]));
-    assert_eq!(bootstrap("[::1]:9092,SASL_SSL://k-1.x_y:9"), Ok(vec![address("::1", 9092), address("k-1.x_y", 9)]));
+    assert_eq!(bootstrap("[::1]:9092,PLAINTEXT://k-1.x_y:9"), Ok(vec![address("::1", 9092), address("k-1.x_y", 9)]));
     for (flag, words) in [
         ("a", "--bootstrap-server:1:1: this address has no port"),
         ("a:1,b", "--bootstrap-server:1:5: this address has no port"),
@@ -193,7 +193,7 @@ proptest! {
     #[test]
     fn a_planted_secret_is_in_no_fault_note_or_debug_form(secret in "[A-Za-z0-9+/=@#]{8,40}", broken in 0..7_usize) {
         let text = with_secrets(&secret, broken);
-        let given = Given { bootstrap_server: Some("b:1"), timeout: None };
+        let given = Given { bootstrap_server: Some("b:1"), timeout: None, ..Given::default() };
         let said = match Settings::parse("c", text.as_bytes(), given, NOTHING) {
             Ok(settings) => format!("{settings:?}"),
             Err(faults) => format!("{faults} {faults:?}"),
@@ -204,5 +204,40 @@ proptest! {
     #[test]
     fn no_bytes_make_settings_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let _ = Settings::parse("c", &bytes, Given::default(), NOTHING);
+    }
+}
+
+#[test]
+fn a_listener_before_an_address_that_is_not_the_protocol_is_refused() {
+    let parse = |text: &str| Settings::parse("c", text.as_bytes(), Given::default(), NOTHING).map(|one| one.bootstrap);
+    let said = parse("bootstrap.servers=SASL_SSL://b:9093\n").unwrap_err().to_string();
+    assert!(said.contains("this address is of a SASL_SSL listener, but security.protocol is PLAINTEXT"), "{said}");
+    assert!(said.contains("set security.protocol=SASL_SSL in the client properties"), "{said}");
+    let flag = Given { bootstrap_server: Some("a:1,SSL://b:9093"), ..Given::default() };
+    let said = Settings::parse("", b"", flag, NOTHING).unwrap_err().to_string();
+    assert!(said.contains("SSL listener"), "{said}");
+    let same = parse("bootstrap.servers=SSL://b:9093\nsecurity.protocol=ssl\n").unwrap();
+    assert_eq!(same, [("b".to_owned(), 9093)]);
+}
+
+#[test]
+fn a_client_secret_goes_to_another_machine_by_https_only_unless_a_flag_allows_it() {
+    let parse = |url: &str, allow_plain_http| {
+        let text = format!(
+            "bootstrap.servers=b:1\nsecurity.protocol=SASL_SSL\nsasl.mechanism=OAUTHBEARER\n\
+             sasl.oauthbearer.token.endpoint.url={url}\nsasl.jaas.config=\
+             org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required clientId=\"i\" clientSecret=\"s\";\n"
+        );
+        let given = Given { allow_plain_http, ..Given::default() };
+        Settings::parse("c", text.as_bytes(), given, NOTHING)
+    };
+    for url in ["http://idp.example/token", "HTTP://idp.example/token"] {
+        let said = parse(url, false).unwrap_err().to_string();
+        assert!(said.contains("the client's secret would go to idp.example unencrypted"), "{said}");
+        let notes = parse(url, true).unwrap().notes;
+        assert!(notes.iter().any(|note| note.is_warning && note.to_string().contains("unencrypted")), "{notes:?}");
+    }
+    for url in ["https://idp.example/token", "HTTPS://idp.example/token", "http://127.0.0.1:8080/token"] {
+        parse(url, false).unwrap();
     }
 }

@@ -106,7 +106,7 @@ pub(super) async fn observe(context: &mut Context, sizes: &SizeArgs) -> anyhow::
     let now = context.now();
     let source = match context.flags.observed {
         Some(_) => None,
-        None => sizes.source(context.flags.recording.datadog_url.as_deref())?,
+        None => sizes.source(&context.flags)?,
     };
     let mut observed = context
         .observed(async || {

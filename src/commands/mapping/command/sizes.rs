@@ -11,6 +11,7 @@ use crate::clients::metrics::Metrics;
 use crate::commands::mapping::observe::Observed;
 use crate::commands::mapping::observe::measured::{self, Queries};
 use crate::commands::mapping::observe::metric_files;
+use crate::context::Flags;
 use crate::context::duration;
 use crate::context::metrics::{MetricsFlags, datadog};
 use crate::exit::Stop;
@@ -121,7 +122,7 @@ impl SizeArgs {
     }
 
     /// Who measures the sizes; none if the brokers tell them.
-    pub(super) fn source(&self, datadog_url: Option<&str>) -> Result<Option<Source>, Stop> {
+    pub(super) fn source(&self, flags: &Flags) -> Result<Option<Source>, Stop> {
         let (is_prometheus, usual) = match self.sizes {
             None | Some(SizesFrom::Brokers) if self.bytes_in_query.is_none() => return Ok(None),
             None | Some(SizesFrom::Brokers) => (self.metrics.has_prometheus(), None),
@@ -130,14 +131,14 @@ impl SizeArgs {
         };
         let mut queries = self.queries(usual);
         if is_prometheus {
-            return Ok(Some((self.metrics.prometheus()?, queries)));
+            return Ok(Some((self.metrics.prometheus(flags)?, queries)));
         }
         queries.sizes = queries.sizes.map(|query| rolled_up(&query, "max"));
         // The least of each interval: a disk that fills is not planned as it was before.
         queries.storage = queries.storage.map(|query| rolled_up(&query, "min"));
         queries.bytes_in = queries.bytes_in.map(|query| rolled_up(&query, "avg"));
         // Further back than what is refused for its age: old values are found, and named.
-        Ok(Some((datadog(datadog_url, self.metrics_age.saturating_mul(2))?, queries)))
+        Ok(Some((datadog(flags, self.metrics_age.saturating_mul(2))?, queries)))
     }
 
     /// The queries; that for sizes has a usual form where they come from there.

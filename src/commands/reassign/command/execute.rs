@@ -357,7 +357,7 @@ impl ExecuteArgs {
 
     /// Who measures the load, and what the networks can do.
     fn headroom(&self, context: &Context) -> Result<Headroom, Stop> {
-        let sources = self.load.sources(context.flags.recording.datadog_url.as_deref())?;
+        let sources = self.load.sources(&context.flags)?;
         let by_type = types(self.load.cap_map()).map_err(Stop::usage)?;
         Ok(Headroom::new(sources, Known::of(context.maps.capacities(), &self.capacity), by_type))
     }

@@ -193,7 +193,7 @@ fn settings(context: &Context, args: &RunArgs) -> Result<Settings, Stop> {
     let ways = Ways { reasserts: args.external_change == ExternalChange::Replace, ..Ways::default() };
     Ok(Settings {
         limits: args.law.limits()?,
-        sources: args.load.sources(context.flags.recording.datadog_url.as_deref())?,
+        sources: args.load.sources(&context.flags)?,
         known: args.law.known(context),
         by_type: types(args.load.cap_map()).map_err(Stop::usage)?,
         ways,
