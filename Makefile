@@ -52,7 +52,7 @@ new: ## make the folder of a new command: make new ROOM=quotas
 	@tests/new-room.sh $(ROOM)
 
 FUZZ_SECONDS ?= 600
-FUZZ_ALL := spec properties moves toolbox_file
+FUZZ_ALL := spec properties moves toolbox_file sasl group_bytes answers
 FUZZ_TARGETS ?= $(FUZZ_ALL)
 FUZZ_VERSION := 0.13.1
 FUZZ_HOME := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kafka-toolbox/cargo-fuzz
@@ -62,13 +62,13 @@ setup-fuzz:
 	@tests/live/install.sh fuzz
 
 .PHONY: fuzz
-fuzz: setup-fuzz ## any bytes into the readers of the files that people write, FUZZ_SECONDS=600 each; needs nightly Rust
+fuzz: setup-fuzz ## any bytes into the readers of files and of what brokers send, FUZZ_SECONDS=600 each; needs nightly Rust
 	@test -x $(FUZZ_HOME)/bin/cargo-fuzz || $(PHASE) "cargo-fuzz (once)" $(CARGO) install cargo-fuzz --version $(FUZZ_VERSION) --locked --root $(FUZZ_HOME)
 	@mkdir -p $(addprefix fuzz/corpus/,$(FUZZ_ALL))
 	@for case in tests/topics/cases/*/; do ! test -f $$case/spec.yaml || cp $$case/spec.yaml fuzz/corpus/spec/$$(basename $$case); done
 	@for case in tests/mapping/cases/*/; do ! test -f $$case/toolbox.yaml || cp $$case/toolbox.yaml fuzz/corpus/toolbox_file/$$(basename $$case); done
 	@cp configmaps/*/*.yaml fuzz/corpus/spec/
-	@cp fuzz/seeds/moves/*.json fuzz/corpus/moves/
+	@for seeds in fuzz/seeds/*/; do cp $$seeds* fuzz/corpus/$$(basename $$seeds)/; done
 	@for target in $(FUZZ_TARGETS); do \
 	  PATH="$(FUZZ_HOME)/bin:$$PATH" $(PHASE) $$target $(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) \
 	    -rss_limit_mb=1024 -timeout=30 -max_len=65536 || exit 1; done

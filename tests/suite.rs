@@ -11,6 +11,8 @@ mod context;
 mod events;
 /// `--help` of every command.
 mod help;
+/// Servers that misbehave: what they send ends a command with a sentence.
+mod hostile;
 /// What real Kafka, ZooKeeper and Kubernetes servers say; starts them by itself.
 mod live;
 /// What stands in `manifests/`: command lines, rights of containers.

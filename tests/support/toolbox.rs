@@ -163,7 +163,8 @@ pub(crate) fn audited(state: &Path) -> Vec<Event> {
 }
 
 /// Runs a command to its end, within limits.
-fn finish(command: &mut Command) -> Ran {
+/// Starts a command and watches it to its end.
+pub(crate) fn finish(command: &mut Command) -> Ran {
     watch(command.spawn().unwrap())
 }
 

@@ -117,7 +117,7 @@ async fn a_live_group_that_hides_what_it_reads_is_named() {
     let said = desk.run(&["topics", "describe", "fine", "--groups"]).await.ends_with(Exit::Done);
     assert_eq!(
         said.lines().last(),
-        Some(&"live groups: none; live, and do not tell what they read: joins"),
+        Some(&"live groups: none; may read it, because what they read cannot be found out: joins"),
         "{said:#?}"
     );
     let said = desk.run(&["topics", "describe", "lagging", "--groups", "-o", "json"]).await.ends_with(Exit::Done);

@@ -45,6 +45,28 @@ pub trait Kafka: Send + Sync {
         keys: Option<&[&str]>,
     ) -> Result<BTreeMap<ConfigResource, Result<Vec<ConfigEntry>, KafkaError>>, KafkaError>;
 
+    /// What one of these brokers says of its own configs, whichever answers first: where all have the same, a broker that
+    /// hangs costs nothing. With who answered.
+    async fn configs_of_one(
+        &self,
+        brokers: &[BrokerId],
+        keys: &[&str],
+    ) -> Result<(BrokerId, Vec<ConfigEntry>), KafkaError> {
+        let mut last = KafkaError::broker(codes::BROKER_NOT_AVAILABLE, Some("there is no live broker to ask"));
+        for broker in brokers {
+            let resource = ConfigResource::Broker(*broker);
+            match self.configs(std::slice::from_ref(&resource), Some(keys)).await {
+                Ok(mut answers) => match answers.remove(&resource) {
+                    Some(Ok(entries)) => return Ok((*broker, entries)),
+                    Some(Err(error)) => last = error,
+                    None => {}
+                },
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
     /// Creates topics, or asks whether they could be.
     async fn create_topics(&self, topics: &[NewTopic], mode: Mode) -> Vec<Result<(), KafkaError>>;
 
@@ -96,6 +118,16 @@ pub trait Kafka: Send + Sync {
 
     /// Consumer groups that have members now, classic and new protocol, with the topics that they read.
     async fn live_groups(&self) -> Result<Vec<LiveGroup>, KafkaError>;
+
+    /// Whether [`Kafka::live_groups`] shows all groups: brokers leave out those that we may not describe, and do not say so.
+    /// None where they do not tell (before Kafka 2.8).
+    async fn sees_all_groups(&self) -> Result<Option<bool>, KafkaError> {
+        Ok(Some(true))
+    }
+
+    /// Says that another look at the cluster begins, in a command that looks again and again: the time that the looks before
+    /// waited for answers in vain does not count for it.
+    fn begin_look(&self) {}
 
     /// Says that the configs of so many topics will be asked for: connections may be made ready meanwhile.
     fn expect_configs(&self, _topics: usize) {}
@@ -224,8 +256,8 @@ pub enum KafkaError {
         /// Which lock, and what happened to it.
         why: String,
     },
-    /// The broker's version lacks this request.
-    #[error("broker {broker} does not support {request}; it needs Kafka {since} or newer")]
+    /// The broker's ApiVersions lack this request: it is older, or a server that only speaks Kafka's protocol.
+    #[error("{broker} does not offer {request}: Kafka {since} and newer do, other servers may not")]
     Unsupported {
         /// The broker.
         broker: String,

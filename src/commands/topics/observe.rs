@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::change::looks::Looks;
 use crate::clients::kafka::{Kafka, KafkaError, codes};
 use crate::cluster::config::{ConfigEntry, ConfigResource};
+use crate::cluster::group::LiveGroup;
 use crate::cluster::in_order;
 use crate::cluster::metadata::{Metadata, Reassignment, TopicSelection};
 use crate::cluster::offset::{FoundOffset, OffsetQuery};
@@ -262,16 +263,12 @@ async fn bytes(kafka: &dyn Kafka, spec: &Spec, metadata: &Metadata) -> anyhow::R
 /// What one live broker says holds for new topics.
 async fn defaults(kafka: &dyn Kafka, metadata: &Metadata) -> anyhow::Result<BrokerDefaults> {
     const KEYS: [&str; 3] = ["num.partitions", "default.replication.factor", "min.insync.replicas"];
-    let Some(broker) = metadata.brokers.keys().next() else { return Ok(BrokerDefaults::default()) };
-    let resource = ConfigResource::Broker(*broker);
-    let mut answers = kafka
-        .configs(std::slice::from_ref(&resource), Some(&KEYS))
-        .await
-        .with_context(|| format!("failed to read the defaults of broker {broker}"))?;
-    let entries = match answers.remove(&resource) {
-        Some(entries) => entries.with_context(|| format!("failed to read the defaults of broker {broker}"))?,
-        None => Vec::new(),
-    };
+    let brokers: Vec<_> = metadata.brokers.keys().copied().collect();
+    if brokers.is_empty() {
+        return Ok(BrokerDefaults::default());
+    }
+    let answer = kafka.configs_of_one(&brokers, &KEYS).await;
+    let (_, entries) = answer.context("failed to read the brokers' defaults for new topics")?;
     let value = |key: &str| entries.iter().find(|entry| entry.name == key)?.value.as_deref()?.parse::<i16>().ok();
     let kafkas = BrokerDefaults::default();
     Ok(BrokerDefaults {
@@ -316,11 +313,7 @@ async fn uses(
     metadata: &Metadata,
     idle_since: Timestamp,
 ) -> (BTreeMap<TopicName, Use>, BTreeSet<TopicName>) {
-    // Locks of this toolbox read nothing.
-    let groups = kafka.live_groups().await.map(|mut groups| {
-        groups.retain(|group| !group.is_lock());
-        groups
-    });
+    let groups = readers(kafka).await;
     let partitions: Vec<_> = topics
         .iter()
         .filter_map(|name| metadata.topics.get(name))
@@ -334,11 +327,10 @@ async fn uses(
     let mut uses: BTreeMap<TopicName, Use> = topics.iter().map(|name| (name.clone(), Use::default())).collect();
     for (name, one) in &mut uses {
         match &groups {
-            Ok(groups) => {
+            Ok((groups, unclear)) => {
                 let readers = groups.iter().filter(|group| group.topics.contains(name));
                 one.groups = readers.map(|group| group.id.clone()).collect();
-                let hides = groups.iter().find(|group| group.hides_topics);
-                one.unclear = hides.map(|group| format!("{} is live, and does not tell what it reads", group.label()));
+                one.unclear.clone_from(unclear);
             }
             Err(error) => one.unclear = Some(format!("consumer groups: {error}")),
         }
@@ -363,6 +355,22 @@ async fn uses(
         }
     }
     (uses, unknown)
+}
+
+/// The groups that may read topics, and why they may read more than is known.
+async fn readers(kafka: &dyn Kafka) -> Result<(Vec<LiveGroup>, Option<String>), KafkaError> {
+    let mut groups = kafka.live_groups().await?;
+    // Locks of this toolbox read nothing.
+    groups.retain(|group| !group.is_lock());
+    let hides = groups.iter().find(|group| group.hides_topics);
+    let unclear = match hides {
+        Some(group) => Some(format!("{} is live, and what it reads cannot be found out", group.label())),
+        None if kafka.sees_all_groups().await? == Some(false) => {
+            Some("brokers show only some consumer groups: the right to Describe the cluster is missing".to_owned())
+        }
+        None => None,
+    };
+    Ok((groups, unclear))
 }
 
 type Newest = BTreeMap<TopicPartition, Result<Option<FoundOffset>, KafkaError>>;

@@ -237,7 +237,7 @@ impl Description {
             let shown = if groups.is_empty() { "none".to_owned() } else { groups.join(", ") };
             let hidden = match hidden_groups.join(", ") {
                 ids if ids.is_empty() => ids,
-                ids => format!("; live, and do not tell what they read: {ids}"),
+                ids => format!("; may read it, because what they read cannot be found out: {ids}"),
             };
             let _ = writeln!(out, "\nlive groups: {shown}{hidden}");
         }

@@ -93,7 +93,12 @@ macro_rules! calls {
                 0 $(+ _answer.$throttle)?
             }
         }
-    )*};
+    )*
+
+        /// All that is asked.
+        #[cfg(test)]
+        pub(super) const KEYS: &[ApiKey] = &[$(ApiKey::$key),*];
+    };
 }
 
 calls! {
@@ -103,7 +108,7 @@ calls! {
     CreatePartitions: CreatePartitionsRequest => CreatePartitionsResponse { throttle_time_ms }, version 1, Kafka "2.0";
     CreateTopics: CreateTopicsRequest => CreateTopicsResponse { throttle_time_ms }, version 4, Kafka "2.4";
     DeleteTopics: DeleteTopicsRequest => DeleteTopicsResponse { throttle_time_ms }, version 1, Kafka "0.11";
-    DescribeCluster: DescribeClusterRequest => DescribeClusterResponse { throttle_time_ms }, version 2, Kafka "4.0";
+    DescribeCluster: DescribeClusterRequest => DescribeClusterResponse { throttle_time_ms }, version 0, Kafka "2.8";
     DescribeConfigs: DescribeConfigsRequest => DescribeConfigsResponse { throttle_time_ms }, version 1, Kafka "1.1";
     DescribeGroups: DescribeGroupsRequest => DescribeGroupsResponse { throttle_time_ms }, version 0, Kafka "0.9";
     DescribeLogDirs: DescribeLogDirsRequest => DescribeLogDirsResponse { throttle_time_ms }, version 1, Kafka "2.0";

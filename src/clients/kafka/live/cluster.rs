@@ -30,6 +30,7 @@ use crate::clients::kafka::live::connection::Address;
 use crate::clients::kafka::live::connection::Connection;
 use crate::clients::kafka::live::connection::Dialer;
 use crate::clients::kafka::live::connection::Trouble;
+use crate::clients::kafka::live::losses::Losses;
 use crate::clients::kafka::settings::Settings;
 use crate::clients::kafka::tls::Connector;
 use crate::cluster::broker::BrokerId;
@@ -76,6 +77,8 @@ pub(super) struct Cluster {
     opened: Notify,
     /// What must be true before a write is sent.
     gate: WriteGate,
+    /// How long answers were waited for in vain.
+    losses: Option<Losses>,
 }
 
 #[derive(Debug, Default)]
@@ -119,11 +122,13 @@ impl Cluster {
             salted: Arc::clone(&self.dialer.salted),
             requests_sent: AtomicU64::new(0),
         };
-        Self::of(Arc::new(dialer), self.bootstrap.clone())
+        // A lock has deadlines of its own, and needs each of them whole.
+        Self { losses: None, ..Self::of(Arc::new(dialer), self.bootstrap.clone()) }
     }
 
     fn of(dialer: Arc<Dialer>, bootstrap: Vec<Address>) -> Self {
-        Self { dialer, bootstrap, known: Mutex::default(), opened: Notify::new(), gate: WriteGate::default() }
+        let (opened, gate) = (Notify::new(), WriteGate::default());
+        Self { dialer, bootstrap, known: Mutex::default(), opened, gate, losses: Some(Losses::default()) }
     }
 
     /// What must be true before a write is sent.
@@ -139,6 +144,11 @@ impl Cluster {
     /// When a call that begins now must end.
     pub(super) fn deadline(&self) -> Instant {
         Instant::now() + self.timeout()
+    }
+
+    /// How long answers were waited for in vain; locks do not count it.
+    pub(super) fn losses(&self) -> Option<&Losses> {
+        self.losses.as_ref()
     }
 
     /// Requests sent so far.
@@ -222,6 +232,17 @@ impl Cluster {
             (rests, Some(address) != preferred, silence.is_none(), silence)
         });
         all
+    }
+
+    /// These brokers: those first that answered latest, last those that were silent.
+    pub(super) fn by_last_answer(&self, brokers: &[BrokerId]) -> Vec<BrokerId> {
+        let order = self.candidates(Errand::Own(None));
+        let mut brokers = brokers.to_vec();
+        brokers.sort_by_cached_key(|broker| {
+            let address = self.address_of(*broker);
+            address.and_then(|address| order.iter().position(|one| *one == address)).unwrap_or(usize::MAX)
+        });
+        brokers
     }
 
     /// A connection that is open now.

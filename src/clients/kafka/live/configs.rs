@@ -1,9 +1,12 @@
 //! Configs of topics and brokers: described, spread over the brokers, and altered.
 
 use std::collections::BTreeMap;
+use std::collections::VecDeque;
 
+use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::future::try_join_all;
+use futures_util::stream::FuturesUnordered;
 use kafka_protocol::messages::DescribeConfigsRequest;
 use kafka_protocol::messages::DescribeConfigsResponse;
 use kafka_protocol::messages::IncrementalAlterConfigsRequest;
@@ -37,6 +40,9 @@ const BROKER: i8 = 4;
 
 /// With fewer topics than this one broker answers as fast as several.
 pub(super) const TOPICS_WORTH_SPREADING: usize = 100;
+
+/// How many brokers are asked beside each other for what one of them is enough for.
+const BESIDE_MAX: usize = 3;
 
 /// Resources in one request: with all keys of a topic its answer has some 1.2 MB.
 const RESOURCES_MAX: usize = 1_000;
@@ -73,6 +79,47 @@ pub(super) async fn describe(
         described.entry(resource.clone()).or_insert_with(missing);
     }
     Ok(described)
+}
+
+/// One broker's own configs, whichever answers first: those that answered lately are asked first, and another one beside
+/// each that takes long.
+pub(super) async fn of_one(
+    cluster: &Cluster,
+    brokers: &[BrokerId],
+    keys: &[&str],
+) -> Result<(BrokerId, Vec<ConfigEntry>), KafkaError> {
+    let deadline = cluster.deadline();
+    cluster.know_brokers(deadline).await?;
+    let keys: Vec<_> = keys.iter().map(|key| text(key)).collect();
+    let ask = |broker: BrokerId| {
+        let keys = &keys;
+        async move {
+            let resource = ConfigResource::Broker(broker);
+            let make = |_| request(&[&resource], Some(keys));
+            let (answer, _) = cluster.read(Target::Broker(broker), make, deadline).await?;
+            let lacks = || KafkaError::broker(codes::BROKER_NOT_AVAILABLE, Some("it does not tell its configs"));
+            let entries = described(answer).next().ok_or_else(lacks)?.1?;
+            Ok::<_, KafkaError>((broker, entries))
+        }
+    };
+    let mut queue = VecDeque::from(cluster.by_last_answer(brokers));
+    let mut running = FuturesUnordered::new();
+    let mut last = KafkaError::broker(codes::BROKER_NOT_AVAILABLE, Some("there is no live broker to ask"));
+    loop {
+        if running.len() < BESIDE_MAX
+            && let Some(broker) = queue.pop_front()
+        {
+            running.push(ask(broker));
+        }
+        tokio::select! {
+            next = running.next() => match next {
+                Some(Ok(found)) => return Ok(found),
+                Some(Err(error)) => last = error,
+                None => return Err(last),
+            },
+            () = tokio::time::sleep(cluster.slice()), if !queue.is_empty() && running.len() < BESIDE_MAX => {}
+        }
+    }
 }
 
 /// A broker of KRaft that lags behind does not know a new topic yet: it is missing only if every broker says so.

@@ -28,6 +28,8 @@ use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::codes;
 use crate::clients::kafka::live::calls::Call;
 use crate::clients::kafka::live::schemas::NamedApiVersionsRequest;
+use crate::clients::kafka::live::shape::check_header;
+use crate::clients::kafka::live::shapes::shape_of;
 use crate::clients::kafka::live::versions::NAMES_SINCE;
 use crate::clients::kafka::live::versions::Versions;
 use crate::clients::kafka::live::wire::Broken;
@@ -79,6 +81,8 @@ pub(super) enum Trouble {
     NotSent(String),
     /// The request was sent; no answer came.
     Lost(String),
+    /// The request was sent; its answer makes no sense.
+    Garbled(String),
     /// No retry with this broker mends it.
     Fatal(KafkaError),
 }
@@ -89,7 +93,9 @@ impl Trouble {
         match self {
             Self::Fatal(error) => error,
             Self::NotSent(why) => KafkaError::Unreachable { tried: vec![(address.to_string(), why)], within },
-            Self::Lost(why) => KafkaError::AnswerLost { request: format!("{} to {address}", C::NAME), why },
+            Self::Lost(why) | Self::Garbled(why) => {
+                KafkaError::AnswerLost { request: format!("{} to {address}", C::NAME), why }
+            }
         }
     }
 }
@@ -132,7 +138,7 @@ impl Connection {
         let mut connection = Self {
             address: address.clone(),
             dialer: Arc::clone(dialer),
-            wire: Wire::start(stream),
+            wire: Wire::start(stream, dialer.settings.response_bytes_max),
             versions: Versions::default(),
             expires: None,
             is_admitted: AtomicBool::new(false),
@@ -202,9 +208,10 @@ impl Connection {
     async fn trouble(&self, failure: Failure) -> Trouble {
         match failure {
             Failure::Broken(Broken::NotSent(why)) => Trouble::NotSent(format!("{}: {why}", self.address)),
+            Failure::Broken(Broken::Lost(why)) if is_nonsense(&why) => Trouble::Garbled(why.to_string()),
             Failure::Broken(Broken::Lost(why)) => self.lost(&why).await,
             // It was carried out, or not: nobody can read what the broker says about it.
-            Failure::Garbled(why) => Trouble::Lost(why),
+            Failure::Garbled(why) => Trouble::Garbled(why),
             Failure::Unspeakable(error) => Trouble::Fatal(error),
         }
     }
@@ -321,13 +328,17 @@ fn unspeakable<C: Call>(version: i16, error: &anyhow::Error) -> KafkaError {
 }
 
 fn decode<C: Call>(answer: &mut Bytes, version: i16) -> anyhow::Result<C::Answer> {
-    ResponseHeader::decode(answer, C::Answer::header_version(version))?;
+    let header = C::Answer::header_version(version);
+    check_header(header, answer)?;
+    ResponseHeader::decode(answer, header)?;
     // A broker that does not know our ApiVersions version answers in version 0, whatever was asked.
     let refused = C::KEY as i16 == 18 && answer.starts_with(&codes::UNSUPPORTED_VERSION.to_be_bytes());
     // The answer of the one version that the codec lacks is that of the one before.
-    let version = version.min(C::Answer::VERSIONS.max);
-    let decoded = C::Answer::decode(answer, if refused { 0 } else { version })?;
-    Ok(decoded)
+    let version = if refused { 0 } else { version.min(C::Answer::VERSIONS.max) };
+    if let Some(shape) = shape_of(C::KEY) {
+        shape.check(version, answer)?;
+    }
+    C::Answer::decode(answer, version)
 }
 
 fn unreachable(dialer: &Dialer, address: &Address, why: &str) -> KafkaError {
@@ -345,6 +356,7 @@ impl Exchange<'_> {
         let connection = self.connection;
         connection.call(make, self.deadline).await.map_err(|trouble| match trouble {
             Trouble::Fatal(error) => error,
+            Trouble::Garbled(why) => connection.no_kafka(why),
             Trouble::NotSent(why) | Trouble::Lost(why) => unreachable(&connection.dialer, &connection.address, &why),
         })
     }

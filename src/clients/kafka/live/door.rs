@@ -66,6 +66,14 @@ impl Kafka for Live {
         configs::describe(&self.cluster, resources, keys).await
     }
 
+    async fn configs_of_one(
+        &self,
+        brokers: &[BrokerId],
+        keys: &[&str],
+    ) -> Result<(BrokerId, Vec<ConfigEntry>), KafkaError> {
+        configs::of_one(&self.cluster, brokers, keys).await
+    }
+
     async fn create_topics(&self, topics: &[NewTopic], mode: Mode) -> Vec<Result<(), KafkaError>> {
         self.cluster.write_all(&topics::Creations { topics, mode }).await
     }
@@ -118,8 +126,18 @@ impl Kafka for Live {
         offsets::find(&self.cluster, partitions, query).await
     }
 
+    async fn sees_all_groups(&self) -> Result<Option<bool>, KafkaError> {
+        registrations::sees_all_groups(&self.cluster).await
+    }
+
     async fn live_groups(&self) -> Result<Vec<LiveGroup>, KafkaError> {
         groups::live(&self.cluster).await
+    }
+
+    fn begin_look(&self) {
+        if let Some(losses) = self.cluster.losses() {
+            losses.forget();
+        }
     }
 
     fn expect_configs(&self, topics: usize) {

@@ -3,12 +3,8 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-use bytes::Buf;
-use bytes::Bytes;
 use futures_util::future::try_join_all;
 use kafka_protocol::messages::ConsumerGroupDescribeRequest;
-use kafka_protocol::messages::ConsumerProtocolAssignment;
-use kafka_protocol::messages::ConsumerProtocolSubscription;
 use kafka_protocol::messages::DescribeGroupsRequest;
 use kafka_protocol::messages::GroupId;
 use kafka_protocol::messages::ListGroupsRequest;
@@ -18,8 +14,6 @@ use kafka_protocol::messages::consumer_group_describe_response::Member;
 use kafka_protocol::messages::describe_groups_response::DescribedGroup as ClassicGroup;
 use kafka_protocol::messages::list_groups_response::ListedGroup;
 use kafka_protocol::messages::share_group_describe_response::DescribedGroup as ShareGroup;
-use kafka_protocol::protocol::Decodable;
-use kafka_protocol::protocol::Message;
 use kafka_protocol::protocol::StrBytes;
 use tokio::time::Instant;
 
@@ -27,8 +21,11 @@ use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::codes;
 use crate::clients::kafka::live::cluster::Cluster;
 use crate::clients::kafka::live::cluster::Target;
+use crate::clients::kafka::live::member_bytes::assigned;
+use crate::clients::kafka::live::member_bytes::subscribed;
 use crate::clients::kafka::live::patience::Patience;
 use crate::cluster::broker::BrokerId;
+use crate::cluster::group::LOCK_PROTOCOL_TYPE;
 use crate::cluster::group::LiveGroup;
 use crate::cluster::topic::TopicName;
 
@@ -113,7 +110,8 @@ async fn describe_share(
     };
     let told =
         answer.groups.iter().map(|one| told((one.error_code, &one.group_id, &one.error_message), || share_group(one)));
-    told.filter_map(Result::transpose).collect()
+    let unanswered = unanswered(listed, answer.groups.iter().map(|one| &one.group_id));
+    told.filter_map(Result::transpose).chain(unanswered.into_iter().map(Ok)).collect()
 }
 
 /// Groups of the new protocol (KIP-848), and those that turned out to be none.
@@ -130,7 +128,7 @@ async fn describe_new(
         Err(KafkaError::Unsupported { .. }) => return Ok((Vec::new(), listed.to_vec())),
         Err(error) => return Err(error),
     };
-    let mut live = Vec::new();
+    let mut live = unanswered(listed, answer.groups.iter().map(|one| &one.group_id));
     let mut refused = Vec::new();
     for group in answer.groups {
         match group.error_code {
@@ -157,7 +155,8 @@ async fn describe_classic(
         .groups
         .iter()
         .map(|one| told((one.error_code, &one.group_id, &one.error_message), || classic_group(one)));
-    told.filter_map(Result::transpose).collect()
+    let unanswered = unanswered(listed, answer.groups.iter().map(|one| &one.group_id));
+    told.filter_map(Result::transpose).chain(unanswered.into_iter().map(Ok)).collect()
 }
 
 /// What an answer tells of one group, by its code, id and message; none of one that ended between the two requests.
@@ -178,21 +177,27 @@ fn group_error(code: i16, group: &str, message: Option<&str>) -> KafkaError {
 }
 
 fn new_group(group: &NewGroup) -> Option<LiveGroup> {
-    let assigned = |member: &Member| {
+    let partitions_of = |member: &Member| {
         let both = member.assignment.topic_partitions.iter().chain(&member.target_assignment.topic_partitions);
         both.map(|topic| topic.topic_name.to_string()).collect::<Vec<_>>()
     };
     let names = group.members.iter().flat_map(|member| {
         let subscribed = member.subscribed_topic_names.iter().map(|name| name.to_string());
-        subscribed.chain(assigned(member)).collect::<Vec<_>>()
+        subscribed.chain(partitions_of(member)).collect::<Vec<_>>()
     });
+    // Which topics a pattern means is known once their partitions are assigned.
+    let has_pattern = group
+        .members
+        .iter()
+        .any(|member| member.subscribed_topic_regex.as_ref().is_some_and(|pattern| !pattern.is_empty()));
+    let is_assigned = group.members.iter().any(|member| !partitions_of(member).is_empty());
     (!group.members.is_empty()).then(|| LiveGroup {
         id: group.group_id.to_string(),
         protocol_type: "consumer".to_owned(),
         state: group.group_state.to_string(),
         members: group.members.len(),
         topics: names.filter_map(|name| TopicName::new(name).ok()).collect(),
-        hides_topics: false,
+        hides_topics: has_pattern && !(is_assigned && group.group_state.as_str() == "Stable"),
     })
 }
 
@@ -224,39 +229,117 @@ fn hidden_group(group: &ListedGroup) -> LiveGroup {
 }
 
 fn classic_group(group: &ClassicGroup) -> Option<LiveGroup> {
-    let consumers = group.protocol_type.as_str() == "consumer";
-    let members = group.members.iter().filter(|_| consumers);
-    let topics: BTreeSet<TopicName> = members
-        .flat_map(|member| [subscribed(&member.member_metadata), assigned(&member.member_assignment)])
-        .flatten()
-        .collect();
+    let (topics, hides_topics) = match group.protocol_type.as_str() {
+        "consumer" => read_by(group),
+        // Workers of Kafka Connect and schema registries, which elect a leader, and our own locks.
+        "connect" | "sr" | LOCK_PROTOCOL_TYPE => (BTreeSet::new(), false),
+        _ => (BTreeSet::new(), true),
+    };
     (!group.members.is_empty()).then(|| LiveGroup {
         id: group.group_id.to_string(),
         protocol_type: group.protocol_type.to_string(),
         state: group.group_state.to_string(),
         members: group.members.len(),
         topics,
-        hides_topics: false,
+        hides_topics,
     })
 }
 
-/// Topics in the bytes that a member joined with. A member that joins for the first time has none yet.
-fn subscribed(bytes: &Bytes) -> Vec<TopicName> {
-    let subscription: Option<ConsumerProtocolSubscription> = embedded(bytes);
-    let topics = subscription.map(|subscription| subscription.topics).unwrap_or_default();
-    topics.iter().filter_map(|name| TopicName::new(name.as_str()).ok()).collect()
+/// What the members of a classic group of consumers read, and whether that may be more: brokers show the bytes of members
+/// only while the group is stable, and do not check them.
+fn read_by(group: &ClassicGroup) -> (BTreeSet<TopicName>, bool) {
+    let of_members = group
+        .members
+        .iter()
+        .flat_map(|member| [subscribed(&member.member_metadata), assigned(&member.member_assignment)]);
+    let (known, unknown): (Vec<_>, Vec<_>) = of_members.partition(Option::is_some);
+    (known.into_iter().flatten().flatten().collect(), !unknown.is_empty())
 }
 
-/// Topics in the bytes that the group's leader gave a member. They are empty while the group rebalances.
-fn assigned(bytes: &Bytes) -> Vec<TopicName> {
-    let assignment: Option<ConsumerProtocolAssignment> = embedded(bytes);
-    let topics = assignment.map(|assignment| assignment.assigned_partitions).unwrap_or_default();
-    topics.iter().filter_map(|topic| TopicName::new(topic.topic.as_str()).ok()).collect()
+/// Groups that were listed, but that an answer does not name: they are live, and nothing else is known of them.
+fn unanswered<'a>(listed: &[ListedGroup], answered: impl Iterator<Item = &'a GroupId>) -> Vec<LiveGroup> {
+    let answered: BTreeSet<&str> = answered.map(|id| id.as_str()).collect();
+    listed.iter().filter(|group| !answered.contains(group.group_id.as_str())).map(hidden_group).collect()
 }
 
-/// Reads what clients put into a group's bytes: a version, then fields. Later versions only add fields at the end.
-fn embedded<T: Decodable + Message>(bytes: &Bytes) -> Option<T> {
-    let mut bytes = bytes.clone();
-    let version = bytes.try_get_i16().ok().filter(|version| *version >= 0)?;
-    T::decode(&mut bytes, version.min(T::VERSIONS.max)).ok()
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use kafka_protocol::messages::describe_groups_response::DescribedGroupMember;
+
+    use super::*;
+
+    const ORDERS: &[u8] = b"\0\x01\0\0\0\x01\0\x06orders\0\0\0\0\0\0\0\0";
+
+    fn classic(protocol_type: &'static str, members: &[(&'static [u8], &'static [u8])]) -> LiveGroup {
+        let members = members.iter().map(|(metadata, assignment)| {
+            DescribedGroupMember::default()
+                .with_member_metadata(Bytes::from_static(metadata))
+                .with_member_assignment(Bytes::from_static(assignment))
+        });
+        let group = ClassicGroup::default()
+            .with_protocol_type(StrBytes::from_static_str(protocol_type))
+            .with_members(members.collect());
+        classic_group(&group).unwrap()
+    }
+
+    fn reads(group: &LiveGroup) -> (Vec<&str>, bool) {
+        (group.topics.iter().map(TopicName::as_str).collect(), group.hides_topics)
+    }
+
+    #[test]
+    fn members_whose_bytes_can_be_read_hide_nothing() {
+        assert_eq!(reads(&classic("consumer", &[(ORDERS, b"")])), (vec!["orders"], false));
+        assert_eq!(reads(&classic("consumer", &[(ORDERS, b""), (ORDERS, b"\0\0\0\0\0\0")])), (vec!["orders"], false));
+    }
+
+    #[test]
+    fn a_member_whose_bytes_can_not_be_read_may_read_anything() {
+        let strange: [(&[u8], &[u8]); 4] = [(b"?", b""), (ORDERS, b"?"), (b"", b""), (b"\0\x01\x7f\xff\xff\xff", b"")];
+        for bytes in strange {
+            assert!(classic("consumer", &[(ORDERS, b""), bytes]).hides_topics, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn workers_of_connect_registries_and_our_locks_read_nothing_whatever_their_bytes() {
+        for protocol_type in ["connect", "sr", "toolbox-lock"] {
+            assert_eq!(reads(&classic(protocol_type, &[(b"?", b"?"), (b"", b"")])), (vec![], false), "{protocol_type}");
+        }
+    }
+
+    #[test]
+    fn a_group_of_a_protocol_that_is_not_known_may_read_anything() {
+        for protocol_type in ["", "Consumer", "connect-2", "of-our-own", "share"] {
+            assert!(classic(protocol_type, &[(ORDERS, b"")]).hides_topics, "{protocol_type}");
+        }
+    }
+
+    #[test]
+    fn a_group_that_an_answer_leaves_out_may_read_anything() {
+        let id = |id: &'static str| GroupId(StrBytes::from_static_str(id));
+        let listed = ["a", "b"].map(|one| ListedGroup::default().with_group_id(id(one)));
+        let left_out = unanswered(&listed, [id("a")].iter());
+        assert_eq!(
+            left_out.iter().map(|group| (group.id.as_str(), group.hides_topics)).collect::<Vec<_>>(),
+            [("b", true)]
+        );
+    }
+
+    #[test]
+    fn a_pattern_whose_topics_are_not_assigned_yet_may_mean_any_topic() {
+        let text = StrBytes::from_static_str;
+        let member = Member::default().with_subscribed_topic_regex(Some(text("ord.*")));
+        let group = |state, member: &Member| {
+            let group = NewGroup::default().with_group_state(text(state)).with_members(vec![member.clone()]);
+            new_group(&group).unwrap().hides_topics
+        };
+        assert!(group("Stable", &member));
+        let mut assigned = member.clone();
+        let topic = kafka_protocol::messages::consumer_group_describe_response::TopicPartitions::default();
+        assigned.assignment.topic_partitions = vec![topic.with_topic_name(text("orders").into())];
+        assert!(!group("Stable", &assigned));
+        assert!(group("Assigning", &assigned));
+        assert!(!group("Assigning", &Member::default().with_subscribed_topic_names(vec![text("orders").into()])));
+    }
 }

@@ -27,7 +27,8 @@ pub(super) async fn replica_sizes(cluster: &Cluster, brokers: &[BrokerId]) -> Re
     for (broker, answer) in join_all(asked).await {
         match answer {
             Ok((answer, _)) => add(&mut sizes, broker, &answer),
-            Err(error @ KafkaError::Security { .. }) => return Err(error),
+            // What no broker of this cluster offers is not the lack of one of them: there are no sizes at all.
+            Err(error @ (KafkaError::Security { .. } | KafkaError::Unsupported { .. })) => return Err(error),
             Err(error) => {
                 sizes.missing.insert(broker, error.to_string());
             }

@@ -24,6 +24,9 @@ use crate::cluster::offset::OffsetQuery;
 use crate::cluster::topic::TopicName;
 use crate::cluster::topic::TopicPartition;
 
+/// Most partitions in one request: brokers of Kafka 4.4 take no list of more than a million elements.
+const PARTITIONS_MAX: usize = 100_000;
+
 /// What each partition says, or why it does not.
 pub(super) type Found = BTreeMap<TopicPartition, Result<Option<FoundOffset>, KafkaError>>;
 
@@ -44,7 +47,7 @@ pub(super) async fn find(
     let mut found = Found::new();
     let mut left: BTreeSet<TopicPartition> = partitions.iter().cloned().collect();
     while !left.is_empty() {
-        let by_leader = by_leader(cluster, &left, &mut found).await?;
+        let by_leader = by_leader(cluster, &left, &mut found, deadline).await?;
         let asked = by_leader.iter().map(|(leader, share)| ask(cluster, *leader, share, query, deadline));
         for (share, answer) in by_leader.values().zip(join_all(asked).await) {
             match answer {
@@ -79,10 +82,11 @@ async fn by_leader(
     cluster: &Cluster,
     partitions: &BTreeSet<TopicPartition>,
     found: &mut Found,
+    deadline: Instant,
 ) -> Result<BTreeMap<BrokerId, Vec<TopicPartition>>, KafkaError> {
     let names: BTreeSet<TopicName> = partitions.iter().map(|partition| partition.topic.clone()).collect();
     let names: Vec<_> = names.into_iter().collect();
-    let metadata = topics::metadata(cluster, TopicSelection::Named(&names)).await?;
+    let metadata = topics::metadata_until(cluster, TopicSelection::Named(&names), deadline).await?;
     let mut by_leader: BTreeMap<BrokerId, Vec<TopicPartition>> = BTreeMap::new();
     for key in partitions {
         let partition = metadata
@@ -112,14 +116,16 @@ async fn ask(
     deadline: Instant,
 ) -> Result<Found, KafkaError> {
     let timeout_ms = i32::try_from(cluster.timeout().as_millis()).unwrap_or(i32::MAX);
-    let make = |version| request(partitions, query, version, timeout_ms);
-    let (answer, _) = cluster.read(Target::Broker(leader), make, deadline).await?;
     let mut found = Found::new();
-    for topic in &answer.topics {
-        let Ok(name) = TopicName::new(topic.name.as_str()) else { continue };
-        for partition in &topic.partitions {
-            let key = TopicPartition { topic: name.clone(), partition: partition.partition_index };
-            found.insert(key, offset_of(partition, query));
+    for some in partitions.chunks(PARTITIONS_MAX) {
+        let make = |version| request(some, query, version, timeout_ms);
+        let (answer, _) = cluster.read(Target::Broker(leader), make, deadline).await?;
+        for topic in &answer.topics {
+            let Ok(name) = TopicName::new(topic.name.as_str()) else { continue };
+            for partition in &topic.partitions {
+                let key = TopicPartition { topic: name.clone(), partition: partition.partition_index };
+                found.insert(key, offset_of(partition, query));
+            }
         }
     }
     Ok(found)

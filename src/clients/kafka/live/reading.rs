@@ -40,13 +40,25 @@ impl Cluster {
         make: impl Fn(i16) -> C + Sync,
         deadline: Instant,
     ) -> Result<(C::Answer, Address), KafkaError> {
-        match target {
+        let since = Instant::now();
+        let broker = if let Target::Broker(broker) = target { Some(broker) } else { None };
+        let deadline = match self.losses() {
+            Some(losses) => deadline.min(since + losses.left_of(broker, self.timeout())),
+            None => deadline,
+        };
+        let answer = match target {
             Target::Any(preferred) => self.read_any(Errand::Own(preferred), &make, deadline).await,
             Target::Controller if self.passes_on(deadline).await? => {
                 self.read_any(Errand::PassedOn, &make, deadline).await
             }
             Target::Controller | Target::Broker(_) => self.read_one(target, &make, deadline).await,
+        };
+        if let Err(KafkaError::Unreachable { .. } | KafkaError::TimedOut { .. }) = answer
+            && let Some(losses) = self.losses()
+        {
+            losses.count(broker, since);
         }
+        answer
     }
 
     /// Whether any broker passes requests on to the controller, as in KRaft.
@@ -58,7 +70,7 @@ impl Cluster {
     }
 
     /// After this long a read is asked of a second broker, too.
-    fn slice(&self) -> Duration {
+    pub(super) fn slice(&self) -> Duration {
         (self.timeout() / 5).min(Duration::from_secs(2))
     }
 
@@ -83,7 +95,7 @@ impl Cluster {
             }
             if running.is_empty() {
                 if race.certain().is_some() || !patience.pause().await {
-                    return Err(race.lost(self.timeout()));
+                    return Err(race.lost::<C>(errand, self.timeout()));
                 }
                 queue = self.candidates(errand).into();
                 continue;
@@ -106,7 +118,7 @@ impl Cluster {
                         }
                     }
                 }
-                () = tokio::time::sleep_until(deadline) => return Err(race.lost(self.timeout())),
+                () = tokio::time::sleep_until(deadline) => return Err(race.lost::<C>(errand, self.timeout())),
             }
         }
     }
@@ -132,6 +144,7 @@ impl Cluster {
             tokio::select! {
                 Some((result, address)) = running.next() => match result {
                     Ok(answer) => return Ok((answer, address)),
+                    Err(Trouble::Garbled(why)) => return Err(nonsense(&address, why)),
                     Err(trouble) => {
                         race.failed(&address, trouble)?;
                         if !patience.pause().await {
@@ -252,6 +265,10 @@ impl Cluster {
     }
 }
 
+fn nonsense(address: &Address, message: String) -> KafkaError {
+    KafkaError::Protocol { address: address.to_string(), message }
+}
+
 /// Who was asked, and what became of it.
 #[derive(Debug, Default)]
 struct Race {
@@ -273,6 +290,11 @@ impl Race {
     fn failed(&mut self, address: &Address, trouble: Trouble) -> Result<(), KafkaError> {
         let why = match trouble {
             Trouble::NotSent(why) | Trouble::Lost(why) => why,
+            // Another broker may make sense; this one does not the next time, either.
+            Trouble::Garbled(why) => {
+                self.security.get_or_insert(nonsense(address, why.clone()));
+                why
+            }
             Trouble::Fatal(error @ (KafkaError::Security { .. } | KafkaError::Protocol { .. })) => {
                 let why = error.to_string();
                 self.security.get_or_insert(error);
@@ -289,8 +311,13 @@ impl Race {
         self.security.clone()
     }
 
-    fn lost(self, within: Duration) -> KafkaError {
-        self.certain().unwrap_or_else(|| self.unreachable(within))
+    /// Why there is no answer. A broker that was asked to pass a request on may answer all else.
+    fn lost<C: Call>(self, errand: Errand, within: Duration) -> KafkaError {
+        match self.certain() {
+            Some(error) => error,
+            None if errand == Errand::PassedOn => self.timed_out::<C>(Target::Controller, within),
+            None => self.unreachable(within),
+        }
     }
 
     fn unreachable(&self, within: Duration) -> KafkaError {

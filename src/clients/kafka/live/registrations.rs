@@ -1,6 +1,8 @@
 //! What only KRaft tells: brokers that are registered and fenced, and how far each broker has applied the metadata log.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicI16;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -34,15 +36,41 @@ const CATCH_UP_MAX: Duration = Duration::from_secs(5);
 /// Pause between two questions how far a broker is.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// The version of DescribeCluster from which on brokers tell who is fenced.
+const FENCED_SINCE: i16 = 2;
+
+/// The bit of the operation DESCRIBE among those that we may do (Kafka's `AclOperation`).
+const DESCRIBE: i32 = 1 << 8;
+
 /// Brokers that are registered and fenced; none where brokers do not tell (before Kafka 4.0).
 pub(super) async fn fenced(cluster: &Cluster) -> Result<Option<BTreeSet<BrokerId>>, KafkaError> {
-    let make = |_| DescribeClusterRequest::default().with_include_fenced_brokers(true);
+    let spoken = AtomicI16::new(0);
+    let make = |version| {
+        spoken.store(version, Ordering::Relaxed);
+        DescribeClusterRequest::default().with_include_fenced_brokers(version >= FENCED_SINCE)
+    };
     let deadline = cluster.deadline();
     match cluster.read(Target::Any(None), make, deadline).await {
         Ok((answer, _)) if answer.error_code == 0 => {
+            if spoken.load(Ordering::Relaxed) < FENCED_SINCE {
+                return Ok(None);
+            }
             let fenced = answer.brokers.iter().filter(|broker| broker.is_fenced);
             Ok(Some(fenced.map(|broker| BrokerId(broker.broker_id.0)).collect()))
         }
+        Ok((answer, _)) => Err(KafkaError::broker(answer.error_code, answer.error_message.as_deref())),
+        Err(KafkaError::Unsupported { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a list of groups has all of them: without the right to describe the cluster, brokers leave those out that we may
+/// not describe. None where brokers do not tell (before Kafka 2.8).
+pub(super) async fn sees_all_groups(cluster: &Cluster) -> Result<Option<bool>, KafkaError> {
+    let make = |_| DescribeClusterRequest::default().with_include_cluster_authorized_operations(true);
+    match cluster.read(Target::Any(None), make, cluster.deadline()).await {
+        Ok((answer, _)) if answer.error_code == 0 => Ok(Some(answer.cluster_authorized_operations & DESCRIBE != 0)),
+        Ok((answer, _)) if answer.error_code == codes::CLUSTER_AUTHORIZATION_FAILED => Ok(Some(false)),
         Ok((answer, _)) => Err(KafkaError::broker(answer.error_code, answer.error_message.as_deref())),
         Err(KafkaError::Unsupported { .. }) => Ok(None),
         Err(error) => Err(error),

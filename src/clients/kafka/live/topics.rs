@@ -1,6 +1,7 @@
 //! Metadata of topics; creating, growing and deleting them.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use kafka_protocol::messages::BrokerId as WireBroker;
 use kafka_protocol::messages::CreatePartitionsRequest;
@@ -23,6 +24,7 @@ use kafka_protocol::messages::metadata_response::MetadataResponseBroker;
 use kafka_protocol::messages::metadata_response::MetadataResponsePartition;
 use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
 use kafka_protocol::protocol::StrBytes;
+use tokio::time::Instant;
 
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::Mode;
@@ -45,19 +47,44 @@ use crate::cluster::topic::TopicName;
 /// Records that a topic with the cluster's own number of partitions (`num.partitions`) is taken for.
 const DEFAULT_PARTITIONS_GUESS: usize = 50;
 
+/// Most topics that are asked for by name.
+const NAMES_MAX: usize = 100_000;
+
 /// Brokers and topics.
 pub(super) async fn metadata(cluster: &Cluster, topics: TopicSelection<'_>) -> Result<Metadata, KafkaError> {
-    let deadline = cluster.deadline();
+    metadata_until(cluster, topics, cluster.deadline()).await
+}
+
+/// The same with a deadline of its own.
+pub(super) async fn metadata_until(
+    cluster: &Cluster,
+    topics: TopicSelection<'_>,
+    deadline: Instant,
+) -> Result<Metadata, KafkaError> {
     let mut patience = Patience::until(deadline);
-    let make = |version| metadata_request(topics, version);
+    let asked = askable(topics, NAMES_MAX);
+    let make = |version| metadata_request(asked, version);
     loop {
         let (answer, _) = cluster.read(Target::Any(None), make, deadline).await?;
         cluster.learn(&answer);
-        let (metadata, unsettled) = metadata_of(answer)?;
+        let (mut metadata, unsettled) = metadata_of(answer)?;
+        if let (TopicSelection::Named(names), TopicSelection::All) = (topics, asked) {
+            let names: BTreeSet<_> = names.iter().collect();
+            metadata.topics.retain(|name, _| names.contains(name));
+        }
         let Some(error) = unsettled else { return Ok(metadata) };
         if !patience.pause().await {
             return Err(error);
         }
+    }
+}
+
+/// What one request may ask for: brokers of Kafka 4.4 take no list of more than a million elements. Of more topics than
+/// the limit, all are asked for, which is no list.
+fn askable(topics: TopicSelection<'_>, names_max: usize) -> TopicSelection<'_> {
+    match topics {
+        TopicSelection::Named(names) if names.len() > names_max => TopicSelection::All,
+        other => other,
     }
 }
 
@@ -330,5 +357,18 @@ impl Batch for Deletions<'_> {
             (name, (topic.error_code, text_of(topic.error_message)))
         };
         answer.responses.into_iter().map(outcome).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_more_topics_than_a_request_may_name_all_are_asked_for() {
+        let names = ["a", "b", "c"].map(|name| TopicName::new(name).unwrap());
+        assert_eq!(askable(TopicSelection::Named(&names), 3), TopicSelection::Named(&names));
+        assert_eq!(askable(TopicSelection::Named(&names), 2), TopicSelection::All);
+        assert_eq!(askable(TopicSelection::None, 0), TopicSelection::None);
     }
 }

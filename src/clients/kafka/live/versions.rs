@@ -81,9 +81,11 @@ mod tests {
     fn a_broker_that_is_too_old_is_told_apart_from_one_that_is_too_new() {
         let old = versions(&[(ApiKey::CreateTopics, 0, 3)]);
         let error = old.pick::<CreateTopicsRequest>("b:9092").unwrap_err().to_string();
-        assert_eq!(error, "broker b:9092 does not support CreateTopics; it needs Kafka 2.4 or newer");
+        assert_eq!(error, "b:9092 does not offer CreateTopics: Kafka 2.4 and newer do, other servers may not");
         let error = old.pick::<ListPartitionReassignmentsRequest>("b:9092").unwrap_err().to_string();
-        assert_eq!(error, "broker b:9092 does not support ListPartitionReassignments; it needs Kafka 2.4 or newer");
+        let expected =
+            "b:9092 does not offer ListPartitionReassignments: Kafka 2.4 and newer do, other servers may not";
+        assert_eq!(error, expected);
         let new = versions(&[(ApiKey::CreateTopics, 50, 60)]);
         let error = new.pick::<CreateTopicsRequest>("b:9092").unwrap_err().to_string();
         assert!(error.contains("begins at version 50"), "{error}");

@@ -31,8 +31,11 @@ use tokio::time::timeout_at;
 /// Requests under way on one connection. Brokers serve a connection in order, so more gain nothing.
 const IN_FLIGHT_MAX: usize = 8;
 
-/// The biggest answer that is read. What begins like another protocol (`HTTP`, a TLS alert) is beyond it.
-const ANSWER_BYTES_MAX: usize = 256 << 20;
+/// The first four bytes of what begins like another protocol (`HTTP`, a TLS alert) are a greater length.
+const LENGTH_MAX: usize = 1 << 28;
+
+/// How much room is made at once for an answer that has not come yet: its length is only what the broker says.
+const ROOM_BYTES: usize = 64 << 10;
 
 /// Why a request has no answer.
 #[derive(Debug, Clone)]
@@ -79,14 +82,14 @@ struct Waiting {
 }
 
 impl Wire {
-    /// Takes an open stream.
-    pub(super) fn start<S: AsyncRead + AsyncWrite + Send + 'static>(stream: S) -> Self {
+    /// Takes an open stream. An answer of more bytes than the limit ends the connection.
+    pub(super) fn start<S: AsyncRead + AsyncWrite + Send + 'static>(stream: S, answer_bytes_max: usize) -> Self {
         let (reader, writer) = tokio::io::split(stream);
         let (outgoing, incoming) = mpsc::channel(IN_FLIGHT_MAX);
         let shared = Arc::new(Shared { in_flight: Arc::new(Semaphore::new(IN_FLIGHT_MAX)), state: Mutex::default() });
         let tasks = [
             tokio::spawn(write_frames(writer, incoming, Arc::clone(&shared))),
-            tokio::spawn(read_frames(reader, Arc::clone(&shared))),
+            tokio::spawn(read_frames(reader, Arc::clone(&shared), answer_bytes_max)),
         ];
         Self { outgoing, shared, correlation: AtomicI32::new(1), tasks }
     }
@@ -205,10 +208,10 @@ async fn write_frames<W: AsyncWrite + Unpin>(
     }
 }
 
-async fn read_frames<R: AsyncRead + Unpin>(mut reader: R, shared: Arc<Shared>) {
+async fn read_frames<R: AsyncRead + Unpin>(mut reader: R, shared: Arc<Shared>, bytes_max: usize) {
     let mut buffer = BytesMut::with_capacity(16 << 10);
     loop {
-        let outcome = read_frame(&mut reader, &mut buffer).await.and_then(|answer| shared.deliver(answer));
+        let outcome = read_frame(&mut reader, &mut buffer, bytes_max).await.and_then(|answer| shared.deliver(answer));
         if let Err(error) = outcome {
             shared.end(error);
             return;
@@ -216,13 +219,20 @@ async fn read_frames<R: AsyncRead + Unpin>(mut reader: R, shared: Arc<Shared>) {
     }
 }
 
-async fn read_frame<R: AsyncRead + Unpin>(reader: &mut R, buffer: &mut BytesMut) -> io::Result<Bytes> {
+async fn read_frame<R: AsyncRead + Unpin>(
+    reader: &mut R,
+    buffer: &mut BytesMut,
+    bytes_max: usize,
+) -> io::Result<Bytes> {
     fill(reader, buffer, 4).await?;
     let length = buffer.get_i32();
     match usize::try_from(length) {
-        Ok(length) if (4..=ANSWER_BYTES_MAX).contains(&length) => {
+        Ok(length) if (4..=bytes_max).contains(&length) => {
             fill(reader, buffer, length).await?;
             Ok(buffer.split_to(length).freeze())
+        }
+        Ok(length) if (4..=LENGTH_MAX).contains(&length) => {
+            Err(nonsense(&format!("a frame of {length} bytes, at most {bytes_max} are read (--response-bytes-max)")))
         }
         _ => Err(nonsense(&format!("a frame of {length} bytes"))),
     }
@@ -230,7 +240,8 @@ async fn read_frame<R: AsyncRead + Unpin>(reader: &mut R, buffer: &mut BytesMut)
 
 async fn fill<R: AsyncRead + Unpin>(reader: &mut R, buffer: &mut BytesMut, length: usize) -> io::Result<()> {
     while buffer.len() < length {
-        buffer.reserve(length - buffer.len());
+        // It grows with what has come.
+        buffer.reserve((length - buffer.len()).min(buffer.len().max(ROOM_BYTES)));
         if reader.read_buf(buffer).await? == 0 {
             return Err(hung_up());
         }
@@ -282,17 +293,17 @@ mod tests {
     }
 
     async fn next_request(broker: &mut DuplexStream) -> Bytes {
-        read_frame(broker, &mut BytesMut::new()).await.unwrap()
+        read_frame(broker, &mut BytesMut::new(), 1 << 20).await.unwrap()
     }
 
     #[tokio::test]
     async fn several_requests_are_under_way_and_each_gets_its_answer() {
         let (near, mut far) = duplex(1 << 16);
-        let wire = Wire::start(near);
+        let wire = Wire::start(near, 1 << 20);
         let server = async {
             let mut buffer = BytesMut::new();
             for _ in 0..2 {
-                read_frame(&mut far, &mut buffer).await.unwrap();
+                read_frame(&mut far, &mut buffer, 1 << 20).await.unwrap();
             }
             far.write_all(&frame(1, "one")).await.unwrap();
             far.write_all(&frame(2, "two")).await.unwrap();
@@ -305,7 +316,7 @@ mod tests {
     #[tokio::test]
     async fn an_answer_that_does_not_come_in_time_is_lost_and_ends_the_connection() {
         let (near, _far) = duplex(1 << 16);
-        let wire = Wire::start(near);
+        let wire = Wire::start(near, 1 << 20);
         assert!(matches!(wire.ask(1, frame(1, "?"), soon()).await, Err(Broken::Lost(_))));
         assert!(wire.ended().is_some());
         assert!(matches!(wire.ask(2, frame(2, "?"), soon()).await, Err(Broken::NotSent(_))));
@@ -314,7 +325,7 @@ mod tests {
     #[tokio::test]
     async fn a_broker_that_hangs_up_loses_the_answer() {
         let (near, mut far) = duplex(1 << 16);
-        let wire = Wire::start(near);
+        let wire = Wire::start(near, 1 << 20);
         let (answer, ()) = tokio::join!(wire.ask(1, frame(1, "?"), soon()), async {
             next_request(&mut far).await;
             drop(far);
@@ -327,7 +338,7 @@ mod tests {
     async fn what_is_not_kafkas_protocol_is_refused() {
         for bytes in [&b"HTTP/1.1 400 Bad Request\r\n"[..], &frame(7, "wrong number"), &[0, 0, 0, 0], &[255; 8]] {
             let (near, mut far) = duplex(1 << 16);
-            let wire = Wire::start(near);
+            let wire = Wire::start(near, 1 << 20);
             let (answer, ()) = tokio::join!(wire.ask(1, frame(1, "?"), soon()), async {
                 next_request(&mut far).await;
                 far.write_all(bytes).await.unwrap();
@@ -338,9 +349,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_answer_that_is_longer_than_allowed_is_refused_and_no_room_is_made_for_it() {
+        for length in [(1_i32 << 20) + 1, 200 << 20] {
+            let (near, mut far) = duplex(1 << 16);
+            let wire = Wire::start(near, 1 << 20);
+            let (answer, ()) = tokio::join!(wire.ask(1, frame(1, "?"), soon()), async {
+                next_request(&mut far).await;
+                far.write_all(&length.to_be_bytes()).await.unwrap();
+            });
+            let Err(Broken::Lost(error)) = answer else { panic!("{answer:?}") };
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+            assert!(error.to_string().contains("at most 1048576 are read (--response-bytes-max)"), "{error}");
+        }
+        let mut buffer = BytesMut::new();
+        let mut little: &[u8] = &[&(1_i32 << 20).to_be_bytes()[..], b"and then nothing"].concat();
+        assert!(read_frame(&mut little, &mut buffer, 1 << 20).await.is_err());
+        assert!(buffer.capacity() < 4 * ROOM_BYTES, "{}", buffer.capacity());
+    }
+
+    #[tokio::test]
     async fn more_requests_than_the_limit_wait_their_turn_and_are_not_sent() {
         let (near, _far) = duplex(1 << 16);
-        let wire = Arc::new(Wire::start(near));
+        let wire = Arc::new(Wire::start(near, 1 << 20));
         let late = Instant::now() + Duration::from_secs(5);
         let mut first = Vec::new();
         for number in 1..=i32::try_from(IN_FLIGHT_MAX).unwrap() {

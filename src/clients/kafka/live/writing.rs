@@ -73,6 +73,10 @@ impl Cluster {
         if count == 0 {
             return Vec::new();
         }
+        // What is read after this is another look at the cluster.
+        if let Some(losses) = self.losses() {
+            losses.forget();
+        }
         let kraft = match self.passes_on(self.deadline()).await {
             Ok(kraft) => kraft,
             Err(error) => return vec![Err(error); count],
@@ -175,7 +179,7 @@ impl Cluster {
                 }
                 Err(Trouble::Fatal(error)) => return Err(error),
                 Err(Trouble::NotSent(why)) => why,
-                Err(Trouble::Lost(why)) => {
+                Err(Trouble::Lost(why) | Trouble::Garbled(why)) => {
                     self.let_rest(&address);
                     self.passed_on(&address, false);
                     return Err(KafkaError::AnswerLost { request: format!("{} to {address}", C::NAME), why });

@@ -234,6 +234,7 @@ impl<'a> Agent<'a> {
 
     /// Reads the cluster; what is on disk only now and then, or when that is wanted afresh.
     async fn look(&mut self, afresh: bool) -> Result<Observed, KafkaError> {
+        self.kafka.begin_look();
         let mut observed = observe(self.kafka, &self.topics).await?;
         let is_old = self.sizes.as_ref().is_none_or(|disks| disks.at.elapsed() >= self.pacing.tick);
         if is_old || afresh {

@@ -16,6 +16,7 @@ use crate::commands::throttle::plan::look::{Look, short_of_replicas};
 /// Looks at what moves. All topics are looked at while something moves, and where that is asked for: the growth of every
 /// replica tells the brokers' load, and replicas out of sync are found.
 pub async fn look(kafka: &dyn Kafka, now: Timestamp, all_topics: bool) -> anyhow::Result<Look> {
+    kafka.begin_look();
     let moves = kafka.reassignments().await.context("failed to read what moves")?;
     // While something moves, the health of everything that its brokers lead counts.
     let selection = if all_topics || !moves.is_empty() { TopicSelection::All } else { TopicSelection::None };
@@ -36,19 +37,27 @@ pub async fn look(kafka: &dyn Kafka, now: Timestamp, all_topics: bool) -> anyhow
     Ok(look)
 }
 
-/// What these topics need at least. Who may not read configs sees only that replicas get lost.
+/// What a topic is taken to need at least where that can't be read: with one replica in sync it may take no writes.
+const LEAST_UNKNOWN: usize = 2;
+
+/// What these topics need at least.
 async fn min_isr(kafka: &dyn Kafka, topics: &[TopicName]) -> BTreeMap<TopicName, usize> {
     if topics.is_empty() {
         return BTreeMap::new();
     }
     let resources: Vec<_> = topics.iter().cloned().map(ConfigResource::Topic).collect();
-    let configs = kafka.configs(&resources, Some(&["min.insync.replicas"])).await.unwrap_or_default();
+    let configs = kafka.configs(&resources, Some(&["min.insync.replicas"])).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "min.insync.replicas can't be read: {LEAST_UNKNOWN} is assumed");
+        BTreeMap::new()
+    });
     let found = configs.into_iter().filter_map(|(resource, entries)| {
         let ConfigResource::Topic(topic) = resource else { return None };
         let least = entries.ok()?.into_iter().find_map(|entry| entry.value)?.parse().ok()?;
         Some((topic, least))
     });
-    found.collect()
+    let mut least: BTreeMap<_, _> = topics.iter().map(|topic| (topic.clone(), LEAST_UNKNOWN)).collect();
+    least.extend(found);
+    least
 }
 
 /// The first offset and the one after the last. Partitions without a leader have none: their sizes must do.

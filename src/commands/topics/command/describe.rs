@@ -99,10 +99,17 @@ async fn more(context: &Context, kafka: &dyn Kafka, args: &DescribeArgs, metadat
     if args.size || context.flags.output == Format::Wide {
         let brokers: Vec<_> = metadata.brokers.keys().copied().collect();
         let sizes = kafka.replica_sizes(&brokers).await.context("failed to read how large the topics are")?;
+        for (broker, why) in &sizes.missing {
+            output::complain(&format!("sizes are without broker {broker}: {why}"));
+        }
         more.sizes = Some(sizes.sizes);
     }
     if args.groups {
         more.groups = Some(kafka.live_groups().await.context("failed to list consumer groups")?);
+        if kafka.sees_all_groups().await.context("failed to ask whether all consumer groups are shown")? == Some(false)
+        {
+            output::complain("brokers show only some groups: the right to Describe the cluster is missing");
+        }
     }
     Ok(more)
 }

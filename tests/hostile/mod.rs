@@ -1,0 +1,7 @@
+//! Small servers that misbehave, one sentence a test: whatever they send ends in a sentence and an exit code, never in a
+//! panic, and never in memory or time that they choose.
+
+mod guards;
+mod lengths;
+mod peer;
+mod silence;
