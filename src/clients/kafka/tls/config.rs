@@ -196,3 +196,31 @@ fn check_dates(chain: &[CertificateDer<'_>], place: &Place) -> Result<String, Ka
     let hint = format!("renew it, or check the clock: it is {}", trouble::show_time(now));
     Err(Fault::new(place.clone(), wrong).with_hint(hint).into())
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::pem::PemObject;
+
+    use super::*;
+    use crate::clients::kafka::tls::verifier::VERSION_1;
+
+    const KEY: &str = "\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgn+hI8/xKXgjAJrXd
+pDXRlnlZOucor1tfNVMg8yUabC6hRANCAAStw5pepaW31ZOBJdK/OV4dfBpLF7T4
+dmMPSylsbz6ID3A2uiHNj3evbWb49wfoNRP9DV67YedfSebRU8JVxtAi
+-----END PRIVATE KEY-----
+";
+
+    #[test]
+    fn a_client_certificate_of_version_1_is_shown_with_its_own_key_and_no_other() {
+        let provider = aws_lc_rs::default_provider();
+        let chain = || vec![CertificateDer::from_pem_slice(VERSION_1.as_bytes()).unwrap()];
+        let key = PrivateKeyDer::from_pem_slice(KEY.as_bytes()).unwrap();
+        assert_eq!(certified(&provider, chain(), key).unwrap().cert, chain());
+        let other = rcgen::KeyPair::generate().unwrap().serialize_pem();
+        let other = PrivateKeyDer::from_pem_slice(other.as_bytes()).unwrap();
+        let error = certified(&provider, chain(), other).unwrap_err();
+        assert_eq!(error, rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch));
+    }
+}

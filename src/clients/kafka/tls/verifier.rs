@@ -241,9 +241,55 @@ fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
     extension.value.general_names.iter().filter_map(show).collect()
 }
 
+/// A certificate of version 1, of `openssl x509 -req` without extensions.
+#[cfg(test)]
+pub(super) const VERSION_1: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBIzCBywIUOKTxrv/UJxUdj2Q6tmcUXXUmkZ0wCgYIKoZIzj0EAwIwFDESMBAG
+A1UEAwwJY2xpZW50LXYxMCAXDTI2MTEyOTIxMDcwNVoYDzIxMjYxMTA1MjEwNzA1
+WjAUMRIwEAYDVQQDDAljbGllbnQtdjEwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
+AAStw5pepaW31ZOBJdK/OV4dfBpLF7T4dmMPSylsbz6ID3A2uiHNj3evbWb49wfo
+NRP9DV67YedfSebRU8JVxtAiMAoGCCqGSM49BAMCA0cAMEQCIALGBVJJY0KTFLdX
+hYFZWo9R7KpAK9yDSpUdjyxnYwnYAiAVVXqJjjewLVu+FqNW2lcf+133r1fxWJza
+c8aXmqVFEw==
+-----END CERTIFICATE-----
+";
+
 #[cfg(test)]
 mod tests {
+    use rustls::RootCertStore;
+    use rustls::crypto::aws_lc_rs;
+    use rustls::pki_types::pem::PemObject;
+
     use super::*;
+
+    #[test]
+    fn a_certificate_of_version_1_and_an_address_in_a_dns_entry_are_named_with_what_to_do() {
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate("ca", &[])).unwrap();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+        let verifier = |pinned: &CertificateDer<'static>| Verifier {
+            inner: Arc::clone(&inner),
+            pinned: vec![pinned.clone()],
+            checks_host_name: true,
+            trust: "the trust store".to_owned(),
+        };
+        let said = |shown: &CertificateDer<'static>, host: &'static str| {
+            let host = ServerName::try_from(host).unwrap();
+            let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(2_000_000_000));
+            format!("{:?}", verifier(shown).verify_server_cert(shown, &[], &host, &[], now).unwrap_err())
+        };
+        let old = CertificateDer::from_pem_slice(VERSION_1.as_bytes()).unwrap();
+        let why = said(&old, "kafka-1");
+        assert!(why.contains("(CN=client-v1) is of X.509 version 1, which this program does not check"), "{why}");
+        let mut parameters = rcgen::CertificateParams::default();
+        let address = rcgen::SanType::DnsName("10.0.0.1".try_into().unwrap());
+        parameters.subject_alt_names.push(address);
+        let strange = parameters.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().der().clone();
+        let why = said(&strange, "10.0.0.1");
+        assert!(why.contains("has the address 10.0.0.1 in a DNS entry"), "{why}");
+    }
 
     fn certificate(common_name: &str, names: &[&str]) -> CertificateDer<'static> {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
