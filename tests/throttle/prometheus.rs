@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::cluster::readings::Readings;
 use kafka_toolbox::cluster::size::ByteRate;
+use kafka_toolbox::context::Flags;
 use kafka_toolbox::context::load::{LoadArgs, Source, measure};
 use serde_json::Value;
 
@@ -21,6 +22,8 @@ const LIMIT: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Parser)]
 struct Line {
+    #[command(flatten)]
+    flags: Flags,
     #[command(flatten)]
     load: LoadArgs,
 }
@@ -85,7 +88,7 @@ async fn the_default_queries_find_load_and_sizes_in_a_real_prometheus_with_the_s
     let url = start_prometheus(&cluster);
     create(&cluster, "orders", "1:2,2:1");
     let line = Line::try_parse_from(["toolbox", "--prometheus-url", &url, "--load", "prometheus"]).unwrap();
-    let sources = line.load.sources(None).unwrap();
+    let sources = line.load.sources(&line.flags).unwrap();
     let is_known = |readings: &Readings, is_so: fn(ByteRate) -> bool| {
         let sides = readings.used.values().flat_map(|sides| [sides.leader, sides.follower]);
         readings.used.len() == 2 && sides.into_iter().all(|side| side.is_some_and(|(rate, _)| is_so(rate)))
