@@ -6,6 +6,7 @@ pub mod config;
 pub mod group;
 pub mod handover;
 pub mod in_order;
+pub mod internal;
 pub mod log_dirs;
 pub mod map;
 pub mod metadata;

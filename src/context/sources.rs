@@ -107,8 +107,8 @@ fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> anyhow::Res
         if hidden || files.len() > FILES_MAX {
             continue;
         }
-        let is_spec =
-            path.extension().and_then(|ending| ending.to_str()).is_some_and(|ending| ENDINGS.contains(&ending));
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        let is_spec = ending.is_some_and(|ending| ENDINGS.iter().any(|one| ending.eq_ignore_ascii_case(one)));
         // A link that leads nowhere matters only where a spec should be.
         match fs::metadata(&path) {
             Ok(metadata) if metadata.is_dir() => collect(&path, depth + 1, files)?,
@@ -155,14 +155,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("..2026_11_22");
         fs::create_dir(&data).unwrap();
-        for name in ["b.yaml", "a.yml", "notes.txt", ".hidden.yaml"] {
+        for name in ["b.yaml", "a.yml", "notes.txt", ".hidden.yaml", "c.YAML"] {
             fs::write(data.join(name), name).unwrap();
             symlink(Path::new("..data").join(name), folder.path().join(name)).unwrap();
         }
         symlink("..2026_11_22", folder.path().join("..data")).unwrap();
         let sources = load(&[folder.path().to_owned()]).unwrap();
         let names: Vec<_> = sources.iter().map(|source| String::from_utf8_lossy(&source.bytes).into_owned()).collect();
-        assert_eq!(names, ["a.yml", "b.yaml"]);
+        assert_eq!(names, ["a.yml", "b.yaml", "c.YAML"]);
         assert!(sources[0].label.ends_with("/a.yml"));
     }
 

@@ -2,6 +2,7 @@
 
 mod applying;
 mod cases;
+mod field;
 mod in_kubernetes;
 mod listing;
 mod live;

@@ -257,7 +257,7 @@ async fn shown_configs(
             let entry = entries.iter().find(|entry| entry.name == *key && entry.source == ConfigSource::Topic);
             match (to, entry) {
                 (None, entry) => entry.is_none(),
-                (Some(to), Some(entry)) => entry.value.as_deref().is_none_or(|value| same_value(value, to)),
+                (Some(to), Some(entry)) => entry.value.as_deref().is_none_or(|value| same_value(key, value, to)),
                 (Some(_), None) => false,
             }
         })

@@ -1,6 +1,8 @@
 //! Reads what the planner needs: one Metadata request for all, configs of declared topics with only the needed keys,
 //! and what only some plans ask for.
 
+mod held;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
@@ -17,6 +19,7 @@ use crate::cluster::offset::{FoundOffset, OffsetQuery};
 use crate::cluster::size::Bytes;
 use crate::cluster::topic::{Topic, TopicName, TopicPartition};
 use crate::commands::mapping::observe as mapping;
+use crate::commands::topics::plan::effects::Held;
 use crate::commands::topics::plan::last::LastApplied;
 use crate::commands::topics::plan::questions::Questions;
 use crate::commands::topics::spec::{Spec, State};
@@ -57,6 +60,12 @@ pub struct Observed {
     /// Who uses the topics that are to be deleted.
     #[serde(default)]
     pub uses: BTreeMap<TopicName, Use>,
+    /// What holds for a topic's config key that is not set, where keys are unset that can cost something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic_defaults: Option<BTreeMap<String, String>>,
+    /// What topics hold, and what of it new configs would delete.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub held: BTreeMap<TopicName, Held>,
 }
 
 /// Who declares a topic.
@@ -140,7 +149,7 @@ pub async fn observe(
     let Begun { mut metadata, last_applied, declared_by_others } = begun;
     let configs = configs(kafka, spec, &mut metadata, last_applied.as_ref()).await?;
     let mut observed = Observed { metadata, configs, last_applied, declared_by_others, ..Observed::default() };
-    let Questions { reassignments, sizes, broker_defaults, placement, known_keys, uses } =
+    let Questions { reassignments, sizes, broker_defaults, placement, known_keys, uses, risky } =
         Questions::of(spec, &observed);
     if reassignments {
         observed.moves = moves(kafka).await?;
@@ -156,6 +165,9 @@ pub async fn observe(
     }
     if known_keys {
         observed.known_keys = self::known_keys(kafka, &observed.metadata).await?;
+    }
+    if !risky.is_empty() {
+        held::measure(kafka, (spec, &risky), &mut observed, now).await;
     }
     if !uses.is_empty() {
         let unknown;

@@ -23,10 +23,10 @@ use crate::commands::topics::plan::checks;
 use crate::commands::topics::plan::last::LastApplied;
 use crate::commands::topics::plan::running;
 use crate::commands::topics::plan::{Options, Planned, TopicStep, plan};
-use crate::commands::topics::spec::Spec;
+use crate::commands::topics::spec::{Sound, Spec, State, TopicSpec};
 use crate::context::completion;
 use crate::context::{Context, Settled};
-use crate::exit::Exit;
+use crate::exit::{Exit, Stop};
 use crate::formats::place::{Fault, Faults};
 use crate::output;
 
@@ -44,6 +44,11 @@ pub(super) struct ApplyArgs {
     /// Take over topics that other owners declare: they leave those owners' records
     #[arg(long, env = "TOOLBOX_TOPICS_TAKE_OWNERSHIP", help_heading = "Topics")]
     take_ownership: bool,
+
+    /// Change this topic although Kafka, Strimzi or Kafka Connect keeps its own data in it; repeatable. Without it such
+    /// topics are left as they are
+    #[arg(long = "internal-topic", value_name = "TOPIC", help_heading = "Topics", add = completion::topics())]
+    internal_topics: Vec<TopicName>,
 
     /// Delete this topic, which the spec says is absent, even if it is in use; repeatable
     #[arg(long = "delete", value_name = "TOPIC", help_heading = "Deleting", add = completion::topics())]
@@ -73,7 +78,14 @@ struct Idle {
 
 impl Idle {
     fn parse(text: &str) -> Result<Self, String> {
-        Ok(Self { text: text.to_owned(), duration: crate::context::duration(text)? })
+        let duration = crate::context::duration(text)?;
+        if duration.is_zero() {
+            return Err(
+                "it must be more than 0: every topic is idle for so long; --delete TOPIC deletes one that is in use"
+                    .to_owned(),
+            );
+        }
+        Ok(Self { text: text.to_owned(), duration })
     }
 }
 
@@ -97,6 +109,7 @@ pub(super) async fn run(context: &mut Context, args: &ApplyArgs) -> anyhow::Resu
 async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
     let declared = declared::read(context, &args.sources, args.keep_going).await?;
     let (spec, is_partial) = (&declared.spec, !declared.left_out.is_empty());
+    check(context, args, &declared)?;
     let kafka = door(context).await?;
     let mut memory = match &kafka {
         Some(kafka) => {
@@ -110,6 +123,7 @@ async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
     let options = Options {
         maps: context.maps.clone(),
         named_deletes: args.deletes.iter().cloned().collect(),
+        internal_topics: args.internal_topics.iter().cloned().collect(),
         max_deletes: args.max_deletes,
         min_idle: args.min_idle.text.clone(),
         is_partial,
@@ -146,9 +160,30 @@ async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
     }
     Ok(match exit {
         Exit::Done if !is_kept => Exit::Failed,
-        Exit::Done if is_bad => Exit::Usage,
+        Exit::Done | Exit::Refused if is_bad => Exit::Usage,
         exit => exit,
     })
+}
+
+/// Refuses documents of another cluster, and names in the flags that nothing declares.
+fn check(context: &Context, args: &ApplyArgs, declared: &Sound) -> anyhow::Result<()> {
+    declared::is_of_cluster(context, &declared.spec)?;
+    if !declared.left_out.is_empty() {
+        return Ok(());
+    }
+    let is_absent = |topic: &TopicSpec| topic.state == State::Absent;
+    if let Some(name) = args.deletes.iter().find(|name| !declared.spec.topics.get(*name).is_some_and(is_absent)) {
+        return Err(Stop::usage(format!(
+            "--delete {name}: what was given does not declare this topic with `state: absent`; nothing was changed"
+        ))
+        .into());
+    }
+    if let Some(name) = args.internal_topics.iter().find(|name| !declared.spec.topics.contains_key(*name)) {
+        let message =
+            format!("--internal-topic {name}: what was given does not declare this topic; nothing was changed");
+        return Err(Stop::usage(message).into());
+    }
+    Ok(())
 }
 
 /// The moves of the steps that are done with being agreed to: `reassign` carries them out.

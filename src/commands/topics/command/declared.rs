@@ -4,7 +4,7 @@ use crate::cluster::topic::TopicName;
 use crate::commands::topics::command::sources::SourceArgs;
 use crate::commands::topics::command::validate::refusal;
 use crate::commands::topics::plan::last::LastApplied;
-use crate::commands::topics::spec::{Sound, parse_sound};
+use crate::commands::topics::spec::{Sound, Spec, parse_sound};
 use crate::context::Context;
 use crate::exit::Stop;
 use crate::formats::place::{Fault, Faults};
@@ -38,6 +38,16 @@ pub(super) async fn read(context: &Context, args: &SourceArgs, keep_going: bool)
         let _ = secret::remember(value.value.clone());
     }
     Ok(sound)
+}
+
+/// Refuses documents that are meant for another cluster than `--cluster`.
+pub(super) fn is_of_cluster(context: &Context, spec: &Spec) -> anyhow::Result<()> {
+    let Some(cluster) = context.flags.cluster.as_deref() else { return Ok(()) };
+    let Some((named, place)) = spec.other_cluster(cluster) else { return Ok(()) };
+    Err(Stop::refused(format!(
+        "{place}: this topic is meant for cluster `{named}`, and --cluster is `{cluster}`; nothing is done"
+    ))
+    .into())
 }
 
 /// Declared topics that stay as they are because the source that they were last applied from is left out.

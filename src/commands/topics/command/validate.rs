@@ -6,8 +6,10 @@ use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
 
+use crate::change::plan::Refusal;
 use crate::cluster::metadata::TopicSelection;
 use crate::commands::topics::command::apply::ask_brokers;
+use crate::commands::topics::command::declared;
 use crate::commands::topics::command::sources::SourceArgs;
 use crate::commands::topics::observe::{Begun, observe};
 use crate::commands::topics::plan::{Options, plan};
@@ -25,6 +27,11 @@ const SHOWN_MAX: usize = 100;
 pub(super) struct ValidateArgs {
     #[command(flatten)]
     sources: SourceArgs,
+
+    /// Take config keys that Kafka does not have, as those of a newer broker or of a vendor; a cluster that is asked decides
+    /// itself
+    #[arg(long, env = "TOOLBOX_TOPICS_ALLOW_UNKNOWN_KEYS", help_heading = "Topics")]
+    allow_unknown_keys: bool,
 
     /// Print the JSON Schema of a topics file, for editors, and end
     #[arg(long, help_heading = "Topics")]
@@ -53,17 +60,24 @@ pub(super) async fn run(context: &Context, args: &ValidateArgs) -> anyhow::Resul
     let findings = match args.sources.read(context).await? {
         Err(Faults(faults)) => Findings { faults, ..Findings::default() },
         Ok(spec) => {
+            declared::is_of_cluster(context, &spec)?;
             let cluster_asked = context.flags.observed.is_some() || context.flags.bootstrap_server.is_some();
-            let faults = if cluster_asked { faults_of_cluster(context, &spec).await? } else { Vec::new() };
-            let notes = spec.notes_beside(faults.iter());
+            let (faults, refused) = match cluster_asked {
+                true => faults_of_cluster(context, &spec).await?,
+                false if args.allow_unknown_keys => <_>::default(),
+                false => (spec.unknown_keys.clone(), Vec::new()),
+            };
+            let mut notes = spec.notes_beside(faults.iter());
+            notes.extend(refused);
             Findings { topics: spec.topics.len(), cluster_asked, faults, notes }
         }
     };
     report(context, findings)
 }
 
-/// What is wrong now that the cluster is known. Brokers are asked with validateOnly: nothing is changed.
-async fn faults_of_cluster(context: &Context, spec: &Spec) -> anyhow::Result<Vec<Fault>> {
+/// What is wrong now that the cluster is known, and what would be refused as it is now. Brokers are asked with validateOnly:
+/// nothing is changed.
+async fn faults_of_cluster(context: &Context, spec: &Spec) -> anyhow::Result<(Vec<Fault>, Vec<String>)> {
     let observed = context
         .observed(async || {
             let kafka = context.kafka().await?;
@@ -83,7 +97,9 @@ async fn faults_of_cluster(context: &Context, spec: &Spec) -> anyhow::Result<Vec
     let mut faults: Vec<_> = found.into_iter().map(|(_, fault)| fault).collect();
     faults.sort();
     faults.dedup();
-    Ok(faults)
+    let creates = planned.plan.refusals.iter().filter(|refusal| refusal.change == "create");
+    let said = |refusal: &Refusal| format!("{}: it would be refused now: {}", refusal.subject, refusal.reason);
+    Ok((faults, creates.map(said).collect()))
 }
 
 fn report(context: &Context, findings: Findings) -> anyhow::Result<Exit> {

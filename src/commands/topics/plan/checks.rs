@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::cluster::broker::BrokerId;
 use crate::cluster::topic::TopicName;
 use crate::commands::topics::observe::Observed;
 use crate::commands::topics::plan::Options;
@@ -16,8 +15,6 @@ use crate::formats::suggest::nearest;
 pub struct Known<'a> {
     /// Names as Kafka's metrics see them, with `.` and `_` merged.
     names: BTreeMap<String, BTreeSet<TopicName>>,
-    /// Brokers that live, or that hold a replica and are down.
-    brokers: BTreeSet<BrokerId>,
     /// Config keys that brokers know, for hints.
     keys: &'a BTreeSet<String>,
 }
@@ -31,13 +28,7 @@ impl<'a> Known<'a> {
         for name in declared.map(|(name, _)| name).chain(observed.metadata.topics.keys()).filter(colliding) {
             names.entry(name.collision_key()).or_default().insert(name.clone());
         }
-        let partitions = observed.metadata.topics.values().flat_map(|topic| &topic.partitions);
-        let with_replicas = partitions.flat_map(|partition| partition.replicas.iter().copied());
-        let mut brokers: BTreeSet<_> = observed.metadata.brokers.keys().copied().collect();
-        for broker in with_replicas {
-            brokers.insert(broker);
-        }
-        Self { names, brokers, keys: &observed.known_keys }
+        Self { names, keys: &observed.known_keys }
     }
 
     /// Another topic whose name collides with this one.
@@ -61,7 +52,7 @@ pub fn faults(declared: &TopicSpec, there: &There<'_>, known: &Known<'_>, option
         faults.push(Fault::new(declared.name.place.clone(), message).with_hint("choose another name"));
     }
     faults.extend(fault_of_map(declared, options));
-    faults.extend(fault_of_factor(declared, known, options));
+    faults.extend(fault_of_factor(declared, options));
     faults.extend(fault_of_min_insync(declared));
     for key in there.unknown_keys(declared) {
         faults.push(unknown_key(&declared.config[key].place, key, known.keys));
@@ -90,14 +81,14 @@ fn fault_of_map(declared: &TopicSpec, options: &Options) -> Option<Fault> {
     }
 }
 
-/// More replicas than brokers exist. Brokers that are only down are no fault of the spec: the plan says so.
-fn fault_of_factor(declared: &TopicSpec, known: &Known<'_>, options: &Options) -> Option<Fault> {
+/// More replicas than the topic's map has brokers. How many brokers a cluster has is not known while some may be down: the
+/// plan refuses what it can't place now.
+fn fault_of_factor(declared: &TopicSpec, options: &Options) -> Option<Fault> {
     let Placed { value: factor, place } = declared.replication_factor.as_ref()?;
-    let map = options.maps.of(&declared.name.value).ok().flatten();
-    let brokers = map.map_or(&known.brokers, |map| &map.brokers).len();
-    let whose = map.map_or("the cluster".to_owned(), |map| format!("map {}", map.name));
+    let map = options.maps.of(&declared.name.value).ok().flatten()?;
+    let brokers = map.brokers.len();
     (usize::try_from(*factor).unwrap_or(0) > brokers).then(|| {
-        let message = format!("replication factor {factor}, but {whose} has {}", count(brokers, "broker"));
+        let message = format!("replication factor {factor}, but map {} has {}", map.name, count(brokers, "broker"));
         Fault::new(place.clone(), message).with_hint(format!("{brokers} at most"))
     })
 }

@@ -8,14 +8,19 @@
 //! | no | any | we set it once: unset |
 //! | no | none | somebody else's: left alone, unless the spec is strict |
 
+use std::collections::BTreeSet;
+
 use crate::cluster::config::{ConfigEntry, ConfigSource};
 use crate::commands::topics::plan::last::Applied;
 use crate::commands::topics::plan::step::{Cause, ConfigEdit};
-use crate::commands::topics::spec::TopicSpec;
+use crate::commands::topics::spec::{TopicSpec, is_set};
 use crate::formats::secret::HIDDEN;
 
 /// Lists of throttled replicas: they belong to a running move and are never touched.
 pub const THROTTLES: [&str; 2] = ["leader.replication.throttled.replicas", "follower.replication.throttled.replicas"];
+
+/// So often a key is unset that has the same value again: some servers set keys for ever, as Redpanda and MSK do.
+const UNSET_TIMES_MAX: u32 = 2;
 
 /// Changes to the config of one topic, ordered by key.
 pub fn edits(declared: &TopicSpec, there: &[ConfigEntry], last: Option<&Applied>) -> Vec<ConfigEdit> {
@@ -34,10 +39,38 @@ pub fn edits(declared: &TopicSpec, there: &[ConfigEntry], last: Option<&Applied>
         .filter(|key| !THROTTLES.contains(key))
         .filter_map(|key| {
             let wish = declared.config.get(key).map(|wish| wish.value.as_str());
+            if wish.is_none() && value_of(key).is_some_and(|there| comes_back(last, key, there)) {
+                return None;
+            }
             let last = last.and_then(|last| last.config.get(key)).map(String::as_str);
-            edit(key, wish, value_of(key), (last, is_ours(key)))
+            let there = value_of(key).or_else(|| value_in_force(key, wish?, there));
+            edit(key, wish, there, (last, is_ours(key)))
         })
         .collect()
+}
+
+/// The default that holds already where `min.insync.replicas` is declared: each write of that key, of the same value, too,
+/// makes Kafka forget the eligible leaders of the topic (KIP-966).
+fn value_in_force<'a>(key: &str, wish: &str, there: &'a [ConfigEntry]) -> Option<&'a str> {
+    let entry = there.iter().find(|entry| entry.name == key && key == "min.insync.replicas")?;
+    entry.value.as_deref().filter(|value| same_value(key, wish, value))
+}
+
+/// Keys that the server sets again after each time that they were unset: they are left.
+pub fn coming_back<'a>(declared: &TopicSpec, there: &'a [ConfigEntry], last: Option<&Applied>) -> Vec<&'a str> {
+    let is_back = |entry: &&ConfigEntry| {
+        let value = entry.value.as_deref().unwrap_or(HIDDEN);
+        entry.source == ConfigSource::Topic
+            && !declared.config.contains_key(&entry.name)
+            && comes_back(last, &entry.name, value)
+    };
+    there.iter().filter(is_back).map(|entry| entry.name.as_str()).collect()
+}
+
+/// Whether a key was unset so often, and has the same value again, that the server itself sets it.
+fn comes_back(last: Option<&Applied>, key: &str, there: &str) -> bool {
+    let unset = last.and_then(|last| last.unset.get(key));
+    unset.is_some_and(|unset| unset.times >= UNSET_TIMES_MAX && unset.value == there)
 }
 
 /// The change to one key. `there` is the value that is set on the topic.
@@ -45,24 +78,29 @@ fn edit(key: &str, wish: Option<&str>, there: Option<&str>, (last, ours): (Optio
     let cause = match (wish, there) {
         // What Kafka hides can't be compared: it is taken for what was last applied.
         (Some(wish), Some(HIDDEN)) if last == Some(wish) => return None,
-        (Some(wish), Some(there)) if same_value(wish, there) => return None,
-        (Some(wish), _) if last.is_some_and(|last| same_value(last, wish)) => Cause::Drift,
+        (Some(wish), Some(there)) if same_value(key, wish, there) => return None,
+        (Some(wish), _) if last.is_some_and(|last| same_value(key, last, wish)) => Cause::Drift,
         (Some(_), _) => Cause::Declared,
         (None, None) => return None,
         (None, Some(_)) if ours => Cause::NoLongerDeclared,
         (None, Some(_)) => Cause::Strict,
     };
     let from = there.map(str::to_owned);
-    Some(ConfigEdit { key: key.to_owned(), from, to: wish.map(str::to_owned), cause })
+    Some(ConfigEdit { key: key.to_owned(), from, to: wish.map(str::to_owned), cause, effect: None })
 }
 
-/// Whether Kafka takes two texts for one value: it keeps numbers, booleans and lists in a form of its own.
-pub fn same_value(one: &str, other: &str) -> bool {
-    one == other || canonical(one) == canonical(other)
+/// Whether Kafka takes two texts for one value of a key: it keeps numbers, booleans and lists in a form of its own, and of
+/// some lists neither the order nor a repetition means anything.
+pub fn same_value(key: &str, one: &str, other: &str) -> bool {
+    one == other || canonical(key, one) == canonical(key, other)
 }
 
-fn canonical(value: &str) -> String {
+fn canonical(key: &str, value: &str) -> String {
     let value = value.trim();
+    if is_set(key) {
+        let words: BTreeSet<_> = value.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
+        return words.into_iter().collect::<Vec<_>>().join(",");
+    }
     if let Ok(number) = value.parse::<i64>() {
         return number.to_string();
     }

@@ -1,6 +1,7 @@
 //! Deleting: only with `state: absent`, and only past every guard.
 
 use crate::change::plan::Plan;
+use crate::cluster::internal::keeper;
 use crate::cluster::topic::Topic;
 use crate::commands::topics::observe::{Observed, Use};
 use crate::commands::topics::plan::Options;
@@ -37,6 +38,10 @@ pub fn plan(wished: &[&Topic], observed: &Observed, options: &Options, plan: &mu
 fn guard(topic: &Topic, observed: &Observed, options: &Options) -> Option<String> {
     if topic.internal || topic.name.as_str().starts_with("__") {
         return Some("Kafka keeps this topic for itself; it is never deleted".to_owned());
+    }
+    if let Some(keeper) = keeper(&topic.name).filter(|_| !options.internal_topics.contains(&topic.name)) {
+        let name = &topic.name;
+        return Some(format!("{keeper} keeps its own data in it; --internal-topic {name} lets it be deleted"));
     }
     if options.named_deletes.contains(&topic.name) {
         return None;

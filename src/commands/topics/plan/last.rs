@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::in_order;
 use crate::cluster::topic::TopicName;
-use crate::commands::topics::plan::step::TopicStep;
+use crate::commands::topics::plan::step::{ConfigEdit, TopicStep};
 use crate::commands::topics::spec::{Spec, State, TopicSpec};
+use crate::formats::secret::is_secret_key;
 
 /// What was last applied of one spec.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -33,6 +34,21 @@ pub struct Applied {
     /// Where it was declared.
     #[serde(default)]
     pub source: String,
+    /// Whether it was there at the end of a run: if it is not any more, somebody deleted it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub existed: bool,
+    /// Keys that were unset, with the values that they had: whatever has such a value again is set by the server.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unset: BTreeMap<String, Unset>,
+}
+
+/// A key that was unset.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Unset {
+    /// The value that it had.
+    pub value: String,
+    /// How often it was unset with that value.
+    pub times: u32,
 }
 
 /// Of what was last applied only where each topic was declared; borrowed from the text.
@@ -55,6 +71,16 @@ impl Applied {
     /// Every key that was, or may have been, set by us.
     pub fn keys(&self) -> impl Iterator<Item = &String> {
         self.config.keys().chain(&self.claimed)
+    }
+
+    /// Notes which keys are about to be unset.
+    fn note_unset(&mut self, edits: &[ConfigEdit]) {
+        for edit in edits.iter().filter(|edit| edit.to.is_none()) {
+            let Some(value) = edit.from.clone().filter(|_| !is_secret_key(&edit.key)) else { continue };
+            let unset = self.unset.entry(edit.key.clone()).or_default();
+            unset.times = if unset.value == value { unset.times.saturating_add(1) } else { 1 };
+            unset.value = value;
+        }
     }
 }
 
@@ -84,6 +110,9 @@ impl LastApplied {
             };
             let applied = next.topics.entry(step.name().clone()).or_default();
             applied.source = source(declared);
+            if let TopicStep::SetConfig { edits, .. } = step {
+                applied.note_unset(edits);
+            }
             let new = keys.into_iter().filter(|key| !applied.config.contains_key(key));
             let new: Vec<_> = new.collect();
             applied.claimed.extend(new);
@@ -102,7 +131,10 @@ impl LastApplied {
                 next.topics.extend(before.map(|before| (name.clone(), before.clone())));
             } else if declared.state == State::Present && exists(name) {
                 let config = declared.config.iter().map(|(key, value)| (key.clone(), value.value.clone())).collect();
-                let applied = Applied { config, claimed: BTreeSet::new(), source: source(declared) };
+                let mut unset = before.map(|before| before.unset.clone()).unwrap_or_default();
+                unset.retain(|key, _| !declared.config.contains_key(key));
+                let applied =
+                    Applied { config, claimed: BTreeSet::new(), source: source(declared), existed: true, unset };
                 next.topics.insert(name.clone(), applied);
             }
         }

@@ -1,9 +1,12 @@
 //! What to change so that the cluster is as declared, with every guard. (spec, observed, options) in, plan out. Pure.
 
 pub mod abreast;
+pub mod asks;
 pub mod checks;
 pub mod configs;
 pub mod deletes;
+pub mod effects;
+pub mod internal;
 pub mod last;
 pub mod placement;
 pub mod questions;
@@ -35,6 +38,8 @@ pub struct Options {
     pub maps: Maps,
     /// Topics whose deletion was asked for one by one (`--delete`).
     pub named_deletes: BTreeSet<TopicName>,
+    /// Topics that Kafka, Strimzi or Connect keep for themselves and that may be changed (`--internal-topic`).
+    pub internal_topics: BTreeSet<TopicName>,
     /// Most topics that one run deletes.
     pub max_deletes: usize,
     /// How long a topic must have had no new record to be deleted, as it was written.
@@ -86,10 +91,20 @@ pub fn plan(spec: &Spec, observed: &Observed, options: &Options) -> Planned {
             let from = others.iter().map(|other| other.owner.clone()).collect();
             planned.plan.steps.push(TopicStep::TakeOwnership { name: name.clone(), from, to: options.owner.clone() });
         }
+        if declared.state == State::Present && internal::is_left_alone(declared, &there, options, &mut planned.plan) {
+            continue;
+        }
         match (declared.state, there.topic) {
             (State::Absent, None) => {}
             (State::Absent, Some(topic)) => absent.push(topic),
-            (State::Present, None) => topics::create(declared, &mut world, &mut planned.plan),
+            (State::Present, None) => {
+                if there.last.is_some_and(|last| last.existed) {
+                    let text =
+                        format!("drift: topic {name} was deleted since it was last applied; its records are gone");
+                    planned.plan.find(subject(name), "topics.drift", text);
+                }
+                topics::create(declared, &mut world, &mut planned.plan);
+            }
             (State::Present, Some(topic)) => {
                 topics::change(declared, (topic, &there), &mut world, &mut planned.plan);
             }
@@ -97,7 +112,7 @@ pub fn plan(spec: &Spec, observed: &Observed, options: &Options) -> Planned {
     }
     replicas::plan(world.wanted(), observed.placement.as_ref(), &options.maps, &mut planned.plan);
     deletes::plan(&absent, observed, options, &mut planned.plan);
-    topics::warn_of_lone_replicas(&world, &mut planned.plan);
+    topics::warn_of_many(&world, &mut planned.plan);
     warn_of_history(spec, observed, options, &mut planned.plan);
     planned.plan.steps.sort_by_key(|step| (order(step), step.name().clone()));
     planned
@@ -138,11 +153,16 @@ fn order(step: &TopicStep) -> usize {
 /// Says what the three-way merge could not know, and which topics are declared no more.
 fn warn_of_history(spec: &Spec, observed: &Observed, options: &Options, plan: &mut Plan<TopicStep>) {
     let Some(last) = &observed.last_applied else {
-        if spec.topics.keys().any(|name| observed.metadata.topics.contains_key(name)) {
-            plan.warn(
+        let mut there = spec.topics.values().filter(|topic| observed.metadata.topics.contains_key(&topic.name.value));
+        let strict =
+            "there is no record of an earlier apply of this spec: drift can't be told from a change of the spec";
+        match there.try_fold(0, |count, topic| if topic.strict { Some(count + 1) } else { None }) {
+            Some(0) => {}
+            Some(_) => plan.warn(strict),
+            None => plan.warn(
                 "there is no record of an earlier apply of this spec: config keys that it does not name are left \
-                 alone, and drift can't be told from a change of the spec",
-            );
+                 alone (but of topics that are `strict`), and drift can't be told from a change of the spec",
+            ),
         }
         return;
     };

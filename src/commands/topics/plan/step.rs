@@ -12,6 +12,7 @@ use crate::cluster::assignment::PartitionMove;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::size::Bytes;
 use crate::cluster::topic::TopicName;
+use crate::commands::topics::plan::effects::Effect;
 use crate::formats::secret::{HIDDEN, is_secret_key};
 
 /// One change to one topic.
@@ -87,6 +88,9 @@ pub struct ConfigEdit {
     pub to: Option<String>,
     /// Why it changes.
     pub cause: Cause,
+    /// What it costs, where it costs something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Effect>,
 }
 
 /// Why a config key changes.
@@ -124,10 +128,10 @@ impl Step for TopicStep {
 
     fn risk(&self) -> Risk {
         match self {
-            Self::TakeOwnership { .. }
-            | Self::Create { .. }
-            | Self::SetConfig { .. }
-            | Self::AddPartitions { keyed: false, .. } => Risk::Reversible,
+            Self::TakeOwnership { .. } | Self::Create { .. } | Self::AddPartitions { keyed: false, .. } => {
+                Risk::Reversible
+            }
+            Self::SetConfig { edits, .. } => risk_of(edits),
             Self::AddPartitions { keyed: true, .. } | Self::ChangeReplicas { .. } => Risk::MovesData,
             Self::Delete { .. } => Risk::LosesData,
         }
@@ -158,6 +162,7 @@ impl Step for TopicStep {
     fn severity(&self) -> Severity {
         match self {
             Self::Delete { .. } => Severity::Warning,
+            Self::SetConfig { edits, .. } if risk_of(edits) == Risk::LosesData => Severity::Warning,
             _ => Severity::Info,
         }
     }
@@ -233,7 +238,11 @@ impl fmt::Display for ConfigEdit {
             Cause::Drift => " (drift: changed by hand)",
             Cause::NoLongerDeclared => " (no longer declared)",
             Cause::Strict => " (strict: not declared)",
-        })
+        })?;
+        match &self.effect {
+            Some(Effect { risk, words }) => write!(f, " ({risk}: {words})"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -272,6 +281,12 @@ impl fmt::Display for TopicStep {
             }
         }
     }
+}
+
+/// The highest risk of the edits of one topic.
+fn risk_of(edits: &[ConfigEdit]) -> Risk {
+    let risks = edits.iter().filter_map(|edit| Some(edit.effect.as_ref()?.risk));
+    risks.max().unwrap_or(Risk::Reversible)
 }
 
 /// How events and refusals name a topic.

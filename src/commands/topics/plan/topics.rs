@@ -1,5 +1,7 @@
 //! The plan of one topic: created, or given more partitions and another config.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::change::plan::Plan;
 use crate::cluster::broker::Broker;
 use crate::cluster::broker::BrokerId;
@@ -9,6 +11,8 @@ use crate::commands::topics::observe::Observed;
 use crate::commands::topics::plan::Options;
 use crate::commands::topics::plan::abreast::There;
 use crate::commands::topics::plan::configs;
+use crate::commands::topics::plan::effects::{self, Known};
+use crate::commands::topics::plan::internal;
 use crate::commands::topics::plan::placement::{Load, place};
 use crate::commands::topics::plan::replicas::Wanted;
 use crate::commands::topics::plan::running::{Running, running};
@@ -25,6 +29,8 @@ pub struct World<'a> {
     /// Counted when the first replica is placed.
     load: Option<Load>,
     lone: Vec<TopicName>,
+    /// Topics with keys that the server sets again and again, and those keys.
+    coming_back: BTreeMap<TopicName, Vec<String>>,
     /// Topics that shall have another replication factor.
     wanted: Vec<Wanted>,
 }
@@ -32,7 +38,7 @@ pub struct World<'a> {
 impl<'a> World<'a> {
     /// Before the first topic.
     pub fn new(observed: &'a Observed, options: &'a Options) -> Self {
-        Self { observed, options, load: None, lone: Vec::new(), wanted: Vec::new() }
+        Self { observed, options, load: None, lone: Vec::new(), coming_back: BTreeMap::new(), wanted: Vec::new() }
     }
 
     /// Topics that shall have another replication factor.
@@ -107,7 +113,16 @@ pub fn change(
     }
     replication_factor(declared, (topic, known), world, plan);
     partitions(declared, (topic, known), world, plan);
-    let edits = configs::edits(declared, known.config.unwrap_or_default(), known.last);
+    let config = known.config.unwrap_or_default();
+    let mut edits = configs::edits(declared, config, known.last);
+    internal::keep_keys(name, topic, &mut edits);
+    let back = configs::coming_back(declared, config, known.last);
+    if !back.is_empty() {
+        world.coming_back.insert(name.clone(), back.into_iter().map(str::to_owned).collect());
+    }
+    let none = BTreeMap::new();
+    let defaults = world.observed.topic_defaults.as_ref().unwrap_or(&none);
+    effects::note(&mut edits, (topic, config), Known { defaults, held: world.observed.held.get(name) });
     for edit in edits.iter().filter(|edit| edit.cause == Cause::Drift) {
         let text = format!("drift: topic {name} was changed by hand: {}", edit.difference());
         plan.find(subject(name), "topics.drift", text);
@@ -147,7 +162,7 @@ fn replication_factor(
         plan.refuse(subject(name), "change replication factor", below_min_insync(wish, least));
         return;
     }
-    if wish == 1 {
+    if wish == 1 && wish != now {
         world.lone.push(name.clone());
     }
     let running = running(topic, world.observed.moves.get(name), wish);
@@ -226,8 +241,18 @@ fn is_keyed(declared: &TopicSpec, known: &There<'_>) -> bool {
     is_labelled || [wished, now].into_iter().flatten().any(|policy| policy.contains("compact"))
 }
 
-/// One warning for all topics with a single replica.
-pub fn warn_of_lone_replicas(world: &World, plan: &mut Plan<TopicStep>) {
+/// One warning for all topics with keys that come back, and one for all that get a single replica.
+pub fn warn_of_many(world: &World, plan: &mut Plan<TopicStep>) {
+    if !world.coming_back.is_empty() {
+        let keys: BTreeSet<_> = world.coming_back.values().flatten().map(String::as_str).collect();
+        let keys: Vec<_> = keys.into_iter().collect();
+        let names: Vec<_> = world.coming_back.keys().collect();
+        plan.warn(format!(
+            "the server sets {} again each time it is unset; it is left: {}",
+            keys.join(", "),
+            some_of(&names)
+        ));
+    }
     let lone: Vec<_> = world.lone.iter().collect();
     if !lone.is_empty() {
         plan.warn(format!(

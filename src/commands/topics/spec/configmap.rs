@@ -39,6 +39,7 @@ pub(super) fn read(draft: &mut Draft, document: &Node<'_>, format: Format) {
 
 /// Whether a key of a ConfigMap is read: one that ends as the files of a folder do, or has no ending.
 pub fn is_spec(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
     !key.contains('.') || ENDINGS.iter().any(|ending| key.ends_with(ending))
 }
 

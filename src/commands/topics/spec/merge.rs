@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use crate::cluster::internal::keeper;
 use crate::commands::topics::spec::Placed;
 use crate::commands::topics::spec::Spec;
 use crate::commands::topics::spec::State;
 use crate::commands::topics::spec::TopicSpec;
+use crate::commands::topics::spec::clusters;
 use crate::commands::topics::spec::keys::{self, Opinion};
 use crate::commands::topics::spec::read::Draft;
 use crate::formats::place::{Fault, Faults};
@@ -13,7 +15,7 @@ use crate::formats::yaml::Reader;
 
 /// Refuses topics that are declared twice, names that collide in Kafka's metrics, and wishes that contradict each other.
 pub(super) fn merge(draft: Draft) -> Result<Spec, Faults> {
-    let Draft { mut reader, mut topics, mut notes, lost } = draft;
+    let Draft { mut reader, mut topics, mut notes, lost, references: _ } = draft;
     // Sorting is stable: of one name the topic that was declared first comes first.
     topics.sort_by(|one, other| one.name.value.cmp(&other.name.value));
     let mut merged: Vec<TopicSpec> = Vec::with_capacity(topics.len());
@@ -39,8 +41,10 @@ pub(super) fn merge(draft: Draft) -> Result<Spec, Faults> {
         );
         reader.fault_with_hint(&two.place, message, format!("the other is at {}; rename one of them", one.place));
     }
+    reader.faults.extend(clusters::faults(merged.iter()));
+    let mut unknown_keys = Vec::new();
     for topic in &merged {
-        wishes(topic, &mut reader, &mut notes);
+        wishes(topic, &mut reader, (&mut notes, &mut unknown_keys));
     }
     Faults::check(reader.faults)?;
     for (field, (place, count)) in lost {
@@ -49,16 +53,30 @@ pub(super) fn merge(draft: Draft) -> Result<Spec, Faults> {
     }
     notes.sort();
     notes.dedup();
+    for (_, value) in merged.iter_mut().flat_map(|topic| &mut topic.config).filter(|(key, _)| keys::is_set(key)) {
+        if value.value.trim() == keys::NONE {
+            value.value.clear();
+        }
+    }
     let topics = merged.into_iter().map(|topic| (topic.name.value.clone(), topic)).collect();
-    Ok(Spec { topics, notes })
+    unknown_keys.sort();
+    unknown_keys.dedup();
+    Ok(Spec { topics, notes, unknown_keys })
 }
 
 /// What is wrong with one topic whatever the cluster.
-fn wishes(topic: &TopicSpec, reader: &mut Reader, notes: &mut Vec<Fault>) {
+fn wishes(topic: &TopicSpec, reader: &mut Reader, (notes, unknown): (&mut Vec<Fault>, &mut Vec<Fault>)) {
+    let Placed { value: name, place } = &topic.name;
+    if let Some(keeper) = keeper(name) {
+        let message = format!("{keeper} keeps its own data in topic `{name}`; it stays as it is");
+        let hint = format!("--internal-topic {name} of `topics apply` lets it be changed; else remove it");
+        notes.push(Fault::new(place.clone(), message).with_hint(hint));
+    }
     for (key, value) in &topic.config {
         match keys::opinion(key, value) {
             Opinion::Fine => {}
             Opinion::Note(note) => notes.push(note),
+            Opinion::Unknown(key) => unknown.push(key),
             Opinion::Fault(fault) => reader.faults.push(fault),
         }
     }

@@ -3,13 +3,16 @@
 //! [`parse`] needs no cluster; `plan::checks` compares a spec with what the cluster can do. Both collect every fault.
 //! Each document brings its own `defaults`; a topic may be declared once in all sources together.
 
+mod clusters;
 mod configmap;
+mod jikkou;
 mod keys;
 mod merge;
 mod read;
 mod schema;
 mod sound;
 mod strimzi;
+mod table;
 mod toolbox;
 mod topicctl;
 mod write;
@@ -24,6 +27,7 @@ pub use crate::formats::place::Placed;
 use crate::formats::yaml::Origin;
 
 pub use configmap::is_spec as is_spec_key;
+pub use keys::{is_kafka_key, is_set};
 pub use read::{Format, parse};
 pub use schema::schema;
 pub use sound::{Sound, parse_sound};
@@ -42,13 +46,18 @@ pub struct Spec {
     pub topics: BTreeMap<TopicName, TopicSpec>,
     /// What a person should know about the sources, as a field of another tool that has no counterpart here.
     pub notes: Vec<Fault>,
+    /// Config keys that Kafka does not have in any version that is known here: a newer broker, or a vendor's, may.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown_keys: Vec<Fault>,
 }
 
 impl Spec {
     /// The notes, one line each, without those at a place that has a fault: what was only a guess is certain there.
     pub fn notes_beside<'a>(&self, faults: impl Iterator<Item = &'a Fault>) -> Vec<String> {
         let certain: BTreeSet<_> = faults.map(|fault| &fault.place).collect();
-        self.notes.iter().filter(|note| !certain.contains(&note.place)).map(ToString::to_string).collect()
+        let mut notes: Vec<_> = self.notes.iter().chain(&self.unknown_keys).collect();
+        notes.sort();
+        notes.into_iter().filter(|note| !certain.contains(&note.place)).map(ToString::to_string).collect()
     }
 }
 

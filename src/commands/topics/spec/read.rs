@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::commands::topics::spec::Spec;
 use crate::commands::topics::spec::TopicSpec;
 use crate::commands::topics::spec::configmap;
+use crate::commands::topics::spec::jikkou;
 use crate::commands::topics::spec::merge;
 use crate::commands::topics::spec::strimzi;
 use crate::commands::topics::spec::toolbox;
@@ -17,7 +18,7 @@ use crate::formats::yaml::{self, Node, Origin, Reader, short};
 /// In which form topics are declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Format {
-    /// Whatever each document looks like
+    /// Whatever each document looks like; Jikkou's resources are read in this format only
     #[default]
     Auto,
     /// This tool's own: `topics: [{name, partitions, …}]`
@@ -34,6 +35,7 @@ pub fn parse(sources: &[Source], format: Format) -> Result<Spec, Faults> {
     for source in sources {
         draft.source(source, format);
     }
+    jikkou::resolve(&mut draft);
     merge::merge(draft)
 }
 
@@ -48,6 +50,8 @@ pub(super) struct Draft {
     pub(super) notes: Vec<Fault>,
     /// Fields that have no counterpart here: where each was first, and how often.
     pub(super) lost: BTreeMap<String, (Place, usize)>,
+    /// What Jikkou's topics refer to.
+    pub(super) references: jikkou::References,
 }
 
 impl Draft {
@@ -76,6 +80,7 @@ impl Draft {
         let api = text_of(document, "apiVersion").unwrap_or_default();
         let is_strimzi = format == Format::Strimzi || api.starts_with(strimzi::GROUP);
         match (kind, format) {
+            (Some(kind), Format::Auto) if jikkou::is_jikkou(api) => jikkou::read(self, document, kind),
             (Some("ConfigMap"), _) if inside => {
                 self.reader.fault(&document.place, "a ConfigMap inside of a ConfigMap is not read");
             }
@@ -87,8 +92,8 @@ impl Draft {
             (Some(kind), Format::Auto) => {
                 let place = document.get("kind").map_or(&document.place, |node| &node.place);
                 let message = format!("`kind: {}` declares no topics", short(kind));
-                let hint = "ConfigMap, KafkaTopic (kafka.strimzi.io) and lists of them are read; a file in this tool's \
-                            own form has no `kind`";
+                let hint = "ConfigMap, KafkaTopic (kafka.strimzi.io, kafka.jikkou.io) and lists of them are read; a file in \
+                            this tool's own form has no `kind`";
                 self.reader.fault_with_hint(place, message, hint);
             }
             (_, Format::Strimzi) => strimzi::read(self, document),

@@ -4,7 +4,7 @@
 
 use schemars::{JsonSchema, Schema};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::commands::topics::spec::PARTITIONS_MAX;
 use crate::commands::topics::spec::REPLICATION_FACTOR_MAX;
@@ -32,7 +32,7 @@ struct Defaults {
     #[schemars(range(min = 1, max = REPLICATION_FACTOR_MAX))]
     replication_factor: Option<i16>,
     /// Kafka's config keys and values, verbatim. A topic's own keys win.
-    config: Option<Texts>,
+    config: Option<Config>,
     /// The map of toolbox.yaml whose brokers hold the topics.
     #[schemars(length(min = 1))]
     map: Option<String>,
@@ -44,7 +44,7 @@ struct Defaults {
 
 /// One topic.
 #[derive(JsonSchema, Serialize)]
-#[schemars(deny_unknown_fields, rename_all = "camelCase", transform = absent_topics_wish_nothing)]
+#[schemars(deny_unknown_fields, rename_all = "camelCase")]
 struct Topic {
     /// Its name: 1 to 249 of a-z A-Z 0-9 . _ -
     name: Name,
@@ -57,7 +57,7 @@ struct Topic {
     #[schemars(range(min = 1, max = REPLICATION_FACTOR_MAX))]
     replication_factor: Option<i16>,
     /// Kafka's config keys and values, verbatim.
-    config: Option<Texts>,
+    config: Option<Config>,
     /// The map of toolbox.yaml whose brokers hold the topic.
     #[schemars(length(min = 1))]
     map: Option<String>,
@@ -101,6 +101,30 @@ impl JsonSchema for Texts {
     }
 }
 
+/// The same, where a value may also be a list of texts, as `[compact, delete]`.
+#[derive(Serialize)]
+struct Config;
+
+impl JsonSchema for Config {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Config".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> Schema {
+        schemars::json_schema!({
+            "type": "object",
+            "additionalProperties": {
+                "type": ["string", "number", "boolean", "array"],
+                "items": { "type": ["string", "number", "boolean"] },
+            },
+        })
+    }
+}
+
 /// A topic's name. YAML takes a name of digits for a number: it is read as it stands.
 #[derive(Serialize)]
 struct Name;
@@ -121,14 +145,6 @@ impl JsonSchema for Name {
             "not": { "enum": [".", ".."] },
         })
     }
-}
-
-fn absent_topics_wish_nothing(schema: &mut Schema) {
-    schema.insert("if".into(), json!({ "properties": { "state": { "const": "absent" } }, "required": ["state"] }));
-    schema.insert(
-        "then".into(),
-        json!({ "properties": { "partitions": false, "replicationFactor": false, "config": false } }),
-    );
 }
 
 /// JSON Schema (draft 2020-12) of a topics file.

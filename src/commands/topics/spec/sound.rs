@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::commands::topics::spec::Spec;
 use crate::commands::topics::spec::TopicSpec;
+use crate::commands::topics::spec::clusters;
 use crate::commands::topics::spec::read::{Format, parse};
 use crate::formats::place::{Fault, Faults};
 use crate::formats::source::Source;
@@ -44,9 +45,16 @@ pub fn parse_sound(sources: &[Source], given: Vec<Fault>, format: Format) -> Res
     for source in sources {
         units.entry(unit(&source.label)).or_default().push(source.clone());
     }
-    for alone in units.values() {
-        faults.extend(parse(alone, format).err().into_iter().flat_map(|Faults(found)| found));
+    let mut alone = Vec::new();
+    for unit in units.values() {
+        match parse(unit, format) {
+            Ok(spec) => alone.push(spec),
+            Err(Faults(found)) => faults.extend(found),
+        }
     }
+    // Which cluster is meant can't be chosen by leaving one out.
+    Faults::check(clusters::faults(alone.iter().flat_map(|spec| spec.topics.values())))?;
+    faults.extend(declared_twice(&alone));
     let mut rest = rest_of(sources, &faults);
     let mut spec = parse(&rest, format);
     if let Err(Faults(found)) = spec {
@@ -60,6 +68,29 @@ pub fn parse_sound(sources: &[Source], given: Vec<Fault>, format: Format) -> Res
         return Err(Faults(faults));
     }
     Ok(Sound { spec: spec?, left_out: left_out(&faults), faults })
+}
+
+/// Faults of topics that several sources declare, or whose names collide: which of them is meant is not known, so all are
+/// left out.
+fn declared_twice(specs: &[Spec]) -> Vec<Fault> {
+    let mut by_name: BTreeMap<String, Vec<&TopicSpec>> = BTreeMap::new();
+    for topic in specs.iter().flat_map(|spec| spec.topics.values()) {
+        by_name.entry(topic.name.value.collision_key()).or_default().push(topic);
+    }
+    let mut faults = Vec::new();
+    for topics in by_name.values().filter(|topics| topics.len() > 1) {
+        for topic in topics {
+            let other = topics.iter().find(|other| other.name.place != topic.name.place);
+            let Some(other) = other else { continue };
+            let message = match other.name.value == topic.name.value {
+                true => format!("topic `{}` is declared twice", topic.name.value),
+                false => format!("topic `{}` collides with `{}`", topic.name.value, other.name.value),
+            };
+            let hint = format!("the other is at {}; neither is applied: remove one of them", other.name.place);
+            faults.push(Fault::new(topic.name.place.clone(), message).with_hint(hint));
+        }
+    }
+    faults
 }
 
 fn left_out(faults: &[Fault]) -> BTreeSet<String> {

@@ -149,6 +149,108 @@ fn each_form_is_written_so_that_people_like_to_read_it() {
     assert_eq!(topicctl.notes.len(), 2);
 }
 
+const JIKKOU: &str = "
+apiVersion: kafka.jikkou.io/v1beta2
+kind: KafkaTopicList
+metadata: {labels: {environment: example}}
+items:
+  - metadata: {name: shop.orders, labels: {team: shop}}
+    spec:
+      partitions: 6
+      replicas: -1
+      configMapRefs: [Common]
+      configs: {cleanup.policy: compact}
+  - metadata: {name: shop.old, annotations: {jikkou.io/delete: true}}
+    spec: {partitions: 1}
+---
+apiVersion: core.jikkou.io/v1beta2
+kind: ConfigMap
+metadata: {name: Common}
+data: {min.insync.replicas: 2, cleanup.policy: delete}
+---
+apiVersion: kafka.jikkou.io/v1beta2
+kind: KafkaPrincipalAuthorization
+metadata: {name: 'User:shop'}
+spec: {roles: []}
+---
+apiVersion: core.jikkou.io/v1beta2
+kind: ValidatingResourcePolicy
+metadata: {name: limits}
+";
+
+#[test]
+fn jikkous_topics_are_read_with_their_config_maps_and_what_is_not_read_is_named() {
+    let spec = spec(JIKKOU);
+    let [old, orders] = &said(&spec)[..] else { panic!("two topics") };
+    assert_eq!((old.name.value.as_str(), old.state), ("shop.old", State::Absent));
+    assert_eq!((orders.partitions.as_ref().map(|one| one.value), &orders.replication_factor), (Some(6), &None));
+    assert_eq!(
+        (&*orders.config["cleanup.policy"].value, &*orders.config["min.insync.replicas"].value),
+        ("compact", "2")
+    );
+    assert_eq!((orders.strict, &*orders.labels["team"]), (false, "shop"));
+    let notes = spec.notes_beside([].iter());
+    assert_eq!(
+        notes,
+        [
+            "spec.yaml:21:7: `kind: KafkaPrincipalAuthorization` of Jikkou is not read: it declares no topics",
+            "spec.yaml:26:7: `kind: ValidatingResourcePolicy` of Jikkou is not read: it declares no topics",
+        ]
+    );
+    let missing = JIKKOU.replace("[Common]", "[Others]");
+    let faults = parse(&[Source::new("spec.yaml", missing)], Format::Auto).unwrap_err().to_string();
+    assert_eq!(faults, "spec.yaml:10:23: there is no ConfigMap `Others` (core.jikkou.io) in what is given");
+}
+
+#[test]
+fn documents_of_two_clusters_are_a_fault_and_one_that_is_not_the_cluster_is_known() {
+    let of = |text: &str| parse(&[Source::new("spec.yaml", text)], Format::Auto);
+    let west = STRIMZI.replace("name: payments\n", "name: refunds\n  labels: {strimzi.io/cluster: west}\n");
+    let faults = of(&west.replace("strimzi.io/managed: 'false'", "a: b")).unwrap_err().to_string();
+    assert!(
+        faults.contains(
+            "topic `refunds`: the label strimzi.io/cluster is `west`, and that of topic `shop.orders` is `main`"
+        ),
+        "{faults}"
+    );
+    let stage = TOPICCTL.replace("shop.orders", "refunds").replace("environment: production", "environment: stage");
+    let faults = of(&format!("{TOPICCTL}---\n{stage}")).unwrap_err().to_string();
+    assert!(faults.contains("topic `refunds`: meta.environment is `stage`"), "{faults}");
+    let spec = spec(STRIMZI);
+    assert_eq!(spec.other_cluster("main"), None);
+    assert_eq!(spec.other_cluster("west").map(|(named, _)| named).as_deref(), Some("main"));
+}
+
+#[test]
+fn a_set_may_be_a_list_and_an_empty_one_has_a_word() {
+    let of = |value: &str| {
+        let text = format!("topics: [{{name: a, config: {{cleanup.policy: {value}}}}}]");
+        parse(&[Source::new("x", text)], Format::Auto).map(|spec| said(&spec)[0].config["cleanup.policy"].value.clone())
+    };
+    assert_eq!(of("[compact, delete]").unwrap(), "compact,delete");
+    assert_eq!(of("none").unwrap(), "");
+    for empty in ["[]", "''"] {
+        let faults = of(empty).unwrap_err().to_string();
+        assert!(faults.contains("write `none` to keep all records for ever"), "{faults}");
+    }
+    let text =
+        write(Form::Toolbox, [&said(&spec("topics: [{name: a, config: {cleanup.policy: none}}]"))[0]], None).text;
+    assert!(text.contains("cleanup.policy: none\n"), "{text}");
+}
+
+#[test]
+fn what_stands_beside_absent_is_ignored_with_a_note() {
+    let spec = spec(
+        "topics:\n  - {name: a, state: absent, partitions: 3, config: {retention.ms: 7d}}\n  - {name: b, state: absent}\n",
+    );
+    let [a, _] = &said(&spec)[..] else { panic!("two topics") };
+    assert_eq!((a.state, &a.partitions, a.config.len()), (State::Absent, &None, 0));
+    assert_eq!(
+        spec.notes_beside([].iter()),
+        ["spec.yaml:2:5: `partitions`, `config` of a topic that should be absent: it is ignored"]
+    );
+}
+
 fn any_text() -> impl Strategy<Value = String> {
     prop_oneof![
         "[a-z0-9.-]{0,12}",
@@ -193,7 +295,7 @@ fn any_spec() -> impl Strategy<Value = Spec> {
         let mut keys = BTreeSet::new();
         let apart = topics.into_iter().filter(|topic| keys.insert(topic.name.value.collision_key()));
         let topics = apart.map(|topic| (topic.name.value.clone(), topic)).collect();
-        Spec { topics, notes: Vec::new() }
+        Spec { topics, ..Spec::default() }
     })
 }
 
@@ -237,6 +339,19 @@ proptest! {
         let written = write(Form::Topicctl, spec.topics.values(), None);
         prop_assert!(written.notes.is_empty());
         let again = parse(&[Source::new("x", written.text.as_str())], Format::Topicctl);
+        prop_assert!(again.is_ok(), "{}\n{again:?}", written.text);
+        prop_assert_eq!(said(&again.unwrap()), said(&spec), "{}", written.text);
+    }
+
+    #[test]
+    fn what_is_written_for_jikkou_is_read_again(mut spec in any_spec()) {
+        for topic in spec.topics.values_mut() {
+            topic.strict = false;
+            topic.map = None;
+        }
+        let written = write(Form::Jikkou, spec.topics.values(), None);
+        prop_assert!(written.notes.is_empty());
+        let again = parse(&[Source::new("x", written.text.as_str())], Format::Auto);
         prop_assert!(again.is_ok(), "{}\n{again:?}", written.text);
         prop_assert_eq!(said(&again.unwrap()), said(&spec), "{}", written.text);
     }

@@ -8,7 +8,7 @@ use crate::commands::topics::spec::REPLICATION_FACTOR_MAX;
 use crate::commands::topics::spec::State;
 use crate::commands::topics::spec::TopicSpec;
 use crate::commands::topics::spec::read::Draft;
-use crate::formats::place::Placed;
+use crate::formats::place::{Fault, Placed};
 use crate::formats::suggest::nearest;
 use crate::formats::yaml::{Fields, Node, Reader, Scalar, short};
 
@@ -38,7 +38,7 @@ pub(super) fn read(draft: &mut Draft, document: &Node<'_>) {
         return reader.fault_with_hint(fields.place, "the list `topics` is missing", hint);
     };
     for node in reader.list(node, "`topics`").unwrap_or_default() {
-        if let Some(topic) = topic(&mut draft.reader, node, &defaults) {
+        if let Some(topic) = topic(draft, node, &defaults) {
             draft.topics.push(topic);
         }
     }
@@ -66,25 +66,39 @@ fn wishes(reader: &mut Reader, fields: &Fields<'_, '_>) -> Wishes {
         replication_factor: fields
             .get("replicationFactor")
             .and_then(|node| replication_factor(reader, node, "`replicationFactor`")),
-        config: fields.get("config").and_then(|node| reader.texts(node, "`config`")).unwrap_or_default(),
+        config: fields.get("config").and_then(|node| reader.texts_and_lists(node, "`config`")).unwrap_or_default(),
         map: fields.get("map").and_then(|node| map_name(reader, node)),
         labels: fields.get("labels").map(|node| labels(reader, node)).unwrap_or_default(),
         strict: fields.get("strict").and_then(|node| reader.flag(node, "`strict`")),
     }
 }
 
-fn topic(reader: &mut Reader, node: &Node<'_>, defaults: &Wishes) -> Option<TopicSpec> {
+/// Of a topic that should be absent the rest is not even looked at.
+fn wishes_of_absent(reader: &mut Reader, fields: &Fields<'_, '_>) -> Wishes {
+    Wishes {
+        map: fields.get("map").and_then(|node| map_name(reader, node)),
+        labels: fields.get("labels").map(|node| labels(reader, node)).unwrap_or_default(),
+        ..Wishes::default()
+    }
+}
+
+fn topic(draft: &mut Draft, node: &Node<'_>, defaults: &Wishes) -> Option<TopicSpec> {
+    let reader = &mut draft.reader;
     let fields = reader.fields(node, "a topic", TOPIC)?;
     let state = fields.get("state").map_or(State::Present, |node| state(reader, node));
-    let wishes = wishes(reader, &fields);
+    let wishes = match state {
+        State::Present => wishes(reader, &fields),
+        State::Absent => wishes_of_absent(reader, &fields),
+    };
     if state == State::Absent {
-        for key in ["partitions", "replicationFactor", "config"] {
-            if let Some(node) = fields.get(key) {
-                let hint = format!("remove `{key}`, or `state: absent`");
-                reader.fault_with_hint(&node.place, format!("a topic that should be absent has no `{key}`"), hint);
-            }
+        let beside = ["partitions", "replicationFactor", "config"].into_iter().filter(|key| fields.get(key).is_some());
+        let beside: Vec<_> = beside.map(|key| format!("`{key}`")).collect();
+        if !beside.is_empty() {
+            let message = format!("{} of a topic that should be absent: it is ignored", beside.join(", "));
+            draft.notes.push(Fault::new(fields.place.clone(), message));
         }
     }
+    let reader = &mut draft.reader;
     let Some(node) = fields.get("name") else {
         if fields.lacks("name") {
             reader.fault(fields.place, "a topic without a `name`");

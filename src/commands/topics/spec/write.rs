@@ -1,4 +1,4 @@
-//! Topics to text, in any of the three forms: what `export` writes. What a form can't say becomes a note.
+//! Topics to text, in any of the forms: what `export` writes. What a form can't say becomes a note.
 //!
 //! Reading the text again gives the same topics: the tests hold this for any topics.
 
@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 
 use crate::commands::topics::spec::State;
 use crate::commands::topics::spec::TopicSpec;
+use crate::commands::topics::spec::jikkou;
+use crate::commands::topics::spec::keys;
 use crate::commands::topics::spec::topicctl;
 use crate::formats::yaml::{quoted_text, verbatim_text};
 
@@ -22,6 +24,8 @@ pub enum Form {
     Topicctl,
     /// Strimzi's `KafkaTopic` resources (kafka.strimzi.io/v1)
     Strimzi,
+    /// Jikkou's `KafkaTopic` resources (kafka.jikkou.io/v1beta2)
+    Jikkou,
 }
 
 /// A text, and what it could not say.
@@ -46,6 +50,7 @@ pub fn write<'a>(form: Form, topics: impl IntoIterator<Item = &'a TopicSpec>, cl
         }
         Form::Topicctl => topics.iter().for_each(|topic| writer.topicctl(topic)),
         Form::Strimzi => writer.strimzi(&topics),
+        Form::Jikkou => topics.iter().for_each(|topic| writer.jikkou(topic)),
     }
     for (what, count) in &writer.lost {
         let topics = if *count == 1 { "1 topic".to_owned() } else { format!("{count} topics") };
@@ -112,7 +117,8 @@ impl Writer<'_> {
         }
         self.line(indent, &format!("{key}:"));
         for (key, value) in &topic.config {
-            self.field(indent + 2, &quoted_text(key), &verbatim_text(&value.value));
+            let value = if value.value.is_empty() && keys::is_set(key) { keys::NONE } else { &value.value };
+            self.field(indent + 2, &quoted_text(key), &verbatim_text(value));
         }
     }
 
@@ -176,6 +182,32 @@ impl Writer<'_> {
         self.line(2, "placement:");
         self.field(4, "strategy", "any");
         self.config(2, "settings", topic);
+    }
+
+    fn jikkou(&mut self, topic: &TopicSpec) {
+        if topic.map.is_some() {
+            self.lose("`map` has no counterpart in Jikkou and is left out");
+        }
+        if topic.strict {
+            self.lose("`strict` has no counterpart in Jikkou: it leaves undeclared keys alone");
+        }
+        if !self.written.text.is_empty() {
+            self.line(0, "---");
+        }
+        self.line(0, "apiVersion: kafka.jikkou.io/v1beta2\nkind: KafkaTopic\nmetadata:");
+        self.field(2, "name", &quoted_text(topic.name.value.as_str()));
+        self.texts(2, "labels", &topic.labels);
+        if topic.state == State::Absent {
+            self.line(2, "annotations:");
+            self.field(4, jikkou::DELETE, "true");
+        }
+        self.line(0, "spec:");
+        self.numbers(2, topic, "replicas");
+        self.config(2, "configs", topic);
+        if self.written.text.ends_with("spec:\n") {
+            self.written.text.truncate(self.written.text.len() - "spec:\n".len());
+            self.line(0, "spec: {}");
+        }
     }
 
     fn strimzi(&mut self, topics: &[&TopicSpec]) {

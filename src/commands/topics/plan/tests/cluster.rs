@@ -7,6 +7,7 @@ use crate::cluster::config::{ConfigEntry, ConfigSource};
 use crate::cluster::topic::{Partition, Topic, TopicName};
 use crate::commands::mapping::observe as mapping;
 use crate::commands::topics::observe::{BrokerDefaults, Observed, Use};
+use crate::commands::topics::plan::effects::Held;
 use crate::commands::topics::plan::last::{Applied, LastApplied};
 use crate::commands::topics::plan::step::ConfigEdit;
 use crate::commands::topics::plan::{Options, Planned, TopicStep, plan};
@@ -25,7 +26,13 @@ pub(super) fn spec(text: &str) -> Spec {
 
 /// Live brokers, each with the rack that is named after `@`: `1@a 2@b 3`.
 pub(super) fn cluster(brokers: &str) -> Observed {
-    let mut observed = Observed { broker_defaults: Some(BrokerDefaults::default()), ..Observed::default() };
+    let defaults = [("retention.ms", "604800000"), ("retention.bytes", "-1"), ("cleanup.policy", "delete")];
+    let defaults = defaults.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let mut observed = Observed {
+        broker_defaults: Some(BrokerDefaults::default()),
+        topic_defaults: Some(defaults.into()),
+        ..Observed::default()
+    };
     for word in brokers.split_whitespace() {
         let (id, rack) = word.split_once('@').map_or((word, None), |(id, rack)| (id, Some(Rack(rack.to_owned()))));
         let id = BrokerId(id.parse().unwrap());
@@ -101,6 +108,12 @@ impl Observed {
     /// Who uses a topic.
     pub(super) fn used(mut self, topic: &str, one: Use) -> Self {
         self.uses.insert(name(topic), one);
+        self
+    }
+
+    /// How many records a topic has, and how many of them are older than the retention that will hold.
+    pub(super) fn with_records(mut self, topic: &str, records: u64, records_older: Option<u64>) -> Self {
+        self.held.insert(name(topic), Held { records: Some(records), records_older, ..Held::default() });
         self
     }
 

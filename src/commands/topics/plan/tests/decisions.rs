@@ -118,8 +118,8 @@ fn a_replication_factor_keeps_to_the_disks_of_toolbox_yaml_and_to_mappings_limit
 #[test]
 fn another_replication_factor_is_a_move_with_its_bytes_and_the_rest_is_applied() {
     let observed = three().topic("a", &[&[1, 2], &[2, 3]], &[]).holding("a", 2_500_000);
-    let shown = lines("- {name: a, replicationFactor: 3, config: {retention.ms: 1}}", &observed);
-    assert_eq!(shown[0], "~ topic a: retention.ms default -> 1");
+    let shown = lines("- {name: a, replicationFactor: 3, config: {retention.ms: 604800001}}", &observed);
+    assert_eq!(shown[0], "~ topic a: retention.ms default -> 604800001");
     assert_eq!(shown[1], "~ topic a: replication factor 2 -> 3 (2 partitions to move, copies 5.0 MB)");
     assert_eq!(shown[2], "2 to change; risk moves-data");
 }
@@ -190,19 +190,71 @@ fn a_strict_topic_loses_every_other_key_but_not_the_throttles_of_a_move() {
 
 #[test]
 fn drift_is_told_from_a_change_of_the_spec() {
-    let by_hand = three().topic("a", &[&[1, 2]], &[("retention.ms", "9")]).applied("a", &[("retention.ms", "1")]);
+    let by_hand = three().topic("a", &[&[1, 2]], &[("retention.ms", "1")]).applied("a", &[("retention.ms", "9")]);
     assert_eq!(
-        lines("- {name: a, config: {retention.ms: 1}}", &by_hand),
+        lines("- {name: a, config: {retention.ms: 9}}", &by_hand),
         [
-            "~ topic a: retention.ms 9 -> 1 (drift: changed by hand)",
-            "! drift: topic a was changed by hand: retention.ms is 9, not 1",
+            "~ topic a: retention.ms 1 -> 9 (drift: changed by hand)",
+            "! drift: topic a was changed by hand: retention.ms is 1, not 9",
             "1 to change; risk reversible"
         ]
     );
-    let found = &planned("- {name: a, config: {retention.ms: 1}}", &by_hand).plan.warnings[0].finding;
+    let found = &planned("- {name: a, config: {retention.ms: 9}}", &by_hand).plan.warnings[0].finding;
     assert_eq!(found.as_ref().unwrap().kind, "topics.drift");
     let by_spec = three().topic("a", &[&[1, 2]], &[("retention.ms", "1")]).applied("a", &[("retention.ms", "1")]);
     assert_eq!(lines("- {name: a, config: {retention.ms: 2}}", &by_spec)[0], "~ topic a: retention.ms 1 -> 2");
+}
+
+#[test]
+fn a_topic_that_was_deleted_by_hand_comes_back_with_a_word_of_drift() {
+    let mut observed = three().applied("a", &[]);
+    assert_eq!(planned("- name: a", &observed).plan.warnings, [], "it may never have been created");
+    observed.last_applied.as_mut().unwrap().topics.get_mut(&name("a")).unwrap().existed = true;
+    let plan = planned("- {name: a, replicationFactor: 2}", &observed).plan;
+    assert_eq!(plan.warnings[0].text, "drift: topic a was deleted since it was last applied; its records are gone");
+    assert_eq!(plan.warnings[0].finding.as_ref().unwrap().kind, "topics.drift");
+}
+
+#[test]
+fn a_set_has_no_order_and_no_repetition_and_a_word_for_none() {
+    for there in ["compact,delete", "delete,compact", "delete, compact,delete"] {
+        let observed = three().topic("a", &[&[1, 2]], &[("cleanup.policy", there)]);
+        for declared in ["'compact,delete'", "[delete, compact]", "'delete , compact, delete'"] {
+            let text = format!("- {{name: a, config: {{cleanup.policy: {declared}}}}}");
+            assert_eq!(lines(&text, &observed), ["nothing to do"], "{there} and {declared}");
+        }
+    }
+    let once = three().topic("a", &[&[1, 2]], &[("cleanup.policy", "delete")]);
+    assert_eq!(lines("- {name: a, config: {cleanup.policy: 'delete,delete'}}", &once), ["nothing to do"]);
+    let kept = lines("- {name: a, config: {cleanup.policy: none}}", &once);
+    assert_eq!(kept, ["~ topic a: cleanup.policy delete -> \"\"", "1 to change; risk reversible"]);
+}
+
+#[test]
+fn min_insync_replicas_is_not_written_where_that_value_holds_already() {
+    let observed = three().topic("a", &[&[1, 2]], &[]);
+    assert_eq!(lines("- {name: a, config: {min.insync.replicas: 1}}", &observed), ["nothing to do"]);
+    assert!(lines("- {name: a, config: {min.insync.replicas: 2}}", &observed)[0].contains("default -> 2"));
+}
+
+#[test]
+fn a_key_that_the_server_sets_again_and_again_is_left_and_said_in_one_line() {
+    let spec = spec("- {name: a, strict: true}");
+    let there = || three().topic("a", &[&[1, 2]], &[("segment.ms", "7")]);
+    let mut observed = there().applied("a", &[]);
+    for _ in 0..2 {
+        let steps = plan(&spec, &observed, &options()).plan.steps;
+        assert_eq!(steps.len(), 1, "it is unset");
+        let last = observed.last_applied.take().unwrap().claiming(&steps, &spec, |_| false);
+        let last = last.settled(&spec, &BTreeSet::new(), |_| true);
+        observed = Observed { last_applied: Some(last), ..there() };
+    }
+    let left = plan(&spec, &observed, &options()).plan;
+    assert_eq!(left.steps, []);
+    assert_eq!(left.warnings[0].text, "the server sets segment.ms again each time it is unset; it is left: a");
+    let other =
+        Observed { last_applied: observed.last_applied, ..three().topic("a", &[&[1, 2]], &[("segment.ms", "8")]) };
+    assert_eq!(plan(&spec, &other, &options()).plan.steps.len(), 1, "another value is somebody's own");
 }
 
 #[test]
@@ -249,6 +301,28 @@ fn a_topic_that_is_named_is_deleted_though_it_is_in_use_but_never_an_internal_on
 }
 
 #[test]
+fn internal_topics_are_left_as_they_are_unless_each_is_named() {
+    let set = [("cleanup.policy", "compact"), ("segment.ms", "2")];
+    let observed = three().topic("__consumer_offsets", &[&[1, 2], &[2, 3]], &set);
+    let strict = "- {name: __consumer_offsets, partitions: 2, replicationFactor: 2, strict: true}";
+    assert_eq!(lines(strict, &observed), ["nothing to do"], "strict never unsets their keys");
+    let other = "- {name: __consumer_offsets, partitions: 3, config: {cleanup.policy: delete}}";
+    let shown = lines(other, &observed);
+    assert_eq!(
+        shown[0],
+        "! refused: partitions 2 -> 3, cleanup.policy compact -> delete __consumer_offsets: Kafka keeps its own data in \
+         this topic; --internal-topic __consumer_offsets lets it be changed. Its replicas are moved by `toolbox mapping` \
+         and `toolbox reassign`"
+    );
+    assert_eq!(shown[1], "nothing to do; 1 refused");
+    let named = Options { internal_topics: BTreeSet::from([name("__consumer_offsets")]), ..options() };
+    assert_eq!(plan(&spec(other), &observed, &named).plan.steps.len(), 2);
+    assert_eq!(plan(&spec(strict), &observed, &named).plan.steps, []);
+    assert!(lines("- name: __transaction_state", &three())[0].contains("! refused: create __transaction_state"));
+    assert_eq!(planned("- {name: connect-offsets, partitions: 2}", &three()).plan.steps.len(), 1);
+}
+
+#[test]
 fn more_deletions_than_allowed_delete_nothing() {
     let names: Vec<_> = (0..6).map(|number| format!("t{number}")).collect();
     let observed =
@@ -262,9 +336,12 @@ fn more_deletions_than_allowed_delete_nothing() {
 #[test]
 fn what_the_cluster_can_not_do_is_a_fault_with_its_place() {
     let observed = three().topic("a.b", &[&[1, 2]], &[]);
+    let map = Map::new("m", ".*", ids(&[1, 2]).into_iter().collect()).unwrap();
+    let mapped = Options { maps: Maps(vec![map]), ..options() };
+    let planned = plan(&spec("- {name: x, replicationFactor: 3}"), &observed, &mapped);
     assert_eq!(
-        faults("- {name: x, replicationFactor: 4}", &observed),
-        ["s.yaml:2:34: replication factor 4, but the cluster has 3 brokers (3 at most)"]
+        planned.faults[0].1.to_string(),
+        "s.yaml:2:34: replication factor 3, but map m has 2 brokers (2 at most)"
     );
     assert!(faults("- {name: a_b}", &observed)[0].contains("topic a_b collides with topic a.b"));
     let mut observed = observed;
@@ -276,7 +353,9 @@ fn what_the_cluster_can_not_do_is_a_fault_with_its_place() {
 }
 
 #[test]
-fn brokers_that_are_down_are_no_fault_of_the_spec() {
+fn brokers_that_are_down_are_no_fault_of_the_spec_even_where_nothing_shows_that_they_exist() {
+    let empty = lines("- {name: x, replicationFactor: 3}", &cluster("1 2"));
+    assert!(empty[0].contains("3 replicas need as many live brokers, and the cluster has 2"), "{empty:?}");
     let observed = cluster("1 2").topic("other", &[&[1, 2, 3]], &[]);
     let shown = lines("- {name: x, replicationFactor: 3}", &observed);
     assert!(shown[0].contains("3 replicas need as many live brokers, and the cluster has 2"), "{shown:?}");
@@ -294,6 +373,8 @@ fn fewer_replicas_than_the_brokers_want_in_sync_are_refused() {
 fn a_single_replica_is_warned_about() {
     let shown = lines("- {name: x, replicationFactor: 1}", &three());
     assert!(shown[1].starts_with("! replication factor 1: when one broker stops, so do this topic"), "{shown:?}");
+    let there = three().topic("x", &[&[1]], &[]);
+    assert_eq!(lines("- {name: x, replicationFactor: 1}", &there), ["nothing to do"], "only where something changes");
 }
 
 #[test]

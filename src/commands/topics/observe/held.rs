@@ -1,0 +1,232 @@
+//! Measures what a change of configs would delete: records by age, bytes by size. Only for such changes, with few requests.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::clients::kafka::{Kafka, KafkaError};
+use crate::cluster::config::{ConfigEntry, ConfigResource};
+use crate::cluster::metadata::Metadata;
+use crate::cluster::offset::{FoundOffset, OffsetQuery};
+use crate::cluster::topic::{TopicName, TopicPartition};
+use crate::commands::topics::observe::{Observed, without_secret};
+use crate::commands::topics::plan::asks::{self, Ask};
+use crate::commands::topics::plan::effects::{Held, KEYS, KEYS_NEEDED};
+use crate::commands::topics::spec::Spec;
+
+/// Most partitions that are measured: of more, how much is deleted is unknown.
+const PARTITIONS_MAX: usize = 10_000;
+
+/// Most retention times that records are counted by: each is one more request to every leader.
+const TIMES_MAX: usize = 10;
+
+/// Most brokers that are asked for their defaults: one answer is enough.
+const BROKERS_ASKED_MAX: usize = 3;
+
+/// Keys of brokers that say how long records are kept where `log.retention.ms` is not set, and their milliseconds.
+const RETENTIONS: [(&str, i64); 2] = [("log.retention.minutes", 60_000), ("log.retention.hours", 3_600_000)];
+
+/// Reads what is needed to say what the changes of these topics cost.
+pub(super) async fn measure(
+    kafka: &dyn Kafka,
+    (spec, risky): (&Spec, &BTreeSet<TopicName>),
+    observed: &mut Observed,
+    now: Timestamp,
+) {
+    more_keys(kafka, risky, observed).await;
+    if asks::needs_defaults(spec, observed, risky) {
+        observed.topic_defaults = defaults(kafka, &observed.metadata).await;
+    }
+    let asks = asks::asks(spec, observed, risky);
+    if !asks.is_empty() {
+        observed.held = held(kafka, &asks, &observed.metadata, now).await;
+    }
+}
+
+/// The keys that the rules need, of topics of which only declared keys were read. What can't be read stays unknown.
+async fn more_keys(kafka: &dyn Kafka, risky: &BTreeSet<TopicName>, observed: &mut Observed) {
+    let resources: Vec<_> = risky.iter().cloned().map(ConfigResource::Topic).collect();
+    let Ok(answers) = kafka.configs(&resources, Some(&KEYS_NEEDED)).await else { return };
+    for (resource, entries) in answers {
+        let (ConfigResource::Topic(name), Ok(entries)) = (resource, entries) else { continue };
+        let Some(known) = observed.configs.get_mut(&name) else { continue };
+        let is_new = |entry: &ConfigEntry| !known.iter().any(|one| one.name == entry.name);
+        let new: Vec<_> = entries.into_iter().filter(is_new).map(without_secret).collect();
+        known.extend(new);
+    }
+}
+
+/// What holds for a topic's key that is not set, by one broker; none where no broker says.
+async fn defaults(kafka: &dyn Kafka, metadata: &Metadata) -> Option<BTreeMap<String, String>> {
+    let names = KEYS.iter().map(|(_, broker)| *broker).filter(|broker| !broker.is_empty());
+    let names: Vec<_> = names.chain(RETENTIONS.iter().map(|(key, _)| *key)).collect();
+    for broker in metadata.brokers.keys().take(BROKERS_ASKED_MAX) {
+        let resource = ConfigResource::Broker(*broker);
+        let Ok(mut answers) = kafka.configs(std::slice::from_ref(&resource), Some(&names)).await else { continue };
+        if let Some(Ok(entries)) = answers.remove(&resource) {
+            return Some(topic_defaults(&entries));
+        }
+    }
+    None
+}
+
+/// The defaults of topics that a broker's own config says.
+fn topic_defaults(entries: &[ConfigEntry]) -> BTreeMap<String, String> {
+    let value = |key: &str| entries.iter().find(|entry| entry.name == key)?.value.clone();
+    let mut defaults: BTreeMap<_, _> =
+        KEYS.iter().filter_map(|(topic, broker)| Some(((*topic).to_owned(), value(broker)?))).collect();
+    if !defaults.contains_key("retention.ms") {
+        let in_units = RETENTIONS.iter().find_map(|(key, unit)| Some((value(key)?.parse::<i64>().ok()?, unit)));
+        let milliseconds = in_units.map(|(number, unit)| if number < 0 { -1 } else { number.saturating_mul(*unit) });
+        defaults.extend(milliseconds.map(|number| ("retention.ms".to_owned(), number.to_string())));
+    }
+    defaults
+}
+
+type Offsets = BTreeMap<TopicPartition, Result<Option<FoundOffset>, KafkaError>>;
+
+/// What these topics hold. Failures are no failures of the run: then it is unknown.
+async fn held(
+    kafka: &dyn Kafka,
+    asks: &BTreeMap<TopicName, Ask>,
+    metadata: &Metadata,
+    now: Timestamp,
+) -> BTreeMap<TopicName, Held> {
+    let partitions: Vec<_> = asks.keys().flat_map(|name| partitions_of(metadata, name)).collect();
+    let unclear = |why: String| -> BTreeMap<TopicName, Held> {
+        let held = Held { unclear: Some(why), ..Held::default() };
+        asks.keys().map(|name| (name.clone(), held.clone())).collect()
+    };
+    if partitions.len() > PARTITIONS_MAX {
+        return unclear(format!("{} partitions are too many to measure", partitions.len()));
+    }
+    let first = kafka.offsets(&partitions, OffsetQuery::Earliest).await;
+    let last = kafka.offsets(&partitions, OffsetQuery::Latest).await;
+    let (first, last) = match (first, last) {
+        (Ok(first), Ok(last)) => (first, last),
+        (Err(error), _) | (_, Err(error)) => return unclear(error.to_string()),
+    };
+    let newer = newer(kafka, asks, metadata, now).await;
+    let mut held = BTreeMap::new();
+    for (name, ask) in asks {
+        let older = match ask.older_than.map(|time| newer.get(&time)) {
+            Some(Some(Ok(newer))) => records(metadata, name, &first, |key| end(newer, &last, key)),
+            Some(Some(Err(error))) => Err(error.to_string()),
+            _ => Err("it was not measured".to_owned()),
+        };
+        let all = records(metadata, name, &first, |key| offset(last.get(key)));
+        let unclear = all.as_ref().err().or(older.as_ref().err()).cloned();
+        held.insert(name.clone(), Held { records: all.ok(), records_older: older.ok(), unclear, ..Held::default() });
+    }
+    sizes(kafka, asks, metadata, &mut held).await;
+    held
+}
+
+fn partitions_of(metadata: &Metadata, name: &TopicName) -> Vec<TopicPartition> {
+    let partitions = metadata.topics.get(name).map_or(&[][..], |topic| &topic.partitions);
+    partitions.iter().map(|one| TopicPartition { topic: name.clone(), partition: one.partition }).collect()
+}
+
+/// By retention time, the first record of each partition that is newer.
+async fn newer(
+    kafka: &dyn Kafka,
+    asks: &BTreeMap<TopicName, Ask>,
+    metadata: &Metadata,
+    now: Timestamp,
+) -> BTreeMap<i64, Result<Offsets, KafkaError>> {
+    let mut by_time: BTreeMap<i64, Vec<TopicPartition>> = BTreeMap::new();
+    for (name, ask) in asks {
+        if let Some(time) = ask.older_than {
+            by_time.entry(time).or_default().extend(partitions_of(metadata, name));
+        }
+    }
+    let mut newer = BTreeMap::new();
+    for (time, partitions) in by_time.into_iter().take(TIMES_MAX) {
+        let since = now.as_millisecond().saturating_sub(time).max(0);
+        newer.insert(time, kafka.offsets(&partitions, OffsetQuery::AtOrAfter(since)).await);
+    }
+    newer
+}
+
+/// The records from the first offset of each partition to an end.
+fn records(
+    metadata: &Metadata,
+    name: &TopicName,
+    first: &Offsets,
+    end: impl Fn(&TopicPartition) -> Result<i64, String>,
+) -> Result<u64, String> {
+    let mut sum = 0_u64;
+    for key in partitions_of(metadata, name) {
+        let count = end(&key)?.saturating_sub(offset(first.get(&key))?);
+        sum = sum.saturating_add(u64::try_from(count).unwrap_or(0));
+    }
+    Ok(sum)
+}
+
+/// Where the older records of a partition end: at its end where none is newer.
+fn end(newer: &Offsets, last: &Offsets, key: &TopicPartition) -> Result<i64, String> {
+    match newer.get(key) {
+        Some(Ok(None)) => offset(last.get(key)),
+        found => offset(found),
+    }
+}
+
+fn offset(found: Option<&Result<Option<FoundOffset>, KafkaError>>) -> Result<i64, String> {
+    match found {
+        Some(Ok(Some(found))) => Ok(found.offset),
+        Some(Err(error)) => Err(error.to_string()),
+        Some(Ok(None)) | None => Err("a partition's leader did not say".to_owned()),
+    }
+}
+
+/// Adds how much the partitions hold, and how much of it lies beyond the limit.
+async fn sizes(
+    kafka: &dyn Kafka,
+    asks: &BTreeMap<TopicName, Ask>,
+    metadata: &Metadata,
+    held: &mut BTreeMap<TopicName, Held>,
+) {
+    if asks.values().all(|ask| ask.beyond.is_none()) {
+        return;
+    }
+    let brokers: Vec<_> = metadata.brokers.keys().copied().collect();
+    let Ok(sizes) = kafka.replica_sizes(&brokers).await else { return };
+    for (TopicPartition { topic, .. }, replicas) in sizes.sizes {
+        let (Some(ask), Some(held)) = (asks.get(&topic), held.get_mut(&topic)) else { continue };
+        let Some(limit) = ask.beyond else { continue };
+        let largest = replicas.iter().filter(|one| !one.is_future).map(|one| one.bytes).max().unwrap_or(0);
+        *held.bytes.get_or_insert(0) += largest;
+        *held.bytes_beyond.get_or_insert(0) += largest.saturating_sub(limit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::config::ConfigSource;
+
+    #[test]
+    fn the_retention_of_brokers_is_in_milliseconds_or_minutes_or_hours() {
+        let of = |set: &[(&str, Option<&str>)]| {
+            let entry = |(key, value): &(&str, Option<&str>)| ConfigEntry {
+                name: (*key).to_owned(),
+                value: value.map(str::to_owned),
+                source: ConfigSource::BrokerFile,
+                sensitive: false,
+                read_only: false,
+            };
+            topic_defaults(&set.iter().map(entry).collect::<Vec<_>>()).remove("retention.ms")
+        };
+        assert_eq!(of(&[("log.retention.ms", Some("5")), ("log.retention.hours", Some("168"))]).as_deref(), Some("5"));
+        assert_eq!(
+            of(&[("log.retention.ms", None), ("log.retention.hours", Some("168"))]).as_deref(),
+            Some("604800000")
+        );
+        assert_eq!(
+            of(&[("log.retention.minutes", Some("2")), ("log.retention.hours", Some("1"))]).as_deref(),
+            Some("120000")
+        );
+        assert_eq!(of(&[("log.retention.hours", Some("-1"))]).as_deref(), Some("-1"));
+        assert_eq!(of(&[]), None);
+    }
+}

@@ -1,0 +1,66 @@
+//! What must be measured before the effects of a change can be said: only of topics whose records may be deleted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::change::plan::Risk;
+use crate::cluster::topic::TopicName;
+use crate::commands::topics::observe::Observed;
+use crate::commands::topics::plan::abreast::{AllThere, There};
+use crate::commands::topics::plan::configs;
+use crate::commands::topics::plan::effects::{self, Known, Values, limit};
+use crate::commands::topics::plan::step::ConfigEdit;
+use crate::commands::topics::spec::{Spec, TopicSpec};
+
+/// What is to be measured of one topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ask {
+    /// Count the records that are older than this: the retention time that will hold, in milliseconds.
+    pub older_than: Option<i64>,
+    /// Count the bytes of each partition beyond this: the retention size that will hold.
+    pub beyond: Option<u64>,
+}
+
+/// Edits of one topic whose keys can cost something, as far as that shows without the effects.
+pub fn is_risky(declared: &TopicSpec, there: &There<'_>) -> bool {
+    let edits = configs::edits(declared, there.config.unwrap_or_default(), there.last);
+    edits.iter().any(|edit| effects::is_looked_at(&edit.key))
+}
+
+/// Whether what holds by default decides about one of these topics.
+pub fn needs_defaults(spec: &Spec, observed: &Observed, risky: &BTreeSet<TopicName>) -> bool {
+    edits_of(spec, observed, risky)
+        .any(|(_, edits, _)| edits.iter().any(|edit| edit.to.is_none() && effects::is_looked_at(&edit.key)))
+}
+
+/// What is to be measured, by topic.
+pub fn asks(spec: &Spec, observed: &Observed, risky: &BTreeSet<TopicName>) -> BTreeMap<TopicName, Ask> {
+    let none = BTreeMap::new();
+    let defaults = observed.topic_defaults.as_ref().unwrap_or(&none);
+    let mut asks = BTreeMap::new();
+    for (name, mut edits, there) in edits_of(spec, observed, risky) {
+        let (Some(topic), config) = (there.topic, there.config.unwrap_or_default()) else { continue };
+        effects::note(&mut edits, (topic, config), Known { defaults, held: None });
+        let loses = |edit: &ConfigEdit| edit.effect.as_ref().is_some_and(|effect| effect.risk == Risk::LosesData);
+        if !edits.iter().any(loses) {
+            continue;
+        }
+        let values = Values { topic, there: config, edits: &edits, defaults };
+        let finite = |key: &str| limit(values.after(key)).filter(|limit| values.deletes() && *limit != i64::MAX);
+        let beyond = finite("retention.bytes").and_then(|limit| u64::try_from(limit).ok());
+        asks.insert(name.clone(), Ask { older_than: finite("retention.ms"), beyond });
+    }
+    asks
+}
+
+fn edits_of<'a>(
+    spec: &'a Spec,
+    observed: &'a Observed,
+    risky: &'a BTreeSet<TopicName>,
+) -> impl Iterator<Item = (&'a TopicName, Vec<ConfigEdit>, There<'a>)> {
+    let mut all_there = AllThere::of(observed);
+    risky.iter().filter_map(move |name| {
+        let there = all_there.at(name);
+        let edits = configs::edits(spec.topics.get(name)?, there.config.unwrap_or_default(), there.last);
+        Some((name, edits, there))
+    })
+}
