@@ -51,6 +51,10 @@ rooms: ## which command's folder has which file
 new: ## make the folder of a new command: make new ROOM=quotas
 	@tests/new-room.sh $(ROOM)
 
+.PHONY: keys
+keys: ## generate the table of Kafka's topic config keys anew, from Kafka's jars
+	@tests/topics/keys/generate.sh
+
 FUZZ_SECONDS ?= 600
 FUZZ_ALL := spec properties moves toolbox_file sasl group_bytes answers
 FUZZ_TARGETS ?= $(FUZZ_ALL)

@@ -6,3 +6,4 @@ mod field;
 mod in_kubernetes;
 mod listing;
 mod live;
+mod risk;

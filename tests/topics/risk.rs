@@ -1,0 +1,62 @@
+//! What changes of configs cost, on a cluster in memory: what is measured for it, and who is refused.
+
+use kafka_toolbox::clients::kafka::memory::{Call, Memory};
+use kafka_toolbox::cluster::topic::TopicName;
+use kafka_toolbox::exit::Exit;
+
+use crate::support::desk::Desk;
+
+const DAY: i64 = 86_400_000;
+
+fn retention(desk: &Desk) -> Option<String> {
+    let name = TopicName::new("orders").unwrap();
+    desk.kafka.look(|cluster| cluster.topics[&name].config.get("retention.ms").cloned())
+}
+
+fn kafka() -> Memory {
+    let now = jiff::Timestamp::now().as_millisecond();
+    Memory::kraft(3)
+        .topic("orders", &[&[1, 2], &[2, 3]])
+        .records("orders", 0, &[now - 9 * DAY, now - 3 * DAY, now - 1000])
+        .records("orders", 1, &[now - 9 * DAY])
+        .bytes("orders", 0, 5_000_000)
+        .bytes("orders", 1, 1_000_000)
+}
+
+#[tokio::test]
+async fn a_lower_retention_says_how_many_records_go_and_is_refused_unless_it_is_let_through() {
+    let desk = Desk::new(kafka());
+    desk.declare(&["{name: orders, config: {retention.ms: 86400000}}"]);
+    let refused = desk.apply(&[]).await.ends_with(Exit::Refused);
+    let words = "retention.ms default -> 86400000 (loses-data: records older than 1 d are deleted, 3 of 4 now)";
+    assert!(refused.out.contains(words), "{refused:#?}");
+    assert_eq!(retention(&desk), None);
+    desk.apply(&["--max-risk", "loses-data"]).await.ends_with(Exit::Done);
+    assert_eq!(retention(&desk).as_deref(), Some("86400000"));
+}
+
+#[tokio::test]
+async fn a_lower_size_says_how_many_bytes_go() {
+    let desk = Desk::new(kafka());
+    desk.declare(&["{name: orders, config: {retention.bytes: 2000000}}"]);
+    let refused = desk.apply(&[]).await.ends_with(Exit::Refused);
+    assert!(refused.out.contains("beyond 2.0 MB a partition are deleted, 3.0 MB of 6.0 MB now"), "{refused:#?}");
+}
+
+#[tokio::test]
+async fn what_is_reversible_measures_nothing() {
+    let desk = Desk::new(kafka());
+    desk.declare(&["{name: orders, config: {segment.ms: 1000000, retention.ms: 8640000000}}"]);
+    desk.apply(&[]).await.ends_with(Exit::Done);
+    assert!(!desk.kafka.calls().contains(&Call::ListOffsets), "{:?}", desk.kafka.calls());
+}
+
+#[tokio::test]
+async fn where_nothing_can_be_measured_the_risk_stays_and_that_is_said() {
+    let name = TopicName::new("orders").unwrap();
+    let desk = Desk::new(kafka());
+    desk.kafka.edit(|cluster| cluster.topics.get_mut(&name).unwrap().partitions[0].leader = None);
+    desk.declare(&["{name: orders, config: {retention.ms: 1000}}"]);
+    let refused = desk.apply(&[]).await.ends_with(Exit::Refused);
+    assert!(refused.out.contains("records older than 1 s are deleted, how many is unknown: "), "{refused:#?}");
+}
