@@ -1,8 +1,6 @@
 //! Reads what the planner needs: one Metadata request for all, configs of declared topics with only the needed keys,
 //! and what only some plans ask for.
 
-mod held;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
@@ -149,7 +147,7 @@ pub async fn observe(
     let Begun { mut metadata, last_applied, declared_by_others } = begun;
     let configs = configs(kafka, spec, &mut metadata, last_applied.as_ref()).await?;
     let mut observed = Observed { metadata, configs, last_applied, declared_by_others, ..Observed::default() };
-    let Questions { reassignments, sizes, broker_defaults, placement, known_keys, uses, risky } =
+    let Questions { reassignments, sizes, broker_defaults, placement, known_keys, uses } =
         Questions::of(spec, &observed);
     if reassignments {
         observed.moves = moves(kafka).await?;
@@ -165,9 +163,6 @@ pub async fn observe(
     }
     if known_keys {
         observed.known_keys = self::known_keys(kafka, &observed.metadata).await?;
-    }
-    if !risky.is_empty() {
-        held::measure(kafka, (spec, &risky), &mut observed, now).await;
     }
     if !uses.is_empty() {
         let unknown;

@@ -15,6 +15,7 @@ use crate::cluster::assignment::{MOVE_PLAN_VERSION, MovePlan};
 use crate::cluster::topic::TopicName;
 use crate::commands::topics::apply;
 use crate::commands::topics::command::declared;
+use crate::commands::topics::command::held;
 use crate::commands::topics::command::memory::{Memory, Part};
 use crate::commands::topics::command::sources::SourceArgs;
 use crate::commands::topics::command::validate::refusal;
@@ -226,7 +227,9 @@ async fn look(
             let memory = memory.context("no cluster was looked at")?;
             let kafka = context.kafka().await?;
             let idle_since = context.now() - args.min_idle.duration;
-            observe(&*kafka, spec, memory.hand_over(), (context.now(), idle_since)).await
+            let mut observed = observe(&*kafka, spec, memory.hand_over(), (context.now(), idle_since)).await?;
+            held::measure(&*kafka, spec, &mut observed, context.now()).await;
+            Ok(observed)
         })
         .await
 }

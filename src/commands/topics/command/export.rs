@@ -1,4 +1,4 @@
-//! `toolbox topics export`: the cluster's topics, or those of files, as text that this tool, topicctl or Strimzi reads.
+//! `toolbox topics export`: the cluster's topics, or those of files, as text that this tool, topicctl, Strimzi or Jikkou reads.
 
 use std::collections::BTreeMap;
 

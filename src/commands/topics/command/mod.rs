@@ -4,6 +4,7 @@ mod apply;
 mod declared;
 mod describe;
 mod export;
+mod held;
 mod list;
 mod memory;
 mod sources;
@@ -33,7 +34,7 @@ enum Verb {
     Apply(apply::ApplyArgs),
     /// Say what is wrong with declared topics
     Validate(validate::ValidateArgs),
-    /// Write topics as a file for this tool, topicctl or Strimzi
+    /// Write topics as a file for this tool, topicctl, Strimzi or Jikkou
     Export(export::ExportArgs),
 }
 

@@ -62,10 +62,12 @@ pub(super) async fn run(context: &Context, args: &ValidateArgs) -> anyhow::Resul
         Ok(spec) => {
             declared::is_of_cluster(context, &spec)?;
             let cluster_asked = context.flags.observed.is_some() || context.flags.bootstrap_server.is_some();
-            let (faults, refused) = match cluster_asked {
-                true => faults_of_cluster(context, &spec).await?,
-                false if args.allow_unknown_keys => <_>::default(),
-                false => (spec.unknown_keys.clone(), Vec::new()),
+            let (faults, refused) = if cluster_asked {
+                faults_of_cluster(context, &spec).await?
+            } else if args.allow_unknown_keys {
+                <_>::default()
+            } else {
+                (spec.unknown_keys.clone(), Vec::new())
             };
             let mut notes = spec.notes_beside(faults.iter());
             notes.extend(refused);

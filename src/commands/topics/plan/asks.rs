@@ -9,7 +9,7 @@ use crate::commands::topics::plan::abreast::{AllThere, There};
 use crate::commands::topics::plan::configs;
 use crate::commands::topics::plan::effects::{self, Known, Values, limit};
 use crate::commands::topics::plan::step::ConfigEdit;
-use crate::commands::topics::spec::{Spec, TopicSpec};
+use crate::commands::topics::spec::{Spec, State, TopicSpec};
 
 /// What is to be measured of one topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -20,8 +20,20 @@ pub struct Ask {
     pub beyond: Option<u64>,
 }
 
-/// Edits of one topic whose keys can cost something, as far as that shows without the effects.
-pub fn is_risky(declared: &TopicSpec, there: &There<'_>) -> bool {
+/// Declared topics that are there and whose config keys change in a way that can cost something.
+pub fn risky(spec: &Spec, observed: &Observed) -> BTreeSet<TopicName> {
+    let mut all_there = AllThere::of(observed);
+    let mut risky = BTreeSet::new();
+    for (name, declared) in &spec.topics {
+        let there = all_there.at(name);
+        if there.topic.is_some() && declared.state == State::Present && is_risky(declared, &there) {
+            risky.insert(name.clone());
+        }
+    }
+    risky
+}
+
+fn is_risky(declared: &TopicSpec, there: &There<'_>) -> bool {
     let edits = configs::edits(declared, there.config.unwrap_or_default(), there.last);
     edits.iter().any(|edit| effects::is_looked_at(&edit.key))
 }

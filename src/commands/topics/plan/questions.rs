@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use crate::cluster::topic::TopicName;
 use crate::commands::topics::observe::Observed;
 use crate::commands::topics::plan::abreast::AllThere;
-use crate::commands::topics::plan::asks;
 use crate::commands::topics::spec::{Spec, State};
 
 /// Questions that only some plans have.
@@ -25,8 +24,6 @@ pub struct Questions {
     pub known_keys: bool,
     /// Topics that are to be deleted: asked who uses them.
     pub uses: BTreeSet<TopicName>,
-    /// Topics whose config keys change in a way that can cost something: asked what they hold.
-    pub risky: BTreeSet<TopicName>,
 }
 
 impl Questions {
@@ -58,9 +55,6 @@ impl Questions {
                 && topic.partitions.iter().any(|partition| partition.isr.len() < partition.replicas.len());
             questions.reassignments |= grows || differs || copies;
             questions.placement |= differs;
-            if asks::is_risky(declared, &there) {
-                questions.risky.insert(name.clone());
-            }
             questions.known_keys |= there.unknown_keys(declared).next().is_some();
         }
         questions

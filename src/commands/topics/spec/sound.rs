@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::commands::topics::spec::Spec;
+use crate::commands::topics::spec::State;
 use crate::commands::topics::spec::TopicSpec;
 use crate::commands::topics::spec::clusters;
 use crate::commands::topics::spec::read::{Format, parse};
@@ -80,11 +81,16 @@ fn declared_twice(specs: &[Spec]) -> Vec<Fault> {
     let mut faults = Vec::new();
     for topics in by_name.values().filter(|topics| topics.len() > 1) {
         for topic in topics {
-            let other = topics.iter().find(|other| other.name.place != topic.name.place);
+            let is_other = |other: &&&TopicSpec| {
+                let are_present = [other.state, topic.state] == [State::Present; 2];
+                other.name.place != topic.name.place && (other.name.value == topic.name.value || are_present)
+            };
+            let other = topics.iter().find(is_other);
             let Some(other) = other else { continue };
-            let message = match other.name.value == topic.name.value {
-                true => format!("topic `{}` is declared twice", topic.name.value),
-                false => format!("topic `{}` collides with `{}`", topic.name.value, other.name.value),
+            let message = if other.name.value == topic.name.value {
+                format!("topic `{}` is declared twice", topic.name.value)
+            } else {
+                format!("topic `{}` collides with `{}`", topic.name.value, other.name.value)
             };
             let hint = format!("the other is at {}; neither is applied: remove one of them", other.name.place);
             faults.push(Fault::new(topic.name.place.clone(), message).with_hint(hint));

@@ -208,9 +208,10 @@ fn drift_is_told_from_a_change_of_the_spec() {
 #[test]
 fn a_topic_that_was_deleted_by_hand_comes_back_with_a_word_of_drift() {
     let mut observed = three().applied("a", &[]);
-    assert_eq!(planned("- name: a", &observed).plan.warnings, [], "it may never have been created");
+    let text = "- {name: a, replicationFactor: 2}";
+    assert_eq!(planned(text, &observed).plan.warnings, [], "it may never have been created");
     observed.last_applied.as_mut().unwrap().topics.get_mut(&name("a")).unwrap().existed = true;
-    let plan = planned("- {name: a, replicationFactor: 2}", &observed).plan;
+    let plan = planned(text, &observed).plan;
     assert_eq!(plan.warnings[0].text, "drift: topic a was deleted since it was last applied; its records are gone");
     assert_eq!(plan.warnings[0].finding.as_ref().unwrap().kind, "topics.drift");
 }

@@ -26,18 +26,17 @@ const BROKERS_ASKED_MAX: usize = 3;
 /// Keys of brokers that say how long records are kept where `log.retention.ms` is not set, and their milliseconds.
 const RETENTIONS: [(&str, i64); 2] = [("log.retention.minutes", 60_000), ("log.retention.hours", 3_600_000)];
 
-/// Reads what is needed to say what the changes of these topics cost.
-pub(super) async fn measure(
-    kafka: &dyn Kafka,
-    (spec, risky): (&Spec, &BTreeSet<TopicName>),
-    observed: &mut Observed,
-    now: Timestamp,
-) {
-    more_keys(kafka, risky, observed).await;
-    if asks::needs_defaults(spec, observed, risky) {
+/// Reads what is needed to say what the changes of this spec cost; nothing where no change can cost anything.
+pub(super) async fn measure(kafka: &dyn Kafka, spec: &Spec, observed: &mut Observed, now: Timestamp) {
+    let risky = asks::risky(spec, observed);
+    if risky.is_empty() {
+        return;
+    }
+    more_keys(kafka, &risky, observed).await;
+    if asks::needs_defaults(spec, observed, &risky) {
         observed.topic_defaults = defaults(kafka, &observed.metadata).await;
     }
-    let asks = asks::asks(spec, observed, risky);
+    let asks = asks::asks(spec, observed, &risky);
     if !asks.is_empty() {
         observed.held = held(kafka, &asks, &observed.metadata, now).await;
     }
