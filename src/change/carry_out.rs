@@ -6,6 +6,7 @@
 //! 3. Count. A failed step does not stop the others.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
 
 use jiff::Timestamp;
@@ -27,27 +28,34 @@ pub struct Ended {
     pub outcome: Outcome,
     /// Why, where it is not done.
     pub reason: Option<String>,
+    /// Whether it is done without us: the object was found as desired when the change was tried. [`Outcome::Done`] then.
+    pub is_unchanged: bool,
 }
 
 impl Ended {
     /// It is done.
     pub fn done() -> Self {
-        Self { outcome: Outcome::Done, reason: None }
+        Self { outcome: Outcome::Done, reason: None, is_unchanged: false }
+    }
+
+    /// The object was found as desired when the change was tried: somebody else made it so, and nothing was changed.
+    pub fn unchanged(reason: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Done, reason: Some(reason.into()), is_unchanged: true }
     }
 
     /// It was tried and failed.
     pub fn failed(reason: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Failed, reason: Some(reason.into()) }
+        Self { outcome: Outcome::Failed, reason: Some(reason.into()), is_unchanged: false }
     }
 
     /// It was not tried.
     pub fn refused(reason: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Refused, reason: Some(reason.into()) }
+        Self { outcome: Outcome::Refused, reason: Some(reason.into()), is_unchanged: false }
     }
 
     /// Nobody knows.
     pub fn unknown(reason: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Unknown, reason: Some(reason.into()) }
+        Self { outcome: Outcome::Unknown, reason: Some(reason.into()), is_unchanged: false }
     }
 }
 
@@ -116,9 +124,15 @@ impl Run {
 
     /// The outcome that belongs to an intent.
     pub fn outcome(&self, intent: &Event, ended: &Ended) -> Event {
-        let Ended { outcome, reason } = ended.clone();
+        let Ended { outcome, reason, is_unchanged } = ended.clone();
         let severity = loudness(outcome, intent.severity);
-        Event { time: (self.clock)(), outcome, reason, severity, ..intent.clone() }
+        let event = Event { time: (self.clock)(), outcome, reason, severity, ..intent.clone() };
+        if !is_unchanged {
+            return event;
+        }
+        // Whoever reads the events must not take it for a change of ours.
+        let room = intent.kind.split('.').next().unwrap_or_default();
+        Event { kind: format!("{room}.unchanged"), severity: Severity::Info, before: None, after: None, ..event }
     }
 
     fn new_id(&self) -> Uuid {
@@ -206,6 +220,8 @@ pub struct Tally {
     pub refused: usize,
     /// Unknown: the answer was lost and a look at the cluster did not settle it.
     pub unknown: usize,
+    /// Found as desired when the change was tried: nothing was changed by us. They are not among those that are done.
+    pub unchanged: usize,
 }
 
 impl Tally {
@@ -213,7 +229,11 @@ impl Tally {
     pub fn of<S>(ended: &[(S, Ended)]) -> Self {
         let mut tally = Self::default();
         for (_, ended) in ended {
-            tally.count(ended.outcome);
+            if ended.is_unchanged {
+                tally.unchanged += 1;
+            } else {
+                tally.count(ended.outcome);
+            }
         }
         tally
     }
@@ -227,6 +247,17 @@ impl Tally {
             Outcome::Refused => self.refused += 1,
             Outcome::Unknown => self.unknown += 1,
         }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { done, failed, refused, unknown, unchanged } = self;
+        write!(f, "{done} done, {failed} failed, {refused} refused, {unknown} unknown")?;
+        if *unchanged > 0 {
+            write!(f, "; {unchanged} found as desired and not changed")?;
+        }
+        Ok(())
     }
 }
 

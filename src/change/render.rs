@@ -156,7 +156,7 @@ pub fn highest_risk<S: Step>(steps: &[S]) -> Option<Risk> {
 
 /// What became of a plan: each step that is not done with its reason (the first ones, unless `whole`), then the counts.
 pub fn result_text<S: Step>(ended: &[(S, Ended)], tally: Tally, whole: bool) -> String {
-    let line = |(step, Ended { outcome, reason }): &(S, Ended)| {
+    let line = |(step, Ended { outcome, reason, .. }): &(S, Ended)| {
         let first = step.to_string().lines().next().unwrap_or_default().to_owned();
         format!("! {outcome}: {first}: {}\n", reason.as_deref().unwrap_or("no reason is known"))
     };
@@ -166,8 +166,7 @@ pub fn result_text<S: Step>(ended: &[(S, Ended)], tally: Tally, whole: bool) -> 
     } else {
         first_lines(lines.into_iter(), "steps that are not done; `toolbox events list` shows all of them")
     };
-    let Tally { done, failed, refused, unknown } = tally;
-    let _ = writeln!(out, "{done} done, {failed} failed, {refused} refused, {unknown} unknown");
+    let _ = writeln!(out, "{tally}");
     out
 }
 
@@ -197,16 +196,18 @@ pub fn json<S: Step>(plan: &Plan<S>) -> Value {
     json!({ "steps": rows, "warnings": warnings, "refusals": refusals, "summary": counts(plan) })
 }
 
-/// What became of a plan as JSON: `{steps: [{subject, kind, outcome, reason}], done, failed, refused, unknown}`.
+/// What became of a plan as JSON: `{steps: [{subject, kind, outcome, reason}], done, failed, refused, unknown, unchanged}`.
 pub fn result_json<S: Step>(ended: &[(S, Ended)], tally: Tally) -> Value {
     let steps: Vec<_> = ended
         .iter()
-        .map(|(step, Ended { outcome, reason })| {
+        .map(|(step, Ended { outcome, reason, .. })| {
             json!({ "subject": step.subject(), "kind": step.kind(), "outcome": outcome, "reason": reason })
         })
         .collect();
-    let Tally { done, failed, refused, unknown } = tally;
-    json!({ "steps": steps, "done": done, "failed": failed, "refused": refused, "unknown": unknown })
+    let Tally { done, failed, refused, unknown, unchanged } = tally;
+    json!({
+        "steps": steps, "done": done, "failed": failed, "refused": refused, "unknown": unknown, "unchanged": unchanged
+    })
 }
 
 #[cfg(test)]

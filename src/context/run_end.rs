@@ -28,9 +28,8 @@ pub(super) fn started<S: Step>(run: &Run, plan: &Plan<S>) -> Event {
 /// The end of a run: the outcome that belongs to [`started`]. `stopped` says why it did not come to its end, if so.
 fn finished(open: &Open, stopped: Option<&str>) -> Event {
     let Open { run, started, tally } = open;
-    let Tally { done, failed, refused, unknown } = tally;
-    let words = format!("{done} done, {failed} failed, {refused} refused, {unknown} unknown");
-    let (phase, severity, ended) = match (failed + unknown, stopped) {
+    let words = tally.to_string();
+    let (phase, severity, ended) = match (tally.failed + tally.unknown, stopped) {
         (0, None) => ("completed", Severity::Success, Ended::done()),
         (0, Some(why)) => ("stopped", Severity::Warning, Ended::failed(format!("{why}; run the same command again"))),
         (_, why) => {

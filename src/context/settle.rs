@@ -284,7 +284,7 @@ fn why_refused<S>(plan: &Plan<S>, too_risky: &[(S, Ended)]) -> String {
 }
 
 fn exit_of(tally: Tally) -> Exit {
-    let Tally { done: _, failed, refused, unknown } = tally;
+    let Tally { done: _, failed, refused, unknown, unchanged: _ } = tally;
     match (failed + unknown, refused) {
         (0, 0) => Exit::Done,
         (0, _) => Exit::Refused,

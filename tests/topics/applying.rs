@@ -1,5 +1,6 @@
 //! `topics apply` and `diff` on a cluster in memory: plan lines, exit codes, what the cluster has then.
 
+use kafka_toolbox::change::event::Outcome;
 use kafka_toolbox::clients::kafka::KafkaError;
 use kafka_toolbox::clients::kafka::memory::{Call, Memory, Model, ModelPartition, ModelTopic};
 use kafka_toolbox::cluster::broker::BrokerId;
@@ -460,7 +461,16 @@ async fn a_topic_that_somebody_else_creates_at_the_same_moment_with_another_conf
         let desk = Desk::new(kafka);
         desk.declare(&[ORDERS]);
         let met = desk.apply(&[]).await.ends_with(exit);
-        let words = "it is not as declared: somebody else changed it at this moment; run again";
+        let words = "no broker shows it as declared: somebody else changed it at this moment; run again";
         assert_eq!(met.out.contains(words), exit == Exit::Failed, "{met:#?}");
+        let counts = "0 done, 0 failed, 0 refused, 0 unknown; 1 found as desired and not changed";
+        assert_eq!(met.lines().last() == Some(&counts), exit == Exit::Done, "{met:#?}");
+        let events = audited(&desk.folder().join("state"));
+        let outcomes: Vec<_> = events.iter().filter(|event| event.subject == "topic:orders").skip(1).collect();
+        let (kind, outcome) = match exit {
+            Exit::Done => ("topics.unchanged", Outcome::Done),
+            _ => ("topics.created", Outcome::Failed),
+        };
+        assert_eq!((outcomes.len(), outcomes[0].kind.as_str(), outcomes[0].outcome), (1, kind, outcome), "{events:#?}");
     }
 }

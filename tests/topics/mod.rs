@@ -1,6 +1,7 @@
 //! `toolbox topics`, whole commands.
 
 mod applying;
+mod behind;
 mod cases;
 mod field;
 mod in_kubernetes;

@@ -24,7 +24,7 @@ use crate::cluster::config::{ConfigChange, ConfigEntry, ConfigResource};
 use crate::cluster::group::LiveGroup;
 use crate::cluster::metadata::{LogDir, Metadata, Reassignment, ReplicaSize, TopicSelection};
 use crate::cluster::offset::{FoundOffset, OffsetQuery};
-use crate::cluster::topic::{TopicName, TopicPartition};
+use crate::cluster::topic::{Topic, TopicName, TopicPartition};
 
 /// One Kafka cluster.
 ///
@@ -37,6 +37,15 @@ use crate::cluster::topic::{TopicName, TopicPartition};
 pub trait Kafka: Send + Sync {
     /// The cluster's id, brokers and topics, with one request.
     async fn metadata(&self, topics: TopicSelection<'_>) -> Result<Metadata, KafkaError>;
+
+    /// Those of some topics that a broker shows with at least so many partitions: several brokers are asked, one after the
+    /// other, since each of them may be behind. A topic that none of them shows so is left out.
+    async fn find_topics(&self, least: &BTreeMap<TopicName, usize>) -> Result<BTreeMap<TopicName, Topic>, KafkaError> {
+        let names: Vec<_> = least.keys().cloned().collect();
+        let mut topics = self.metadata(TopicSelection::Named(&names)).await?.topics;
+        topics.retain(|name, topic| least.get(name).is_some_and(|least| topic.partitions.len() >= *least));
+        Ok(topics)
+    }
 
     /// Config entries of each resource: all keys, or those named. A missing topic has an error of its own.
     async fn configs(

@@ -199,7 +199,8 @@ async fn send_outcome(context: &mut Context, args: &SendArgs, event_id: Uuid) ->
     }
     let run = context.run();
     let mut outbox = context.outbox();
-    let ended = Ended { outcome: args.outcome.unwrap_or(Outcome::Done), reason: args.text.clone() };
+    let ended =
+        Ended { outcome: args.outcome.unwrap_or(Outcome::Done), reason: args.text.clone(), is_unchanged: false };
     let recorded = outbox.end_open(event_id, |intent| {
         let outcome = run.outcome(intent, &ended).cleaned();
         Event { severity: args.severity.unwrap_or(outcome.severity), ..outcome }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::change::attempts::attempts;
 use crate::change::carry_out::Ended;
 use crate::change::looks::Looks;
-use crate::clients::kafka::{Kafka, KafkaError, Mode, NewPartitions, NewTopic};
+use crate::clients::kafka::{Kafka, KafkaError, Mode, NewPartitions, NewTopic, codes};
 use crate::cluster::config::{ConfigChange, ConfigOperation, ConfigResource, ConfigSource};
 use crate::cluster::metadata::TopicSelection;
 use crate::cluster::topic::{Topic, TopicName};
@@ -15,11 +15,23 @@ use crate::commands::topics::plan::step::{ConfigEdit, TopicStep};
 
 /// Carries out one batch: steps of one kind. One ending a step.
 pub async fn apply(kafka: &dyn Kafka, batch: &[TopicStep]) -> Vec<Ended> {
+    // Topics of requests whose answers were lost: what is there then is taken for ours.
+    let mut lost = BTreeSet::new();
     attempts(batch, "run again", async |steps| {
         let answers = send(kafka, steps, Mode::Apply).await;
-        settle(kafka, steps, answers).await
+        let unanswered = steps.iter().zip(&answers).filter(|(_, answer)| answer.as_ref().is_err_and(is_lost));
+        lost.extend(unanswered.map(|(step, _)| step.name().clone()));
+        settle(kafka, steps, answers, &lost).await
     })
     .await
+}
+
+/// Whether a request may have been carried out though no answer came.
+fn is_lost(error: &KafkaError) -> bool {
+    match error {
+        KafkaError::AnswerLost { .. } | KafkaError::TimedOut { .. } => true,
+        error => error.code() == Some(codes::REQUEST_TIMED_OUT),
+    }
 }
 
 /// Asks the brokers whether they would carry the steps out; nothing changes. The errors, with the index of each step.
@@ -92,6 +104,8 @@ enum Answer {
     Accepted,
     /// It is there already, or the answer was lost: the cluster knows.
     Look,
+    /// The controller knows no such topic (any more).
+    Gone,
     /// It was not made.
     No(Ended),
 }
@@ -102,19 +116,23 @@ fn read(step: &TopicStep, answer: Result<(), KafkaError>) -> Answer {
         Err(error) => error,
     };
     let name = if let KafkaError::Broker { name, .. } = &error { *name } else { "" };
-    let is_lost = matches!(error, KafkaError::AnswerLost { .. } | KafkaError::TimedOut { .. });
     match (step, name) {
-        _ if is_lost => Answer::Look,
-        (_, "REQUEST_TIMED_OUT")
-        | (TopicStep::Create { .. }, "TOPIC_ALREADY_EXISTS")
+        _ if is_lost(&error) => Answer::Look,
+        (TopicStep::Create { .. }, "TOPIC_ALREADY_EXISTS")
         | (TopicStep::AddPartitions { .. }, "INVALID_PARTITIONS") => Answer::Look,
-        (TopicStep::Delete { .. }, "UNKNOWN_TOPIC_OR_PARTITION") => Answer::Accepted,
+        (TopicStep::Delete { .. }, "UNKNOWN_TOPIC_OR_PARTITION") => Answer::Gone,
         _ => Answer::No(Ended::failed(error.to_string())),
     }
 }
 
-/// Turns answers into endings; none for a step that is to be sent again.
-async fn settle(kafka: &dyn Kafka, steps: &[TopicStep], answers: Vec<Result<(), KafkaError>>) -> Vec<Option<Ended>> {
+/// Turns answers into endings; none for a step that is to be sent again. `lost` are topics whose requests, this one or one
+/// before, may have been carried out without an answer.
+async fn settle(
+    kafka: &dyn Kafka,
+    steps: &[TopicStep],
+    answers: Vec<Result<(), KafkaError>>,
+    lost: &BTreeSet<TopicName>,
+) -> Vec<Option<Ended>> {
     let mut first_errors = Vec::with_capacity(steps.len());
     let mut readings = Vec::with_capacity(steps.len());
     for (step, answer) in steps.iter().zip(answers) {
@@ -124,7 +142,7 @@ async fn settle(kafka: &dyn Kafka, steps: &[TopicStep], answers: Vec<Result<(), 
     let waiting: Vec<_> = steps
         .iter()
         .zip(&readings)
-        .filter(|(_, reading)| !matches!(reading, Answer::No(_)))
+        .filter(|(_, reading)| matches!(reading, Answer::Accepted | Answer::Look))
         .map(|(step, reading)| Waiting { step, is_accepted: matches!(reading, Answer::Accepted) })
         .collect();
     let seen = look(kafka, waiting).await;
@@ -136,8 +154,10 @@ async fn settle(kafka: &dyn Kafka, steps: &[TopicStep], answers: Vec<Result<(), 
             }
             Some(Ended::done())
         }
-        Answer::Look if !seen.missing.contains(step.name()) => Some(Ended::done()),
-        Answer::Look => not_there(error, seen.failed.as_ref()),
+        Answer::Look if seen.missing.contains(step.name()) => not_there(error, seen.failed.as_ref()),
+        Answer::Look | Answer::Gone if lost.contains(step.name()) => Some(Ended::done()),
+        Answer::Look => Some(Ended::unchanged("it is as declared already: somebody else made it so")),
+        Answer::Gone => Some(Ended::unchanged("somebody else has deleted it")),
     };
     steps.iter().zip(readings).zip(first_errors).map(ending).collect()
 }
@@ -149,7 +169,7 @@ fn not_there(error: Option<KafkaError>, failed: Option<&KafkaError>) -> Option<E
             Some(Ended::unknown(format!("{error}; and a look at the cluster failed: {failed}; run again")))
         }
         (Some(error @ KafkaError::Broker { name: "TOPIC_ALREADY_EXISTS" | "INVALID_PARTITIONS", .. }), None) => {
-            let what = "it is not as declared: somebody else changed it at this moment; run again";
+            let what = "no broker shows it as declared: somebody else changed it at this moment; run again";
             Some(Ended::failed(format!("{error}; {what}")))
         }
         _ => None,
@@ -202,9 +222,8 @@ async fn shown(kafka: &dyn Kafka, open: &[Waiting<'_>]) -> Result<BTreeSet<Topic
         });
         return shown_configs(kafka, wanted.collect()).await;
     }
-    let names: Vec<_> = open.iter().map(|one| one.step.name().clone()).collect();
-    let metadata = kafka.metadata(TopicSelection::Named(&names)).await?;
-    let is_done = |step: &TopicStep| match (step, metadata.topics.get(step.name())) {
+    let topics = topics(kafka, open).await?;
+    let is_done = |step: &TopicStep| match (step, topics.get(step.name())) {
         (TopicStep::Create { assignment, .. }, Some(topic)) => {
             has_shape(topic, assignment.len(), assignment.first().map_or(0, Vec::len))
         }
@@ -233,6 +252,22 @@ async fn shown(kafka: &dyn Kafka, open: &[Waiting<'_>]) -> Result<BTreeSet<Topic
         done.retain(|name| !asked.contains(name) || as_wanted.contains(name));
     }
     Ok(done)
+}
+
+/// The topics of the steps: of those that are created or grow, as some broker shows them that knows the change.
+async fn topics(kafka: &dyn Kafka, open: &[Waiting<'_>]) -> Result<BTreeMap<TopicName, Topic>, KafkaError> {
+    if let Some(Waiting { step: TopicStep::Delete { .. }, .. }) = open.first() {
+        let names: Vec<_> = open.iter().map(|one| one.step.name().clone()).collect();
+        return Ok(kafka.metadata(TopicSelection::Named(&names)).await?.topics);
+    }
+    let least = |step: &TopicStep| match step {
+        TopicStep::Create { assignment, .. } => assignment.len(),
+        TopicStep::AddPartitions { from, assignment, .. } => {
+            usize::try_from(*from).unwrap_or(0).saturating_add(assignment.len())
+        }
+        _ => 0,
+    };
+    kafka.find_topics(&open.iter().map(|one| (one.step.name().clone(), least(one.step))).collect()).await
 }
 
 fn has_shape(topic: &Topic, partitions: usize, replicas: usize) -> bool {

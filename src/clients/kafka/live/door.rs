@@ -36,6 +36,7 @@ use crate::cluster::metadata::Reassignment;
 use crate::cluster::metadata::TopicSelection;
 use crate::cluster::offset::FoundOffset;
 use crate::cluster::offset::OffsetQuery;
+use crate::cluster::topic::Topic;
 use crate::cluster::topic::TopicName;
 use crate::cluster::topic::TopicPartition;
 
@@ -56,6 +57,10 @@ impl Live {
 impl Kafka for Live {
     async fn metadata(&self, topics: TopicSelection<'_>) -> Result<Metadata, KafkaError> {
         topics::metadata(&self.cluster, topics).await
+    }
+
+    async fn find_topics(&self, least: &BTreeMap<TopicName, usize>) -> Result<BTreeMap<TopicName, Topic>, KafkaError> {
+        topics::find(&self.cluster, least).await
     }
 
     async fn configs(

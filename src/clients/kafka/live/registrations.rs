@@ -104,6 +104,10 @@ pub(super) async fn catch_up(
             Err(error @ KafkaError::Security { .. }) => return Err(error),
             Err(error) => {
                 tracing::warn!(%broker, %error, "the broker does not show what was committed before");
+                // Others are asked first for a while: what it says is old.
+                if let Some(address) = cluster.address_of(broker) {
+                    cluster.let_rest(&address);
+                }
                 behind.insert(broker);
             }
         }

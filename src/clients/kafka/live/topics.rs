@@ -50,6 +50,9 @@ const DEFAULT_PARTITIONS_GUESS: usize = 50;
 /// Most topics that are asked for by name.
 const NAMES_MAX: usize = 100_000;
 
+/// Brokers that are asked one after the other for topics that one of them does not show.
+const BROKERS_ASKED_MAX: usize = 8;
+
 /// Brokers and topics.
 pub(super) async fn metadata(cluster: &Cluster, topics: TopicSelection<'_>) -> Result<Metadata, KafkaError> {
     metadata_until(cluster, topics, cluster.deadline()).await
@@ -85,6 +88,38 @@ fn askable(topics: TopicSelection<'_>, names_max: usize) -> TopicSelection<'_> {
     match topics {
         TopicSelection::Named(names) if names.len() > names_max => TopicSelection::All,
         other => other,
+    }
+}
+
+/// Those of some topics that a broker shows with at least so many partitions. Brokers are asked one after the other, until
+/// each topic was shown: one that is behind does not know a young topic.
+pub(super) async fn find(
+    cluster: &Cluster,
+    least: &BTreeMap<TopicName, usize>,
+) -> Result<BTreeMap<TopicName, Topic>, KafkaError> {
+    let deadline = cluster.deadline();
+    let mut found = BTreeMap::new();
+    let mut failed = None;
+    let brokers = cluster.know_brokers(deadline).await?;
+    for broker in brokers.into_iter().take(BROKERS_ASKED_MAX) {
+        let open: Vec<_> = least.keys().filter(|name| !found.contains_key(*name)).cloned().collect();
+        if open.is_empty() {
+            break;
+        }
+        let make = |version| metadata_request(TopicSelection::Named(&open), version);
+        let answer = cluster.read(Target::Any(Some(broker)), make, deadline).await;
+        match answer.and_then(|(answer, _)| metadata_of(answer)) {
+            Ok((metadata, _)) => {
+                let is_wanted = |topic: &Topic| least.get(&topic.name).is_some_and(|n| topic.partitions.len() >= *n);
+                found.extend(metadata.topics.into_iter().filter(|(_, topic)| is_wanted(topic)));
+            }
+            Err(error @ KafkaError::Security { .. }) => return Err(error),
+            Err(error) => failed = Some(error),
+        }
+    }
+    match failed {
+        Some(error) if found.is_empty() => Err(error),
+        _ => Ok(found),
     }
 }
 

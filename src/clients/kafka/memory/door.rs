@@ -132,6 +132,12 @@ impl Memory {
         self
     }
 
+    /// The broker that is asked is behind: the next so many reads show another state, until somebody waits for the brokers
+    /// to catch up.
+    pub fn show_instead(&self, model: Model, reads: usize) {
+        self.state().stale = Some((model, reads));
+    }
+
     /// From now on no broker can be reached.
     pub fn go_away(&self) {
         self.state().faults.away = true;

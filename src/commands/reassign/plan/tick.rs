@@ -198,7 +198,7 @@ impl Memory {
     /// Takes the answers to what was submitted; what is new, in words.
     pub fn answered(&mut self, at: Duration, ended: &[(ReassignStep, Ended)]) -> Vec<String> {
         let mut words = Vec::new();
-        for (step, Ended { outcome, reason }) in ended {
+        for (step, Ended { outcome, reason, .. }) in ended {
             let partition = step.partition();
             let ReassignStep::Move { to, .. } = step else {
                 *self.elections.entry(partition.clone()).or_default() += 1;

@@ -10,17 +10,16 @@ use clap::Args;
 use crate::change::carry_out::Ended;
 use crate::change::event::Outcome;
 use crate::change::plan::Plan;
-use crate::clients::kafka::{Kafka, KafkaError};
+use crate::clients::kafka::Kafka;
 use crate::cluster::assignment::{MOVE_PLAN_VERSION, MovePlan};
 use crate::cluster::topic::TopicName;
 use crate::commands::topics::apply;
-use crate::commands::topics::command::declared;
 use crate::commands::topics::command::held;
 use crate::commands::topics::command::memory::{Memory, Part};
 use crate::commands::topics::command::sources::SourceArgs;
 use crate::commands::topics::command::validate::refusal;
-use crate::commands::topics::observe::{self, Observed, observe};
-use crate::commands::topics::plan::checks;
+use crate::commands::topics::command::{again, declared};
+use crate::commands::topics::observe::{Observed, observe};
 use crate::commands::topics::plan::last::LastApplied;
 use crate::commands::topics::plan::running;
 use crate::commands::topics::plan::{Options, Planned, TopicStep, plan};
@@ -121,6 +120,7 @@ async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
     };
     let observed = look(context, args, spec, memory.as_mut()).await?;
     context.is_cluster(&observed.metadata.cluster_id)?;
+    let times = (context.now(), context.now() - args.min_idle.duration);
     let options = Options {
         maps: context.maps.clone(),
         named_deletes: args.deletes.iter().cloned().collect(),
@@ -131,8 +131,13 @@ async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
         owner: args.sources.owner(),
         takes_ownership: args.take_ownership,
     };
-    let Planned { plan, mut faults } = plan(spec, &observed, &options);
-    faults.extend(ask_brokers(kafka.as_deref(), spec, &observed, &plan.steps).await);
+    let (observed, Planned { plan, mut faults }) = match kafka.as_deref() {
+        None => {
+            let planned = plan(spec, &observed, &options);
+            (observed, planned)
+        }
+        Some(kafka) => again::plan_as_it_is(context, kafka, (spec, &options, times), observed).await?,
+    };
     faults.extend(declared::protected(&declared, observed.last_applied.as_ref()));
     for note in spec.notes_beside(faults.iter().map(|(_, fault)| fault)) {
         output::say(&format!("note: {note}"));
@@ -232,30 +237,6 @@ async fn look(
             Ok(observed)
         })
         .await
-}
-
-/// What the brokers would refuse, as faults of the spec.
-pub(super) async fn ask_brokers(
-    kafka: Option<&dyn Kafka>,
-    spec: &Spec,
-    observed: &Observed,
-    steps: &[TopicStep],
-) -> Vec<(TopicName, Fault)> {
-    let Some(kafka) = kafka else { return Vec::new() };
-    let errors = apply::check(kafka, steps).await;
-    let mut keys = observed.known_keys.clone();
-    if !errors.is_empty() && keys.is_empty() {
-        // Only for the hint: the fault is clear without it.
-        keys = observe::known_keys(kafka, &observed.metadata).await.unwrap_or_default();
-    }
-    let faults = errors.iter().filter_map(|(index, error)| {
-        let name = steps[*index].name();
-        let KafkaError::Broker { name: code, message, .. } = error else { return None };
-        let words = message.as_deref().unwrap_or(code);
-        let fault = checks::refused_by_brokers(spec.topics.get(name)?, (code, words), &keys)?;
-        Some((name.clone(), fault))
-    });
-    faults.collect()
 }
 
 /// The plan without the topics that have a fault, if the run may go on at all.

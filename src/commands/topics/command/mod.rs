@@ -1,5 +1,6 @@
 //! `toolbox topics`: its verbs and their arguments.
 
+mod again;
 mod apply;
 mod declared;
 mod describe;

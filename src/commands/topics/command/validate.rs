@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::change::plan::Refusal;
 use crate::cluster::metadata::TopicSelection;
-use crate::commands::topics::command::apply::ask_brokers;
+use crate::commands::topics::command::again::ask_brokers;
 use crate::commands::topics::command::declared;
 use crate::commands::topics::command::sources::SourceArgs;
 use crate::commands::topics::observe::{Begun, observe};
@@ -94,7 +94,7 @@ async fn faults_of_cluster(context: &Context, spec: &Spec) -> anyhow::Result<(Ve
     let mut found = planned.faults;
     if context.flags.observed.is_none() {
         let kafka = context.kafka().await?;
-        found.extend(ask_brokers(Some(&*kafka), spec, &observed, &planned.plan.steps).await);
+        found.extend(ask_brokers(&*kafka, spec, &observed, &planned.plan.steps).await.faults);
     }
     let mut faults: Vec<_> = found.into_iter().map(|(_, fault)| fault).collect();
     faults.sort();

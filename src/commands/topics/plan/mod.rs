@@ -5,6 +5,7 @@ pub mod asks;
 pub mod checks;
 pub mod configs;
 pub mod deletes;
+pub mod doubt;
 pub mod effects;
 pub mod internal;
 pub mod last;
