@@ -116,11 +116,12 @@ pub fn can_ask() -> bool {
         .unwrap_or_else(|| std::io::stdin().is_terminal() && std::io::stderr().is_terminal())
 }
 
-/// Asks; only `y` and `yes` mean yes.
-pub async fn ask(question: &str) -> anyhow::Result<bool> {
+/// Asks. Only `y` and `yes` mean yes; where `typed` is given, only that text does.
+pub async fn ask(question: &str, typed: Option<&str>) -> anyhow::Result<bool> {
     let question = scrub(question);
+    let choices = if typed.is_some() { "" } else { " [y/N]" };
     let answered = listener(|heard, answer| {
-        heard.err.extend([&*question, " [y/N] \n"]);
+        heard.err.extend([&*question, choices, " \n"]);
         answer.unwrap_or(false)
     });
     if let Some(answer) = answered {
@@ -128,7 +129,7 @@ pub async fn ask(question: &str) -> anyhow::Result<bool> {
     }
     {
         let mut err = std::io::stderr().lock();
-        write!(err, "{question} [y/N] ")?;
+        write!(err, "{question}{choices} ")?;
         err.flush()?;
     }
     // On a thread that nobody waits for: a signal must end the run while the question is open.
@@ -138,7 +139,10 @@ pub async fn ask(question: &str) -> anyhow::Result<bool> {
         let _ = answered.send(std::io::stdin().read_line(&mut answer).map(|_| answer));
     });
     let answer = answer.await??;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+    Ok(match typed {
+        Some(typed) => answer.trim() == typed,
+        None => matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"),
+    })
 }
 
 /// The exit code that an error asks for: that of the [`Stop`] in its chain, else 1.

@@ -2,12 +2,13 @@
 //!
 //! [`PartitionMove`] is what `mapping` plans and `reassign` carries out; [`MovePlan`] is the file between the two.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::cluster::broker::BrokerId;
-use crate::cluster::topic::TopicPartition;
+use crate::cluster::topic::{TopicName, TopicPartition};
 
 /// Raised when a saved plan of an older version can't be read any more.
 pub const MOVE_PLAN_VERSION: u32 = 1;
@@ -74,6 +75,10 @@ pub struct MovePlan {
     pub observed_at: String,
     /// The verb and what it was asked for, as `rebalance --map map1 --tolerance 5%`.
     pub made_by: String,
+    /// Ids of its topics when it was made, where brokers tell them (Kafka 2.8 and later): a plan is not carried out on a
+    /// topic that was deleted and created again since.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub topic_ids: BTreeMap<TopicName, Uuid>,
     /// The moves, ordered by topic and partition.
     pub moves: Vec<PartitionMove>,
 }

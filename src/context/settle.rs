@@ -5,7 +5,8 @@
 //! 2. Show the plan; one of many steps as a summary, unless `-o wide`. A dry run ends here: 4 if something is refused,
 //!    else 3 if there is something to do. A plan that is carried out as a whole or not at all, and of which something is
 //!    refused, ends here, too: nobody is asked.
-//! 3. Ask on a terminal unless `--yes`; without a terminal, `--yes` is needed.
+//! 3. Ask on a terminal unless `--yes`; without a terminal, `--yes` is needed. Above risk `reversible`, the name of what
+//!    changes, or how many such changes there are, is typed.
 //! 4. Carry out batch by batch, with an intent before and an outcome after each step. A pulled
 //!    brake (a signal, a deadline, a lost Lease) lets the batch end and stops.
 //! 5. Show what failed, what was refused, what is not known, and the counts.
@@ -177,7 +178,8 @@ impl Context {
             );
             return Ok(Some(Exit::Refused));
         }
-        if output::ask(&format!("Apply? {}.", render::counts(plan))).await? {
+        let (question, typed) = question(plan);
+        if output::ask(&question, typed.as_deref()).await? {
             return Ok(None);
         }
         output::complain("nothing was changed");
@@ -255,6 +257,23 @@ impl Context {
             clock: self.clock,
         }
     }
+}
+
+/// What is asked before a plan is carried out, and the text that must be typed to agree: a `y` is typed too easily where a
+/// step can't be taken back.
+fn question<S: Step>(plan: &Plan<S>) -> (String, Option<String>) {
+    let question = format!("Apply? {}.", render::counts(plan));
+    let risky: Vec<_> = plan.steps.iter().filter(|step| step.risk() > Risk::Reversible).collect();
+    let (what, typed) = match risky[..] {
+        [] => return (question, None),
+        [one] => {
+            let (subject, risk) = (one.subject(), one.risk());
+            let (kind, name) = subject.split_once(':').unwrap_or(("subject", &subject));
+            (format!("the name of the {kind} whose change is {risk}, `{name}`"), name.to_owned())
+        }
+        _ => (format!("the number of changes above risk reversible, {}", risky.len()), risky.len().to_string()),
+    };
+    (format!("{question} Type {what}, to apply:"), Some(typed))
 }
 
 /// The plan with every step, those that are refused for their risk last and as refusals.

@@ -139,58 +139,6 @@ async fn steps_above_the_risk_are_refused_and_the_rest_is_applied() {
 }
 
 #[tokio::test]
-async fn a_topic_that_is_read_or_fresh_is_deleted_only_by_name() {
-    let now = jiff::Timestamp::now().as_millisecond();
-    let kafka = Memory::kraft(3)
-        .topic("read", &[&[1, 2]])
-        .group("billing", &["read"])
-        .topic("fresh", &[&[1, 2]])
-        .records("fresh", 0, &[now - 1000])
-        .topic("stale", &[&[1, 2]])
-        .records("stale", 0, &[now - 8 * 86_400_000]);
-    let desk = Desk::new(kafka);
-    desk.declare(&["{name: read, state: absent}", "{name: fresh, state: absent}", "{name: stale, state: absent}"]);
-    let some = desk.apply(&["--max-risk", "loses-data"]).await.ends_with(Exit::Refused);
-    assert!(some.out.contains("consumer group billing reads it now"), "{some:#?}");
-    assert!(some.out.contains("newer than --min-idle 7d"), "{some:#?}");
-    assert_eq!(some.lines().last(), Some(&"1 done, 0 failed, 2 refused, 0 unknown"));
-    let named = ["--max-risk", "loses-data", "--delete", "read", "--delete", "fresh"];
-    desk.apply(&named).await.ends_with(Exit::Done);
-    assert_eq!((partitions(&desk, "read"), partitions(&desk, "fresh")), (0, 0));
-}
-
-#[tokio::test]
-async fn a_topic_that_was_deleted_a_moment_ago_is_nothing_to_do() {
-    let name = TopicName::new("old").unwrap();
-    // The metadata still had it; its leader has not.
-    let kafka = Memory::kraft(3).topic("old", &[&[1, 2]]);
-    let kafka = kafka.before(Call::ListOffsets, 1, move |cluster| drop(cluster.topics.remove(&name)));
-    let desk = Desk::new(kafka);
-    desk.declare(&["{name: old, state: absent}"]);
-    let run = desk.apply(&["--max-risk", "loses-data"]).await.ends_with(Exit::Done);
-    assert_eq!(run.lines(), ["nothing to do"]);
-}
-
-#[tokio::test]
-async fn nothing_is_deleted_unnamed_while_a_live_group_hides_what_it_reads() {
-    let desk = Desk::new(Memory::kraft(3).topic("old", &[&[1, 2]]).group("streaming", &[]));
-    desk.declare(&["{name: old, state: absent}"]);
-    let kept = desk.apply(&["--max-risk", "loses-data"]).await.ends_with(Exit::Refused);
-    assert!(kept.out.contains("group streaming is live, and what it reads cannot be found out"), "{kept:#?}");
-    assert_eq!(partitions(&desk, "old"), 1);
-    desk.apply(&["--max-risk", "loses-data", "--delete", "old"]).await.ends_with(Exit::Done);
-    assert_eq!(partitions(&desk, "old"), 0);
-}
-
-#[tokio::test]
-async fn a_lock_of_this_toolbox_keeps_no_topic_from_being_deleted() {
-    let desk = Desk::new(Memory::kraft(3).topic("old", &[&[1, 2]]).lock_group("toolbox-lock-moves"));
-    desk.declare(&["{name: old, state: absent}"]);
-    desk.apply(&["--max-risk", "loses-data"]).await.ends_with(Exit::Done);
-    assert_eq!(partitions(&desk, "old"), 0);
-}
-
-#[tokio::test]
 async fn a_wrong_cluster_stops_everything() {
     let desk = Desk::new(Memory::kraft(3).cluster_id("this-one"));
     desk.declare(&[ORDERS]);

@@ -3,6 +3,8 @@
 mod applying;
 mod behind;
 mod cases;
+mod created_again;
+mod deleting;
 mod field;
 mod in_kubernetes;
 mod listing;

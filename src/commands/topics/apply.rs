@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use uuid::Uuid;
+
 use crate::change::attempts::attempts;
 use crate::change::carry_out::Ended;
 use crate::change::looks::Looks;
@@ -10,18 +12,103 @@ use crate::clients::kafka::{Kafka, KafkaError, Mode, NewPartitions, NewTopic, co
 use crate::cluster::config::{ConfigChange, ConfigOperation, ConfigResource, ConfigSource};
 use crate::cluster::metadata::TopicSelection;
 use crate::cluster::topic::{Topic, TopicName};
+use crate::commands::topics::observe::{self, Observed};
 use crate::commands::topics::plan::configs::same_value;
 use crate::commands::topics::plan::step::{ConfigEdit, TopicStep};
 
-/// Carries out one batch: steps of one kind. One ending a step.
-pub async fn apply(kafka: &dyn Kafka, batch: &[TopicStep]) -> Vec<Ended> {
+/// What a plan was made from, and what must still hold when it is carried out.
+#[derive(Debug, Default)]
+pub struct Basis {
+    /// Ids of the topics: a plan does not hold for another topic of the same name.
+    pub ids: BTreeMap<TopicName, Uuid>,
+    /// End offsets of topics that are deleted because nothing is written to them.
+    pub ends: BTreeMap<TopicName, Vec<i64>>,
+}
+
+impl Basis {
+    /// Of an observation. Topics that are named one by one are deleted whatever is written to them.
+    pub fn of(observed: &Observed, named_deletes: &BTreeSet<TopicName>) -> Self {
+        let unnamed = observed.uses.keys().filter(|name| !named_deletes.contains(*name));
+        let ends = unnamed.filter_map(|name| Some((name.clone(), observed.ends(name)?)));
+        Self { ids: observed.ids(), ends: ends.collect() }
+    }
+}
+
+/// Carries out one batch: steps of one kind. One ending a step. `created` gets the ids of the topics that are made.
+pub async fn apply_to(
+    kafka: &dyn Kafka,
+    batch: &[TopicStep],
+    basis: &Basis,
+    created: &mut BTreeMap<TopicName, Uuid>,
+) -> Vec<Ended> {
+    let others = match recreated(kafka, batch, &basis.ids).await {
+        Ok(others) => others,
+        Err(error) => {
+            let why = format!("whether it is still the same topic can't be read: {error}; run again");
+            return vec![Ended::failed(why); batch.len()];
+        }
+    };
+    let written = written_to(kafka, batch, basis).await;
+    let is_left = |step: &&TopicStep| others.contains(step.name()) || written.contains(step.name());
+    let kept: Vec<_> = batch.iter().filter(|step| !is_left(step)).cloned().collect();
+    let mut ended = apply(kafka, &kept, created).await.into_iter();
+    let mut ending = |step: &TopicStep| {
+        if others.contains(step.name()) {
+            let what = "it was deleted and created again since the plan was made";
+            return Ended::failed(format!("{what}, which does not hold for the new topic; run again"));
+        }
+        if written.contains(step.name()) {
+            return Ended::refused("records were appended to it since the plan was made, or its offsets can't be read");
+        }
+        ended.next().unwrap_or_else(|| Ended::unknown("no answer came for this step"))
+    };
+    batch.iter().map(&mut ending).collect()
+}
+
+/// Topics that would be deleted because nothing is written to them, and whose ends have moved since, or can't be read.
+async fn written_to(kafka: &dyn Kafka, batch: &[TopicStep], basis: &Basis) -> BTreeSet<TopicName> {
+    let mut written = BTreeSet::new();
+    for step in batch {
+        let TopicStep::Delete { name, partitions, .. } = step else { continue };
+        let Some(before) = basis.ends.get(name) else { continue };
+        if observe::ends(kafka, name, *partitions).await.as_ref() != Some(before) {
+            written.insert(name.clone());
+        }
+    }
+    written
+}
+
+/// Topics of the steps that have another id now than when the plan was made. A broker that is behind may show the former
+/// one: it is asked again.
+async fn recreated(
+    kafka: &dyn Kafka,
+    batch: &[TopicStep],
+    ids: &BTreeMap<TopicName, Uuid>,
+) -> Result<BTreeSet<TopicName>, KafkaError> {
+    let is_old = |step: &&TopicStep| !matches!(step, TopicStep::Create { .. } | TopicStep::TakeOwnership { .. });
+    let mut open: Vec<_> =
+        batch.iter().filter(is_old).map(TopicStep::name).filter(|name| ids.contains_key(*name)).cloned().collect();
+    let mut looks = Looks::default();
+    while !open.is_empty() && looks.again().await {
+        let now = kafka.metadata(TopicSelection::Named(&open)).await?.topics;
+        open.retain(|name| {
+            let id = now.get(name).and_then(|topic| topic.id);
+            id.is_some_and(|id| ids.get(name).is_some_and(|then| *then != id))
+        });
+    }
+    Ok(open.into_iter().collect())
+}
+
+async fn apply(kafka: &dyn Kafka, batch: &[TopicStep], created: &mut BTreeMap<TopicName, Uuid>) -> Vec<Ended> {
     // Topics of requests whose answers were lost: what is there then is taken for ours.
     let mut lost = BTreeSet::new();
     attempts(batch, "run again", async |steps| {
         let answers = send(kafka, steps, Mode::Apply).await;
         let unanswered = steps.iter().zip(&answers).filter(|(_, answer)| answer.as_ref().is_err_and(is_lost));
         lost.extend(unanswered.map(|(step, _)| step.name().clone()));
-        settle(kafka, steps, answers, &lost).await
+        let (ended, mut ids) = settle(kafka, steps, answers, &lost).await;
+        created.append(&mut ids);
+        ended
     })
     .await
 }
@@ -132,7 +219,7 @@ async fn settle(
     steps: &[TopicStep],
     answers: Vec<Result<(), KafkaError>>,
     lost: &BTreeSet<TopicName>,
-) -> Vec<Option<Ended>> {
+) -> (Vec<Option<Ended>>, BTreeMap<TopicName, Uuid>) {
     let mut first_errors = Vec::with_capacity(steps.len());
     let mut readings = Vec::with_capacity(steps.len());
     for (step, answer) in steps.iter().zip(answers) {
@@ -159,7 +246,8 @@ async fn settle(
         Answer::Look => Some(Ended::unchanged("it is as declared already: somebody else made it so")),
         Answer::Gone => Some(Ended::unchanged("somebody else has deleted it")),
     };
-    steps.iter().zip(readings).zip(first_errors).map(ending).collect()
+    let ended = steps.iter().zip(readings).zip(first_errors).map(ending).collect();
+    (ended, seen.ids)
 }
 
 /// The ending of a step without a clear answer that the cluster does not show; none if it is to be sent again.
@@ -189,14 +277,17 @@ struct Seen {
     missing: BTreeSet<TopicName>,
     /// Why it could not be looked at, if it could not.
     failed: Option<KafkaError>,
+    /// Ids of topics that it shows, of those that were created.
+    ids: BTreeMap<TopicName, Uuid>,
 }
 
 /// Waits, within limits, until the cluster shows the steps as done. A cluster that can't be read is asked once more.
 async fn look(kafka: &dyn Kafka, mut open: Vec<Waiting<'_>>) -> Seen {
     let mut failed = None;
+    let mut ids = BTreeMap::new();
     let mut looks = Looks::default();
     while !open.is_empty() && looks.again().await {
-        match shown(kafka, &open).await {
+        match shown(kafka, &open, &mut ids).await {
             Ok(done) => {
                 open.retain(|one| !done.contains(one.step.name()));
                 failed = None;
@@ -208,11 +299,15 @@ async fn look(kafka: &dyn Kafka, mut open: Vec<Waiting<'_>>) -> Seen {
             Err(error) => failed = Some(error),
         }
     }
-    Seen { missing: open.into_iter().map(|one| one.step.name().clone()).collect(), failed }
+    Seen { missing: open.into_iter().map(|one| one.step.name().clone()).collect(), failed, ids }
 }
 
 /// The topics of the steps that the cluster shows as done.
-async fn shown(kafka: &dyn Kafka, open: &[Waiting<'_>]) -> Result<BTreeSet<TopicName>, KafkaError> {
+async fn shown(
+    kafka: &dyn Kafka,
+    open: &[Waiting<'_>],
+    ids: &mut BTreeMap<TopicName, Uuid>,
+) -> Result<BTreeSet<TopicName>, KafkaError> {
     if let Some(Waiting { step: TopicStep::SetConfig { .. }, .. }) = open.first() {
         let wanted = open.iter().filter_map(|one| match one.step {
             TopicStep::SetConfig { name, edits } => {
@@ -223,6 +318,9 @@ async fn shown(kafka: &dyn Kafka, open: &[Waiting<'_>]) -> Result<BTreeSet<Topic
         return shown_configs(kafka, wanted.collect()).await;
     }
     let topics = topics(kafka, open).await?;
+    if let Some(Waiting { step: TopicStep::Create { .. }, .. }) = open.first() {
+        ids.extend(topics.iter().filter_map(|(name, topic)| Some((name.clone(), topic.id?))));
+    }
     let is_done = |step: &TopicStep| match (step, topics.get(step.name())) {
         (TopicStep::Create { assignment, .. }, Some(topic)) => {
             has_shape(topic, assignment.len(), assignment.first().map_or(0, Vec::len))

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Context as _;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::change::looks::Looks;
 use crate::clients::kafka::{Kafka, KafkaError, codes};
@@ -64,6 +65,10 @@ pub struct Observed {
     /// What topics hold, and what of it new configs would delete.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub held: BTreeMap<TopicName, Held>,
+    /// The first and the end offset of each partition of topics that get more partitions or are to be deleted; topics whose
+    /// offsets could not be read are not there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub logs: BTreeMap<TopicName, Vec<(i64, i64)>>,
 }
 
 /// Who declares a topic.
@@ -102,12 +107,32 @@ pub struct Use {
     pub newest: Option<Timestamp>,
     /// Why it could not be found out.
     pub unclear: Option<String>,
+    /// Whether brokers give the records their times (`message.timestamp.type`); else their times are what producers say.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_append_times: bool,
 }
 
 impl Observed {
     /// What a topic's leaders hold, where that is known.
     pub fn bytes_of(&self, name: &TopicName) -> Option<Bytes> {
         self.bytes.get(name).copied().map(Bytes)
+    }
+
+    /// How many records a topic holds at most, where that was read.
+    pub fn records(&self, name: &TopicName) -> Option<u64> {
+        let held = |(start, end): &(i64, i64)| u64::try_from(end.saturating_sub(*start)).unwrap_or(0);
+        Some(self.logs.get(name)?.iter().map(held).fold(0, u64::saturating_add))
+    }
+
+    /// The end offsets of a topic's partitions, where they were read: each record that is appended moves one of them.
+    pub fn ends(&self, name: &TopicName) -> Option<Vec<i64>> {
+        Some(self.logs.get(name)?.iter().map(|(_, end)| *end).collect())
+    }
+
+    /// The topics' ids, where brokers tell them.
+    pub fn ids(&self) -> BTreeMap<TopicName, Uuid> {
+        let topics = self.metadata.topics.iter();
+        topics.filter_map(|(name, topic)| Some((name.clone(), topic.id?))).collect()
     }
 
     /// Whether partitions of a topic are being reassigned.
@@ -147,7 +172,7 @@ pub async fn observe(
     let Begun { mut metadata, last_applied, declared_by_others } = begun;
     let configs = configs(kafka, spec, &mut metadata, last_applied.as_ref()).await?;
     let mut observed = Observed { metadata, configs, last_applied, declared_by_others, ..Observed::default() };
-    let Questions { reassignments, sizes, broker_defaults, placement, known_keys, uses } =
+    let Questions { reassignments, sizes, broker_defaults, placement, known_keys, uses, logs } =
         Questions::of(spec, &observed);
     if reassignments {
         observed.moves = moves(kafka).await?;
@@ -163,6 +188,9 @@ pub async fn observe(
     }
     if known_keys {
         observed.known_keys = self::known_keys(kafka, &observed.metadata).await?;
+    }
+    if !logs.is_empty() {
+        observed.logs = self::logs(kafka, &logs, &observed.metadata).await;
     }
     if !uses.is_empty() {
         let unknown;
@@ -321,18 +349,13 @@ async fn uses(
     idle_since: Timestamp,
 ) -> (BTreeMap<TopicName, Use>, BTreeSet<TopicName>) {
     let groups = readers(kafka).await;
-    let partitions: Vec<_> = topics
-        .iter()
-        .filter_map(|name| metadata.topics.get(name))
-        .flat_map(|topic| {
-            let partition = |number| TopicPartition { topic: topic.name.clone(), partition: number };
-            topic.partitions.iter().map(move |one| partition(one.partition))
-        })
-        .collect();
+    let partitions = partitions_of(topics, metadata);
     let newest = newest(kafka, &partitions, idle_since).await;
+    let appended = with_append_times(kafka, topics).await;
     let mut unknown = BTreeSet::new();
     let mut uses: BTreeMap<TopicName, Use> = topics.iter().map(|name| (name.clone(), Use::default())).collect();
     for (name, one) in &mut uses {
+        one.has_append_times = appended.contains(name);
         match &groups {
             Ok((groups, unclear)) => {
                 let readers = groups.iter().filter(|group| group.topics.contains(name));
@@ -378,6 +401,67 @@ async fn readers(kafka: &dyn Kafka) -> Result<(Vec<LiveGroup>, Option<String>), 
         None => None,
     };
     Ok((groups, unclear))
+}
+
+fn partitions_of(topics: &BTreeSet<TopicName>, metadata: &Metadata) -> Vec<TopicPartition> {
+    let topics = topics.iter().filter_map(|name| metadata.topics.get(name));
+    let partitions = topics.flat_map(|topic| {
+        let partition = |number| TopicPartition { topic: topic.name.clone(), partition: number };
+        topic.partitions.iter().map(move |one| partition(one.partition))
+    });
+    partitions.collect()
+}
+
+/// The topics whose brokers give records their times; none where that can't be read.
+async fn with_append_times(kafka: &dyn Kafka, topics: &BTreeSet<TopicName>) -> BTreeSet<TopicName> {
+    let resources: Vec<_> = topics.iter().cloned().map(ConfigResource::Topic).collect();
+    let answers = kafka.configs(&resources, Some(&["message.timestamp.type"])).await.unwrap_or_default();
+    let is_append = |entries: &[ConfigEntry]| {
+        entries
+            .iter()
+            .any(|entry| entry.name == "message.timestamp.type" && entry.value.as_deref() == Some("LogAppendTime"))
+    };
+    let appended = answers.into_iter().filter_map(|(resource, entries)| match (resource, entries) {
+        (ConfigResource::Topic(name), Ok(entries)) if is_append(&entries) => Some(name),
+        _ => None,
+    });
+    appended.collect()
+}
+
+/// The end offsets of a topic's partitions now; none where one of them can't be read.
+pub async fn ends(kafka: &dyn Kafka, name: &TopicName, partitions: usize) -> Option<Vec<i64>> {
+    let numbers = 0..i32::try_from(partitions).ok()?;
+    let partitions: Vec<_> = numbers.map(|partition| TopicPartition { topic: name.clone(), partition }).collect();
+    let found = kafka.offsets(&partitions, OffsetQuery::Latest).await.ok()?;
+    let end = |partition| Some(found.get(partition)?.as_ref().ok()?.as_ref()?.offset);
+    partitions.iter().map(end).collect()
+}
+
+/// The first and the end offset of each partition of some topics; topics whose offsets can't be read are left out.
+async fn logs(
+    kafka: &dyn Kafka,
+    topics: &BTreeSet<TopicName>,
+    metadata: &Metadata,
+) -> BTreeMap<TopicName, Vec<(i64, i64)>> {
+    let partitions = partitions_of(topics, metadata);
+    let (starts, ends) = tokio::join!(
+        kafka.offsets(&partitions, OffsetQuery::Earliest),
+        kafka.offsets(&partitions, OffsetQuery::Latest)
+    );
+    let (starts, ends) = (starts.unwrap_or_default(), ends.unwrap_or_default());
+    let at = |found: &Newest, partition: &TopicPartition| Some(found.get(partition)?.as_ref().ok()?.as_ref()?.offset);
+    let mut logs = BTreeMap::new();
+    for name in topics {
+        let Some(topic) = metadata.topics.get(name) else { continue };
+        let log = topic.partitions.iter().map(|one| {
+            let partition = TopicPartition { topic: name.clone(), partition: one.partition };
+            Some((at(&starts, &partition)?, at(&ends, &partition)?))
+        });
+        if let Some(log) = log.collect() {
+            logs.insert(name.clone(), log);
+        }
+    }
+    logs
 }
 
 type Newest = BTreeMap<TopicPartition, Result<Option<FoundOffset>, KafkaError>>;

@@ -18,6 +18,7 @@ use schemars::JsonSchema;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::cluster::assignment::{MOVE_PLAN_VERSION, MovePlan, PartitionMove};
 use crate::cluster::broker::BrokerId;
@@ -78,6 +79,9 @@ struct PlanFile {
     observed_at: String,
     /// The command that made it.
     made_by: String,
+    /// Ids of its topics when it was made: it is not carried out on a topic that was deleted and created again since.
+    #[serde(default)]
+    topic_ids: BTreeMap<String, String>,
     /// The moves, ordered by topic and partition.
     moves: Vec<PlanMove>,
 }
@@ -159,9 +163,18 @@ pub fn read_plan(source: &Source) -> Result<MovePlan, Faults> {
             moves.push(PartitionMove { partition, from, to, bytes: entry.bytes });
         }
     }
+    let mut topic_ids = BTreeMap::new();
+    for (topic, id) in &file.topic_ids {
+        match (TopicName::new(topic.as_str()), Uuid::parse_str(id)) {
+            (Ok(topic), Ok(id)) => {
+                topic_ids.insert(topic, id);
+            }
+            _ => checks.fault_of_file("`topic_ids` has an entry that is not the id of a topic".to_owned()),
+        }
+    }
     checks.end()?;
     let PlanFile { version, tool_version, cluster_id, observed_at, made_by, .. } = file;
-    Ok(MovePlan { version, tool_version, cluster_id, observed_at, made_by, moves })
+    Ok(MovePlan { version, tool_version, cluster_id, observed_at, made_by, topic_ids, moves })
 }
 
 /// Writes a plan, one move a line: people read it, and `diff` and `grep` do.

@@ -97,6 +97,7 @@ fn plan() -> MovePlan {
         cluster_id: "abc".into(),
         observed_at: "2026-11-22T00:00:00Z".into(),
         made_by: "mapping rebalance".into(),
+        topic_ids: [(TopicName::new("a").unwrap(), Uuid::from_u128(7))].into(),
         moves: vec![step(0, 5), step(1, 0)],
     }
 }
@@ -108,7 +109,7 @@ fn a_plan_survives_being_written_and_read() {
         assert_eq!(read_plan(&source(&text)), Ok(plan.clone()));
         assert_eq!(read_either(&source(&text)), Ok(Moves::Plan(plan)));
     }
-    assert_eq!(write_plan(&plan()).unwrap().lines().count(), 11, "one move a line");
+    assert_eq!(write_plan(&plan()).unwrap().lines().count(), 14, "one move a line");
 }
 
 #[test]
@@ -120,11 +121,11 @@ fn a_plan_with_a_fault_is_refused_whole() {
             "\"version\": 7",
             "moves.json:1:1: it is a plan of version 7; this toolbox reads 1: make it anew with `toolbox mapping rebalance`",
         ),
-        ("\"partition\":1", "\"partition\":0", "moves.json:9:5: a-0 is listed twice"),
-        ("\"to\":[3,1]", "\"to\":[3,3]", "moves.json:8:5: `to` has broker 3 twice"),
-        ("\"to\":[3,1]", "\"to\":[1,2]", "moves.json:8:5: a-0 does not change"),
+        ("\"partition\":1", "\"partition\":0", "moves.json:12:5: a-0 is listed twice"),
+        ("\"to\":[3,1]", "\"to\":[3,3]", "moves.json:11:5: `to` has broker 3 twice"),
+        ("\"to\":[3,1]", "\"to\":[1,2]", "moves.json:11:5: a-0 does not change"),
         ("\"from\":[1,2]", "\"from\":[]", "`from` is empty"),
-        ("\"bytes\":5", "\"bytes\":-5", "moves.json:8:"),
+        ("\"bytes\":5", "\"bytes\":-5", "moves.json:11:"),
         ("\"bytes\":5", "\"byte\":5", "unknown field `byte`"),
         ("\"made_by\"", "\"made\"", "unknown field `made`"),
     ];

@@ -106,7 +106,8 @@ pub(super) async fn find(
         if open.is_empty() {
             break;
         }
-        let make = |version| metadata_request(TopicSelection::Named(&open), version);
+        let asked = askable(TopicSelection::Named(&open), NAMES_MAX);
+        let make = |version| metadata_request(asked, version);
         let answer = cluster.read(Target::Any(Some(broker)), make, deadline).await;
         match answer.and_then(|(answer, _)| metadata_of(answer)) {
             Ok((metadata, _)) => {

@@ -66,7 +66,7 @@ pub(super) async fn run(context: &mut Context, job: &Job<'_>) -> anyhow::Result<
     let age = age(context, &observed);
     context.output().result(&answer, |wide| text::answer(&answer, age.as_deref(), wide, output::table))?;
     say_unused_codes(job.safety, &answer);
-    finish(context, job, &answer, planned)
+    finish(context, job, (&answer, &observed), planned)
 }
 
 /// What is asked of an answer.
@@ -80,7 +80,12 @@ pub(super) fn asked(context: &Context, job: &Job<'_>, explanations: Vec<Explanat
 }
 
 /// Writes what is to be written, and says how it ended.
-fn finish(context: &Context, job: &Job<'_>, answer: &Answer, planned: Vec<Planned>) -> anyhow::Result<Exit> {
+fn finish(
+    context: &Context,
+    job: &Job<'_>,
+    (answer, observed): (&Answer, &Observed),
+    planned: Vec<Planned>,
+) -> anyhow::Result<Exit> {
     let writes = !context.flags.dry_run;
     if let Some(path) = job.result.html.as_deref().filter(|_| writes) {
         files::write(path, page::page(answer), Readers::Umask)
@@ -94,7 +99,7 @@ fn finish(context: &Context, job: &Job<'_>, answer: &Answer, planned: Vec<Planne
     let has_moves = !answer.moves.is_empty();
     if let Some(folder) = job.result.out.as_deref().filter(|_| writes) {
         let moves = planned.into_iter().flat_map(|one| one.moves).collect();
-        write(folder, &plan_file(answer, moves))?;
+        write(folder, &plan_file(answer, moves, observed))?;
         return Ok(Exit::Done);
     }
     Ok(if has_moves { Exit::Changes } else { Exit::Done })
@@ -228,14 +233,19 @@ fn say_unused_codes(safety: &SafetyArgs, answer: &Answer) {
     }
 }
 
-fn plan_file(answer: &Answer, mut moves: Vec<PartitionMove>) -> MovePlan {
+fn plan_file(answer: &Answer, mut moves: Vec<PartitionMove>, observed: &Observed) -> MovePlan {
     moves.sort_by(|one, other| one.partition.cmp(&other.partition));
+    let id = |one: &PartitionMove| {
+        let topic = &one.partition.topic;
+        Some((topic.clone(), observed.topics.get(topic)?.id?))
+    };
     MovePlan {
         version: MOVE_PLAN_VERSION,
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         cluster_id: answer.cluster_id.clone(),
         observed_at: answer.observed_at.clone(),
         made_by: answer.made_by.clone(),
+        topic_ids: moves.iter().filter_map(id).collect(),
         moves,
     }
 }

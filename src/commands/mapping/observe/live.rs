@@ -79,6 +79,7 @@ fn combine(
             observed_partition(partition, &at, sizes, (moves.contains_key(&at), has_many_dirs))
         });
         let observed = ObservedTopic {
+            id: topic.id,
             internal: topic.internal,
             min_insync_replicas: least.get(name).copied(),
             partitions: partitions.collect(),

@@ -8,6 +8,7 @@ pub mod metric_files;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::cluster::assignment::PartitionMove;
 use crate::cluster::broker::{BrokerId, Rack};
@@ -62,6 +63,9 @@ impl ObservedBroker {
 /// A topic.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ObservedTopic {
+    /// Its id; another one after it was deleted and created again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Uuid>,
     /// Whether Kafka keeps it for itself.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub internal: bool,

@@ -20,7 +20,7 @@ use crate::commands::reassign::command::survey::Survey;
 use crate::commands::reassign::command::throttles::{managed, release, say_what_is_left};
 use crate::commands::reassign::observe::observe;
 use crate::commands::reassign::plan::next::{Bounds, Limits, Manner};
-use crate::commands::reassign::plan::preflight::{Allowed, Checked, check, count, plan_of};
+use crate::commands::reassign::plan::preflight::{Allowed, Checked, check, count, of_other_topics, plan_of};
 use crate::commands::reassign::plan::seen::Observed;
 use crate::commands::reassign::plan::tick::Ending;
 use crate::commands::reassign::plan::undo::differences;
@@ -188,9 +188,7 @@ async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyho
     let mut survey = Survey::of(context, args, (wanted.clone(), &pacing, None), (&*kafka, cluster_id)).await?;
     if !context.is_dry_run() && survey.has_work() {
         // Taking the lock takes seconds: a run that finds nothing to do takes none. What was seen before it is seen again.
-        context.lock(&context.identity(Purpose::Moves, cluster_id)).await?;
-        let sized = Some(survey.observed.sizes);
-        survey = Survey::of(context, args, (wanted, &pacing, sized), (&*kafka, cluster_id)).await?;
+        survey = lock(context, args, (wanted, &pacing, survey), (&*kafka, cluster_id)).await?;
     }
     let agent = if context.is_dry_run() || !survey.has_work() {
         None
@@ -237,6 +235,19 @@ async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyho
         say_what_is_left(&*kafka, &moves).await;
     }
     Ok(exit)
+}
+
+/// Takes the lock, and looks at the cluster again.
+async fn lock(
+    context: &mut Context,
+    args: &ExecuteArgs,
+    (wanted, pacing, before): (Moves, &Pacing, Survey),
+    (kafka, cluster_id): (&dyn Kafka, &str),
+) -> anyhow::Result<Survey> {
+    context.lock(&context.identity(Purpose::Moves, cluster_id)).await?;
+    let sized = Some(before.observed.sizes);
+    let survey = Survey::of(context, args, (wanted, pacing, sized), (kafka, cluster_id)).await?;
+    Ok(survey)
 }
 
 /// The plan with the bases that hold now; moves that are left out stay as they were planned.
@@ -311,12 +322,18 @@ async fn rehearse(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> a
     let observed: Observed = context.observed(async || anyhow::bail!("a rehearsal looks at no cluster")).await?;
     context.is_cluster(&observed.cluster_id)?;
     check_cluster(&wanted, &observed.cluster_id)?;
-    let moves = match wanted {
-        Moves::Plan(plan) => plan.moves,
-        Moves::Assignment(assignment) => plan_of(assignment, &observed, None),
+    let (moves, other) = match wanted {
+        Moves::Plan(plan) => {
+            let other = of_other_topics(&plan.moves, (&plan.topic_ids, "made"), &observed);
+            (plan.moves, other.filter(|_| !args.replan))
+        }
+        Moves::Assignment(assignment) => (plan_of(assignment, &observed, None), None),
     };
     let pacing = args.pacing(context)?;
-    let Checked { plan, .. } = check(moves, &observed, (&pacing.limits, pacing.manner), args.allowed());
+    let Checked { mut plan, .. } = check(moves, &observed, (&pacing.limits, pacing.manner), args.allowed());
+    if let Some(why) = other {
+        plan.refuse("cluster:moves", "go on", why);
+    }
     match context.agree(plan).await? {
         Agreed::Ends(exit) => Ok(exit),
         Agreed::Yes => Ok(Exit::Changes),

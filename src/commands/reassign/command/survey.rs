@@ -1,7 +1,7 @@
 //! What `reassign execute` knows before it asks: the plan, the record of an earlier run, the cluster, and what would be
 //! done.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -15,7 +15,7 @@ use crate::commands::reassign::command::execute::{ExecuteArgs, is_ours};
 use crate::commands::reassign::command::record::{self, Record};
 use crate::commands::reassign::observe::{observe, sizes};
 use crate::commands::reassign::plan::lost::{is_cancelled, is_recreated};
-use crate::commands::reassign::plan::preflight::{Checked, check, count, names, plan_of};
+use crate::commands::reassign::plan::preflight::{Checked, check, count, names, of_other_topics, plan_of};
 use crate::commands::reassign::plan::seen::{Observed, Sizes, State, grown, target_of};
 use crate::commands::reassign::plan::step::ReassignStep;
 use crate::context::Context;
@@ -155,24 +155,16 @@ fn begun_elsewhere(
     (!strange.is_empty()).then_some(words)
 }
 
-/// Why the plan does not hold any more, where topics of it were deleted and created again since it was begun.
+/// Why the plan does not hold any more, where topics of it were deleted and created again since it was begun or made.
 fn begun_of_other_topics(
     moves: &[PartitionMove],
     before: Option<&Record>,
     plan: &MovePlan,
     observed: &Observed,
 ) -> Option<String> {
-    let before = before.filter(|before| before.is_of(plan))?;
-    let topics: BTreeSet<_> = moves.iter().map(|one| &one.partition.topic).collect();
-    let others = topics.into_iter().filter(|topic| is_recreated(topic, &before.topic_ids, &observed.topic_ids));
-    let others: Vec<_> = others.map(ToString::to_string).collect();
-    (!others.is_empty()).then(|| {
-        format!(
-            "deleted and created again since the plan was begun: topic {}. Make the plan anew, or move what is there now with \
-             --replan",
-            others.join(", ")
-        )
-    })
+    let begun = before.filter(|before| before.is_of(plan));
+    let begun = begun.and_then(|before| of_other_topics(moves, (&before.topic_ids, "begun"), observed));
+    begun.or_else(|| of_other_topics(moves, (&plan.topic_ids, "made"), observed))
 }
 
 /// Moves of earlier plans that run beside this one: without a record, a cancel could not give their order back.
@@ -206,6 +198,7 @@ async fn moves_of(
                 cluster_id: observed.cluster_id.clone(),
                 observed_at: String::new(),
                 made_by: format!("from {}", args.plan.display()),
+                topic_ids: BTreeMap::new(),
                 moves: plan_of(assignment, &observed, before.map(|record| &record.plan)),
             }
         }

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use uuid::Uuid;
+
 use crate::change::plan::Plan;
 use crate::cluster::assignment::{MovePlan, PartitionMove};
 use crate::cluster::broker::BrokerId;
-use crate::cluster::topic::TopicPartition;
+use crate::cluster::topic::{TopicName, TopicPartition};
 use crate::commands::reassign::plan::disks::{check_cordons, check_disks};
+use crate::commands::reassign::plan::lost::is_recreated;
 use crate::commands::reassign::plan::next::{Limits, Manner, next};
 use crate::commands::reassign::plan::seen::{Observed, State, target_of};
 use crate::commands::reassign::plan::step::{ReassignStep, list};
@@ -92,6 +95,25 @@ pub fn check(
         checked.plan.warn(format!("{running} of these moves run already: this run goes on with them"));
     }
     checked
+}
+
+/// Why a plan does not hold any more, where topics of it were deleted and created again: their ids `then`, and what was done
+/// then.
+pub fn of_other_topics(
+    moves: &[PartitionMove],
+    (then, when): (&BTreeMap<TopicName, Uuid>, &str),
+    observed: &Observed,
+) -> Option<String> {
+    let topics: BTreeSet<_> = moves.iter().map(|one| &one.partition.topic).collect();
+    let others = topics.into_iter().filter(|topic| is_recreated(topic, then, &observed.topic_ids));
+    let others: Vec<_> = others.map(ToString::to_string).collect();
+    (!others.is_empty()).then(|| {
+        format!(
+            "deleted and created again since the plan was {when}: topic {}. Make the plan anew, or move what is there now with \
+             --replan",
+            others.join(", ")
+        )
+    })
 }
 
 /// Partitions that are not where the plan thinks.

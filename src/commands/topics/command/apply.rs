@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use jiff::Timestamp;
+use uuid::Uuid;
 
 use crate::change::carry_out::Ended;
 use crate::change::event::Outcome;
@@ -65,6 +67,10 @@ pub(super) struct ApplyArgs {
     max_deletes: usize,
 
     /// How long a topic must have had no new record before it is deleted, as `7d` or `12h`
+    ///
+    /// Where producers choose the times of records (message.timestamp.type=CreateTime, Kafka's default), those times prove
+    /// nothing: a topic with records is deleted when the end offsets of its partitions have stood still for so long. The
+    /// first run notes them in the record of what was last applied, and refuses. An empty topic needs no such wait.
     #[arg(long, env = "TOOLBOX_TOPICS_MIN_IDLE", value_name = "DURATION", default_value = "7d", help_heading = "Deleting", value_parser = Idle::parse)]
     min_idle: Idle,
 }
@@ -121,16 +127,7 @@ async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
     let observed = look(context, args, spec, memory.as_mut()).await?;
     context.is_cluster(&observed.metadata.cluster_id)?;
     let times = (context.now(), context.now() - args.min_idle.duration);
-    let options = Options {
-        maps: context.maps.clone(),
-        named_deletes: args.deletes.iter().cloned().collect(),
-        internal_topics: args.internal_topics.iter().cloned().collect(),
-        max_deletes: args.max_deletes,
-        min_idle: args.min_idle.text.clone(),
-        is_partial,
-        owner: args.sources.owner(),
-        takes_ownership: args.take_ownership,
-    };
+    let options = options(context, args, (is_partial, times.1));
     let (observed, Planned { plan, mut faults }) = match kafka.as_deref() {
         None => {
             let planned = plan(spec, &observed, &options);
@@ -144,12 +141,14 @@ async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
     }
     let plan = stop_at_faults(args, plan, &faults)?;
     let last = observed.last_applied.as_ref();
+    let basis = apply::Basis::of(&observed, &options.named_deletes);
     let is_refused = |name: &TopicName| !args.take_ownership && observed.declared_by_others.contains_key(name);
     let claim = match last.filter(|_| plan.steps.is_empty() || context.is_dry_run()) {
         Some(last) => Cow::Borrowed(last),
-        None => Cow::Owned(last.cloned().unwrap_or_default().claiming(&plan.steps, spec, is_refused)),
+        None => Cow::Owned(last.cloned().unwrap_or_default().claiming(&plan.steps, spec, is_refused, &basis.ids)),
     };
-    let Settled { exit, ended, carried_out } = settle(context, kafka, plan, (last, &claim), memory.as_mut()).await?;
+    let Settled { exit, ended, carried_out } =
+        settle(context, kafka, plan, (last, &claim, &basis), memory.as_mut()).await?;
     let mut is_kept = true;
     if let Some(memory) = memory.filter(|_| carried_out) {
         let faulty = faults.iter().map(|(name, _)| name.clone()).collect();
@@ -192,6 +191,21 @@ fn check(context: &Context, args: &ApplyArgs, declared: &Sound) -> anyhow::Resul
     Ok(())
 }
 
+/// What else decides about the plan.
+fn options(context: &Context, args: &ApplyArgs, (is_partial, idle_since): (bool, Timestamp)) -> Options {
+    Options {
+        maps: context.maps.clone(),
+        named_deletes: args.deletes.iter().cloned().collect(),
+        internal_topics: args.internal_topics.iter().cloned().collect(),
+        max_deletes: args.max_deletes,
+        min_idle: args.min_idle.text.clone(),
+        idle_since: Some(idle_since),
+        is_partial,
+        owner: args.sources.owner(),
+        takes_ownership: args.take_ownership,
+    }
+}
+
 /// The moves of the steps that are done with being agreed to: `reassign` carries them out.
 fn moves_of(ended: &[(TopicStep, Ended)], observed: &Observed, command: &str) -> Option<MovePlan> {
     let agreed = ended.iter().filter(|(_, ended)| ended.outcome == Outcome::Done);
@@ -202,12 +216,15 @@ fn moves_of(ended: &[(TopicStep, Ended)], observed: &Observed, command: &str) ->
     let mut moves: Vec<_> = moves.flatten().collect();
     moves.sort_by(|one, other| one.partition.cmp(&other.partition));
     let placement = observed.placement.as_ref().filter(|_| !moves.is_empty())?;
+    let ids = observed.ids();
+    let owned = |(topic, id): (&TopicName, &Uuid)| (topic.clone(), *id);
     Some(MovePlan {
         version: MOVE_PLAN_VERSION,
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         cluster_id: observed.metadata.cluster_id.clone(),
         observed_at: placement.observed_at.clone(),
         made_by: command.to_owned(),
+        topic_ids: moves.iter().filter_map(|one| ids.get_key_value(&one.partition.topic)).map(owned).collect(),
         moves,
     })
 }
@@ -264,7 +281,7 @@ async fn settle(
     context: &mut Context,
     kafka: Option<Arc<dyn Kafka>>,
     plan: Plan<TopicStep>,
-    (last, claim): (Option<&LastApplied>, &LastApplied),
+    (last, claim, basis): (Option<&LastApplied>, &LastApplied, &apply::Basis),
     mut memory: Option<&mut Memory>,
 ) -> anyhow::Result<Settled<TopicStep>> {
     if let Some(memory) = memory.as_deref_mut().filter(|_| !context.is_dry_run()) {
@@ -280,7 +297,7 @@ async fn settle(
         if let Some(TopicStep::TakeOwnership { .. }) = batch.first() {
             return memory.take_from_former(batch).await;
         }
-        apply::apply(kafka, batch).await
+        apply::apply_to(kafka, batch, basis, &mut memory.created_ids).await
     };
     context.settle(plan, apply).await
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
+use uuid::Uuid;
 
 use crate::change::carry_out::Ended;
 use crate::change::event::Outcome;
@@ -90,6 +91,8 @@ pub(super) struct Memory {
     claimed: Option<LastApplied>,
     /// Records of the owners that topics are taken over from.
     former: BTreeMap<String, Document>,
+    /// Ids of topics that this run has created, as far as the brokers have shown them.
+    pub(super) created_ids: BTreeMap<TopicName, Uuid>,
 }
 
 impl Memory {
@@ -122,6 +125,7 @@ impl Memory {
             cluster_id,
             claimed: None,
             former: BTreeMap::new(),
+            created_ids: BTreeMap::new(),
         };
         memory.declared_by_others = memory.others(|name| spec.topics.contains_key(name)).await?;
         Ok(memory)
@@ -196,7 +200,14 @@ impl Memory {
         let done = ended.iter().filter(|(step, ended)| step.batch() == "create" && is_done(ended));
         let created: BTreeSet<_> = done.map(|(step, _)| step.name()).collect();
         let exists = |name: &TopicName| observed.metadata.topics.contains_key(name) || created.contains(name);
-        let mut settled = claim.settled(spec, &unsettled, exists);
+        let mut ids = observed.ids();
+        ids.append(&mut self.created_ids);
+        let settled = claim.settled(spec, &unsettled, exists, &ids);
+        let mut settled = settled.watching(claim, spec, observed, context.now());
+        let deleted = ended.iter().filter(|(step, ended)| step.batch() == "delete" && is_done(ended));
+        for (step, _) in deleted {
+            settled.watched.remove(step.name());
+        }
         if *is_partial {
             let left_out = claim.topics.iter().filter(|(name, _)| !spec.topics.contains_key(*name));
             settled.topics.extend(left_out.map(|(name, applied)| (name.clone(), applied.clone())));

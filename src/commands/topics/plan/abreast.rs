@@ -46,7 +46,7 @@ pub struct There<'a> {
     pub topic: Option<&'a Topic>,
     /// Its config, as far as that was read.
     pub config: Option<&'a [ConfigEntry]>,
-    /// What was last applied to it.
+    /// What was last applied to it; none where that was another topic of this name.
     pub last: Option<&'a Applied>,
 }
 
@@ -88,10 +88,13 @@ impl<'a> AllThere<'a> {
 
     /// What is known of a topic. Names are asked for in their order, each once.
     pub fn at(&mut self, name: &TopicName) -> There<'a> {
+        let topic = self.topics.at(name);
+        let id = topic.and_then(|topic| topic.id.as_ref());
+        let last = self.last.as_mut().and_then(|last| last.at(name));
         There {
-            topic: self.topics.at(name),
+            topic,
             config: self.configs.at(name).map(Vec::as_slice),
-            last: self.last.as_mut().and_then(|last| last.at(name)),
+            last: last.filter(|last| !last.is_of_another(id)),
         }
     }
 }

@@ -21,6 +21,8 @@ pub mod topics;
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use crate::change::plan::{Plan, Step};
 use crate::cluster::map::Maps;
 use crate::cluster::topic::TopicName;
@@ -45,6 +47,8 @@ pub struct Options {
     pub max_deletes: usize,
     /// How long a topic must have had no new record to be deleted, as it was written.
     pub min_idle: String,
+    /// The moment that is so long ago; where it is not known, no topic counts as idle.
+    pub idle_since: Option<Timestamp>,
     /// Whether sources were left out: then a topic that is not declared may be declared there.
     pub is_partial: bool,
     /// Who declares these topics (`--owner`).
@@ -167,6 +171,18 @@ fn warn_of_history(spec: &Spec, observed: &Observed, options: &Options, plan: &m
         }
         return;
     };
+    let is_other = |name: &TopicName| {
+        let id = observed.metadata.topics.get(name).and_then(|topic| topic.id.as_ref());
+        last.topics.get(name).is_some_and(|last| last.is_of_another(id))
+    };
+    let others: Vec<_> = spec.topics.keys().filter(|name| is_other(name)).collect();
+    if !others.is_empty() {
+        plan.warn(format!(
+            "deleted and created again since it was last applied: {}; config keys that were applied to the former topic and are \
+             not declared any more are left alone",
+            topics::some_of(&others)
+        ));
+    }
     let gone: Vec<_> = last
         .topics
         .keys()

@@ -24,6 +24,8 @@ pub struct Questions {
     pub known_keys: bool,
     /// Topics that are to be deleted: asked who uses them.
     pub uses: BTreeSet<TopicName>,
+    /// Topics that get more partitions or are to be deleted: asked what their partitions hold.
+    pub logs: BTreeSet<TopicName>,
 }
 
 impl Questions {
@@ -40,6 +42,7 @@ impl Questions {
             if declared.state == State::Absent {
                 questions.sizes = true;
                 questions.uses.insert(name.clone());
+                questions.logs.insert(name.clone());
                 continue;
             }
             let grows = declared
@@ -54,6 +57,9 @@ impl Questions {
             let copies = declared.replication_factor.is_some()
                 && topic.partitions.iter().any(|partition| partition.isr.len() < partition.replicas.len());
             questions.reassignments |= grows || differs || copies;
+            if grows {
+                questions.logs.insert(name.clone());
+            }
             questions.placement |= differs;
             questions.known_keys |= there.unknown_keys(declared).next().is_some();
         }

@@ -45,7 +45,7 @@ pub enum TopicStep {
         from: i32,
         /// Replicas of each new partition, preferred leader first.
         assignment: Vec<Vec<BrokerId>>,
-        /// Whether records with one key will go elsewhere from now on, and somebody relies on where they go.
+        /// Whether records with one key will go elsewhere from now on, and somebody relies on where they go, or may.
         keyed: bool,
     },
     /// Sets and unsets config keys.

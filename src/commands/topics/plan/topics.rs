@@ -220,25 +220,44 @@ fn partitions(
         plan.refuse(subject(name), &change, reason);
         return;
     }
-    let keyed = is_keyed(declared, known);
-    if keyed {
+    let keyed = keys(declared, known, world.observed.records(name));
+    if keyed != Keys::Absent {
+        let unknown =
+            "; whether its records have keys is not known (the label `keyed: 'false'` says that they have none)";
         plan.warn(format!(
             "topic {name}: {change} sends records of one key to another partition from now on; its order, and \
-             compaction, hold within a partition only"
+             compaction, hold within a partition only{}",
+            if keyed == Keys::Unknown { unknown } else { "" }
         ));
     }
+    let keyed = keyed != Keys::Absent;
     let existing: Vec<_> = topic.partitions.iter().map(|partition| partition.replicas.as_slice()).collect();
     let assignment = world.place(&brokers, &existing, (wish - now, factor));
     let from = i32::try_from(now).unwrap_or(i32::MAX);
     plan.steps.push(TopicStep::AddPartitions { name: name.clone(), from, assignment, keyed });
 }
 
-/// Whether somebody relies on where records of one key go: it is compacted, or labelled `keyed`.
-fn is_keyed(declared: &TopicSpec, known: &There<'_>) -> bool {
-    let is_labelled = declared.labels.get("keyed").is_some_and(|value| value == "true");
+/// Whether somebody may rely on where records of one key go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keys {
+    /// Nobody does: there are no records, or the label `keyed: 'false'` says so.
+    Absent,
+    /// Somebody does: it is compacted, or labelled `keyed: 'true'`.
+    Present,
+    /// It holds records, or may: it counts as keyed.
+    Unknown,
+}
+
+/// Whether the records of a topic have keys; it holds so many of them, where that was read.
+fn keys(declared: &TopicSpec, known: &There<'_>, records: Option<u64>) -> Keys {
+    let label = declared.labels.get("keyed").map(String::as_str);
     let wished = declared.config.get("cleanup.policy").map(|policy| policy.value.as_str());
     let now = known.value_of("cleanup.policy");
-    is_labelled || [wished, now].into_iter().flatten().any(|policy| policy.contains("compact"))
+    let is_compacted = [wished, now].into_iter().flatten().any(|policy| policy.contains("compact"));
+    if is_compacted || label == Some("true") {
+        return Keys::Present;
+    }
+    if label == Some("false") || records == Some(0) { Keys::Absent } else { Keys::Unknown }
 }
 
 /// One warning for all topics with keys that come back, and one for all that get a single replica.

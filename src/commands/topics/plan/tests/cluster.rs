@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use crate::cluster::broker::{Broker, BrokerId, Rack};
 use crate::cluster::config::{ConfigEntry, ConfigSource};
 use crate::cluster::topic::{Partition, Topic, TopicName};
@@ -74,6 +76,7 @@ impl Observed {
             defaults.iter().map(|(key, value)| ((*key).to_owned(), entry(key, value, ConfigSource::Default))).collect();
         entries.extend(config.iter().map(|(key, value)| ((*key).to_owned(), entry(key, value, ConfigSource::Topic))));
         self.configs.insert(topic.name.clone(), entries.into_values().collect());
+        self.logs.insert(topic.name.clone(), vec![(0, 0); topic.partitions.len()]);
         self.metadata.topics.insert(topic.name.clone(), topic);
         self
     }
@@ -187,7 +190,12 @@ pub(super) fn planned(text: &str, observed: &Observed) -> Planned {
 }
 
 pub(super) fn options() -> Options {
-    Options { max_deletes: 5, min_idle: "7d".to_owned(), ..Options::default() }
+    Options {
+        max_deletes: 5,
+        min_idle: "7d".to_owned(),
+        idle_since: Timestamp::from_second(1_000_000).ok(),
+        ..Options::default()
+    }
 }
 
 /// The lines of a plan, without the hint about a missing record.

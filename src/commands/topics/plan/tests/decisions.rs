@@ -1,8 +1,9 @@
 //! What the planner decides, case by case.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use super::cluster::{cluster, faults, ids, lines, name, options, planned, spec};
 use crate::change::plan::{Risk, Step};
@@ -10,6 +11,7 @@ use crate::cluster::broker::BrokerId;
 use crate::cluster::map::{Map, Maps};
 use crate::cluster::metadata::Reassignment;
 use crate::commands::topics::observe::{Observed, Use};
+use crate::commands::topics::plan::last::{LastApplied, Watched};
 use crate::commands::topics::plan::{Options, TopicStep, plan};
 
 fn three() -> Observed {
@@ -287,8 +289,44 @@ fn a_topic_that_nobody_uses_is_deleted_and_one_in_use_is_not() {
     assert!(lines(text, &read)[0].contains("consumer group g and 1 more reads it now"));
     let fresh = idle.clone().used("a", Use { newest: Some(Timestamp::UNIX_EPOCH), ..Use::default() });
     assert!(lines(text, &fresh)[0].contains("newer than --min-idle 7d; --delete a deletes it nonetheless"));
-    let unclear = idle.used("a", Use { unclear: Some("no leader".into()), ..Use::default() });
+    let unclear = idle.clone().used("a", Use { unclear: Some("no leader".into()), ..Use::default() });
     assert!(lines(text, &unclear)[0].contains("could not be found out (no leader)"));
+    let unread = Observed { logs: BTreeMap::new(), ..idle };
+    assert!(lines(text, &unread)[0].contains("how many records it holds could not be read"));
+}
+
+#[test]
+fn a_topic_with_records_is_idle_only_if_brokers_say_when_they_were_appended_or_its_ends_stand_still_for_long_enough() {
+    let text = "- {name: a, state: absent}";
+    let mut observed = three().topic("a", &[&[1, 2], &[1, 2]], &[]).used("a", Use::default());
+    observed.logs.insert(name("a"), vec![(0, 7), (2, 5)]);
+    assert!(lines(text, &observed)[0].contains("it holds 10 records, whose times are what producers say"));
+    let by_brokers = observed.clone().used("a", Use { has_append_times: true, ..Use::default() });
+    assert_eq!(lines(text, &by_brokers)[0], "- topic a: 2 partitions");
+    let deleted = |ends: &[i64], since: i64, id: Option<Uuid>| {
+        let since = Timestamp::from_second(since).unwrap();
+        let watched = [(name("a"), Watched { since, ends: ends.to_vec(), topic_id: id })].into();
+        let last_applied = Some(LastApplied { watched, ..LastApplied::default() });
+        planned(text, &Observed { last_applied, ..observed.clone() }).plan.steps.len() == 1
+    };
+    assert!(deleted(&[7, 5], 1_000_000, None), "they stand still for exactly --min-idle");
+    assert!(!deleted(&[7, 5], 1_000_001, None), "not yet for so long");
+    assert!(!deleted(&[7, 4], 1, None), "a record was appended");
+    assert!(!deleted(&[7, 5], 1, Some(Uuid::from_u128(7))), "that was another topic");
+}
+
+#[test]
+fn a_topic_with_records_counts_as_keyed_unless_a_label_says_that_it_is_not() {
+    let mut observed = three().topic("a", &[&[1, 2]], &[]);
+    let risk = |text: &str, observed: &Observed| planned(text, observed).plan.steps[0].risk();
+    let (plain, labelled) = ("- {name: a, partitions: 2}", "- {name: a, partitions: 2, labels: {keyed: 'false'}}");
+    assert_eq!(risk(plain, &observed), Risk::Reversible, "it is empty");
+    observed.logs.insert(name("a"), vec![(3, 4)]);
+    assert_eq!((risk(plain, &observed), risk(labelled, &observed)), (Risk::MovesData, Risk::Reversible));
+    observed.logs.clear();
+    assert_eq!(risk(plain, &observed), Risk::MovesData, "whether it holds records is not known");
+    let compacted = three().topic("a", &[&[1, 2]], &[("cleanup.policy", "compact")]);
+    assert_eq!(risk(labelled, &compacted), Risk::MovesData, "a compacted topic has keys whatever the label says");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The laws of every plan: it settles, it is steady, it is safe, it is honest.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
@@ -72,7 +72,7 @@ proptest! {
         let last = observed.last_applied.clone().unwrap_or_default();
         let mut after = observed.after(&first.steps);
         let there = after.metadata.topics.clone();
-        after.last_applied = Some(last.settled(&spec, &BTreeSet::new(), |name| there.contains_key(name)));
+        after.last_applied = Some(last.settled(&spec, &BTreeSet::new(), |name| there.contains_key(name), &BTreeMap::new()));
         let second = plan(&spec, &after, &options()).plan;
         prop_assert_eq!(second.steps, []);
         let changes = |refusals: &[crate::change::plan::Refusal]| refusals.iter().map(|one| (one.subject.clone(), one.change.clone())).collect::<Vec<_>>();
@@ -123,14 +123,14 @@ proptest! {
     fn a_key_that_was_claimed_stays_ours_until_the_topic_is_settled(lines in declarations(), observed in observed()) {
         let spec = spec(&lines.join("\n"));
         let steps = plan(&spec, &observed, &options()).plan.steps;
-        let claimed = LastApplied::default().claiming(&steps, &spec, |_| false);
+        let claimed = LastApplied::default().claiming(&steps, &spec, |_| false, &BTreeMap::new());
         for step in &steps {
             let TopicStep::Create { config, .. } = step else { continue };
             let ours: BTreeSet<_> = claimed.topics[step.name()].keys().collect();
             prop_assert!(config.keys().all(|key| ours.contains(key)));
         }
         let unsettled = spec.topics.keys().cloned().collect();
-        prop_assert_eq!(claimed.settled(&spec, &unsettled, |_| true), claimed.clone());
+        prop_assert_eq!(claimed.settled(&spec, &unsettled, |_| true, &BTreeMap::new()), claimed.clone());
         prop_assert!(!claimed.topics.contains_key(&name("never")));
     }
 }
