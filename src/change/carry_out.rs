@@ -43,6 +43,15 @@ impl Ended {
         Self { outcome: Outcome::Done, reason: Some(reason.into()), is_unchanged: true }
     }
 
+    /// The run that tried it died, and the cluster shows now whether it was done.
+    pub fn settled(is_done: bool) -> Self {
+        if is_done {
+            let reason = "the run died before it recorded this; the cluster shows it done";
+            return Self { outcome: Outcome::Done, reason: Some(reason.to_owned()), is_unchanged: false };
+        }
+        Self::failed("the run died before it recorded this; the cluster does not show it done")
+    }
+
     /// It was tried and failed.
     pub fn failed(reason: impl Into<String>) -> Self {
         Self { outcome: Outcome::Failed, reason: Some(reason.into()), is_unchanged: false }
@@ -124,15 +133,7 @@ impl Run {
 
     /// The outcome that belongs to an intent.
     pub fn outcome(&self, intent: &Event, ended: &Ended) -> Event {
-        let Ended { outcome, reason, is_unchanged } = ended.clone();
-        let severity = loudness(outcome, intent.severity);
-        let event = Event { time: (self.clock)(), outcome, reason, severity, ..intent.clone() };
-        if !is_unchanged {
-            return event;
-        }
-        // Whoever reads the events must not take it for a change of ours.
-        let room = intent.kind.split('.').next().unwrap_or_default();
-        Event { kind: format!("{room}.unchanged"), severity: Severity::Info, before: None, after: None, ..event }
+        outcome_at(intent, ended, (self.clock)())
     }
 
     fn new_id(&self) -> Uuid {
@@ -141,6 +142,19 @@ impl Run {
         let nanoseconds = u32::try_from(now.subsec_nanosecond()).unwrap_or_default();
         Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanoseconds))
     }
+}
+
+/// The outcome that belongs to an intent, of this run or another one, at a moment.
+pub fn outcome_at(intent: &Event, ended: &Ended, time: Timestamp) -> Event {
+    let Ended { outcome, reason, is_unchanged } = ended.clone();
+    let severity = loudness(outcome, intent.severity);
+    let event = Event { time, outcome, reason, severity, ..intent.clone() };
+    if !is_unchanged {
+        return event;
+    }
+    // Whoever reads the events must not take it for a change of ours.
+    let room = intent.kind.split('.').next().unwrap_or_default();
+    Event { kind: format!("{room}.unchanged"), severity: Severity::Info, before: None, after: None, ..event }
 }
 
 fn loudness(outcome: Outcome, when_done: Severity) -> Severity {

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::change::carry_out::Ended;
 use crate::formats::secret;
 
 /// One side effect, before ([`Outcome::Planned`]) or after it. Two events with one `event_id` are one side effect.
@@ -142,12 +143,21 @@ pub enum Severity {
     Error,
 }
 
+/// What became of an intent whose run died, as the cluster shows it now; none where it does not tell.
+pub type Settle<'a> = dyn Fn(&Event) -> Option<Ended> + Send + Sync + 'a;
+
 /// Where events go. Recording never fails a command: what can't be delivered is kept, and what can't be kept is
 /// said loudly.
 #[async_trait]
 pub trait Recorder: Send {
     /// Makes the events durable, with one fsync for all, and hands them to the sinks without waiting for them.
     async fn record(&mut self, events: &[Event]);
+
+    /// Leaves the changes of runs that died open until [`Recorder::mend`] tells how they ended.
+    fn mend_later(&mut self) {}
+
+    /// Gives the changes of runs that died their outcomes: what `settle` knows of an intent, else [`Outcome::Unknown`].
+    async fn mend(&mut self, _settle: &Settle<'_>) {}
 
     /// Delivers what is waiting, within the flush budget, and says what became of all of it. What is recorded after
     /// that needs another call.

@@ -1,10 +1,10 @@
-//! Journals of dead runs: every intent without an outcome gets one, `unknown`, and nothing is lost or written twice,
-//! even if this process dies on the way.
+//! Journals of dead runs: every intent without an outcome gets one, that which the cluster shows or `unknown`, and nothing
+//! is lost or written twice, even if this process dies on the way.
 //!
 //! Steps, each of which may be repeated:
 //! 1. Take the journal over (its lock is free), cut off a line that was not finished, copy lines that can't be read to
 //!    the quarantine.
-//! 2. Append an `unknown` outcome for each unmatched intent to the journal itself: whoever comes next sees them.
+//! 2. Append an outcome for each unmatched intent to the journal itself: whoever comes next sees them.
 //! 3. Append to the audit log what is not there.
 //! 4. Move the journal to the spool, or remove it if every sink has everything.
 
@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::change::event::{Event, Outcome, Severity};
+use crate::change::carry_out::outcome_at;
+use crate::change::event::{Event, Outcome, Settle, Severity};
 use crate::clients::files::state;
 use crate::recorders::audit::AuditLog;
 use crate::recorders::fail_point::fail_point;
@@ -37,6 +38,8 @@ pub struct Recovered {
     pub journals: usize,
     /// Outcomes that nobody knows.
     pub unknown: usize,
+    /// Outcomes that the cluster has shown.
+    pub settled: usize,
     /// Journals that could not be mended, and what becomes of them.
     pub faults: Vec<String>,
     /// Journals with lines that can't be read, and where those are kept.
@@ -44,15 +47,21 @@ pub struct Recovered {
 }
 
 /// Mends all journals of dead runs in a state folder. `sinks` are those of this run: they get the outcomes of a journal
-/// whose own sinks can't be read.
-pub async fn recover(state: &Path, audit: &AuditLog, sinks: &[String], now: Timestamp) -> Recovered {
+/// whose own sinks can't be read. `settle` says how an intent ended, where that can be known.
+pub async fn recover(
+    (state, audit): (&Path, &AuditLog),
+    sinks: &[String],
+    now: Timestamp,
+    settle: &Settle<'_>,
+) -> Recovered {
     let mut recovered = Recovered::default();
     let open = folder::open(state);
     for path in folder::journals(&open) {
-        match mend(&path, (state, audit), sinks, now).await {
-            Ok(Some(Mended { unknown, damaged })) => {
+        match mend(&path, (state, audit), sinks, (now, settle)).await {
+            Ok(Some(Mended { unknown, settled, damaged })) => {
                 recovered.journals += 1;
                 recovered.unknown += unknown;
+                recovered.settled += settled;
                 recovered.damaged.extend(damaged);
             }
             Ok(None) => {}
@@ -78,6 +87,8 @@ fn unmended(path: &Path, error: &io::Error, now: Timestamp) -> String {
 struct Mended {
     /// Outcomes that nobody knows.
     unknown: usize,
+    /// Outcomes that the cluster has shown.
+    settled: usize,
     damaged: Option<String>,
 }
 
@@ -86,7 +97,7 @@ async fn mend(
     path: &Path,
     (state, audit): (&Path, &AuditLog),
     sinks: &[String],
-    now: Timestamp,
+    (now, settle): (Timestamp, &Settle<'_>),
 ) -> io::Result<Option<Mended>> {
     let Some((journal, mut contents)) = Journal::take_over(path)? else { return Ok(None) };
     let open_until = contents.header.as_ref().and_then(|header| header.open_until);
@@ -95,17 +106,24 @@ async fn mend(
         return Ok(None);
     }
     let why = if open_until.is_some() { SILENT } else { KILLED };
-    let unknown: Vec<_> = unmatched.into_iter().map(|intent| ended_unknown(intent, why, now)).collect();
+    // What another process was to say in time is its own to know.
+    let known = |intent: &Event| if open_until.is_some() { None } else { settle(intent) };
+    let ended = |intent: &Event| match known(intent) {
+        Some(ended) => outcome_at(intent, &ended, now),
+        None => ended_unknown(intent, why, now),
+    };
+    let outcomes: Vec<_> = unmatched.into_iter().map(ended).collect();
     if contents.header.is_none() {
         write_header(&journal, &mut contents, sinks)?;
     }
     let damaged = quarantine::keep_damaged(state, path, &contents);
-    write_unknown(&journal, &contents, &unknown)?;
+    write_outcomes(&journal, &contents, &outcomes)?;
     fail_point("recover.unknown");
     let has_damage = damaged.is_some();
     let mut events = contents.events;
-    let count = unknown.len();
-    events.extend(unknown);
+    let unknown = outcomes.iter().filter(|event| event.outcome == Outcome::Unknown).count();
+    let settled = outcomes.len() - unknown;
+    events.extend(outcomes);
     audit.append_missing(&events).await?;
     audit.sync()?;
     fail_point("recover.audited");
@@ -115,7 +133,7 @@ async fn mend(
     }
     finish(&journal, state)?;
     fail_point("recover.moved");
-    Ok(Some(Mended { unknown: count, damaged }))
+    Ok(Some(Mended { unknown, settled, damaged }))
 }
 
 /// A journal whose first line can't be read: who its sinks were is not known, so those of this run get what it has.
@@ -129,16 +147,16 @@ fn write_header(journal: &Journal, contents: &mut Contents, sinks: &[String]) ->
     Ok(())
 }
 
-fn write_unknown(journal: &Journal, contents: &Contents, unknown: &[Event]) -> io::Result<()> {
-    if unknown.is_empty() {
+fn write_outcomes(journal: &Journal, contents: &Contents, outcomes: &[Event]) -> io::Result<()> {
+    if outcomes.is_empty() {
         return Ok(());
     }
     let sinks = contents.header.iter().flat_map(|header| &header.sinks);
     for sink in sinks {
-        let owed = unknown.iter().filter(|event| is_delivered(event));
+        let owed = outcomes.iter().filter(|event| is_delivered(event));
         journal.owe(owed.map(|event| Mark { event_id: event.event_id, sink: sink.clone() }));
     }
-    let lines: Vec<_> = unknown.iter().map(|event| Line::Event(Box::new(event.clone()))).collect();
+    let lines: Vec<_> = outcomes.iter().map(|event| Line::Event(Box::new(event.clone()))).collect();
     journal.append_durably(&lines)
 }
 

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::change::carry_out::Run;
-use crate::change::event::{Delivery, Event, Outcome, Recorder, Severity};
+use crate::change::event::{Delivery, Event, Outcome, Recorder, Settle, Severity};
 use crate::recorders::audit::AuditLog;
 use crate::recorders::fail_point::fail_point;
 use crate::recorders::folder;
@@ -69,6 +69,8 @@ pub struct Outbox {
     settings: Settings,
     audit: AuditLog,
     is_started: bool,
+    /// Whether the changes of dead runs are left open until somebody says how they ended.
+    mends_later: bool,
     lanes: Vec<Lane>,
     /// This run's journal, from the first event on.
     journal: Option<Arc<Journal>>,
@@ -102,6 +104,7 @@ impl Outbox {
             settings,
             audit,
             is_started: false,
+            mends_later: false,
             lanes: Vec::new(),
             journal: None,
             journals_begun: 0,
@@ -131,14 +134,27 @@ impl Outbox {
         if std::mem::replace(&mut self.is_started, true) {
             return;
         }
+        if !self.mends_later {
+            self.mend_journals(&|_| None).await;
+        }
+        self.keep_within_bounds().await;
+        self.drain_spool();
+    }
+
+    /// Ends what dead runs left open: as `settle` says, else as `unknown`.
+    async fn mend_journals(&mut self, settle: &Settle<'_>) {
         let sinks: Vec<_> = self.settings.sinks.iter().map(|sink| sink.name().to_owned()).collect();
-        let recovered = recover(&self.settings.state, &self.audit, &sinks, self.now()).await;
+        let recovered = recover((self.settings.state.as_path(), &self.audit), &sinks, self.now(), settle).await;
         if recovered.unknown > 0 {
             let unknown = recovered.unknown;
             self.say(&format!(
                 "events: an earlier run died: how {unknown} of its changes ended is not known (toolbox events list \
                  --outcome unknown)"
             ));
+        }
+        if recovered.settled > 0 {
+            let settled = recovered.settled;
+            self.say(&format!("events: an earlier run died: the cluster shows how {settled} of its changes ended"));
         }
         for fault in &recovered.faults {
             self.say(&format!("events: an earlier run's journal can't be mended: {fault}"));
@@ -148,8 +164,6 @@ impl Outbox {
             let event = self.settings.run.event("events.damaged", "spool:events", Outcome::Done, &damaged);
             self.write(&[Event { severity: Severity::Error, ..event }]).await;
         }
-        self.keep_within_bounds().await;
-        self.drain_spool();
     }
 
     /// Drops what the spool has no room for, and says so, first of all to those who read the events.
@@ -365,7 +379,27 @@ impl Outbox {
 
 #[async_trait]
 impl Recorder for Outbox {
+    fn mend_later(&mut self) {
+        self.mends_later = true;
+    }
+
+    async fn mend(&mut self, settle: &Settle<'_>) {
+        if !std::mem::replace(&mut self.mends_later, false) {
+            return;
+        }
+        self.mend_journals(settle).await;
+        if std::mem::replace(&mut self.is_started, true) {
+            self.drain_more().await;
+        } else {
+            self.keep_within_bounds().await;
+            self.drain_spool();
+        }
+    }
+
     async fn record(&mut self, events: &[Event]) {
+        if events.is_empty() && self.mends_later {
+            return;
+        }
         self.start().await;
         if events.is_empty() {
             return;

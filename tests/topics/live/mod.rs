@@ -3,5 +3,6 @@
 mod behind;
 mod killed;
 mod owners;
+mod settled;
 mod story;
 mod trouble;

@@ -13,6 +13,7 @@ pub mod placement;
 pub mod questions;
 pub mod replicas;
 pub mod running;
+pub mod settled;
 pub mod step;
 #[cfg(test)]
 mod tests;
