@@ -85,14 +85,7 @@ struct Idle {
 
 impl Idle {
     fn parse(text: &str) -> Result<Self, String> {
-        let duration = crate::context::duration(text)?;
-        if duration.is_zero() {
-            return Err(
-                "it must be more than 0: every topic is idle for so long; --delete TOPIC deletes one that is in use"
-                    .to_owned(),
-            );
-        }
-        Ok(Self { text: text.to_owned(), duration })
+        Ok(Self { text: text.to_owned(), duration: crate::context::duration(text)? })
     }
 }
 

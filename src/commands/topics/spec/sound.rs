@@ -164,9 +164,31 @@ mod tests {
         let sound = parse_sound(&sources, Vec::new(), Format::Auto).unwrap();
         assert_eq!(sound.left_out, BTreeSet::from(["a.yaml".to_owned()]));
         assert_eq!(sound.spec.topics.len(), 2);
+    }
+
+    #[test]
+    fn of_a_topic_in_two_files_neither_wins() {
         let twice = [source("a.yaml", "a"), source("b.yaml", "a"), source("c.yaml", "c")];
         let sound = parse_sound(&twice, Vec::new(), Format::Auto).unwrap();
-        assert_eq!(sound.left_out, BTreeSet::from(["b.yaml".to_owned()]));
+        assert_eq!(sound.left_out, BTreeSet::from(["a.yaml".to_owned(), "b.yaml".to_owned()]));
+        assert_eq!(sound.spec.topics.len(), 1);
+        let said = sound.faults[0].to_string();
+        assert!(said.contains("the other is at b.yaml:1:17; neither is applied"), "{said}");
+        let colliding = [source("a.yaml", "a.x"), source("b.yaml", "a_x"), source("c.yaml", "c")];
+        assert_eq!(parse_sound(&colliding, Vec::new(), Format::Auto).unwrap().left_out.len(), 2);
+    }
+
+    #[test]
+    fn files_of_two_clusters_stop_everything() {
+        let of = |label: &str, topic: &str, cluster: &str| {
+            let text = format!(
+                "apiVersion: kafka.strimzi.io/v1\nkind: KafkaTopic\nmetadata: {{name: {topic}, labels: {{strimzi.io/cluster: \
+                 {cluster}}}}}\n"
+            );
+            Source::new(label, text)
+        };
+        let files = [of("a.yaml", "a", "east"), of("b.yaml", "b", "west")];
+        assert!(parse_sound(&files, Vec::new(), Format::Auto).is_err());
     }
 
     #[test]

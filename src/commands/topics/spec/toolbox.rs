@@ -78,6 +78,7 @@ fn wishes_of_absent(reader: &mut Reader, fields: &Fields<'_, '_>) -> Wishes {
     Wishes {
         map: fields.get("map").and_then(|node| map_name(reader, node)),
         labels: fields.get("labels").map(|node| labels(reader, node)).unwrap_or_default(),
+        strict: fields.get("strict").and_then(|node| reader.flag(node, "`strict`")),
         ..Wishes::default()
     }
 }
