@@ -20,9 +20,6 @@ const PARTITIONS_MAX: usize = 10_000;
 /// Most retention times that records are counted by: each is one more request to every leader.
 const TIMES_MAX: usize = 10;
 
-/// Most brokers that are asked for their defaults: one answer is enough.
-const BROKERS_ASKED_MAX: usize = 3;
-
 /// Keys of brokers that say how long records are kept where `log.retention.ms` is not set, and their milliseconds.
 const RETENTIONS: [(&str, i64); 2] = [("log.retention.minutes", 60_000), ("log.retention.hours", 3_600_000)];
 
@@ -59,14 +56,9 @@ async fn more_keys(kafka: &dyn Kafka, risky: &BTreeSet<TopicName>, observed: &mu
 async fn defaults(kafka: &dyn Kafka, metadata: &Metadata) -> Option<BTreeMap<String, String>> {
     let names = KEYS.iter().map(|(_, broker)| *broker).filter(|broker| !broker.is_empty());
     let names: Vec<_> = names.chain(RETENTIONS.iter().map(|(key, _)| *key)).collect();
-    for broker in metadata.brokers.keys().take(BROKERS_ASKED_MAX) {
-        let resource = ConfigResource::Broker(*broker);
-        let Ok(mut answers) = kafka.configs(std::slice::from_ref(&resource), Some(&names)).await else { continue };
-        if let Some(Ok(entries)) = answers.remove(&resource) {
-            return Some(topic_defaults(&entries));
-        }
-    }
-    None
+    let brokers: Vec<_> = metadata.brokers.keys().copied().collect();
+    let (_, entries) = kafka.configs_of_one(&brokers, &names).await.ok()?;
+    Some(topic_defaults(&entries))
 }
 
 /// The defaults of topics that a broker's own config says.
