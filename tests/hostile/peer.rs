@@ -56,8 +56,6 @@ pub(super) enum Reply {
     Raw(Vec<u8>),
     /// Nothing, and what comes behind it on the connection waits, too.
     Freeze,
-    /// It hangs up.
-    Close,
 }
 
 type Answers = Box<dyn Fn(&Asked) -> Reply + Send + Sync>;
@@ -129,7 +127,6 @@ impl Peers {
                     continue;
                 }
                 Reply::Freeze => std::future::pending().await,
-                Reply::Close => return Ok(()),
             };
             stream.write_i32(i32::try_from(4 + body.len()).unwrap()).await?;
             stream.write_i32(correlation).await?;
