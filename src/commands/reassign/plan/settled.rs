@@ -20,14 +20,13 @@ pub fn settled(intent: &Event, observed: &Observed) -> Option<Ended> {
     match intent.kind.as_str() {
         "reassign.move_started" | "reassign.order_restored" => {
             let after = after?;
-            match running {
+            let is_done = match running {
                 // The first phase of two has the new replicas first and the former ones behind.
-                Some(running) if target_of(running).starts_with(&after) => Some(Ended::settled(true)),
-                Some(_) => None,
-                None if seen.replicas == after => Some(Ended::settled(true)),
-                None if Some(&seen.replicas) == before.as_ref() => Some(Ended::settled(false)),
-                None => None,
-            }
+                Some(running) => target_of(running).starts_with(&after).then_some(true),
+                None if seen.replicas == after => Some(true),
+                None => (Some(&seen.replicas) == before.as_ref()).then_some(false),
+            };
+            is_done.map(Ended::settled)
         }
         // A move that is not there any more may have ended by itself.
         "reassign.move_cancelled" => match running {

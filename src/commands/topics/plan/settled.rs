@@ -46,7 +46,7 @@ fn has_config(
     let mut found = BTreeMap::new();
     for (key, value) in before.iter().chain(after) {
         let entry = entries.iter().find(|entry| entry.name == *key)?;
-        let set = (entry.source == ConfigSource::Topic).then(|| entry.value.as_deref());
+        let set = (entry.source == ConfigSource::Topic).then_some(entry.value.as_deref());
         found.insert(
             *key,
             match set {
@@ -59,7 +59,7 @@ fn has_config(
         }
     }
     let is_so = |wanted: &BTreeMap<&str, &str>| {
-        wanted.iter().all(|(key, value)| found.get(key).is_some_and(|found| same_value(found, value)))
+        wanted.iter().all(|(key, value)| found.get(key).is_some_and(|found| same_value(key, found, value)))
     };
     match (is_so(after), is_so(before)) {
         (true, _) if !after.is_empty() => Some(true),

@@ -248,8 +248,8 @@ fn a_key_that_the_server_sets_again_and_again_is_left_and_said_in_one_line() {
     for _ in 0..2 {
         let steps = plan(&spec, &observed, &options()).plan.steps;
         assert_eq!(steps.len(), 1, "it is unset");
-        let last = observed.last_applied.take().unwrap().claiming(&steps, &spec, |_| false);
-        let last = last.settled(&spec, &BTreeSet::new(), |_| true);
+        let last = observed.last_applied.take().unwrap().claiming(&steps, &spec, |_| false, &BTreeMap::new());
+        let last = last.settled(&spec, &BTreeSet::new(), |_| true, &BTreeMap::new());
         observed = Observed { last_applied: Some(last), ..there() };
     }
     let left = plan(&spec, &observed, &options()).plan;
