@@ -2,15 +2,15 @@
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::agent::repeat::repeat;
+use crate::agent::repeat::{can_repeat, repeat};
 use crate::commands::events::command as events;
 use crate::commands::mapping::command as mapping;
 use crate::commands::rbac::command as rbac;
 use crate::commands::reassign::command as reassign;
 use crate::commands::throttle::command as throttle;
 use crate::commands::topics::command as topics;
-use crate::context::{Context, Flags};
-use crate::exit::Exit;
+use crate::context::{Context, Flags, environment};
+use crate::exit::{Exit, Stop};
 use crate::manual;
 
 /// Runs Kafka on Kubernetes: topics from ConfigMaps, an event for every side effect.
@@ -49,15 +49,26 @@ enum Command {
 impl Cli {
     /// The definition of the command line. Help names environment variables, never their values: some are secrets.
     pub fn definition() -> clap::Command {
-        let mut definition = hide_values(Self::command());
+        let mut definition = hide_values(globals_last(Self::command()));
         definition.build();
         definition
     }
 
     /// Reads this process's arguments; prints help or what is wrong with them, and ends the process, where clap does.
-    pub fn read() -> Self {
-        let matches = Self::definition().get_matches();
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    ///
+    /// A value of the environment that no flag takes is an error of ours, which names the variable.
+    pub fn read() -> Result<Self, Stop> {
+        let definition = Self::definition();
+        let matches = match definition.clone().try_get_matches() {
+            Ok(matches) => matches,
+            Err(error) => {
+                let line: Vec<_> = std::env::args_os().collect();
+                let wrong = environment::wrong_variable(&error, &definition, line.iter().map(AsRef::as_ref));
+                return Err(wrong.unwrap_or_else(|| error.exit()));
+            }
+        };
+        environment::empty_variable(&matches, &definition).map_or(Ok(()), Err)?;
+        Ok(Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()))
     }
 
     /// The flags that every command takes.
@@ -68,6 +79,9 @@ impl Cli {
     /// Runs the command to its end: once, or whenever the schedule says so.
     pub async fn run(self) -> anyhow::Result<Exit> {
         let Self { flags, command } = self;
+        if command.may_ask() {
+            can_repeat(&flags)?;
+        }
         repeat(&flags, async |context| Box::pin(command.clone().run(context)).await).await
     }
 
@@ -81,6 +95,16 @@ impl Cli {
 }
 
 impl Command {
+    /// Whether it shows a plan and asks before it changes something.
+    fn may_ask(&self) -> bool {
+        match self {
+            Self::Topics(args) => args.may_ask(),
+            Self::Reassign(args) => args.may_ask(),
+            Self::Throttle(args) => args.may_ask(),
+            _ => false,
+        }
+    }
+
     async fn run(self, context: &mut Context) -> anyhow::Result<Exit> {
         match self {
             Command::Topics(args) => {
@@ -104,6 +128,20 @@ impl Command {
             Command::Man(args) => manual::man(&args, Cli::definition()),
         }
     }
+}
+
+/// Flags of every command that `-h` shows, too: what nearly every run needs.
+const OFTEN: [&str; 5] = ["bootstrap_server", "cluster", "dry_run", "yes", "output"];
+
+/// The flags of every command under one heading, which comes last; `-h` shows the few of them that are needed often.
+fn globals_last(command: clap::Command) -> clap::Command {
+    command.mut_args(|argument| {
+        if !argument.is_global_set() {
+            return argument;
+        }
+        let is_rare = !OFTEN.contains(&argument.get_id().as_str());
+        argument.help_heading("Flags of every command").hide_short_help(is_rare)
+    })
 }
 
 fn hide_values(command: clap::Command) -> clap::Command {

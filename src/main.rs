@@ -12,7 +12,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     clap_complete::CompleteEnv::with_factory(Cli::definition).complete();
-    let cli = Cli::read();
+    let cli = match Cli::read() {
+        Ok(cli) => cli,
+        Err(stop) => {
+            output::complain(&stop.message);
+            return stop.exit.into();
+        }
+    };
     if let Err(message) = telemetry::start(&cli.flags().log, cli.flags().log_format) {
         output::complain(&message);
         return Exit::Usage.into();
@@ -25,11 +31,9 @@ fn main() -> ExitCode {
             return Exit::Failed.into();
         }
     };
+    let format = cli.flags().output;
     match runtime.block_on(cli.run()) {
         Ok(exit) => exit.into(),
-        Err(error) => {
-            output::complain(&format!("{error:#}"));
-            output::exit_of(&error).into()
-        }
+        Err(error) => output::end(&error, format).into(),
     }
 }

@@ -1,12 +1,17 @@
 //! The only file that prints. Results go to standard output, everything else to standard error, secrets to neither.
+//! What a terminal would obey or not show is escaped here ([`visible`]); texts on several lines go to [`print`],
+//! [`say_lines`] and [`complain_lines`], and whoever lays them out escapes each value's own ends of line.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::cluster::visible;
 use crate::exit::{Exit, Stop};
 use crate::formats::secret::scrub;
 
@@ -37,8 +42,8 @@ impl Output {
         let text = match self.format {
             Format::Table => table(false),
             Format::Wide => table(true),
-            Format::Json => serde_json::to_string_pretty(value)?,
-            Format::Yaml => serde_saphyr::to_string(value)?,
+            Format::Json => visible::json(&serde_json::to_string_pretty(value)?).into_owned(),
+            Format::Yaml => yaml(value)?,
         };
         print(&text)
     }
@@ -81,10 +86,39 @@ fn listener<T>(with: impl FnOnce(&mut Heard, Option<bool>) -> T) -> Option<T> {
     LISTENER.with_borrow_mut(|listener| listener.as_mut().map(|(heard, answer)| with(heard, *answer)))
 }
 
+/// A value as YAML; in YAML's JSON form where it has characters that have to be escaped, which no other form can do.
+fn yaml<T: Serialize>(value: &T) -> anyhow::Result<String> {
+    let written = serde_saphyr::to_string(value)?;
+    if visible::has_hidden(&written) {
+        return Ok(visible::json_as_yaml(&serde_json::to_string_pretty(value)?).into_owned());
+    }
+    Ok(written)
+}
+
+/// Whether this process has printed a result.
+static HAS_PRINTED: AtomicBool = AtomicBool::new(false);
+
+/// Says why a command ended, as its last words; to a program that gets no other document also as one:
+/// `{"error": …, "exit": CODE}`.
+pub fn end(error: &anyhow::Error, format: Format) -> Exit {
+    let exit = exit_of(error);
+    let words = format!("{error:#}");
+    complain_lines(&words);
+    let output = Output { format };
+    if output.is_structured() && !HAS_PRINTED.load(Ordering::Relaxed) {
+        let document = serde_json::json!({ "error": scrub(&words), "exit": exit as u8 });
+        // Standard error has said it; a reader that went away is no news.
+        let _ = output.result(&document, |_| String::new());
+    }
+    exit
+}
+
 /// Prints a text to standard output, with a newline at its end. A reader that went away (`| head`) is no error.
 pub fn print(text: &str) -> anyhow::Result<()> {
+    HAS_PRINTED.store(true, Ordering::Relaxed);
     let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
     let text = scrub(text);
+    let text = visible::text(&text);
     if listener(|heard, _| heard.out.extend([&*text, end])).is_some() {
         return Ok(());
     }
@@ -98,9 +132,19 @@ pub fn print(text: &str) -> anyhow::Result<()> {
 }
 
 /// Says something to the person who runs the command: standard error. If that is gone, nobody is left to tell.
+///
+/// It is one line, whatever names and values it has in it.
 pub fn say(text: &str) {
-    let text = scrub(text);
-    if listener(|heard, _| heard.err.extend([&*text, "\n"])).is_none() {
+    write_error(&visible::line(&scrub(text)));
+}
+
+/// The same for a text of several lines.
+pub fn say_lines(text: &str) {
+    write_error(&visible::text(&scrub(text)));
+}
+
+fn write_error(text: &str) {
+    if listener(|heard, _| heard.err.extend([text, "\n"])).is_none() {
         let _ = writeln!(std::io::stderr().lock(), "{text}");
     }
 }
@@ -108,6 +152,11 @@ pub fn say(text: &str) {
 /// Says why the command did not do its work.
 pub fn complain(text: &str) {
     say(&format!("toolbox: {text}"));
+}
+
+/// The same for a text of several lines.
+pub fn complain_lines(text: &str) {
+    say_lines(&format!("toolbox: {text}"));
 }
 
 /// Whether a person can be asked: standard input and standard error are terminals.
@@ -119,6 +168,7 @@ pub fn can_ask() -> bool {
 /// Asks. Only `y` and `yes` mean yes; where `typed` is given, only that text does.
 pub async fn ask(question: &str, typed: Option<&str>) -> anyhow::Result<bool> {
     let question = scrub(question);
+    let question = visible::line(&question);
     let choices = if typed.is_some() { "" } else { " [y/N]" };
     let answered = listener(|heard, answer| {
         heard.err.extend([&*question, choices, " \n"]);
@@ -151,15 +201,17 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
 }
 
 /// A table without lines: columns padded, two spaces between them, no spaces at a line's end.
+/// Each cell is one value: what is in it cannot begin a line.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<_>> = rows.iter().map(|row| row.iter().map(|cell| visible::value(cell)).collect()).collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.max().unwrap_or(0).max(head[column].chars().count())
     };
     let widths: Vec<_> = (0..head.len()).map(width).collect();
     let mut out = String::new();
-    let heads: Vec<_> = head.iter().map(|cell| (*cell).to_owned()).collect();
-    for row in std::iter::once(&heads).chain(rows) {
+    let heads: Vec<_> = head.iter().map(|cell| Cow::Borrowed(*cell)).collect();
+    for row in std::iter::once(&heads).chain(&rows) {
         let start = out.len();
         for (cell, width) in row.iter().zip(&widths) {
             out.push_str(cell);
@@ -257,7 +309,7 @@ impl StatusLine {
     pub fn at(&mut self, thousandths: u64, words: &str) {
         if let Some(bar) = &self.drawn {
             *self.shown.lock().unwrap_or_else(PoisonError::into_inner) =
-                Shown { thousandths, words: scrub(words).into_owned() };
+                Shown { thousandths, words: visible::line(&scrub(words)).into_owned() };
             if self.said.is_none() {
                 bar.enable_steady_tick(REDRAW_INTERVAL);
             }
@@ -283,6 +335,13 @@ impl Drop for StatusLine {
             bar.finish_and_clear();
         }
     }
+}
+
+/// The columns of the terminal that standard output is; none where results go elsewhere.
+pub fn columns() -> Option<usize> {
+    let is_watched = std::io::stdout().is_terminal() && listener(|_, _| ()).is_none();
+    let size = is_watched.then(|| rustix::termios::tcgetwinsize(std::io::stdout()).ok()).flatten();
+    size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 /// The columns of the terminal that standard error is.

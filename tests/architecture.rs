@@ -17,7 +17,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("recorders", &["change", "clients", "cluster", "formats"]),
     ("state", &["clients", "cluster", "exit", "formats"]),
     ("exit", &[]),
-    ("telemetry", &[]),
+    ("telemetry", &["cluster"]),
     ("output", &["change", "cluster", "exit", "formats"]),
     ("context", &["change", "clients", "cluster", "exit", "formats", "output", "recorders", "state", "telemetry"]),
     (

@@ -20,6 +20,23 @@ fn every_command_explains_itself() {
     }
 }
 
+/// Most lines of a verb's `-h`: what it needs fits a screen.
+const SHORT_LINES_MAX: usize = 60;
+
+#[test]
+fn the_short_help_of_a_verb_fits_a_screen_and_the_flags_of_every_command_come_last() {
+    let mut command = Cli::definition().term_width(110);
+    let apply = command.find_subcommand_mut("topics").and_then(|topics| topics.find_subcommand_mut("apply")).unwrap();
+    let short = apply.render_help().to_string();
+    assert!(short.lines().count() <= SHORT_LINES_MAX, "{short}");
+    assert!(short.contains("--file") && short.contains("--dry-run") && !short.contains("--kube-context"), "{short}");
+    let long = apply.render_long_help().to_string();
+    let heading = long.find("Flags of every command:").unwrap();
+    let own = ["Topics:", "Deleting:", "--delete"].map(|words| long.find(words).unwrap());
+    assert!(own.iter().all(|place| *place < heading), "{long}");
+    assert!(long.find("--kube-context").is_some_and(|place| place > heading), "{long}");
+}
+
 #[test]
 fn every_flag_has_a_text() {
     let command = Cli::definition();

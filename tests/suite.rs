@@ -11,7 +11,7 @@ mod context;
 mod events;
 /// `--help` of every command.
 mod help;
-/// Servers that misbehave: what they send ends a command with a sentence.
+/// Servers, files and people that mean no good: what they send ends a command with a sentence.
 mod hostile;
 /// What real Kafka, ZooKeeper and Kubernetes servers say; starts them by itself.
 mod live;

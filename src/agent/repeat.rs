@@ -3,17 +3,21 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::agent::schedule::{Timing, every};
 use crate::change::brake::{Brake, Halted, braked};
 use crate::context::{Context, Flags, RepeatFlags};
-use crate::exit::Exit;
+use crate::exit::{Exit, Stop};
 use crate::output;
 
 /// How long changes that are under way may take to end: a little less than the 30 s that Kubernetes gives a pod.
 const GRACE: Duration = Duration::from_secs(25);
+
+/// A run that does not hear a signal within this time is stuck: in a read of a pipe or a terminal, or in a calculation.
+const HEARD_WITHIN: Duration = Duration::from_secs(1);
 
 /// Does a run once, or whenever the schedule says so, each in a context of its own. A signal ends it: at once while
 /// nothing is being changed, else after the batch that is under way; a second signal does not wait for that.
@@ -23,6 +27,8 @@ pub async fn repeat(
 ) -> anyhow::Result<Exit> {
     let shutdown = Brake::default();
     let listener = listen(shutdown.clone());
+    // What a schedule's run changes is not known to the brake of the whole.
+    let _guard = flags.repeat.schedule.is_none().then(|| end_where_stuck(shutdown.clone()));
     let mut once = async |brake: Brake| {
         let mut context = Context::new(flags.clone()).with_brake(brake.clone());
         let ended = braked(&brake, GRACE, run(&mut context)).await;
@@ -64,28 +70,77 @@ fn said(ended: anyhow::Result<Exit>) -> Exit {
     match ended {
         Ok(exit) => exit,
         Err(error) => {
-            output::complain(&format!("{error:#}; the next run comes at its time"));
+            output::complain_lines(&format!("{error:#}; the next run comes at its time"));
             output::exit_of(&error)
         }
+    }
+}
+
+/// Whether a schedule can run without anybody to ask: with `--yes`, as a dry run, or where a person is there.
+pub fn can_repeat(flags: &Flags) -> Result<(), Stop> {
+    let is_silent = flags.yes || flags.dry_run || flags.observed.is_some();
+    if flags.repeat.schedule.is_none() || is_silent || output::can_ask() {
+        return Ok(());
+    }
+    Err(Stop::refused(
+        "--schedule repeats a command that changes things, and nobody can be asked, because this is not a terminal: add \
+         --yes to apply without asking, or --dry-run to only show",
+    ))
+}
+
+/// SIGINT and SIGTERM, heard from now on by the runtime that this is called in.
+fn signals() -> Option<(Signal, Signal)> {
+    Some((signal(SignalKind::interrupt()).ok()?, signal(SignalKind::terminate()).ok()?))
+}
+
+/// The name of the next signal.
+async fn next((interrupt, terminate): &mut (Signal, Signal)) -> &'static str {
+    tokio::select! {
+        _ = interrupt.recv() => "SIGINT",
+        _ = terminate.recv() => "SIGTERM",
+    }
+}
+
+/// Ends the process at a signal that the run itself does not hear, because it waits for input or calculates, unless it
+/// changes something. Signals are heard on a thread of its own until what is given back is dropped.
+fn end_where_stuck(brake: Brake) -> Option<oneshot::Sender<()>> {
+    let (guard, ended) = oneshot::channel();
+    let hear = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map(|runtime| runtime.block_on(hear(brake, ended)))
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(hear).ok()?;
+    Some(guard)
+}
+
+#[expect(clippy::exit, reason = "the main thread is in a system call that nothing else ends, and has changed nothing")]
+async fn hear(brake: Brake, mut ended: oneshot::Receiver<()>) {
+    let Some(mut signals) = signals() else { return };
+    let name = tokio::select! {
+        _ = &mut ended => return,
+        name = next(&mut signals) => name,
+    };
+    tokio::select! {
+        _ = &mut ended => return,
+        _ = brake.until_pulled() => return,
+        () = tokio::time::sleep(HEARD_WITHIN) => {}
+    }
+    if !brake.is_changing() {
+        output::complain(&format!("stopped: asked to stop by {name}; nothing was changed"));
+        std::process::exit(Exit::Failed as i32);
     }
 }
 
 /// Pulls the brake at the first signal, insists at the second. Where signals can't be heard, they end the process.
 fn listen(brake: Brake) -> Option<JoinHandle<()>> {
     // Heard from now on, not only once the task runs.
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt()).ok()?, signal(SignalKind::terminate()).ok()?);
+    let mut signals = signals()?;
     Some(tokio::spawn(async move {
-        let mut heard = async || {
-            tokio::select! {
-                _ = interrupt.recv() => "SIGINT",
-                _ = terminate.recv() => "SIGTERM",
-            }
-        };
-        brake.pull(format!("asked to stop by {}", heard().await));
+        brake.pull(format!("asked to stop by {}", next(&mut signals).await));
         if brake.is_changing() {
             output::say("asked to stop: the changes that are under way are finished first; once more stops at once");
         }
-        heard().await;
+        next(&mut signals).await;
         brake.insist();
     }))
 }

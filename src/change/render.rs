@@ -11,6 +11,7 @@ use crate::change::event::Outcome;
 use crate::change::plan::{Plan, Refusal, Risk, Step, Warning};
 use crate::cluster::broker::BrokerId;
 use crate::cluster::size::Bytes;
+use crate::cluster::visible;
 
 /// Most lines of one kind (steps, warnings, refusals, failures) that [`summary`] and [`result_text`] show.
 pub const LINES_MAX: usize = 50;
@@ -21,9 +22,7 @@ const EXAMPLES: usize = 10;
 /// A plan as lines: steps as they print themselves, then `!` warnings, then what is refused and why, then the counts.
 pub fn text<S: Step>(plan: &Plan<S>) -> String {
     let mut out = String::new();
-    for step in &plan.steps {
-        let _ = writeln!(out, "{step}");
-    }
+    out.extend(plan.steps.iter().map(step_line));
     out.extend(plan.warnings.iter().map(warning_line));
     out.extend(plan.refusals.iter().map(refusal_line));
     let _ = writeln!(out, "{}", counts(plan));
@@ -42,7 +41,7 @@ pub fn summary<S: Step>(plan: &Plan<S>) -> String {
         let is_shown = step.risk() == Risk::LosesData || examples > 0;
         if is_shown {
             examples = examples.saturating_sub(1);
-            let _ = writeln!(out, "{step}");
+            out.push_str(&step_line(step));
         } else {
             left += 1;
         }
@@ -58,12 +57,18 @@ pub fn summary<S: Step>(plan: &Plan<S>) -> String {
     out
 }
 
+/// A step's line: whatever names and values are in it, it is one.
+fn step_line<S: Step>(step: &S) -> String {
+    format!("{}\n", visible::line(&step.to_string()))
+}
+
 fn warning_line(warning: &Warning) -> String {
-    format!("! {}\n", warning.text)
+    format!("! {}\n", visible::line(&warning.text))
 }
 
 fn refusal_line(refusal: &Refusal) -> String {
-    format!("! refused: {} {}: {}\n", refusal.change, name(&refusal.subject), refusal.reason)
+    let line = format!("{} {}: {}", refusal.change, name(&refusal.subject), refusal.reason);
+    format!("! refused: {}\n", visible::line(&line))
 }
 
 /// The first lines, and how many are left out.
@@ -157,8 +162,8 @@ pub fn highest_risk<S: Step>(steps: &[S]) -> Option<Risk> {
 /// What became of a plan: each step that is not done with its reason (the first ones, unless `whole`), then the counts.
 pub fn result_text<S: Step>(ended: &[(S, Ended)], tally: Tally, whole: bool) -> String {
     let line = |(step, Ended { outcome, reason, .. }): &(S, Ended)| {
-        let first = step.to_string().lines().next().unwrap_or_default().to_owned();
-        format!("! {outcome}: {first}: {}\n", reason.as_deref().unwrap_or("no reason is known"))
+        let line = format!("{outcome}: {step}: {}", reason.as_deref().unwrap_or("no reason is known"));
+        format!("! {}\n", visible::line(&line))
     };
     let lines: Vec<_> = ended.iter().filter(|(_, ended)| ended.outcome != Outcome::Done).map(line).collect();
     let mut out = if whole {

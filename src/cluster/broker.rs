@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::visible;
+
 /// A broker's id: `broker.id` in ZooKeeper mode, `node.id` in KRaft. 0 to 2,147,483,647.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -67,8 +69,9 @@ impl FromStr for BrokerRange {
 pub struct Rack(pub String);
 
 impl fmt::Display for Rack {
+    /// As it may be shown; the rack itself is `.0`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        f.pad(&visible::value(&self.0))
     }
 }
 

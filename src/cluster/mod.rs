@@ -16,3 +16,4 @@ pub mod readings;
 pub mod size;
 pub mod throttle;
 pub mod topic;
+pub mod visible;

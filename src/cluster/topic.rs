@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use crate::cluster::broker::BrokerId;
+use crate::cluster::visible;
 
 /// Most characters that a topic's name may have (Kafka's `Topic.MAX_NAME_LENGTH`).
 pub const NAME_LENGTH_MAX: usize = 249;
@@ -87,18 +88,16 @@ pub enum TopicNameError {
     #[error("a topic's name has at most {NAME_LENGTH_MAX} characters; this one has {0}")]
     TooLong(usize),
     /// The name has a character that Kafka refuses.
-    #[error("`{}` has the character {character:?}; a topic's name may have only a-z A-Z 0-9 . _ -", visible(name))]
+    #[error(
+        "`{}` has the character {character:?}; a topic's name may have only a-z A-Z 0-9 . _ -",
+        visible::value(name)
+    )]
     Character {
         /// The name.
         name: String,
         /// Its first character that is not allowed.
         character: char,
     },
-}
-
-/// The text with control characters escaped.
-fn visible(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
 /// One partition of one topic.

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::cluster::metadata::TopicSelection;
+use crate::cluster::visible;
 use crate::context::{Context, Flags};
 
 /// A person waits for the tab key no longer than this.
@@ -58,8 +59,19 @@ fn completer(between: &'static str, names: fn() -> Option<BTreeSet<String>>) -> 
         let names = names().unwrap_or_default();
         let taken: Vec<_> = before.split(|c| between.contains(c)).collect();
         let fitting = names.into_iter().filter(|name| name.starts_with(last) && !taken.contains(&name.as_str()));
-        fitting.take(NAMES_MAX).map(|name| CompletionCandidate::new(format!("{before}{name}"))).collect()
+        let shown = fitting.filter(|name| !name.chars().any(visible::is_hidden)).take(NAMES_MAX);
+        let is_bash = std::env::var_os("COMPLETE").is_some_and(|shell| shell == "bash");
+        let word = |name: String| if is_bash { quoted(&name) } else { name };
+        shown.map(|name| CompletionCandidate::new(format!("{before}{}", word(name)))).collect()
     })
+}
+
+/// A name as bash reads it from the command line: bash inserts what is offered as it stands, and would run `$(…)` in a
+/// rack's name. zsh and fish quote by themselves.
+fn quoted(name: &str) -> String {
+    let is_plain =
+        |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '/' | ':' | '@' | '%' | '+' | ',' | '=');
+    name.chars().flat_map(|c| (!is_plain(c)).then_some('\\').into_iter().chain([c])).collect()
 }
 
 /// What a cluster has.
@@ -154,6 +166,16 @@ fn known_flags(words: Vec<String>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_is_offered_to_bash_runs_nothing() {
+        assert_eq!(quoted("r$(touch /tmp/x);id"), "r\\$\\(touch\\ /tmp/x\\)\\;id");
+        assert_eq!(
+            quoted("a'b\"c`d\\e~f*?[g]{h}|&<>!#"),
+            "a\\'b\\\"c\\`d\\\\e\\~f\\*\\?\\[g\\]\\{h\\}\\|\\&\\<\\>\\!\\#"
+        );
+        assert_eq!(quoted("eu-west-1a.orders_v2"), "eu-west-1a.orders_v2");
+    }
 
     #[test]
     fn only_flags_that_say_how_to_connect_are_read_from_a_line_that_is_being_typed() {

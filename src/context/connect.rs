@@ -31,6 +31,7 @@ impl Context {
             timeout: self.flags.timeout,
             response_bytes_max: self.flags.response_bytes_max.and_then(|bytes| usize::try_from(bytes.0).ok()),
             allow_plain_http: self.flags.allow_plain_http,
+            is_implicit: self.is_config_implicit,
         };
         let settings = Settings::load(file, given).map_err(|error| Stop::usage(error.to_string()))?;
         for note in &settings.notes {

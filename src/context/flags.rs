@@ -35,6 +35,9 @@ pub struct Flags {
     pub cluster: Option<String>,
 
     /// The file that names clusters and maps [default: ./toolbox.yaml, else /etc/toolbox/toolbox.yaml, where there is one]
+    ///
+    /// One that is only found in the working folder is refused if another user owns it or may write to it, and client
+    /// properties that it leads to may not refer to the environment or to other files.
     #[arg(long, env = "TOOLBOX_FILE", global = true, help_heading = "Connecting", value_name = "FILE")]
     pub toolbox_file: Option<PathBuf>,
 

@@ -6,6 +6,7 @@
 pub mod completion;
 mod config_maps;
 mod connect;
+pub mod environment;
 mod flags;
 pub mod load;
 mod locks;
@@ -22,6 +23,7 @@ mod toolbox_file;
 pub mod watched;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -34,6 +36,7 @@ use crate::clients::kafka::Kafka;
 use crate::clients::kubernetes::Kubernetes;
 use crate::cluster::assignment::MovePlan;
 use crate::cluster::map::Maps;
+use crate::cluster::visible;
 use crate::exit::Stop;
 use crate::output::Output;
 use crate::state::identity::ClusterRef;
@@ -58,6 +61,10 @@ pub struct Context {
     clock: fn() -> Timestamp,
     /// The cluster's name for events: known once its metadata was read.
     cluster: Option<String>,
+    /// The toolbox.yaml of the working folder, where this run takes its cluster from it.
+    working_folder_file: Option<PathBuf>,
+    /// Whether the client properties were reached through that file alone.
+    is_config_implicit: bool,
     /// Names and ids of the clusters in toolbox.yaml, for runs that address theirs without it.
     named_clusters: BTreeMap<String, String>,
     /// The door to Kafka, opened at the first use.
@@ -89,6 +96,8 @@ impl Context {
             tags: BTreeMap::new(),
             clock: Timestamp::now,
             cluster: None,
+            working_folder_file: None,
+            is_config_implicit: false,
             named_clusters: BTreeMap::new(),
             kafka: OnceCell::new(),
             kubernetes: OnceCell::new(),
@@ -171,8 +180,9 @@ impl Context {
     pub fn is_cluster(&mut self, id: &str) -> Result<(), Stop> {
         if let Some(expected) = self.flags.cluster_id.as_deref().filter(|expected| *expected != id) {
             return Err(Stop::refused(format!(
-                "this is cluster {id}, but {expected} is expected: nothing was changed; look at --bootstrap-server, \
-                 --cluster and --cluster-id"
+                "this is cluster {}, but {expected} is expected: nothing was changed; look at --bootstrap-server, \
+                 --cluster and --cluster-id",
+                visible::value(id)
             )));
         }
         self.cluster = Some(self.cluster_ref(id).name.unwrap_or_else(|| id.to_owned()));

@@ -53,12 +53,12 @@ impl Context {
         }
         let is_refused = !shown.refusals.is_empty();
         if is_refused && self.output().is_structured() {
-            let document = json!({ "cluster": self.cluster, "dry_run": false, "plan": render::json(&shown) });
-            self.output().result(&document, |_| String::new())?;
+            self.show_untouched(&shown)?;
         } else {
             self.show_plan(&shown)?;
         }
         if !is_refused && let Some(exit) = self.ask(&plan).await? {
+            self.show_untouched(&shown)?;
             return Ok(Agreed::Ends(exit));
         }
         let run = self.run();
@@ -95,13 +95,16 @@ impl Context {
         }
         self.show_plan(&shown)?;
         if let Some(exit) = self.ask(&plan).await? {
+            self.show_untouched(&shown)?;
             return ends(exit);
         }
-        let ended = self.act(&plan, &too_risky, apply).await?;
+        let (ended, is_stopped) = self.act(&plan, &too_risky, apply).await?;
         let mut tally = Tally::of(&ended);
         tally.refused += plan.refusals.len();
         self.show_result(&plan, &too_risky, &ended, tally)?;
-        Ok(Settled { exit: exit_of(tally), ended, carried_out: true })
+        // A Job that a node's drain stopped is tried again; one that was refused something (4) is not.
+        let exit = if is_stopped { Exit::Failed } else { exit_of(tally) };
+        Ok(Settled { exit, ended, carried_out: true })
     }
 
     /// Records that a run ended before it had a plan: bad input, a guard, a cluster that can't be reached. A dry run
@@ -159,11 +162,20 @@ impl Context {
         match self.output().is_structured() {
             false => output::print(&words()),
             true if !self.flags.yes => {
-                output::say(words().trim_end());
+                output::say_lines(words().trim_end());
                 Ok(())
             }
             true => Ok(()),
         }
+    }
+
+    /// The document of a plan that was not agreed to, for a program.
+    fn show_untouched<S: Step>(&self, shown: &Plan<S>) -> anyhow::Result<()> {
+        if !self.output().is_structured() {
+            return Ok(());
+        }
+        let document = json!({ "cluster": self.cluster, "dry_run": false, "plan": render::json(shown) });
+        self.output().result(&document, |_| String::new())
     }
 
     /// Asks whether to go on, where there is something to do and `--yes` was not given; how the run ends if not.
@@ -186,19 +198,19 @@ impl Context {
         Ok(Some(Exit::Refused))
     }
 
-    /// Carries the steps out and records everything, the refused steps too.
+    /// Carries the steps out and records everything, the refused steps too. Also whether it was stopped before its end.
     async fn act<S: Step>(
         &mut self,
         plan: &Plan<S>,
         too_risky: &[(S, Ended)],
         apply: impl AsyncFnMut(&[S]) -> Vec<Ended>,
-    ) -> anyhow::Result<Vec<(S, Ended)>> {
+    ) -> anyhow::Result<(Vec<(S, Ended)>, bool)> {
         let run = self.run();
         let brake = self.brake.clone();
         let recorder = self.recorder();
         recorder.record(&refused_and_found(&run, plan, too_risky)).await;
         if plan.steps.is_empty() {
-            return Ok(too_risky.to_vec());
+            return Ok((too_risky.to_vec(), false));
         }
         let started = run_end::started(&run, plan);
         brake.changes_begin();
@@ -220,7 +232,7 @@ impl Context {
         let all: Vec<_> = plan.steps.iter().cloned().zip(ended.into_iter().chain(left)).collect();
         let stopped = all.len() > begun;
         self.end_run((run, started), &all, stopped.then(|| self.brake.pulled().unwrap_or_default())).await;
-        Ok(all.into_iter().chain(too_risky.to_vec()).collect())
+        Ok((all.into_iter().chain(too_risky.to_vec()).collect(), stopped))
     }
 
     fn show_result<S: Step>(

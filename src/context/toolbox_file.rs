@@ -1,8 +1,13 @@
 //! Finds `toolbox.yaml` and takes the chosen cluster's settings from it. A flag says more than the file.
+//!
+//! Nobody asked for the one in the working folder, which may be a folder of somebody else's files: it is read only where
+//! nobody else can have written it, the run says that it is used, and what it leads to may not refer to the environment
+//! or to other files (`${…}`), or those would be sent to whichever broker it names.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File, Metadata};
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -13,9 +18,16 @@ use crate::formats::suggest::nearest;
 use crate::formats::toolbox_file::{self, Cluster, ToolboxFile};
 use crate::formats::yaml;
 use crate::formats::yaml::Origin;
+use crate::output;
 
 /// Where the file is looked for, in this order, when no flag names it.
-const PLACES: [&str; 2] = ["toolbox.yaml", "/etc/toolbox/toolbox.yaml"];
+const PLACES: [&str; 2] = [IN_WORKING_FOLDER, "/etc/toolbox/toolbox.yaml"];
+
+/// The one that is found where the command happens to be run.
+const IN_WORKING_FOLDER: &str = "toolbox.yaml";
+
+/// Mode bits that let the group, or everybody, write.
+const OTHERS_WRITE: u32 = 0o022;
 
 impl Context {
     /// Reads `toolbox.yaml`, where there is one, and takes what it says of the chosen cluster: how to reach it, the id
@@ -31,14 +43,34 @@ impl Context {
         };
         if self.flags.cluster.is_none() && self.flags.bootstrap_server.is_some() {
             // Its settings stay away; only what the cluster is called is of use. A file with a fault has no names.
-            self.named_clusters = read(&path).map(|file| names_by_id(&file)).unwrap_or_default();
+            self.named_clusters = self.read_found(&path).map(|file| names_by_id(&file)).unwrap_or_default();
             return Ok(());
         }
-        let mut file = read(&path)?;
+        let mut file = self.read_found(&path)?;
         let Some(name) = self.choose(&path, &file)? else { return Ok(()) };
         let cluster = file.clusters.remove(&name).unwrap_or_default();
-        self.take(&path, name, cluster);
-        Ok(())
+        self.take(&path, name, cluster)
+    }
+
+    /// Says which file of the working folder this run uses, if it uses one.
+    pub fn say_toolbox_file(&self) {
+        if let (Some(folder), Some(name)) = (&self.working_folder_file, &self.flags.cluster) {
+            output::say(&format!("cluster {name} is read from {} (--toolbox-file names another)", folder.display()));
+        }
+    }
+
+    /// Reads the file; the one in the working folder only where nobody else can have written it.
+    fn read_found(&self, path: &Path) -> anyhow::Result<ToolboxFile> {
+        let file = File::open(path).with_context(|| failed(path))?;
+        if self.is_implicit(path) {
+            check_owner(path, &file)?;
+        }
+        read(path, file)
+    }
+
+    /// Whether the file is used because of the working folder, and not because somebody named it.
+    fn is_implicit(&self, path: &Path) -> bool {
+        self.flags.toolbox_file.is_none() && path == Path::new(IN_WORKING_FOLDER)
     }
 
     fn find_toolbox_file(&self) -> Result<Option<PathBuf>, Stop> {
@@ -68,16 +100,30 @@ impl Context {
         }
     }
 
-    fn take(&mut self, path: &Path, name: String, cluster: Cluster) {
+    fn take(&mut self, path: &Path, name: String, cluster: Cluster) -> anyhow::Result<()> {
+        let is_implicit = self.is_implicit(path);
         let Cluster { bootstrap_servers, command_config, cluster_id, tags, maps } = cluster;
         let flags = &mut self.flags;
         let folder = path.parent().unwrap_or(Path::new(""));
         flags.bootstrap_server = flags.bootstrap_server.take().or(bootstrap_servers);
-        flags.command_config = flags.command_config.take().or_else(|| command_config.map(|config| folder.join(config)));
+        if let Some(config) = command_config.filter(|_| flags.command_config.is_none()) {
+            let config = folder.join(config);
+            if is_implicit {
+                // A file that is missing or can't be read is named by whoever reads it.
+                File::open(&config).map_or(Ok(()), |file| check_owner(&config, &file))?;
+            }
+            self.is_config_implicit = is_implicit;
+            flags.command_config = Some(config);
+        }
         flags.cluster_id = flags.cluster_id.take().or(cluster_id);
         flags.cluster = Some(name);
+        if is_implicit {
+            let folder = std::env::current_dir().unwrap_or_default();
+            self.working_folder_file = Some(folder.join(path));
+        }
         self.tags = tags;
         self.maps = maps;
+        Ok(())
     }
 }
 
@@ -98,11 +144,35 @@ fn no_file(cluster: &str) -> Stop {
     Stop::usage(format!("--cluster {cluster} needs a toolbox.yaml: none at {places}; name it with --toolbox-file"))
 }
 
-fn read(path: &Path) -> anyhow::Result<ToolboxFile> {
-    let failed = || format!("failed to read {}", path.display());
+fn failed(path: &Path) -> String {
+    format!("failed to read {}", path.display())
+}
+
+/// Refuses a file that somebody else owns or may write, and a link that somebody else made.
+fn check_owner(path: &Path, file: &File) -> Result<(), Stop> {
+    let wrong = |error: std::io::Error| Stop::usage(format!("{}: {error}", failed(path)));
+    let (opened, named) = (file.metadata().map_err(wrong)?, fs::symlink_metadata(path).map_err(wrong)?);
+    let us = rustix::process::geteuid().as_raw();
+    let why =
+        if let Some(owner) = [&opened, &named].map(Metadata::uid).into_iter().find(|owner| ![0, us].contains(owner)) {
+            format!("it belongs to user {owner}, and this command runs as user {us}")
+        } else if opened.mode() & OTHERS_WRITE != 0 {
+            format!("others than its owner can write it (mode {:03o})", opened.mode() & 0o777)
+        } else {
+            return Ok(());
+        };
+    Err(Stop::usage(format!(
+        "{} is not used: it was found through the working folder, and {why}. Nothing was sent. If it is yours, `chmod go-w` \
+         it, or name it with --toolbox-file",
+        path.display()
+    )))
+}
+
+fn read(path: &Path, file: File) -> anyhow::Result<ToolboxFile> {
+    let failed = || failed(path);
     let mut bytes = Vec::new();
     let limit = u64::try_from(yaml::BYTES_MAX).unwrap_or(u64::MAX) + 1;
-    File::open(path).with_context(failed)?.take(limit).read_to_end(&mut bytes).with_context(failed)?;
+    file.take(limit).read_to_end(&mut bytes).with_context(failed)?;
     let source = path.display().to_string();
     let text = yaml::decode(&Origin::new(source.as_str()), &bytes).map_err(|fault| Stop::usage(fault.to_string()))?;
     toolbox_file::parse(&source, text).map_err(|faults| Stop::usage(faults.to_string()).into())
@@ -153,6 +223,26 @@ mod tests {
         let context = context.unwrap();
         assert_eq!(context.cluster_ref("x1").name.as_deref(), Some("one"), "however it is addressed");
         assert_eq!(context.cluster_ref("x2").name, None);
+    }
+
+    #[test]
+    fn a_file_of_the_working_folder_that_others_can_write_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let check = |mode: u32| {
+            fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
+            check_owner(file.path(), file.as_file()).map_err(|stop| stop.message)
+        };
+        assert_eq!(check(0o644), Ok(()));
+        assert_eq!(check(0o600), Ok(()));
+        for mode in [0o664, 0o646, 0o666] {
+            let words = check(mode).unwrap_err();
+            assert!(words.contains("others than its owner can write it"), "{words}");
+        }
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(file.path(), Some(1234), None).unwrap();
+            assert!(check(0o644).unwrap_err().contains("belongs to user 1234"));
+        }
     }
 
     #[test]

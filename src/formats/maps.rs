@@ -17,6 +17,9 @@ use crate::formats::source::Source;
 use crate::formats::suggest::nearest;
 use crate::formats::yaml::{self, Fields, Node, Origin, Reader, Value};
 
+/// Most maps of one mapping: each is compared with each.
+const MAPS_MAX: usize = 1_000;
+
 /// Instance types by name.
 pub type Types = BTreeMap<String, Capacity>;
 
@@ -76,6 +79,10 @@ pub(super) fn read_types(reader: &mut Reader, node: &Node<'_>) -> Types {
 
 fn placed_maps(reader: &mut Reader, node: &Node<'_>, types: &Types) -> Vec<(Map, Place)> {
     let Some(fields) = reader.mapping(node, "`maps`") else { return Vec::new() };
+    if fields.entries().len() > MAPS_MAX {
+        reader.fault(&node.place, format!("there are more than {MAPS_MAX} maps, the most that are read"));
+        return Vec::new();
+    }
     let read =
         |entry: &yaml::Entry<'_>| Some((read_map(reader, &entry.key, &entry.value, types)?, entry.place.clone()));
     fields.entries().iter().filter_map(read).collect()

@@ -1,9 +1,11 @@
 //! Places in texts, and faults found there.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+use crate::cluster::visible;
 
 /// Where a value stands: source, line and column, both counted from 1.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -60,17 +62,10 @@ impl Fault {
 }
 
 impl fmt::Display for Fault {
-    /// On one line: control characters of what people wrote are escaped.
+    /// On one line: what a terminal would obey or not show is escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hint = self.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
-        for character in format!("{}: {}{hint}", self.place, self.message).chars() {
-            if character.is_control() {
-                write!(f, "{}", character.escape_default())?;
-            } else {
-                f.write_char(character)?;
-            }
-        }
-        Ok(())
+        f.write_str(&visible::line(&format!("{}: {}{hint}", self.place, self.message)))
     }
 }
 

@@ -1,12 +1,20 @@
 //! "Did you mean …?"
 
+/// Longer words are no slip of the finger, and comparing takes time by the square of the length.
+const WORD_MAX: usize = 300;
+
 /// The candidate that is nearest to a misspelt word, if one is near enough to be meant.
 ///
 /// Near enough is a Damerau-Levenshtein distance of at most a third of the word's length, 3 at most.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (word.chars().count() / 3).clamp(1, 3);
+    let length = word.chars().count();
+    let limit = (length / 3).clamp(1, 3);
+    if length > WORD_MAX {
+        return None;
+    }
     candidates
         .into_iter()
+        .filter(|candidate| candidate.chars().count().abs_diff(length) <= limit)
         .map(|candidate| (strsim::damerau_levenshtein(&word.to_lowercase(), &candidate.to_lowercase()), candidate))
         .filter(|(distance, _)| *distance <= limit)
         .min()

@@ -7,6 +7,8 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use crate::cluster::visible;
+
 /// Longest part of an object's name that is taken over as it is.
 const PART_MAX: usize = 50;
 
@@ -69,8 +71,8 @@ pub struct ClusterRef {
 impl fmt::Display for ClusterRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
-            Some(name) => write!(f, "{name} ({})", self.id),
-            None => f.write_str(&self.id),
+            Some(name) => write!(f, "{name} ({})", visible::value(&self.id)),
+            None => f.write_str(&visible::value(&self.id)),
         }
     }
 }

@@ -4,4 +4,9 @@
 mod guards;
 mod lengths;
 mod peer;
+mod people;
+mod readers;
+mod signals;
 mod silence;
+mod text;
+mod working_folder;

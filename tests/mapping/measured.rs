@@ -160,7 +160,7 @@ async fn a_passing_trouble_is_waited_out_and_a_lasting_one_is_told() {
 
 #[tokio::test]
 async fn what_is_no_answer_is_told_at_once_and_no_secret_with_it() {
-    let many = |_: &str, at| vector(&vec![(of(0), 1.0); 100_001], at);
+    let many = |_: &str, at| vector(&vec![(String::new(), 1.0); 100_001], at);
     let negative = |_: &str, at| vector(&[(of(0), -1.0)], at);
     let cases: [(Measuring, Exit, &str); 5] = [
         (Measuring::prometheus(|_, _| "<html>log in".into()), Exit::Failed, "answered something else than metrics"),

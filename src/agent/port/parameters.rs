@@ -6,6 +6,7 @@ use axum::extract::Query;
 use axum::http::Uri;
 
 use crate::agent::port::refusal::Refusal;
+use crate::cluster::visible;
 
 /// Longest text that a person gives.
 pub const TEXT_MAX: usize = 200;
@@ -35,7 +36,7 @@ pub fn text(name: &str, value: String) -> Result<String, Refusal> {
     if value.chars().count() > TEXT_MAX {
         return Err(Refusal::wrong(format!("`{name}` is longer than {TEXT_MAX} characters")));
     }
-    if value.trim().is_empty() || value.chars().any(char::is_control) {
+    if value.trim().is_empty() || value.chars().any(visible::is_hidden) {
         return Err(Refusal::wrong(format!("`{name}` must be a text without control characters")));
     }
     Ok(value)
@@ -49,7 +50,8 @@ pub fn yes_or_no(name: &str, value: &str) -> Result<bool, Refusal> {
 /// A text of a request in words of ours: no control characters, and not long.
 pub fn shown(text: &str) -> String {
     const SHOWN_MAX: usize = 60;
-    let clean: String = text.chars().take(SHOWN_MAX).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let clean: String =
+        text.chars().take(SHOWN_MAX).map(|c| if visible::is_hidden(c) { '\u{fffd}' } else { c }).collect();
     if text.chars().nth(SHOWN_MAX).is_some() { format!("{clean}…") } else { clean }
 }
 
@@ -73,7 +75,7 @@ mod tests {
     #[test]
     fn a_text_is_bounded_and_forges_no_line() {
         assert_eq!(text("by", "Ann Ön".into()), Ok("Ann Ön".into()));
-        for wrong in ["", " ", "a\nb", "a\u{1b}[2J", &"x".repeat(201)] {
+        for wrong in ["", " ", "a\nb", "a\u{1b}[2J", "a\u{202e}b", "a\u{200b}", &"x".repeat(201)] {
             assert!(text("by", wrong.to_owned()).is_err(), "{wrong:?}");
         }
         assert!(yes_or_no("autoremove", "1").is_err());

@@ -119,7 +119,7 @@ impl<Q, R> Agent<Q, R> {
             match self.term(context, (&shutdown, &term), &mut held, &mut tick).await {
                 TermEnd::Stopped | TermEnd::Over => break Ok(Some(held)),
                 TermEnd::Lost(why) => {
-                    output::complain(&format!("{why}: this agent does nothing until it leads again"));
+                    output::complain_lines(&format!("{why}: this agent does nothing until it leads again"));
                     self.status.sees_nobody(why);
                     drop(held);
                     context.leave().await;
@@ -188,7 +188,7 @@ impl<Q, R> Agent<Q, R> {
         let why = format!("{error:#}");
         self.inbox.close(format!("not the leader; who leads can't be seen now: {why}"));
         if !std::mem::replace(&mut standby.is_in_trouble, true) {
-            output::complain(&format!("{why}; it is tried again until it works"));
+            output::complain_lines(&format!("{why}; it is tried again until it works"));
         }
         self.status.sees_nobody(why);
         Ok(())
@@ -264,7 +264,7 @@ impl<Q, R> Agent<Q, R> {
             }
             Err(why) if term.pulled().is_some() => {
                 if brake.is_changing() {
-                    output::complain(&why);
+                    output::complain_lines(&why);
                 }
                 self.status.ticked("stopped", now, took, None);
             }
@@ -319,7 +319,7 @@ impl Voice {
         }
         self.said_at = Some(Instant::now());
         let more = if count > 1 { format!(" ({count} ticks have failed)") } else { String::new() };
-        output::complain(&format!("the tick failed: {why}; the next one comes at its time{more}"));
+        output::complain_lines(&format!("the tick failed: {why}; the next one comes at its time{more}"));
     }
 
     fn is_well(&mut self) {

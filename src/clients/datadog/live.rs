@@ -15,6 +15,7 @@ use tokio::sync::OnceCell;
 
 use crate::clients::datadog::{Datadog, DatadogError, DatadogEvent};
 use crate::clients::http::is_tls;
+use crate::cluster::visible;
 use crate::formats::secret::{ExposeSecret, SecretString, clean, strip_urls};
 
 /// Longest wait for one answer. A hanging intake is tried again, within the flush budget.
@@ -211,6 +212,6 @@ fn speaks_of_a_limit(text: &str) -> bool {
 
 fn shown(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let short: String = clean(&line).chars().take(SHOWN_CHARS_MAX).collect();
+    let short = visible::bounded(&clean(&line), SHOWN_CHARS_MAX).into_owned();
     if short.is_empty() { "nothing".to_owned() } else { short }
 }

@@ -25,6 +25,7 @@ use crate::cluster::group::LiveGroup;
 use crate::cluster::metadata::{LogDir, Metadata, Reassignment, ReplicaSize, TopicSelection};
 use crate::cluster::offset::{FoundOffset, OffsetQuery};
 use crate::cluster::topic::{Topic, TopicName, TopicPartition};
+use crate::cluster::visible;
 
 /// One Kafka cluster.
 ///
@@ -223,7 +224,7 @@ pub struct ReplicaSizes {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KafkaError {
     /// No broker could be reached before the deadline; each address with its reason.
-    #[error("no broker could be reached within {}: {}", show_seconds(*.within), .tried.iter().map(|(address, why)| format!("{address}: {why}")).collect::<Vec<_>>().join("; "))]
+    #[error("no broker could be reached within {}: {}", show_seconds(*.within), .tried.iter().map(|(address, why)| format!("{}: {}", visible::value(address), visible::line(why))).collect::<Vec<_>>().join("; "))]
     Unreachable {
         /// Addresses and reasons.
         tried: Vec<(String, String)>,
@@ -231,7 +232,7 @@ pub enum KafkaError {
         within: Duration,
     },
     /// TLS or SASL failed in a way that a retry does not mend: wrong password, wrong CA, wrong host name, …
-    #[error("{address}: {message}")]
+    #[error("{}: {}", visible::value(address), visible::line(message))]
     Security {
         /// The broker's address.
         address: String,
@@ -242,7 +243,7 @@ pub enum KafkaError {
     #[error("{0}")]
     Settings(String),
     /// The broker answered with an error code.
-    #[error("{name} ({code}){}", .message.as_deref().map(|text| format!(": {text}")).unwrap_or_default())]
+    #[error("{name} ({code}){}", .message.as_deref().map(|text| format!(": {}", visible::value(text))).unwrap_or_default())]
     Broker {
         /// Kafka's error code.
         code: i16,
@@ -252,7 +253,7 @@ pub enum KafkaError {
         message: Option<String>,
     },
     /// The request may or may not have been carried out: its answer did not come.
-    #[error("the answer to {request} was lost ({why}); whether it was carried out is not known")]
+    #[error("the answer to {request} was lost ({}); whether it was carried out is not known", visible::line(why))]
     AnswerLost {
         /// The request, as `CreateTopics to broker 2`.
         request: String,
@@ -260,13 +261,13 @@ pub enum KafkaError {
         why: String,
     },
     /// A write was not sent: the lock that it needs is not held (any more), or was not renewed lately.
-    #[error("nothing was sent: {why}")]
+    #[error("nothing was sent: {}", visible::line(why))]
     LockNotHeld {
         /// Which lock, and what happened to it.
         why: String,
     },
     /// The broker's ApiVersions lack this request: it is older, or a server that only speaks Kafka's protocol.
-    #[error("{broker} does not offer {request}: Kafka {since} and newer do, other servers may not")]
+    #[error("{} does not offer {request}: Kafka {since} and newer do, other servers may not", visible::value(broker))]
     Unsupported {
         /// The broker.
         broker: String,
@@ -276,7 +277,7 @@ pub enum KafkaError {
         since: &'static str,
     },
     /// The deadline passed.
-    #[error("{what} took longer than {}", show_seconds(*.after))]
+    #[error("{} took longer than {}", visible::value(what), show_seconds(*.after))]
     TimedOut {
         /// What was waited for.
         what: String,
@@ -284,7 +285,7 @@ pub enum KafkaError {
         after: Duration,
     },
     /// The broker answered with bytes that make no sense.
-    #[error("{address} answered something that is not Kafka's protocol: {message}")]
+    #[error("{} answered something that is not Kafka's protocol: {}", visible::value(address), visible::line(message))]
     Protocol {
         /// The broker's address.
         address: String,

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::cluster::visible;
+
 /// A kind of object that the toolbox works with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Resource {
@@ -107,7 +109,7 @@ pub enum KubernetesError {
         namespace: String,
     },
     /// 401: the server does not know who we are.
-    #[error("{server} does not accept the credentials of {source_of_credentials}: {message}")]
+    #[error("{server} does not accept the credentials of {source_of_credentials}: {}", visible::value(message))]
     Unauthorized {
         /// The API server.
         server: String,
@@ -135,7 +137,7 @@ pub enum KubernetesError {
         what: String,
     },
     /// 400, 413 or 422: the request is wrong, or the object is too large.
-    #[error("{what} was refused as invalid: {message}")]
+    #[error("{what} was refused as invalid: {}", visible::value(message))]
     Invalid {
         /// What.
         what: String,
@@ -151,7 +153,7 @@ pub enum KubernetesError {
         limit: String,
     },
     /// The server answered with another error, as 500 or 503.
-    #[error("{server} answered {code}: {message}")]
+    #[error("{server} answered {code}: {}", visible::value(message))]
     Server {
         /// The API server.
         server: String,
@@ -161,7 +163,7 @@ pub enum KubernetesError {
         message: String,
     },
     /// No answer came. A write may have been carried out nonetheless: read before the next.
-    #[error("the Kubernetes API at {server} could not be reached within {} s: {why}", .within.as_secs_f64())]
+    #[error("the Kubernetes API at {server} could not be reached within {} s: {}", .within.as_secs_f64(), visible::value(why))]
     Unreachable {
         /// The API server.
         server: String,

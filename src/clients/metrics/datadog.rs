@@ -1,13 +1,10 @@
 //! Datadog's metrics: `GET /api/v1/query`, the newest value of each series that is not null.
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 use jiff::Timestamp;
-use serde_json::Value;
 
 use crate::clients::metrics::http::Api;
-use crate::clients::metrics::{Metrics, MetricsError, Sample};
+use crate::clients::metrics::{Metrics, MetricsError, Sample, answers};
 use crate::formats::secret::SecretString;
 
 /// Datadog's metrics over HTTP.
@@ -34,15 +31,8 @@ impl Metrics for DatadogQuery {
             ("to", to.to_string()),
             ("query", query.to_owned()),
         ];
-        let document = self.api.get("/api/v1/query", &asked).await?;
-        // Datadog answers 200 to queries that failed.
-        if document.get("status").and_then(Value::as_str) != Some("ok") {
-            let words = document.get("error").and_then(Value::as_str).unwrap_or("its status is not `ok`");
-            return Err(self.api.refused(words));
-        }
-        let series = document.get("series").and_then(Value::as_array);
-        let series = series.ok_or_else(|| self.api.garbage("there is no `series`"))?;
-        Ok(self.api.within_limits(series)?.iter().filter_map(newest).collect())
+        let body = self.api.get("/api/v1/query", &asked).await?;
+        answers::datadog(&body).map_err(|wrong| self.api.wrong(&wrong))
     }
 
     fn name(&self) -> &'static str {
@@ -64,24 +54,4 @@ impl Metrics for DatadogQuery {
         }
         label
     }
-}
-
-/// The last point that is not null: the last bucket is often still empty.
-fn newest(series: &Value) -> Option<Sample> {
-    let points = series.get("pointlist")?.as_array()?;
-    let point = points.iter().rev().find_map(|point| {
-        let [time, value] = point.as_array()?.as_slice() else { return None };
-        Some((time.as_f64()?, value.as_f64()?))
-    })?;
-    let tags = series.get("tag_set").and_then(Value::as_array).into_iter().flatten();
-    let scope = series.get("scope").and_then(Value::as_str).unwrap_or_default();
-    let tags = tags.filter_map(Value::as_str).chain(scope.split(','));
-    let labels = tags.filter_map(|tag| tag.split_once(':')).map(|(key, value)| (key.to_owned(), value.to_owned()));
-    #[expect(clippy::cast_possible_truncation, reason = "a cast from a float saturates")]
-    let milliseconds = point.0 as i64;
-    Some(Sample {
-        labels: labels.collect::<BTreeMap<_, _>>(),
-        value: point.1,
-        at: Timestamp::from_millisecond(milliseconds).ok()?,
-    })
 }

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Client, redirect};
-use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use crate::clients::datadog::tls;
 use crate::clients::http::is_tls;
-use crate::clients::metrics::{ANSWER_BYTES_MAX, MetricsError, SERIES_MAX};
+use crate::clients::metrics::MetricsError;
+use crate::clients::metrics::answers::{self, ANSWER_BYTES_MAX, Wrong};
+use crate::cluster::visible;
 use crate::formats::secret::{ExposeSecret, SecretString, clean, strip_urls};
 
 /// Longest wait for one answer.
@@ -18,6 +19,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How much of a strange answer is shown.
 const SHOWN_CHARS_MAX: usize = 200;
+const SHOWN_BYTES_MAX: usize = 4 * 1024;
 
 /// A JSON API over HTTP.
 #[derive(Debug)]
@@ -40,8 +42,8 @@ impl Api {
         strip_urls(&self.base)
     }
 
-    /// The document at a path.
-    pub(super) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value, MetricsError> {
+    /// The bytes of the answer at a path.
+    pub(super) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Vec<u8>, MetricsError> {
         let client = self.client.get_or_try_init(async || self.build()).await?;
         let mut url =
             reqwest::Url::parse(&format!("{}{path}", self.base)).map_err(|error| self.lost(&error.to_string()))?;
@@ -56,29 +58,28 @@ impl Api {
                 return Err(self.garbage(&format!("it is longer than {} MiB", ANSWER_BYTES_MAX >> 20)));
             }
         }
-        let document = serde_json::from_slice::<Value>(&body);
         if !status.is_success() {
-            let said = document.ok().map(|document| said(&document)).filter(|said| !said.is_empty());
-            let message = said.unwrap_or_else(|| shown(&String::from_utf8_lossy(&body)));
+            let beginning = &body[..body.len().min(SHOWN_BYTES_MAX)];
+            let said = answers::refusal(&body).unwrap_or_else(|| String::from_utf8_lossy(beginning).into_owned());
+            let message = shown(&said);
             return Err(MetricsError::Refused { address: self.address(), status: status.as_u16(), message });
         }
-        document.map_err(|error| self.garbage(&error.to_string()))
+        Ok(body)
     }
 
-    pub(super) fn garbage(&self, message: &str) -> MetricsError {
+    /// An answer that brings no samples, as an error.
+    pub(super) fn wrong(&self, wrong: &Wrong) -> MetricsError {
+        match wrong {
+            Wrong::Refused(words) => self.refused(words),
+            Wrong::Garbage(words) => self.garbage(words),
+        }
+    }
+
+    fn garbage(&self, message: &str) -> MetricsError {
         MetricsError::Garbage { address: self.address(), message: shown(message) }
     }
 
-    /// The series of an answer, if they are not too many.
-    pub(super) fn within_limits<'a>(&self, series: &'a [Value]) -> Result<&'a [Value], MetricsError> {
-        if series.len() <= SERIES_MAX {
-            return Ok(series);
-        }
-        let count = series.len();
-        Err(self.garbage(&format!("{count} series, and at most {SERIES_MAX} are read: narrow the query")))
-    }
-
-    pub(super) fn refused(&self, message: &str) -> MetricsError {
+    fn refused(&self, message: &str) -> MetricsError {
         MetricsError::Refused { address: self.address(), status: 200, message: shown(message) }
     }
 
@@ -119,15 +120,6 @@ fn innermost(error: &reqwest::Error) -> String {
     cause.to_string()
 }
 
-/// What a system says of a question that it did not answer.
-fn said(document: &Value) -> String {
-    let text = |key: &str| document.get(key).and_then(Value::as_str).map(str::to_owned);
-    let list = document.get("errors").and_then(Value::as_array);
-    let errors = list.map(|errors| errors.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("; "));
-    shown(&text("error").or(errors).unwrap_or_default())
-}
-
 fn shown(text: &str) -> String {
-    let text: String = text.chars().take(SHOWN_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    clean(&text)
+    visible::bounded(&clean(text), SHOWN_CHARS_MAX).into_owned()
 }

@@ -3,25 +3,21 @@
 //! A query is answered with one number a series, each with the time at which it was measured. Both systems answer 200 to
 //! queries that failed; answers are bounded; keys travel in headers.
 
+pub mod answers;
 mod datadog;
 mod http;
 mod memory;
 mod prometheus;
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use crate::cluster::visible;
+
+pub use answers::Sample;
 pub use datadog::DatadogQuery;
 pub use memory::Memory;
 pub use prometheus::Prometheus;
-
-/// Longest answer that is read.
-pub(crate) const ANSWER_BYTES_MAX: usize = 32 << 20;
-
-/// Most series of one answer. One that has more is refused: a part of it would look like the whole.
-pub(crate) const SERIES_MAX: usize = 100_000;
 
 /// A system that measures brokers.
 #[async_trait]
@@ -41,30 +37,11 @@ pub trait Metrics: Send + Sync {
     }
 }
 
-/// The newest value of one series.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sample {
-    /// Its labels or tags.
-    pub labels: BTreeMap<String, String>,
-    /// The value as it was answered; [`Sample::amount`] is what it means.
-    pub value: f64,
-    /// When it was measured.
-    pub at: Timestamp,
-}
-
-impl Sample {
-    /// The value, where it is an amount: finite and not below 0. NaN, the infinities (as of `histogram_quantile` without
-    /// observations) and negative numbers are no value.
-    pub fn amount(&self) -> Option<f64> {
-        (self.value.is_finite() && self.value >= 0.0).then_some(self.value)
-    }
-}
-
 /// Why a query was not answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MetricsError {
     /// There is no answer.
-    #[error("{address} could not be asked: {why}")]
+    #[error("{address} could not be asked: {}", visible::value(why))]
     Unreachable {
         /// Whom, without what may be secret.
         address: String,
@@ -72,7 +49,7 @@ pub enum MetricsError {
         why: String,
     },
     /// It says no.
-    #[error("{address} answered {status}: {message}")]
+    #[error("{address} answered {status}: {}", visible::value(message))]
     Refused {
         /// Who.
         address: String,
@@ -82,7 +59,7 @@ pub enum MetricsError {
         message: String,
     },
     /// The answer makes no sense.
-    #[error("{address} answered something else than metrics: {message}")]
+    #[error("{address} answered something else than metrics: {}", visible::value(message))]
     Garbage {
         /// Who.
         address: String,

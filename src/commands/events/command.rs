@@ -232,7 +232,10 @@ fn list(context: &Context, args: ListArgs) -> anyhow::Result<Exit> {
         .with_context(|| format!("failed to read the audit log in {}", context.state_folder().display()))?;
     let listed = found.list(&filter, limit);
     context.output().result(&listed, |is_wide| {
-        let (head, rows) = listed.rows(is_wide);
+        let (head, rows) = match output::columns().filter(|_| !is_wide) {
+            Some(columns) => listed.rows_within(columns),
+            None => listed.rows(is_wide),
+        };
         output::table(&head, &rows)
     })?;
     if listed.left_out > 0 {

@@ -95,6 +95,33 @@ impl Filter {
 }
 
 impl Listed {
+    /// Head and rows of a table that fits so many columns, if it can: first the kinds are left out, then the subjects, and
+    /// titles are cut.
+    pub fn rows_within(&self, columns: usize) -> (Vec<&'static str>, Vec<Vec<String>>) {
+        /// Title and the space before it that are left at least.
+        const TITLE_MIN: usize = 24;
+        let (mut head, mut rows) = self.rows(false);
+        let width = |head: &[&str], rows: &[Vec<String>], column: usize| {
+            let cells = rows.iter().map(|row| row[column].chars().count());
+            cells.max().unwrap_or(0).max(head[column].len()) + 2
+        };
+        let taken =
+            |head: &[&str], rows: &[Vec<String>]| (0..head.len() - 1).map(|at| width(head, rows, at)).sum::<usize>();
+        for column in [2, 2] {
+            if taken(&head, &rows) + TITLE_MIN > columns {
+                head.remove(column);
+                rows.iter_mut().for_each(|row| drop(row.remove(column)));
+            }
+        }
+        let most = columns.saturating_sub(taken(&head, &rows)).max(1);
+        for title in rows.iter_mut().filter_map(|row| row.last_mut()) {
+            if title.chars().count() > most {
+                *title = title.chars().take(most - 1).chain(['…']).collect();
+            }
+        }
+        (head, rows)
+    }
+
     /// Head and rows of the table.
     pub fn rows(&self, is_wide: bool) -> (Vec<&'static str>, Vec<Vec<String>>) {
         let mut head = vec!["TIME", "OUTCOME", "KIND", "SUBJECT", "TITLE"];
@@ -164,6 +191,21 @@ mod tests {
         let all = [(2, Outcome::Planned), (3, Outcome::Failed), (1, Outcome::Done)];
         assert_eq!(listed(&Filter::default(), 9), all);
         assert_eq!(listed(&Filter::default(), 2), all[1..]);
+    }
+
+    #[test]
+    fn a_table_of_events_fits_a_terminal_of_sixty_columns() {
+        let title = "+ topic orders: 12 partitions, replication factor 3, cleanup.policy=compact";
+        let events = vec![Event { title: title.into(), ..event(1, Outcome::Done, 30) }];
+        let listed = Listed { events, left_out: 0 };
+        for columns in [60, 80, 100, 200] {
+            let (head, rows) = listed.rows_within(columns);
+            let table = crate::output::table(&head, &rows);
+            let longest = table.lines().map(|line| line.chars().count()).max().unwrap();
+            assert!(longest <= columns, "{columns}: {table}");
+            assert!(table.contains("+ topic orders"), "{columns}: {table}");
+        }
+        assert_eq!(listed.rows_within(200), listed.rows(false), "nothing is left out where there is room");
     }
 
     #[test]

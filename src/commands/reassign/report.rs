@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::cluster::broker::BrokerId;
 use crate::cluster::size::{ByteRate, Bytes};
 use crate::cluster::topic::TopicPartition;
+use crate::cluster::visible;
 use crate::commands::reassign::plan::pace::{Left, Pace};
 use crate::commands::reassign::plan::progress::{Arriving, Progress};
 
@@ -32,7 +33,7 @@ pub(super) fn line(progress: &Progress, pace: &Pace, resting: Option<&str>) -> S
         Left::In(_) | Left::Unknown => {}
     }
     if let Some(why) = resting {
-        let _ = write!(line, "; no move is begun: {why}");
+        let _ = write!(line, "; no move is begun: {}", visible::value(why));
     }
     line
 }

@@ -12,6 +12,7 @@ use crate::cluster::throttle::{
     OwnList, PresentList, PresentRate, PresentThrottles, Side, ThrottleEntry, ThrottleRecord,
 };
 use crate::cluster::topic::TopicName;
+use crate::cluster::visible;
 use crate::commands::throttle::plan::floor::needs;
 use crate::commands::throttle::plan::limits::Limits;
 use crate::commands::throttle::plan::outlook::words;
@@ -209,7 +210,9 @@ impl Status {
             count => format!("{count} partitions get replicas, {} left, {eta}", Bytes(self.remaining_bytes)),
         };
         let owner = match (&self.owner, &self.changed_at) {
-            (Some(owner), Some(at)) => format!("; ours are managed by {owner}, changed last at {}", to_the_second(at)),
+            (Some(owner), Some(at)) => {
+                format!("; ours are managed by {}, changed last at {}", visible::value(owner), to_the_second(at))
+            }
             _ => "; nothing is ours".to_owned(),
         };
         let given = if self.overrides.is_empty() { "" } else { "; overrides are in force" };

@@ -11,6 +11,7 @@ use crate::cluster::group::LiveGroup;
 use crate::cluster::metadata::{Reassignment, ReplicaSize};
 use crate::cluster::size::Bytes;
 use crate::cluster::topic::{Partition, Topic, TopicName, TopicPartition};
+use crate::cluster::visible;
 use crate::commands::topics::plan::step::count;
 
 /// What is known of topics beyond their metadata; whatever nobody asked for is empty.
@@ -213,13 +214,13 @@ impl Description {
         );
         let internal = row.internal.then(|| "internal".to_owned());
         let bytes = row.bytes.map(|bytes| format!("{} on disk", Bytes(bytes)));
-        let spec = row.spec.as_ref().map(|spec| format!("declared in {spec}"));
+        let spec = row.spec.as_ref().map(|spec| format!("declared in {}", visible::value(spec)));
         for part in [internal, bytes, spec].into_iter().flatten() {
             let _ = write!(out, ", {part}");
         }
         out.push('\n');
         for line in trouble {
-            let _ = writeln!(out, "! {line}");
+            let _ = writeln!(out, "! {}", visible::line(line));
         }
         out.push('\n');
         let head = ["PARTITION", "LEADER", "REPLICAS", "ISR", "MOVE", "SIZE"];
@@ -234,8 +235,9 @@ impl Description {
             let _ = write!(out, "\n{}", table(&["CONFIG", "VALUE", "SET BY"], &rows));
         }
         if let Some(groups) = groups {
-            let shown = if groups.is_empty() { "none".to_owned() } else { groups.join(", ") };
-            let hidden = match hidden_groups.join(", ") {
+            let ids = |ids: &[String]| ids.iter().map(|id| visible::value(id)).collect::<Vec<_>>().join(", ");
+            let shown = if groups.is_empty() { "none".to_owned() } else { ids(groups) };
+            let hidden = match ids(hidden_groups) {
                 ids if ids.is_empty() => ids,
                 ids => format!("; may read it, because what they read cannot be found out: {ids}"),
             };

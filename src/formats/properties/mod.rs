@@ -17,6 +17,9 @@ use crate::formats::place::Place;
 /// Longest file that is read.
 pub const FILE_BYTES_MAX: usize = 1024 * 1024;
 
+/// Most keys of one file.
+pub const KEYS_MAX: usize = 10_000;
+
 /// Most faults that one file is told of.
 const FAULTS_MAX: usize = 100;
 
@@ -90,6 +93,10 @@ pub fn parse(source: &str, bytes: &[u8]) -> Result<Vec<Property>, Faults> {
                 if let Some(first) = seen.get(&property.key) {
                     faults.push(twice(&property, first));
                     continue;
+                }
+                if properties.len() == KEYS_MAX {
+                    faults.push(Fault::new(property.key_place, format!("the file has more than {KEYS_MAX} keys")));
+                    break;
                 }
                 seen.insert(property.key.clone(), property.key_place.clone());
                 properties.push(property);

@@ -243,10 +243,39 @@ fn parse<T: DeserializeOwned>(source: &Source, text: &str) -> Result<T, Faults> 
 
 /// Line and column, from 1, of a byte.
 fn position(bytes: &[u8], at: usize) -> (usize, usize) {
-    let before = &bytes[..at.min(bytes.len())];
-    let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
-    let line = before.split(|byte| *byte == b'\n').count();
-    (line, 1 + String::from_utf8_lossy(&before[start..]).chars().count())
+    Cursor::new(bytes).position(at)
+}
+
+/// Finds lines and columns. Places in the order of the text cost one pass over it, all together.
+struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    line: usize,
+    column: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0, line: 1, column: 1 }
+    }
+
+    /// Line and column, from 1, of a byte.
+    fn position(&mut self, at: usize) -> (usize, usize) {
+        let at = at.min(self.bytes.len());
+        if at < self.at {
+            *self = Self::new(self.bytes);
+        }
+        for byte in &self.bytes[self.at..at] {
+            match byte {
+                b'\n' => (self.line, self.column) = (self.line + 1, 1),
+                // The later bytes of a character in UTF-8.
+                0x80..=0xbf => {}
+                _ => self.column += 1,
+            }
+        }
+        self.at = at;
+        (self.line, self.column)
+    }
 }
 
 /// Collects what is wrong with entries.
@@ -338,10 +367,10 @@ impl<'a> Checks<'a> {
             return Ok(());
         }
         let places = entries(self.text, self.list, self.faults.iter().filter_map(|(index, _)| *index).max());
-        let bytes = self.text.as_bytes();
+        let mut cursor = Cursor::new(self.text.as_bytes());
         let faults = self.faults.into_iter().take(FAULTS_MAX).map(|(index, words)| {
             let at = index.and_then(|index| places.get(index)).copied();
-            let (line, column) = at.map_or((1, 1), |at| position(bytes, at));
+            let (line, column) = at.map_or((1, 1), |at| cursor.position(at));
             Fault::new(place(self.source, line, column), words)
         });
         Err(Faults(faults.collect()))

@@ -61,12 +61,12 @@ pub fn remember(value: impl Into<String>) -> SecretString {
     if value.len() >= SCRUBBED_LENGTH_MIN {
         let mut loaded = LOADED.write().unwrap_or_else(PoisonError::into_inner);
         for form in forms(&value) {
-            if !loaded.contains(&form) {
-                loaded.push(form);
+            // Longest first: a secret that contains another one is replaced whole.
+            let order = |known: &String| form.len().cmp(&known.len()).then_with(|| known.cmp(&form));
+            if let Err(place) = loaded.binary_search_by(order) {
+                loaded.insert(place, form);
             }
         }
-        // Longest first: a secret that contains another one is replaced whole.
-        loaded.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     }
     SecretString::from(value)
 }

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use granit_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput, Tag, options};
 
 use crate::formats::place::{Fault, Place};
-use crate::formats::yaml::node::short;
+use crate::formats::yaml::node::{short, shown_key};
 use crate::formats::yaml::{
     BYTES_MAX, COPIED_BYTES_MAX, DEPTH_MAX, Entry, FAULTS_MAX, NODES_MAX, Node, Origin, Scalar, Style, Value, syntax,
 };
@@ -260,7 +260,7 @@ impl<'a, 'o> Composer<'a, 'o> {
         let mut kept = Vec::with_capacity(entries.len());
         for entry in entries {
             if let Some(place) = first.get(&entry.key) {
-                let message = format!("the key `{}` is written twice in one mapping", short(&entry.key));
+                let message = format!("the key {} is written twice in one mapping", shown_key(&entry.key));
                 let hint = format!("the first is at {place}; remove one of them");
                 self.faults.push(Fault::new(entry.place, message).with_hint(hint));
             } else {

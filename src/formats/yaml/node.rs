@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::cluster::visible;
 use crate::formats::place::Place;
 
 /// What a text is called in faults, and where it starts: a text may stand inside another one, as in a ConfigMap's manifest.
@@ -144,18 +145,20 @@ impl<'a> Node<'a> {
     }
 }
 
-/// A text on one short line, control characters escaped.
-pub fn short(text: &str) -> String {
+/// A key as messages show it: in backquotes if it looks like one, else not at all, since a file that was not meant for us
+/// may have a secret there.
+pub(super) fn shown_key(key: &str) -> String {
     const CHARACTERS_MAX: usize = 60;
-    let mut short: String = text.chars().take(CHARACTERS_MAX).flat_map(visible).collect();
-    if text.chars().nth(CHARACTERS_MAX).is_some() {
-        short.push('…');
-    }
-    short
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '/' | ' ' | '<');
+    let looks_like_a_key = key.chars().all(is_plain) && key.chars().count() <= CHARACTERS_MAX;
+    if looks_like_a_key { format!("`{key}`") } else { "of this name (it is not shown: it may be a secret)".to_owned() }
 }
 
-fn visible(character: char) -> impl Iterator<Item = char> {
-    let escaped = character.is_control().then(|| character.escape_default());
-    let plain = escaped.is_none().then_some(character);
-    escaped.into_iter().flatten().chain(plain)
+/// A text on one short line, hidden characters escaped.
+pub fn short(text: &str) -> String {
+    const CHARACTERS_MAX: usize = 60;
+    match text.char_indices().nth(CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}…", visible::line(&text[..end])),
+        None => visible::line(text).into_owned(),
+    }
 }

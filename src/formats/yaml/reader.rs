@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 
 use crate::formats::place::{Fault, Place, Placed};
 use crate::formats::suggest::nearest;
-use crate::formats::yaml::node::short;
-use crate::formats::yaml::{Entry, Node, Style, Value};
+use crate::formats::yaml::node::{short, shown_key};
+use crate::formats::yaml::{Entry, FAULTS_MAX, Node, Style, Value};
 
 /// Collects faults while a tree is taken apart. Where something is wrong, a method notes it and returns none, and the
 /// caller goes on with what is left.
@@ -44,23 +44,27 @@ impl<'n, 'a> Fields<'n, 'a> {
 impl Reader {
     /// Notes a fault.
     pub fn fault(&mut self, place: &Place, message: impl Into<String>) {
-        self.faults.push(Fault::new(place.clone(), message));
+        if self.faults.len() < FAULTS_MAX {
+            self.faults.push(Fault::new(place.clone(), message));
+        }
     }
 
     /// Notes a fault with a hint.
     pub fn fault_with_hint(&mut self, place: &Place, message: impl Into<String>, hint: impl Into<String>) {
-        self.faults.push(Fault::new(place.clone(), message).with_hint(hint));
+        if self.faults.len() < FAULTS_MAX {
+            self.faults.push(Fault::new(place.clone(), message).with_hint(hint));
+        }
     }
 
     /// A mapping with these keys only; each unknown one is a fault. `what` names the mapping, as in "a topic".
     pub fn fields<'n, 'a>(&mut self, node: &'n Node<'a>, what: &str, known: &[&str]) -> Option<Fields<'n, 'a>> {
         let fields = self.mapping(node, what)?;
-        for entry in fields.entries.iter().filter(|entry| !known.contains(&&*entry.key)) {
+        for entry in fields.entries.iter().filter(|entry| !known.contains(&&*entry.key)).take(FAULTS_MAX) {
             let hint = match nearest(&entry.key, known.iter().copied()) {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => format!("it has {}", known.join(", ")),
             };
-            self.fault_with_hint(&entry.place, format!("{what} has no field `{}`", short(&entry.key)), hint);
+            self.fault_with_hint(&entry.place, format!("{what} has no field {}", shown_key(&entry.key)), hint);
         }
         Some(fields)
     }
@@ -70,7 +74,8 @@ impl Reader {
         match &node.value {
             Value::Map(entries) => Some(Fields { place: &node.place, entries }),
             _ => {
-                self.wrong(node, what, "a mapping (`key: value` lines)", if_nothing(node, "write {} for an empty one"))
+                let hint = if_nothing(node, "write {} for an empty one");
+                self.wrong_shape(node, what, "a mapping (`key: value` lines)", hint)
             }
         }
     }
@@ -79,12 +84,10 @@ impl Reader {
     pub fn list<'n, 'a>(&mut self, node: &'n Node<'a>, what: &str) -> Option<&'n [Node<'a>]> {
         match &node.value {
             Value::List(items) => Some(items),
-            _ => self.wrong(
-                node,
-                what,
-                "a list (lines that start with `- `)",
-                if_nothing(node, "write [] for an empty one"),
-            ),
+            _ => {
+                let hint = if_nothing(node, "write [] for an empty one");
+                self.wrong_shape(node, what, "a list (lines that start with `- `)", hint)
+            }
         }
     }
 
@@ -156,6 +159,18 @@ impl Reader {
                 Some(Placed { value: scalar.text.to_string(), place: entry.value.place.clone() })
             }
             _ => self.text(&entry.value, &format!("`{}` of {what}", short(&entry.key))),
+        }
+    }
+
+    /// A text where a mapping or a list should be may be a whole file that was never meant for us, such as one of
+    /// passwords: it is not repeated.
+    fn wrong_shape<T>(&mut self, node: &Node<'_>, what: &str, expected: &str, hint: &str) -> Option<T> {
+        match node.scalar() {
+            Some(scalar) if !scalar.is_null() => {
+                self.fault(&node.place, format!("{what} must be {expected}, found a text"));
+                None
+            }
+            _ => self.wrong(node, what, expected, hint),
         }
     }
 

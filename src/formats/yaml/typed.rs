@@ -11,7 +11,7 @@ use serde::forward_to_deserialize_any;
 
 use crate::formats::place::{Fault, Faults, Place};
 use crate::formats::suggest::nearest;
-use crate::formats::yaml::node::short;
+use crate::formats::yaml::node::{short, shown_key};
 use crate::formats::yaml::{Entry, Node, Origin, Scalar, Value, documents};
 
 /// Reads a text of one document. [`Placed`](crate::formats::place::Placed) fields get the place of their value; an empty text reads as `{}`.
@@ -80,7 +80,7 @@ impl serde::de::Error for Wrong {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!("known fields: {}", expected.join(", ")),
         };
-        Self { place: None, message: format!("unknown field `{}`", short(field)), hint: Some(hint) }
+        Self { place: None, message: format!("unknown field {}", shown_key(field)), hint: Some(hint) }
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {

@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use crate::change::carry_out::Run;
 use crate::change::event::{Delivery, Event, Outcome, Recorder, Settle, Severity};
+use crate::cluster::visible;
 use crate::recorders::audit::AuditLog;
 use crate::recorders::fail_point::fail_point;
 use crate::recorders::folder;
@@ -268,7 +269,7 @@ impl Outbox {
     /// Where nothing can be kept, every event is said, as JSON, for whoever collects this process's output.
     fn say_each(&self, events: &[Event]) {
         for event in events {
-            self.say(&serde_json::json!({ "spool": "failed", "event": event }).to_string());
+            self.say(&visible::json(&serde_json::json!({ "spool": "failed", "event": event }).to_string()));
         }
     }
 

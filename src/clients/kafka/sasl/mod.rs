@@ -3,6 +3,7 @@
 //! In go the settings and a [`SaslExchange`]; out comes how long the broker takes the proof for good, or one sentence
 //! that says what is wrong. The mechanisms themselves are rsasl's.
 
+mod answer;
 mod mechanism;
 mod salted;
 mod scram;

@@ -31,7 +31,7 @@ fn settings(mechanism: &str, password: &str) -> Settings {
     let text = format!(
         "bootstrap.servers=b:1\nsecurity.protocol=SASL_PLAINTEXT\nsasl.mechanism={mechanism}\nsasl.jaas.config=org.apache.kafka.common.security.{module} required username=\"ada\" password=\"{password}\";"
     );
-    let outside = Outside { environment: &|_| None, read: &|_| Err(String::new()) };
+    let outside = Outside { environment: &|_| None, read: &|_| Err(String::new()), is_closed: false };
     Settings::parse("c", text.as_bytes(), Given::default(), outside).unwrap()
 }
 

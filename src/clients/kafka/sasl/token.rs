@@ -16,6 +16,7 @@ use serde_json::json;
 
 use crate::clients::http::is_tls;
 use crate::clients::kafka::KafkaError;
+use crate::clients::kafka::sasl::answer::{Answer, TOKEN_BYTES_MAX, expiry};
 use crate::clients::kafka::sasl::at;
 use crate::clients::kafka::settings::OAuthBearer;
 use crate::clients::kafka::settings::TlsSettings;
@@ -30,8 +31,6 @@ use crate::formats::secret::SecretString;
 use crate::formats::secret::remember;
 use crate::formats::secret::scrub;
 
-/// Longest token or answer that is read.
-const TOKEN_BYTES_MAX: usize = 64 * 1024;
 /// A token that ends sooner than this is not used any more.
 const SECONDS_LEFT_MIN: f64 = 30.0;
 
@@ -115,10 +114,9 @@ async fn ask(
         }
     }
     let status = response.status();
-    let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let answer = Answer::read(&body);
     if !status.is_success() {
-        let says = |key: &str| answer.get(key).and_then(Value::as_str).map(|text| format!(" {text}"));
-        let words: String = ["error", "error_description"].into_iter().filter_map(says).collect();
+        let words = if answer.words.is_empty() { String::new() } else { format!(" {}", answer.words) };
         let hint = if status.as_u16() == 401 || status.as_u16() == 400 {
             ": are clientId, clientSecret and scope right?"
         } else {
@@ -126,11 +124,10 @@ async fn ask(
         };
         return Err(failed(format!("answers {status}{words}{hint}")));
     }
-    let Some(token) = answer.get("access_token").and_then(Value::as_str) else {
+    let Some(token) = answer.access_token.as_deref() else {
         return Err(failed("answers without an access_token: is it the right URL?".to_owned()));
     };
-    let lifetime = answer.get("expires_in").and_then(Value::as_f64);
-    let ends = expiry(token).or_else(|| lifetime.map(|lifetime| now() + lifetime));
+    let ends = expiry(token).or_else(|| answer.expires_in.map(|lifetime| now() + lifetime));
     Ok((checked(token, place)?, ends))
 }
 
@@ -174,13 +171,6 @@ fn encode(text: &str) -> String {
         }
     }
     encoded
-}
-
-/// When a JWT ends, by its own claim.
-fn expiry(token: &str) -> Option<f64> {
-    let payload = token.split('.').nth(1)?;
-    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
-    claims.get("exp")?.as_f64()
 }
 
 /// A URL without what may be secret in it.

@@ -47,6 +47,8 @@ impl Login {
 }
 
 const FORM: &str = "the form is MODULE required username=\"…\" password=\"…\";";
+/// Most options of one login module; Kafka's have a dozen.
+const OPTIONS_MAX: usize = 100;
 const FLAGS: [&str; 4] = ["required", "requisite", "sufficient", "optional"];
 
 /// Reads exactly one login module.
@@ -74,6 +76,9 @@ pub(super) fn parse(text: &str) -> Result<Login, Wrong> {
             }
             [name, equals, value, after @ ..] => {
                 let option = option(name, equals, value)?;
+                if login.options.len() == OPTIONS_MAX {
+                    return Err(wrong(option.offset, "this login module has more options than any has"));
+                }
                 if login.get(&option.name).is_some() {
                     return Err(wrong(option.offset, "this option is given twice"));
                 }

@@ -27,6 +27,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// The metadata of a million partitions takes some 50 MB.
 const RESPONSE_BYTES_MAX: usize = 64 << 20;
 const CLIENT_ID: &str = "kafka-toolbox";
+/// Most faults that one file is told of.
+const FAULTS_MAX: usize = 100;
 /// Most brokers to start from.
 const BOOTSTRAP_MAX: usize = 100;
 const PROTOCOLS: [&str; 4] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
@@ -42,12 +44,15 @@ pub struct Given<'a> {
     pub response_bytes_max: Option<usize>,
     /// `--allow-plain-http`.
     pub allow_plain_http: bool,
+    /// Whether the file was reached through the working folder alone: then it may name no other source of values.
+    pub is_implicit: bool,
 }
 
 impl Settings {
     /// Reads a file of client properties, if there is one, and what was given beside it.
     pub fn load(file: Option<&Path>, given: Given<'_>) -> Result<Self, KafkaError> {
-        let outside = Outside { environment: &substitute::environment, read: &substitute::read };
+        let outside =
+            Outside { environment: &substitute::environment, read: &substitute::read, is_closed: given.is_implicit };
         let Some(path) = file else { return Self::parse("", &[], given, outside).map_err(|faults| wrong(&faults)) };
         let bytes = substitute::read(path).map_err(KafkaError::Settings)?;
         Self::parse(&path.display().to_string(), &bytes, given, outside).map_err(|faults| wrong(&faults))
@@ -60,6 +65,7 @@ impl Settings {
         reader.allows_plain_http = given.allow_plain_http;
         let bootstrap = bootstrap(&mut reader, given.bootstrap_server, source);
         let security = security(&mut reader);
+        refuse_token_file(&mut reader, &security, given);
         let client_id = reader.get("client.id").map_or(CLIENT_ID.to_owned(), |value| value.text.clone());
         let timeout = timeout(&mut reader, given.timeout);
         let response_bytes_max = given.response_bytes_max.unwrap_or(RESPONSE_BYTES_MAX);
@@ -69,11 +75,25 @@ impl Settings {
         }
         faults.sort();
         faults.dedup();
+        faults.truncate(FAULTS_MAX);
         for fault in &mut faults {
             fault.message = scrub(&fault.message).into_owned();
             fault.hint = fault.hint.as_deref().map(|hint| scrub(hint).into_owned());
         }
         Err(Faults(faults))
+    }
+}
+
+/// A token file that the working folder alone names would be sent to whichever broker that folder names.
+fn refuse_token_file(reader: &mut Reader, security: &Security, given: Given<'_>) {
+    let Some(SaslSettings::OAuthBearer(oauth)) = &security.sasl else { return };
+    if given.is_implicit && matches!(oauth.token, TokenSource::File(_)) {
+        let what = "a token file is not read for a file that was found through the working folder";
+        reader.fault(
+            oauth.place.clone(),
+            what,
+            "if the file is yours, name it with --command-config or --toolbox-file",
+        );
     }
 }
 
@@ -113,18 +133,19 @@ fn bootstrap(reader: &mut Reader, given: Option<&str>, source: &str) -> Vec<(Str
         reader.fault(substitute::place_of_flag(source, 0), "no broker is named to start from", hint);
         return Vec::new();
     };
-    let places: Vec<Place> = match reader.get("bootstrap.servers") {
-        Some(value) => (0..=text.len()).map(|offset| value.place_at(offset)).collect(),
-        None => Vec::new(),
-    };
-    addresses(reader, &text, |column| places.get(column).unwrap_or(&place).clone())
+    let place_at = reader.get("bootstrap.servers").map(Value::places);
+    addresses(reader, &text, |offset| place_at.as_ref().map_or_else(|| place.clone(), |place_at| place_at(offset)))
 }
 
 fn addresses(reader: &mut Reader, text: &str, place: impl Fn(usize) -> Place) -> Vec<(String, u16)> {
     let protocol = reader.get("security.protocol").map_or("PLAINTEXT".to_owned(), |value| value.text.to_uppercase());
     let mut addresses = Vec::new();
     let mut offset = 0;
+    let mut wrong = 0;
     for piece in text.split(',') {
+        if addresses.len() > BOOTSTRAP_MAX || wrong == FAULTS_MAX {
+            break;
+        }
         let trimmed = piece.trim();
         let start = offset + (piece.len() - piece.trim_start().len());
         offset += piece.len() + 1;
@@ -139,6 +160,7 @@ fn addresses(reader: &mut Reader, text: &str, place: impl Fn(usize) -> Place) ->
             Ok(Some(address)) if !addresses.contains(&address) => addresses.push(address),
             Ok(_) => {}
             Err(what) => {
+                wrong += 1;
                 reader.fault(place(start), what, "the form is HOST:PORT[,HOST:PORT…], an IPv6 address in brackets");
             }
         }

@@ -10,12 +10,19 @@ use crate::clients::kafka::settings::substitute;
 use crate::clients::kafka::settings::substitute::Outside;
 use crate::clients::kafka::settings::substitute::Provider;
 use crate::clients::kafka::settings::substitute::Providers;
+use crate::clients::kafka::settings::substitute::Replacer;
 use crate::formats::place::Fault;
 use crate::formats::place::Place;
 use crate::formats::properties::Property;
 use crate::formats::properties::show_key;
 use crate::formats::secret::SecretString;
 use crate::formats::secret::remember;
+
+/// Most config providers that are looked at; Kafka has three.
+const PROVIDERS_MAX: usize = 50;
+
+/// Most notes on one file.
+const NOTES_MAX: usize = 100;
 
 /// A file's properties, checked by key.
 pub(super) struct Reader {
@@ -40,6 +47,12 @@ impl Value {
         self.property.place()
     }
 
+    /// Where bytes of the value stand, for as long as it takes.
+    pub(super) fn places(&self) -> impl Fn(usize) -> Place + use<> {
+        let (property, trimmed) = (self.property.clone(), self.trimmed);
+        move |offset| trimmed.map_or_else(|| property.place(), |trimmed| property.place_at(offset + trimmed))
+    }
+
     /// Where a byte of the value stands.
     pub(super) fn place_at(&self, offset: usize) -> Place {
         match self.trimmed {
@@ -57,10 +70,10 @@ impl Reader {
         }
         let mut reader =
             Self { values: BTreeMap::new(), faults: Vec::new(), notes: Vec::new(), allows_plain_http: false };
-        let providers = reader.providers(&properties);
+        let mut replacer = Replacer::new(reader.providers(&properties), outside);
         for property in properties {
             match keys::meaning(&property.key) {
-                Meaning::Read => reader.take(property, &providers, outside),
+                Meaning::Read => reader.take(property, &mut replacer),
                 Meaning::Ignored(why) => {
                     let key = &property.key;
                     // Single words stand in our own lists, so they can be shown.
@@ -82,7 +95,7 @@ impl Reader {
         let get = |key: &str| properties.iter().find(|property| property.key == key);
         let mut providers = substitute::default_providers();
         let Some(names) = get("config.providers") else { return providers };
-        for name in names.value().split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        for name in names.value().split(',').map(str::trim).filter(|name| !name.is_empty()).take(PROVIDERS_MAX) {
             let class = get(&format!("config.providers.{name}.class"));
             match class.map(|class| Provider::of_class(class.value().trim())) {
                 Some(Some(provider)) => {
@@ -101,7 +114,7 @@ impl Reader {
         providers
     }
 
-    fn take(&mut self, property: Property, providers: &Providers, outside: Outside<'_>) {
+    fn take(&mut self, property: Property, replacer: &mut Replacer<'_>) {
         if property.has_foreign_bytes() {
             let what = format!(
                 "{} has letters beyond ASCII, which are read as ISO-8859-1, as Java does",
@@ -109,7 +122,7 @@ impl Reader {
             );
             self.warn_with(property.place(), what, "write them as \\uXXXX to be sure");
         }
-        let replaced = match substitute::replace(property.value(), providers, outside) {
+        let replaced = match replacer.replace(property.value()) {
             Ok(replaced) => replaced,
             Err((offset, why)) => {
                 self.faults.push(Fault::new(property.place_at(offset), format!("{}: {why}", show_key(&property.key))));
@@ -195,7 +208,9 @@ impl Reader {
 
     /// Remembers something harmless.
     pub(super) fn note(&mut self, place: Place, what: String) {
-        self.notes.push(Note { is_warning: false, fault: Fault::new(place, what) });
+        if self.notes.len() < NOTES_MAX {
+            self.notes.push(Note { is_warning: false, fault: Fault::new(place, what) });
+        }
     }
 
     /// Remembers something that weakens security, or that most likely is not meant.

@@ -5,8 +5,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::formats::secret::ExposeSecret;
 
-const NOTHING: Outside<'static> =
-    Outside { environment: &|_| None, read: &|path| Err(format!("failed to read {}", path.display())) };
+const NOTHING: Outside<'static> = Outside {
+    environment: &|_| None,
+    read: &|path| Err(format!("failed to read {}", path.display())),
+    is_closed: false,
+};
 
 fn parse(text: &str) -> Result<Settings, Vec<String>> {
     let given = Given { bootstrap_server: Some("localhost:9092"), timeout: None, ..Given::default() };
@@ -132,6 +135,7 @@ fn values_from_the_environment_and_from_files_are_secrets_too() {
     let outside = Outside {
         environment: &|name| (name == "KAFKA_PASSWORD").then(|| "from-the-environment".to_owned()),
         read: &|_| Ok(b"user=from-a-file\n".to_vec()),
+        is_closed: false,
     };
     let text = format!(
         "bootstrap.servers=b:1\n{SCRAM}sasl.jaas.config={MODULE} username=\"${{file:/x:user}}\" password=\"${{env:KAFKA_PASSWORD}}\";"

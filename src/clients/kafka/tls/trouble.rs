@@ -9,6 +9,7 @@ use x509_parser::certificate::X509Certificate;
 
 use crate::clients::kafka::tls::config::Shown;
 use crate::clients::kafka::tls::verifier::Disbelief;
+use crate::cluster::visible;
 
 /// A sentence for a certain TLS failure; none where the connection merely ended.
 pub(super) fn of_tls(error: &io::Error, shown: &Shown) -> Option<String> {
@@ -95,7 +96,7 @@ pub(super) fn show_tcp(error: &io::Error) -> String {
 /// `CN=broker-1, issued by CN=ca`.
 pub(super) fn show_certificate(certificate: &X509Certificate<'_>) -> String {
     const SHOWN_MAX: usize = 200;
-    let clean = |text: String| -> String { text.chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect() };
+    let clean = |text: String| -> String { visible::bounded(&text, SHOWN_MAX).into_owned() };
     let (subject, issuer) = (clean(certificate.subject().to_string()), clean(certificate.issuer().to_string()));
     let subject = if subject.is_empty() { "no subject".to_owned() } else { subject };
     if certificate.subject() == certificate.issuer() { subject } else { format!("{subject}, issued by {issuer}") }

@@ -72,6 +72,7 @@ enum Verb {
 pub async fn run(context: &mut Context, args: MappingArgs) -> anyhow::Result<Exit> {
     context.command = format!("mapping {}", args.verb.name());
     context.read_toolbox_file()?;
+    context.say_toolbox_file();
     match &args.verb {
         Verb::Show(args) => show::run(context, args).await,
         Verb::Rebuild(args) => planning::run(context, &args.job()).await,

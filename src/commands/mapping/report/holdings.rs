@@ -12,6 +12,7 @@ use crate::cluster::log_dirs::offline;
 use crate::cluster::map::{Capacity, Maps};
 use crate::cluster::size::Bytes;
 use crate::cluster::topic::TopicName;
+use crate::cluster::visible;
 use crate::commands::mapping::observe::{Observed, ObservedPartition};
 use crate::commands::mapping::report::load::{self, CapacityFrom, share};
 use crate::commands::mapping::report::text::{Table, count, percent};
@@ -273,8 +274,8 @@ impl Holdings {
         let age = age.map_or(", read just now".to_owned(), |age| format!(", read {age} ago"));
         let mut parts = vec![format!(
             "cluster {}; sizes from {}{age}\n{}, {}, {} in all replicas\n",
-            self.cluster_id,
-            self.sizes_from,
+            visible::value(&self.cluster_id),
+            visible::value(&self.sizes_from),
             count(self.topics, "topic"),
             count(self.partitions, "partition"),
             Bytes(self.bytes)

@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 
 use crate::cluster::broker::BrokerId;
 use crate::cluster::size::{ByteRate, Bytes};
+use crate::cluster::visible;
 use crate::commands::mapping::report::answer::{Answer, BrokerRow, FindingRow, Part, Totals};
 use crate::commands::mapping::report::chart;
 use crate::commands::mapping::report::load::share;
@@ -31,7 +32,7 @@ pub fn answer(answer: &Answer, age: Option<&str>, wide: bool, table: Table) -> S
         parts.push(moves(answer, table));
     }
     parts.extend(answer.explanations.iter().map(|one| {
-        let lines: Vec<_> = one.sentences.iter().map(|sentence| format!("  {sentence}")).collect();
+        let lines: Vec<_> = one.sentences.iter().map(|sentence| format!("  {}", visible::line(sentence))).collect();
         format!("why {}:\n{}\n", one.partition, lines.join("\n"))
     }));
     parts.push(findings(&answer.findings));
@@ -45,7 +46,9 @@ pub fn head(answer: &Answer, age: Option<&str>) -> String {
     let age = age.map_or(", read just now".to_owned(), |age| format!(", read {age} ago"));
     format!(
         "cluster {}; sizes from {}{age}; capacity from {}\n",
-        answer.cluster_id, answer.sizes_from, answer.capacity_from
+        visible::value(&answer.cluster_id),
+        visible::value(&answer.sizes_from),
+        visible::value(&answer.capacity_from)
     )
 }
 
@@ -133,7 +136,8 @@ pub fn findings(findings: &[FindingRow]) -> String {
     let line = |finding: &FindingRow| {
         let sign = if finding.severity == "blocking" && !finding.allowed { 'x' } else { '!' };
         let allowed = if finding.allowed { " (allowed)" } else { "" };
-        format!("{sign} {}{allowed}, {}: {}\n", finding.code, finding.subject, finding.text)
+        let words = format!("{}{allowed}, {}: {}", finding.code, finding.subject, finding.text);
+        format!("{sign} {}\n", visible::line(&words))
     };
     findings.iter().map(line).collect()
 }

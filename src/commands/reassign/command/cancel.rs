@@ -20,6 +20,7 @@ use crate::cluster::assignment::PartitionMove;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::metadata::TopicSelection;
 use crate::cluster::topic::TopicName;
+use crate::cluster::visible;
 use crate::commands::reassign::apply::apply;
 use crate::commands::reassign::command::record::{self, Asked, Control, Record};
 use crate::commands::reassign::command::throttles::release;
@@ -118,7 +119,7 @@ pub(super) async fn run(context: &mut Context, args: &CancelArgs) -> anyhow::Res
 }
 
 fn shown(words: &str, left: &[String]) -> String {
-    let lines = left.iter().map(|line| format!("! {line}\n"));
+    let lines = left.iter().map(|line| format!("! {}\n", visible::line(line)));
     format!("{}{words}\n", lines.collect::<String>())
 }
 

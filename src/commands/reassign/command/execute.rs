@@ -14,6 +14,7 @@ use crate::clients::kafka::Kafka;
 use crate::cluster::assignment::{MovePlan, PartitionMove};
 use crate::cluster::metadata::TopicSelection;
 use crate::cluster::size::{ByteRate, Bytes};
+use crate::cluster::visible;
 use crate::commands::reassign::agent::{Agent, Headroom, KeptRecord, Paced, Pacing, Throttling};
 use crate::commands::reassign::command::record::{self, Asked, Control, Record};
 use crate::commands::reassign::command::survey::Survey;
@@ -386,8 +387,9 @@ impl ExecuteArgs {
 fn check_cluster(wanted: &Moves, cluster_id: &str) -> Result<(), Stop> {
     match wanted {
         Moves::Plan(plan) if plan.cluster_id != cluster_id => Err(Stop::refused(format!(
-            "the plan was made for cluster {}, and this is cluster {cluster_id}: nothing was changed",
-            plan.cluster_id
+            "the plan was made for cluster {}, and this is cluster {}: nothing was changed",
+            visible::value(&plan.cluster_id),
+            visible::value(cluster_id)
         ))),
         _ => Ok(()),
     }

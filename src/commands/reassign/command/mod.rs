@@ -45,10 +45,18 @@ enum Verb {
     Set(bounds::SetArgs),
 }
 
+impl ReassignArgs {
+    /// Whether the verb shows a plan and asks before it changes something.
+    pub fn may_ask(&self) -> bool {
+        matches!(self.verb, Verb::Execute(_) | Verb::Cancel(_) | Verb::Elect(_))
+    }
+}
+
 /// Runs a verb to its end.
 pub async fn run(context: &mut Context, args: ReassignArgs) -> anyhow::Result<Exit> {
     context.command = format!("reassign {}", args.verb.name());
     context.read_toolbox_file()?;
+    context.say_toolbox_file();
     let done = match args.verb {
         Verb::Execute(args) => execute::run(context, &args).await,
         Verb::Status(args) => return status::run(context, &args).await,

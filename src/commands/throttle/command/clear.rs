@@ -13,6 +13,7 @@ use crate::clients::kafka::Kafka;
 use crate::cluster::metadata::TopicSelection;
 use crate::cluster::overrides::Override;
 use crate::cluster::throttle::{Side, ThrottleRecord, Throttles};
+use crate::cluster::visible;
 use crate::commands::throttle::agent::view::{Change, Wish};
 use crate::commands::throttle::command::set::change_overrides;
 use crate::context::throttles::{OwnThrottles, all_throttles};
@@ -65,9 +66,9 @@ async fn clear_overrides(context: &mut Context, cluster_id: &str) -> anyhow::Res
     let given = KeptOverrides::open(context, cluster_id).await?.value;
     let of_cluster = given.cluster.iter().map(|given| ("all brokers".to_owned(), given));
     let of_brokers = given.brokers.iter().map(|(id, given)| (format!("broker {id}"), given));
-    let lines = of_cluster
-        .chain(of_brokers)
-        .map(|(whose, Override { rate, by, .. })| format!("- override for {whose}: {rate}, by {by}\n"));
+    let lines = of_cluster.chain(of_brokers).map(|(whose, Override { rate, by, .. })| {
+        format!("- override for {whose}: {rate}, by {}\n", visible::value(by))
+    });
     let lines: String = lines.collect();
     if given.is_empty() {
         output::print("there are no overrides\n")?;

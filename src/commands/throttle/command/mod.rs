@@ -32,6 +32,13 @@ enum Verb {
     Gc(clear::GcArgs),
 }
 
+impl ThrottleArgs {
+    /// Whether the verb shows a plan and asks before it changes something.
+    pub fn may_ask(&self) -> bool {
+        matches!(self.verb, Verb::Set(_) | Verb::Clear(_) | Verb::Gc(_))
+    }
+}
+
 /// Runs a verb to its end.
 pub async fn run(context: &mut Context, args: ThrottleArgs) -> anyhow::Result<Exit> {
     let name = match &args.verb {
@@ -43,6 +50,7 @@ pub async fn run(context: &mut Context, args: ThrottleArgs) -> anyhow::Result<Ex
     };
     context.command = format!("throttle {name}");
     context.read_toolbox_file()?;
+    context.say_toolbox_file();
     let done = match args.verb {
         Verb::Run(args) => Box::pin(run::run(context, &args)).await,
         Verb::Status(args) => return Box::pin(status::run(context, &args)).await,

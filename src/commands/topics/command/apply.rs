@@ -266,7 +266,7 @@ fn stop_at_faults(
     if !args.keep_going {
         return Err(refusal(&faults).into());
     }
-    output::complain(&format!("left out because of faults:\n{faults}"));
+    output::complain_lines(&format!("left out because of faults:\n{faults}"));
     plan.steps.retain(|step| !found.iter().any(|(name, _)| name == step.name()));
     Ok(plan)
 }

@@ -23,7 +23,7 @@ pub(super) async fn read(context: &Context, args: &SourceArgs, keep_going: bool)
     if !sound.left_out.is_empty() {
         let units: Vec<_> = sound.left_out.iter().map(String::as_str).collect();
         let faults = Faults(sound.faults.clone());
-        output::complain(&format!("left out whole because of faults: {}\n{faults}", units.join(", ")));
+        output::complain_lines(&format!("left out whole because of faults: {}\n{faults}", units.join(", ")));
     }
     if sound.spec.topics.is_empty() {
         return Err(Stop::refused(

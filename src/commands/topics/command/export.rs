@@ -16,6 +16,8 @@ use crate::commands::topics::spec::{self, Form, TopicSpec};
 use crate::context::Context;
 use crate::context::completion;
 use crate::exit::Exit;
+use crate::formats::place::Faults;
+use crate::formats::yaml::{self, Node, Origin, Value};
 use crate::output;
 
 /// Arguments of `toolbox topics export`.
@@ -53,8 +55,40 @@ pub(super) async fn run(context: &mut Context, args: &ExportArgs) -> anyhow::Res
     for note in notes.iter().chain(&written.notes) {
         output::say(&format!("note: {note}"));
     }
-    output::print(&written.text)?;
+    if context.output().format == output::Format::Json {
+        context.output().result(&as_json(&written.text)?, |_| String::new())?;
+    } else {
+        output::print(&written.text)?;
+    }
     Ok(Exit::Done)
+}
+
+/// The documents of a text of ours as JSON: itself where there is one, a list where there are several. Config values stay
+/// texts as they stand, so that each reader takes them for the same.
+fn as_json(text: &str) -> anyhow::Result<serde_json::Value> {
+    let (documents, faults) = yaml::documents(&Origin::new("export"), text);
+    Faults::check(faults)?;
+    let mut documents: Vec<_> = documents.iter().map(value_of).collect();
+    Ok(if documents.len() == 1 { documents.remove(0) } else { documents.into() })
+}
+
+/// A tree as JSON; it is as deep as what was written.
+fn value_of(node: &Node<'_>) -> serde_json::Value {
+    match &node.value {
+        Value::Scalar(scalar) if scalar.is_null() => serde_json::Value::Null,
+        Value::Scalar(scalar) => match (scalar.whole(), scalar.flag()) {
+            (Some(number), _) => number.into(),
+            (None, Some(flag)) => flag.into(),
+            (None, None) => scalar.text.as_ref().into(),
+        },
+        Value::List(items) => items.iter().map(value_of).collect(),
+        Value::Map(entries) => entries
+            .iter()
+            .map(|entry| (entry.key.to_string(), value_of(&entry.value)))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
+        Value::Broken => serde_json::Value::Null,
+    }
 }
 
 /// The cluster's topics with the config keys that are set on each of them.

@@ -231,7 +231,7 @@ impl Memory {
                 false
             }
             Err(error) => {
-                output::complain(&format!("{error:#}"));
+                output::complain_lines(&format!("{error:#}"));
                 false
             }
         }

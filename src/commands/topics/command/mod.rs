@@ -39,10 +39,18 @@ enum Verb {
     Export(export::ExportArgs),
 }
 
+impl TopicsArgs {
+    /// Whether the verb shows a plan and asks before it changes something.
+    pub fn may_ask(&self) -> bool {
+        matches!(self.verb, Verb::Apply(_))
+    }
+}
+
 /// Runs a verb to its end.
 pub async fn run(context: &mut Context, args: TopicsArgs) -> anyhow::Result<Exit> {
     context.command = format!("topics {}", args.verb.name());
     context.read_toolbox_file()?;
+    context.say_toolbox_file();
     match args.verb {
         Verb::List(args) => list::run(context, &args).await,
         Verb::Describe(args) => describe::run(context, &args).await,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::cluster::visible;
 use crate::commands::topics::spec::{self, Format, Spec};
 use crate::context::Context;
 use crate::context::sources;
@@ -112,7 +113,7 @@ const OWNER_CHARACTERS_MAX: usize = 128;
 
 fn owner(text: &str) -> Result<String, String> {
     let length = text.chars().count();
-    if text.trim().is_empty() || length > OWNER_CHARACTERS_MAX || text.chars().any(char::is_control) {
+    if text.trim().is_empty() || length > OWNER_CHARACTERS_MAX || text.chars().any(visible::is_hidden) {
         return Err(format!("an owner is a name of 1 to {OWNER_CHARACTERS_MAX} characters, as `platform`"));
     }
     Ok(text.to_owned())

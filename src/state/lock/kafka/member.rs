@@ -9,6 +9,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::clients::kafka::lock_group::LockMember;
+use crate::cluster::visible;
 
 /// The most bytes of metadata: one page, far below what Kafka takes.
 const METADATA_BYTES_MAX: usize = 4_096;
@@ -109,5 +110,5 @@ impl fmt::Display for Holder {
 
 /// A text of another process, fit to be shown: no control characters, no end without a limit.
 pub(super) fn plain(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect()
+    visible::bounded(text, SHOWN_MAX).into_owned()
 }
