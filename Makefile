@@ -56,7 +56,7 @@ keys: ## generate the table of Kafka's topic config keys anew, from Kafka's jars
 	@tests/topics/keys/generate.sh
 
 FUZZ_SECONDS ?= 600
-FUZZ_ALL := spec properties moves toolbox_file sasl group_bytes answers
+FUZZ_ALL := spec properties moves toolbox_file sasl group_bytes answers metrics tokens records visible
 FUZZ_TARGETS ?= $(FUZZ_ALL)
 FUZZ_VERSION := 0.13.1
 FUZZ_HOME := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kafka-toolbox/cargo-fuzz
@@ -66,7 +66,7 @@ setup-fuzz:
 	@tests/live/install.sh fuzz
 
 .PHONY: fuzz
-fuzz: setup-fuzz ## any bytes into the readers of files and of what brokers send, FUZZ_SECONDS=600 each; needs nightly Rust
+fuzz: setup-fuzz ## any bytes into the readers of files and of what peers send, FUZZ_SECONDS=600 each; needs nightly Rust
 	@test -x $(FUZZ_HOME)/bin/cargo-fuzz || $(PHASE) "cargo-fuzz (once)" $(CARGO) install cargo-fuzz --version $(FUZZ_VERSION) --locked --root $(FUZZ_HOME)
 	@mkdir -p $(addprefix fuzz/corpus/,$(FUZZ_ALL))
 	@for case in tests/topics/cases/*/; do ! test -f $$case/spec.yaml || cp $$case/spec.yaml fuzz/corpus/spec/$$(basename $$case); done
@@ -74,8 +74,8 @@ fuzz: setup-fuzz ## any bytes into the readers of files and of what brokers send
 	@cp configmaps/*/*.yaml fuzz/corpus/spec/
 	@for seeds in fuzz/seeds/*/; do cp $$seeds* fuzz/corpus/$$(basename $$seeds)/; done
 	@for target in $(FUZZ_TARGETS); do \
-	  PATH="$(FUZZ_HOME)/bin:$$PATH" $(PHASE) $$target $(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) \
-	    -rss_limit_mb=1024 -timeout=30 -max_len=65536 || exit 1; done
+	  PATH="$(FUZZ_HOME)/bin:$$PATH" ASAN_OPTIONS=quarantine_size_mb=8 $(PHASE) $$target $(CARGO) +nightly fuzz run $$target -- \
+	    -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=256 -timeout=1 -max_len=65536 || exit 1; done
 
 .PHONY: snap
 snap: setup ## write what people read (help pages, tables, plans) anew, and show what changed

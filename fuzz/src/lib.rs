@@ -1,5 +1,5 @@
 //! The pure floors of the tool, compiled from their places: what reads texts that people write, and bytes that peers send.
-#![allow(dead_code, unused_imports, reason = "only the readers are called here")]
+#![allow(dead_code, unused_imports, unfulfilled_lint_expectations, reason = "only the readers are called here")]
 
 #[path = "../../src/cluster/mod.rs"]
 pub mod cluster;
@@ -51,3 +51,23 @@ pub mod commands {
         pub use crate::spec_of_topics as spec;
     }
 }
+
+/// Answers of systems that measure brokers.
+#[path = "../../src/clients/metrics/answers.rs"]
+pub mod metric_answers;
+
+/// Answers of token endpoints.
+#[path = "../../src/clients/kafka/sasl/answer.rs"]
+pub mod token_answer;
+
+#[path = "../../src/change/event.rs"]
+pub mod change_event;
+
+/// Events, under their own name.
+pub mod change {
+    pub use crate::change_event as event;
+}
+
+/// Lines of journals and of the audit log.
+#[path = "../../src/recorders/contents.rs"]
+pub mod contents;
