@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_variable_with_a_value_is_not_called_empty() {
-        let definition = definition(clap::value_parser!(String).into());
+        let definition = definition(clap::value_parser!(String));
         let matches = definition.clone().try_get_matches_from(["x"]).unwrap();
         assert!(empty_variable(&matches, &definition).is_none());
     }

@@ -110,7 +110,9 @@ impl Listed {
         for column in [2, 2] {
             if taken(&head, &rows) + TITLE_MIN > columns {
                 head.remove(column);
-                rows.iter_mut().for_each(|row| drop(row.remove(column)));
+                for row in &mut rows {
+                    row.remove(column);
+                }
             }
         }
         let most = columns.saturating_sub(taken(&head, &rows)).max(1);

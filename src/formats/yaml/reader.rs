@@ -71,24 +71,20 @@ impl Reader {
 
     /// A mapping with any keys.
     pub fn mapping<'n, 'a>(&mut self, node: &'n Node<'a>, what: &str) -> Option<Fields<'n, 'a>> {
-        match &node.value {
-            Value::Map(entries) => Some(Fields { place: &node.place, entries }),
-            _ => {
-                let hint = if_nothing(node, "write {} for an empty one");
-                self.wrong_shape(node, what, "a mapping (`key: value` lines)", hint)
-            }
+        if let Value::Map(entries) = &node.value {
+            return Some(Fields { place: &node.place, entries });
         }
+        let hint = if_nothing(node, "write {} for an empty one");
+        self.wrong_shape(node, what, "a mapping (`key: value` lines)", hint)
     }
 
     /// A list.
     pub fn list<'n, 'a>(&mut self, node: &'n Node<'a>, what: &str) -> Option<&'n [Node<'a>]> {
-        match &node.value {
-            Value::List(items) => Some(items),
-            _ => {
-                let hint = if_nothing(node, "write [] for an empty one");
-                self.wrong_shape(node, what, "a list (lines that start with `- `)", hint)
-            }
+        if let Value::List(items) = &node.value {
+            return Some(items);
         }
+        let hint = if_nothing(node, "write [] for an empty one");
+        self.wrong_shape(node, what, "a list (lines that start with `- `)", hint)
     }
 
     /// A text, exactly as it was written: numbers and truth values are texts, too.

@@ -70,10 +70,10 @@ impl Reader {
         }
         let mut reader =
             Self { values: BTreeMap::new(), faults: Vec::new(), notes: Vec::new(), allows_plain_http: false };
-        let mut replacer = Replacer::new(reader.providers(&properties), outside);
+        let mut references = Replacer::new(reader.providers(&properties), outside);
         for property in properties {
             match keys::meaning(&property.key) {
-                Meaning::Read => reader.take(property, &mut replacer),
+                Meaning::Read => reader.take(property, &mut references),
                 Meaning::Ignored(why) => {
                     let key = &property.key;
                     // Single words stand in our own lists, so they can be shown.
@@ -114,7 +114,7 @@ impl Reader {
         providers
     }
 
-    fn take(&mut self, property: Property, replacer: &mut Replacer<'_>) {
+    fn take(&mut self, property: Property, references: &mut Replacer<'_>) {
         if property.has_foreign_bytes() {
             let what = format!(
                 "{} has letters beyond ASCII, which are read as ISO-8859-1, as Java does",
@@ -122,7 +122,7 @@ impl Reader {
             );
             self.warn_with(property.place(), what, "write them as \\uXXXX to be sure");
         }
-        let replaced = match replacer.replace(property.value()) {
+        let replaced = match references.replace(property.value()) {
             Ok(replaced) => replaced,
             Err((offset, why)) => {
                 self.faults.push(Fault::new(property.place_at(offset), format!("{}: {why}", show_key(&property.key))));
