@@ -5,7 +5,8 @@
 # `docker build .` compiles the binary. `--build-arg BINARY=given` takes the one that
 # `cargo build --release --locked --target MACHINE-unknown-linux-musl` made before: `make image` does that.
 ARG BINARY=built
-# The version of rust-toolchain.toml.
+# Base images: `--build-arg DEBIAN=docker.io/library/debian@sha256:…`, and RUST alike, takes one by its digest, so that two
+# builds begin with the same bytes. The version of Rust is that of rust-toolchain.toml.
 ARG RUST=docker.io/library/rust:1.95.0-trixie
 ARG DEBIAN=docker.io/library/debian:trixie-slim
 

@@ -1,5 +1,6 @@
 //! `make setup`: whatever is missing on a new machine is installed, or the command to type is named.
 
+mod advisories;
 mod machine;
 mod recipes;
 

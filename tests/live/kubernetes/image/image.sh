@@ -4,13 +4,14 @@
 # there, which docker, podman and containerd load.
 # Needs root, buildah, podman and runc. Where Docker Hub can't be reached, Debian's packages stand in for its image.
 #   BINARY=built  compiles inside the Dockerfile as `docker build .` does
+#   DEBIAN=docker.io/library/debian@sha256:…  the base image by its digest; nothing stands in for that one
 set -euo pipefail
 cd "$(dirname "$0")/../../../.."
 PATH=$PATH:/usr/sbin:/sbin
 binary=${BINARY:-given}
 out=$PWD/target/image
 store=${XDG_CACHE_HOME:-$HOME/.cache}/kafka-toolbox/images
-debian=docker.io/library/debian:trixie-slim
+debian=${DEBIAN:-docker.io/library/debian:trixie-slim}
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
 # What a manifest means by `kafka-toolbox:VERSION`.
 toolbox=docker.io/library/kafka-toolbox:$version
@@ -33,6 +34,7 @@ buildah() { command buildah "${storage[@]}" "$@"; }
 
 # Debian's base image, or what its packages make of it.
 stand_in() {
+  [[ $debian != *@* ]] || { echo "$debian can't be pulled, and an image that is named by its digest has no stand-in" >&2; exit 1; }
   command -v mmdebstrap >/dev/null || { echo "mmdebstrap is not installed: \`make setup\` installs it" >&2; exit 1; }
   local root=$out/debian.tar
   mmdebstrap --quiet --variant=minbase --include=bash-static,busybox-static,ca-certificates,ncurses-base trixie "$root"
@@ -43,7 +45,7 @@ podman image exists "$debian" || timeout 60 buildah pull --quiet "$debian" >/dev
 
 build() { # build STAGE NAME
   buildah bud --quiet --isolation=chroot --network=host --pull-never --layers --timestamp 0 \
-    --build-arg BINARY="$binary" --build-arg MACHINE="$(uname -m)" --target "$1" --tag "$2" . >/dev/null
+    --build-arg BINARY="$binary" --build-arg DEBIAN="$debian" --build-arg MACHINE="$(uname -m)" --target "$1" --tag "$2" . >/dev/null
 }
 build toolbox "$toolbox"
 build shell "$shell"
