@@ -8,5 +8,6 @@ mod people;
 mod readers;
 mod signals;
 mod silence;
+mod sinks;
 mod text;
 mod working_folder;

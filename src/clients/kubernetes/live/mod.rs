@@ -5,6 +5,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use http_body_util::Limited;
+use hyper::Response;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1 as apps;
 use k8s_openapi::api::authorization::v1 as authorization;
@@ -13,9 +15,11 @@ use k8s_openapi::api::coordination::v1 as coordination;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::events::v1 as events;
 use kube::api::{Api, ListParams, PostParams};
+use kube::client::{ClientBuilder, DynBody};
 use kube::{Client, Error};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout_at};
+use tower::util::MapResponseLayer;
 
 use crate::clients::kubernetes::access::chain;
 use crate::clients::kubernetes::error::has_owner;
@@ -29,6 +33,9 @@ mod convert;
 
 /// ConfigMaps a page: a page of the largest ones still fits in memory.
 const PAGE: u32 = 50;
+
+/// Longest answer that is read: a page of the largest ConfigMaps.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// How often a list is started over when its pages expired under way.
 const LIST_ATTEMPTS: usize = 3;
@@ -51,6 +58,11 @@ impl fmt::Debug for Live {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Live").field("identity", &self.identity).field("within", &self.within).finish_non_exhaustive()
     }
+}
+
+/// An answer that ends with an error where it is longer than any of ours.
+fn limited<B>(answer: Response<B>) -> Response<Limited<B>> {
+    answer.map(|body| Limited::new(body, ANSWER_BYTES_MAX))
 }
 
 /// One call, for messages.
@@ -85,13 +97,14 @@ impl Live {
         config.read_timeout = Some(within);
         config.write_timeout = Some(within);
         config.reset_reader_on_write = true;
-        let client = Client::try_from(config).map_err(|error| {
+        let builder = ClientBuilder::try_from(config).map_err(|error| {
             KubernetesError::Settings(format!(
                 "failed to prepare the connection ({}): {}",
                 identity.source,
                 chain(&error)
             ))
         })?;
+        let client = builder.with_layer(&MapResponseLayer::new(limited::<Box<DynBody>>)).build();
         Ok(Self { client, identity, within })
     }
 
