@@ -33,13 +33,16 @@ test: setup ## every test, against real servers that the tests start themselves;
 ACCEPTANCE_BYTES ?= 1GB
 ACCEPTANCE_KILLS ?= 20
 ACCEPTANCE_SECONDS ?= 600
+ACCEPTANCE_WRITERS ?= 40
+ACCEPTANCE_ROUNDS ?= 60
 
 .PHONY: acceptance
-acceptance: setup ## the whole story of moves with a gigabyte on each kind of cluster, what a producer feels of a move, sinks that fail for ten minutes
+acceptance: setup ## the whole story of moves with a gigabyte on each kind of cluster, what a producer feels of a move, sinks that fail for ten minutes, 40 writers killed 60 times
 	@$(PHASE) "build of the tests" $(CARGO) test --locked --no-run --test suite
 	@TOOLBOX_TEST_BYTES=$(ACCEPTANCE_BYTES) TOOLBOX_TEST_KILLS=$(ACCEPTANCE_KILLS) TOOLBOX_TEST_FROZEN_SECONDS=90 \
+	  TOOLBOX_TEST_WRITERS=$(ACCEPTANCE_WRITERS) TOOLBOX_TEST_ROUNDS=$(ACCEPTANCE_ROUNDS) \
 	  TOOLBOX_TEST_SECONDS=$(ACCEPTANCE_SECONDS) $(PHASE) acceptance $(CARGO) test --locked --test suite -- \
-	  --test-threads=1 --nocapture state::kafka_lock reassign::acceptance:: reassign::eta:: reassign::faults:: a_move_ends_beside_a_producer throttle::outages:: throttle::lists::six_thousand topics::live::behind:: topics::live::settled::
+	  --test-threads=1 --nocapture state::kafka_lock reassign::acceptance:: reassign::eta:: reassign::faults:: a_move_ends_beside_a_producer throttle::outages:: throttle::lists::six_thousand topics::live::behind:: topics::live::settled:: events::killed::
 
 .PHONY: rooms
 rooms: ## which command's folder has which file

@@ -28,7 +28,8 @@ pub struct Event {
     /// - `COMMAND.EFFECT`: what was done to one object, or found: `topics.created`, `reassign.move_started`,
     ///   `topics.refused`, `throttle.set` (of `throttle set`, `throttle run` and `reassign execute` alike).
     /// - `COMMAND.VERB.PHASE`: the run of a verb as a whole: `topics.apply.started`, `.completed`, `.failed`, `.stopped`.
-    /// - `command.executed`: the command line of any run. Scripts choose their own kinds (`events send --kind`).
+    /// - `command.executed`: the command line of any run, and how the command ended (`exit_code` among the tags). Scripts
+    ///   choose their own kinds (`events send --kind`).
     pub kind: String,
     /// How it ended, or that it is about to start.
     pub outcome: Outcome,
@@ -159,9 +160,40 @@ pub trait Recorder: Send {
     /// Gives the changes of runs that died their outcomes: what `settle` knows of an intent, else [`Outcome::Unknown`].
     async fn mend(&mut self, _settle: &Settle<'_>) {}
 
+    /// Says how the command of this run ended, for the event about the command line; called before [`Recorder::close`].
+    fn command_ended(&mut self, _ended: CommandEnded) {}
+
+    /// The next [`Recorder::close`] waits for nothing.
+    fn hurry(&mut self) {}
+
     /// Delivers what is waiting, within the flush budget, and says what became of all of it. What is recorded after
     /// that needs another call.
     async fn close(&mut self) -> Delivery;
+}
+
+/// How the command of a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandEnded {
+    /// Done, failed or refused.
+    pub outcome: Outcome,
+    /// The exit code.
+    pub exit_code: u8,
+    /// Why, where it is not done.
+    pub reason: Option<String>,
+    /// Whether events that were not delivered or not kept make it fail (`--require-events`).
+    pub needs_events: bool,
+}
+
+impl CommandEnded {
+    /// The end of the command once it is known what became of its events.
+    #[must_use]
+    pub fn after(self, delivery: Delivery) -> Self {
+        if !self.needs_events || delivery.is_complete() || self.exit_code != 0 {
+            return self;
+        }
+        let reason = Some("not every event was delivered and kept, and --require-events asks for that".to_owned());
+        Self { outcome: Outcome::Failed, exit_code: 1, reason, ..self }
+    }
 }
 
 /// What became of the events of a run.
@@ -175,6 +207,15 @@ pub struct Delivery {
     pub dropped: usize,
     /// Of earlier runs, taken now.
     pub sent_of_earlier: usize,
+    /// Neither in the journal nor in the audit log: the state folder could not be written.
+    pub unkept: usize,
+}
+
+impl Delivery {
+    /// Whether every sink has, and the state folder keeps, everything.
+    pub fn is_complete(&self) -> bool {
+        self.spooled + self.dropped + self.unkept == 0
+    }
 }
 
 #[cfg(test)]

@@ -111,7 +111,13 @@ impl Context {
                 return Ok(());
             }
             Some(Kind::File) => Held::File(Arc::new(self.lock_file(identity)?)),
-            Some(Kind::Lease) => Held::Lease(Box::new(self.lock_lease(identity).await?)),
+            Some(Kind::Lease) => {
+                let held = self.lock_lease(identity).await?;
+                if let Some(note) = held.found_note() {
+                    self.recall_refusals(note);
+                }
+                Held::Lease(Box::new(held))
+            }
             Some(Kind::Kafka) => self.lock_kafka(identity).await?,
         };
         let watcher = self.watch(&held);
@@ -173,9 +179,10 @@ impl Context {
 
     /// Gives back the locks that this run holds, the last one first. Called last, however the run ended.
     pub async fn leave(&mut self) {
+        let note = self.refusals_note();
         while let Some(lock) = self.locks.pop() {
             let purpose = lock.purpose;
-            lock.give_back().await;
+            lock.give_back(note.clone()).await;
             // Last: until then a write that is still under way somewhere is refused. The condition holds a locked file, too.
             if let Some(kafka) = self.kafka.get() {
                 kafka.write_gate().waive(purpose.word());
@@ -333,12 +340,17 @@ impl Lock {
         }
     }
 
-    async fn give_back(mut self) {
+    async fn give_back(mut self, note: Option<String>) {
         if let Some(watcher) = self.watcher.take() {
             watcher.abort();
         }
         match std::mem::replace(&mut self.held, Held::Gone) {
-            Held::Lease(held) => held.release().await,
+            Held::Lease(mut held) => {
+                if let Some(note) = note {
+                    held.leave_note(note);
+                }
+                held.release().await;
+            }
             Held::Kafka(both) => {
                 let (held, file) = *both;
                 held.release().await;

@@ -14,6 +14,7 @@ pub mod metrics;
 mod observed;
 mod place;
 mod recording;
+mod refusals;
 pub mod rights;
 mod run_end;
 mod settle;
@@ -67,6 +68,10 @@ pub struct Context {
     is_config_implicit: bool,
     /// Names and ids of the clusters in toolbox.yaml, for runs that address theirs without it.
     named_clusters: BTreeMap<String, String>,
+    /// The cluster's id, once its metadata was read.
+    cluster_id: Option<String>,
+    /// What this run refused, beside what earlier ones did.
+    refusals: refusals::Refusals,
     /// The door to Kafka, opened at the first use.
     kafka: OnceCell<Arc<dyn Kafka>>,
     /// The door to Kubernetes, opened at the first use.
@@ -99,6 +104,8 @@ impl Context {
             working_folder_file: None,
             is_config_implicit: false,
             named_clusters: BTreeMap::new(),
+            cluster_id: None,
+            refusals: refusals::Refusals::default(),
             kafka: OnceCell::new(),
             kubernetes: OnceCell::new(),
             is_kubernetes_given: false,
@@ -178,6 +185,7 @@ impl Context {
 
     /// Remembers which cluster this is, for the events, and stops the run if it is not the one that was expected.
     pub fn is_cluster(&mut self, id: &str) -> Result<(), Stop> {
+        self.cluster_id = Some(id.to_owned());
         if let Some(expected) = self.flags.cluster_id.as_deref().filter(|expected| *expected != id) {
             return Err(Stop::refused(format!(
                 "this is cluster {}, but {expected} is expected: nothing was changed; look at --bootstrap-server, \

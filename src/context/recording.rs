@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use clap::{Args, ValueEnum};
 
 use crate::change::carry_out::Ended;
-use crate::change::event::{Delivery, Event, Recorder};
+use crate::change::event::{CommandEnded, Delivery, Event, Outcome, Recorder};
 use crate::clients::datadog::{Address, DogStatsD, Http, PORT};
 use crate::clients::http;
 use crate::clients::kubernetes::Access;
@@ -23,6 +23,7 @@ use crate::output;
 use crate::recorders::audit::AuditLog;
 use crate::recorders::datadog::tag;
 use crate::recorders::folder::state_folder;
+use crate::recorders::look::open_journals;
 use crate::recorders::outbox::{JOURNAL_BYTES, Outbox, Settings};
 use crate::recorders::sink::{DatadogSink, KubernetesSink, Named, Sink};
 use crate::recorders::spool::Bounds;
@@ -87,8 +88,8 @@ pub struct RecordingFlags {
     )]
     pub events_flush_timeout: Duration,
 
-    /// End with exit code 1 if an event of this run was not taken by every sink; without it, events never change the
-    /// exit code
+    /// End with exit code 1 if an event of this run was not taken by every sink, or could not be written to the state
+    /// folder; without it, events never change the exit code
     #[arg(long, env = "TOOLBOX_REQUIRE_EVENTS", global = true, help_heading = "Recording")]
     pub require_events: bool,
 
@@ -156,8 +157,11 @@ impl Context {
         state_folder(self.flags.recording.state_folder.as_deref(), variable)
     }
 
-    /// Reads the audit log, oldest event first.
+    /// Reads the journals of runs that live or died, then the audit log, oldest event first. Nothing is written.
     pub fn audited(&self, take: impl FnMut(Event)) -> std::io::Result<()> {
+        let mut take = take;
+        // First: what the audit log says of an end counts more than that the run is dead.
+        open_journals(&self.state_folder(), self.now(), &mut take);
         AuditLog::new(&self.state_folder()).each(take)
     }
 
@@ -166,6 +170,7 @@ impl Context {
     pub async fn close(&mut self, ended: anyhow::Result<Exit>) -> anyhow::Result<Exit> {
         let Some(mut recorder) = self.recorder.take() else { return ended };
         let brake = self.brake.clone();
+        recorder.command_ended(self.command_ended(&ended));
         // Whoever asked to stop before this does not wait for Datadog if they ask again.
         let hurry = async {
             if brake.pulled().is_some() { brake.until_insisted().await } else { drop(brake.until_pulled().await) }
@@ -175,25 +180,57 @@ impl Context {
             delivery = recorder.close() => delivery,
             () = hurry => {
                 output::say("events: not waited for any longer; the next run sends the rest");
-                return if self.flags.recording.require_events { undelivered(ended) } else { ended };
+                recorder.hurry();
+                recorder.close().await
             }
         };
+        if delivery.unkept == 0 {
+            self.keep_refusals();
+        }
         self.say_delivery(delivery, ended)
     }
 
-    /// The last line of a run that recorded something.
+    /// How a command ended, for the event about its command line.
+    fn command_ended(&self, ended: &anyhow::Result<Exit>) -> CommandEnded {
+        let exit = ended.as_ref().copied().unwrap_or_else(output::exit_of);
+        let outcome = match exit {
+            Exit::Done | Exit::Changes | Exit::Unhealthy => Outcome::Done,
+            Exit::Failed => Outcome::Failed,
+            Exit::Usage | Exit::Refused => Outcome::Refused,
+        };
+        let reason = ended.as_ref().err().map(|error| format!("{error:#}"));
+        CommandEnded { outcome, exit_code: exit as u8, reason, needs_events: self.flags.recording.require_events }
+    }
+
+    /// The last line of a run that recorded something. Without a sink it says only what could not be kept.
     pub fn say_delivery(&self, delivery: Delivery, ended: anyhow::Result<Exit>) -> anyhow::Result<Exit> {
-        let Delivery { sent, spooled, dropped, sent_of_earlier } = delivery;
-        if delivery == Delivery::default() {
-            return ended;
+        let Delivery { sent, spooled, dropped, sent_of_earlier, unkept } = delivery;
+        let mut parts = Vec::new();
+        if sent + spooled + dropped + sent_of_earlier > 0 {
+            parts.push(format!("{sent} sent, {spooled} spooled, {dropped} dropped"));
         }
-        let earlier =
-            if sent_of_earlier > 0 { format!("; {sent_of_earlier} of earlier runs sent") } else { String::new() };
-        output::say(&format!("events: {sent} sent, {spooled} spooled, {dropped} dropped{earlier}"));
-        if self.flags.recording.require_events && spooled + dropped > 0 {
+        if sent_of_earlier > 0 {
+            parts.push(format!("{sent_of_earlier} of earlier runs sent"));
+        }
+        if unkept > 0 {
+            parts.push(format!(
+                "{unkept} could not be kept in {}: the audit log lacks them",
+                self.state_folder().display()
+            ));
+        }
+        if !parts.is_empty() {
+            output::say(&format!("events: {}", parts.join("; ")));
+        }
+        if self.flags.recording.require_events && !(delivery.is_complete() && self.lacks_no_sink()) {
             return undelivered(ended);
         }
         ended
+    }
+
+    /// Whether every sink that was asked for can be tried.
+    fn lacks_no_sink(&self) -> bool {
+        let wanted = self.flags.recording.events_to.clone().unwrap_or_else(default_sinks);
+        wanted.contains(&EventSink::None) || !wanted.contains(&EventSink::Dogstatsd) || dogstatsd_address().is_ok()
     }
 
     /// Who does this: `--actor`, else the pod, else the user.
@@ -267,7 +304,7 @@ fn journal_bytes() -> u64 {
 
 /// The end of a run whose events had to be delivered and were not.
 fn undelivered(ended: anyhow::Result<Exit>) -> anyhow::Result<Exit> {
-    output::complain("not every event was delivered, and --require-events asks for that");
+    output::complain("not every event was delivered and kept, and --require-events asks for that");
     ended.map(|exit| if exit == Exit::Done { Exit::Failed } else { exit })
 }
 

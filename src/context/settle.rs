@@ -11,6 +11,8 @@
 //!    brake (a signal, a deadline, a lost Lease) lets the batch end and stops.
 //! 5. Show what failed, what was refused, what is not known, and the counts.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use crate::change::brake::Brake;
@@ -61,8 +63,8 @@ impl Context {
             self.show_untouched(&shown)?;
             return Ok(Agreed::Ends(exit));
         }
-        let run = self.run();
-        self.recorder().record(&refused_and_found(&run, &plan, &too_risky)).await;
+        let new = self.new_of_plan(refused_and_found(&self.run(), &plan, &too_risky));
+        self.recorder().record(&new).await;
         if is_refused {
             output::complain(&why_refused(&plan, &too_risky));
             return Ok(Agreed::Ends(Exit::Refused));
@@ -121,8 +123,26 @@ impl Context {
         };
         let title = format!("{}: {}", run.command, words.lines().next().unwrap_or_default());
         let event = run.event(&run.kind("failed"), &format!("cluster:{}", run.cluster), outcome, &title);
-        let event = Event { reason: Some(words), severity: Severity::Error, ..event };
-        self.recorder().record(&[event]).await;
+        let event = Event { reason: Some(words), severity: Severity::Error, tags: self.cluster_tags(), ..event };
+        let new: Vec<_> = Some(event).filter(|event| self.is_new_failure(event)).into_iter().collect();
+        self.recorder().record(&new).await;
+    }
+
+    /// The cluster's id as a tag of an event about a whole run, where it is known: the event is named after the cluster in
+    /// toolbox.yaml, or after an address where nothing better is known.
+    pub(super) fn cluster_tags(&self) -> BTreeMap<String, String> {
+        let id = self.cluster_id.as_ref().or(self.flags.cluster_id.as_ref());
+        id.map(|id| ("cluster_id".to_owned(), id.clone())).into_iter().collect()
+    }
+
+    /// Ends a verb that may change something: a failure is recorded, and where nothing was to do, what dead runs left open
+    /// is given its outcomes all the same; then the locks are given back.
+    pub async fn end_verb(&mut self, done: &anyhow::Result<Exit>) {
+        match done {
+            Err(error) => self.record_failure(error).await,
+            Ok(_) => self.recorder().record(&[]).await,
+        }
+        self.leave().await;
     }
 
     /// The plan without the steps that `--max-risk` forbids, and those.
@@ -207,8 +227,9 @@ impl Context {
     ) -> anyhow::Result<(Vec<(S, Ended)>, bool)> {
         let run = self.run();
         let brake = self.brake.clone();
+        let new = self.new_of_plan(refused_and_found(&run, plan, too_risky));
         let recorder = self.recorder();
-        recorder.record(&refused_and_found(&run, plan, too_risky)).await;
+        recorder.record(&new).await;
         if plan.steps.is_empty() {
             return Ok((too_risky.to_vec(), false));
         }
@@ -253,14 +274,20 @@ impl Context {
         match self.output().is_structured() {
             true => self.output().result(&document(), |_| String::new()),
             false if ended.is_empty() && tally.refused == 0 => Ok(()),
-            false => output::print(&render::result_text(ended, tally, self.output().is_wide())),
+            // What is refused for its risk was shown with the plan.
+            false => {
+                let tried = &ended[..ended.len().saturating_sub(too_risky.len())];
+                output::print(&render::result_text(tried, tally, self.output().is_wide()))
+            }
         }
     }
 
     /// What all events of this run say.
     pub fn run(&self) -> Run {
         let flags = &self.flags;
-        let named = self.cluster.as_ref().or(flags.cluster.as_ref()).or(flags.bootstrap_server.as_ref());
+        let expected = flags.cluster_id.as_ref().or(self.cluster_id.as_ref());
+        let by_id = || expected.map(|id| self.named_clusters.get(id).unwrap_or(id));
+        let named = self.cluster.as_ref().or(flags.cluster.as_ref()).or_else(by_id).or(flags.bootstrap_server.as_ref());
         Run {
             id: self.run_id,
             cluster: named.cloned().unwrap_or_else(|| "unknown".to_owned()),

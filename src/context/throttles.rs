@@ -245,19 +245,23 @@ impl OwnThrottles {
     }
 
     /// Keeps what is ours after steps ended as they did. Steps that were not begun stay claimed: the next look knows.
-    pub async fn settle(&mut self, claim: &ThrottleRecord, ended: &[(ThrottleStep, Ended)]) {
+    /// Whether it is kept.
+    pub async fn settle(&mut self, claim: &ThrottleRecord, ended: &[(ThrottleStep, Ended)]) -> bool {
         let settled = after(claim, ended);
         if self.record.rates == settled.rates && self.record.lists == settled.lists && !self.is_unkept {
-            return;
+            return true;
         }
-        let Err(error) = self.keep(settled.clone()).await else { return };
+        let Err(error) = self.keep(settled.clone()).await else { return true };
         // The claim that is kept covers it; the next call writes what is left of it.
         if let Err(error) = self.keep_aside(settled, &error).await {
             output::complain(&format!(
-                "what is throttled could not be kept in {} ({error:#}); the next run finds out by itself",
+                "what is throttled could not be kept in {} ({error:#}); the record there names throttles that are not in \
+                 force any more, and the next run finds out by itself",
                 self.place()
             ));
+            return false;
         }
+        true
     }
 
     /// Keeps the claim unless it is kept already, and makes sure that the record is still this run's.

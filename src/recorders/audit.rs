@@ -1,8 +1,9 @@
 //! The audit log: every intent and every outcome, one JSON object a line, for people and for log pipelines.
 //!
 //! `audit.jsonl` grows to [`ROTATE_BYTES`], then becomes `audit.jsonl.1`; [`KEPT`] old files are kept. Writers of
-//! several processes take turns by a lock on `audit.lock`. A line that a killed process left unfinished is ended by
-//! the next writer and skipped by readers; the journal of that run still has the event whole.
+//! several processes take turns by a lock on `audit.lock`. A line that a killed process left unfinished is moved to the
+//! quarantine by the next writer, so that every line is JSON; the journal of that run still has the event whole. What a
+//! full disk took a part of is cut off at once.
 
 use std::collections::HashSet;
 use std::fs::{File, TryLockError};
@@ -15,6 +16,8 @@ use uuid::Uuid;
 use crate::change::event::Event;
 use crate::clients::files::state::{self, Opened};
 use crate::recorders::fail_point::{cut, fail_point};
+use crate::recorders::folder;
+use crate::recorders::quarantine;
 
 /// A file that is longer than this is set aside and a new one begun.
 pub const ROTATE_BYTES: u64 = 16 * 1024 * 1024;
@@ -26,17 +29,24 @@ pub const KEPT: u32 = 4;
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 const LOCK_POLL: Duration = Duration::from_millis(2);
 
+/// Longest unfinished line that is cut off: a whole file.
+const TORN_BYTES_MAX: u64 = 2 * ROTATE_BYTES;
+
+/// Characters of it that the quarantine keeps.
+const TORN_CHARS_MAX: usize = 64 * 1024;
+
 /// The audit log of a state folder.
 #[derive(Debug, Clone)]
 pub struct AuditLog {
     folder: PathBuf,
     rotate_bytes: u64,
+    lock_wait: Duration,
 }
 
 impl AuditLog {
     /// The audit log in a state folder.
     pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), rotate_bytes: ROTATE_BYTES }
+        Self { folder: folder.to_owned(), rotate_bytes: ROTATE_BYTES, lock_wait: LOCK_WAIT }
     }
 
     /// The same with files of another length.
@@ -44,6 +54,11 @@ impl AuditLog {
     pub fn with_rotation(mut self, bytes: u64) -> Self {
         self.rotate_bytes = bytes;
         self
+    }
+
+    /// From now on, another process that writes is waited for no longer than this, and no longer than usual.
+    pub fn wait_at_most(&mut self, wait: Duration) {
+        self.lock_wait = wait.min(LOCK_WAIT);
     }
 
     /// Appends events that are not there yet.
@@ -120,7 +135,7 @@ impl AuditLog {
     async fn take_turn(&self) -> io::Result<File> {
         state::folder(&self.folder)?;
         let file = state::open(&self.folder.join("audit.lock"), Opened::AppendOrCreate)?;
-        let turn = tokio::time::timeout(LOCK_WAIT, async {
+        let turn = tokio::time::timeout(self.lock_wait, async {
             loop {
                 match file.try_lock() {
                     Ok(()) => return Ok(()),
@@ -135,32 +150,39 @@ impl AuditLog {
         }
     }
 
+    /// Writes events behind the last whole line. Without events, the file's end is mended all the same.
     fn write(&self, events: &[Event]) -> io::Result<()> {
-        if events.is_empty() {
+        if events.is_empty() && !self.path(0).exists() {
             return Ok(());
         }
         let mut file = self.current()?;
-        let mut text = Vec::new();
-        if !ends_a_line(&mut file)? {
-            text.push(b'\n');
+        if events.is_empty() {
+            return Ok(());
         }
+        let mut text = Vec::new();
         for event in events {
             serde_json::to_writer(&mut text, event)?;
             text.push(b'\n');
         }
+        let before = file.metadata()?.len();
         let (part, dies) = cut("audit.half", &text);
-        file.write_all(part)?;
+        let written = file.write_all(part);
         if dies {
             std::process::abort();
         }
+        if written.is_err() {
+            // Where this fails, too, the next writer does it.
+            drop(file.set_len(before));
+        }
         fail_point("audit.appended");
-        Ok(())
+        written
     }
 
     /// The file to append to; a full one is set aside first.
     fn current(&self) -> io::Result<File> {
         let open = || state::open(&self.path(0), Opened::AppendOrCreate);
-        let file = open()?;
+        let mut file = open()?;
+        self.mend_end(&mut file)?;
         if file.metadata()?.len() < self.rotate_bytes {
             return Ok(file);
         }
@@ -172,6 +194,30 @@ impl AuditLog {
             fail_point("audit.rotating");
         }
         open()
+    }
+
+    /// Ends the last line: with a newline if only that is missing, else what is there of it goes to the quarantine.
+    fn mend_end(&self, file: &mut File) -> io::Result<()> {
+        let length = file.metadata()?.len();
+        if ends_a_line(file)? {
+            return Ok(());
+        }
+        let from = length.saturating_sub(TORN_BYTES_MAX);
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(from))?;
+        Read::by_ref(file).take(TORN_BYTES_MAX).read_to_end(&mut bytes)?;
+        let line = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let torn = &bytes[line..];
+        if serde_json::from_slice::<Event>(torn).is_ok() {
+            return file.write_all(b"\n");
+        }
+        let text: String = String::from_utf8_lossy(torn).chars().take(TORN_CHARS_MAX).collect();
+        let why = "the end of audit.jsonl: a writer was killed; the journal of its run has the event";
+        let name = format!("{}-audit.json", Uuid::now_v7());
+        let document = serde_json::json!({ "file": self.path(0).display().to_string(), "why": why, "text": text });
+        let kept = quarantine::keep(&folder::quarantine(&self.folder), &name, &document);
+        tracing::info!(bytes = torn.len(), "an unfinished line of the audit log is cut off; {kept}");
+        file.set_len(from + line as u64)
     }
 }
 

@@ -135,9 +135,12 @@ impl Contents {
     }
 }
 
+/// The kind of the event about a command line.
+pub const COMMAND_EXECUTED: &str = "command.executed";
+
 /// Kinds that stay in the audit log: too many, or too dull, for a stream that people watch.
 const AUDIT_ONLY: [&str; 5] = [
-    "command.executed",
+    COMMAND_EXECUTED,
     "monitors.mute_renewed",
     // A plan may have ten thousands of these; sinks see its beginning, its stalls and its end.
     "reassign.leader_elected",

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::clients::files::state::{self, Opened};
 use crate::recorders::fail_point::{cut, fail_point};
 
-pub use crate::recorders::contents::{Contents, Damaged, Header, Line, Mark, is_delivered};
+pub use crate::recorders::contents::{COMMAND_EXECUTED, Contents, Damaged, Header, Line, Mark, is_delivered};
 
 /// A longer file is no journal of ours: the spool's bound is far below this.
 pub const BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -100,37 +100,42 @@ impl Journal {
         Ok(Some((journal, contents)))
     }
 
-    /// Appends lines with one write, without fsync.
+    /// Appends lines with one write, without fsync: all of them, or after an error none.
     pub fn append(&self, lines: &[Line]) -> io::Result<()> {
+        self.write_lines(lines, false)
+    }
+
+    /// Appends lines and waits until they would survive a power cut: all of them, or after an error none.
+    pub fn append_durably(&self, lines: &[Line]) -> io::Result<()> {
+        self.write_lines(lines, true)?;
+        fail_point("journal.synced");
+        Ok(())
+    }
+
+    fn write_lines(&self, lines: &[Line], durably: bool) -> io::Result<()> {
         let mut inner = self.inner();
         for line in lines {
             inner.note(line);
         }
         let torn = std::mem::take(&mut inner.is_torn);
         let Some(file) = &mut inner.file else { return Ok(()) };
+        let before = file.metadata()?.len();
         let mut text = if torn { b"\n".to_vec() } else { Vec::new() };
         text.extend(text_of(lines)?);
         let (part, dies) = cut("journal.half", &text);
-        let written = file.write_all(part);
+        let mut written = file.write_all(part);
         if dies {
             std::process::abort();
         }
-        inner.bytes += text.len() as u64;
-        if written.is_err() {
-            inner.is_torn = true;
-        }
         fail_point("journal.appended");
-        written
-    }
-
-    /// Appends lines and waits until they would survive a power cut.
-    pub fn append_durably(&self, lines: &[Line]) -> io::Result<()> {
-        self.append(lines)?;
-        if let Some(file) = &self.inner().file {
-            file.sync_data()?;
+        if durably && written.is_ok() {
+            written = file.sync_data();
         }
-        fail_point("journal.synced");
-        Ok(())
+        // A disk that is full takes a part of it: what counts as not written must not be read later.
+        let is_cut_off = written.is_err() && file.set_len(before).is_ok();
+        inner.is_torn = written.is_err() && !is_cut_off;
+        inner.bytes = if is_cut_off { before } else { before + text.len() as u64 };
+        written
     }
 
     /// Says that outcomes are to be delivered to sinks.
@@ -141,6 +146,11 @@ impl Journal {
     /// What no sink has settled yet.
     pub fn pending(&self) -> BTreeSet<Mark> {
         self.inner().pending.clone()
+    }
+
+    /// Whether a sink is still to have an outcome.
+    pub fn owes(&self, sink: &str) -> bool {
+        self.inner().pending.iter().any(|mark| mark.sink == sink)
     }
 
     /// Whether an event is settled with every sink.

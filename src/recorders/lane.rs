@@ -90,6 +90,16 @@ impl Lane {
         self.state.until(|inner| !inner.is_busy()).await;
     }
 
+    /// Waits until the sink has what a journal has for it, or refuses everything.
+    pub async fn until_taken(&self, journal: &Journal) {
+        self.state.until(|inner| !inner.is_busy() || !journal.owes(self.name())).await;
+    }
+
+    /// Waits until nothing is left to try, or something goes wrong.
+    pub async fn until_idle_or_in_trouble(&self) {
+        self.state.until(|inner| !inner.is_busy() || inner.trouble.why().is_some()).await;
+    }
+
     /// Whether something is under way or waits, and the sink may take it: one that refuses everything is not waited
     /// for.
     pub fn is_busy(&self) -> bool {

@@ -21,6 +21,7 @@ mod fail_point;
 pub mod folder;
 pub mod journal;
 pub mod lane;
+pub mod look;
 pub mod outbox;
 pub mod quarantine;
 mod queue;

@@ -21,15 +21,16 @@ use crate::clients::files::state;
 use crate::recorders::audit::AuditLog;
 use crate::recorders::fail_point::fail_point;
 use crate::recorders::folder;
-use crate::recorders::journal::{Contents, Header, Journal, Line, Mark, is_delivered};
+use crate::recorders::journal::{COMMAND_EXECUTED, Contents, Header, Journal, Line, Mark, is_delivered};
 use crate::recorders::quarantine;
 use crate::recorders::spool::{Bounds, may_be_older};
 
 /// Begun journals without a name, of processes that died just then, are removed after this time.
 const STALE_AFTER: Duration = Duration::from_hours(1);
 
-const KILLED: &str = "the run died before it could say how this ended: look at the subject, or run the command again";
-const SILENT: &str = "nobody said in time how this ended";
+pub(super) const KILLED: &str =
+    "the run died before it could say how this ended: look at the subject, or run the command again";
+pub(super) const SILENT: &str = "nobody said in time how this ended";
 
 /// What was found.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -121,8 +122,10 @@ async fn mend(
     fail_point("recover.unknown");
     let has_damage = damaged.is_some();
     let mut events = contents.events;
-    let unknown = outcomes.iter().filter(|event| event.outcome == Outcome::Unknown).count();
-    let settled = outcomes.len() - unknown;
+    // That of the command itself is no change.
+    let changes = || outcomes.iter().filter(|event| event.kind != COMMAND_EXECUTED);
+    let unknown = changes().filter(|event| event.outcome == Outcome::Unknown).count();
+    let settled = changes().count() - unknown;
     events.extend(outcomes);
     audit.append_missing(&events).await?;
     audit.sync()?;

@@ -30,7 +30,7 @@ fn processes_that_write_at_once_tear_no_line_and_lose_none() {
 }
 
 #[tokio::test]
-async fn a_line_that_was_cut_off_is_ended_and_skipped() {
+async fn a_line_that_was_cut_off_is_moved_away_so_that_every_line_is_json() {
     let folder = tempfile::tempdir().unwrap();
     let log = AuditLog::new(folder.path());
     log.append(&[event("topic:a")]).await.unwrap();
@@ -40,6 +40,27 @@ async fn a_line_that_was_cut_off_is_ended_and_skipped() {
     log.append(&[event("topic:b")]).await.unwrap();
     let subjects: Vec<_> = audited(folder.path()).into_iter().map(|event| event.subject).collect();
     assert_eq!(subjects, ["topic:a", "topic:b"]);
+    assert_all_json(folder.path());
+    assert_eq!(std::fs::read_dir(folder.path().join("quarantine")).unwrap().count(), 1, "for people to look at");
+    // A whole line that lacks its end is ended; bytes of a power cut are none.
+    let whole = serde_json::to_string(&event("topic:c")).unwrap();
+    file.write_all(whole.as_bytes()).unwrap();
+    log.append_missing(&[event("topic:d")]).await.unwrap();
+    file.write_all(&[0; 100]).unwrap();
+    let known = audited(folder.path());
+    log.append_missing(&known).await.unwrap();
+    let subjects: Vec<_> = audited(folder.path()).into_iter().map(|event| event.subject).collect();
+    assert_eq!(subjects, ["topic:a", "topic:b", "topic:c", "topic:d"]);
+    assert_all_json(folder.path());
+}
+
+/// As `jq` reads it.
+pub(super) fn assert_all_json(state: &std::path::Path) {
+    let text = std::fs::read(state.join("audit.jsonl")).unwrap();
+    for value in serde_json::Deserializer::from_slice(&text).into_iter::<serde_json::Value>() {
+        assert!(value.unwrap().is_object());
+    }
+    assert!(text.is_empty() || text.ends_with(b"\n"));
 }
 
 #[tokio::test]

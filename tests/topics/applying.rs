@@ -285,9 +285,12 @@ async fn bad_input_is_an_event() {
     desk.declare(&["{name: orders, partitons: 3}"]);
     desk.apply(&[]).await.ends_with(Exit::Usage);
     let audit = std::fs::read_to_string(desk.folder().join("state/audit.jsonl")).unwrap();
-    let event: serde_json::Value = serde_json::from_str(audit.lines().last().unwrap()).unwrap();
+    let lines = audit.lines().rev().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let last: Vec<_> = lines.take(2).collect();
+    let [command, event] = &last[..] else { panic!("{audit}") };
     assert_eq!((&event["kind"], &event["outcome"]), (&"topics.apply.failed".into(), &"refused".into()));
     assert!(event["reason"].as_str().unwrap().contains("spec.yaml:2:"), "{event}");
+    assert_eq!((&command["kind"], &command["tags"]["exit_code"]), (&"command.executed".into(), &"2".into()));
 }
 
 fn replicas(desk: &Desk, name: &str) -> Vec<Vec<i32>> {

@@ -39,7 +39,7 @@ enum Verb {
     /// Show the audit log: one row a side effect, the newest last
     ///
     /// A side effect without an outcome is `planned` while its run lives, and `unknown` if the run died: look at its
-    /// subject, or run the same command again.
+    /// subject, or run the same command again. Nothing is written: the next run that changes something records it.
     List(Box<ListArgs>),
     /// Deliver what waits in the spool, and say what is left and why
     ///
@@ -252,7 +252,6 @@ async fn flush(context: &mut Context, args: &FlushArgs) -> anyhow::Result<Exit> 
         return Ok(if flushed.left.is_empty() { Exit::Done } else { Exit::Changes });
     }
     let flushed = outbox.flush(args.within).await;
-    outbox.close().await;
     show_flushed(context, &flushed)?;
     Ok(if flushed.left.is_empty() { Exit::Done } else { Exit::Failed })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use crate::change::carry_out::Run;
@@ -172,7 +172,7 @@ impl Outbox {
     pub(super) async fn wait_until(&mut self, deadline: Instant) {
         if self.lanes.iter().any(Lane::is_busy) {
             let idle = futures_util::future::join_all(self.lanes.iter().map(Lane::idle));
-            drop(tokio::time::timeout_at(deadline, idle).await);
+            drop(timeout_at(deadline, idle).await);
         }
     }
 
@@ -191,16 +191,32 @@ impl Outbox {
         self.drain_spool();
     }
 
-    /// Delivers the whole spool, as far as sinks take it and time allows.
+    /// Delivers the whole spool, as far as sinks take it and time allows, and ends the recording: all of it within that
+    /// time.
     pub async fn flush(&mut self, within: Duration) -> Flushed {
         let deadline = Instant::now() + within;
-        self.start().await;
+        self.audit.wait_at_most(within);
         let (mut sent, mut dropped) = (0, 0);
+        // Whatever is given up here goes on at the next start: each step of it may be repeated.
+        if timeout_at(deadline, self.deliver_all(deadline, &mut sent, &mut dropped)).await.is_err() {
+            tracing::debug!("the time of the flush is over");
+        }
+        let rest = deadline.saturating_duration_since(Instant::now());
+        self.audit.wait_at_most(rest);
+        self.settings.flush_within = rest;
+        let (dropped, whys) = (dropped + self.dropped, self.whys());
+        self.end().await;
+        Flushed { sent, dropped, left: self.left_because(&whys) }
+    }
+
+    /// Round after round of the spool.
+    async fn deliver_all(&mut self, deadline: Instant, sent: &mut usize, dropped: &mut usize) {
+        self.start().await;
         for _ in 0..ROUNDS_MAX {
             self.wait_until(deadline).await;
             let (taken, given_up) = (self.drain.sent(), self.drain.given_up());
-            sent += taken;
-            dropped += given_up;
+            *sent += taken;
+            *dropped += given_up;
             if let Some(event) = self.drain.recovered(&self.settings.run) {
                 self.write(&[event]).await;
                 self.wait_until(deadline).await;
@@ -210,11 +226,19 @@ impl Outbox {
                 break;
             }
         }
-        Flushed { sent, dropped: dropped + self.dropped, left: self.left() }
     }
 
     /// What the spool holds, by sink, and why it is still there.
     pub fn left(&self) -> Vec<Left> {
+        self.left_because(&BTreeMap::new())
+    }
+
+    /// Why the lanes of this run do not get rid of what waits, by sink.
+    fn whys(&self) -> BTreeMap<&'static str, String> {
+        self.lanes.iter().filter_map(|lane| Some((lane.name(), lane.trouble()?))).collect()
+    }
+
+    fn left_because(&self, whys: &BTreeMap<&'static str, String>) -> Vec<Left> {
         let mut left: BTreeMap<String, Left> = BTreeMap::new();
         for path in folder::journals(&folder::spool(&self.settings.state)) {
             let Some(contents) = read(&path) else { continue };
@@ -223,7 +247,7 @@ impl Outbox {
                     sink: sink.to_owned(),
                     events: 0,
                     oldest: event.time,
-                    why: self.why_left(sink),
+                    why: self.why_left(sink, whys),
                 });
                 entry.events += 1;
                 entry.oldest = entry.oldest.min(event.time);
@@ -232,12 +256,11 @@ impl Outbox {
         left.into_values().collect()
     }
 
-    fn why_left(&self, sink: &str) -> String {
+    fn why_left(&self, sink: &str, whys: &BTreeMap<&'static str, String>) -> String {
         if !self.settings.sinks.iter().any(|known| known.name() == sink) {
             return format!("this run has no {sink}: --events-to and its settings say which sinks there are");
         }
-        let lane = self.lanes.iter().find(|lane| lane.name() == sink);
-        lane.and_then(Lane::trouble).unwrap_or_else(|| "not tried, or another process delivers it now".to_owned())
+        whys.get(sink).cloned().unwrap_or_else(|| "not tried, or another process delivers it now".to_owned())
     }
 }
 

@@ -9,40 +9,38 @@
 //! Nothing here fails the command: what can't be written is said on standard error, event by event.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::change::carry_out::Run;
-use crate::change::event::{Delivery, Event, Outcome, Recorder, Settle, Severity};
+use crate::change::event::{CommandEnded, Delivery, Event, Outcome, Recorder, Settle, Severity};
 use crate::cluster::visible;
 use crate::recorders::audit::AuditLog;
 use crate::recorders::fail_point::fail_point;
 use crate::recorders::folder;
-use crate::recorders::journal::{Header, Journal, Line, Mark, is_delivered};
+use crate::recorders::journal::{COMMAND_EXECUTED, Header, Journal, Line, Mark, is_delivered};
 use crate::recorders::lane::{Lane, Parcel};
-use crate::recorders::recover::{ended_unknown, finish, recover};
+use crate::recorders::recover::recover;
 use crate::recorders::sink::Sink;
 use crate::recorders::spool::{self, Bounds};
 
+mod closing;
 mod drain;
 mod open;
 mod rotate;
+mod unkept;
 
 pub use drain::{Flushed, Left};
 pub use open::OpenError;
 pub use rotate::JOURNAL_BYTES;
 
 use rotate::Behind;
-
-/// A wait that is longer than this is explained.
-const SILENT_WAIT: Duration = Duration::from_secs(2);
+use unkept::Unkept;
 
 /// What an outbox needs.
 pub struct Settings {
@@ -82,8 +80,14 @@ pub struct Outbox {
     unmatched: BTreeMap<Uuid, Event>,
     /// Outcomes of this run that sinks are to have.
     recorded: BTreeSet<Uuid>,
-    /// Events that the journal does not have: they were said, and are lost where no sink takes them.
+    /// Outcomes that the journal does not have: they were said, and are lost where no sink takes them.
     unwritten: BTreeSet<Uuid>,
+    /// Events that neither the journal nor the audit log has.
+    unkept: Unkept,
+    /// The event about the command line: its intent is in the journal, its outcome is not.
+    command: Option<Event>,
+    /// How the command ended, once that is known.
+    command_ended: Option<CommandEnded>,
     /// Records that a bound dropped, or that some sink will never have.
     dropped: usize,
     /// Outcomes of this run that every sink took, besides those of `recorded`.
@@ -113,6 +117,9 @@ impl Outbox {
             unmatched: BTreeMap::new(),
             recorded: BTreeSet::new(),
             unwritten: BTreeSet::new(),
+            unkept: Unkept::default(),
+            command: None,
+            command_ended: None,
             dropped: 0,
             sent: 0,
             remembered_max: rotate::REMEMBERED,
@@ -199,20 +206,21 @@ impl Outbox {
         }
         let written = journal.append_durably(&lines);
         let was_failing = std::mem::replace(&mut self.is_journal_failing, written.is_err());
-        match written {
-            Ok(()) if journal.is_on_disk() => {}
-            Ok(()) => self.say_each(&events),
-            Err(error) => {
-                if !was_failing {
-                    self.say(&format!("events: {} can't be written: {error}", journal.path().display()));
-                }
-                self.say_each(&events);
-                self.unwritten.extend(events.iter().map(|event| event.event_id));
-            }
+        if let Err(error) = &written
+            && !was_failing
+        {
+            self.say(&format!("events: {} can't be written: {error}", journal.path().display()));
+        }
+        if written.is_err() || !journal.is_on_disk() {
+            self.say_each(&events);
+            self.unwritten.extend(delivered.iter().map(|event| event.event_id));
+            self.unkept.add(&events);
         }
         self.write_audit(&events).await;
         fail_point("outbox.written");
-        self.recorded.extend(delivered.iter().map(|event| event.event_id));
+        if !self.settings.sinks.is_empty() {
+            self.recorded.extend(delivered.iter().map(|event| event.event_id));
+        }
         for event in delivered {
             self.hand_over(event, &journal);
         }
@@ -245,11 +253,12 @@ impl Outbox {
         if let (1, Some(line)) = (self.journals_begun, command_line) {
             // Named after the cluster of the first event: only then is it known.
             let cluster = first.first().map_or(&run.cluster, |event| &event.cluster);
-            let event = run.event("command.executed", &format!("command:{}", run.command), Outcome::Done, line);
+            let event = run.event(COMMAND_EXECUTED, &format!("command:{}", run.command), Outcome::Planned, line);
             let event = Event { severity: Severity::Low, cluster: cluster.clone(), ..event }.cleaned();
             // It rides on the fsync of the events behind it.
             let written = journal.append(&[Line::Event(Box::new(event.clone()))]);
             if written.is_ok() && journal.is_on_disk() {
+                self.command = Some(event.clone());
                 self.write_audit(&[event]).await;
             }
         }
@@ -288,93 +297,6 @@ impl Outbox {
         let Settings { state, run, sinks, say, .. } = &self.settings;
         let start = |sink: &Arc<dyn Sink>| Lane::start(Arc::clone(sink), folder::quarantine(state), run.clock, *say);
         self.lanes = sinks.iter().map(start).collect();
-    }
-
-    /// Intents that nobody ended: the command broke off between act and record.
-    async fn end_unmatched(&mut self) {
-        let now = self.now();
-        let unmatched: Vec<_> = std::mem::take(&mut self.unmatched)
-            .into_values()
-            .map(|intent| ended_unknown(&intent, "the command broke off before it said how this ended", now))
-            .collect();
-        if !unmatched.is_empty() {
-            self.write(&unmatched).await;
-        }
-    }
-
-    /// Brings the audit log up to date and the run's journal to its last place.
-    async fn finish_journal(&mut self) -> io::Result<()> {
-        let Some(journal) = self.journal.take() else { return Ok(()) };
-        if !journal.is_on_disk() {
-            return Ok(());
-        }
-        if self.audit_behind.is_some() {
-            // If it fails again, the journal stays where the next start looks for it.
-            self.audit.append_missing(&journal.contents()?.events).await?;
-            self.audit_behind = None;
-        }
-        self.audit.sync()?;
-        fail_point("close.audited");
-        finish(&journal, &self.settings.state)?;
-        fail_point("close.moved");
-        Ok(())
-    }
-
-    /// How this run's outcomes fared.
-    fn tally(&mut self) -> Delivery {
-        self.fold();
-        self.lose_unwritten();
-        Delivery {
-            sent: self.sent,
-            spooled: self.recorded.len(),
-            dropped: self.dropped,
-            sent_of_earlier: self.sent_of_earlier + self.drain.sent(),
-        }
-    }
-
-    /// Counts what is settled, so that a long run need not remember it. What is left waits in the journal.
-    fn fold(&mut self) {
-        let Some(journal) = self.journal.clone() else { return };
-        let is_on_disk = journal.is_on_disk();
-        for id in std::mem::take(&mut self.recorded) {
-            match (journal.is_given_up(id), journal.is_settled(id)) {
-                (true, _) => self.dropped += 1,
-                (false, true) => self.sent += 1,
-                (false, false) => drop(self.recorded.insert(id)),
-            }
-        }
-        self.unwritten.retain(|id| self.recorded.contains(id));
-        if !is_on_disk {
-            self.unwritten.clone_from(&self.recorded);
-        }
-    }
-
-    /// What no sink took and no journal keeps is lost when the run ends.
-    fn lose_unwritten(&mut self) {
-        let unwritten = std::mem::take(&mut self.unwritten);
-        let before = self.recorded.len();
-        self.recorded.retain(|id| !unwritten.contains(id));
-        self.dropped += before - self.recorded.len();
-    }
-
-    /// A person who sees nothing happen wants to know why.
-    fn say_waiting(&self) {
-        let busy: Vec<_> = self.lanes.iter().filter(|lane| lane.is_busy()).map(Lane::name).collect();
-        let seconds = self.settings.flush_within.as_secs();
-        self.say(&format!("events: waiting for {}, {seconds} s at most; the next run sends the rest", busy.join(", ")));
-    }
-
-    /// Why events of this run wait in the spool.
-    fn say_trouble(&self) {
-        let pending = self.journal.as_ref().map(|journal| journal.pending()).unwrap_or_default();
-        for lane in &self.lanes {
-            let waiting = pending.iter().filter(|mark| mark.sink == lane.name()).count();
-            // A refusal was said when it happened.
-            if waiting > 0 && !lane.is_refused() {
-                let why = lane.trouble().unwrap_or_else(|| "the time was too short".to_owned());
-                self.say(&format!("events: {waiting} wait for {}: {why}", lane.name()));
-            }
-        }
     }
 }
 
@@ -416,30 +338,15 @@ impl Recorder for Outbox {
         self.drain_more().await;
     }
 
+    fn command_ended(&mut self, ended: CommandEnded) {
+        self.command_ended = Some(ended);
+    }
+
+    fn hurry(&mut self) {
+        self.settings.flush_within = Duration::ZERO;
+    }
+
     async fn close(&mut self) -> Delivery {
-        self.end_unmatched().await;
-        self.lanes.iter().for_each(Lane::hurry);
-        let begun = Instant::now();
-        let deadline = begun + self.settings.flush_within;
-        self.wait_until(deadline.min(begun + SILENT_WAIT)).await;
-        if self.lanes.iter().any(Lane::is_busy) && Instant::now() < deadline {
-            self.say_waiting();
-            self.wait_until(deadline).await;
-        }
-        if let Some(event) = self.drain.recovered(&self.settings.run) {
-            self.write(&[event]).await;
-            self.wait_until(deadline).await;
-        }
-        self.say_trouble();
-        let delivery = self.tally();
-        self.lanes.clear();
-        self.drain.release();
-        if let Err(error) = self.finish_journal().await {
-            self.say(&format!("events: this run's journal stays open, the next start mends it: {error}"));
-        }
-        self.recorded.clear();
-        (self.sent, self.dropped, self.sent_of_earlier) = (0, 0, 0);
-        self.is_started = false;
-        delivery
+        self.end().await
     }
 }

@@ -52,18 +52,25 @@ impl Outbox {
         // Behind until it is not: this future may be dropped while it waits.
         let behind = *self.audit_behind.get_or_insert_with(Behind::now);
         match self.audit.append(events).await {
-            Ok(()) => self.audit_behind = None,
+            Ok(()) => {
+                self.audit_behind = None;
+                self.unkept.remove(events);
+            }
             Err(error) => self.put_off(behind, &error),
         }
     }
 
     fn put_off(&mut self, behind: Behind, error: &std::io::Error) {
-        if !behind.is_said {
+        // Where the journal can't be written either, that was said: the state folder is one place.
+        let is_said_of_journal =
+            self.is_journal_failing || self.journal.as_ref().is_some_and(|known| !known.is_on_disk());
+        if !behind.is_said && !is_said_of_journal {
             self.say(&format!("events: the audit log can't be written: {error}; it is tried again"));
         }
         let not_before = Instant::now() + behind.pause;
         let pause = (behind.pause * 2).min(CATCH_UP_MAX);
-        self.audit_behind = Some(Behind { not_before, pause, is_said: true, ..behind });
+        let is_said = behind.is_said || !is_said_of_journal;
+        self.audit_behind = Some(Behind { not_before, pause, is_said, ..behind });
     }
 
     /// Appends what the audit log lacks, if it is time for another attempt.
@@ -73,15 +80,23 @@ impl Outbox {
             return;
         }
         let caught_up = match journal.contents() {
-            Ok(contents) => self.audit.append_missing(&contents.events).await,
+            Ok(contents) => {
+                let events = [&contents.events[..], self.unkept.events()].concat();
+                self.audit.append_missing(&events).await
+            }
             Err(error) => Err(error),
         };
         match caught_up {
             Ok(()) => {
                 self.audit_behind = None;
+                self.unkept.are_kept();
                 let seconds = behind.since.elapsed().as_secs();
                 if behind.is_said {
-                    self.say(&format!("events: the audit log is written again, after {seconds} s; nothing is missing"));
+                    let missing = match self.unkept.count() {
+                        0 => "nothing is missing".to_owned(),
+                        lost => format!("{lost} events are missing"),
+                    };
+                    self.say(&format!("events: the audit log is written again, after {seconds} s; {missing}"));
                 }
             }
             Err(error) => self.put_off(behind, &error),

@@ -7,6 +7,7 @@ use crate::cluster::topic::TopicPartition;
 use crate::commands::reassign::command::record::Record;
 use crate::commands::reassign::plan::lost::Lost;
 use crate::commands::reassign::plan::tick::Memory;
+use crate::output;
 use crate::state::document::Document;
 
 /// A record and where it is kept.
@@ -24,12 +25,17 @@ impl KeptRecord {
         Self { document, record, is_said: false }
     }
 
+    /// Whether all of it could be kept when that was tried last.
+    pub(super) fn is_kept(&self) -> bool {
+        !self.is_said
+    }
+
     /// What the execution begins with.
     pub(super) fn memory(&self) -> Memory {
         Memory::of_record(self.record.begun_moves(), self.record.topic_ids.clone())
     }
 
-    /// Keeps what is new in the memory. Where that fails, the execution goes on: only a later run that takes over would
+    /// Keeps what is new in the memory. Where that fails, the execution goes on and ends with 1: only a later run that takes over would
     /// begin a move again that somebody cancelled.
     pub(super) async fn keep(&mut self, memory: &Memory) {
         let begun = self.record.begun_of(&memory.begun);
@@ -59,7 +65,11 @@ impl KeptRecord {
             Ok(()) => self.is_said = false,
             Err(error) if !self.is_said => {
                 self.is_said = true;
-                tracing::warn!(%error, "which moves have begun can't be kept in {}", self.document.place());
+                output::complain(&format!(
+                    "which moves have begun can't be kept in {} ({error:#}): a run that takes over may begin a move again \
+                     that somebody cancelled",
+                    self.document.place()
+                ));
             }
             Err(_) => {}
         }

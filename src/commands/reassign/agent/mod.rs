@@ -334,6 +334,11 @@ impl<'a> Agent<'a> {
         self.carry(context, &next.moves).await
     }
 
+    /// Whether the record of the execution could be kept when that was tried last.
+    pub(super) fn is_kept(&self) -> bool {
+        self.record.is_kept()
+    }
+
     /// Submits, remembers the answers, and says what was refused.
     async fn carry(&mut self, context: &mut Context, steps: &[ReassignStep]) -> bool {
         let kafka = self.kafka;

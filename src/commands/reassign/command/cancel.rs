@@ -100,12 +100,13 @@ pub(super) async fn run(context: &mut Context, args: &CancelArgs) -> anyhow::Res
     control.ask(&Asked { stop: true, ..asked.clone() }).await?;
     wait_for_lock(context, &metadata.cluster_id).await?;
     let left = take_back(context, &*kafka, &moves).await?;
+    let mut is_kept = true;
     if let Some(record) = &mut record {
         // A run that goes on with the plan leaves these out.
         let waiting = record.plan.moves.iter().filter(|one| selection.has(one)).map(|one| one.partition.clone());
         let done = done_of(&*kafka, &record.plan.moves).await?;
         record.cancelled.extend(waiting.filter(|partition| !done.contains(partition)));
-        context.keep(&mut document, record).await;
+        is_kept = context.keep(&mut document, record).await;
     }
     control.ask(&Asked { stop: false, ..asked }).await?;
     release(context, &*kafka, &metadata.cluster_id).await?;
@@ -115,7 +116,7 @@ pub(super) async fn run(context: &mut Context, args: &CancelArgs) -> anyhow::Res
     context.record_finding("reassign.cancel.completed", &subject, &words, Severity::Warning).await;
     let value = json!({ "cancelled": moves.len(), "left": left });
     context.output().result(&value, |_| shown(&words, &left))?;
-    Ok(if left.is_empty() { Exit::Done } else { Exit::Failed })
+    Ok(if left.is_empty() && is_kept { Exit::Done } else { Exit::Failed })
 }
 
 fn shown(words: &str, left: &[String]) -> String {

@@ -415,6 +415,7 @@ async fn carry_out(
     context.recorder().record(std::slice::from_ref(&started)).await;
     let mut agent = Agent::new(kafka, pacing, (moves.clone(), record), control, throttles);
     let ended = agent.run(context).await;
+    let is_kept = agent.is_kept();
     drop(agent);
     let (kind, severity, outcome, exit) = match &ended {
         Ok(Ending::Done) => ("reassign.execute.completed", Severity::Success, Ended::done(), Exit::Done),
@@ -443,7 +444,8 @@ async fn carry_out(
         output::complain(outcome.reason.as_deref().unwrap_or_default());
         return Ok(exit);
     }
-    finish(context, kafka, &moves).await
+    let exit = finish(context, kafka, &moves).await?;
+    Ok(if is_kept { exit } else { Exit::Failed })
 }
 
 /// The last look: what is as planned, and what is not.

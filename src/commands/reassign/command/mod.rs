@@ -67,10 +67,7 @@ pub async fn run(context: &mut Context, args: ReassignArgs) -> anyhow::Result<Ex
         Verb::Resume => pause::run(context, false).await,
         Verb::Set(args) => bounds::run(context, &args).await,
     };
-    if let Err(error) = &done {
-        context.record_failure(error).await;
-    }
-    context.leave().await;
+    context.end_verb(&done).await;
     done
 }
 
@@ -81,10 +78,7 @@ pub async fn carry_on(context: &mut Context, plan: MovePlan) -> anyhow::Result<E
     context.flags.yes = true;
     context.flags.max_risk = Some(Risk::MovesData);
     let done = execute::agreed(context, plan).await;
-    if let Err(error) = &done {
-        context.record_failure(error).await;
-    }
-    context.leave().await;
+    context.end_verb(&done).await;
     done
 }
 

@@ -176,8 +176,9 @@ async fn take_away(
     }
     let apply = async |batch: &[ThrottleStep]| throttles.apply(kafka, &claim, batch).await;
     let settled = context.settle(plan, apply).await?;
-    if settled.carried_out {
-        throttles.settle(&claim, &settled.ended).await;
+    let is_kept = !settled.carried_out || throttles.settle(&claim, &settled.ended).await;
+    if settled.exit == Exit::Done && !is_kept {
+        return Ok(Exit::Failed);
     }
     if settled.exit == Exit::Done && !down.is_empty() {
         output::complain(&format!(

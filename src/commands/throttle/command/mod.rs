@@ -58,9 +58,6 @@ pub async fn run(context: &mut Context, args: ThrottleArgs) -> anyhow::Result<Ex
         Verb::Clear(args) => Box::pin(clear::clear(context, &args)).await,
         Verb::Gc(args) => Box::pin(clear::gc(context, &args)).await,
     };
-    if let Err(error) = &done {
-        context.record_failure(error).await;
-    }
-    context.leave().await;
+    context.end_verb(&done).await;
     done
 }

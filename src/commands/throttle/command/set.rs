@@ -89,8 +89,9 @@ pub(super) async fn run(context: &mut Context, args: &SetArgs) -> anyhow::Result
     let kafka: &dyn Kafka = &*kafka;
     let apply = async |batch: &[ThrottleStep]| throttles.apply(kafka, &claim, batch).await;
     let settled = context.settle(plan, apply).await?;
-    if settled.carried_out {
-        throttles.settle(&claim, &settled.ended).await;
+    let is_kept = !settled.carried_out || throttles.settle(&claim, &settled.ended).await;
+    if settled.exit == Exit::Done && !is_kept {
+        return Ok(Exit::Failed);
     }
     Ok(settled.exit)
 }

@@ -99,10 +99,7 @@ pub(super) async fn diff(context: &mut Context, args: &ApplyArgs) -> anyhow::Res
 /// Makes the cluster as declared.
 pub(super) async fn run(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
     let done = make(context, args).await;
-    if let Err(error) = &done {
-        context.record_failure(error).await;
-    }
-    context.leave().await;
+    context.end_verb(&done).await;
     done
 }
 

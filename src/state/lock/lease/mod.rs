@@ -46,6 +46,9 @@ const WAIT_MAX: Duration = Duration::from_secs(90);
 /// Longest time that a run which is done gives to the release.
 const RELEASE_MAX: Duration = Duration::from_secs(5);
 
+/// The annotation for what one holder leaves for the next one.
+const NOTE: &str = "kafka-toolbox/refused";
+
 /// What to take, and for whom.
 #[derive(Debug, Clone)]
 pub struct Claim {
@@ -77,12 +80,27 @@ pub enum Renewals {
 /// A Lease that is ours until it is released.
 #[derive(Debug)]
 pub struct Held {
-    release: oneshot::Sender<()>,
+    /// Ends the renewals, with the note to leave.
+    release: oneshot::Sender<Option<String>>,
     ended: oneshot::Receiver<()>,
     renewal: Arc<Renewal>,
+    /// What the former holder left.
+    found: Option<String>,
+    /// What is left for the next holder.
+    note: Option<String>,
 }
 
 impl Held {
+    /// The note that a former holder left for the next one.
+    pub fn found_note(&self) -> Option<&str> {
+        self.found.as_deref()
+    }
+
+    /// Leaves another note at the release; an empty one removes it.
+    pub fn leave_note(&mut self, note: String) {
+        self.note = Some(note);
+    }
+
     /// When it was last renewed.
     pub fn renewal(&self) -> &Arc<Renewal> {
         &self.renewal
@@ -90,9 +108,9 @@ impl Held {
 
     /// Gives the Lease back, so that the next run does not wait. If that fails, it runs out by itself.
     pub async fn release(self) {
-        let Self { release, ended, renewal: _ } = self;
+        let Self { release, ended, note, .. } = self;
         // A renewer that is gone lost the Lease, and there is nothing to release.
-        let _ = release.send(());
+        let _ = release.send(note);
         let _ = timeout(RELEASE_MAX + RENEWAL_MAX, ended).await;
     }
 }
@@ -100,6 +118,7 @@ impl Held {
 /// Takes the Lease, or is refused because somebody holds it.
 pub async fn take(kubernetes: Arc<dyn Kubernetes>, claim: Claim, renewals: Renewals) -> anyhow::Result<Held> {
     let (lease, sent) = acquire(&*kubernetes, &claim).await?;
+    let found = lease.annotations.get(NOTE).cloned();
     let renewal = Arc::new(Renewal::new(claim.age, SAFE, sent, format!("the Lease {}", claim.name)));
     let (release, released) = oneshot::channel();
     let (ends, ended) = oneshot::channel();
@@ -116,14 +135,14 @@ pub async fn take(kubernetes: Arc<dyn Kubernetes>, claim: Claim, renewals: Renew
             thread.spawn(move || on_its_own_thread(renewer, connect, (released, ends)))?;
         }
     }
-    Ok(Held { release, ended, renewal })
+    Ok(Held { release, ended, renewal, found, note: None })
 }
 
 /// Renews on this thread, until the Lease is released or lost.
 fn on_its_own_thread(
     mut renewer: Renewer,
     connect: Connect,
-    (released, ends): (oneshot::Receiver<()>, oneshot::Sender<()>),
+    (released, ends): (oneshot::Receiver<Option<String>>, oneshot::Sender<()>),
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime {
@@ -275,11 +294,11 @@ struct Renewer {
 }
 
 impl Renewer {
-    async fn run(mut self, mut released: oneshot::Receiver<()>) {
+    async fn run(mut self, mut released: oneshot::Receiver<Option<String>>) {
         loop {
             tokio::select! {
                 biased;
-                _ = &mut released => return self.release().await,
+                note = &mut released => return self.release(note.ok().flatten()).await,
                 () = sleep(RENEWED_EVERY) => {}
             }
             let renewed = timeout(RENEWAL_MAX, self.renew()).await;
@@ -357,8 +376,8 @@ impl Renewer {
         }
     }
 
-    async fn release(self) {
-        let why = match timeout(RELEASE_MAX, self.write_free()).await {
+    async fn release(self, note: Option<String>) {
+        let why = match timeout(RELEASE_MAX, self.write_free(note.as_deref())).await {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {} s", RELEASE_MAX.as_secs()),
@@ -370,8 +389,16 @@ impl Renewer {
         ));
     }
 
-    async fn write_free(&self) -> Result<(), KubernetesError> {
-        let free = |lease: &Lease| Lease { holder: None, duration_seconds: 1, ..lease.clone() };
+    async fn write_free(&self, note: Option<&str>) -> Result<(), KubernetesError> {
+        let free = |lease: &Lease| {
+            let mut free = Lease { holder: None, duration_seconds: 1, ..lease.clone() };
+            match note {
+                Some("") => drop(free.annotations.remove(NOTE)),
+                Some(note) => drop(free.annotations.insert(NOTE.to_owned(), note.to_owned())),
+                None => {}
+            }
+            free
+        };
         match self.kubernetes.replace_lease(&free(&self.lease)).await {
             Err(error) if is_settled_by_reading(&error) => {}
             result => return result.map(|_| ()),
