@@ -319,7 +319,10 @@ fn question<S: Step>(plan: &Plan<S>) -> (String, Option<String>) {
 fn shown<S: Step>(plan: &Plan<S>, too_risky: &[(S, Ended)]) -> Plan<S> {
     let mut shown = plan.clone();
     for (step, ended) in too_risky {
-        shown.refuse(step.subject(), step.batch(), ended.reason.as_deref().unwrap_or_default());
+        let line = step.to_string();
+        let line = line.lines().next().unwrap_or_default();
+        let reason = format!("{line}: {}", ended.reason.as_deref().unwrap_or_default());
+        shown.refuse(step.subject(), step.batch(), reason);
     }
     shown
 }

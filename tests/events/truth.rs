@@ -24,7 +24,7 @@ const SOON: Duration = Duration::from_secs(5);
 /// The same command where no file may be longer than a kilobyte, as on a disk that is full.
 fn on_a_full_disk(toolbox: &Toolbox, arguments: &[&str]) -> std::process::Output {
     let inner = toolbox.command(arguments);
-    let mut command = Command::new("sh");
+    let mut command = Command::new("bash");
     command
         .args(["-c", "trap '' XFSZ; ulimit -f 1; exec \"$0\" \"$@\""])
         .arg(inner.get_program())

@@ -109,19 +109,19 @@ fn serve(mut stream: TcpStream, state: &State) {
 
 fn endless_body(talk: &mut Talk<'_>) {
     if talk.say(b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n\r\n{\"errors\":[\"") {
-        talk.say_for_ever(&[b'x'; 64 * 1024]);
+        talk.say_for_ever(&[b'x'; 16 * 1024]);
     }
 }
 
 fn taken_with_an_endless_body(talk: &mut Talk<'_>) {
     if talk.say(b"HTTP/1.1 202 Accepted\r\n\r\n") {
-        talk.say_for_ever(&[b'x'; 64 * 1024]);
+        talk.say_for_ever(&[b'x'; 16 * 1024]);
     }
 }
 
 fn endless_success(talk: &mut Talk<'_>) {
     if talk.say(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"kind\":\"") {
-        talk.say_for_ever(&[b'x'; 64 * 1024]);
+        talk.say_for_ever(&[b'x'; 16 * 1024]);
     }
 }
 
@@ -172,7 +172,7 @@ fn redirects(talk: &mut Talk<'_>) {
     // 307 and 308 repeat the body and the headers.
     for status in ["307 Temporary Redirect", "308 Permanent Redirect", "302 Found"] {
         let answer = format!("HTTP/1.1 {status}\r\nLocation: http://{to}/api/v1/events\r\nContent-Length: 0\r\n\r\n");
-        if !talk.say(answer.as_bytes()) || !matches!(talk.stream.read(&mut [0; 64 * 1024]), Ok(1..)) {
+        if !talk.say(answer.as_bytes()) || !matches!(talk.stream.read(&mut [0; 16 * 1024]), Ok(1..)) {
             return;
         }
     }

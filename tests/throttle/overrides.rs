@@ -50,7 +50,7 @@ async fn every_change_of_overrides_is_an_event_with_who_asked() {
         let again = desk.run(&["throttle", "clear", "--overrides", "--dry-run"]).await.ends_with(Exit::Done);
         assert!(again.out.contains("there are no overrides"), "{again:?}");
     };
-    beside_an_agent(&desk, &RUN, person).await.0.ends_with(Exit::Done);
+    Box::pin(beside_an_agent(&desk, &RUN, person)).await.0.ends_with(Exit::Done);
     let set = events(&desk, "throttle.override_set");
     let shown: Vec<_> = set.iter().map(|event| (event.actor.as_str(), event.subject.as_str())).collect();
     assert_eq!(shown, [("ann", "broker:1"), ("ann", "broker:3")]);
@@ -65,7 +65,7 @@ async fn an_override_whose_time_is_over_is_an_event() {
     let desk = Desk::new(moving());
     let set = ["throttle", "set", "7MB/s", "--for", "1s", "--actor", "ann"];
     let person = async || desk.run(&set).await.ends_with(Exit::Done);
-    beside_an_agent(&desk, &RUN, person).await.0.ends_with(Exit::Done);
+    Box::pin(beside_an_agent(&desk, &RUN, person)).await.0.ends_with(Exit::Done);
     let ended = events(&desk, "throttle.override_ended");
     let titles: Vec<_> = ended.iter().map(|event| event.title.as_str()).collect();
     assert_eq!(titles, ["the override of 7.0 MB/s for all brokers by ann ends: its time is over"]);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kafka_toolbox::change::event::Outcome;
 use kafka_toolbox::clients::kafka::memory::{Call, Memory};
 use kafka_toolbox::clients::kubernetes;
 use kafka_toolbox::clients::kubernetes::{ConfigMap, Identity, Kubernetes, ObjectName, Resource, Verb};
@@ -9,6 +10,7 @@ use kafka_toolbox::exit::Exit;
 
 use super::applying::partitions;
 use crate::support::desk::Desk;
+use crate::support::toolbox::audited;
 
 const ORDERS: &str = "{name: orders, partitions: 1, replicationFactor: 2, config: {retention.ms: 1000000}}";
 
@@ -137,4 +139,22 @@ async fn a_faulty_configmap_blocks_no_other_and_its_topics_stay_as_they_are() {
     declare("team-a", &[("a.yaml", &topic("a", ""))]).await;
     let unset = desk.run(&apply).await.ends_with(Exit::Done);
     assert!(unset.out.contains("~ topic a: retention.ms 1000000 -> default (no longer declared)"), "{unset:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_recorded_once_though_each_pod_of_a_cron_job_has_an_empty_state_folder() {
+    let kafka = Memory::kraft(3).topic("old", &[&[1, 2]]);
+    let desk = Desk::new(kafka).in_kubernetes(server());
+    let state = desk.folder().join("state");
+    let mut recorded = Vec::new();
+    let (absent, present) = ("{name: old, state: absent}", "{name: old}");
+    for old in [absent, absent, present, absent] {
+        desk.declare(&[old, ORDERS]);
+        desk.apply(&[]).await;
+        let refused = audited(&state).into_iter().filter(|event| event.outcome == Outcome::Refused);
+        recorded.push(refused.filter(|event| event.subject == "topic:old").count());
+        // A run that records nothing makes no folder.
+        drop(std::fs::remove_dir_all(&state));
+    }
+    assert_eq!(recorded, [1, 0, 0, 1], "and again once it was away");
 }
