@@ -145,7 +145,8 @@ fn answer() -> impl Strategy<Value = Vec<u8>> {
 
 /// An answer that repeats the client's nonce, without which SCRAM goes no further.
 fn with_nonce(bytes: Vec<u8>, nonce: &str) -> Vec<u8> {
-    String::from_utf8(bytes).map_or_else(|error| error.into_bytes(), |text| text.replace("NONCE", nonce).into_bytes())
+    String::from_utf8(bytes)
+        .map_or_else(std::string::FromUtf8Error::into_bytes, |text| text.replace("NONCE", nonce).into_bytes())
 }
 
 #[test]
