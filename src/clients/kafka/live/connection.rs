@@ -34,6 +34,7 @@ use crate::clients::kafka::live::versions::NAMES_SINCE;
 use crate::clients::kafka::live::versions::Versions;
 use crate::clients::kafka::live::wire::Broken;
 use crate::clients::kafka::live::wire::Wire;
+use crate::clients::kafka::live::wire::is_bad_length;
 use crate::clients::kafka::live::wire::is_nonsense;
 use crate::clients::kafka::sasl;
 use crate::clients::kafka::sasl::SaltedPasswords;
@@ -208,7 +209,7 @@ impl Connection {
     async fn trouble(&self, failure: Failure) -> Trouble {
         match failure {
             Failure::Broken(Broken::NotSent(why)) => Trouble::NotSent(format!("{}: {why}", self.address)),
-            Failure::Broken(Broken::Lost(why)) if is_nonsense(&why) => Trouble::Garbled(why.to_string()),
+            Failure::Broken(Broken::Lost(why)) if is_bad_length(&why) => Trouble::Garbled(why.to_string()),
             Failure::Broken(Broken::Lost(why)) => self.lost(&why).await,
             // It was carried out, or not: nobody can read what the broker says about it.
             Failure::Garbled(why) => Trouble::Garbled(why),

@@ -266,6 +266,13 @@ fn nonsense(what: &str) -> io::Error {
 #[error("{0}")]
 pub(super) struct Nonsense(String);
 
+/// Whether a frame has a length that is not read: the next one will not be shorter. Answers out of order end with their
+/// connection.
+pub(super) fn is_bad_length(error: &io::Error) -> bool {
+    let nonsense = error.get_ref().and_then(|inner| inner.downcast_ref::<Nonsense>());
+    nonsense.is_some_and(|nonsense| nonsense.0.starts_with("a frame of "))
+}
+
 /// Whether the bytes that came are not Kafka's protocol.
 pub(super) fn is_nonsense(error: &io::Error) -> bool {
     error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Nonsense>)
