@@ -18,13 +18,13 @@ const LABELS: [(&str, &str); 3] = [
 const NAMES: [&str; 2] = ["strimzi.io/cluster", "topicctl/cluster"];
 
 /// One fault for each cluster beside the first that is named.
-pub(super) fn faults<'a>(topics: impl Iterator<Item = &'a TopicSpec> + Clone) -> Vec<Fault> {
-    LABELS.iter().flat_map(|(label, what)| faults_of(topics.clone(), label, what)).collect()
+pub(super) fn faults(topics: &[&TopicSpec]) -> Vec<Fault> {
+    LABELS.iter().flat_map(|(label, what)| faults_of(topics, label, what)).collect()
 }
 
-fn faults_of<'a>(topics: impl Iterator<Item = &'a TopicSpec>, label: &str, what: &str) -> Vec<Fault> {
+fn faults_of(topics: &[&TopicSpec], label: &str, what: &str) -> Vec<Fault> {
     let mut named: BTreeMap<&str, (&TopicSpec, usize)> = BTreeMap::new();
-    for topic in topics {
+    for topic in topics.iter().copied() {
         let Some(cluster) = topic.labels.get(label) else { continue };
         let (first, count) = named.entry(cluster).or_insert((topic, 0));
         *count += 1;

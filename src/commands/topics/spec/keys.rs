@@ -192,13 +192,18 @@ fn wrong(kind: Kind, text: &str) -> Option<String> {
 
 /// A whole number with its unit, as the key's name says it.
 fn unit_of(key: &str, wanted: &str) -> String {
-    let unit = match key {
+    let unit = match last_word(key) {
         _ if wanted != "a whole number" => "",
-        _ if key.ends_with(".ms") => " of milliseconds",
-        _ if key.ends_with(".bytes") => " of bytes",
+        "ms" => " of milliseconds",
+        "bytes" => " of bytes",
         _ => "",
     };
     format!("{wanted}{unit}")
+}
+
+/// The unit of a key, which ends its name.
+fn last_word(key: &str) -> &str {
+    key.rsplit('.').next().unwrap_or_default()
 }
 
 fn unknown(key: &str, value: &Placed<String>) -> Opinion {
@@ -282,9 +287,9 @@ fn whole_meant(key: &str, text: &str, is: impl Fn(String) -> String) -> Option<S
     if let Some(number) = of_exponent(text) {
         return Some(format!("Helm writes large numbers so: quote it in the values, as \"{number}\""));
     }
-    match key {
-        _ if key.ends_with(".ms") => milliseconds(text).map(|number| is(number.to_string())),
-        _ if key.ends_with(".bytes") => text.parse::<Bytes>().ok().map(|size| is(size.0.to_string())),
+    match last_word(key) {
+        "ms" => milliseconds(text).map(|number| is(number.to_string())),
+        "bytes" => text.parse::<Bytes>().ok().map(|size| is(size.0.to_string())),
         _ => None,
     }
 }

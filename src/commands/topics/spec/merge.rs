@@ -41,7 +41,7 @@ pub(super) fn merge(draft: Draft) -> Result<Spec, Faults> {
         );
         reader.fault_with_hint(&two.place, message, format!("the other is at {}; rename one of them", one.place));
     }
-    reader.faults.extend(clusters::faults(merged.iter()));
+    reader.faults.extend(clusters::faults(&merged.iter().collect::<Vec<_>>()));
     let mut unknown_keys = Vec::new();
     for topic in &merged {
         wishes(topic, &mut reader, (&mut notes, &mut unknown_keys));

@@ -54,7 +54,8 @@ pub fn parse_sound(sources: &[Source], given: Vec<Fault>, format: Format) -> Res
         }
     }
     // Which cluster is meant can't be chosen by leaving one out.
-    Faults::check(clusters::faults(alone.iter().flat_map(|spec| spec.topics.values())))?;
+    let topics: Vec<_> = alone.iter().flat_map(|spec| spec.topics.values()).collect();
+    Faults::check(clusters::faults(&topics))?;
     faults.extend(declared_twice(&alone));
     let mut rest = rest_of(sources, &faults);
     let mut spec = parse(&rest, format);
