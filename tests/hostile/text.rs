@@ -17,9 +17,9 @@ const EVIL: &str = "x\u{1b}[2J\u{9b}1m\u{202e}\u{200b}\u{7f}\r\u{e0041}\n+ topic
 fn cluster() -> Memory {
     let kafka = Memory::kraft(3).topic("orders", &[&[1, 2], &[2, 3]]).disks(1_000_000).group(EVIL, &["orders"]);
     kafka.edit(|model| {
-        model.cluster_id = EVIL.to_owned();
+        EVIL.clone_into(&mut model.cluster_id);
         for broker in model.brokers.values_mut() {
-            broker.host = EVIL.to_owned();
+            EVIL.clone_into(&mut broker.host);
             broker.rack = Some(Rack(format!("{EVIL}{}", broker.id)));
         }
         model.broker_defaults.insert("cleanup.policy".to_owned(), EVIL.to_owned());

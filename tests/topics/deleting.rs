@@ -16,7 +16,8 @@ fn age(desk: &Desk) {
         let mut aged = parts.next().unwrap().to_owned();
         for part in parts {
             let (_, rest) = part.split_once('"').unwrap();
-            aged.push_str(&format!("\"since\": \"2020-01-01T00:00:00Z\"{rest}"));
+            aged.push_str("\"since\": \"2020-01-01T00:00:00Z\"");
+            aged.push_str(rest);
         }
         std::fs::write(&path, aged).unwrap();
     }
