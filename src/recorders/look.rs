@@ -13,7 +13,7 @@ use crate::change::event::Event;
 use crate::clients::files::state::{self, Opened};
 use crate::recorders::folder;
 use crate::recorders::journal::{BYTES_MAX, Contents};
-use crate::recorders::recover::{KILLED, SILENT, ended_unknown};
+use crate::recorders::recover::{KILLED, SILENT, ended_with_its_run};
 
 /// Most journals that are looked into.
 const JOURNALS_MAX: usize = 10_000;
@@ -29,7 +29,7 @@ pub fn open_journals(state: &Path, now: Timestamp, mut take: impl FnMut(Event)) 
         let is_awaited = !is_dead || open_until.is_some_and(|until| until > now);
         let unmatched = if is_awaited { Vec::new() } else { contents.unmatched() };
         let why = if open_until.is_some() { SILENT } else { KILLED };
-        let ended: Vec<_> = unmatched.into_iter().map(|intent| ended_unknown(intent, why, intent.time)).collect();
+        let ended: Vec<_> = unmatched.into_iter().map(|intent| ended_with_its_run(intent, why, intent.time)).collect();
         contents.events.into_iter().chain(ended).for_each(&mut take);
     }
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::change::carry_out::outcome_at;
+use crate::change::carry_out::{Ended, outcome_at};
 use crate::change::event::{Event, Outcome, Settle, Severity};
 use crate::clients::files::state;
 use crate::recorders::audit::AuditLog;
@@ -30,6 +30,9 @@ const STALE_AFTER: Duration = Duration::from_hours(1);
 
 pub(super) const KILLED: &str =
     "the run died before it could say how this ended: look at the subject, or run the command again";
+/// Why a command ended without an exit code.
+const DIED: &str = "the process died before the command ended";
+
 pub(super) const SILENT: &str = "nobody said in time how this ended";
 
 /// What was found.
@@ -111,7 +114,7 @@ async fn mend(
     let known = |intent: &Event| if open_until.is_some() { None } else { settle(intent) };
     let ended = |intent: &Event| match known(intent) {
         Some(ended) => outcome_at(intent, &ended, now),
-        None => ended_unknown(intent, why, now),
+        None => ended_with_its_run(intent, why, now),
     };
     let outcomes: Vec<_> = unmatched.into_iter().map(ended).collect();
     if contents.header.is_none() {
@@ -161,6 +164,15 @@ fn write_outcomes(journal: &Journal, contents: &Contents, outcomes: &[Event]) ->
     }
     let lines: Vec<_> = outcomes.iter().map(|event| Line::Event(Box::new(event.clone()))).collect();
     journal.append_durably(&lines)
+}
+
+/// An intent of a run that is dead, as far as that alone says how it ended: the command did not come to its end, and of its
+/// changes nobody knows.
+pub(super) fn ended_with_its_run(intent: &Event, why: &str, now: Timestamp) -> Event {
+    if intent.kind == COMMAND_EXECUTED {
+        return outcome_at(intent, &Ended::failed(DIED), now);
+    }
+    ended_unknown(intent, why, now)
 }
 
 /// An intent whose end nobody knows.

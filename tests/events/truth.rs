@@ -182,7 +182,7 @@ async fn a_command_is_an_intent_until_it_has_ended_even_if_it_dies() {
     let events = audited(folder.path());
     assert_each_ended_once(&events);
     let ends: Vec<_> = events.iter().filter(|event| event.kind == "command.executed" && !event.is_intent()).collect();
-    assert_eq!(ends.iter().map(|event| event.outcome).collect::<Vec<_>>(), [Outcome::Unknown, Outcome::Refused]);
+    assert_eq!(ends.iter().map(|event| event.outcome).collect::<Vec<_>>(), [Outcome::Failed, Outcome::Refused]);
     assert_eq!(ends[1].reason.as_deref(), Some("exit code 4: it is locked"));
     assert_eq!(ends[1].tags["exit_code"], "4");
     let said = SAID.lock().unwrap().clone();

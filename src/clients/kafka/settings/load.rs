@@ -184,6 +184,9 @@ fn address(text: &str) -> Result<Option<(String, u16)>, &'static str> {
         Some(_) => return Err("this is a URL, not the address of a broker"),
         None => text,
     };
+    if rest.contains(|c: char| c.is_whitespace() || c == ';') {
+        return Err("brokers are separated by commas, not by blanks, line ends or `;`");
+    }
     let Some((host, port)) = rest.rsplit_once(':') else {
         return Err("this address has no port; Kafka's is often 9092");
     };
@@ -195,6 +198,9 @@ fn address(text: &str) -> Result<Option<(String, u16)>, &'static str> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
     match inner {
         Some(inner) if inner.parse::<std::net::Ipv6Addr>().is_ok() => Ok(Some((inner.to_owned(), port))),
+        Some(inner) if inner.contains('%') => {
+            Err("an IPv6 address with a zone (`%…`) is not taken: give the broker's name or another address of it")
+        }
         Some(_) => Err("what stands in brackets is no IPv6 address"),
         None if host.contains(':') => Err("an IPv6 address stands in brackets, as [::1]:9092"),
         None if host.is_empty() => Err("this address has no host"),

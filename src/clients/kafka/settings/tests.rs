@@ -116,13 +116,18 @@ fn addresses_are_those_of_java() {
     for (flag, words) in [
         ("a", "--bootstrap-server:1:1: this address has no port"),
         ("a:1,b", "--bootstrap-server:1:5: this address has no port"),
+        ("a:1 b:2", "--bootstrap-server:1:1: brokers are separated by commas"),
+        ("a:1;b:2", "--bootstrap-server:1:1: brokers are separated by commas"),
+        ("a:1\nb:2", "--bootstrap-server:1:1: brokers are separated by commas"),
+        ("c:1,[fe80::1%lo]:1", "--bootstrap-server:1:5: an IPv6 address with a zone"),
         ("a:0", "no port from 1 to 65535"),
         ("a:65536", "no port from 1 to 65535"),
         (":9092", "no host"),
         ("::1:9092", "stands in brackets"),
         ("[a]:1", "no IPv6 address"),
         ("http://a:1", "a URL"),
-        ("a b:1", "characters that no host name has"),
+        ("a b:1", "brokers are separated by commas"),
+        ("a?:1", "characters that no host name has"),
         ("", "no broker is named"),
     ] {
         let fault = bootstrap(flag).expect_err(flag);

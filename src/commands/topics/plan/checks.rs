@@ -107,7 +107,7 @@ fn fault_of_min_insync(declared: &TopicSpec) -> Option<Fault> {
 /// The fault of a key that the brokers do not know.
 fn unknown_key(place: &Place, key: &str, known: &BTreeSet<String>) -> Fault {
     let fault = Fault::new(place.clone(), format!("the brokers do not know the config key `{key}`"));
-    match nearest(key, known.iter().map(String::as_str)) {
+    match nearest(key, known.iter().map(String::as_str).filter(|known| *known != key)) {
         Some(near) => fault.with_hint(format!("did you mean `{near}`?")),
         None => fault,
     }

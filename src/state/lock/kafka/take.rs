@@ -158,11 +158,12 @@ fn settings(why: &str) -> KafkaError {
     KafkaError::Settings(why.to_owned())
 }
 
-/// Whether the topic of groups is there. Where that can't be seen, nothing is said about it.
+/// Whether the topic of groups is there. Where that can't be seen, nothing is said about it. Brokers before 2.8 begin to
+/// create it when they are asked for it by name, and name it without partitions meanwhile.
 async fn has_offsets_topic(kafka: &dyn Kafka) -> bool {
     let Ok(name) = TopicName::new(OFFSETS_TOPIC) else { return true };
     match kafka.metadata(TopicSelection::Named(std::slice::from_ref(&name))).await {
-        Ok(metadata) => metadata.topics.contains_key(&name),
+        Ok(metadata) => metadata.topics.get(&name).is_some_and(|topic| !topic.partitions.is_empty()),
         Err(_) => true,
     }
 }
