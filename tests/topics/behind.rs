@@ -40,6 +40,20 @@ async fn a_second_apply_finds_nothing_to_do_though_the_broker_that_answers_does_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_topic_that_is_declared_absent_is_deleted_though_the_broker_that_answers_does_not_know_it_yet() {
+    let desk = Desk::new(Memory::kraft(3));
+    let before = desk.kafka.look(Clone::clone);
+    desk.declare(&[ORDERS]);
+    desk.apply(&[]).await.ends_with(Exit::Done);
+    desk.declare(&["{name: orders, state: absent}"]);
+    desk.kafka.show_instead(before, 1);
+    let deletes = ["--delete", "orders", "--max-risk", "loses-data"];
+    let applied = desk.apply(&deletes).await.ends_with(Exit::Done);
+    assert!(applied.out.contains("- topic orders"), "{applied:#?}");
+    assert_eq!(desk.apply(&[]).await.ends_with(Exit::Done).lines(), ["nothing to do"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_second_apply_finds_no_drift_though_the_broker_that_answers_shows_the_config_and_partitions_from_before() {
     let desk = Desk::new(Memory::kraft(3));
     desk.declare(&[ORDERS]);

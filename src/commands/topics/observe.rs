@@ -350,7 +350,8 @@ async fn uses(
 ) -> (BTreeMap<TopicName, Use>, BTreeSet<TopicName>) {
     let groups = readers(kafka).await;
     let partitions = partitions_of(topics, metadata);
-    let newest = newest(kafka, &partitions, idle_since).await;
+    // The first record of each partition that is newer than that.
+    let newest = settled_offsets(kafka, &partitions, OffsetQuery::AtOrAfter(idle_since.as_millisecond())).await;
     let appended = with_append_times(kafka, topics).await;
     let mut unknown = BTreeSet::new();
     let mut uses: BTreeMap<TopicName, Use> = topics.iter().map(|name| (name.clone(), Use::default())).collect();
@@ -432,7 +433,7 @@ async fn with_append_times(kafka: &dyn Kafka, topics: &BTreeSet<TopicName>) -> B
 pub async fn ends(kafka: &dyn Kafka, name: &TopicName, partitions: usize) -> Option<Vec<i64>> {
     let numbers = 0..i32::try_from(partitions).ok()?;
     let partitions: Vec<_> = numbers.map(|partition| TopicPartition { topic: name.clone(), partition }).collect();
-    let found = kafka.offsets(&partitions, OffsetQuery::Latest).await.ok()?;
+    let found = settled_offsets(kafka, &partitions, OffsetQuery::Latest).await.ok()?;
     let end = |partition| Some(found.get(partition)?.as_ref().ok()?.as_ref()?.offset);
     partitions.iter().map(end).collect()
 }
@@ -445,11 +446,11 @@ async fn logs(
 ) -> BTreeMap<TopicName, Vec<(i64, i64)>> {
     let partitions = partitions_of(topics, metadata);
     let (starts, ends) = tokio::join!(
-        kafka.offsets(&partitions, OffsetQuery::Earliest),
-        kafka.offsets(&partitions, OffsetQuery::Latest)
+        settled_offsets(kafka, &partitions, OffsetQuery::Earliest),
+        settled_offsets(kafka, &partitions, OffsetQuery::Latest)
     );
     let (starts, ends) = (starts.unwrap_or_default(), ends.unwrap_or_default());
-    let at = |found: &Newest, partition: &TopicPartition| Some(found.get(partition)?.as_ref().ok()?.as_ref()?.offset);
+    let at = |found: &Offsets, partition: &TopicPartition| Some(found.get(partition)?.as_ref().ok()?.as_ref()?.offset);
     let mut logs = BTreeMap::new();
     for name in topics {
         let Some(topic) = metadata.topics.get(name) else { continue };
@@ -464,16 +465,20 @@ async fn logs(
     logs
 }
 
-type Newest = BTreeMap<TopicPartition, Result<Option<FoundOffset>, KafkaError>>;
+type Offsets = BTreeMap<TopicPartition, Result<Option<FoundOffset>, KafkaError>>;
 
-/// The first record of each partition that is newer than a moment. The leader of a young partition may not know yet
-/// that it is one: it is asked again.
-async fn newest(kafka: &dyn Kafka, partitions: &[TopicPartition], since: Timestamp) -> Result<Newest, KafkaError> {
-    let mut found = Newest::new();
+/// Offsets of partitions. The leader of a young partition may not know yet that it is one, and a broker may not know the
+/// topic: they are asked again, within limits.
+async fn settled_offsets(
+    kafka: &dyn Kafka,
+    partitions: &[TopicPartition],
+    query: OffsetQuery,
+) -> Result<Offsets, KafkaError> {
+    let mut found = Offsets::new();
     let mut open = partitions.to_vec();
     let mut looks = Looks::default();
     while !open.is_empty() && looks.again().await {
-        found.extend(kafka.offsets(&open, OffsetQuery::AtOrAfter(since.as_millisecond())).await?);
+        found.extend(kafka.offsets(&open, query).await?);
         open.retain(|partition| !matches!(found.get(partition), Some(Ok(_))));
     }
     Ok(found)

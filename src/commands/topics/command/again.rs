@@ -44,8 +44,10 @@ pub(super) async fn plan_as_it_is(
         let mut planned = plan(spec, &observed, options);
         let asked = ask_brokers(kafka, spec, &observed, &planned.plan.steps).await;
         // After the first look everything is known that was committed before this run.
-        let is_doubtful =
-            round == 0 && doubt::has_doubtful_configs(&planned.plan.steps, observed.last_applied.as_ref());
+        let vanished = if round == 0 { doubt::vanished(spec, &observed) } else { BTreeSet::new() };
+        let is_doubtful = round == 0
+            && (!vanished.is_empty()
+                || doubt::has_doubtful_configs(&planned.plan.steps, observed.last_applied.as_ref()));
         if asked.there.is_empty() && asked.gone.is_empty() && !is_doubtful {
             planned.faults.extend(asked.faults);
             if round > 0 {
@@ -53,7 +55,7 @@ pub(super) async fn plan_as_it_is(
             }
             return Ok((observed, planned));
         }
-        observed = look_again(kafka, spec, (observed, &asked), times).await?;
+        observed = look_again(kafka, spec, (observed, &asked, &vanished), times).await?;
     }
     bail!(
         "the controller and the brokers go on contradicting each other about which topics there are; nothing was changed; run the same command again"
@@ -65,13 +67,15 @@ pub(super) async fn plan_as_it_is(
 async fn look_again(
     kafka: &dyn Kafka,
     spec: &Spec,
-    (observed, asked): (Observed, &Asked),
+    (observed, asked, vanished): (Observed, &Asked, &BTreeSet<TopicName>),
     times: (Timestamp, Timestamp),
 ) -> anyhow::Result<Observed> {
     let behind = kafka.catch_up(&BTreeSet::new()).await;
     tracing::debug!(there = asked.there.len(), gone = asked.gone.len(), ?behind, "the cluster is looked at again");
     let Observed { mut metadata, last_applied, declared_by_others, .. } = observed;
     metadata.topics.retain(|name, _| !asked.gone.contains(name));
+    let found = kafka.find_topics(&vanished.iter().map(|name| (name.clone(), 1)).collect()).await;
+    metadata.topics.extend(found.context("failed to look for topics that are declared absent")?);
     let mut open = asked.there.clone();
     let mut looks = Looks::default();
     while !open.is_empty() && looks.again().await {

@@ -1,7 +1,24 @@
 //! Which planned changes may come from an answer that was old, and are planned again from a second look. Pure.
 
+use std::collections::BTreeSet;
+
+use crate::cluster::topic::TopicName;
+use crate::commands::topics::observe::Observed;
 use crate::commands::topics::plan::last::LastApplied;
 use crate::commands::topics::plan::step::{Cause, ConfigEdit, TopicStep};
+use crate::commands::topics::spec::{Spec, State};
+
+/// Topics that are declared absent, do not show, and were there at the end of an earlier run: a broker that is behind may
+/// not know them yet, and nothing would be deleted.
+pub fn vanished(spec: &Spec, observed: &Observed) -> BTreeSet<TopicName> {
+    let Some(last) = &observed.last_applied else { return BTreeSet::new() };
+    let was_there = |name: &TopicName| {
+        let applied = last.topics.get(name).is_some_and(|applied| applied.existed || applied.topic_id.is_some());
+        applied || last.watched.contains_key(name)
+    };
+    let absent = spec.topics.iter().filter(|(_, declared)| declared.state == State::Absent).map(|(name, _)| name);
+    absent.filter(|name| !observed.metadata.topics.contains_key(*name) && was_there(name)).cloned().collect()
+}
 
 /// Whether config changes are planned for keys that the last run left as they are declared, or may have: a broker that is
 /// behind shows the value from before that run. Without a record any change may be of that kind.
