@@ -66,6 +66,13 @@ pub mod change_event;
 /// Events, under their own name.
 pub mod change {
     pub use crate::change_event as event;
+
+    /// Readers of events make no endings: only the name of the type is needed.
+    pub mod carry_out {
+        /// How a step ended.
+        #[derive(Debug)]
+        pub struct Ended;
+    }
 }
 
 /// Lines of journals and of the audit log.
