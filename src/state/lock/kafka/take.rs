@@ -158,8 +158,8 @@ fn settings(why: &str) -> KafkaError {
     KafkaError::Settings(why.to_owned())
 }
 
-/// Whether the topic of groups is there. Where that can't be seen, nothing is said about it. Brokers before 2.8 begin to
-/// create it when they are asked for it by name, and name it without partitions meanwhile.
+/// Whether the topic of groups is there. Where that can't be seen, nothing is said about it. Kafka 2.4 creates it when it
+/// is asked for by name; then it is there.
 async fn has_offsets_topic(kafka: &dyn Kafka) -> bool {
     let Ok(name) = TopicName::new(OFFSETS_TOPIC) else { return true };
     match kafka.metadata(TopicSelection::Named(std::slice::from_ref(&name))).await {
