@@ -1,5 +1,5 @@
 //! The only file that prints. Results go to standard output, everything else to standard error, secrets to neither.
-//! What a terminal would obey or not show is escaped here ([`visible`]); texts on several lines go to [`print`],
+//! What a terminal would obey or not show is escaped here ([`visible`]); texts on several lines go to [`print()`],
 //! [`say_lines`] and [`complain_lines`], and whoever lays them out escapes each value's own ends of line.
 
 use std::borrow::Cow;
