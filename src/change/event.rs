@@ -144,7 +144,7 @@ pub enum Severity {
     Error,
 }
 
-/// What became of an intent whose run died, as the cluster shows it now; none where it does not tell.
+/// The outcome of an intent whose run died, from the present state of the cluster; `None` where the cluster does not show it.
 pub type Settle<'a> = dyn Fn(&Event) -> Option<Ended> + Send + Sync + 'a;
 
 /// Where events go. Recording never fails a command: what can't be delivered is kept, and what can't be kept is
@@ -185,7 +185,7 @@ pub struct CommandEnded {
 }
 
 impl CommandEnded {
-    /// The end of the command once it is known what became of its events.
+    /// How the command ended, after its events were delivered and kept as far as that was possible.
     #[must_use]
     pub fn after(self, delivery: Delivery) -> Self {
         if !self.needs_events || delivery.is_complete() || self.exit_code != 0 {

@@ -201,7 +201,7 @@ pub fn json<S: Step>(plan: &Plan<S>) -> Value {
     json!({ "steps": rows, "warnings": warnings, "refusals": refusals, "summary": counts(plan) })
 }
 
-/// What became of a plan as JSON: `{steps: [{subject, kind, outcome, reason}], done, failed, refused, unknown, unchanged}`.
+/// The result of a plan as JSON: `{steps: [{subject, kind, outcome, reason}], done, failed, refused, unknown, unchanged}`.
 pub fn result_json<S: Step>(ended: &[(S, Ended)], tally: Tally) -> Value {
     let steps: Vec<_> = ended
         .iter()

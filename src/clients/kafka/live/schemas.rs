@@ -5,11 +5,13 @@
 //! `ApiVersionsRequest.json` (versions 0 to 5, flexible from 3; the answer of version 5 is that of version 4). Fields stand
 //! in the schemas' order. DescribeLogDirs is ours in all its versions, so that one reader does; only what is used is kept.
 
-use anyhow::{bail, ensure};
+use anyhow::ensure;
 use bytes::{BufMut, Bytes};
 use kafka_protocol::messages::ApiVersionsRequest;
 use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, StrBytes, VersionRange};
+
+use crate::clients::kafka::live::shape;
 
 /// Most elements that one list of an answer may have: as Kafka 4.4 has it.
 const ELEMENTS_MAX: usize = 1_000_000;
@@ -257,17 +259,7 @@ impl<B: ByteBuf> Reader<'_, B> {
     }
 
     fn varint(&mut self) -> anyhow::Result<u32> {
-        let mut value = 0_u32;
-        for shift in (0..35).step_by(7) {
-            let [byte] = self.array()?;
-            let part = u32::from(byte & 0x7f);
-            ensure!(shift < 28 || part < 16, "a number of more than 32 bits");
-            value |= part << shift;
-            if byte & 0x80 == 0 {
-                return Ok(value);
-            }
-        }
-        bail!("a number of more than five bytes")
+        shape::varint(|| self.array().map(|[byte]| byte))
     }
 
     /// A length: of flexible versions one more than it is, and 0 for none.

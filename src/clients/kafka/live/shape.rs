@@ -258,17 +258,7 @@ impl<'b> Walk<'b> {
     }
 
     fn varint(&mut self) -> anyhow::Result<u32> {
-        let mut value = 0_u32;
-        for shift in (0..35).step_by(7) {
-            let [byte] = self.array()?;
-            let part = u32::from(byte & 0x7f);
-            ensure!(shift < 28 || part < 16, "a number of more than 32 bits");
-            value |= part << shift;
-            if byte & 0x80 == 0 {
-                return Ok(value);
-            }
-        }
-        bail!("a number of more than five bytes")
+        varint(|| self.array().map(|[byte]| byte))
     }
 
     fn array<const N: usize>(&mut self) -> anyhow::Result<[u8; N]> {
@@ -295,6 +285,22 @@ fn known_length(length: i64) -> anyhow::Result<usize> {
 }
 
 /// Bytes of a shape: each list has two elements, each text two letters, each tagged field is there.
+/// An unsigned varint of Kafka's protocol, as lengths of flexible versions and tags are written: 7 bits a byte, the lowest
+/// first, in at most five bytes. `next` gives one byte after the other.
+pub(super) fn varint(mut next: impl FnMut() -> anyhow::Result<u8>) -> anyhow::Result<u32> {
+    let mut value = 0_u32;
+    for shift in (0..35).step_by(7) {
+        let byte = next()?;
+        let part = u32::from(byte & 0x7f);
+        ensure!(shift < 28 || part < 16, "a number of more than 32 bits");
+        value |= part << shift;
+        if byte & 0x80 == 0 {
+            return Ok(value);
+        }
+    }
+    bail!("a number of more than five bytes")
+}
+
 #[cfg(test)]
 pub(super) fn example(shape: Shape, version: i16) -> Vec<u8> {
     let mut text = Text { rest: shape.fields.as_bytes(), version };

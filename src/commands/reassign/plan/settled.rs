@@ -1,4 +1,4 @@
-//! What became of the changes of an execution that died, as the cluster shows it. (intent, observation) in, ending out.
+//! The outcomes of the changes of an execution that died, from what the cluster shows: (intent, observation) in, outcome out.
 //! Pure.
 
 use crate::change::carry_out::Ended;

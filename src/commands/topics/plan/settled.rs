@@ -1,4 +1,4 @@
-//! What became of the changes of a run that died, as the cluster shows it. (intent, observation) in, ending out. Pure.
+//! The outcomes of the changes of a run that died, from what the cluster shows: (intent, observation) in, outcome out. Pure.
 
 use std::collections::BTreeMap;
 

@@ -240,7 +240,7 @@ impl History {
                 if self.truth.partitions.contains_key(&key) {
                     self.meddle(&key);
                     if self.memory.begun.get(&key).is_some_and(|begun| begun.to == to) {
-                        // The very same move, perhaps after a cancel: nobody can tell it from ours.
+                        // The same move, possibly submitted again after a cancel: it can't be distinguished from ours.
                         self.unseen.remove(&key);
                         self.taken_back.remove(&key);
                     }
