@@ -16,10 +16,7 @@ use uuid::Uuid;
 use crate::change::brake::Brake;
 use crate::change::event::{Event, Outcome, Recorder, Severity};
 use crate::change::plan::{Refusal, Step};
-
-/// Most records that the steps of one batch make the controller write: half of the 10,000 that KRaft takes in one
-/// atomic batch, so that a whole batch fits one request.
-pub const BATCH_WEIGHT_MAX: usize = 5_000;
+use crate::cluster::records::RECORDS_MAX;
 
 /// How a step ended, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -275,15 +272,14 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Cuts a plan into runs of neighbouring steps that say the same [`Step::batch`] and together weigh
-/// [`BATCH_WEIGHT_MAX`] at most; a heavier step is a batch of its own.
+/// Cuts a plan into runs of neighbouring steps of the same [`Step::batch`] and together weigh
+/// [`RECORDS_MAX`] at most; a heavier step is a batch of its own.
 pub fn batches<S: Step>(steps: &[S]) -> Vec<Range<usize>> {
     let mut cuts = Vec::new();
     let mut start = 0;
     let mut weight = 0;
     for (index, step) in steps.iter().enumerate() {
-        let fits =
-            index == start || (step.batch() == steps[start].batch() && weight + step.weight() <= BATCH_WEIGHT_MAX);
+        let fits = index == start || (step.batch() == steps[start].batch() && weight + step.weight() <= RECORDS_MAX);
         if !fits {
             cuts.push(start..index);
             start = index;

@@ -76,6 +76,10 @@ pub struct Refusal {
 /// One change to one subject, small enough to be retried on its own. `Display` is its line in the plan; it starts
 /// with `+` (create), `~` (change) or `-` (remove).
 pub trait Step: fmt::Display + Clone + Serialize + Send + Sync {
+    /// The kinds of steps of a command, in the order in which a plan has them where that matters. It is shown as a word, as
+    /// `create`: what a refusal and the summary of a long plan call such a step.
+    type Batch: fmt::Display + Copy + Ord + Send + Sync;
+
     /// `kind:name`: `topic:orders`, `broker:3`.
     fn subject(&self) -> String;
 
@@ -85,8 +89,8 @@ pub trait Step: fmt::Display + Clone + Serialize + Send + Sync {
     /// The event's kind, as `topics.created`: the command and what it did ([`crate::change::event::Event::kind`]).
     fn kind(&self) -> &'static str;
 
-    /// Which neighbouring steps one call may carry along: those that say the same word.
-    fn batch(&self) -> &'static str;
+    /// Which neighbouring steps one call may carry along: those of the same batch.
+    fn batch(&self) -> Self::Batch;
 
     /// How loud its event is once it is done.
     fn severity(&self) -> Severity {
@@ -94,7 +98,7 @@ pub trait Step: fmt::Display + Clone + Serialize + Send + Sync {
     }
 
     /// How much of a batch it fills, in records that the controller writes for it (1 or more). A batch holds
-    /// [`crate::change::carry_out::BATCH_WEIGHT_MAX`] at most, or one step.
+    /// [`crate::cluster::records::RECORDS_MAX`] at most, or one step.
     fn weight(&self) -> usize {
         1
     }

@@ -83,14 +83,14 @@ fn first_lines(lines: impl ExactSizeIterator<Item = String>, noun: &str) -> Stri
 
 /// `1200 steps: 1150 move, 50 elect`.
 fn by_kind<S: Step>(steps: &[S]) -> String {
-    let mut numbers: Vec<(&str, usize)> = Vec::new();
+    let mut numbers: Vec<(S::Batch, usize)> = Vec::new();
     for step in steps {
-        match numbers.iter_mut().find(|(word, _)| *word == step.batch()) {
+        match numbers.iter_mut().find(|(batch, _)| *batch == step.batch()) {
             Some((_, number)) => *number += 1,
             None => numbers.push((step.batch(), 1)),
         }
     }
-    let words: Vec<_> = numbers.iter().map(|(word, number)| format!("{number} {word}")).collect();
+    let words: Vec<_> = numbers.iter().map(|(batch, number)| format!("{number} {batch}")).collect();
     format!("{} steps: {}", steps.len(), words.join(", "))
 }
 
@@ -233,6 +233,8 @@ mod tests {
     }
 
     impl Step for Move {
+        type Batch = &'static str;
+
         fn subject(&self) -> String {
             format!("partition:orders-{}", self.0)
         }

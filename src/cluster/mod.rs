@@ -13,6 +13,7 @@ pub mod metadata;
 pub mod offset;
 pub mod overrides;
 pub mod readings;
+pub mod records;
 pub mod size;
 pub mod throttle;
 pub mod topic;

@@ -1,4 +1,4 @@
-//! Opens the door to Kafka from the flags, at the first use: a command that needs no cluster connects to none.
+//! Opens the client of Kafka from the flags, at the first use: a command that needs no cluster connects to none.
 
 use std::sync::Arc;
 
@@ -12,8 +12,15 @@ use crate::exit::Stop;
 impl Context {
     /// The cluster that the flags name. Nothing is sent before the first question.
     pub async fn kafka(&self) -> anyhow::Result<Arc<dyn Kafka>> {
+        self.kafka_expecting_configs(0).await
+    }
+
+    /// The same, for a command that will ask for the configs of so many topics: where they are many, connections to other
+    /// brokers are made meanwhile.
+    pub async fn kafka_expecting_configs(&self, topics: usize) -> anyhow::Result<Arc<dyn Kafka>> {
         let open = || async {
             let live = Live::new(self.kafka_settings()?).map_err(|error| Stop::usage(error.to_string()))?;
+            let live = live.expecting_configs(topics);
             self.guard_writes(&live);
             Ok::<Arc<dyn Kafka>, anyhow::Error>(Arc::new(live))
         };

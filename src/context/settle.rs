@@ -322,7 +322,7 @@ fn shown<S: Step>(plan: &Plan<S>, too_risky: &[(S, Ended)]) -> Plan<S> {
         let line = step.to_string();
         let line = line.lines().next().unwrap_or_default();
         let reason = format!("{line}: {}", ended.reason.as_deref().unwrap_or_default());
-        shown.refuse(step.subject(), step.batch(), reason);
+        shown.refuse(step.subject(), &step.batch().to_string(), reason);
     }
     shown
 }

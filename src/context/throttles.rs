@@ -28,7 +28,7 @@ use crate::change::looks::Looks;
 use crate::change::plan::Step;
 use crate::change::plan::Warning;
 use crate::change::throttle::decide::{Decided, Ways, after, decide};
-use crate::change::throttle::step::ThrottleStep;
+use crate::change::throttle::step::{ThrottleBatch, ThrottleStep};
 use crate::clients::kafka::{Kafka, KafkaError, Mode, codes};
 use crate::cluster::broker::BrokerId;
 use crate::cluster::config::{ConfigChange, ConfigEntry, ConfigResource, ConfigSource};
@@ -420,7 +420,7 @@ async fn overtaken(kafka: &dyn Kafka, batch: &[ThrottleStep]) -> BTreeMap<String
 async fn send(kafka: &dyn Kafka, batch: &[ThrottleStep]) -> Vec<Ended> {
     let changes: Vec<ConfigChange> = batch.iter().map(ThrottleStep::config_change).collect();
     let answers = kafka.alter_configs(&changes, Mode::Apply).await;
-    let is_lost = |error: &KafkaError| matches!(error, KafkaError::AnswerLost { .. } | KafkaError::TimedOut { .. });
+    let is_lost = KafkaError::leaves_result_unknown;
     let open = batch.iter().zip(&answers).filter(|(_, answer)| answer.as_ref().err().is_none_or(is_lost));
     let missing = not_shown(kafka, open.map(|(step, _)| step).collect()).await;
     let is_shown = |step: &ThrottleStep| !missing.contains(&step.subject());
@@ -433,7 +433,10 @@ async fn send(kafka: &dyn Kafka, batch: &[ThrottleStep]) -> Vec<Ended> {
         }
         Err(error) if is_lost(&error) && is_shown(step) => Ended::done(),
         Err(error) if is_lost(&error) => Ended::unknown(format!("{error}; the next look mends it")),
-        Err(error) if error.code() == Some(codes::UNKNOWN_TOPIC_OR_PARTITION) && step.batch() == "shorten-lists" => {
+        Err(error)
+            if error.code() == Some(codes::UNKNOWN_TOPIC_OR_PARTITION)
+                && step.batch() == ThrottleBatch::ShortenLists =>
+        {
             Ended::done()
         }
         Err(error) => Ended::failed(error.to_string()),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
-use kafka_toolbox::clients::kafka::Kafka;
+use kafka_toolbox::clients::kafka::{Cluster as _, Groups};
 
 use super::peer::{Asked, DESCRIBE_CLUSTER, DESCRIBE_GROUPS, LIST_GROUPS, Peers, Reply, text};
 use crate::clients::kafka::live::{open, wait};

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
-use kafka_toolbox::clients::kafka::{Kafka, KafkaError};
+use kafka_toolbox::clients::kafka::{Cluster as _, KafkaError};
 use kafka_toolbox::cluster::metadata::TopicSelection;
 
 use super::peer::{API_VERSIONS, Asked, METADATA, Peers, Reply, SASL_AUTHENTICATE, SASL_HANDSHAKE, text};

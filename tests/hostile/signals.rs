@@ -82,6 +82,8 @@ impl fmt::Display for Change {
 }
 
 impl Step for Change {
+    type Batch = &'static str;
+
     fn subject(&self) -> String {
         format!("thing:{}", self.0)
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, BytesMut};
-use kafka_toolbox::clients::kafka::{Kafka, KafkaError, Mode, NewTopic};
+use kafka_toolbox::clients::kafka::{Cluster as _, Configs, Groups, KafkaError, Mode, NewTopic, Topics};
 use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::cluster::metadata::TopicSelection;
 

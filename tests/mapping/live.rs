@@ -2,7 +2,7 @@
 
 use kafka_toolbox::clients::kafka::live::Live;
 use kafka_toolbox::clients::kafka::settings::{Given, Settings};
-use kafka_toolbox::clients::kafka::{Kafka, Mode, NewTopic};
+use kafka_toolbox::clients::kafka::{Mode, NewTopic, Topics};
 use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::cluster::topic::TopicName;
 use serde_json::Value;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use kafka_toolbox::clients::kafka::live::Live;
-use kafka_toolbox::clients::kafka::{Factor, Kafka, NewTopic};
+use kafka_toolbox::clients::kafka::{Cluster as _, Configs, Factor, NewTopic, Reassignments};
 use kafka_toolbox::cluster::assignment::{MovePlan, PartitionMove};
 use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::cluster::config::{ConfigResource, ConfigSource};

@@ -1,6 +1,6 @@
 //! `reassign elect`: on a cluster in memory, and on real ones.
 
-use kafka_toolbox::clients::kafka::Kafka;
+use kafka_toolbox::clients::kafka::Cluster as _;
 use kafka_toolbox::clients::kafka::memory::{Call, Memory};
 use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::cluster::metadata::TopicSelection;

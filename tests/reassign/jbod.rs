@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use kafka_toolbox::clients::kafka::Kafka;
+use kafka_toolbox::clients::kafka::Cluster as _;
 use kafka_toolbox::clients::kafka::memory::Memory;
 use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::cluster::log_dirs::is_cordoned;

@@ -2,7 +2,7 @@
 
 use std::process::Child;
 
-use kafka_toolbox::clients::kafka::Kafka;
+use kafka_toolbox::clients::kafka::Cluster as _;
 use kafka_toolbox::clients::kafka::live::Live;
 use kafka_toolbox::cluster::metadata::TopicSelection;
 

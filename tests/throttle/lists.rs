@@ -8,7 +8,7 @@ use kafka_toolbox::change::throttle::decide::{Decided, Ways};
 use kafka_toolbox::cli::Cli;
 use kafka_toolbox::clients::kafka::live::Live;
 use kafka_toolbox::clients::kafka::memory::Memory;
-use kafka_toolbox::clients::kafka::{Kafka, Mode, NewTopic};
+use kafka_toolbox::clients::kafka::{Configs, Mode, NewTopic, Topics};
 use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::cluster::config::{ConfigChange, ConfigOperation, ConfigResource};
 use kafka_toolbox::cluster::size::ByteRate;

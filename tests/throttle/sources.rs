@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::routing::get;
 use jiff::Timestamp;
-use kafka_toolbox::clients::kafka::Kafka;
+use kafka_toolbox::clients::kafka::Cluster as _;
 use kafka_toolbox::clients::metrics::{DatadogQuery, Memory, Metrics, Prometheus};
 use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::cluster::metadata::TopicSelection;

@@ -30,6 +30,8 @@ impl fmt::Display for Write {
 }
 
 impl Step for Write {
+    type Batch = &'static str;
+
     fn subject(&self) -> String {
         format!("broker:{}", self.0)
     }

@@ -75,13 +75,7 @@ pub fn decide(wish: &Throttles, seen: &PresentThrottles, record: &ThrottleRecord
     }
     let Deciding { mut plan, releases, .. } = deciding;
     plan.steps.extend(releases);
-    let order = |step: &ThrottleStep| match step.batch() {
-        "set-rates" => 0,
-        "extend-lists" => 1,
-        "shorten-lists" => 2,
-        _ => 3,
-    };
-    plan.steps.sort_by_key(order);
+    plan.steps.sort_by_key(ThrottleStep::batch);
     Decided { plan, claim }
 }
 

@@ -225,7 +225,33 @@ impl ListOperation {
     }
 }
 
+/// What happens to throttles, in the order in which it is safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ThrottleBatch {
+    /// Rates are set.
+    SetRates,
+    /// Lists get longer.
+    ExtendLists,
+    /// Lists get shorter.
+    ShortenLists,
+    /// Rates are given back.
+    RestoreRates,
+}
+
+impl fmt::Display for ThrottleBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SetRates => "set-rates",
+            Self::ExtendLists => "extend-lists",
+            Self::ShortenLists => "shorten-lists",
+            Self::RestoreRates => "restore-rates",
+        })
+    }
+}
+
 impl Step for ThrottleStep {
+    type Batch = ThrottleBatch;
+
     fn subject(&self) -> String {
         match self {
             Self::Rates { broker, .. } => format!("broker:{broker}"),
@@ -247,12 +273,12 @@ impl Step for ThrottleStep {
     }
 
     /// One request may not name one resource twice: what is taken away is sent apart from what is added.
-    fn batch(&self) -> &'static str {
+    fn batch(&self) -> ThrottleBatch {
         match self {
-            Self::Rates { .. } if self.is_release() => "restore-rates",
-            Self::Rates { .. } => "set-rates",
-            Self::Lists { .. } if self.removes() => "shorten-lists",
-            Self::Lists { .. } => "extend-lists",
+            Self::Rates { .. } if self.is_release() => ThrottleBatch::RestoreRates,
+            Self::Rates { .. } => ThrottleBatch::SetRates,
+            Self::Lists { .. } if self.removes() => ThrottleBatch::ShortenLists,
+            Self::Lists { .. } => ThrottleBatch::ExtendLists,
         }
     }
 

@@ -10,6 +10,8 @@ pub const NOT_LEADER_OR_FOLLOWER: i16 = 6;
 pub const REQUEST_TIMED_OUT: i16 = 7;
 /// BROKER_NOT_AVAILABLE.
 pub const BROKER_NOT_AVAILABLE: i16 = 8;
+/// NETWORK_EXCEPTION: the broker lost its connection to another one before that had answered.
+pub const NETWORK_EXCEPTION: i16 = 13;
 /// COORDINATOR_LOAD_IN_PROGRESS.
 pub const COORDINATOR_LOAD_IN_PROGRESS: i16 = 14;
 /// COORDINATOR_NOT_AVAILABLE.
@@ -30,7 +32,7 @@ pub const INVALID_SESSION_TIMEOUT: i16 = 26;
 pub const REBALANCE_IN_PROGRESS: i16 = 27;
 /// GROUP_AUTHORIZATION_FAILED.
 pub const GROUP_AUTHORIZATION_FAILED: i16 = 30;
-/// SASL_AUTHENTICATION_FAILED.
+/// CLUSTER_AUTHORIZATION_FAILED.
 pub const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
 /// SASL_AUTHENTICATION_FAILED.
 pub const SASL_AUTHENTICATION_FAILED: i16 = 58;
@@ -70,6 +72,14 @@ pub const NO_REASSIGNMENT_IN_PROGRESS: i16 = 85;
 pub const THROTTLING_QUOTA_EXCEEDED: i16 = 89;
 /// REBOOTSTRAP_REQUIRED: the broker at this address is not the one that the request is for (Kafka 4.4).
 pub const REBOOTSTRAP_REQUIRED: i16 = 129;
+
+/// Whether a write that a broker answers with this code may still be carried out, because the broker did not wait for the
+/// end or lost the controller meanwhile. See [`KafkaError::leaves_result_unknown`].
+///
+/// [`KafkaError::leaves_result_unknown`]: crate::clients::kafka::KafkaError::leaves_result_unknown
+pub fn leaves_result_unknown(code: i16) -> bool {
+    matches!(code, REQUEST_TIMED_OUT | NETWORK_EXCEPTION)
+}
 
 /// Kafka's name of a code, as `TOPIC_ALREADY_EXISTS`; `UNKNOWN_CODE` for one that is newer than this tool.
 pub fn name(code: i16) -> &'static str {

@@ -65,7 +65,7 @@ fn factor_of(step: &ReassignStep) -> Factor {
 }
 
 fn is_lost(answer: &Result<(), KafkaError>) -> bool {
-    matches!(answer, Err(KafkaError::AnswerLost { .. } | KafkaError::TimedOut { .. }))
+    answer.as_ref().is_err_and(KafkaError::leaves_result_unknown)
 }
 
 fn ending(step: &ReassignStep, answer: Result<(), KafkaError>) -> Ended {

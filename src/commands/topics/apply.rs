@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::change::attempts::attempts;
 use crate::change::carry_out::Ended;
 use crate::change::looks::Looks;
-use crate::clients::kafka::{Kafka, KafkaError, Mode, NewPartitions, NewTopic, codes};
+use crate::clients::kafka::{Kafka, KafkaError, Mode, NewPartitions, NewTopic};
 use crate::cluster::config::{ConfigChange, ConfigOperation, ConfigResource, ConfigSource};
 use crate::cluster::metadata::TopicSelection;
 use crate::cluster::topic::{Topic, TopicName};
@@ -104,21 +104,16 @@ async fn apply(kafka: &dyn Kafka, batch: &[TopicStep], created: &mut BTreeMap<To
     let mut lost = BTreeSet::new();
     attempts(batch, "run again", async |steps| {
         let answers = send(kafka, steps, Mode::Apply).await;
-        let unanswered = steps.iter().zip(&answers).filter(|(_, answer)| answer.as_ref().is_err_and(is_lost));
+        let unanswered = steps
+            .iter()
+            .zip(&answers)
+            .filter(|(_, answer)| answer.as_ref().is_err_and(KafkaError::leaves_result_unknown));
         lost.extend(unanswered.map(|(step, _)| step.name().clone()));
         let (ended, mut ids) = settle(kafka, steps, answers, &lost).await;
         created.append(&mut ids);
         ended
     })
     .await
-}
-
-/// Whether a request may have been carried out though no answer came.
-fn is_lost(error: &KafkaError) -> bool {
-    match error {
-        KafkaError::AnswerLost { .. } | KafkaError::TimedOut { .. } => true,
-        error => error.code() == Some(codes::REQUEST_TIMED_OUT),
-    }
 }
 
 /// Asks the brokers whether they would carry the steps out; nothing changes. The errors, with the index of each step.
@@ -204,7 +199,7 @@ fn read(step: &TopicStep, answer: Result<(), KafkaError>) -> Answer {
     };
     let name = if let KafkaError::Broker { name, .. } = &error { *name } else { "" };
     match (step, name) {
-        _ if is_lost(&error) => Answer::Look,
+        _ if error.leaves_result_unknown() => Answer::Look,
         (TopicStep::Create { .. }, "TOPIC_ALREADY_EXISTS")
         | (TopicStep::AddPartitions { .. }, "INVALID_PARTITIONS") => Answer::Look,
         (TopicStep::Delete { .. }, "UNKNOWN_TOPIC_OR_PARTITION") => Answer::Gone,

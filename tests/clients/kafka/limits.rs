@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kafka_toolbox::clients::kafka::live::Live;
 use kafka_toolbox::clients::kafka::settings::{Given, Settings};
-use kafka_toolbox::clients::kafka::{Kafka, Mode, NewTopic};
+use kafka_toolbox::clients::kafka::{Cluster as _, Mode, NewTopic, Topics};
 use kafka_toolbox::cluster::metadata::TopicSelection;
 
 use super::contract::{name, topic, until};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kafka_toolbox::clients::kafka::live::Live;
 use kafka_toolbox::clients::kafka::settings::{Given, Settings};
-use kafka_toolbox::clients::kafka::{Kafka, Mode, NewTopic};
+use kafka_toolbox::clients::kafka::{Cluster as _, Groups, Mode, NewTopic, Topics};
 use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::cluster::metadata::TopicSelection;
 use kafka_toolbox::cluster::offset::OffsetQuery;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use kafka_toolbox::clients::kafka::memory::{Call, Memory};
-use kafka_toolbox::clients::kafka::{Factor, Kafka, KafkaError, Mode, codes};
+use kafka_toolbox::clients::kafka::{Cluster as _, Factor, Groups, KafkaError, Mode, Reassignments, Topics, codes};
 use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::cluster::metadata::TopicSelection;
 use kafka_toolbox::cluster::offset::{FoundOffset, OffsetQuery};

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use kafka_toolbox::clients::kafka::{Factor, Kafka};
+use kafka_toolbox::clients::kafka::{Cluster as _, Factor, Reassignments};
 use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::cluster::log_dirs::is_cordoned;
 use kafka_toolbox::cluster::metadata::TopicSelection;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kafka_toolbox::clients::kafka::{Kafka, KafkaError, Mode, NewTopic};
+use kafka_toolbox::clients::kafka::{Cluster as _, Groups, Kafka, KafkaError, Mode, NewTopic, Reassignments, Topics};
 use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::cluster::metadata::TopicSelection;
 

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use kafka_toolbox::clients::kafka::{Kafka, KafkaError};
+use kafka_toolbox::clients::kafka::{Cluster as _, KafkaError};
 use kafka_toolbox::cluster::metadata::TopicSelection;
 
 use super::live::{open, wait};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use kafka_toolbox::clients::kafka::Kafka;
+use kafka_toolbox::clients::kafka::Cluster as _;
 use kafka_toolbox::clients::kafka::live::Live;
 use kafka_toolbox::clients::kafka::settings::{Given, Settings};
 use kafka_toolbox::cluster::metadata::TopicSelection;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use kafka_toolbox::change::event::Outcome;
 use kafka_toolbox::clients::kafka::live::Live;
 use kafka_toolbox::clients::kafka::settings::{Given, Settings};
-use kafka_toolbox::clients::kafka::{Kafka, Mode};
+use kafka_toolbox::clients::kafka::{Configs, Mode, Reassignments};
 use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::cluster::config::{ConfigChange, ConfigOperation, ConfigResource};
 use kafka_toolbox::cluster::topic::TopicName;

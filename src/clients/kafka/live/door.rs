@@ -1,4 +1,4 @@
-//! [`Live`]: the door's trait, each method handed to the file that knows how.
+//! [`Live`]: the traits of the client, each method handed to the file that knows how.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -6,14 +6,18 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::clients::kafka::Configs;
 use crate::clients::kafka::Election;
 use crate::clients::kafka::Factor;
+use crate::clients::kafka::Groups;
 use crate::clients::kafka::Kafka;
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::Mode;
 use crate::clients::kafka::NewPartitions;
 use crate::clients::kafka::NewTopic;
+use crate::clients::kafka::Reassignments;
 use crate::clients::kafka::ReplicaSizes;
+use crate::clients::kafka::Topics;
 use crate::clients::kafka::gate::WriteGate;
 use crate::clients::kafka::live::cluster::Cluster;
 use crate::clients::kafka::live::configs;
@@ -51,18 +55,67 @@ impl Live {
     pub fn new(settings: Settings) -> Result<Self, KafkaError> {
         Ok(Self { cluster: Arc::new(Cluster::new(settings)?) })
     }
+
+    /// Says that the configs of so many topics will be asked for: where they are many, connections to other brokers are
+    /// made as soon as one has answered.
+    #[must_use]
+    pub fn expecting_configs(self, topics: usize) -> Self {
+        if topics >= configs::TOPICS_WORTH_SPREADING {
+            self.cluster.open_others();
+        }
+        self
+    }
+
+    /// How many requests were sent so far, over all connections.
+    pub fn requests_sent(&self) -> u64 {
+        self.cluster.requests_sent()
+    }
 }
 
 #[async_trait]
-impl Kafka for Live {
+impl crate::clients::kafka::Cluster for Live {
     async fn metadata(&self, topics: TopicSelection<'_>) -> Result<Metadata, KafkaError> {
         topics::metadata(&self.cluster, topics).await
     }
 
+    async fn fenced_brokers(&self) -> Result<Option<BTreeSet<BrokerId>>, KafkaError> {
+        registrations::fenced(&self.cluster).await
+    }
+
+    async fn replica_sizes(&self, brokers: &[BrokerId]) -> Result<ReplicaSizes, KafkaError> {
+        log_dirs::replica_sizes(&self.cluster, brokers).await
+    }
+}
+
+#[async_trait]
+impl Topics for Live {
     async fn find_topics(&self, least: &BTreeMap<TopicName, usize>) -> Result<BTreeMap<TopicName, Topic>, KafkaError> {
         topics::find(&self.cluster, least).await
     }
 
+    async fn create_topics(&self, topics: &[NewTopic], mode: Mode) -> Vec<Result<(), KafkaError>> {
+        self.cluster.write_all(&topics::Creations { topics, mode }).await
+    }
+
+    async fn create_partitions(&self, topics: &[NewPartitions], mode: Mode) -> Vec<Result<(), KafkaError>> {
+        self.cluster.write_all(&topics::Growths { topics, mode }).await
+    }
+
+    async fn delete_topics(&self, topics: &[TopicName]) -> Vec<Result<(), KafkaError>> {
+        self.cluster.write_all(&topics::Deletions { topics }).await
+    }
+
+    async fn offsets(
+        &self,
+        partitions: &[TopicPartition],
+        query: OffsetQuery,
+    ) -> Result<BTreeMap<TopicPartition, Result<Option<FoundOffset>, KafkaError>>, KafkaError> {
+        offsets::find(&self.cluster, partitions, query).await
+    }
+}
+
+#[async_trait]
+impl Configs for Live {
     async fn configs(
         &self,
         resources: &[ConfigResource],
@@ -79,22 +132,32 @@ impl Kafka for Live {
         configs::of_one(&self.cluster, brokers, keys).await
     }
 
-    async fn create_topics(&self, topics: &[NewTopic], mode: Mode) -> Vec<Result<(), KafkaError>> {
-        self.cluster.write_all(&topics::Creations { topics, mode }).await
-    }
-
-    async fn create_partitions(&self, topics: &[NewPartitions], mode: Mode) -> Vec<Result<(), KafkaError>> {
-        self.cluster.write_all(&topics::Growths { topics, mode }).await
-    }
-
-    async fn delete_topics(&self, topics: &[TopicName]) -> Vec<Result<(), KafkaError>> {
-        self.cluster.write_all(&topics::Deletions { topics }).await
-    }
-
     async fn alter_configs(&self, changes: &[ConfigChange], mode: Mode) -> Vec<Result<(), KafkaError>> {
         configs::alter(&self.cluster, changes, mode).await
     }
 
+    async fn catch_up(&self, own_configs: &BTreeSet<BrokerId>) -> Result<BTreeSet<BrokerId>, KafkaError> {
+        registrations::catch_up(&self.cluster, own_configs).await
+    }
+}
+
+#[async_trait]
+impl Groups for Live {
+    async fn live_groups(&self) -> Result<Vec<LiveGroup>, KafkaError> {
+        groups::live(&self.cluster).await
+    }
+
+    async fn sees_all_groups(&self) -> Result<Option<bool>, KafkaError> {
+        registrations::sees_all_groups(&self.cluster).await
+    }
+
+    fn lock_groups(&self) -> Arc<dyn LockGroups> {
+        Arc::new(LiveLockGroups::of(self.cluster.beside()))
+    }
+}
+
+#[async_trait]
+impl Reassignments for Live {
     async fn reassignments(&self) -> Result<BTreeMap<TopicPartition, Reassignment>, KafkaError> {
         reassignments::list(&self.cluster).await
     }
@@ -110,56 +173,16 @@ impl Kafka for Live {
     async fn elect_leaders(&self, election: Election, partitions: &[TopicPartition]) -> Vec<Result<(), KafkaError>> {
         self.cluster.write_all(&reassignments::Elections { election, partitions }).await
     }
+}
 
-    async fn replica_sizes(&self, brokers: &[BrokerId]) -> Result<ReplicaSizes, KafkaError> {
-        log_dirs::replica_sizes(&self.cluster, brokers).await
-    }
-
-    async fn fenced_brokers(&self) -> Result<Option<BTreeSet<BrokerId>>, KafkaError> {
-        registrations::fenced(&self.cluster).await
-    }
-
-    async fn catch_up(&self, own_configs: &BTreeSet<BrokerId>) -> Result<BTreeSet<BrokerId>, KafkaError> {
-        registrations::catch_up(&self.cluster, own_configs).await
-    }
-
-    async fn offsets(
-        &self,
-        partitions: &[TopicPartition],
-        query: OffsetQuery,
-    ) -> Result<BTreeMap<TopicPartition, Result<Option<FoundOffset>, KafkaError>>, KafkaError> {
-        offsets::find(&self.cluster, partitions, query).await
-    }
-
-    async fn sees_all_groups(&self) -> Result<Option<bool>, KafkaError> {
-        registrations::sees_all_groups(&self.cluster).await
-    }
-
-    async fn live_groups(&self) -> Result<Vec<LiveGroup>, KafkaError> {
-        groups::live(&self.cluster).await
-    }
-
+impl Kafka for Live {
     fn begin_look(&self) {
         if let Some(losses) = self.cluster.losses() {
             losses.forget();
         }
     }
 
-    fn expect_configs(&self, topics: usize) {
-        if topics >= configs::TOPICS_WORTH_SPREADING {
-            self.cluster.open_others();
-        }
-    }
-
-    fn lock_groups(&self) -> Arc<dyn LockGroups> {
-        Arc::new(LiveLockGroups::of(self.cluster.beside()))
-    }
-
     fn write_gate(&self) -> &WriteGate {
         self.cluster.gate()
-    }
-
-    fn requests_sent(&self) -> u64 {
-        self.cluster.requests_sent()
     }
 }

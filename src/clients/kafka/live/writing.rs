@@ -20,10 +20,7 @@ use crate::clients::kafka::live::cluster::Cluster;
 use crate::clients::kafka::live::cluster::Target;
 use crate::clients::kafka::live::connection::Trouble;
 use crate::clients::kafka::live::patience::Patience;
-
-/// Records in one request to a KRaft controller, which refuses more than 10,000 in one atomic batch. What we count may
-/// be short of what it counts (defaults for partitions), so half of it is left as a margin.
-const KRAFT_RECORDS_MAX: usize = 5_000;
+use crate::cluster::records::RECORDS_MAX;
 
 /// The same in ZooKeeper mode: each partition takes the controller some 11 ms, and its answer has a deadline.
 const ZOOKEEPER_RECORDS_MAX: usize = 200;
@@ -81,7 +78,7 @@ impl Cluster {
             Ok(kraft) => kraft,
             Err(error) => return vec![Err(error); count],
         };
-        let records_max = if kraft { KRAFT_RECORDS_MAX } else { ZOOKEEPER_RECORDS_MAX };
+        let records_max = if kraft { RECORDS_MAX } else { ZOOKEEPER_RECORDS_MAX };
         let mut results: Vec<Option<Result<(), KafkaError>>> = vec![None; count];
         for items in cut(batch, records_max) {
             if let Some(error) = self.write_some(batch, items, &mut results).await {
@@ -213,9 +210,9 @@ fn judge<B: Batch>(batch: &B, outcome: Option<(i16, Option<String>)>) -> Next {
         0 => Next::Done(Ok(())),
         codes::NOT_CONTROLLER => Next::Moved(error),
         codes::THROTTLING_QUOTA_EXCEEDED => Next::Throttled(error),
-        codes::REQUEST_TIMED_OUT if batch.mode() == Mode::Validate => Next::Moved(error),
+        code if codes::leaves_result_unknown(code) && batch.mode() == Mode::Validate => Next::Moved(error),
         // The broker stopped waiting; the controller may still do it.
-        codes::REQUEST_TIMED_OUT => {
+        code if codes::leaves_result_unknown(code) => {
             Next::Done(Err(KafkaError::AnswerLost { request: B::Request::NAME.to_owned(), why: error.to_string() }))
         }
         _ => Next::Done(Err(error)),

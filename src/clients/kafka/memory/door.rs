@@ -1,4 +1,4 @@
-//! [`Memory`]: the door's trait on a [`Model`], with faults on demand.
+//! [`Memory`]: the traits of the client on a [`Model`], with faults on demand.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -10,14 +10,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::clients::kafka::Cluster;
+use crate::clients::kafka::Configs;
 use crate::clients::kafka::Election;
 use crate::clients::kafka::Factor;
+use crate::clients::kafka::Groups;
 use crate::clients::kafka::Kafka;
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::Mode;
 use crate::clients::kafka::NewPartitions;
 use crate::clients::kafka::NewTopic;
+use crate::clients::kafka::Reassignments;
 use crate::clients::kafka::ReplicaSizes;
+use crate::clients::kafka::Topics;
 use crate::clients::kafka::codes;
 use crate::clients::kafka::gate::WriteGate;
 use crate::clients::kafka::lock_group::LockGroups;
@@ -41,6 +46,7 @@ use crate::cluster::metadata::Reassignment;
 use crate::cluster::metadata::TopicSelection;
 use crate::cluster::offset::FoundOffset;
 use crate::cluster::offset::OffsetQuery;
+use crate::cluster::topic::Topic;
 use crate::cluster::topic::TopicName;
 use crate::cluster::topic::TopicPartition;
 
@@ -272,7 +278,7 @@ fn lost_answer(call: Call) -> KafkaError {
 }
 
 #[async_trait]
-impl Kafka for Memory {
+impl Cluster for Memory {
     async fn metadata(&self, topics: TopicSelection<'_>) -> Result<Metadata, KafkaError> {
         self.read(Call::Metadata, |model| {
             let wanted = |name: &&TopicName| match topics {
@@ -290,20 +296,33 @@ impl Kafka for Memory {
         })
     }
 
-    async fn configs(
-        &self,
-        resources: &[ConfigResource],
-        keys: Option<&[&str]>,
-    ) -> Result<BTreeMap<ConfigResource, Result<Vec<ConfigEntry>, KafkaError>>, KafkaError> {
-        self.read(Call::DescribeConfigs, |model| {
-            for resource in resources {
-                if let ConfigResource::Broker(broker) = resource {
-                    configs::check_broker(model, *broker)?;
+    async fn fenced_brokers(&self) -> Result<Option<BTreeSet<BrokerId>>, KafkaError> {
+        self.read(Call::DescribeCluster, |model| Ok(model.kraft.then(|| model.stopped.keys().copied().collect())))
+    }
+
+    async fn replica_sizes(&self, brokers: &[BrokerId]) -> Result<ReplicaSizes, KafkaError> {
+        self.read(Call::DescribeLogDirs, |model| {
+            let mut sizes = ReplicaSizes::default();
+            for broker in brokers {
+                match configs::check_broker(model, *broker) {
+                    Ok(()) => add_sizes(model, *broker, &mut sizes),
+                    Err(error) => {
+                        sizes.missing.insert(*broker, error.to_string());
+                    }
                 }
             }
-            let described = resources.iter().map(|one| (one.clone(), configs::describe(model, one, keys)));
-            Ok(described.collect())
+            Ok(sizes)
         })
+    }
+}
+
+#[async_trait]
+impl Topics for Memory {
+    async fn find_topics(&self, least: &BTreeMap<TopicName, usize>) -> Result<BTreeMap<TopicName, Topic>, KafkaError> {
+        let names: Vec<_> = least.keys().cloned().collect();
+        let mut topics = self.metadata(TopicSelection::Named(&names)).await?.topics;
+        topics.retain(|name, topic| least.get(name).is_some_and(|least| topic.partitions.len() >= *least));
+        Ok(topics)
     }
 
     async fn create_topics(&self, topics: &[NewTopic], mode: Mode) -> Vec<Result<(), KafkaError>> {
@@ -329,6 +348,35 @@ impl Kafka for Memory {
         self.write(Call::DeleteTopics, topics, ToString::to_string, topics::delete)
     }
 
+    async fn offsets(
+        &self,
+        partitions: &[TopicPartition],
+        query: OffsetQuery,
+    ) -> Result<BTreeMap<TopicPartition, Result<Option<FoundOffset>, KafkaError>>, KafkaError> {
+        self.read(Call::ListOffsets, |model| {
+            Ok(partitions.iter().map(|key| (key.clone(), offset(model, key, query))).collect())
+        })
+    }
+}
+
+#[async_trait]
+impl Configs for Memory {
+    async fn configs(
+        &self,
+        resources: &[ConfigResource],
+        keys: Option<&[&str]>,
+    ) -> Result<BTreeMap<ConfigResource, Result<Vec<ConfigEntry>, KafkaError>>, KafkaError> {
+        self.read(Call::DescribeConfigs, |model| {
+            for resource in resources {
+                if let ConfigResource::Broker(broker) = resource {
+                    configs::check_broker(model, *broker)?;
+                }
+            }
+            let described = resources.iter().map(|one| (one.clone(), configs::describe(model, one, keys)));
+            Ok(described.collect())
+        })
+    }
+
     async fn alter_configs(&self, changes: &[ConfigChange], mode: Mode) -> Vec<Result<(), KafkaError>> {
         if let Some(refused) = self.refused(mode, changes.len()) {
             return refused;
@@ -337,6 +385,32 @@ impl Kafka for Memory {
         self.write(Call::AlterConfigs, changes, |change| change.resource.to_string(), alter)
     }
 
+    async fn catch_up(&self, _own_configs: &BTreeSet<BrokerId>) -> Result<BTreeSet<BrokerId>, KafkaError> {
+        self.read(Call::DescribeQuorum, |_| Ok(()))?;
+        self.state().stale = None;
+        Ok(BTreeSet::new())
+    }
+}
+
+#[async_trait]
+impl Groups for Memory {
+    async fn live_groups(&self) -> Result<Vec<LiveGroup>, KafkaError> {
+        let is_live = |group: &&LiveGroup| group.members > 0;
+        self.read(Call::ListGroups, |model| {
+            let mut groups: Vec<_> = model.groups.values().filter(is_live).cloned().collect();
+            groups.extend(model.coordinators.live());
+            groups.sort_by(|one, two| one.id.cmp(&two.id));
+            Ok(groups)
+        })
+    }
+
+    fn lock_groups(&self) -> Arc<dyn LockGroups> {
+        Arc::new(MemoryLockGroups { shared: Arc::clone(&self.shared) })
+    }
+}
+
+#[async_trait]
+impl Reassignments for Memory {
     async fn reassignments(&self) -> Result<BTreeMap<TopicPartition, Reassignment>, KafkaError> {
         self.edit(|model| {
             if let Some(bytes) = model.copied_per_listing {
@@ -368,62 +442,11 @@ impl Kafka for Memory {
         };
         self.write(Call::ElectLeaders, partitions, ToString::to_string, elect)
     }
+}
 
-    async fn replica_sizes(&self, brokers: &[BrokerId]) -> Result<ReplicaSizes, KafkaError> {
-        self.read(Call::DescribeLogDirs, |model| {
-            let mut sizes = ReplicaSizes::default();
-            for broker in brokers {
-                match configs::check_broker(model, *broker) {
-                    Ok(()) => add_sizes(model, *broker, &mut sizes),
-                    Err(error) => {
-                        sizes.missing.insert(*broker, error.to_string());
-                    }
-                }
-            }
-            Ok(sizes)
-        })
-    }
-
-    async fn fenced_brokers(&self) -> Result<Option<BTreeSet<BrokerId>>, KafkaError> {
-        self.read(Call::DescribeCluster, |model| Ok(model.kraft.then(|| model.stopped.keys().copied().collect())))
-    }
-
-    async fn catch_up(&self, _own_configs: &BTreeSet<BrokerId>) -> Result<BTreeSet<BrokerId>, KafkaError> {
-        self.read(Call::DescribeQuorum, |_| Ok(()))?;
-        self.state().stale = None;
-        Ok(BTreeSet::new())
-    }
-
-    async fn offsets(
-        &self,
-        partitions: &[TopicPartition],
-        query: OffsetQuery,
-    ) -> Result<BTreeMap<TopicPartition, Result<Option<FoundOffset>, KafkaError>>, KafkaError> {
-        self.read(Call::ListOffsets, |model| {
-            Ok(partitions.iter().map(|key| (key.clone(), offset(model, key, query))).collect())
-        })
-    }
-
-    async fn live_groups(&self) -> Result<Vec<LiveGroup>, KafkaError> {
-        let is_live = |group: &&LiveGroup| group.members > 0;
-        self.read(Call::ListGroups, |model| {
-            let mut groups: Vec<_> = model.groups.values().filter(is_live).cloned().collect();
-            groups.extend(model.coordinators.live());
-            groups.sort_by(|one, two| one.id.cmp(&two.id));
-            Ok(groups)
-        })
-    }
-
-    fn lock_groups(&self) -> Arc<dyn LockGroups> {
-        Arc::new(MemoryLockGroups { shared: Arc::clone(&self.shared) })
-    }
-
+impl Kafka for Memory {
     fn write_gate(&self) -> &WriteGate {
         &self.gate
-    }
-
-    fn requests_sent(&self) -> u64 {
-        u64::try_from(self.state().faults.calls.len()).unwrap_or(u64::MAX)
     }
 }
 

@@ -12,7 +12,7 @@ use clap::{ArgGroup, Args};
 use crate::change::attempts::attempts;
 use crate::change::carry_out::Ended;
 use crate::change::looks::Looks;
-use crate::clients::kafka::{Election, Kafka, KafkaError, codes};
+use crate::clients::kafka::{Election, Kafka, KafkaError};
 use crate::cluster::broker::BrokerId;
 use crate::cluster::metadata::{Metadata, TopicSelection};
 use crate::cluster::topic::{TopicName, TopicPartition};
@@ -113,11 +113,7 @@ async fn elect(kafka: &dyn Kafka, election: Election, batch: &[ElectStep]) -> Ve
 }
 
 fn is_lost(answer: &Result<(), KafkaError>) -> bool {
-    match answer {
-        Err(KafkaError::AnswerLost { .. } | KafkaError::TimedOut { .. }) => true,
-        Err(error) => error.code() == Some(codes::REQUEST_TIMED_OUT),
-        Ok(()) => false,
-    }
+    answer.as_ref().is_err_and(KafkaError::leaves_result_unknown)
 }
 
 /// The steps that the cluster does not show as done, within limits.

@@ -157,7 +157,27 @@ impl fmt::Display for ElectStep {
     }
 }
 
+/// Who is elected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ElectBatch {
+    /// The preferred leader is elected.
+    Preferred,
+    /// A replica that is not in sync is elected.
+    Unclean,
+}
+
+impl fmt::Display for ElectBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Preferred => "elect",
+            Self::Unclean => "elect-unclean",
+        })
+    }
+}
+
 impl Step for ElectStep {
+    type Batch = ElectBatch;
+
     fn subject(&self) -> String {
         subject(&self.partition)
     }
@@ -170,8 +190,8 @@ impl Step for ElectStep {
         if self.lost_with.is_some() { "reassign.unclean_leader_elected" } else { "reassign.leader_elected" }
     }
 
-    fn batch(&self) -> &'static str {
-        if self.lost_with.is_some() { "elect-unclean" } else { "elect" }
+    fn batch(&self) -> ElectBatch {
+        if self.lost_with.is_some() { ElectBatch::Unclean } else { ElectBatch::Preferred }
     }
 
     fn severity(&self) -> Severity {

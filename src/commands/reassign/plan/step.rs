@@ -99,7 +99,33 @@ impl fmt::Display for ReassignStep {
     }
 }
 
+/// What happens to partitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ReassignBatch {
+    /// Moves are begun.
+    Move,
+    /// Preferred leaders are elected.
+    Elect,
+    /// Moves are cancelled.
+    Cancel,
+    /// Former replicas are given back.
+    Restore,
+}
+
+impl fmt::Display for ReassignBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Move => "move",
+            Self::Elect => "elect",
+            Self::Cancel => "cancel",
+            Self::Restore => "restore",
+        })
+    }
+}
+
 impl Step for ReassignStep {
+    type Batch = ReassignBatch;
+
     fn subject(&self) -> String {
         format!("partition:{}", self.partition())
     }
@@ -123,12 +149,12 @@ impl Step for ReassignStep {
         }
     }
 
-    fn batch(&self) -> &'static str {
+    fn batch(&self) -> ReassignBatch {
         match self {
-            Self::Move { .. } => "move",
-            Self::Elect { .. } => "elect",
-            Self::Cancel { .. } => "cancel",
-            Self::Restore { .. } => "restore",
+            Self::Move { .. } => ReassignBatch::Move,
+            Self::Elect { .. } => ReassignBatch::Elect,
+            Self::Cancel { .. } => ReassignBatch::Cancel,
+            Self::Restore { .. } => ReassignBatch::Restore,
         }
     }
 

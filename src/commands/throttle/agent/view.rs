@@ -118,7 +118,19 @@ impl fmt::Display for Change {
     }
 }
 
+/// All changes of overrides are of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OverrideBatch;
+
+impl fmt::Display for OverrideBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("overrides")
+    }
+}
+
 impl Step for Change {
+    type Batch = OverrideBatch;
+
     fn subject(&self) -> String {
         match &self.wish {
             Wish::Set(Some(broker), _) | Wish::Remove(Some(broker)) => format!("broker:{broker}"),
@@ -139,8 +151,8 @@ impl Step for Change {
         }
     }
 
-    fn batch(&self) -> &'static str {
-        "overrides"
+    fn batch(&self) -> OverrideBatch {
+        OverrideBatch
     }
 }
 

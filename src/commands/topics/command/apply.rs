@@ -107,12 +107,9 @@ async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
     let declared = declared::read(context, &args.sources, args.keep_going).await?;
     let (spec, is_partial) = (&declared.spec, !declared.left_out.is_empty());
     check(context, args, &declared)?;
-    let kafka = door(context).await?;
+    let kafka = cluster(context, spec).await?;
     let mut memory = match &kafka {
-        Some(kafka) => {
-            kafka.expect_configs(spec.topics.len());
-            Some(Memory::open(context, &args.sources, spec, &**kafka).await?)
-        }
+        Some(kafka) => Some(Memory::open(context, &args.sources, spec, &**kafka).await?),
         None => None,
     };
     let observed = look(context, args, spec, memory.as_mut()).await?;
@@ -222,10 +219,10 @@ fn moves_of(ended: &[(TopicStep, Ended)], observed: &Observed, command: &str) ->
 }
 
 /// The cluster; none in a rehearsal.
-async fn door(context: &Context) -> anyhow::Result<Option<Arc<dyn Kafka>>> {
+async fn cluster(context: &Context, spec: &Spec) -> anyhow::Result<Option<Arc<dyn Kafka>>> {
     match context.flags.observed {
         Some(_) => Ok(None),
-        None => Ok(Some(context.kafka().await?)),
+        None => Ok(Some(context.kafka_expecting_configs(spec.topics.len()).await?)),
     }
 }
 

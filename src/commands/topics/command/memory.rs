@@ -14,7 +14,7 @@ use crate::cluster::topic::TopicName;
 use crate::commands::topics::command::sources::SourceArgs;
 use crate::commands::topics::observe::{Begun, Declared, Observed};
 use crate::commands::topics::plan::last::{LastApplied, Owners};
-use crate::commands::topics::plan::step::TopicStep;
+use crate::commands::topics::plan::step::{TopicBatch, TopicStep};
 use crate::commands::topics::spec::Spec;
 use crate::context::Context;
 use crate::context::rights::Workload;
@@ -198,14 +198,14 @@ impl Memory {
         let open = ended.iter().filter(|(_, ended)| !is_done(ended)).map(|(step, _)| step.name());
         let of_others = self.declared_by_others.keys().filter(|_| !takes_ownership);
         let unsettled = open.chain(faulty).chain(of_others).cloned().collect();
-        let done = ended.iter().filter(|(step, ended)| step.batch() == "create" && is_done(ended));
+        let done = ended.iter().filter(|(step, ended)| step.batch() == TopicBatch::Create && is_done(ended));
         let created: BTreeSet<_> = done.map(|(step, _)| step.name()).collect();
         let exists = |name: &TopicName| observed.metadata.topics.contains_key(name) || created.contains(name);
         let mut ids = observed.ids();
         ids.append(&mut self.created_ids);
         let settled = claim.settled(spec, &unsettled, exists, &ids);
         let mut settled = settled.watching(claim, spec, observed, context.now());
-        let deleted = ended.iter().filter(|(step, ended)| step.batch() == "delete" && is_done(ended));
+        let deleted = ended.iter().filter(|(step, ended)| step.batch() == TopicBatch::Delete && is_done(ended));
         for (step, _) in deleted {
             settled.watched.remove(step.name());
         }

@@ -120,7 +120,7 @@ pub fn plan(spec: &Spec, observed: &Observed, options: &Options) -> Planned {
     deletes::plan(&absent, observed, options, &mut planned.plan);
     topics::warn_of_many(&world, &mut planned.plan);
     warn_of_history(spec, observed, options, &mut planned.plan);
-    planned.plan.steps.sort_by_key(|step| (order(step), step.name().clone()));
+    planned.plan.steps.sort_by_key(|step| (step.batch(), step.name().clone()));
     planned
 }
 
@@ -147,13 +147,6 @@ fn owned_by(others: &[Declared], options: &Options, declared: &TopicSpec) -> Str
         options.owner,
         declared.name.place.source
     )
-}
-
-fn order(step: &TopicStep) -> usize {
-    ["take-ownership", "create", "add-partitions", "set-config", "change-replicas", "delete"]
-        .iter()
-        .position(|word| *word == step.batch())
-        .unwrap_or(usize::MAX)
 }
 
 /// Says what the three-way merge could not know, and which topics are declared no more.

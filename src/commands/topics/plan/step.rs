@@ -121,7 +121,39 @@ impl TopicStep {
     }
 }
 
+/// What happens to topics, in the order in which it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TopicBatch {
+    /// Taken over from other owners.
+    TakeOwnership,
+    /// Created.
+    Create,
+    /// Given more partitions.
+    AddPartitions,
+    /// Given other configs.
+    SetConfig,
+    /// Given other replicas.
+    ChangeReplicas,
+    /// Deleted.
+    Delete,
+}
+
+impl fmt::Display for TopicBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TakeOwnership => "take-ownership",
+            Self::Create => "create",
+            Self::AddPartitions => "add-partitions",
+            Self::SetConfig => "set-config",
+            Self::ChangeReplicas => "change-replicas",
+            Self::Delete => "delete",
+        })
+    }
+}
+
 impl Step for TopicStep {
+    type Batch = TopicBatch;
+
     fn subject(&self) -> String {
         subject(self.name())
     }
@@ -148,14 +180,14 @@ impl Step for TopicStep {
         }
     }
 
-    fn batch(&self) -> &'static str {
+    fn batch(&self) -> TopicBatch {
         match self {
-            Self::TakeOwnership { .. } => "take-ownership",
-            Self::Create { .. } => "create",
-            Self::AddPartitions { .. } => "add-partitions",
-            Self::SetConfig { .. } => "set-config",
-            Self::ChangeReplicas { .. } => "change-replicas",
-            Self::Delete { .. } => "delete",
+            Self::TakeOwnership { .. } => TopicBatch::TakeOwnership,
+            Self::Create { .. } => TopicBatch::Create,
+            Self::AddPartitions { .. } => TopicBatch::AddPartitions,
+            Self::SetConfig { .. } => TopicBatch::SetConfig,
+            Self::ChangeReplicas { .. } => TopicBatch::ChangeReplicas,
+            Self::Delete { .. } => TopicBatch::Delete,
         }
     }
 

@@ -11,7 +11,6 @@ use tokio::time::sleep;
 
 use super::take::acquire;
 use super::*;
-use crate::clients::kafka::Kafka;
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::codes;
 use crate::clients::kafka::lock_group::Join;
@@ -19,6 +18,7 @@ use crate::clients::kafka::lock_group::Joining;
 use crate::clients::kafka::memory::Call;
 use crate::clients::kafka::memory::Memory;
 use crate::clients::kafka::memory::Model;
+use crate::clients::kafka::{Groups, Kafka};
 use crate::cluster::broker::BrokerId;
 use crate::state::clock::boot_clock;
 

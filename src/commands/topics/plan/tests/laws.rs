@@ -8,6 +8,7 @@ use super::cluster::{cluster, name, options, spec};
 use crate::change::plan::Step;
 use crate::commands::topics::observe::{Observed, Use};
 use crate::commands::topics::plan::last::LastApplied;
+use crate::commands::topics::plan::step::TopicBatch;
 use crate::commands::topics::plan::{TopicStep, configs, plan};
 
 const KEYS: [&str; 4] = ["retention.ms", "segment.ms", "cleanup.policy", "leader.replication.throttled.replicas"];
@@ -116,7 +117,7 @@ proptest! {
                 TopicStep::TakeOwnership { .. } | TopicStep::Delete { .. } => {}
             }
         }
-        prop_assert!(steps.iter().filter(|step| step.batch() == "delete").count() <= options().max_deletes);
+        prop_assert!(steps.iter().filter(|step| step.batch() == TopicBatch::Delete).count() <= options().max_deletes);
     }
 
     #[test]
