@@ -1,4 +1,4 @@
-//! Any bytes as Java client properties: read or refused, never a panic.
+//! Any bytes as Java client properties and as a JAAS text in them: read or refused, never a panic.
 #![no_main]
 
 use kafka_toolbox_fuzz::formats::properties;
@@ -8,4 +8,5 @@ fuzz_target!(|bytes: &[u8]| {
     if let Err(faults) = properties::parse("fuzz", bytes) {
         assert!(!faults.to_string().is_empty());
     }
+    let _ = kafka_toolbox_fuzz::is_jaas(&String::from_utf8_lossy(bytes));
 });

@@ -35,8 +35,67 @@ pub fn has_shape(key: kafka_protocol::messages::ApiKey, version: i16, bytes: &[u
 
 /// What the files from the clients call each other.
 pub(crate) mod clients {
+    /// `clients/kubernetes`.
+    pub(crate) mod kubernetes {
+        pub(crate) use crate::objects::*;
+        pub(crate) use crate::rights;
+        pub(crate) use crate::rights::Right;
+    }
+
     /// `clients/kafka`.
     pub(crate) mod kafka {
+        pub(crate) use crate::stores;
+
+        /// What the readers of stores know of errors: that they are made of faults.
+        #[derive(Debug)]
+        pub struct KafkaError(pub crate::formats::place::Fault);
+
+        impl From<crate::formats::place::Fault> for KafkaError {
+            fn from(fault: crate::formats::place::Fault) -> Self {
+                Self(fault)
+            }
+        }
+
+        /// Settings that name stores, as in `clients/kafka/settings`.
+        pub mod settings {
+            use std::path::PathBuf;
+
+            use crate::formats::place::Place;
+            use crate::formats::secret::SecretString;
+
+            /// Where certificates or keys are.
+            #[derive(Debug, Clone)]
+            pub enum Source {
+                /// A store file.
+                File { kind: StoreKind, path: PathBuf, password: Option<SecretString>, place: Place },
+                /// PEM texts.
+                Inline { certificates: SecretString, key: Option<SecretString>, place: Place },
+            }
+
+            /// A key store.
+            #[derive(Debug, Clone)]
+            pub struct Identity {
+                pub source: Source,
+                pub key_password: Option<SecretString>,
+            }
+
+            /// Forms of stores.
+            #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+            pub enum StoreKind {
+                /// PEM.
+                Pem,
+                /// PKCS#12.
+                Pkcs12,
+                /// Java's own.
+                Jks,
+            }
+        }
+
+        /// `clients/kafka/tls`.
+        pub(crate) mod tls {
+            pub(crate) use crate::certificates;
+        }
+
         /// `clients/kafka/live`.
         pub(crate) mod live {
             pub(crate) use crate::shape;
@@ -78,3 +137,74 @@ pub mod change {
 /// Lines of journals and of the audit log.
 #[path = "../../src/recorders/contents.rs"]
 pub mod contents;
+
+/// JAAS texts in `sasl.jaas.config`.
+#[path = "../../src/clients/kafka/settings/jaas.rs"]
+mod jaas;
+
+/// Reads a JAAS text; whether it was one.
+pub fn is_jaas(text: &str) -> bool {
+    jaas::parse(text).is_ok()
+}
+
+#[path = "../../src/clients/kafka/stores/mod.rs"]
+mod stores;
+
+/// Opens a key store or trust store of one of Java's forms, or of PEM; whether it could be read.
+pub fn opens(kind: StoreKind, bytes: &[u8], password: &str) -> bool {
+    let password = Some(password).filter(|password| !password.is_empty());
+    stores::read(kind, bytes, stores::Passwords { store: password, key: password }).is_ok()
+}
+
+pub use clients::kafka::settings::StoreKind;
+
+#[path = "../../src/clients/kafka/tls/certificates.rs"]
+mod certificates;
+
+/// What messages say of a certificate that a broker showed, and whether it is for a host.
+pub fn words_of_certificate(der: &[u8], host: &str) -> Option<String> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+    let shown = certificates::show_certificate(&certificate);
+    let name = rustls::pki_types::ServerName::try_from(host).ok()?;
+    let is_for_host = certificates::is_common_name(&rustls::pki_types::CertificateDer::from(der), &name);
+    let until = certificates::show_time(certificate.validity().not_after.timestamp());
+    let advice = certificates::not_for(&certificate, &shown, host);
+    Some(format!("{shown} {is_for_host} {until} {advice}"))
+}
+
+#[path = "../../src/clients/kubernetes/objects.rs"]
+mod objects;
+
+#[path = "../../src/clients/kubernetes/rights.rs"]
+mod rights;
+
+#[path = "../../src/clients/kubernetes/live/convert.rs"]
+mod convert;
+
+const FIELD_MANAGER: &str = "kafka-toolbox";
+
+/// What is made of an answer of the Kubernetes API server, whatever it was asked for.
+pub fn read_object(bytes: &[u8]) {
+    use k8s_openapi::api::{authorization::v1 as authorization, coordination::v1 as coordination, core::v1 as core};
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Status};
+    if let Ok(object) = serde_json::from_slice::<core::ConfigMap>(bytes) {
+        let config_map = convert::config_map(object);
+        let _ = convert::to_config_map(&config_map);
+    }
+    if let Ok(object) = serde_json::from_slice::<k8s_openapi::List<core::ConfigMap>>(bytes) {
+        object.items.into_iter().map(convert::config_map).for_each(drop);
+    }
+    if let Ok(object) = serde_json::from_slice::<coordination::Lease>(bytes) {
+        let _ = convert::to_lease(&convert::lease(object));
+    }
+    if let Ok(review) = serde_json::from_slice::<authorization::SelfSubjectRulesReview>(bytes) {
+        let _ = convert::granted(review);
+    }
+    if let Ok(metadata) = serde_json::from_slice::<ObjectMeta>(bytes) {
+        let _ = convert::owned(metadata, "kafka");
+    }
+    if let Ok(status) = serde_json::from_slice::<Status>(bytes) {
+        let message = status.message.unwrap_or_default();
+        let _ = (convert::asker(&message), convert::missing(&message));
+    }
+}

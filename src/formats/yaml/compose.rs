@@ -8,7 +8,8 @@ use granit_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput, Tag, opt
 use crate::formats::place::{Fault, Place};
 use crate::formats::yaml::node::{short, shown_key};
 use crate::formats::yaml::{
-    BYTES_MAX, COPIED_BYTES_MAX, DEPTH_MAX, Entry, FAULTS_MAX, NODES_MAX, Node, Origin, Scalar, Style, Value, syntax,
+    BYTES_MAX, COPIED_BYTES_MAX, COPIED_NODES_MAX, DEPTH_MAX, Entry, FAULTS_MAX, NODES_MAX, Node, Origin, Scalar, Style,
+    Value, syntax,
 };
 
 /// Reads all documents of a text; empty ones are left out. A document with a fault in its syntax is left out, too, and
@@ -24,7 +25,7 @@ pub fn documents<'a>(origin: &Origin, text: &'a str) -> (Vec<Node<'a>>, Vec<Faul
         block_nesting_limit: DEPTH_MAX,
     };
     let mut parser = Parser::new_from_str_with_options(text, options);
-    let mut composer = Composer::new(origin);
+    let mut composer = Composer::new(origin, COPIED_NODES_MAX + text.len());
     while composer.faults.len() < FAULTS_MAX {
         let stopped = match parser.next_event() {
             None => break,
@@ -56,7 +57,21 @@ struct Composer<'a, 'o> {
     open: Vec<Open<'a>>,
     anchors: HashMap<usize, Anchored<'a>>,
     nodes: usize,
-    copied_bytes: usize,
+    copied: Amount,
+    copied_nodes_max: usize,
+}
+
+/// How much a value is, with all that is in it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Amount {
+    nodes: usize,
+    bytes: usize,
+}
+
+impl Amount {
+    fn plus(self, more: Self) -> Self {
+        Self { nodes: self.nodes + more.nodes, bytes: self.bytes + more.bytes }
+    }
 }
 
 /// A list or mapping whose end is not read yet.
@@ -75,12 +90,11 @@ enum Contents<'a> {
 /// What aliases of an anchor copy, and how much that is.
 struct Anchored<'a> {
     node: Node<'a>,
-    nodes: usize,
-    bytes: usize,
+    amount: Amount,
 }
 
 impl<'a, 'o> Composer<'a, 'o> {
-    fn new(origin: &'o Origin) -> Self {
+    fn new(origin: &'o Origin, copied_nodes_max: usize) -> Self {
         Self {
             origin,
             documents: Vec::new(),
@@ -88,7 +102,8 @@ impl<'a, 'o> Composer<'a, 'o> {
             open: Vec::new(),
             anchors: HashMap::new(),
             nodes: 0,
-            copied_bytes: 0,
+            copied: Amount::default(),
+            copied_nodes_max,
         }
     }
 
@@ -103,7 +118,7 @@ impl<'a, 'o> Composer<'a, 'o> {
         let place = self.place(&span.start);
         match event {
             Event::Scalar(text, style, anchor, tag) => {
-                self.count(&place, 1, 0)?;
+                self.count(&place)?;
                 let value = self.scalar(text, style, tag.as_deref(), &place);
                 self.complete(Node { place, value }, anchor)
             }
@@ -134,14 +149,32 @@ impl<'a, 'o> Composer<'a, 'o> {
         self.origin.place(mark.line() as u64, mark.col() as u64 + 1)
     }
 
-    fn count(&mut self, place: &Place, nodes: usize, copied_bytes: usize) -> Result<(), Stopped> {
-        self.nodes += nodes;
-        self.copied_bytes += copied_bytes;
-        if self.nodes <= NODES_MAX && self.copied_bytes <= COPIED_BYTES_MAX {
+    /// Counts one value of the text.
+    fn count(&mut self, place: &Place) -> Result<(), Stopped> {
+        self.nodes += 1;
+        self.check_limit(place, self.nodes > NODES_MAX, || {
+            format!("has more than {NODES_MAX} values (aliases filled in), the most that is read")
+        })
+    }
+
+    /// Counts what an anchor keeps for its aliases, or an alias copies.
+    fn count_copy(&mut self, place: &Place, copy: Amount) -> Result<(), Stopped> {
+        self.nodes += copy.nodes;
+        self.copied.nodes += copy.nodes;
+        self.copied.bytes += copy.bytes;
+        let nodes_max = self.copied_nodes_max.min(NODES_MAX);
+        let is_over = self.copied.nodes > nodes_max || self.copied.bytes > COPIED_BYTES_MAX;
+        self.check_limit(place, is_over, || {
+            let mebibytes = COPIED_BYTES_MAX >> 20;
+            format!("its aliases copy more than {nodes_max} values or {mebibytes} MiB, the most for a text of this length")
+        })
+    }
+
+    fn check_limit(&mut self, place: &Place, is_over: bool, message: impl Fn() -> String) -> Result<(), Stopped> {
+        if !is_over {
             return Ok(());
         }
-        let message = format!("has more than {NODES_MAX} values (aliases filled in), the most that is read");
-        self.faults.push(Fault::new(place.clone(), message).with_hint("split it, or use fewer aliases"));
+        self.faults.push(Fault::new(place.clone(), message()).with_hint("split it, or use fewer aliases"));
         Err(Stopped::Text)
     }
 
@@ -165,7 +198,7 @@ impl<'a, 'o> Composer<'a, 'o> {
     }
 
     fn start(&mut self, place: Place, anchor: usize, tag: Option<&Tag>, contents: Contents<'a>) -> Result<(), Stopped> {
-        self.count(&place, 1, 0)?;
+        self.count(&place)?;
         if self.open.len() == DEPTH_MAX {
             let message = format!("lists and mappings nest deeper than {DEPTH_MAX}, the most that is read");
             self.faults.push(Fault::new(place, message));
@@ -193,8 +226,8 @@ impl<'a, 'o> Composer<'a, 'o> {
             self.faults.push(Fault::new(place.clone(), message));
             return self.complete(Node { place, value: Value::Broken }, 0);
         };
-        let (nodes, bytes) = (anchored.nodes, anchored.bytes);
-        self.count(&place, nodes, bytes)?;
+        let amount = anchored.amount;
+        self.count_copy(&place, amount)?;
         match self.anchors.get(&anchor).map(|anchored| anchored.node.clone()) {
             Some(node) => self.complete(node, 0),
             None => Ok(()),
@@ -204,9 +237,9 @@ impl<'a, 'o> Composer<'a, 'o> {
     /// Puts a value that is read to its end where it belongs.
     fn complete(&mut self, node: Node<'a>, anchor: usize) -> Result<(), Stopped> {
         if anchor != 0 {
-            let (nodes, bytes) = measure(&node);
-            self.count(&node.place.clone(), nodes, bytes)?;
-            self.anchors.insert(anchor, Anchored { node: node.clone(), nodes, bytes });
+            let amount = measure(&node);
+            self.count_copy(&node.place.clone(), amount)?;
+            self.anchors.insert(anchor, Anchored { node: node.clone(), amount });
         }
         let Some(Open { contents, broken, .. }) = self.open.last_mut() else {
             if !node.is_null() {
@@ -299,14 +332,14 @@ fn has_doubles(entries: &[Entry<'_>]) -> bool {
 }
 
 /// How many values a tree has, and how many bytes of text a copy of it could take.
-fn measure(node: &Node<'_>) -> (usize, usize) {
-    let add = |(nodes, bytes): (usize, usize), (more, texts): (usize, usize)| (nodes + more, bytes + texts);
+fn measure(node: &Node<'_>) -> Amount {
+    let of = |bytes| Amount { nodes: 1, bytes };
     match &node.value {
-        Value::Scalar(scalar) => (1, scalar.text.len()),
-        Value::List(items) => items.iter().map(measure).fold((1, 0), add),
+        Value::Scalar(scalar) => of(scalar.text.len()),
+        Value::List(items) => items.iter().map(measure).fold(of(0), Amount::plus),
         Value::Map(entries) => {
-            entries.iter().map(|entry| add((1, entry.key.len()), measure(&entry.value))).fold((1, 0), add)
+            entries.iter().map(|entry| of(entry.key.len()).plus(measure(&entry.value))).fold(of(0), Amount::plus)
         }
-        Value::Broken => (1, 0),
+        Value::Broken => of(0),
     }
 }

@@ -29,6 +29,10 @@ pub const BYTES_MAX: usize = 16 << 20;
 /// Most values, keys counted too, that one text may hold after its aliases are filled in.
 pub const NODES_MAX: usize = 1_000_000;
 
+/// Most values, keys counted too, that anchors and aliases may copy in one text, beside one for each byte of it: a short
+/// text may not cost what a long one costs.
+pub const COPIED_NODES_MAX: usize = 100_000;
+
 /// Most levels of lists and mappings inside each other.
 pub const DEPTH_MAX: usize = 64;
 

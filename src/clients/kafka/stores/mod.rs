@@ -58,8 +58,8 @@ impl Wrong {
 /// Passwords of a store and of the key in it.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Passwords<'a> {
-    store: Option<&'a str>,
-    key: Option<&'a str>,
+    pub store: Option<&'a str>,
+    pub key: Option<&'a str>,
 }
 
 /// The certificates of a trust store: at least one.
@@ -142,7 +142,7 @@ fn bytes(path: &Path) -> Result<Vec<u8>, Wrong> {
 }
 
 /// Reads a store by what its bytes say, if the settings' form allows for it.
-fn read(kind: StoreKind, bytes: &[u8], passwords: Passwords<'_>) -> Result<Store, Wrong> {
+pub(super) fn read(kind: StoreKind, bytes: &[u8], passwords: Passwords<'_>) -> Result<Store, Wrong> {
     let is_pem = bytes.windows(10).any(|window| window == b"-----BEGIN");
     match (kind, bytes) {
         (StoreKind::Pem, _) if is_pem => {

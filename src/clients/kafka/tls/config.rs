@@ -24,7 +24,7 @@ use crate::clients::kafka::settings::Identity;
 use crate::clients::kafka::settings::Source;
 use crate::clients::kafka::settings::TlsSettings;
 use crate::clients::kafka::stores;
-use crate::clients::kafka::tls::trouble;
+use crate::clients::kafka::tls::certificates;
 use crate::clients::kafka::tls::verifier::Verifier;
 use crate::formats::place::Fault;
 use crate::formats::place::Place;
@@ -183,17 +183,17 @@ fn check_dates(chain: &[CertificateDer<'_>], place: &Place) -> Result<String, Ka
     let Some((_, own)) = chain.first().and_then(|own| x509_parser::parse_x509_certificate(own).ok()) else {
         return Err(Fault::new(place.clone(), "the client certificate can't be read").into());
     };
-    let shown = trouble::show_certificate(&own);
+    let shown = certificates::show_certificate(&own);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(0));
     let (from, until) = (own.validity().not_before.timestamp(), own.validity().not_after.timestamp());
     let wrong = if now > until {
-        format!("the client certificate ({shown}) expired on {}", trouble::show_time(until))
+        format!("the client certificate ({shown}) expired on {}", certificates::show_time(until))
     } else if now < from {
-        format!("the client certificate ({shown}) is valid only from {} on", trouble::show_time(from))
+        format!("the client certificate ({shown}) is valid only from {} on", certificates::show_time(from))
     } else {
         return Ok(shown);
     };
-    let hint = format!("renew it, or check the clock: it is {}", trouble::show_time(now));
+    let hint = format!("renew it, or check the clock: it is {}", certificates::show_time(now));
     Err(Fault::new(place.clone(), wrong).with_hint(hint).into())
 }
 

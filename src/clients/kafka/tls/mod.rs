@@ -1,5 +1,6 @@
 //! Opens connections to brokers, plaintext or TLS, and says in one clear sentence why one could not be opened.
 
+mod certificates;
 mod config;
 mod probe;
 mod stream;

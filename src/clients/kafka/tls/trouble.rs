@@ -5,11 +5,9 @@ use std::io;
 use rustls::AlertDescription;
 use rustls::CertificateError;
 use rustls::Error;
-use x509_parser::certificate::X509Certificate;
 
 use crate::clients::kafka::tls::config::Shown;
 use crate::clients::kafka::tls::verifier::Disbelief;
-use crate::cluster::visible;
 
 /// A sentence for a certain TLS failure; none where the connection merely ended.
 pub(super) fn of_tls(error: &io::Error, shown: &Shown) -> Option<String> {
@@ -93,23 +91,6 @@ pub(super) fn show_tcp(error: &io::Error) -> String {
     }
 }
 
-/// `CN=broker-1, issued by CN=ca`.
-pub(super) fn show_certificate(certificate: &X509Certificate<'_>) -> String {
-    const SHOWN_MAX: usize = 200;
-    let clean = |text: String| -> String { visible::bounded(&text, SHOWN_MAX).into_owned() };
-    let (subject, issuer) = (clean(certificate.subject().to_string()), clean(certificate.issuer().to_string()));
-    let subject = if subject.is_empty() { "no subject".to_owned() } else { subject };
-    if certificate.subject() == certificate.issuer() { subject } else { format!("{subject}, issued by {issuer}") }
-}
-
-/// `2026-01-31 12:00:00 UTC`.
-pub(super) fn show_time(seconds: i64) -> String {
-    match jiff::Timestamp::from_second(seconds) {
-        Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
-        Err(_) => format!("second {seconds} since 1970"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,11 +113,5 @@ mod tests {
         assert_eq!(words(io::ErrorKind::ConnectionReset), "the broker closed the connection");
         let dns = io::Error::other("failed to lookup address information: Name or service not known");
         assert_eq!(show_tcp(&dns), "this host name is not found (DNS: Name or service not known)");
-    }
-
-    #[test]
-    fn times_are_shown_in_utc() {
-        assert_eq!(show_time(0), "1970-01-01 00:00:00 UTC");
-        assert_eq!(show_time(i64::MAX), "second 9223372036854775807 since 1970");
     }
 }
