@@ -63,7 +63,9 @@ impl Cli {
             Ok(matches) => matches,
             Err(error) => {
                 let line: Vec<_> = std::env::args_os().collect();
-                let wrong = environment::wrong_variable(&error, &definition, line.iter().map(AsRef::as_ref));
+                let line = || line.iter().map(AsRef::as_ref);
+                let wrong = environment::wrong_variable(&error, &definition, line());
+                let wrong = wrong.or_else(|| environment::unfit_argument(&error, line()));
                 return Err(wrong.unwrap_or_else(|| error.exit()));
             }
         };

@@ -7,6 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 
+use crate::cluster::visible;
 use crate::exit::Stop;
 
 /// The variable that an error of the command line is about, in words; none where the line itself is at fault.
@@ -59,6 +60,15 @@ pub fn empty_variable(matches: &ArgMatches, definition: &Command) -> Option<Stop
     }
     let (name, inner) = matches.subcommand()?;
     empty_variable(inner, definition.find_subcommand(name)?)
+}
+
+/// The error in our own words where an argument has characters that a terminal obeys or does not show: clap prints arguments
+/// as they are.
+pub fn unfit_argument<'a>(error: &clap::Error, line: impl IntoIterator<Item = &'a OsStr>) -> Option<Stop> {
+    let is_unfit = error.use_stderr() && line.into_iter().any(|word| visible::has_hidden(&word.to_string_lossy()));
+    let shown = error.render().to_string();
+    let first = shown.lines().next().unwrap_or_default();
+    is_unfit.then(|| Stop::usage(first.strip_prefix("error: ").unwrap_or(first)))
 }
 
 fn empty(variable: &str, flag: &str) -> Stop {

@@ -3,6 +3,7 @@
 //! The way through: [`Context::observed`] (read, or load what was saved), the command's own pure plan, then
 //! [`Context::settle`] (show, refuse, ask, carry out, record). No command prints plans, asks or records by itself.
 
+mod brought;
 pub mod completion;
 mod config_maps;
 mod connect;

@@ -26,7 +26,6 @@ use crate::change::carry_out::{Ended, Run, Watch, carry_out};
 use crate::change::event::{Event, Outcome, Severity};
 use crate::change::looks::Looks;
 use crate::change::plan::Step;
-use crate::change::plan::Warning;
 use crate::change::throttle::decide::{Decided, Ways, after, decide};
 use crate::change::throttle::step::{ThrottleBatch, ThrottleStep};
 use crate::clients::kafka::{Kafka, KafkaError, Mode, codes};
@@ -36,6 +35,7 @@ use crate::cluster::metadata::TopicSelection;
 use crate::cluster::size::ByteRate;
 use crate::cluster::throttle::{PresentList, PresentRate, PresentThrottles, Side, Sides, ThrottleRecord, Throttles};
 use crate::cluster::topic::TopicName;
+pub use crate::context::brought::Brought;
 use crate::context::{Context, LockHolder};
 use crate::exit::Stop;
 use crate::output;
@@ -58,25 +58,6 @@ pub struct OwnThrottles {
     clock: fn() -> Timestamp,
     /// Whether the record could not be written lately, which was said.
     is_unkept: bool,
-}
-
-/// What became of a wish.
-#[derive(Debug)]
-pub struct Brought {
-    /// Each step and how it ended.
-    pub ended: Vec<(ThrottleStep, Ended)>,
-    /// What a person should know.
-    pub warnings: Vec<Warning>,
-    /// What was there before.
-    pub seen: PresentThrottles,
-}
-
-impl Brought {
-    /// Why a step did not end well, if one did not.
-    pub fn failure(&self) -> Option<String> {
-        let bad = self.ended.iter().find(|(_, ended)| ended.outcome != Outcome::Done)?;
-        Some(format!("{}: {}", bad.0, bad.1.reason.as_deref().unwrap_or("not done")))
-    }
 }
 
 impl Context {
@@ -131,7 +112,9 @@ impl Context {
         let apply = async |batch: &[ThrottleStep]| throttles.apply(kafka, &claim, batch).await;
         let ended = self.carry(&plan.steps, apply).await;
         throttles.settle(&claim, &ended).await;
-        Brought { ended, warnings: plan.warnings, seen }
+        let is_cut = ended.len() < plan.steps.len();
+        let not_begun = is_cut.then(|| self.brake.pulled().unwrap_or_else(|| "the run was asked to stop".to_owned()));
+        Brought { ended, not_begun, warnings: plan.warnings, seen }
     }
 
     /// Carries steps out and records them, without a word: what an agent does at each tick. Steps that were not begun

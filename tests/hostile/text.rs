@@ -125,3 +125,18 @@ fn a_file_of_passwords_that_is_given_by_mistake_is_not_repeated() {
         }
     }
 }
+
+#[test]
+fn an_argument_that_a_terminal_would_obey_is_escaped_in_the_error_about_it() {
+    let toolbox = Toolbox::alone();
+    for line in [
+        &["topics", "list", "--\u{202e}\u{1b}[2Jx"][..],
+        &["\u{9b}1m"],
+        &["topics", "list", "-o", "\u{200b}\u{1b}]0;x\u{7}"],
+    ] {
+        let ran = toolbox.run(line).ends_with(2);
+        assert!(!has_hidden(&ran.err) && ran.err.contains("\\u{"), "{:?}", ran.err);
+    }
+    let ran = toolbox.run(&["topics", "list", "--ouput"]).ends_with(2);
+    assert!(ran.err.contains("Usage:"), "an ordinary mistake keeps its usage: {:?}", ran.err);
+}

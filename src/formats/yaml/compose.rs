@@ -8,8 +8,8 @@ use granit_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput, Tag, opt
 use crate::formats::place::{Fault, Place};
 use crate::formats::yaml::node::{short, shown_key};
 use crate::formats::yaml::{
-    BYTES_MAX, COPIED_BYTES_MAX, COPIED_NODES_MAX, DEPTH_MAX, Entry, FAULTS_MAX, NODES_MAX, Node, Origin, Scalar, Style,
-    Value, syntax,
+    BYTES_MAX, COPIED_BYTES_MAX, COPIED_NODES_MAX, DEPTH_MAX, Entry, FAULTS_MAX, NODES_MAX, Node, Origin, Scalar,
+    Style, Value, syntax,
 };
 
 /// Reads all documents of a text; empty ones are left out. A document with a fault in its syntax is left out, too, and
@@ -166,7 +166,9 @@ impl<'a, 'o> Composer<'a, 'o> {
         let is_over = self.copied.nodes > nodes_max || self.copied.bytes > COPIED_BYTES_MAX;
         self.check_limit(place, is_over, || {
             let mebibytes = COPIED_BYTES_MAX >> 20;
-            format!("its aliases copy more than {nodes_max} values or {mebibytes} MiB, the most for a text of this length")
+            format!(
+                "its aliases copy more than {nodes_max} values or {mebibytes} MiB, the most for a text of this length"
+            )
         })
     }
 

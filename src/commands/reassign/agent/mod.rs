@@ -132,6 +132,8 @@ pub(super) struct Agent<'a> {
     in_force: Option<(Instant, Throttles)>,
     /// What could not be throttled when that was last tried.
     unthrottled: Option<(Instant, Unthrottled)>,
+    /// Whether no throttle of this run is left that it should have taken away.
+    is_released: bool,
     /// When the cluster was last read.
     heard: Instant,
 }
@@ -172,6 +174,7 @@ impl<'a> Agent<'a> {
             below_floor: BTreeSet::new(),
             in_force: None,
             unthrottled: None,
+            is_released: true,
             heard: now,
         }
     }
@@ -223,7 +226,7 @@ impl<'a> Agent<'a> {
             paced.close().await;
         }
         if matches!(ending, Ending::Done | Ending::Incomplete(_)) {
-            self.release(context).await;
+            self.is_released = self.release(context).await;
             self.control.ends(context).await;
         }
         if ending == Ending::Done {
@@ -337,6 +340,11 @@ impl<'a> Agent<'a> {
     /// Whether the record of the execution could be kept when that was tried last.
     pub(super) fn is_kept(&self) -> bool {
         self.record.is_kept()
+    }
+
+    /// Whether no throttle of this run is left after its end.
+    pub(super) fn is_released(&self) -> bool {
+        self.is_released
     }
 
     /// Submits, remembers the answers, and says what was refused.

@@ -48,7 +48,7 @@ impl Agent<'_> {
         let (unthrottled, is_as_wished) = match context.throttle(throttles, self.kafka, &wish, Ways::default()).await {
             Ok(brought) => {
                 let unthrottled = Unthrottled::after(&wish, &observed.brokers, &brought.seen, &brought.ended);
-                let is_as_wished = unthrottled.is_empty() && brought.failure().is_none();
+                let is_as_wished = unthrottled.is_empty() && brought.shortfall().is_none();
                 (unthrottled, is_as_wished)
             }
             Err(error) => (Unthrottled { all: Some(format!("{error:#}")), ..Unthrottled::default() }, false),
@@ -164,25 +164,27 @@ impl Agent<'_> {
         }
     }
 
-    /// Takes the throttles away. A broker that is down keeps its own until it is back; the record remembers it.
-    pub(super) async fn release(&mut self, context: &mut Context) {
-        let Some(throttles) = &mut self.throttles else { return };
+    /// Takes the throttles away. A broker that is down keeps its own until it is back; the record remembers it. Whether none
+    /// of ours is left that could be taken away.
+    pub(super) async fn release(&mut self, context: &mut Context) -> bool {
+        let Some(throttles) = &mut self.throttles else { return true };
         let mut failure = None;
         for attempt in 1..=RELEASES_MAX {
             failure = match context.throttle(throttles, self.kafka, &Throttles::default(), Ways::default()).await {
-                Ok(brought) if brought.failure().is_none() => {
+                Ok(brought) if brought.shortfall().is_none() => {
                     for warning in brought.warnings {
                         self.line.say(&format!("! {}", warning.text));
                     }
-                    return;
+                    return true;
                 }
-                Ok(brought) => brought.failure(),
+                Ok(brought) => brought.shortfall(),
                 Err(error) => Some(format!("{error:#}")),
             };
             sleep(TICK_MIN * u32::try_from(attempt).unwrap_or(1)).await;
         }
         let why = failure.unwrap_or_default();
-        self.line.say(&format!("! throttles of ours are left ({why}): `toolbox throttle clear` takes them away"));
+        self.line.say(&format!("! throttles of this run are left ({why}): `toolbox throttle clear` takes them away"));
+        false
     }
 }
 

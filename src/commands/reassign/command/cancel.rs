@@ -90,10 +90,8 @@ pub(super) async fn run(context: &mut Context, args: &CancelArgs) -> anyhow::Res
     let (moves, plan) = selected(&*kafka, &known, (&selection, args.beside_others)).await?;
     if let Agreed::Ends(exit) = context.agree(plan).await? {
         let is_kept = record.is_some() && selection.is_all() && exit == Exit::Done;
-        if is_kept && !context.is_dry_run() {
-            release(context, &*kafka, &metadata.cluster_id).await?;
-        }
-        return Ok(exit);
+        let is_released = !is_kept || context.is_dry_run() || release(context, &*kafka, &metadata.cluster_id).await?;
+        return Ok(if is_released { exit } else { Exit::Failed });
     }
     let mut control = Control::open(context, &metadata.cluster_id).await?;
     let asked = control.read(Duration::ZERO).await;
@@ -109,14 +107,14 @@ pub(super) async fn run(context: &mut Context, args: &CancelArgs) -> anyhow::Res
         is_kept = context.keep(&mut document, record).await;
     }
     control.ask(&Asked { stop: false, ..asked }).await?;
-    release(context, &*kafka, &metadata.cluster_id).await?;
+    let is_released = release(context, &*kafka, &metadata.cluster_id).await?;
     let run = context.run();
     let words = format!("{} taken back", count(moves.len(), "move"));
     let subject = format!("cluster:{}", run.cluster);
     context.record_finding("reassign.cancel.completed", &subject, &words, Severity::Warning).await;
     let value = json!({ "cancelled": moves.len(), "left": left });
     context.output().result(&value, |_| shown(&words, &left))?;
-    Ok(if left.is_empty() && is_kept { Exit::Done } else { Exit::Failed })
+    Ok(if left.is_empty() && is_kept && is_released { Exit::Done } else { Exit::Failed })
 }
 
 fn shown(words: &str, left: &[String]) -> String {

@@ -207,7 +207,8 @@ async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyho
     {
         if exit == Exit::Done && !context.is_dry_run() {
             // A run that died when all was in place may have left its throttles.
-            release(context, &*kafka, cluster_id).await?;
+            let is_released = release(context, &*kafka, cluster_id).await?;
+            return Ok(if is_released { exit } else { Exit::Failed });
         }
         return Ok(exit);
     }
@@ -229,9 +230,9 @@ async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyho
     let is_unthrottled = throttles.is_none() && paced.is_none();
     let is_paced = paced.is_some();
     let exit = carry_out(context, &*kafka, (moves.clone(), record, pacing), (control, (throttles, paced))).await?;
-    if exit == Exit::Done && is_unthrottled {
-        // Somebody may have set a throttle for these moves meanwhile.
-        release(context, &*kafka, cluster_id).await?;
+    // Somebody may have set a throttle for these moves meanwhile.
+    if exit == Exit::Done && is_unthrottled && !release(context, &*kafka, cluster_id).await? {
+        return Ok(Exit::Failed);
     }
     if exit == Exit::Done && !is_paced {
         say_what_is_left(&*kafka, &moves).await;
@@ -415,7 +416,7 @@ async fn carry_out(
     context.recorder().record(std::slice::from_ref(&started)).await;
     let mut agent = Agent::new(kafka, pacing, (moves.clone(), record), control, throttles);
     let ended = agent.run(context).await;
-    let is_kept = agent.is_kept();
+    let is_clean = agent.is_kept() && agent.is_released();
     drop(agent);
     let (kind, severity, outcome, exit) = match &ended {
         Ok(Ending::Done) => ("reassign.execute.completed", Severity::Success, Ended::done(), Exit::Done),
@@ -445,7 +446,7 @@ async fn carry_out(
         return Ok(exit);
     }
     let exit = finish(context, kafka, &moves).await?;
-    Ok(if is_kept { exit } else { Exit::Failed })
+    Ok(if is_clean { exit } else { Exit::Failed })
 }
 
 /// The last look: what is as planned, and what is not.

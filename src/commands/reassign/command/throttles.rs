@@ -41,17 +41,18 @@ pub(super) async fn managed(
     }
 }
 
-/// Takes away the throttles of what moves no more. Brokers that are down keep theirs until they are back.
-pub(super) async fn release(context: &mut Context, kafka: &dyn Kafka, cluster_id: &str) -> anyhow::Result<()> {
+/// Takes away the throttles of what moves no more. Brokers that are down keep theirs until they are back. Whether none of
+/// ours is left that could be taken away.
+pub(super) async fn release(context: &mut Context, kafka: &dyn Kafka, cluster_id: &str) -> anyhow::Result<bool> {
     let looked_at = context.throttles_to_look_at(cluster_id).await?;
     if looked_at.record().is_empty() {
-        return Ok(());
+        return Ok(true);
     }
     let mut throttles = match context.throttles(cluster_id).await {
         Ok(throttles) => throttles,
         Err(error) if output::exit_of(&error) == Exit::Refused => {
             output::say("the throttles are managed by another run, which takes them away by itself");
-            return Ok(());
+            return Ok(true);
         }
         Err(error) => return Err(error),
     };
@@ -75,10 +76,11 @@ pub(super) async fn release(context: &mut Context, kafka: &dyn Kafka, cluster_id
     for warning in &brought.warnings {
         output::say(&format!("! {}", warning.text));
     }
-    if let Some(why) = brought.failure() {
-        output::say(&format!("! throttles of ours are left ({why}): `toolbox throttle clear` takes them away"));
+    let shortfall = brought.shortfall();
+    if let Some(why) = &shortfall {
+        output::say(&format!("! throttles of this run are left ({why}): `toolbox throttle clear` takes them away"));
     }
-    Ok(())
+    Ok(shortfall.is_none())
 }
 
 /// Says which throttles are left on what was moved, once ours are gone: others set them, or a run that kept its record
