@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::change::carry_out::Ended;
+use crate::change::settled::Verdict;
 use crate::formats::secret;
 
 /// One side effect, before ([`Outcome::Planned`]) or after it. Two events with one `event_id` are one side effect.
@@ -144,8 +145,8 @@ pub enum Severity {
     Error,
 }
 
-/// The outcome of an intent whose run died, from the present state of the cluster; `None` where the cluster does not show it.
-pub type Settle<'a> = dyn Fn(&Event) -> Option<Ended> + Send + Sync + 'a;
+/// Asks the cluster how changes of runs that died ended: one verdict an intent, in their order.
+pub type Settle<'a> = dyn Fn(Vec<Event>) -> BoxFuture<'a, Vec<Verdict>> + Send + Sync + 'a;
 
 /// Where events go. Recording never fails a command: what can't be delivered is kept, and what can't be kept is
 /// said loudly.
@@ -154,10 +155,8 @@ pub trait Recorder: Send {
     /// Makes the events durable, with one fsync for all, and hands them to the sinks without waiting for them.
     async fn record(&mut self, events: &[Event]);
 
-    /// Leaves the changes of runs that died open until [`Recorder::mend`] tells how they ended.
-    fn mend_later(&mut self) {}
-
     /// Gives the changes of runs that died their outcomes: what `settle` knows of an intent, else [`Outcome::Unknown`].
+    /// Those whose cluster was not asked are left open for a later run, within bounds.
     async fn mend(&mut self, _settle: &Settle<'_>) {}
 
     /// Says how the command of this run ended, for the event about the command line; called before [`Recorder::close`].

@@ -3,7 +3,7 @@
 //!
 //! A command plans ([`plan`]), the plan is shown ([`render`]), its steps are carried out batch by batch
 //! ([`carry_out`]), and each leaves an intent before and an outcome after ([`event`]). Whatever throttles replication
-//! decides by [`throttle`] what to write: it tells ours from foreign.
+//! decides by [`throttle`] what to write: it tells ours from foreign. What a run that died left open is decided by [`settled`].
 
 pub mod attempts;
 pub mod brake;
@@ -12,4 +12,5 @@ pub mod event;
 pub mod looks;
 pub mod plan;
 pub mod render;
+pub mod settled;
 pub mod throttle;

@@ -1,5 +1,6 @@
 //! Config keys and values of topics and brokers, and changes to them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -86,4 +87,31 @@ pub struct ConfigChange {
     pub resource: ConfigResource,
     /// The keys and what happens to each.
     pub operations: Vec<(String, ConfigOperation)>,
+}
+
+/// Whether Kafka takes two texts for one value: it keeps numbers, booleans and lists in a form of its own. `is_set` says that
+/// neither the order nor a repetition of a list's words means anything.
+pub fn same_value(one: &str, other: &str, is_set: bool) -> bool {
+    one == other || canonical(one, is_set) == canonical(other, is_set)
+}
+
+fn canonical(value: &str, is_set: bool) -> String {
+    let value = value.trim();
+    if let Ok(number) = value.parse::<i64>() {
+        return number.to_string();
+    }
+    if let Ok(number) = value.parse::<f64>()
+        && number.is_finite()
+    {
+        return number.to_string();
+    }
+    if value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false") {
+        return value.to_ascii_lowercase();
+    }
+    let words = value.split(',').map(str::trim);
+    if is_set {
+        let words: BTreeSet<_> = words.filter(|word| !word.is_empty()).collect();
+        return words.into_iter().collect::<Vec<_>>().join(",");
+    }
+    words.collect::<Vec<_>>().join(",")
 }

@@ -45,6 +45,13 @@ pub struct Reassignment {
     pub removing: Vec<BrokerId>,
 }
 
+impl Reassignment {
+    /// Where the move ends: all replicas but those that are being removed, the preferred leader first.
+    pub fn target(&self) -> Vec<BrokerId> {
+        self.replicas.iter().filter(|one| !self.removing.contains(one)).copied().collect()
+    }
+}
+
 /// What one replica holds on one broker's disk (DescribeLogDirs).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaSize {

@@ -107,7 +107,7 @@ impl Context {
         let kind = self.lock_kind(identity.purpose).await?;
         let held = match kind {
             None => {
-                self.mend_journals().await;
+                self.settle_dead_runs().await;
                 return Ok(());
             }
             Some(Kind::File) => Held::File(Arc::new(self.lock_file(identity)?)),
@@ -126,14 +126,9 @@ impl Context {
             lock.guard(kafka.write_gate());
         }
         self.locks.push(lock);
-        self.mend_journals().await;
+        // The holder before this run may have died between a change and its outcome.
+        self.settle_dead_runs().await;
         Ok(())
-    }
-
-    /// The holder before this run may have died between a change and its outcome. This run may find nothing to do, and
-    /// record nothing: what that one left is given its outcomes all the same.
-    async fn mend_journals(&mut self) {
-        self.recorder().record(&[]).await;
     }
 
     /// Who holds the lock, without waiting for it; what a run that only wants to ask the other one goes by. A run that died

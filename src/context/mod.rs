@@ -7,6 +7,7 @@ mod brought;
 pub mod completion;
 mod config_maps;
 mod connect;
+mod dead_runs;
 pub mod environment;
 mod flags;
 pub mod load;
@@ -87,6 +88,8 @@ pub struct Context {
     open_run: Option<run_end::Open>,
     /// Asks this run to stop before its next batch.
     brake: Brake,
+    /// Whether this run has settled what dead runs left open on its cluster.
+    has_settled_dead_runs: bool,
     /// Where events go, opened at the first use.
     recorder: Option<Box<dyn Recorder>>,
 }
@@ -114,6 +117,7 @@ impl Context {
             handed_over: None,
             open_run: None,
             brake: Brake::default(),
+            has_settled_dead_runs: false,
             recorder: None,
         }
     }

@@ -10,7 +10,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use clap::{Args, ValueEnum};
 
-use crate::change::carry_out::Ended;
 use crate::change::event::{CommandEnded, Delivery, Event, Outcome, Recorder};
 use crate::clients::datadog::{Address, DogStatsD, Http, PORT};
 use crate::clients::http;
@@ -119,19 +118,6 @@ impl Context {
             self.recorder = Some(if is_dry_run { Box::new(Silent) } else { Box::new(self.outbox()) });
         }
         &mut **self.recorder.get_or_insert_with(|| Box::new(Silent))
-    }
-
-    /// Leaves the changes of runs that died open until this run has looked at the cluster and says how they ended
-    /// ([`Context::mend`]). A run that never comes so far leaves them to the next one.
-    pub fn mend_later(&mut self) {
-        self.recorder().mend_later();
-    }
-
-    /// Gives the changes of runs that died on this cluster their outcomes: what `settle` knows, else unknown.
-    pub async fn mend(&mut self, settle: impl Fn(&Event) -> Option<Ended> + Send + Sync) {
-        let cluster = self.run().cluster;
-        let settle = |intent: &Event| if intent.cluster == cluster { settle(intent) } else { None };
-        self.recorder().mend(&settle).await;
     }
 
     /// An outbox of one's own, for the commands about events themselves.

@@ -138,9 +138,9 @@ impl Context {
     /// Ends a verb that may change something: a failure is recorded, and where nothing was to do, what dead runs left open
     /// is given its outcomes all the same; then the locks are given back.
     pub async fn end_verb(&mut self, done: &anyhow::Result<Exit>) {
-        match done {
-            Err(error) => self.record_failure(error).await,
-            Ok(_) => self.recorder().record(&[]).await,
+        self.settle_dead_runs_once().await;
+        if let Err(error) = done {
+            self.record_failure(error).await;
         }
         self.leave().await;
     }
@@ -225,6 +225,9 @@ impl Context {
         too_risky: &[(S, Ended)],
         apply: impl AsyncFnMut(&[S]) -> Vec<Ended>,
     ) -> anyhow::Result<(Vec<(S, Ended)>, bool)> {
+        if !plan.steps.is_empty() {
+            self.settle_dead_runs_once().await;
+        }
         let run = self.run();
         let brake = self.brake.clone();
         let new = self.new_of_plan(refused_and_found(&run, plan, too_risky));

@@ -134,6 +134,7 @@ impl Context {
         if steps.is_empty() {
             return Vec::new();
         }
+        self.settle_dead_runs_once().await;
         let (run, brake) = (Run { actor: actor.to_owned(), ..self.run() }, self.brake.clone());
         brake.changes_begin();
         let mut watch = Quiet(brake);

@@ -16,6 +16,12 @@ use crate::cluster::topic::TopicName;
 /// Most entries that a line names.
 const ENTRIES_SHOWN: usize = 8;
 
+/// Words of events, which are read again when a run died ([`rate_of`], [`entries_of`]).
+const NOT_SET: &str = "not set";
+const WHOLE: &str = "(whole)";
+const BACK_TO: &str = "*, back to ";
+const AND_MORE: &str = "… ";
+
 /// One change to the throttle of one broker or topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "change", rename_all = "kebab-case")]
@@ -303,7 +309,7 @@ impl Step for ThrottleStep {
         match self {
             Self::Rates { edits, .. } => {
                 let side = |value: fn(&RateEdit) -> Option<ByteRate>| {
-                    let line = |edit: &RateEdit| format!("{}: {}", edit.side.rate_key(), shown(value(edit)));
+                    let line = |edit: &RateEdit| format!("{}: {}", edit.side.rate_key(), exact(value(edit)));
                     lines(edits.iter().map(line).collect())
                 };
                 (side(|edit| edit.from), side(|edit| edit.to))
@@ -321,24 +327,69 @@ impl Step for ThrottleStep {
 }
 
 fn shown(rate: Option<ByteRate>) -> String {
-    rate.map_or_else(|| "not set".to_owned(), |rate| rate.to_string())
+    rate.map_or_else(|| NOT_SET.to_owned(), |rate| rate.to_string())
+}
+
+/// A rate in an event: as Kafka has it, and for people.
+fn exact(rate: Option<ByteRate>) -> String {
+    rate.map_or_else(|| NOT_SET.to_owned(), |rate| format!("{} ({rate})", rate.0))
+}
+
+/// Reads what an event says of a rate; the outer none for what is no such text.
+pub fn rate_of(text: &str) -> Option<Option<ByteRate>> {
+    if text == NOT_SET {
+        return Some(None);
+    }
+    text.split(' ').next()?.parse().ok().map(|rate| Some(ByteRate(rate)))
+}
+
+/// What an event says that a list was to become.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// `*`.
+    Every,
+    /// No list at all.
+    Whole,
+    /// Some of the entries that others had before a `*` of ours.
+    Restored(BTreeSet<ThrottleEntry>),
+    /// Some of the entries that were added or taken away; at least one.
+    Entries(BTreeSet<ThrottleEntry>),
+}
+
+/// Reads what an event says of a list; none for what is no such text.
+pub fn entries_of(text: &str) -> Option<Wanted> {
+    let entries = |text: &str| {
+        let named = text.split(',').filter(|word| !word.starts_with(AND_MORE));
+        let entries = named.map(|word| word.parse().ok()).collect::<Option<BTreeSet<_>>>()?;
+        (!entries.is_empty()).then_some(entries)
+    };
+    if text == WHOLE {
+        return Some(Wanted::Whole);
+    }
+    if let Some(restored) = text.strip_prefix(BACK_TO) {
+        return entries(restored).map(Wanted::Restored);
+    }
+    if text.starts_with("* (") {
+        return Some(Wanted::Every);
+    }
+    entries(text).map(Wanted::Entries)
 }
 
 fn words_of(operation: &ListOperation) -> String {
     match operation {
         ListOperation::Every(entries) => format!("* (for {} entries)", entries.len()),
-        ListOperation::Restore(entries) => format!("*, back to {}", shortened(entries)),
+        ListOperation::Restore(entries) => format!("{BACK_TO}{}", shortened(entries)),
         _ => shortened(operation.entries()),
     }
 }
 
 fn shortened(entries: &BTreeSet<ThrottleEntry>) -> String {
     if entries.is_empty() {
-        return "(whole)".to_owned();
+        return WHOLE.to_owned();
     }
     let mut words: Vec<_> = entries.iter().take(ENTRIES_SHOWN).map(ToString::to_string).collect();
     if entries.len() > ENTRIES_SHOWN {
-        words.push(format!("… {} more", entries.len() - ENTRIES_SHOWN));
+        words.push(format!("{AND_MORE}{} more", entries.len() - ENTRIES_SHOWN));
     }
     words.join(",")
 }

@@ -10,7 +10,7 @@ use crate::clients::kafka::{Election, Factor, Kafka, KafkaError, codes};
 use crate::cluster::broker::BrokerId;
 use crate::cluster::topic::TopicPartition;
 use crate::commands::reassign::observe::observe;
-use crate::commands::reassign::plan::seen::{Observed, target_of};
+use crate::commands::reassign::plan::seen::Observed;
 use crate::commands::reassign::plan::step::ReassignStep;
 
 /// Carries out one batch: steps of one kind. One ending a step.
@@ -96,7 +96,7 @@ fn is_shown(step: &ReassignStep, observed: &Observed) -> bool {
     let partition = step.partition();
     let running = observed.running.get(partition);
     let Some(seen) = observed.partitions.get(partition) else { return false };
-    let is_at = |to: &Vec<BrokerId>| running.map_or(seen.replicas == *to, |running| target_of(running) == *to);
+    let is_at = |to: &Vec<BrokerId>| running.map_or(seen.replicas == *to, |running| running.target() == *to);
     match step {
         ReassignStep::Move { to, .. } | ReassignStep::Restore { to, .. } => is_at(to),
         ReassignStep::Cancel { .. } => running.is_none(),

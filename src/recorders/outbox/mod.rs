@@ -1,7 +1,8 @@
 //! The outbox: where a run's events become durable, and from where they are delivered.
 //!
 //! Steps of [`Outbox::record`]:
-//! 1. At the first call: mend journals of dead runs, keep the spool within its bounds, begin to deliver what waits.
+//! 1. At the first call: mend journals of dead runs as far as that needs no cluster ([`Recorder::mend`] asks it), keep the
+//!    spool within its bounds, begin to deliver what waits.
 //! 2. Append the events to the run's journal, with one fsync; then to the audit log.
 //! 3. Hand outcomes to the lanes, without waiting for them.
 //!
@@ -14,11 +15,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt;
+use futures_util::future::ready;
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::change::carry_out::Run;
 use crate::change::event::{CommandEnded, Delivery, Event, Outcome, Recorder, Settle, Severity};
+use crate::change::settled::Verdict;
 use crate::cluster::visible;
 use crate::recorders::audit::AuditLog;
 use crate::recorders::fail_point::fail_point;
@@ -68,8 +72,6 @@ pub struct Outbox {
     settings: Settings,
     audit: AuditLog,
     is_started: bool,
-    /// Whether the changes of dead runs are left open until somebody says how they ended.
-    mends_later: bool,
     lanes: Vec<Lane>,
     /// This run's journal, from the first event on.
     journal: Option<Arc<Journal>>,
@@ -109,7 +111,6 @@ impl Outbox {
             settings,
             audit,
             is_started: false,
-            mends_later: false,
             lanes: Vec::new(),
             journal: None,
             journals_begun: 0,
@@ -142,14 +143,12 @@ impl Outbox {
         if std::mem::replace(&mut self.is_started, true) {
             return;
         }
-        if !self.mends_later {
-            self.mend_journals(&|_| None).await;
-        }
+        self.mend_journals(&|intents| ready(vec![Verdict::NotAsked; intents.len()]).boxed()).await;
         self.keep_within_bounds().await;
         self.drain_spool();
     }
 
-    /// Ends what dead runs left open: as `settle` says, else as `unknown`.
+    /// Ends what dead runs left open: as `settle` says, else as `unknown`; what it could not ask about stays open.
     async fn mend_journals(&mut self, settle: &Settle<'_>) {
         let sinks: Vec<_> = self.settings.sinks.iter().map(|sink| sink.name().to_owned()).collect();
         let recovered = recover((self.settings.state.as_path(), &self.audit), &sinks, self.now(), settle).await;
@@ -302,14 +301,7 @@ impl Outbox {
 
 #[async_trait]
 impl Recorder for Outbox {
-    fn mend_later(&mut self) {
-        self.mends_later = true;
-    }
-
     async fn mend(&mut self, settle: &Settle<'_>) {
-        if !std::mem::replace(&mut self.mends_later, false) {
-            return;
-        }
         self.mend_journals(settle).await;
         if std::mem::replace(&mut self.is_started, true) {
             self.drain_more().await;
@@ -320,9 +312,6 @@ impl Recorder for Outbox {
     }
 
     async fn record(&mut self, events: &[Event]) {
-        if events.is_empty() && self.mends_later {
-            return;
-        }
         self.start().await;
         if events.is_empty() {
             return;

@@ -23,7 +23,6 @@ use crate::commands::reassign::observe::observe;
 use crate::commands::reassign::plan::next::{Bounds, Limits, Manner};
 use crate::commands::reassign::plan::preflight::{Allowed, Checked, check, count, of_other_topics, plan_of};
 use crate::commands::reassign::plan::seen::Observed;
-use crate::commands::reassign::plan::settled::settled;
 use crate::commands::reassign::plan::tick::Ending;
 use crate::commands::reassign::plan::undo::differences;
 use crate::commands::reassign::report;
@@ -240,19 +239,16 @@ async fn make(context: &mut Context, args: &ExecuteArgs, wanted: Moves) -> anyho
     Ok(exit)
 }
 
-/// Takes the lock, looks at the cluster again, and says what it shows of the changes of runs that died.
+/// Takes the lock, and looks at the cluster again.
 async fn lock(
     context: &mut Context,
     args: &ExecuteArgs,
     (wanted, pacing, before): (Moves, &Pacing, Survey),
     (kafka, cluster_id): (&dyn Kafka, &str),
 ) -> anyhow::Result<Survey> {
-    context.mend_later();
     context.lock(&context.identity(Purpose::Moves, cluster_id)).await?;
     let sized = Some(before.observed.sizes);
-    let survey = Survey::of(context, args, (wanted, pacing, sized), (kafka, cluster_id)).await?;
-    context.mend(|intent| settled(intent, &survey.observed)).await;
-    Ok(survey)
+    Survey::of(context, args, (wanted, pacing, sized), (kafka, cluster_id)).await
 }
 
 /// The plan with the bases that hold now; moves that are left out stay as they were planned.

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use crate::change::plan::Plan;
 use crate::clients::kafka::Kafka;
 use crate::cluster::assignment::{MOVE_PLAN_VERSION, MovePlan, PartitionMove};
+use crate::cluster::metadata::Reassignment;
 use crate::cluster::topic::TopicPartition;
 use crate::commands::reassign::agent::{Pacing, brokers_of};
 use crate::commands::reassign::command::execute::{ExecuteArgs, is_ours};
@@ -16,7 +17,7 @@ use crate::commands::reassign::command::record::{self, Record};
 use crate::commands::reassign::observe::{observe, sizes};
 use crate::commands::reassign::plan::lost::{is_cancelled, is_recreated};
 use crate::commands::reassign::plan::preflight::{Checked, check, count, names, of_other_topics, plan_of};
-use crate::commands::reassign::plan::seen::{Observed, Sizes, State, grown, target_of};
+use crate::commands::reassign::plan::seen::{Observed, Sizes, State, grown};
 use crate::commands::reassign::plan::step::ReassignStep;
 use crate::context::Context;
 use crate::formats::reassignment_json::Moves;
@@ -172,7 +173,7 @@ pub(super) fn still_running(before: &Record, plan: &MovePlan, observed: &Observe
     let planned: BTreeSet<_> = plan.moves.iter().map(|one| &one.partition).collect();
     let mut earlier = before.known();
     earlier.retain(|one| {
-        let running = observed.running.get(&one.partition).map(target_of);
+        let running = observed.running.get(&one.partition).map(Reassignment::target);
         !planned.contains(&one.partition) && running.is_some_and(|to| to == one.to || to == grown(one))
     });
     earlier.sort_by(|one, two| one.partition.cmp(&two.partition));

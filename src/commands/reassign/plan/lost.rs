@@ -11,8 +11,9 @@ use uuid::Uuid;
 
 use crate::cluster::assignment::PartitionMove;
 use crate::cluster::broker::BrokerId;
+use crate::cluster::metadata::Reassignment;
 use crate::cluster::topic::{TopicName, TopicPartition};
-use crate::commands::reassign::plan::seen::{Observed, State, target_of};
+use crate::commands::reassign::plan::seen::{Observed, State};
 use crate::commands::reassign::plan::step::list;
 
 /// How long a state must be seen before it is believed.
@@ -99,7 +100,7 @@ pub fn judge(
     let state = observed.state(one);
     let what = match (state, begun) {
         (State::Foreign, Some(_)) => {
-            let target = observed.running.get(&one.partition).map(target_of).unwrap_or_default();
+            let target = observed.running.get(&one.partition).map(Reassignment::target).unwrap_or_default();
             return Verdict::Lost(Lost::Overlaid(target));
         }
         (State::Running, Some(_)) => match stranger(one, begun, observed) {
@@ -129,7 +130,7 @@ pub fn judge(
 
 /// The target of a running move, where it is not that of our own: the first phase of two is nothing that comes again.
 pub fn stranger(one: &PartitionMove, begun: Option<&[BrokerId]>, observed: &Observed) -> Option<Vec<BrokerId>> {
-    let target = observed.running.get(&one.partition).map(target_of)?;
+    let target = observed.running.get(&one.partition).map(Reassignment::target)?;
     let is_ours = target == one.to || begun.is_none_or(|begun| begun == target);
     (!is_ours).then_some(target)
 }

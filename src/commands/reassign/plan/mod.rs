@@ -10,7 +10,6 @@ pub mod paced;
 pub mod preflight;
 pub mod progress;
 pub mod seen;
-pub mod settled;
 pub mod stalls;
 pub mod step;
 #[cfg(test)]

@@ -7,11 +7,12 @@ use uuid::Uuid;
 use crate::change::plan::Plan;
 use crate::cluster::assignment::{MovePlan, PartitionMove};
 use crate::cluster::broker::BrokerId;
+use crate::cluster::metadata::Reassignment;
 use crate::cluster::topic::{TopicName, TopicPartition};
 use crate::commands::reassign::plan::disks::{check_cordons, check_disks};
 use crate::commands::reassign::plan::lost::is_recreated;
 use crate::commands::reassign::plan::next::{Limits, Manner, next};
-use crate::commands::reassign::plan::seen::{Observed, State, target_of};
+use crate::commands::reassign::plan::seen::{Observed, State};
 use crate::commands::reassign::plan::step::{ReassignStep, list};
 
 /// Most partitions that one finding names.
@@ -151,7 +152,7 @@ fn check_bases(checked: &mut Checked, observed: &Observed, allowed: Allowed) {
 fn check_others(checked: &mut Checked, observed: &Observed, allowed: Allowed) {
     let own: BTreeSet<_> = checked.moves.iter().map(|one| &one.partition).collect();
     for one in checked.moves.iter().filter(|one| observed.state(one) == State::Foreign) {
-        let target = observed.running.get(&one.partition).map(target_of).unwrap_or_default();
+        let target = observed.running.get(&one.partition).map(Reassignment::target).unwrap_or_default();
         let why = format!(
             "another move of it to {} runs: wait until it ends, or take it back with `toolbox reassign cancel --topics {}`",
             list(&target),

@@ -117,11 +117,6 @@ pub fn grown(one: &PartitionMove) -> Vec<BrokerId> {
     one.to.iter().copied().chain(one.removing()).collect()
 }
 
-/// Where a running move ends.
-pub fn target_of(running: &Reassignment) -> Vec<BrokerId> {
-    running.replicas.iter().filter(|one| !running.removing.contains(one)).copied().collect()
-}
-
 /// Whether two lists name the same brokers, whatever the order.
 pub fn same_set(one: &[BrokerId], two: &[BrokerId]) -> bool {
     one.len() == two.len() && one.iter().all(|broker| two.contains(broker))
@@ -145,7 +140,7 @@ impl Observed {
     pub fn state(&self, one: &PartitionMove) -> State {
         let Some(seen) = self.partitions.get(&one.partition) else { return State::Gone };
         if let Some(running) = self.running.get(&one.partition) {
-            let target = target_of(running);
+            let target = running.target();
             let is_ours = target == one.to || target == grown(one);
             return if is_ours { State::Running } else { State::Foreign };
         }

@@ -28,7 +28,7 @@ use crate::commands::reassign::plan::next::{Limits, Manner, Next, next};
 use crate::commands::reassign::plan::pace::Pace;
 use crate::commands::reassign::plan::preflight::{count, names};
 use crate::commands::reassign::plan::progress::{Progress, progress};
-use crate::commands::reassign::plan::seen::{Observed, State, grown, target_of};
+use crate::commands::reassign::plan::seen::{Observed, State, grown};
 use crate::commands::reassign::plan::stalls::{Reason, Watched};
 use crate::commands::reassign::plan::step::ReassignStep;
 
@@ -264,7 +264,7 @@ impl Memory {
                 && stranger(one, begun, observed).is_none()
                 && let Some(running) = observed.running.get(partition)
             {
-                self.begin(partition, &target_of(running));
+                self.begin(partition, &running.target());
             }
         }
     }

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::change::plan::Plan;
 use crate::cluster::assignment::PartitionMove;
 use crate::cluster::broker::BrokerId;
+use crate::cluster::metadata::Reassignment;
 use crate::cluster::topic::TopicPartition;
-use crate::commands::reassign::plan::seen::{Observed, State, grown, same_set, target_of};
+use crate::commands::reassign::plan::seen::{Observed, State, grown, same_set};
 use crate::commands::reassign::plan::step::ReassignStep;
 use crate::commands::reassign::spec::Selection;
 
@@ -16,7 +17,7 @@ pub fn running(known: &[PartitionMove], observed: &Observed) -> (Vec<PartitionMo
     let known: BTreeMap<_, _> = known.iter().map(|one| (&one.partition, one)).collect();
     let mut unknown = BTreeSet::new();
     let moves = observed.running.iter().map(|(partition, running)| {
-        let to = target_of(running);
+        let to = running.target();
         let is_known = |one: &&&PartitionMove| to == one.to || to == grown(one);
         if let Some(one) = known.get(partition).filter(is_known) {
             return (*one).clone();
@@ -63,7 +64,7 @@ pub fn cancels(moves: &[PartitionMove], observed: &Observed) -> Plan<ReassignSte
     for one in moves.iter().filter(|one| observed.running.contains_key(&one.partition)) {
         plan.steps.push(ReassignStep::Cancel {
             partition: one.partition.clone(),
-            from: observed.running.get(&one.partition).map(target_of).unwrap_or_default(),
+            from: observed.running.get(&one.partition).map(Reassignment::target).unwrap_or_default(),
             to: one.from.clone(),
         });
     }
@@ -118,7 +119,7 @@ pub fn differences(moves: &[PartitionMove], observed: &Observed) -> Vec<(TopicPa
             State::Gone => "it does not exist any more".to_owned(),
             State::Running => format!("it still moves to {}", list(&one.to)),
             State::Foreign => {
-                let target = observed.running.get(&one.partition).map(target_of).unwrap_or_default();
+                let target = observed.running.get(&one.partition).map(Reassignment::target).unwrap_or_default();
                 format!("another move of it runs, to {}", list(&target))
             }
             State::Waiting | State::Grown | State::Strayed => {

@@ -24,7 +24,6 @@ use crate::commands::topics::command::{again, declared};
 use crate::commands::topics::observe::{Observed, observe};
 use crate::commands::topics::plan::last::LastApplied;
 use crate::commands::topics::plan::running;
-use crate::commands::topics::plan::settled::settled;
 use crate::commands::topics::plan::{Options, Planned, TopicStep, plan};
 use crate::commands::topics::spec::{Sound, Spec, State, TopicSpec};
 use crate::context::completion;
@@ -123,7 +122,6 @@ async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
         }
         Some(kafka) => again::plan_as_it_is(context, kafka, (spec, &options, times), observed).await?,
     };
-    context.mend(|intent| settled(intent, &observed)).await;
     faults.extend(declared::protected(&declared, observed.last_applied.as_ref()));
     for note in spec.notes_beside(faults.iter().map(|(_, fault)| fault)) {
         output::say(&format!("note: {note}"));

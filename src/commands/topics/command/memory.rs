@@ -112,7 +112,6 @@ impl Memory {
             let mut setup = context.rights_setup(&metadata.cluster_id);
             (setup.owner, setup.reads_config_maps) = (sources.owner(), sources.reads_config_maps());
             context.check_rights(Workload::Topics, &setup).await?;
-            context.mend_later();
             context.lock(&identity).await?;
         }
         let mut document = context.document(&identity).await?;

@@ -8,9 +8,7 @@
 //! | no | any | we set it once: unset |
 //! | no | none | somebody else's: left alone, unless the spec is strict |
 
-use std::collections::BTreeSet;
-
-use crate::cluster::config::{ConfigEntry, ConfigSource};
+use crate::cluster::config::{self, ConfigEntry, ConfigSource};
 use crate::commands::topics::plan::last::Applied;
 use crate::commands::topics::plan::step::{Cause, ConfigEdit};
 use crate::commands::topics::spec::{TopicSpec, is_set};
@@ -92,25 +90,5 @@ fn edit(key: &str, wish: Option<&str>, there: Option<&str>, (last, ours): (Optio
 /// Whether Kafka takes two texts for one value of a key: it keeps numbers, booleans and lists in a form of its own, and of
 /// some lists neither the order nor a repetition means anything.
 pub fn same_value(key: &str, one: &str, other: &str) -> bool {
-    one == other || canonical(key, one) == canonical(key, other)
-}
-
-fn canonical(key: &str, value: &str) -> String {
-    let value = value.trim();
-    if is_set(key) {
-        let words: BTreeSet<_> = value.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
-        return words.into_iter().collect::<Vec<_>>().join(",");
-    }
-    if let Ok(number) = value.parse::<i64>() {
-        return number.to_string();
-    }
-    if let Ok(number) = value.parse::<f64>()
-        && number.is_finite()
-    {
-        return number.to_string();
-    }
-    if value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false") {
-        return value.to_ascii_lowercase();
-    }
-    value.split(',').map(str::trim).collect::<Vec<_>>().join(",")
+    config::same_value(one, other, is_set(key))
 }

@@ -13,7 +13,6 @@ pub mod placement;
 pub mod questions;
 pub mod replicas;
 pub mod running;
-pub mod settled;
 pub mod step;
 #[cfg(test)]
 mod tests;

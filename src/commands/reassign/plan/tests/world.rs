@@ -7,7 +7,7 @@ use crate::cluster::broker::BrokerId;
 use crate::cluster::metadata::Reassignment;
 use crate::cluster::topic::{TopicName, TopicPartition};
 use crate::commands::reassign::plan::progress::{Progress, progress};
-use crate::commands::reassign::plan::seen::{Held, Observed, SeenPartition, target_of};
+use crate::commands::reassign::plan::seen::{Held, Observed, SeenPartition};
 use crate::commands::reassign::plan::step::ReassignStep;
 
 /// Broker ids.
@@ -87,7 +87,7 @@ pub(super) fn how_far(moves: &[PartitionMove], observed: &Observed) -> Progress 
 pub(super) fn finish(observed: &mut Observed, partition: &TopicPartition) {
     let Some(running) = observed.running.remove(partition) else { return };
     let seen = observed.partitions.get_mut(partition).unwrap();
-    let target = target_of(&running);
+    let target = running.target();
     seen.isr = target.iter().filter(|one| seen.isr.contains(one) || running.adding.contains(one)).copied().collect();
     let size = observed.sizes.held.get(partition).and_then(|held| held.values().map(|held| held.bytes).max());
     let held = target.iter().map(|broker| (*broker, Held { bytes: size.unwrap_or(0), offset_lag: 0 })).collect();

@@ -1,0 +1,70 @@
+//! Changes of `topics apply`.
+
+use std::collections::BTreeMap;
+
+use crate::change::event::Event;
+use crate::change::settled::{Shown, values};
+use crate::cluster::config::{ConfigSource, same_value};
+use crate::cluster::topic::{Topic, TopicName, TopicPartition};
+use crate::formats::secret::HIDDEN;
+
+pub(super) const CONFIG_CHANGED: &str = "topics.config_changed";
+pub(super) const MOVES_PLANNED: &str = "topics.moves_planned";
+
+/// Whether the cluster shows it done; none where it shows neither.
+pub(super) fn is_done(intent: &Event, shown: &Shown) -> Option<bool> {
+    let name = TopicName::new(intent.subject.strip_prefix("topic:")?).ok()?;
+    let topic = shown.topics.get(&name);
+    let after = values(intent.after.as_deref());
+    let number = |key: &str| after.get(key)?.parse::<usize>().ok();
+    Some(match intent.kind.as_str() {
+        "topics.created" => topic.is_some(),
+        "topics.deleted" => topic.is_none(),
+        "topics.partitions_increased" => topic?.partitions.len() >= number("partitions")?,
+        MOVES_PLANNED => replication_factor(topic?, shown) == number("replication factor")?,
+        CONFIG_CHANGED => has_config(shown, &name, (&values(intent.before.as_deref()), &after))?,
+        _ => return None,
+    })
+}
+
+/// The fewest replicas of a partition, those of running moves as they will be.
+fn replication_factor(topic: &Topic, shown: &Shown) -> usize {
+    let factor = |partition: &crate::cluster::topic::Partition| {
+        let key = TopicPartition { topic: topic.name.clone(), partition: partition.partition };
+        shown.moves.get(&key).map_or(partition.replicas.len(), |running| running.target().len())
+    };
+    topic.partitions.iter().map(factor).min().unwrap_or(0)
+}
+
+/// Whether a topic has the config of after a change, or that of before it; none where it has neither, or where a value was
+/// not read.
+fn has_config(
+    shown: &Shown,
+    name: &TopicName,
+    (before, after): (&BTreeMap<&str, &str>, &BTreeMap<&str, &str>),
+) -> Option<bool> {
+    let entries = shown.configs.get(name)?;
+    let mut found = BTreeMap::new();
+    for (key, value) in before.iter().chain(after) {
+        let entry = entries.iter().find(|entry| entry.name == *key)?;
+        let set = (entry.source == ConfigSource::Topic).then_some(entry.value.as_deref());
+        found.insert(
+            *key,
+            match set {
+                None => "default",
+                Some(value) => value?,
+            },
+        );
+        if *value == HIDDEN {
+            return None;
+        }
+    }
+    let is_so = |wanted: &BTreeMap<&str, &str>| {
+        wanted.iter().all(|(key, value)| found.get(key).is_some_and(|found| same_value(found, value, true)))
+    };
+    match (is_so(after), is_so(before)) {
+        (true, _) if !after.is_empty() => Some(true),
+        (false, true) => Some(false),
+        _ => None,
+    }
+}
