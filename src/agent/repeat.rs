@@ -1,5 +1,6 @@
 //! A command once, or again and again (`--schedule`); and what SIGINT and SIGTERM do to it.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -27,9 +28,11 @@ pub async fn repeat(
 ) -> anyhow::Result<Exit> {
     let shutdown = Brake::default();
     let listener = listen(shutdown.clone());
-    // What a schedule's run changes is not known to the brake of the whole.
-    let _guard = flags.repeat.schedule.is_none().then(|| end_where_stuck(shutdown.clone()));
+    // The brake of the run that is under way: a schedule gives each run one of its own.
+    let current = Arc::new(Mutex::new(shutdown.clone()));
+    let _guard = end_where_stuck(shutdown.clone(), Arc::clone(&current));
     let mut once = async |brake: Brake| {
+        *current.lock().unwrap_or_else(PoisonError::into_inner) = brake.clone();
         let mut context = Context::new(flags.clone()).with_brake(brake.clone());
         let ended = braked(&brake, GRACE, run(&mut context)).await;
         context.leave().await;
@@ -83,8 +86,8 @@ pub fn can_repeat(flags: &Flags) -> Result<(), Stop> {
         return Ok(());
     }
     Err(Stop::refused(
-        "--schedule repeats a command that changes things, and nobody can be asked, because this is not a terminal: add \
-         --yes to apply without asking, or --dry-run to only show",
+        "--schedule runs this command again and again, and each run asks before it changes something, which needs a terminal. \
+         Nothing was changed. Add --yes to apply changes without asking, or --dry-run to show them only",
     ))
 }
 
@@ -103,18 +106,18 @@ async fn next((interrupt, terminate): &mut (Signal, Signal)) -> &'static str {
 
 /// Ends the process at a signal that the run itself does not hear, because it waits for input or calculates, unless it
 /// changes something. Signals are heard on a thread of its own until what is given back is dropped.
-fn end_where_stuck(brake: Brake) -> Option<oneshot::Sender<()>> {
+fn end_where_stuck(shutdown: Brake, current: Arc<Mutex<Brake>>) -> Option<oneshot::Sender<()>> {
     let (guard, ended) = oneshot::channel();
     let hear = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.map(|runtime| runtime.block_on(hear(brake, ended)))
+        runtime.map(|runtime| runtime.block_on(hear((shutdown, current), ended)))
     };
     std::thread::Builder::new().name("signals".to_owned()).spawn(hear).ok()?;
     Some(guard)
 }
 
 #[expect(clippy::exit, reason = "the main thread is in a system call that nothing else ends, and has changed nothing")]
-async fn hear(brake: Brake, mut ended: oneshot::Receiver<()>) {
+async fn hear((shutdown, current): (Brake, Arc<Mutex<Brake>>), mut ended: oneshot::Receiver<()>) {
     let Some(mut signals) = signals() else { return };
     let name = tokio::select! {
         _ = &mut ended => return,
@@ -122,10 +125,10 @@ async fn hear(brake: Brake, mut ended: oneshot::Receiver<()>) {
     };
     tokio::select! {
         _ = &mut ended => return,
-        _ = brake.until_pulled() => return,
+        _ = shutdown.until_pulled() => return,
         () = tokio::time::sleep(HEARD_WITHIN) => {}
     }
-    if !brake.is_changing() {
+    if !current.lock().unwrap_or_else(PoisonError::into_inner).is_changing() {
         output::complain(&format!("stopped: asked to stop by {name}; nothing was changed"));
         std::process::exit(Exit::Failed as i32);
     }

@@ -1,6 +1,7 @@
 //! Inputs that never come: a signal ends the command nonetheless.
 
 use std::fmt;
+use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -53,6 +54,27 @@ fn a_silent_pipe_ends_on_sigterm_and_on_ctrl_c() {
         let mut command = toolbox.command(&["topics", "validate", "-f", "-"]);
         assert_eq!(code_at(command.stdin(Stdio::piped()), signal), Some(1), "{signal:?}");
     }
+}
+
+#[test]
+fn a_scheduled_command_that_waits_for_its_input_ends_on_sigterm() {
+    let toolbox = Toolbox::alone();
+    let mut command = toolbox.command(&["--schedule", "@every 1s", "topics", "validate", "-f", "-"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"topics:\n").unwrap();
+    let begun = Instant::now();
+    // Between two runs a signal is heard anyway: this one comes once the run has begun to read.
+    while rustix::io::ioctl_fionread(&input).unwrap() > 0 {
+        assert!(begun.elapsed() < LIMIT, "no run has begun");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    while child.try_wait().unwrap().is_none() {
+        assert!(begun.elapsed() < LIMIT, "the signal is ignored");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(1));
 }
 
 #[test]
