@@ -4,6 +4,7 @@
 
 use clap::Command;
 use kafka_toolbox::cli::Cli;
+use kafka_toolbox::formats::secret::shown_arguments;
 
 #[test]
 fn the_command_line_has_no_contradictions() {
@@ -78,5 +79,35 @@ fn collect_silent(command: &Command, name: &str, silent: &mut Vec<String>) {
     silent.extend(arguments.map(|argument| format!("{name} --{}", argument.get_id())));
     for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
         collect_silent(inner, &format!("{name} {}", inner.get_name()), silent);
+    }
+}
+
+/// Flags whose values may hold a password, or any text.
+const HIDDEN: [&str; 8] = [
+    "--bootstrap-server",
+    "--datadog-url",
+    "--idle-query",
+    "--latency-query",
+    "--net-rx-query",
+    "--net-tx-query",
+    "--prometheus-url",
+    "--help",
+];
+
+#[test]
+fn the_record_of_a_move_or_a_throttle_shows_every_argument_that_is_no_secret() {
+    let mut command = Cli::definition();
+    command.build();
+    for room in ["reassign", "throttle"] {
+        for verb in command.find_subcommand(room).unwrap().get_subcommands() {
+            for argument in verb.get_arguments() {
+                let Some(flag) = argument.get_long().map(|long| format!("--{long}")) else { continue };
+                let words = format!("{room} {}", verb.get_name());
+                let line = [room, verb.get_name(), &flag, "1MB/s"].map(str::to_owned);
+                let shown = shown_arguments(&words, line);
+                let is_shown = shown.ends_with(&format!("{flag} 1MB/s"));
+                assert_eq!(is_shown, !HIDDEN.contains(&flag.as_str()), "{shown}");
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! Config values are shown by an allow-list of their keys ([`shown_value`]), arguments by one of flags
 //! ([`shown_arguments`]).
 
+mod flags;
 mod keys;
 
 use std::borrow::Cow;
@@ -24,36 +25,6 @@ pub const HIDDEN: &str = "(hidden)";
 const SCRUBBED_LENGTH_MIN: usize = 4;
 
 static LOADED: RwLock<Vec<String>> = RwLock::new(Vec::new());
-
-/// Flags whose values say nothing secret. Of any other flag only the name is shown.
-const SHOWN_FLAGS: &[&str] = &[
-    "--actor",
-    "--cluster",
-    "--cluster-id",
-    "--configmap",
-    "--file",
-    "--format",
-    "--kind",
-    "--log",
-    "--log-format",
-    "--max-deletes",
-    "--max-risk",
-    "--min-idle",
-    "--observed",
-    "--outcome",
-    "--outcome-of",
-    "--output",
-    "--response-bytes-max",
-    "--save-observed",
-    "--schedule",
-    "--selector",
-    "--severity",
-    "--state-folder",
-    "--subject",
-    "--timeout",
-    "-f",
-    "-o",
-];
 
 /// Wraps a secret and remembers its value, so that [`scrub`] takes it out of every text from now on.
 pub fn remember(value: impl Into<String>) -> SecretString {
@@ -190,10 +161,11 @@ pub fn hash_prefix(value: &str) -> String {
     })
 }
 
-/// A command line as it may be shown: command words, names of flags, and values of flags that are known to be
-/// harmless. `words` are the leading command words (`topics apply`).
+/// A command line as it may be shown: command words, names of flags, values of flags that are known to be harmless, and of
+/// some commands their files and rates. `words` are the leading command words (`topics apply`).
 pub fn shown_arguments(words: &str, arguments: impl IntoIterator<Item = String>) -> String {
     let mut out = words.to_owned();
+    let command = words;
     let mut words: Vec<_> = words.split(' ').rev().collect();
     let mut flag: Option<String> = None;
     for argument in arguments {
@@ -201,14 +173,17 @@ pub fn shown_arguments(words: &str, arguments: impl IntoIterator<Item = String>)
             words.pop();
             flag = None;
         } else if let Some((name, value)) = argument.split_once('=').filter(|(name, _)| is_flag(name)) {
-            let _ = write!(out, " {name}={}", shown_argument(name, value));
+            let _ = write!(out, " {name}={}", shown_if(flags::is_shown(name), value));
             flag = None;
         } else if is_flag(&argument) {
             let _ = write!(out, " {argument}");
-            flag = Some(argument);
+            flag = (!flags::is_switch(&argument)).then_some(argument);
         } else {
-            let _ = write!(out, " {}", shown_argument(flag.as_deref().unwrap_or_default(), &argument));
-            flag = None;
+            let is_shown = match flag.take() {
+                Some(flag) => flags::is_shown(&flag),
+                None => flags::is_plain(command, &argument),
+            };
+            let _ = write!(out, " {}", shown_if(is_shown, &argument));
         }
     }
     out
@@ -224,8 +199,8 @@ fn is_flag(argument: &str) -> bool {
     }
 }
 
-fn shown_argument(flag: &str, value: &str) -> String {
-    if SHOWN_FLAGS.contains(&flag) { clean(value) } else { HIDDEN.to_owned() }
+fn shown_if(is_shown: bool, value: &str) -> String {
+    if is_shown { clean(value) } else { HIDDEN.to_owned() }
 }
 
 #[cfg(test)]

@@ -60,3 +60,16 @@ fn arguments_are_shown_by_an_allow_list_of_flags() {
     assert_eq!(line(&["-Ptopsecret", "topics", "apply"]), "topics apply (hidden)");
     assert_eq!(line(&["topics", "apply", "--selector=app=x"]), "topics apply --selector=app=x");
 }
+
+#[test]
+fn the_files_and_rates_of_moves_and_throttles_are_shown() {
+    let line = |command: &str, rest: &[&str]| {
+        shown_arguments(command, command.split(' ').chain(rest.iter().copied()).map(str::to_owned))
+    };
+    let shown = "reassign execute --yes plan.json --throttle 50MB/s --patience=1h";
+    assert_eq!(line("reassign execute", &["--yes", "plan.json", "--throttle", "50MB/s", "--patience=1h"]), shown);
+    assert_eq!(line("throttle set", &["50MB/s", "--brokers", "1,2"]), "throttle set 50MB/s --brokers 1,2");
+    let hidden = "reassign execute --datadog-url (hidden) (hidden) p.json";
+    assert_eq!(line("reassign execute", &["--datadog-url", "https://x", "-Ptopsecret", "p.json"]), hidden);
+    assert_eq!(line("reassign verify", &["https://u:p@h/p.json"]), "reassign verify https://h/p.json");
+}
