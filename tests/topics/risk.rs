@@ -1,6 +1,7 @@
 //! What changes of configs cost, on a cluster in memory: what is measured for it, and who is refused.
 
 use kafka_toolbox::clients::kafka::memory::{Call, Memory};
+use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::cluster::topic::TopicName;
 use kafka_toolbox::exit::Exit;
 
@@ -59,4 +60,21 @@ async fn where_nothing_can_be_measured_the_risk_stays_and_that_is_said() {
     desk.declare(&["{name: orders, config: {retention.ms: 1000}}"]);
     let refused = desk.apply(&[]).await.ends_with(Exit::Refused);
     assert!(refused.out.contains("records older than 1 s are deleted, how many is unknown: "), "{refused:#?}");
+}
+
+/// One broker keeps records for ever by default: for its partitions, thirty days are less.
+#[tokio::test]
+async fn a_broker_whose_default_differs_from_the_others_decides_where_more_would_be_lost() {
+    let spec = "{name: orders, config: {retention.ms: 2592000000}}";
+    let desk = Desk::new(kafka());
+    desk.declare(&[spec]);
+    desk.apply(&[]).await.ends_with(Exit::Done);
+    let desk = Desk::new(kafka());
+    desk.kafka.edit(|cluster| {
+        let config = cluster.broker_configs.entry(BrokerId(3)).or_default();
+        config.insert("log.retention.ms".to_owned(), "-1".to_owned());
+    });
+    desk.declare(&[spec]);
+    let refused = desk.apply(&[]).await.ends_with(Exit::Refused);
+    assert!(refused.out.contains("(loses-data: records older than 30 d are deleted"), "{refused:#?}");
 }

@@ -18,6 +18,7 @@ use crate::cluster::offset::{FoundOffset, OffsetQuery};
 use crate::cluster::size::Bytes;
 use crate::cluster::topic::{Topic, TopicName, TopicPartition};
 use crate::commands::mapping::observe as mapping;
+use crate::commands::topics::plan::defaults::Defaults;
 use crate::commands::topics::plan::effects::Held;
 use crate::commands::topics::plan::last::LastApplied;
 use crate::commands::topics::plan::questions::Questions;
@@ -59,9 +60,9 @@ pub struct Observed {
     /// Who uses the topics that are to be deleted.
     #[serde(default)]
     pub uses: BTreeMap<TopicName, Use>,
-    /// What holds for a topic's config key that is not set, where keys are unset that can cost something.
+    /// What holds for a topic's config key that is not set, where that decides what a change costs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub topic_defaults: Option<BTreeMap<String, String>>,
+    pub topic_defaults: Option<Defaults>,
     /// What topics hold, and what of it new configs would delete.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub held: BTreeMap<TopicName, Held>,

@@ -1,16 +1,22 @@
 //! Measures what a change of configs would delete: records by age, bytes by size. Only for such changes, with few requests.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
+use tokio::time::{Instant, timeout_at};
 
 use crate::clients::kafka::{Kafka, KafkaError};
+use crate::cluster::broker::BrokerId;
 use crate::cluster::config::{ConfigEntry, ConfigResource};
 use crate::cluster::metadata::Metadata;
 use crate::cluster::offset::{FoundOffset, OffsetQuery};
 use crate::cluster::topic::{TopicName, TopicPartition};
 use crate::commands::topics::observe::{Observed, without_secret};
 use crate::commands::topics::plan::asks::{self, Ask};
+use crate::commands::topics::plan::defaults::Defaults;
 use crate::commands::topics::plan::effects::{Held, KEYS, KEYS_NEEDED};
 use crate::commands::topics::spec::Spec;
 
@@ -19,6 +25,9 @@ const PARTITIONS_MAX: usize = 10_000;
 
 /// Most retention times that records are counted by: each is one more request to every leader.
 const TIMES_MAX: usize = 10;
+
+/// How long brokers may take to say their defaults after the first one did: a broker that hangs delays nobody for longer.
+const OTHERS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Keys of brokers that say how long records are kept where `log.retention.ms` is not set, and their milliseconds.
 const RETENTIONS: [(&str, i64); 2] = [("log.retention.minutes", 60_000), ("log.retention.hours", 3_600_000)];
@@ -52,13 +61,33 @@ async fn more_keys(kafka: &dyn Kafka, risky: &BTreeSet<TopicName>, observed: &mu
     }
 }
 
-/// What holds for a topic's key that is not set, by one broker; none where no broker says.
-async fn defaults(kafka: &dyn Kafka, metadata: &Metadata) -> Option<BTreeMap<String, String>> {
+/// What holds for a topic's key that is not set, by all live brokers; none where no broker says.
+async fn defaults(kafka: &dyn Kafka, metadata: &Metadata) -> Option<Defaults> {
     let names = KEYS.iter().map(|(_, broker)| *broker).filter(|broker| !broker.is_empty());
     let names: Vec<_> = names.chain(RETENTIONS.iter().map(|(key, _)| *key)).collect();
-    let brokers: Vec<_> = metadata.brokers.keys().copied().collect();
-    let (_, entries) = kafka.configs_of_one(&brokers, &names).await.ok()?;
-    Some(topic_defaults(&entries))
+    let one = async |broker: BrokerId| {
+        let resource = ConfigResource::Broker(broker);
+        let mut answers = kafka.configs(std::slice::from_ref(&resource), Some(&names)).await.ok()?;
+        answers.remove(&resource)?.ok().map(|entries| topic_defaults(&entries))
+    };
+    let mut asked: FuturesUnordered<_> = metadata.brokers.keys().map(|broker| one(*broker)).collect();
+    let mut brokers = Vec::new();
+    let mut until = None;
+    loop {
+        let answer = match until {
+            None => asked.next().await,
+            Some(until) => timeout_at(until, asked.next()).await.unwrap_or_else(|_| {
+                tracing::warn!("{} of the live brokers do not say their defaults in time", asked.len());
+                None
+            }),
+        };
+        let Some(answer) = answer else { break };
+        brokers.extend(answer);
+        if !brokers.is_empty() {
+            until.get_or_insert_with(|| Instant::now() + OTHERS_WITHIN);
+        }
+    }
+    (!brokers.is_empty()).then(|| Defaults::of(&brokers))
 }
 
 /// The defaults of topics that a broker's own config says.

@@ -7,6 +7,7 @@ use crate::cluster::topic::TopicName;
 use crate::commands::topics::observe::Observed;
 use crate::commands::topics::plan::abreast::{AllThere, There};
 use crate::commands::topics::plan::configs;
+use crate::commands::topics::plan::defaults::Defaults;
 use crate::commands::topics::plan::effects::{self, Known, Values, limit};
 use crate::commands::topics::plan::step::ConfigEdit;
 use crate::commands::topics::spec::{Spec, State, TopicSpec};
@@ -38,15 +39,25 @@ fn is_risky(declared: &TopicSpec, there: &There<'_>) -> bool {
     edits.iter().any(|edit| effects::is_looked_at(&edit.key))
 }
 
-/// Whether what holds by default decides about one of these topics.
+/// Whether what holds by default decides about one of these topics: a key is unset, or it was not set and is now, to what may
+/// delete records.
 pub fn needs_defaults(spec: &Spec, observed: &Observed, risky: &BTreeSet<TopicName>) -> bool {
-    edits_of(spec, observed, risky)
-        .any(|(_, edits, _)| edits.iter().any(|edit| edit.to.is_none() && effects::is_looked_at(&edit.key)))
+    let may_delete = |edit: &ConfigEdit| match edit.key.as_str() {
+        "retention.ms" | "retention.bytes" => limit(edit.to.as_deref()) != Some(i64::MAX),
+        "cleanup.policy" => true,
+        _ => false,
+    };
+    let decides = |edit: &ConfigEdit| match (&edit.from, &edit.to) {
+        (_, None) => effects::is_looked_at(&edit.key),
+        (None, Some(_)) => may_delete(edit),
+        (Some(_), Some(_)) => false,
+    };
+    edits_of(spec, observed, risky).any(|(_, edits, _)| edits.iter().any(decides))
 }
 
 /// What is to be measured, by topic.
 pub fn asks(spec: &Spec, observed: &Observed, risky: &BTreeSet<TopicName>) -> BTreeMap<TopicName, Ask> {
-    let none = BTreeMap::new();
+    let none = Defaults::default();
     let defaults = observed.topic_defaults.as_ref().unwrap_or(&none);
     let mut asks = BTreeMap::new();
     for (name, mut edits, there) in edits_of(spec, observed, risky) {

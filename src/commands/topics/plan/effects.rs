@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::change::plan::Risk;
-use crate::cluster::config::ConfigEntry;
+use crate::cluster::config::{ConfigEntry, ConfigSource};
 use crate::cluster::size::Bytes;
 use crate::cluster::topic::{Partition, Topic};
+use crate::commands::topics::plan::defaults::Defaults;
 use crate::commands::topics::plan::step::ConfigEdit;
 use crate::commands::topics::spec::is_kafka_key;
 
@@ -104,21 +105,28 @@ pub struct Values<'a> {
     /// The change.
     pub edits: &'a [ConfigEdit],
     /// What holds where a key is not set on the topic, as far as that was read.
-    pub defaults: &'a BTreeMap<String, String>,
+    pub defaults: &'a Defaults,
 }
 
 impl<'a> Values<'a> {
     fn before(&self, key: &str) -> Option<&'a str> {
-        self.there.iter().find(|entry| entry.name == key)?.value.as_deref()
+        self.there(key, &self.defaults.before)
+    }
+
+    /// The value that is there; where the key is not set and brokers say different things, that of `defaults`.
+    fn there(&self, key: &str, defaults: &'a BTreeMap<String, String>) -> Option<&'a str> {
+        let entry = self.there.iter().find(|entry| entry.name == key)?;
+        let default = defaults.get(key).filter(|_| entry.source != ConfigSource::Topic);
+        default.or(entry.value.as_ref()).map(String::as_str)
     }
 
     /// None where it is not known.
     pub fn after(&self, key: &str) -> Option<&'a str> {
         match self.edits.iter().find(|edit| edit.key == key) {
-            None => self.before(key),
+            None => self.there(key, &self.defaults.after),
             Some(ConfigEdit { to: Some(to), .. }) => Some(to),
             Some(_) if key == "remote.storage.enable" => Some("false"),
-            Some(_) => self.defaults.get(key).map(String::as_str),
+            Some(_) => self.defaults.after.get(key).map(String::as_str),
         }
     }
 
@@ -190,7 +198,7 @@ pub fn note(edits: &mut [ConfigEdit], (topic, there): (&Topic, &[ConfigEntry]), 
 #[derive(Debug, Clone, Copy)]
 pub struct Known<'a> {
     /// What holds where a key is not set on the topic.
-    pub defaults: &'a BTreeMap<String, String>,
+    pub defaults: &'a Defaults,
     /// What it holds.
     pub held: Option<&'a Held>,
 }

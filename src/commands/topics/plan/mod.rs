@@ -4,6 +4,7 @@ pub mod abreast;
 pub mod asks;
 pub mod checks;
 pub mod configs;
+pub mod defaults;
 pub mod deletes;
 pub mod doubt;
 pub mod effects;

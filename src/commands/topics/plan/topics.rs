@@ -11,6 +11,7 @@ use crate::commands::topics::observe::Observed;
 use crate::commands::topics::plan::Options;
 use crate::commands::topics::plan::abreast::There;
 use crate::commands::topics::plan::configs;
+use crate::commands::topics::plan::defaults::Defaults;
 use crate::commands::topics::plan::effects::{self, Known};
 use crate::commands::topics::plan::internal;
 use crate::commands::topics::plan::placement::{Load, place};
@@ -120,7 +121,7 @@ pub fn change(
     if !back.is_empty() {
         world.coming_back.insert(name.clone(), back.into_iter().map(str::to_owned).collect());
     }
-    let none = BTreeMap::new();
+    let none = Defaults::default();
     let defaults = world.observed.topic_defaults.as_ref().unwrap_or(&none);
     effects::note(&mut edits, (topic, config), Known { defaults, held: world.observed.held.get(name) });
     for edit in edits.iter().filter(|edit| edit.cause == Cause::Drift) {

@@ -9,6 +9,7 @@ use crate::cluster::config::{ConfigEntry, ConfigSource};
 use crate::cluster::topic::{Partition, Topic, TopicName};
 use crate::commands::mapping::observe as mapping;
 use crate::commands::topics::observe::{BrokerDefaults, Observed, Use};
+use crate::commands::topics::plan::defaults::Defaults;
 use crate::commands::topics::plan::effects::Held;
 use crate::commands::topics::plan::last::{Applied, LastApplied};
 use crate::commands::topics::plan::step::ConfigEdit;
@@ -32,7 +33,7 @@ pub(super) fn cluster(brokers: &str) -> Observed {
     let defaults = defaults.map(|(key, value)| (key.to_owned(), value.to_owned()));
     let mut observed = Observed {
         broker_defaults: Some(BrokerDefaults::default()),
-        topic_defaults: Some(defaults.into()),
+        topic_defaults: Some(Defaults::of(&[defaults.into()])),
         ..Observed::default()
     };
     for word in brokers.split_whitespace() {

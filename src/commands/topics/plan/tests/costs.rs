@@ -1,10 +1,13 @@
 //! What changes of config keys cost: the risk, and the words beside the change.
 
+use std::collections::BTreeMap;
+
 use super::cluster::{cluster, lines, name, planned};
 use crate::change::plan::{Risk, Step};
 use crate::cluster::broker::BrokerId;
 use crate::cluster::config::{ConfigEntry, ConfigSource};
 use crate::commands::topics::observe::Observed;
+use crate::commands::topics::plan::defaults::Defaults;
 use crate::commands::topics::plan::effects::Held;
 
 /// Values that hold by default, beside those of every topic.
@@ -93,6 +96,21 @@ fn a_retention_that_is_unset_is_compared_with_the_default() {
     assert!(lines("- name: a", &unknown)[0].contains("the default retention time is unknown"));
     let strict = with(&[("retention.bytes", "-1"), ("retention.ms", "2592000000")]);
     assert!(lines("- {name: a, strict: true}", &strict)[0].contains("loses-data"));
+}
+
+#[test]
+fn of_brokers_with_other_defaults_the_one_that_loses_more_decides() {
+    let said = |retention: &str| BTreeMap::from([("retention.ms".to_owned(), retention.to_owned())]);
+    let differing = Some(Defaults::of(&[said("604800000"), said("3600000"), said("2592000000")]));
+    let unset = Observed {
+        topic_defaults: differing.clone(),
+        ..with(&[("retention.ms", "86400000")]).applied("a", &[("retention.ms", "86400000")])
+    };
+    assert!(lines("- name: a", &unset)[0].contains("records older than 1 h are deleted"));
+    // 14 days are more than the 7 days of the broker that was asked, and less than the 30 days of another one.
+    let set = Observed { topic_defaults: differing, ..with(&[]) };
+    assert_eq!(risk_in(&set, "retention.ms: 1209600000"), Risk::LosesData);
+    assert_eq!(risk_in(&with(&[]), "retention.ms: 1209600000"), Risk::Reversible);
 }
 
 #[test]
