@@ -139,13 +139,14 @@ impl Contents {
 pub const COMMAND_EXECUTED: &str = "command.executed";
 
 /// Kinds that stay in the audit log: too many, or too dull, for a stream that people watch.
-const AUDIT_ONLY: [&str; 5] = [
+const AUDIT_ONLY: [&str; 6] = [
     COMMAND_EXECUTED,
     "monitors.mute_renewed",
     // A plan may have ten thousands of these; sinks see its beginning, its stalls and its end.
     "reassign.leader_elected",
     "reassign.move_completed",
     "reassign.move_started",
+    "reassign.unchanged",
 ];
 
 /// Whether sinks get to see an event: outcomes only. The audit log has the intents, too.

@@ -5,6 +5,8 @@ use kafka_toolbox::exit::Exit;
 
 use super::bench::{Row, execute, four_brokers, leader, replicas};
 use crate::support::desk::Desk;
+use crate::support::toolbox::audited;
+use crate::support::unkept::Breaker;
 
 const ROWS: [Row<'static>; 2] = [("bills", 0, &[1, 2], &[4, 3], 3_000), ("orders", 0, &[2, 1], &[3, 4], 1_000)];
 
@@ -120,4 +122,35 @@ async fn moves_of_an_earlier_plan_that_still_run_get_their_order_back_too() {
     assert!(!said.out.contains("the former order is not known"), "{said:#?}");
     assert_eq!((replicas(&desk, "orders", 0), leader(&desk, "orders", 0)), (vec![2, 1], Some(2)));
     assert_eq!(replicas(&desk, "bills", 0), [1, 2]);
+}
+
+#[tokio::test]
+async fn a_cancel_fails_where_it_cannot_be_kept_though_the_moves_are_back() {
+    let breaker = Breaker::default();
+    let desk = Desk::new(breaker.at(four_brokers(true), Call::AlterReassignments));
+    let patience = ["--patience", "300ms", "--tick", "100ms"];
+    execute(&desk, &ROWS, &patience).await.ends_with(Exit::Failed);
+    breaker.arm(&desk.folder().join("state"), "moves", 1);
+    let said = desk.run(&["reassign", "cancel", "--yes"]).await.ends_with(Exit::Failed);
+    assert!(
+        said.err.contains("what was applied could not be written to ") && said.out.ends_with("2 moves taken back\n")
+    );
+    assert_eq!((replicas(&desk, "orders", 0), replicas(&desk, "bills", 0)), (vec![2, 1], vec![1, 2]), "{said:#?}");
+}
+
+/// Between the look and the cancel the move comes to its end, or another tool cancels it.
+#[tokio::test]
+async fn a_cancel_of_a_move_that_is_over_is_no_change_of_ours() {
+    let kafka = four_brokers(true).before(Call::AlterReassignments, 2, |cluster| {
+        for key in cluster.reassignments.keys().cloned().collect::<Vec<_>>() {
+            cluster.cancel_move(&key);
+        }
+    });
+    let desk = Desk::new(kafka);
+    let patience = ["--patience", "300ms", "--tick", "100ms"];
+    execute(&desk, &ROWS, &patience).await.ends_with(Exit::Failed);
+    desk.run(&["reassign", "cancel", "--yes"]).await.ends_with(Exit::Done);
+    let events = audited(&desk.folder().join("state"));
+    let ended = |kind: &str| events.iter().filter(|event| event.kind == kind && !event.is_intent()).count();
+    assert_eq!((ended("reassign.move_cancelled"), ended("reassign.unchanged")), (0, 2), "{events:#?}");
 }

@@ -99,6 +99,22 @@ async fn an_election_whose_answer_is_lost_is_looked_for() {
     assert!(elected.out.ends_with("1 done, 0 failed, 0 refused, 0 unknown\n"), "{elected:#?}");
 }
 
+#[tokio::test]
+async fn a_leader_that_leads_by_then_is_no_change_of_ours() {
+    let kafka = after_a_restart().before(Call::ElectLeaders, 1, |cluster| {
+        for topic in cluster.topics.values_mut() {
+            topic.partitions.iter_mut().for_each(|one| one.leader = one.replicas.first().copied());
+        }
+    });
+    let desk = Desk::new(kafka);
+    let elected = desk.run(&["reassign", "elect", "--topics", "bills", "--yes"]).await.ends_with(Exit::Done);
+    assert!(elected.out.ends_with("; 1 found as desired and not changed\n"), "{elected:#?}");
+    let events = audited(&desk.folder().join("state"));
+    let kinds: Vec<_> =
+        events.iter().filter(|event| event.subject == "partition:bills-0" && !event.is_intent()).collect();
+    assert_eq!((kinds.len(), kinds[0].kind.as_str()), (1, "reassign.unchanged"), "{events:#?}");
+}
+
 /// In ZooKeeper mode two brokers are enough to leave a partition without a leader.
 #[test]
 fn leaders_are_elected_on_real_servers_cleanly_and_uncleanly() {

@@ -4,3 +4,4 @@ pub(crate) mod desk;
 pub(crate) mod product_code;
 pub(crate) mod skipped;
 pub(crate) mod toolbox;
+pub(crate) mod unkept;

@@ -1,11 +1,12 @@
 //! `set`, `status`, `clear` and `gc` on a twin: what is ours goes, what is foreign stays.
 
-use kafka_toolbox::clients::kafka::memory::Memory;
+use kafka_toolbox::clients::kafka::memory::{Call, Memory};
 use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::cluster::topic::TopicName;
 use kafka_toolbox::exit::Exit;
 
 use crate::support::desk::Desk;
+use crate::support::unkept::Breaker;
 
 const LEADER_RATE: &str = "leader.replication.throttled.rate";
 const FOLLOWER_RATE: &str = "follower.replication.throttled.rate";
@@ -187,5 +188,24 @@ async fn gc_beside_a_run_that_has_the_throttles_is_refused() {
     let (ended, said) = tokio::join!(agent, other);
     said.ends_with(Exit::Refused);
     ended.ends_with(Exit::Done);
+    assert_eq!(everything(&desk), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn set_and_clear_fail_where_their_record_cannot_be_kept_though_the_throttles_are_as_wished() {
+    let words = "what is throttled could not be kept in ";
+    // Rates, then lists: after the second change only the record is written.
+    let breaker = Breaker::default();
+    let desk = Desk::new(breaker.at(moving(), Call::AlterConfigs));
+    breaker.arm(&desk.folder().join("state"), "throttle", 2);
+    let said = desk.run(&["throttle", "set", "50MB/s", "--yes"]).await.ends_with(Exit::Failed);
+    assert!(said.err.contains(words) && said.out.contains("4 done, 0 failed"), "{said:#?}");
+    assert_eq!(set_on(&desk, "1"), [format!("{LEADER_RATE}=50000000")]);
+    let breaker = Breaker::default();
+    let desk = Desk::new(breaker.at(moving(), Call::AlterConfigs));
+    desk.run(&["throttle", "set", "50MB/s", "--yes"]).await.ends_with(Exit::Done);
+    breaker.arm(&desk.folder().join("state"), "throttle", 4);
+    let said = desk.run(&["throttle", "clear", "--yes"]).await.ends_with(Exit::Failed);
+    assert!(said.err.contains(words) && said.out.contains("4 done, 0 failed"), "{said:#?}");
     assert_eq!(everything(&desk), Vec::<String>::new());
 }

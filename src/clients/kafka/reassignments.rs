@@ -27,7 +27,8 @@ pub trait Reassignments: Send + Sync {
         factor: Factor,
     ) -> Vec<Result<(), KafkaError>>;
 
-    /// Elects a leader of each partition; where none needs to be elected, nothing happens and that is no error.
+    /// Elects a leader of each partition. Where none needs to be elected, nothing happens and the answer is the error
+    /// [`ELECTION_NOT_NEEDED`](crate::clients::kafka::codes::ELECTION_NOT_NEEDED).
     async fn elect_leaders(&self, election: Election, partitions: &[TopicPartition]) -> Vec<Result<(), KafkaError>>;
 }
 

@@ -15,6 +15,7 @@ use crate::commands::reassign::plan::step::ReassignStep;
 
 /// Carries out one batch: steps of one kind. One ending a step.
 pub(super) async fn apply(kafka: &dyn Kafka, batch: &[ReassignStep]) -> Vec<Ended> {
+    let mut tried_before = BTreeSet::new();
     attempts(batch, "the next look knows", async |steps| {
         let answers = send(kafka, steps).await;
         let lost = steps.iter().zip(&answers).filter(|(_, answer)| is_lost(answer)).map(|(step, _)| step);
@@ -23,10 +24,12 @@ pub(super) async fn apply(kafka: &dyn Kafka, batch: &[ReassignStep]) -> Vec<Ende
             if is_lost(&answer) {
                 shown.contains(step.partition()).then(Ended::done)
             } else {
-                Some(ending(step, answer))
+                Some(ending(step, answer, tried_before.contains(step.partition())))
             }
         };
-        steps.iter().zip(answers).map(ended).collect()
+        let ended = steps.iter().zip(answers).map(ended).collect();
+        tried_before.extend(steps.iter().map(|step| step.partition().clone()));
+        ended
     })
     .await
 }
@@ -68,14 +71,18 @@ fn is_lost(answer: &Result<(), KafkaError>) -> bool {
     answer.as_ref().is_err_and(KafkaError::leaves_result_unknown)
 }
 
-fn ending(step: &ReassignStep, answer: Result<(), KafkaError>) -> Ended {
-    match (step, answer) {
-        (_, Ok(())) => Ended::done(),
-        (ReassignStep::Cancel { .. }, Err(error)) if error.code() == Some(codes::NO_REASSIGNMENT_IN_PROGRESS) => {
-            Ended::done()
+/// How a step ended whose answer came. Where an earlier request of ours had no answer, it was that one which did what is
+/// not needed any more.
+fn ending(step: &ReassignStep, answer: Result<(), KafkaError>, was_tried_before: bool) -> Ended {
+    let Err(error) = answer else { return Ended::done() };
+    let why = match (step, error.code()) {
+        (ReassignStep::Cancel { .. }, Some(codes::NO_REASSIGNMENT_IN_PROGRESS)) => {
+            "the move was over already: it had ended, or somebody else had cancelled it"
         }
-        (_, Err(error)) => Ended::failed(error.to_string()),
-    }
+        (ReassignStep::Elect { .. }, Some(codes::ELECTION_NOT_NEEDED)) => "the preferred leader leads already",
+        _ => return Ended::failed(error.to_string()),
+    };
+    if was_tried_before { Ended::done() } else { Ended::unchanged(why) }
 }
 
 /// The partitions that the cluster shows as the steps wish, within limits.

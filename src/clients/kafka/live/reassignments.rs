@@ -172,10 +172,10 @@ impl Batch for Elections<'_> {
             return (0..self.len()).map(|item| (self.key(item), (answer.error_code, None))).collect();
         }
         let outcomes = answer.replica_election_results.into_iter().flat_map(|topic| {
-            topic.partition_result.into_iter().map(move |one| {
-                let code = if one.error_code == codes::ELECTION_NOT_NEEDED { 0 } else { one.error_code };
-                outcome(&topic.topic, one.partition_id, code, one.error_message)
-            })
+            topic
+                .partition_result
+                .into_iter()
+                .map(move |one| outcome(&topic.topic, one.partition_id, one.error_code, one.error_message))
         });
         outcomes.collect()
     }

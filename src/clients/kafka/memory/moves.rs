@@ -55,7 +55,9 @@ pub(super) fn elect(model: &mut Model, key: &TopicPartition) -> Result<(), Kafka
         let message = format!("Failed to elect leader for partition {key} under strategy Preferred");
         return Err(refuse(codes::PREFERRED_LEADER_NOT_AVAILABLE, message));
     };
-    partition.leader = Some(preferred);
+    if partition.leader.replace(preferred) == Some(preferred) {
+        return Err(refuse(codes::ELECTION_NOT_NEEDED, "Leader election not needed for topic partition.".to_owned()));
+    }
     Ok(())
 }
 
@@ -66,7 +68,7 @@ pub(super) fn elect_unclean(model: &mut Model, key: &TopicPartition) -> Result<(
         return Err(refuse(codes::UNKNOWN_TOPIC_OR_PARTITION, String::new()));
     };
     if partition.leader.is_some_and(|leader| live.contains(&leader)) {
-        return Ok(());
+        return Err(refuse(codes::ELECTION_NOT_NEEDED, "Leader election not needed for topic partition.".to_owned()));
     }
     let in_sync = partition.replicas.iter().find(|one| live.contains(one) && partition.isr.contains(one));
     let Some(elected) = in_sync.or_else(|| partition.replicas.iter().find(|one| live.contains(one))).copied() else {

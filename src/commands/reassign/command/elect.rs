@@ -12,7 +12,7 @@ use clap::{ArgGroup, Args};
 use crate::change::attempts::attempts;
 use crate::change::carry_out::Ended;
 use crate::change::looks::Looks;
-use crate::clients::kafka::{Election, Kafka, KafkaError};
+use crate::clients::kafka::{Election, Kafka, KafkaError, codes};
 use crate::cluster::broker::BrokerId;
 use crate::cluster::metadata::{Metadata, TopicSelection};
 use crate::cluster::topic::{TopicName, TopicPartition};
@@ -97,6 +97,7 @@ impl ElectArgs {
 /// Sends one batch, and looks until the cluster shows the leaders. Safe to repeat: an election that is not needed changes
 /// nothing.
 async fn elect(kafka: &dyn Kafka, election: Election, batch: &[ElectStep]) -> Vec<Ended> {
+    let mut tried_before = BTreeSet::new();
     attempts(batch, "run again", async |steps| {
         let partitions: Vec<_> = steps.iter().map(|step| step.partition.clone()).collect();
         let answers = kafka.elect_leaders(election, &partitions).await;
@@ -105,9 +106,16 @@ async fn elect(kafka: &dyn Kafka, election: Election, batch: &[ElectStep]) -> Ve
         let ended = |(step, answer): (&ElectStep, Result<(), KafkaError>)| match answer {
             Ok(()) => Some(Ended::done()),
             Err(_) if is_lost(&answer) => (!missing.contains(&step)).then(Ended::done),
+            Err(error) if error.code() == Some(codes::ELECTION_NOT_NEEDED) => {
+                // An earlier request of ours may have had no answer and been carried out.
+                let is_ours = tried_before.contains(&step.partition);
+                Some(if is_ours { Ended::done() } else { Ended::unchanged("it has such a leader already") })
+            }
             Err(error) => Some(Ended::failed(error.to_string())),
         };
-        steps.iter().zip(answers).map(ended).collect()
+        let ended = steps.iter().zip(answers).map(ended).collect();
+        tried_before.extend(steps.iter().map(|step| step.partition.clone()));
+        ended
     })
     .await
 }
