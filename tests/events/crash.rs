@@ -65,12 +65,16 @@ fn a_run_that_dies_at_any_write_of_an_event_loses_none_that_was_durable() {
     }
 }
 
-/// A journal as a run leaves it that died after `ended` of its intents had their outcome.
+/// A journal as a run leaves it that died two days ago after `ended` of its intents had their outcome: nobody waits any
+/// longer for a run that could ask its cluster.
 pub(super) fn dead_run(state: &Path, intents: usize, ended: usize, open_until: Option<Timestamp>) -> Vec<Event> {
+    let time = Timestamp::now() - SignedDuration::from_hours(48);
     let header = Header { run_id: run().id, command: "topics apply".into(), sinks: vec!["datadog".into()], open_until };
     let journal = Journal::create(&state.join("open"), &header.run_id.to_string(), &header).unwrap();
-    let intent =
-        |n| run().event("topics.created", &format!("topic:t-{n}"), Outcome::Planned, &format!("+ topic t-{n}"));
+    let intent = |n| {
+        let event = run().event("topics.created", &format!("topic:t-{n}"), Outcome::Planned, &format!("+ topic t-{n}"));
+        Event { time, ..event }
+    };
     let intents: Vec<_> = (0..intents).map(intent).collect();
     let outcomes = intents[..ended].iter().map(|intent| Event { outcome: Outcome::Done, ..intent.clone() });
     let lines: Vec<_> = intents.iter().cloned().chain(outcomes).map(|event| Line::Event(Box::new(event))).collect();

@@ -18,6 +18,7 @@ mod outage;
 mod rooms;
 mod rotation;
 mod secrets;
+mod settled;
 mod tls;
 mod toolbox;
 mod truth;

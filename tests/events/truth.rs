@@ -171,6 +171,8 @@ fn outbox(state: &std::path::Path) -> Outbox {
 async fn a_command_is_an_intent_until_it_has_ended_even_if_it_dies() {
     let folder = tempfile::tempdir().unwrap();
     let change = run().event("topics.created", "topic:a", Outcome::Planned, "+ topic a");
+    let time = change.time - jiff::SignedDuration::from_hours(48);
+    let change = Event { time, ..change };
     let mut killed = outbox(folder.path());
     killed.record(std::slice::from_ref(&change)).await;
     drop(killed);

@@ -28,7 +28,7 @@ fn execute(toolbox: &Toolbox, file: &str, more: &[&str]) -> Ran {
 }
 
 /// The replicas of a partition and its leader, as a broker shows them.
-pub(super) fn seen(kafka: &Live, topic: &str, partition: usize) -> (Vec<i32>, Option<i32>) {
+pub(crate) fn seen(kafka: &Live, topic: &str, partition: usize) -> (Vec<i32>, Option<i32>) {
     let metadata = wait(kafka.metadata(TopicSelection::All)).unwrap();
     let one = &metadata.topics[&name(topic)].partitions[partition];
     (one.replicas.iter().map(|broker| broker.0).collect(), one.leader.map(|broker| broker.0))

@@ -12,4 +12,5 @@ mod jbod;
 pub(crate) mod live;
 mod others;
 mod others_live;
+pub(crate) mod stalled_live;
 mod terminal;

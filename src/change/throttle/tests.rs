@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
+use uuid::Uuid;
 
 use super::decide::{Decided, EXTERNAL_CHANGE, Ways, after, decide};
 use super::list::LIST_BYTES_MAX;
 use super::step::{ListOperation, ThrottleStep};
-use crate::change::carry_out::Ended;
+use crate::change::carry_out::{Ended, Run};
+use crate::change::event::{Event, Outcome};
 use crate::change::plan::Step;
+use crate::change::settled::{Shown, Verdict, settled};
 use crate::cluster::broker::BrokerId;
 use crate::cluster::config::ConfigOperation;
 use crate::cluster::size::ByteRate;
@@ -401,5 +404,36 @@ proptest! {
         let Decided { plan, claim } = decide(&wish, &seen, &record, ways);
         prop_assert!(plan.steps.is_empty(), "{:?}", plan.steps);
         prop_assert_eq!(claim, record);
+    }
+
+    /// What a run that died left open is settled by what is there: not done before a step, done after it.
+    #[test]
+    fn a_step_shows_whether_it_was_done(
+        before in some_present(),
+        wishes in prop::collection::vec((some_wish(), some_ways()), 1..4),
+    ) {
+        let (mut seen, mut record) = (before, ThrottleRecord::default());
+        let run = Run {
+            id: Uuid::nil(),
+            cluster: "main".to_owned(),
+            actor: "ann".to_owned(),
+            command: "throttle run".to_owned(),
+            clock: || jiff::Timestamp::UNIX_EPOCH,
+        };
+        for (wish, ways) in &wishes {
+            let Decided { plan, claim } = decide(wish, &seen, &record, *ways);
+            for step in &plan.steps {
+                let (before, after) = step.before_after();
+                let intent = run.event(step.kind(), &step.subject(), Outcome::Planned, "").cleaned();
+                let intent = Event { before, after, ..intent }.cleaned();
+                let settled = |seen: &PresentThrottles| {
+                    settled(&intent, &Shown { throttles: seen.clone(), ..Shown::default() })
+                };
+                prop_assert_eq!(settled(&seen), Verdict::Ended(Ended::settled(false)), "{}: {:?}", step, seen);
+                carry_out(&mut seen, std::slice::from_ref(step));
+                prop_assert_eq!(settled(&seen), Verdict::Ended(Ended::settled(true)), "{}: {:?}", step, seen);
+            }
+            record = after(&claim, &done(&plan.steps));
+        }
     }
 }
