@@ -110,14 +110,14 @@ fn end_where_stuck(shutdown: Brake, current: Arc<Mutex<Brake>>) -> Option<onesho
     let (guard, ended) = oneshot::channel();
     let hear = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.map(|runtime| runtime.block_on(hear((shutdown, current), ended)))
+        runtime.map(|runtime| runtime.block_on(hear(shutdown, current, ended)))
     };
     std::thread::Builder::new().name("signals".to_owned()).spawn(hear).ok()?;
     Some(guard)
 }
 
 #[expect(clippy::exit, reason = "the main thread is in a system call that nothing else ends, and has changed nothing")]
-async fn hear((shutdown, current): (Brake, Arc<Mutex<Brake>>), mut ended: oneshot::Receiver<()>) {
+async fn hear(shutdown: Brake, current: Arc<Mutex<Brake>>, mut ended: oneshot::Receiver<()>) {
     let Some(mut signals) = signals() else { return };
     let name = tokio::select! {
         _ = &mut ended => return,

@@ -93,7 +93,8 @@ async fn look(kafka: &dyn Kafka, subjects: &Subjects) -> anyhow::Result<Shown> {
     let configs: Vec<_> = subjects.configs.iter().filter(|name| shown.topics.contains_key(*name)).cloned().collect();
     if !configs.is_empty() {
         let resources: Vec<_> = configs.into_iter().map(ConfigResource::Topic).collect();
-        let answers = kafka.configs(&resources, None).await.context("failed to read the topics' configs")?;
+        let keys: Vec<_> = subjects.config_keys.iter().map(String::as_str).collect();
+        let answers = kafka.configs(&resources, Some(&keys)).await.context("failed to read the topics' configs")?;
         for (resource, answer) in answers {
             if let (ConfigResource::Topic(topic), Ok(entries)) = (resource, answer) {
                 shown.configs.insert(topic, entries);

@@ -77,16 +77,20 @@ struct Dead {
     may_wait: bool,
 }
 
-/// Mends all journals of dead runs in a state folder. `sinks` are those of this run: they get the outcomes of a journal
-/// whose own sinks can't be read. `settle` says how intents ended, where that can be known.
-pub async fn recover(
-    (state, audit): (&Path, &AuditLog),
-    sinks: &[String],
-    now: Timestamp,
-    settle: &Settle<'_>,
-) -> Recovered {
+/// Where outcomes go.
+pub struct Destination<'a> {
+    /// The state folder.
+    pub state: &'a Path,
+    /// Its audit log.
+    pub audit: &'a AuditLog,
+    /// The sinks of this run: they get the outcomes of a journal whose own sinks can't be read.
+    pub sinks: &'a [String],
+}
+
+/// Mends all journals of dead runs in a state folder. `settle` says how intents ended, where that can be known.
+pub async fn recover(to: &Destination<'_>, now: Timestamp, settle: &Settle<'_>) -> Recovered {
     let mut recovered = Recovered::default();
-    let open = folder::open(state);
+    let open = folder::open(to.state);
     let paths = folder::journals(&open);
     let first_that_waits = paths.len().saturating_sub(WAITING_MAX);
     let paths: Vec<_> = paths.into_iter().enumerate().map(|(at, path)| (path, at >= first_that_waits)).collect();
@@ -104,7 +108,7 @@ pub async fn recover(
                 continue;
             };
             let path = dead.path.clone();
-            if let Err(error) = dead.mend((state, audit), (sinks, outcomes), &mut recovered).await {
+            if let Err(error) = dead.mend(to, outcomes, &mut recovered).await {
                 recovered.faults.push(unmended(&path, &error, now));
             }
         }
@@ -184,12 +188,8 @@ impl Dead {
     }
 
     /// Ends the journal with these outcomes.
-    async fn mend(
-        mut self,
-        (state, audit): (&Path, &AuditLog),
-        (sinks, outcomes): (&[String], Vec<Event>),
-        recovered: &mut Recovered,
-    ) -> io::Result<()> {
+    async fn mend(mut self, to: &Destination<'_>, outcomes: Vec<Event>, recovered: &mut Recovered) -> io::Result<()> {
+        let Destination { state, audit, sinks } = *to;
         let (journal, contents) = (&self.journal, &mut self.contents);
         if contents.header.is_none() {
             write_header(journal, contents, sinks)?;

@@ -45,6 +45,8 @@ pub struct Subjects {
     pub topics: BTreeSet<TopicName>,
     /// Topics whose configs are needed.
     pub configs: BTreeSet<TopicName>,
+    /// The keys that are needed of them.
+    pub config_keys: BTreeSet<String>,
     /// Whether the running moves are needed.
     pub moves: bool,
     /// Brokers whose throttles are needed.
@@ -77,6 +79,9 @@ impl Subjects {
                 ("topics", "topic") => {
                     if intent.kind == topics::CONFIG_CHANGED {
                         subjects.configs.extend(topic.clone());
+                        let lines = [&intent.before, &intent.after].map(|text| values(text.as_deref()));
+                        let keys = lines.iter().flat_map(BTreeMap::keys);
+                        subjects.config_keys.extend(keys.map(|key| (*key).to_owned()));
                     }
                     subjects.topics.extend(topic);
                     subjects.moves |= intent.kind == topics::MOVES_PLANNED;

@@ -169,6 +169,9 @@ fn only_what_the_intents_are_about_is_looked_at() {
     let topics = intent("topics apply", ("topics.created", "topic:a"), ("", "partitions: 1"));
     let subjects = Subjects::of([&topics]);
     assert_eq!((subjects.topics.len(), subjects.configs.len(), subjects.moves), (1, 0, false));
+    let config = intent("topics apply", ("topics.config_changed", "topic:a"), ("a.key: 1", "a.key: 2\nb.key: 3"));
+    let subjects = Subjects::of([&config]);
+    assert_eq!(subjects.config_keys.into_iter().collect::<Vec<_>>(), ["a.key", "b.key"]);
     let script = intent("events send", ("deploy.begun", "topic:a"), ("", ""));
     assert!(Subjects::of([&script]).is_empty());
     let moves = intent("reassign execute", ("reassign.move_started", "partition:a-b-7"), ("", ""));

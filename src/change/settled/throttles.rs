@@ -20,12 +20,12 @@ pub(super) fn verdict(intent: &Event, there: &PresentThrottles) -> Verdict {
             let Some(id) = id.parse().ok().map(BrokerId) else { return Verdict::NotShown };
             // Only the broker itself knows its own config, and it may be back later.
             let Some(rates) = there.rates.get(&id) else { return Verdict::NotAsked };
-            Verdict::of(has_rates(rates, (&before, &after)))
+            Verdict::of(has_rates(rates, &before, &after))
         }
         Some(("topic", name)) => {
             let Ok(name) = TopicName::new(name) else { return Verdict::NotShown };
             match there.lists.get(&name) {
-                Some(lists) => Verdict::of(has_lists(lists, (&before, &after))),
+                Some(lists) => Verdict::of(has_lists(lists, &before, &after)),
                 // What was to be taken away went with the topic.
                 None if there.gone.contains(&name) && after.is_empty() => Verdict::of(Some(true)),
                 None => Verdict::NotShown,
@@ -38,7 +38,7 @@ pub(super) fn verdict(intent: &Event, there: &PresentThrottles) -> Verdict {
 type Lines<'a> = BTreeMap<&'a str, &'a str>;
 
 /// Whether a broker has the rates of after a change, or those of before it; none where it has neither.
-fn has_rates(there: &Sides<PresentRate>, (before, after): (&Lines<'_>, &Lines<'_>)) -> Option<bool> {
+fn has_rates(there: &Sides<PresentRate>, before: &Lines<'_>, after: &Lines<'_>) -> Option<bool> {
     let found = |key: &str| {
         let side = Side::BOTH.into_iter().find(|side| side.rate_key() == key)?;
         match there.of(side) {
@@ -59,7 +59,7 @@ fn has_rates(there: &Sides<PresentRate>, (before, after): (&Lines<'_>, &Lines<'_
 }
 
 /// Whether a topic's lists show every edit, or none of them; none otherwise.
-fn has_lists(there: &Sides<PresentList>, (removed, added): (&Lines<'_>, &Lines<'_>)) -> Option<bool> {
+fn has_lists(there: &Sides<PresentList>, removed: &Lines<'_>, added: &Lines<'_>) -> Option<bool> {
     let edits = removed.iter().map(|line| (true, line)).chain(added.iter().map(|line| (false, line)));
     let shown: Option<BTreeSet<bool>> = edits
         .map(|(removes, (key, text))| {

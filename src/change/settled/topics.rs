@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::change::event::Event;
 use crate::change::settled::{Shown, values};
-use crate::cluster::config::{ConfigSource, same_value};
+use crate::cluster::config::{ConfigEntry, ConfigSource, same_value};
 use crate::cluster::topic::{Topic, TopicName, TopicPartition};
 use crate::formats::secret::HIDDEN;
 
@@ -22,7 +22,7 @@ pub(super) fn is_done(intent: &Event, shown: &Shown) -> Option<bool> {
         "topics.deleted" => topic.is_none(),
         "topics.partitions_increased" => topic?.partitions.len() >= number("partitions")?,
         MOVES_PLANNED => replication_factor(topic?, shown) == number("replication factor")?,
-        CONFIG_CHANGED => has_config(shown, &name, (&values(intent.before.as_deref()), &after))?,
+        CONFIG_CHANGED => has_config(shown.configs.get(&name)?, &values(intent.before.as_deref()), &after)?,
         _ => return None,
     })
 }
@@ -38,12 +38,7 @@ fn replication_factor(topic: &Topic, shown: &Shown) -> usize {
 
 /// Whether a topic has the config of after a change, or that of before it; none where it has neither, or where a value was
 /// not read.
-fn has_config(
-    shown: &Shown,
-    name: &TopicName,
-    (before, after): (&BTreeMap<&str, &str>, &BTreeMap<&str, &str>),
-) -> Option<bool> {
-    let entries = shown.configs.get(name)?;
+fn has_config(entries: &[ConfigEntry], before: &BTreeMap<&str, &str>, after: &BTreeMap<&str, &str>) -> Option<bool> {
     let mut found = BTreeMap::new();
     for (key, value) in before.iter().chain(after) {
         let entry = entries.iter().find(|entry| entry.name == *key)?;

@@ -29,7 +29,7 @@ use crate::recorders::fail_point::fail_point;
 use crate::recorders::folder;
 use crate::recorders::journal::{COMMAND_EXECUTED, Header, Journal, Line, Mark, is_delivered};
 use crate::recorders::lane::{Lane, Parcel};
-use crate::recorders::recover::recover;
+use crate::recorders::recover::{Destination, recover};
 use crate::recorders::sink::Sink;
 use crate::recorders::spool::{self, Bounds};
 
@@ -151,7 +151,8 @@ impl Outbox {
     /// Ends what dead runs left open: as `settle` says, else as `unknown`; what it could not ask about stays open.
     async fn mend_journals(&mut self, settle: &Settle<'_>) {
         let sinks: Vec<_> = self.settings.sinks.iter().map(|sink| sink.name().to_owned()).collect();
-        let recovered = recover((self.settings.state.as_path(), &self.audit), &sinks, self.now(), settle).await;
+        let to = Destination { state: &self.settings.state, audit: &self.audit, sinks: &sinks };
+        let recovered = recover(&to, self.now(), settle).await;
         if recovered.unknown > 0 {
             let unknown = recovered.unknown;
             self.say(&format!(
