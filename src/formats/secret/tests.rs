@@ -71,5 +71,5 @@ fn the_files_and_rates_of_moves_and_throttles_are_shown() {
     assert_eq!(line("throttle set", &["50MB/s", "--brokers", "1,2"]), "throttle set 50MB/s --brokers 1,2");
     let hidden = "reassign execute --datadog-url (hidden) (hidden) p.json";
     assert_eq!(line("reassign execute", &["--datadog-url", "https://x", "-Ptopsecret", "p.json"]), hidden);
-    assert_eq!(line("reassign verify", &["https://u:p@h/p.json"]), "reassign verify https://h/p.json");
+    assert_eq!(line("reassign verify", &["https://u:p@h/p.json"]), "reassign verify https://(hidden)@h/p.json");
 }
