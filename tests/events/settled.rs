@@ -6,17 +6,17 @@ use std::path::Path;
 use jiff::{SignedDuration, Timestamp};
 use kafka_toolbox::change::carry_out::Run;
 use kafka_toolbox::change::event::{Event, Outcome};
-use kafka_toolbox::clients::kafka::KafkaError;
 use kafka_toolbox::clients::kafka::memory::{Call, Memory};
+use kafka_toolbox::clients::kafka::{KafkaError, NewTopic};
 use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::recorders::folder::journals;
 use kafka_toolbox::recorders::journal::{Header, Journal, Line};
 use uuid::Uuid;
 
 use super::toolbox::assert_each_ended_once;
-use crate::clients::kafka::live::{PATIENT, open};
+use crate::clients::kafka::contract::{create, topic};
+use crate::clients::kafka::live::{PATIENT, open, wait};
 use crate::reassign::bench::{Row, plan};
-use crate::reassign::live::seen;
 use crate::reassign::stalled_live::shared;
 use crate::support::desk::Desk;
 use crate::support::toolbox::{Toolbox, audited};
@@ -201,8 +201,10 @@ fn no_outcome_of_a_killed_move_or_throttle_is_unknown_though_another_command_com
     let kafka = open(&cluster.bootstrap(), PATIENT);
     let spec = toolbox.file("spec.yaml", "topics: [{name: outcomes, partitions: 1, replicationFactor: 1}]\n");
     let apply = ["topics", "apply", "-f", &spec, "--yes"];
+    let assignment = Some(vec![vec![BrokerId(1)]]);
+    wait(create(&kafka, NewTopic { assignment, ..topic("outcomes") }));
     toolbox.run(&apply).ends_with(0);
-    let mut at = seen(&kafka, "outcomes", 0).0[0];
+    let mut at = 1;
     // Rates, lists, the move.
     for (place, dies_again) in [
         ("intents:1", None),

@@ -66,10 +66,10 @@ async fn where_nothing_can_be_measured_the_risk_stays_and_that_is_said() {
 #[tokio::test]
 async fn a_broker_whose_default_differs_from_the_others_decides_where_more_would_be_lost() {
     let spec = "{name: orders, config: {retention.ms: 2592000000}}";
-    let desk = Desk::new(kafka());
+    let desk = Desk::new(kafka().broker_default("log.retention.ms", "604800000"));
     desk.declare(&[spec]);
     desk.apply(&[]).await.ends_with(Exit::Done);
-    let desk = Desk::new(kafka());
+    let desk = Desk::new(kafka().broker_default("log.retention.ms", "604800000"));
     desk.kafka.edit(|cluster| {
         let config = cluster.broker_configs.entry(BrokerId(3)).or_default();
         config.insert("log.retention.ms".to_owned(), "-1".to_owned());
