@@ -22,7 +22,7 @@ use crate::support::desk::Desk;
 use crate::support::toolbox::{Toolbox, audited};
 
 /// An intent: command, kind, subject, before, after; and its outcome, as the cluster of these tests shows it.
-type Row5<'a> = (&'a str, &'a str, &'a str, &'a str, &'a str, Outcome);
+type Left<'a> = (&'a str, &'a str, &'a str, &'a str, &'a str, Outcome);
 
 const LIST: &str = "leader.replication.throttled.replicas";
 const RATE: &str = "leader.replication.throttled.rate";
@@ -32,7 +32,7 @@ fn left() -> Vec<(Event, Outcome)> {
     use Outcome::{Done, Failed, Unknown};
     let (none, set) = (format!("{RATE}: not set"), format!("{RATE}: 50000000 (50.0 MB/s)"));
     let (list, other) = (format!("{LIST}: 0:1,0:2"), format!("{LIST}: 7:1"));
-    let rows: [Row5<'_>; 13] = [
+    let rows: [Left<'_>; 13] = [
         ("topics apply", "topics.created", "topic:orders", "", "partitions: 1", Done),
         ("topics apply", "topics.created", "topic:bills", "", "partitions: 1", Failed),
         ("topics apply", "topics.ownership_taken", "topic:orders", "owner: a", "owner: b", Unknown),
@@ -54,7 +54,7 @@ fn left() -> Vec<(Event, Outcome)> {
         ("reassign execute", "throttle.set", "topic:orders", "", &list, Done),
         ("reassign execute", "throttle.set", "topic:orders", "", &other, Failed),
     ];
-    let intent = |(command, kind, subject, before, after, outcome): Row5<'_>| {
+    let intent = |(command, kind, subject, before, after, outcome): Left<'_>| {
         let run = run(command, "this-one");
         let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let event = run.event(kind, subject, Outcome::Planned, subject);

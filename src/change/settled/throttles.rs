@@ -42,9 +42,9 @@ fn has_rates(there: &Sides<PresentRate>, before: &Lines<'_>, after: &Lines<'_>) 
     let found = |key: &str| {
         let side = Side::BOTH.into_iter().find(|side| side.rate_key() == key)?;
         match there.of(side) {
-            PresentRate::Set(rate) => Some(Some(*rate)),
-            PresentRate::Unset | PresentRate::Inherited(_) => Some(None),
+            PresentRate::Inherited(_) => Some(PresentRate::Unset),
             PresentRate::Hidden => None,
+            rate => Some(*rate),
         }
     };
     let is_so = |lines: &Lines<'_>| {
@@ -74,14 +74,14 @@ fn has_lists(there: &Sides<PresentList>, removed: &Lines<'_>, added: &Lines<'_>)
 /// Whether a list is as an edit wanted it; none where that does not show.
 fn is_list_done(there: &PresentList, removes: bool, wanted: Wanted) -> Option<bool> {
     match (wanted, there) {
-        (_, PresentList::Hidden) => None,
+        (_, PresentList::Hidden)
+        | (Wanted::Restored(_), PresentList::Unset)
+        | (Wanted::Entries(_), PresentList::Every) => None,
         (Wanted::Every, there) => Some(*there == PresentList::Every),
         (Wanted::Whole, there) => Some(*there == PresentList::Unset),
         (Wanted::Restored(_), PresentList::Every) => Some(false),
         (Wanted::Restored(entries), PresentList::Entries(there)) => entries.is_subset(there).then_some(true),
-        (Wanted::Restored(_), PresentList::Unset) => None,
         (Wanted::Entries(_), PresentList::Unset) => Some(removes),
-        (Wanted::Entries(_), PresentList::Every) => None,
         (Wanted::Entries(entries), PresentList::Entries(there)) => {
             match (entries.is_subset(there), entries.is_disjoint(there)) {
                 (true, false) => Some(!removes),

@@ -335,12 +335,12 @@ fn exact(rate: Option<ByteRate>) -> String {
     rate.map_or_else(|| NOT_SET.to_owned(), |rate| format!("{} ({rate})", rate.0))
 }
 
-/// Reads what an event says of a rate; the outer none for what is no such text.
-pub fn rate_of(text: &str) -> Option<Option<ByteRate>> {
+/// Reads what an event says of a rate: set or unset; none for what is no such text.
+pub fn rate_of(text: &str) -> Option<PresentRate> {
     if text == NOT_SET {
-        return Some(None);
+        return Some(PresentRate::Unset);
     }
-    text.split(' ').next()?.parse().ok().map(|rate| Some(ByteRate(rate)))
+    text.split(' ').next()?.parse().ok().map(|rate| PresentRate::Set(ByteRate(rate)))
 }
 
 /// What an event says that a list was to become.
