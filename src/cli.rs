@@ -47,19 +47,25 @@ enum Command {
 }
 
 impl Cli {
-    /// The definition of the command line. Help names environment variables, never their values: some are secrets.
+    /// The definition of the command line, whole. Help names environment variables, never their values: some are secrets.
     pub fn definition() -> clap::Command {
-        let mut definition = hide_values(globals_last(Self::command()));
+        let mut definition = Self::unbuilt();
         definition.build();
         definition
+    }
+
+    /// The same without the global flags in each command: to build all commands takes as long as everything else that a
+    /// short command does, and parsing builds those that the line names.
+    fn unbuilt() -> clap::Command {
+        hide_values(globals_last(Self::command()))
     }
 
     /// Reads this process's arguments; prints help or what is wrong with them, and ends the process, where clap does.
     ///
     /// A value of the environment that no flag takes is an error of ours, which names the variable.
     pub fn read() -> Result<Self, Stop> {
-        let definition = Self::definition();
-        let matches = match definition.clone().try_get_matches() {
+        let mut definition = Self::unbuilt();
+        let matches = match definition.try_get_matches_from_mut(std::env::args_os()) {
             Ok(matches) => matches,
             Err(error) => {
                 let line: Vec<_> = std::env::args_os().collect();
