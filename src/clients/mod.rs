@@ -8,3 +8,4 @@ pub mod http;
 pub mod kafka;
 pub mod kubernetes;
 pub mod metrics;
+pub mod zookeeper;

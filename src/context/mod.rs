@@ -24,6 +24,7 @@ pub mod sources;
 pub mod throttles;
 mod toolbox_file;
 pub mod watched;
+mod zookeeper;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ use crate::change::brake::Brake;
 use crate::change::event::Recorder;
 use crate::clients::kafka::Kafka;
 use crate::clients::kubernetes::Kubernetes;
+use crate::clients::zookeeper::ZooKeeper;
 use crate::cluster::assignment::MovePlan;
 use crate::cluster::map::Maps;
 use crate::cluster::visible;
@@ -48,6 +50,7 @@ pub use flags::{Flags, RepeatFlags, duration};
 pub use locks::LockHolder;
 pub use recording::{EventSink, Flushed, OpenError, RecordingFlags};
 pub use settle::{Agreed, Settled};
+pub use zookeeper::{LoginBy, ZooKeeperFlags};
 
 /// Everything that a command needs from outside its room.
 pub struct Context {
@@ -80,6 +83,10 @@ pub struct Context {
     kubernetes: OnceCell<Arc<dyn Kubernetes>>,
     /// Whether that was given, as tests do: then there is no other connection to the same server.
     is_kubernetes_given: bool,
+    /// The session with ZooKeeper, opened at the first use.
+    zookeeper: OnceCell<Arc<dyn ZooKeeper>>,
+    /// What toolbox.yaml says of it.
+    zookeeper_of_cluster: zookeeper::OfCluster,
     /// The locks that this run holds.
     locks: Vec<locks::Lock>,
     /// Moves that one command planned and another carries out.
@@ -113,6 +120,8 @@ impl Context {
             kafka: OnceCell::new(),
             kubernetes: OnceCell::new(),
             is_kubernetes_given: false,
+            zookeeper: OnceCell::new(),
+            zookeeper_of_cluster: zookeeper::OfCluster::default(),
             locks: Vec::new(),
             handed_over: None,
             open_run: None,

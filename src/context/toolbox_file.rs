@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::context::Context;
+use crate::context::zookeeper::OfCluster;
 use crate::exit::Stop;
 use crate::formats::suggest::nearest;
 use crate::formats::toolbox_file::{self, Cluster, ToolboxFile};
@@ -102,7 +103,8 @@ impl Context {
 
     fn take(&mut self, path: &Path, name: String, cluster: Cluster) -> anyhow::Result<()> {
         let is_implicit = self.is_implicit(path);
-        let Cluster { bootstrap_servers, command_config, cluster_id, tags, maps } = cluster;
+        let Cluster { bootstrap_servers, command_config, zookeeper, zookeeper_config, cluster_id, tags, maps } =
+            cluster;
         let flags = &mut self.flags;
         let folder = path.parent().unwrap_or(Path::new(""));
         flags.bootstrap_server = flags.bootstrap_server.take().or(bootstrap_servers);
@@ -115,6 +117,11 @@ impl Context {
             self.is_config_implicit = is_implicit;
             flags.command_config = Some(config);
         }
+        let zookeeper_config = zookeeper_config.map(|config| folder.join(config));
+        if let (true, Some(config)) = (is_implicit, &zookeeper_config) {
+            File::open(config).map_or(Ok(()), |file| check_owner(config, &file))?;
+        }
+        self.zookeeper_of_cluster = OfCluster { servers: zookeeper, config: zookeeper_config, is_implicit };
         flags.cluster_id = flags.cluster_id.take().or(cluster_id);
         flags.cluster = Some(name);
         if is_implicit {

@@ -23,6 +23,10 @@ pub struct Cluster {
     pub bootstrap_servers: Option<String>,
     /// Java client properties; relative to the folder of the file.
     pub command_config: Option<String>,
+    /// ZooKeeper servers, as `HOST:PORT,HOST:PORT/CHROOT`.
+    pub zookeeper: Option<String>,
+    /// Java properties of ZooKeeper's client; relative to the folder of the file.
+    pub zookeeper_config: Option<String>,
     /// The id that the cluster must have.
     pub cluster_id: Option<String>,
     /// Tags for events.
@@ -63,13 +67,15 @@ fn read_clusters(reader: &mut Reader, root: &Node<'_>) -> Option<BTreeMap<String
 }
 
 fn read_cluster(reader: &mut Reader, node: &Node<'_>, types: &Types) -> Option<Cluster> {
-    let known = ["bootstrapServers", "commandConfig", "clusterId", "tags", "maps"];
+    let known = ["bootstrapServers", "commandConfig", "zookeeper", "zookeeperConfig", "clusterId", "tags", "maps"];
     let fields = reader.fields(node, "a cluster", &known)?;
     let bootstrap = fields.get("bootstrapServers");
     let tags = fields.get("tags").and_then(|node| reader.texts(node, "`tags`")).unwrap_or_default();
     Some(Cluster {
-        bootstrap_servers: bootstrap.and_then(|node| read_bootstrap(reader, node)),
+        bootstrap_servers: bootstrap.and_then(|node| read_servers(reader, node, "bootstrapServers")),
         command_config: read_text(reader, fields, "commandConfig"),
+        zookeeper: fields.get("zookeeper").and_then(|node| read_servers(reader, node, "zookeeper")),
+        zookeeper_config: read_text(reader, fields, "zookeeperConfig"),
         cluster_id: read_text(reader, fields, "clusterId"),
         tags: tags.into_iter().map(|(key, tag)| (key, tag.value)).collect(),
         maps: fields.get("maps").map(|node| read_maps(reader, node, types)).unwrap_or_default(),
@@ -82,12 +88,13 @@ fn read_text(reader: &mut Reader, fields: Fields<'_, '_>, key: &str) -> Option<S
 }
 
 /// One text with commas, or a list of texts.
-fn read_bootstrap(reader: &mut Reader, node: &Node<'_>) -> Option<String> {
+fn read_servers(reader: &mut Reader, node: &Node<'_>, key: &str) -> Option<String> {
+    let what = format!("a server of `{key}`");
     if let Value::List(items) = &node.value {
-        let servers: Vec<_> = items.iter().filter_map(|item| reader.text(item, "a bootstrap server")).collect();
+        let servers: Vec<_> = items.iter().filter_map(|item| reader.text(item, &what)).collect();
         return Some(servers.into_iter().map(|server| server.value).collect::<Vec<_>>().join(","));
     }
-    reader.text(node, "`bootstrapServers`").map(|text| text.value)
+    reader.text(node, &format!("`{key}`")).map(|text| text.value)
 }
 
 #[cfg(test)]

@@ -2,3 +2,4 @@
 
 pub(crate) mod kafka;
 mod kubernetes;
+mod zookeeper;

@@ -42,6 +42,12 @@ impl Property {
         &self.value
     }
 
+    /// The same value under another key, at its own place.
+    #[must_use]
+    pub fn with_key(self, key: &str) -> Self {
+        Self { key: key.to_owned(), ..self }
+    }
+
     /// Where the value begins; where it would begin, if it is empty.
     pub fn place(&self) -> Place {
         self.place_at(0)

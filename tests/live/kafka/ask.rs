@@ -80,7 +80,7 @@ fn call(port: u16, key: ApiKey, version: i16, request: &impl Encodable) -> anyho
 }
 
 /// ZooKeeper's own account of itself (`srvr`).
-pub(super) fn zookeeper(port: u16) -> anyhow::Result<String> {
+pub(crate) fn zookeeper(port: u16) -> anyhow::Result<String> {
     let mut stream = connect(port)?;
     stream.write_all(b"srvr")?;
     let mut answer = String::new();

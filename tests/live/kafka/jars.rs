@@ -131,7 +131,7 @@ pub(crate) fn cache() -> anyhow::Result<PathBuf> {
 }
 
 /// Java 17, or 21 where Debian has no older one, as `install.sh` accepts them: Kafka 3.9 and older do not start on 24 and later.
-pub(super) fn java() -> anyhow::Result<PathBuf> {
+pub(crate) fn java() -> anyhow::Result<PathBuf> {
     let debian = ["17-openjdk-amd64", "17-openjdk-arm64", "21-openjdk-amd64", "21-openjdk-arm64"];
     let debian = debian.map(|name| PathBuf::from(format!("/usr/lib/jvm/java-{name}")));
     let homes = debian.into_iter().chain(std::env::var_os("JAVA_HOME").map(PathBuf::from));

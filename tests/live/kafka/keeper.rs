@@ -35,7 +35,7 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     /// A keeper with a new folder under the system's temporary one.
-    pub(super) fn start(shared: bool) -> anyhow::Result<Self> {
+    pub(crate) fn start(shared: bool) -> anyhow::Result<Self> {
         keep_logs_of_failures();
         let folder = tempfile::Builder::new().prefix("kafka-toolbox-").tempdir()?.keep();
         fs::create_dir(folder.join("logs"))?;
@@ -59,12 +59,12 @@ impl Keeper {
     }
 
     /// The cluster's folder.
-    pub(super) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
     /// Runs a command line as server `name`, its output appended to its log.
-    pub(super) fn launch(&self, name: &str, command: &[String]) -> anyhow::Result<()> {
+    pub(crate) fn launch(&self, name: &str, command: &[String]) -> anyhow::Result<()> {
         let home = self.folder.join(name);
         fs::create_dir_all(&home)?;
         let quoted: Vec<_> = command.iter().map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect();
@@ -86,21 +86,21 @@ impl Keeper {
     }
 
     /// The process id of a server that runs now.
-    pub(super) fn pid(&self, name: &str) -> Option<i32> {
+    pub(crate) fn pid(&self, name: &str) -> Option<i32> {
         let pid = fs::read_to_string(self.folder.join(name).join("pid")).ok()?.trim().parse().ok()?;
         let keeper = i32::try_from(self.process.id()).ok()?;
         (parent(pid) == Some(keeper)).then_some(pid)
     }
 
     /// Sends a signal to a server that runs.
-    pub(super) fn signal(&self, name: &str, signal: Signal) -> anyhow::Result<()> {
+    pub(crate) fn signal(&self, name: &str, signal: Signal) -> anyhow::Result<()> {
         let pid = self.pid(name).and_then(Pid::from_raw).with_context(|| format!("{name} does not run"))?;
         kill_process(pid, signal).with_context(|| format!("failed to signal {name}"))
     }
 
     /// Waits until every thread of a server that got SIGSTOP stands still: one that runs at that moment goes on to its
     /// next way into the kernel, and may well answer before.
-    pub(super) fn stands_still(&self, name: &str) -> anyhow::Result<()> {
+    pub(crate) fn stands_still(&self, name: &str) -> anyhow::Result<()> {
         let pid = self.pid(name).with_context(|| format!("{name} does not run"))?;
         wait::until(LIMIT, &format!("{name} to stand still"), || {
             let threads = fs::read_dir(format!("/proc/{pid}/task"))?.filter_map(Result::ok);
@@ -114,14 +114,14 @@ impl Keeper {
     }
 
     /// Waits until a server has ended.
-    pub(super) fn ended(&self, name: &str, limit: Duration) -> anyhow::Result<()> {
+    pub(crate) fn ended(&self, name: &str, limit: Duration) -> anyhow::Result<()> {
         wait::until(limit, &format!("the end of {name}"), || {
             Ok(if self.pid(name).is_none() { Ok(()) } else { Err(format!("it runs.{}", self.tail(name))) })
         })
     }
 
     /// The end of a server's log, and where the whole of it is.
-    pub(super) fn tail(&self, name: &str) -> String {
+    pub(crate) fn tail(&self, name: &str) -> String {
         let path = self.folder.join("logs").join(format!("{name}.log"));
         let text = String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()).into_owned();
         let lines: Vec<_> = text.lines().collect();
@@ -130,12 +130,12 @@ impl Keeper {
     }
 
     /// Keeps the logs when the rest is removed.
-    pub(super) fn keep_logs(&self) {
+    pub(crate) fn keep_logs(&self) {
         keep(&self.folder);
     }
 
     /// Lets the servers outlive this process; SIGTERM to the keeper's process, whose id this returns, ends them.
-    pub(super) fn detach(self) -> anyhow::Result<u32> {
+    pub(crate) fn detach(self) -> anyhow::Result<u32> {
         self.command("detach")?;
         wait::until(LIMIT, "the keeper to detach", || {
             Ok(if self.folder.join("detached").exists() { Ok(()) } else { Err("attached".into()) })

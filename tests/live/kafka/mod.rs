@@ -3,17 +3,17 @@
 //! Jars come from Maven once and are cached outside the tree; a keeper process ends the servers however their owner ends.
 #![expect(dead_code, unused_imports, reason = "each of the programs that include it uses a part of it")]
 
-mod ask;
+pub(crate) mod ask;
 mod cluster;
-mod jars;
-mod keeper;
-mod ports;
+pub(crate) mod jars;
+pub(crate) mod keeper;
+pub(crate) mod ports;
 mod properties;
 pub(crate) mod records;
 mod relay;
 mod shape;
-mod start;
-mod wait;
+pub(crate) mod start;
+pub(crate) mod wait;
 
 pub(crate) use cluster::{Cluster, Signal};
 pub(crate) use jars::cache;

@@ -306,7 +306,8 @@ fn writing(archive: &Path) -> String {
     format!("-XX:ArchiveClassesAtExit={}", archive.display())
 }
 
-fn trained_zookeeper() -> anyhow::Result<Vec<String>> {
+/// Flags for the JVM of a ZooKeeper server: class path, archive of classes.
+pub(crate) fn trained_zookeeper() -> anyhow::Result<Vec<String>> {
     let archive = Package::Zookeeper.archive(|archive| {
         let software = Software { kafka: Vec::new(), zookeeper: flags(Package::Zookeeper, Some(writing(archive)))? };
         let keeper = Keeper::start(false)?;
@@ -329,7 +330,7 @@ fn train_kafka(kind: Kind, archive: &Path, zookeeper: &[String]) -> anyhow::Resu
 }
 
 /// One of the machine's slots for starting clusters, held until dropped.
-fn slot() -> anyhow::Result<File> {
+pub(crate) fn slot() -> anyhow::Result<File> {
     let folder = cache()?.join("starting");
     fs::create_dir_all(&folder).with_context(|| format!("failed to create {}", folder.display()))?;
     wait::until(SLOT_LIMIT, "other clusters to have started", || {

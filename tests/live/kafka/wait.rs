@@ -25,6 +25,6 @@ pub(crate) fn until<T>(
 
 /// Tells the person at the terminal; in a test it shows when the test fails.
 #[expect(clippy::print_stderr, reason = "the harness has no other voice")]
-pub(super) fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     eprintln!("{text}");
 }

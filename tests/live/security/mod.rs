@@ -1,7 +1,7 @@
 //! Every security setting against a real broker: what works, and what each failure says.
 
 mod bed;
-mod certificates;
+pub(crate) mod certificates;
 mod failures;
 mod java;
 mod measured;

@@ -13,6 +13,7 @@ mod substitute;
 #[cfg(test)]
 mod tests;
 mod tls;
+pub(in crate::clients) mod zookeeper;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ use crate::formats::secret::SecretString;
 
 pub use load::Given;
 pub use substitute::Outside;
+pub(in crate::clients) use substitute::{environment, read};
 
 /// What a connection needs to know.
 #[derive(Debug, Clone)]

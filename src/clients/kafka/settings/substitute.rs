@@ -216,12 +216,12 @@ fn escape(text: &str) -> String {
 }
 
 /// The real world: this process's environment, and files of at most the size of a properties file.
-pub(super) fn environment(name: &str) -> Option<String> {
+pub(in crate::clients) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
 /// A file's bytes.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
+pub(in crate::clients) fn read(path: &Path) -> Result<Vec<u8>, String> {
     use std::io::Read;
     let limit = properties::FILE_BYTES_MAX as u64 + 1;
     let mut bytes = Vec::new();

@@ -31,7 +31,7 @@ use crate::formats::place::Place;
 
 /// What the client shows of itself.
 #[derive(Debug, Clone)]
-pub(in crate::clients::kafka) enum Shown {
+pub(in crate::clients) enum Shown {
     /// A certificate, as messages name it.
     Certificate(String),
     /// None.
@@ -53,7 +53,7 @@ impl Shown {
 /// Shows no certificate, and remembers that a broker asked for one: some Java versions refuse that with an alert that may
 /// mean anything.
 #[derive(Debug, Default)]
-pub(in crate::clients::kafka) struct NoCertificate {
+pub(in crate::clients) struct NoCertificate {
     is_asked: AtomicBool,
 }
 
@@ -69,9 +69,7 @@ impl ResolvesClientCert for NoCertificate {
 }
 
 /// The configuration, and what the client shows of itself.
-pub(in crate::clients::kafka) fn client_config(
-    settings: &TlsSettings,
-) -> Result<(Arc<ClientConfig>, Shown), KafkaError> {
+pub(in crate::clients) fn client_config(settings: &TlsSettings) -> Result<(Arc<ClientConfig>, Shown), KafkaError> {
     let provider = Arc::new(provider(settings.cipher_suites.as_ref())?);
     let mut versions = Vec::new();
     if settings.versions.v1_3 {

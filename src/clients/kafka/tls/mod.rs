@@ -21,8 +21,9 @@ use tokio_rustls::TlsConnector;
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::settings::Settings;
 
-pub(in crate::clients::kafka) use config::{Shown, client_config};
+pub(in crate::clients) use config::{Shown, client_config};
 pub use stream::Stream;
+pub(in crate::clients) use trouble::{of_tls, show_tcp};
 
 /// Opens connections with the settings of one cluster. Made once; a plaintext one touches no TLS code.
 #[derive(Debug, Clone)]
@@ -66,9 +67,9 @@ impl Connector {
     pub async fn connect(&self, host: &str, port: u16) -> Result<Stream, KafkaError> {
         let address = show_address(host, port);
         let stream = self.in_time(&address, "connecting", TcpStream::connect((host, port))).await?;
-        let stream = stream.map_err(|error| self.unreachable(&address, &trouble::show_tcp(&error)))?;
+        let stream = stream.map_err(|error| self.unreachable(&address, &show_tcp(&error)))?;
         // Requests are small and waited for: Nagle's algorithm would only delay them.
-        stream.set_nodelay(true).map_err(|error| self.unreachable(&address, &trouble::show_tcp(&error)))?;
+        stream.set_nodelay(true).map_err(|error| self.unreachable(&address, &show_tcp(&error)))?;
         let Some(tls) = &self.tls else { return Ok(Stream::Plain(stream)) };
         let name = ServerName::try_from(host.to_owned()).map_err(|_| KafkaError::Security {
             address: address.clone(),
@@ -89,7 +90,7 @@ impl Connector {
     pub async fn why_no_answer(&self, host: &str, port: u16, error: &io::Error) -> KafkaError {
         let address = show_address(host, port);
         if let Some(tls) = &self.tls
-            && let Some(message) = trouble::of_tls(error, &tls.shown)
+            && let Some(message) = of_tls(error, &tls.shown)
         {
             return KafkaError::Security { address, message };
         }
@@ -113,12 +114,12 @@ impl Connector {
             );
             return KafkaError::Security { address, message };
         }
-        self.unreachable(&address, &trouble::show_tcp(error))
+        self.unreachable(&address, &show_tcp(error))
     }
 
     async fn why_no_handshake(&self, host: &str, port: u16, tls: &Tls, error: &io::Error) -> KafkaError {
         let address = show_address(host, port);
-        if let Some(message) = trouble::of_tls(error, &tls.shown) {
+        if let Some(message) = of_tls(error, &tls.shown) {
             return KafkaError::Security { address, message };
         }
         if probe::speaks_plaintext(host, port).await {
@@ -129,7 +130,7 @@ impl Connector {
             );
             return KafkaError::Security { address, message };
         }
-        self.unreachable(&address, &format!("the TLS handshake broke off: {}", trouble::show_tcp(error)))
+        self.unreachable(&address, &format!("the TLS handshake broke off: {}", show_tcp(error)))
     }
 
     async fn in_time<T>(&self, address: &str, what: &str, work: impl Future<Output = T>) -> Result<T, KafkaError> {

@@ -10,7 +10,7 @@ use crate::clients::kafka::tls::config::Shown;
 use crate::clients::kafka::tls::verifier::Disbelief;
 
 /// A sentence for a certain TLS failure; none where the connection merely ended.
-pub(super) fn of_tls(error: &io::Error, shown: &Shown) -> Option<String> {
+pub(in crate::clients) fn of_tls(error: &io::Error, shown: &Shown) -> Option<String> {
     let error = error.get_ref()?.downcast_ref::<Error>()?;
     Some(match error {
         Error::InvalidCertificate(CertificateError::Other(other)) => match other.0.downcast_ref::<Disbelief>() {
@@ -77,7 +77,7 @@ fn of_alert(alert: AlertDescription, identity: Option<&str>, is_missed: bool) ->
 }
 
 /// An error of the network in a few words.
-pub(super) fn show_tcp(error: &io::Error) -> String {
+pub(in crate::clients) fn show_tcp(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "connection refused: nothing listens there".to_owned(),
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
