@@ -3,4 +3,4 @@
 mod harness;
 pub(crate) mod kafka;
 pub(crate) mod kubernetes;
-mod security;
+pub(crate) mod security;
