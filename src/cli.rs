@@ -128,7 +128,7 @@ impl Command {
             Command::Reassign(args) => Box::pin(reassign::run(context, args)).await,
             Command::Throttle(args) => throttle::run(context, args).await,
             Command::Events(args) => events::run(context, args).await,
-            Command::Probe(args) => probe::run(context, *args).await,
+            Command::Probe(args) => Box::pin(probe::run(context, *args)).await,
             Command::Rbac(args) => rbac::run(context, &args),
             Command::Completions(args) => manual::completions(&args),
             Command::Man(args) => manual::man(&args, Cli::definition()),

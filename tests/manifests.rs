@@ -82,8 +82,8 @@ fn every_probe_that_a_kubelet_runs_parses() {
     let mut found = 0;
     for (path, manifest) in manifests() {
         let variable = |name: &str| {
-            let all = find(&manifest, "env").into_iter().flat_map(|list| list.as_array().unwrap());
-            all.into_iter().any(|variable| variable["name"] == name)
+            let mut all = find(&manifest, "env").into_iter().flat_map(|list| list.as_array().unwrap());
+            all.any(|variable| variable["name"] == name)
         };
         for exec in find(&manifest, "exec") {
             let words: Vec<_> = exec["command"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
@@ -167,7 +167,8 @@ fn containers() -> Vec<Container> {
     let mut found = Vec::new();
     for (path, manifest) in manifests() {
         let containers = ["containers", "initContainers"].into_iter().flat_map(|key| find(&manifest, key));
-        for container in containers.flat_map(|list| list.as_array().unwrap()) {
+        let containers = containers.flat_map(|list| list.as_array().unwrap());
+        for container in containers.filter(|container| container["image"].is_string()) {
             let words = |key: &str| container[key].as_array().into_iter().flatten().map(text).collect::<Vec<_>>();
             let (command, arguments) = (words("command"), words("args"));
             let arguments = match command.first().map(String::as_str) {

@@ -33,11 +33,11 @@ pub async fn greet(host: &str, port: u16, greeting: Greeting, deadline: Instant)
     let connected = async {
         // No look-up where an address is given.
         match host.parse::<IpAddr>() {
-            Ok(address) => TcpStream::connect((address, port)).await.map_err(of_connect),
+            Ok(address) => TcpStream::connect((address, port)).await.map_err(|error| of_connect(&error)),
             Err(_) => {
                 let addresses: Vec<_> =
                     lookup_host((host, port)).await.map_err(|e| Reaction::NoWay(e.to_string()))?.collect();
-                TcpStream::connect(&addresses[..]).await.map_err(of_connect)
+                TcpStream::connect(&addresses[..]).await.map_err(|error| of_connect(&error))
             }
         }
     };
@@ -53,7 +53,7 @@ pub async fn greet(host: &str, port: u16, greeting: Greeting, deadline: Instant)
     }
 }
 
-fn of_connect(error: io::Error) -> Reaction {
+fn of_connect(error: &io::Error) -> Reaction {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Reaction::Refused(error.to_string()),
         io::ErrorKind::TimedOut => Reaction::NotAccepted,
@@ -85,14 +85,39 @@ fn bytes(greeting: Greeting) -> Vec<u8> {
     match greeting {
         Greeting::ApiVersions => API_VERSIONS.to_vec(),
         Greeting::Srvr => b"srvr".to_vec(),
-        Greeting::TlsHello => {
-            // The shortest ClientHello: TLS 1.2, a random of zeros, one cipher suite, no extensions.
-            let mut hello = vec![22, 3, 1, 0, 45, 1, 0, 0, 41, 3, 3];
-            hello.extend([0; 32]);
-            hello.extend([0, 0, 2, 0x13, 0x01, 1, 0]);
-            hello
-        }
+        Greeting::TlsHello => client_hello(),
     }
+}
+
+/// A ClientHello that servers of TLS 1.2 and 1.3 answer with a greeting of their own: with an alert, brokers would log a
+/// failed handshake each time. It offers no key share, for which TLS 1.3 asks again (RFC 8446, 4.2.8), and nothing is ever
+/// exchanged: so the random bytes may be zeros.
+fn client_hello() -> Vec<u8> {
+    // TLS 1.3 with AES-GCM, and TLS 1.2 with ECDHE, for RSA and ECDSA certificates.
+    const SUITES: [u16; 6] = [0x1301, 0x1302, 0xC02B, 0xC02F, 0xC02C, 0xC030];
+    // ECDSA, RSA-PSS and RSA with SHA-256, SHA-384 and SHA-512.
+    const SIGNATURES: [u16; 9] = [0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0603, 0x0806, 0x0601];
+    const GROUPS: [u16; 3] = [0x001D, 0x0017, 0x0018];
+    const VERSIONS: [u16; 2] = [0x0304, 0x0303];
+    let list = |numbers: &[u16]| numbers.iter().flat_map(|number| number.to_be_bytes()).collect::<Vec<u8>>();
+    let extensions = [
+        (0x000A, long(&list(&GROUPS))),
+        (0x000B, vec![1, 0]),
+        (0x000D, long(&list(&SIGNATURES))),
+        (0x002B, [&[4], &list(&VERSIONS)[..]].concat()),
+        (0x0033, long(&[])),
+    ];
+    let extensions: Vec<u8> =
+        extensions.iter().flat_map(|(kind, body)| [&u16::to_be_bytes(*kind)[..], &long(body)].concat()).collect();
+    let hello = [&[3, 3][..], &[0; 32], &[0], &long(&list(&SUITES)), &[1, 0], &long(&extensions)].concat();
+    let handshake = [&[1, 0][..], &long(&hello)].concat();
+    [&[22, 3, 1][..], &long(&handshake)].concat()
+}
+
+/// Bytes with their length in two bytes before them; what is put together here is short.
+fn long(bytes: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+    [&length.to_be_bytes()[..], bytes].concat()
 }
 
 /// Whether these first bytes may be the answer.
@@ -140,6 +165,18 @@ mod tests {
         assert_eq!(reaction(Greeting::TlsHello, Some(b"HTTP/1.1 400")).await, Reaction::OtherAnswer);
         assert_eq!(reaction(Greeting::Srvr, Some(b"This ZooKeeper")).await, Reaction::Answered);
         assert_eq!(reaction(Greeting::Srvr, Some(b"\0\0\0\0")).await, Reaction::OtherAnswer);
+    }
+
+    #[test]
+    fn a_client_hello_is_what_its_lengths_say() {
+        let hello = client_hello();
+        let number = |at: usize| usize::from(u16::from_be_bytes([hello[at], hello[at + 1]]));
+        assert_eq!((hello[0], number(3)), (22, hello.len() - 5));
+        assert_eq!((hello[5], number(7)), (1, hello.len() - 9));
+        // Version, random, no session: then the suites, one way not to compress, and the extensions to the end.
+        let suites = 9 + 2 + 32 + 1;
+        let extensions = suites + 2 + number(suites) + 2;
+        assert_eq!(number(extensions), hello.len() - extensions - 2);
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! `toolbox probe`: whole commands against scripted peers and processes, its HTTP form, and real servers.
 
+mod brokers;
 mod http;
 mod live;
 mod processes;

@@ -190,3 +190,52 @@ proptest! {
         prop_assert_eq!(read, ids.into_iter().collect::<Vec<_>>());
     }
 }
+
+/// The certificate of an authority, and what a server needs that it signed, as PEM and DER.
+fn certificates() -> (String, tokio_rustls::TlsAcceptor) {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    use rustls::pki_types::PrivateKeyDer;
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let ca = authority.self_signed(&key).unwrap().pem();
+    let server_key = KeyPair::generate().unwrap();
+    let server = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let server = server.signed_by(&server_key, &Issuer::new(authority, key)).unwrap();
+    let key = PrivateKeyDer::try_from(server_key.serialize_der()).unwrap();
+    let config = rustls::ServerConfig::builder().with_no_client_auth();
+    let config = config.with_single_cert(vec![server.der().clone()], key).unwrap();
+    (ca, tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config)))
+}
+
+#[tokio::test]
+async fn a_word_is_asked_over_tls_and_an_end_without_a_farewell_is_an_end() {
+    let (ca, acceptor) = certificates();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut word = [0; 4];
+            if stream.read_exact(&mut word).await.is_ok() {
+                stream.write_all(SRVR.as_bytes()).await.unwrap();
+                stream.flush().await.unwrap();
+            }
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let (trust, file) = (folder.path().join("ca.pem"), folder.path().join("client.properties"));
+    std::fs::write(&trust, ca).unwrap();
+    let properties =
+        format!("security.protocol=SSL\nssl.truststore.type=PEM\nssl.truststore.location={}\n", trust.display());
+    std::fs::write(&file, properties).unwrap();
+    let address = format!("127.0.0.1:{port}");
+    let timeout = Some(Duration::from_secs(20));
+    let given =
+        crate::clients::kafka::settings::Given { bootstrap_server: Some(&address), timeout, ..Default::default() };
+    let settings = Settings::load(Some(&file), given).unwrap();
+    let server = FourLetterWords::new(&settings, "127.0.0.1", port).unwrap();
+    assert_eq!(server.srvr().await.unwrap().mode, ServerMode::Leader);
+    let plain = words(port, Duration::from_secs(5)).srvr().await.unwrap_err();
+    assert!(matches!(plain, WordError::NoAnswer { .. } | WordError::Nonsense { .. }), "{plain}");
+}

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::cluster::visible;
 use crate::commands::probe::verdict::{State, Verdict};
 
 /// A verdict with what it was made from.
@@ -28,6 +29,6 @@ impl<S> Answer<S> {
 
     /// As a person reads it.
     pub fn line(&self) -> String {
-        format!("{}: {}\n", self.state.text(), self.reason)
+        format!("{}: {}\n", self.state.text(), visible::line(&self.reason))
     }
 }

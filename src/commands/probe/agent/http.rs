@@ -50,24 +50,26 @@ pub fn register(board: &Board, registry: &mut Registry) {
 }
 
 async fn live(State(board): State<Arc<Board>>) -> Response {
-    answer(board.live())
+    let (verdict, age) = board.live();
+    answer(&verdict, age)
 }
 
 async fn ready(State(board): State<Arc<Board>>) -> Response {
-    answer(board.ready())
+    let (verdict, age) = board.ready();
+    answer(&verdict, age)
 }
 
 async fn detail(State(board): State<Arc<Board>>) -> Json<Value> {
-    let (live, ready) = (body(board.live()), body(board.ready()));
-    Json(json!({ "live": live, "ready": ready, "seen": board.detail() }))
+    let ((live, age), (ready, _)) = (board.live(), board.ready());
+    Json(json!({ "live": body(&live, age), "ready": body(&ready, age), "seen": board.detail() }))
 }
 
-fn answer(found: (Verdict, Option<Duration>)) -> Response {
-    let status = if found.0.state.passes() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(body(found))).into_response()
+fn answer(verdict: &Verdict, age: Option<Duration>) -> Response {
+    let status = if verdict.state.passes() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(body(verdict, age))).into_response()
 }
 
-fn body((verdict, age): (Verdict, Option<Duration>)) -> Value {
+fn body(verdict: &Verdict, age: Option<Duration>) -> Value {
     // Milliseconds are enough.
     let age = age.map(|age| (age.as_secs_f64() * 1_000.0).round() / 1_000.0);
     json!({ "state": verdict.state, "reason": verdict.reason, "age_seconds": age })

@@ -112,7 +112,7 @@ pub async fn look_at_broker(broker: &mut Broker, port: &Port, now: Timestamp, de
     let kept = broker.memory.take().or_else(|| broker.latch.as_ref().and_then(Latch::read));
     let memory = Memory::or_new(kept.clone(), start.clone(), id, now);
     // Any of the others, another one from look to look.
-    let turn = usize::try_from(now.as_second()).unwrap_or_default();
+    let turn = usize::try_from(now.as_microsecond()).unwrap_or_default();
     let seen = observe_kafka::look(&broker.target, memory.next(), turn, deadline).await;
     let (verdict, mut memory) = verdict_kafka::ready(memory, &seen, broker.terms, now);
     let is_closed = matches!(&seen, Seen::Latched { reaction: Reaction::Refused(_), .. });

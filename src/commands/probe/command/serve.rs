@@ -11,7 +11,7 @@ use crate::agent::port::access::Access;
 use crate::agent::port::origin::Hosts;
 use crate::agent::port::routes::{Port, routes};
 use crate::agent::port::server::serve as listen;
-use crate::agent::runtime::{Agent, Pace, Ticked};
+use crate::agent::runtime::{Agent, Pace, Ticked, Why};
 use crate::agent::status::Status;
 use crate::commands::probe::agent::board::Board;
 use crate::commands::probe::agent::http;
@@ -74,16 +74,12 @@ pub(super) async fn serve(context: &mut Context, args: &ServeArgs, mut looks: Lo
     };
     let served = listen(args.listen, routes(port)).await?;
     output::say(&format!("answering for {} on http://{}", looks.port.address(), served.address));
-    let ended = agent
-        .run(
-            context,
-            async |_| Ok(()),
-            async |context, (), _| {
-                board.keep(looks.look(context.now(), flags::deadline(context)).await);
-                Ok(Ticked::Done)
-            },
-        )
-        .await;
+    let lead = async |_: &mut Context| Ok::<_, anyhow::Error>(());
+    let tick = async |context: &mut Context, (): &mut (), _: Why<(), ()>| {
+        board.keep(looks.look(context.now(), flags::deadline(context)).await);
+        Ok::<_, anyhow::Error>(Ticked::Done)
+    };
+    let ended = Box::pin(agent.run(context, lead, tick)).await;
     served.close().await;
     ended.map(|_| Exit::Done)
 }

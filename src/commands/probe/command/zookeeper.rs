@@ -37,7 +37,7 @@ enum Verb {
     ///
     /// It asks `srvr` and `conf`. Only srvr is allowed by default: set `4lw.commands.whitelist=srvr,conf` in zoo.cfg. Without
     /// `conf` it ends with exit code 1, unless --role-only. A server that was removed from the ensemble, or that joins it,
-    /// says that it follows, and is not ready.
+    /// says that it follows, and is not ready. For a TLS port give --command-config with `security.protocol=SSL` and `ssl.*`.
     Ready(ReadyVerb),
     /// Answer both over HTTP, from memory, looking at the server every few seconds
     Serve(Box<ServeVerb>),

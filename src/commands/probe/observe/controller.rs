@@ -10,13 +10,13 @@ use crate::commands::probe::verdict::controller::Seen;
 
 /// Asks a controller, and its leader if that is another one.
 pub async fn look(nodes: &Nodes, host: &str, port: u16, now_ms: i64, deadline: Instant) -> Seen {
-    let looked = timeout_at(deadline, look_at(nodes, (host, port), now_ms, deadline)).await;
+    let looked = timeout_at(deadline, look_at(nodes, host, port, now_ms, deadline)).await;
     looked.unwrap_or_else(|_| {
         Seen::NoAnswer(format!("{} did not answer everything within --timeout", show_address(host, port)))
     })
 }
 
-async fn look_at(nodes: &Nodes, (host, port): (&str, u16), now_ms: i64, deadline: Instant) -> Seen {
+async fn look_at(nodes: &Nodes, host: &str, port: u16, now_ms: i64, deadline: Instant) -> Seen {
     let node = match nodes.connect(host, port, deadline).await {
         Ok(node) => node,
         Err(error) => return no_answer(&error),

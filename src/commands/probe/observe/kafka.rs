@@ -98,14 +98,14 @@ async fn try_strict(
     let own = nodes.connect(host, *port, deadline).await?;
     let brokers = own.metadata(TopicSelection::None, deadline).await?;
     let selection = topics.map_or(TopicSelection::All, TopicSelection::Named);
-    let (other, channel) =
-        tokio::join!(other_view(target, &brokers, (selection, turn), deadline), channel(&own, deadline));
     let image = own.image_offset(deadline).await?;
     let lists_itself = brokers.brokers.contains_key(broker);
-    let (seen_by, view, other_image) = match other {
+    let (seen_by, view, other_image) = match other_view(target, &brokers, selection, turn, deadline).await {
         Some(Other { broker, view, image }) => (broker, view, image),
         None => (*broker, own.metadata(selection, deadline).await?, None),
     };
+    // Last: a question that hangs keeps all that follow on the same connection from being answered.
+    let channel = channel(&own, deadline).await;
     let is_listed = view.brokers.contains_key(broker);
     let mut beside = Beside::default();
     let mut replicas = replicas_of(*broker, &view, &beside);
@@ -132,7 +132,8 @@ struct Other {
 async fn other_view(
     target: &Target,
     brokers: &Metadata,
-    (topics, turn): (TopicSelection<'_>, usize),
+    topics: TopicSelection<'_>,
+    turn: usize,
     deadline: Instant,
 ) -> Option<Other> {
     let others: Vec<&Broker> = brokers.brokers.values().filter(|one| one.id != target.broker).collect();
