@@ -27,6 +27,7 @@ mod kafka;
 mod lines;
 mod measure;
 mod planning;
+mod probing;
 mod report;
 mod rivals;
 
@@ -94,7 +95,7 @@ fn run(bench: &Bench) -> anyhow::Result<bool> {
     if !only_plans {
         all.extend(on_kraft(bench, &toolbox, &rivals)?);
     }
-    if bench.wants(&lines::fresh_title(Kind::Kafka39Zookeeper)) {
+    if bench.wants(&lines::fresh_title(Kind::Kafka39Zookeeper)) || bench.wants(probing::ZOOKEEPER) {
         all.extend(on_zookeeper(bench, &toolbox, &rivals)?);
     }
 
@@ -169,6 +170,7 @@ fn on_kraft(bench: &Bench, toolbox: &Path, rivals: &Rivals) -> anyhow::Result<Ve
     race(&stage.live_mapping(&["rebalance", "--disk-limit", "100%"]));
     multiply(&stage)?;
     race(&stage.rehearse()?);
+    race(&stage.probe_live());
     if bench.hold {
         hold(&stage, &plain)?;
         return Ok(all);
@@ -179,6 +181,34 @@ fn on_kraft(bench: &Bench, toolbox: &Path, rivals: &Rivals) -> anyhow::Result<Ve
     race(&stage.unreachable("silence", &addresses.join(",")));
     drop(silent);
     race(&stage.unreachable("closed ports", &addresses.join(",")));
+    all.extend(probes(bench, &stage, &course)?);
+    Ok(all)
+}
+
+/// Probes of one broker of the large cluster, which is made larger for them.
+fn probes(bench: &Bench, stage: &Stage<'_>, course: &Course<'_>) -> anyhow::Result<Vec<Measured>> {
+    let first = course.bootstrap.split(',').next().unwrap_or_default();
+    let mut all = Vec::new();
+    if bench.wants(probing::SERVED) {
+        eprintln!("measuring: {}", probing::SERVED);
+        all.push(stage.served(first));
+    }
+    if bench.wants(probing::CPU) {
+        eprintln!("measuring: {}", probing::CPU);
+        all.push(stage.cpu(first));
+    }
+    if !bench.wants(probing::STRICT) && !bench.wants(probing::LATCHED) {
+        return Ok(all);
+    }
+    stage.grow(course.bootstrap, probing::PARTITIONS - TOPICS * 3)?;
+    for is_latched in [false, true] {
+        let line = stage.probe_ready(is_latched);
+        if bench.wants(&line.title) {
+            eprintln!("measuring: {}", line.title);
+            all.extend(measure(&line, course));
+        }
+    }
+    eprintln!("a strict look: {} bytes of answers", stage.bytes_of_strict(first)?);
     Ok(all)
 }
 
@@ -191,11 +221,17 @@ fn on_zookeeper(bench: &Bench, toolbox: &Path, rivals: &Rivals) -> anyhow::Resul
     let tool = cluster.folder().join("tool");
     let stage = Stage { toolbox, folder: folder.path(), tool, rivals, secure: None };
     let (plain, detour) = (cluster.bootstrap(), cluster.bootstrap_of("COUNTED"));
-    let line = stage.apply_fresh(Kind::Kafka39Zookeeper, 8.0);
-    eprintln!("measuring: {}", line.title);
     let rounds = usize::from(bench.rounds);
     let through = Some((&*detour, &counter));
-    Ok(measure(&line, &Course { bootstrap: &plain, counted: through, rounds, folder: folder.path() }))
+    let course = Course { bootstrap: &plain, counted: through, rounds, folder: folder.path() };
+    let mut all = Vec::new();
+    for line in [stage.probe_zookeeper(&cluster.zookeeper()), stage.apply_fresh(Kind::Kafka39Zookeeper, 8.0)] {
+        if bench.wants(&line.title) {
+            eprintln!("measuring: {}", line.title);
+            all.extend(measure(&line, &course));
+        }
+    }
+    Ok(all)
 }
 
 /// Says where everything is, and waits until standard input ends.

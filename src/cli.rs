@@ -5,6 +5,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::agent::repeat::{can_repeat, repeat};
 use crate::commands::events::command as events;
 use crate::commands::mapping::command as mapping;
+use crate::commands::probe::command as probe;
 use crate::commands::rbac::command as rbac;
 use crate::commands::reassign::command as reassign;
 use crate::commands::throttle::command as throttle;
@@ -38,6 +39,8 @@ enum Command {
     Throttle(throttle::ThrottleArgs),
     /// The record of every side effect: add to it, read it, deliver it
     Events(events::EventsArgs),
+    /// Liveness and readiness of a ZooKeeper server, a broker or a controller, for a kubelet
+    Probe(Box<probe::ProbeArgs>),
     /// What a command needs to be allowed in Kubernetes: prints ServiceAccount, Role and RoleBinding
     Rbac(rbac::RbacArgs),
     /// What a shell needs to complete commands, flags and live names
@@ -131,6 +134,7 @@ impl Command {
             Command::Reassign(args) => Box::pin(reassign::run(context, args)).await,
             Command::Throttle(args) => throttle::run(context, args).await,
             Command::Events(args) => events::run(context, args).await,
+            Command::Probe(args) => Box::pin(probe::run(context, *args)).await,
             Command::Rbac(args) => rbac::run(context, &args),
             Command::Completions(args) => manual::completions(&args),
             Command::Man(args) => manual::man(&args, Cli::definition()),

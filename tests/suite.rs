@@ -19,6 +19,8 @@ mod live;
 mod manifests;
 /// `toolbox mapping`.
 mod mapping;
+/// `toolbox probe`, on scripted peers and real servers.
+mod probe;
 /// `toolbox rbac`, and the check of rights.
 mod rbac;
 /// `toolbox reassign`.

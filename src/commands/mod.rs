@@ -2,6 +2,7 @@
 
 pub mod events;
 pub mod mapping;
+pub mod probe;
 pub mod rbac;
 pub mod reassign;
 pub mod throttle;

@@ -1,6 +1,7 @@
 //! Opens the client of Kafka from the flags, at the first use: a command that needs no cluster connects to none.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clients::kafka::Kafka;
 use crate::clients::kafka::live::Live;
@@ -27,20 +28,29 @@ impl Context {
         self.kafka.get_or_try_init(open).await.cloned()
     }
 
+    /// The settings for one server at this address, and at most so long an answer, whatever cluster the flags name.
+    pub fn settings_of(&self, address: &str, timeout: Duration) -> Result<Settings, Stop> {
+        let given = Given { bootstrap_server: Some(address), timeout: Some(timeout), ..self.given() };
+        Settings::load(self.flags.command_config.as_deref(), given).map_err(|error| Stop::usage(error.to_string()))
+    }
+
+    fn given(&self) -> Given<'_> {
+        Given {
+            bootstrap_server: self.flags.bootstrap_server.as_deref(),
+            timeout: self.flags.timeout,
+            response_bytes_max: self.flags.response_bytes_max.and_then(|bytes| usize::try_from(bytes.0).ok()),
+            allow_plain_http: self.flags.allow_plain_http,
+            is_implicit: self.is_config_implicit,
+        }
+    }
+
     /// What the flags and the client properties say; what is worth knowing about them goes to the log.
     fn kafka_settings(&self) -> Result<Settings, Stop> {
         let (servers, file) = (self.flags.bootstrap_server.as_deref(), self.flags.command_config.as_deref());
         if servers.is_none() && file.is_none() {
             return Err(Stop::usage("which cluster? give --bootstrap-server HOST:PORT, or --cluster NAME"));
         }
-        let given = Given {
-            bootstrap_server: servers,
-            timeout: self.flags.timeout,
-            response_bytes_max: self.flags.response_bytes_max.and_then(|bytes| usize::try_from(bytes.0).ok()),
-            allow_plain_http: self.flags.allow_plain_http,
-            is_implicit: self.is_config_implicit,
-        };
-        let settings = Settings::load(file, given).map_err(|error| Stop::usage(error.to_string()))?;
+        let settings = Settings::load(file, self.given()).map_err(|error| Stop::usage(error.to_string()))?;
         for note in &settings.notes {
             if note.is_warning {
                 tracing::warn!("{note}");
@@ -55,7 +65,6 @@ impl Context {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::time::Duration;
 
     use super::*;
     use crate::context::Flags;

@@ -137,6 +137,12 @@ impl Bed {
         })
     }
 
+    /// Where a listener listens.
+    pub(crate) fn address(&self, listener: &str) -> String {
+        let [ports] = self.cluster.ports_of(listener)[..] else { panic!("one broker has one port") };
+        format!("127.0.0.1:{}", ports.real)
+    }
+
     /// Version and mode, for messages of tests.
     pub(crate) fn name(&self) -> &'static str {
         self.cluster.kind().name()

@@ -1,10 +1,10 @@
 //! Every security setting against a real broker: what works, and what each failure says.
 
-mod bed;
+pub(crate) mod bed;
 pub(crate) mod certificates;
 mod failures;
 mod java;
 mod measured;
-mod stores;
+pub(crate) mod stores;
 mod tokens;
 mod works;

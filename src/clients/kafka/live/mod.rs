@@ -15,6 +15,7 @@ mod log_dirs;
 mod losses;
 mod member_bytes;
 mod offsets;
+mod one_node;
 mod patience;
 mod reading;
 mod reassignments;
@@ -28,3 +29,4 @@ mod wire;
 mod writing;
 
 pub use door::Live;
+pub use one_node::{Nodes, OneNode};

@@ -52,7 +52,7 @@ pub(super) async fn list(cluster: &Cluster) -> Result<BTreeMap<TopicPartition, R
     }
 }
 
-fn moves_of(answer: &ListPartitionReassignmentsResponse) -> BTreeMap<TopicPartition, Reassignment> {
+pub(super) fn moves_of(answer: &ListPartitionReassignmentsResponse) -> BTreeMap<TopicPartition, Reassignment> {
     let moves = answer.topics.iter().filter_map(|topic| Some((TopicName::new(topic.name.as_str()).ok()?, topic)));
     let moves = moves.flat_map(|(name, topic)| {
         topic.partitions.iter().map(move |partition| {

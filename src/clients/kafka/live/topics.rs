@@ -124,7 +124,7 @@ pub(super) async fn find(
     }
 }
 
-fn metadata_request(topics: TopicSelection<'_>, version: i16) -> MetadataRequest {
+pub(super) fn metadata_request(topics: TopicSelection<'_>, version: i16) -> MetadataRequest {
     let wanted = |name: &TopicName| {
         let mut topic = MetadataRequestTopic::default().with_name(Some(wire_name(name)));
         if version >= 10 {
@@ -142,7 +142,7 @@ fn metadata_request(topics: TopicSelection<'_>, version: i16) -> MetadataRequest
 
 /// What an answer says, and why it should be asked for again: a broker that has just started knows no brokers yet, and a
 /// topic that is being created has no partitions.
-fn metadata_of(answer: MetadataResponse) -> Result<(Metadata, Option<KafkaError>), KafkaError> {
+pub(super) fn metadata_of(answer: MetadataResponse) -> Result<(Metadata, Option<KafkaError>), KafkaError> {
     if answer.error_code != 0 {
         return Err(KafkaError::broker(answer.error_code, Some("Metadata failed")));
     }

@@ -1,0 +1,130 @@
+//! One look at a server: whether it is alive, whether it is ready, and what is remembered for the next one.
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::clients::four_letter_words::FourLetterWords;
+use crate::clients::processes::Processes;
+use crate::cluster::reaction::Reaction;
+use crate::commands::probe::observe::kafka::Target;
+use crate::commands::probe::observe::latch::{Latch, start_of};
+use crate::commands::probe::observe::port::{Port, tries};
+use crate::commands::probe::observe::{kafka as observe_kafka, zookeeper as observe_zookeeper};
+use crate::commands::probe::report::Answer;
+use crate::commands::probe::verdict::Verdict;
+use crate::commands::probe::verdict::alive::alive;
+use crate::commands::probe::verdict::kafka::{self as verdict_kafka, Memory, Seen, Terms};
+use crate::commands::probe::verdict::zookeeper::{self as verdict_zookeeper, Expected};
+use crate::output;
+
+/// What is looked at.
+#[derive(Debug)]
+pub struct Looks {
+    /// The port that liveness greets.
+    pub port: Port,
+    /// What readiness asks.
+    pub readiness: Readiness,
+}
+
+/// What readiness asks.
+#[derive(Debug)]
+pub enum Readiness {
+    /// A ZooKeeper server.
+    Zookeeper(ZookeeperServer),
+    /// A broker.
+    Broker(Box<Broker>),
+}
+
+/// A ZooKeeper server.
+#[derive(Debug)]
+pub struct ZookeeperServer {
+    /// Its words.
+    pub words: FourLetterWords,
+    /// What is expected of it.
+    pub expected: Expected,
+    /// Whether its role is enough.
+    pub role_only: bool,
+}
+
+/// A broker, and what is remembered of it.
+#[derive(Debug)]
+pub struct Broker {
+    /// Whom to ask.
+    pub target: Target,
+    /// The file that keeps the memory.
+    pub latch: Option<Latch>,
+    /// What is asked of it.
+    pub terms: Terms,
+    /// What was seen before, in this process.
+    pub memory: Option<Memory>,
+}
+
+/// What one look found.
+#[derive(Debug)]
+pub struct Found {
+    /// Whether the server is alive.
+    pub live: Verdict,
+    /// Whether it is ready.
+    pub ready: Verdict,
+    /// Whether readiness is latched.
+    pub is_latched: bool,
+    /// All that was seen.
+    pub detail: Value,
+}
+
+impl Looks {
+    /// Looks once; both questions are asked at the same time.
+    pub async fn look(&mut self, now: Timestamp, deadline: Instant) -> Found {
+        let processes = Processes::default();
+        let (port, readiness) = (&self.port, &mut self.readiness);
+        let live = async {
+            let tries = tries(port, &processes, deadline).await;
+            Answer::new(alive(&tries), tries)
+        };
+        let ready = async {
+            match readiness {
+                Readiness::Zookeeper(server) => {
+                    let seen = observe_zookeeper::look(&server.words, server.role_only).await;
+                    let answer = Answer::new(verdict_zookeeper::ready(&seen, server.expected), seen);
+                    (answer.verdict(), false, serde_json::to_value(answer))
+                }
+                Readiness::Broker(broker) => {
+                    let answer = look_at_broker(broker, port, now, deadline).await;
+                    let is_latched = broker.memory.as_ref().is_some_and(|memory| memory.ready_since.is_some());
+                    (answer.verdict(), is_latched, serde_json::to_value(answer))
+                }
+            }
+        };
+        let (live, (ready, is_latched, detail)) = tokio::join!(live, ready);
+        let detail = serde_json::json!({
+            "live": live,
+            "ready": detail.unwrap_or_else(|error| Value::String(error.to_string())),
+        });
+        Found { live: live.verdict(), ready, is_latched, detail }
+    }
+}
+
+/// Looks at a broker, and keeps what is to be remembered.
+pub async fn look_at_broker(broker: &mut Broker, port: &Port, now: Timestamp, deadline: Instant) -> Answer<Seen> {
+    let (start, is_its_own) = start_of(port, &Processes::default());
+    let id = broker.target.broker;
+    let kept = broker.memory.take().or_else(|| broker.latch.as_ref().and_then(Latch::read));
+    let memory = Memory::or_new(kept.clone(), start.clone(), id, now);
+    // Any of the others, another one from look to look.
+    let turn = usize::try_from(now.as_microsecond()).unwrap_or_default();
+    let seen = observe_kafka::look(&broker.target, memory.next(), turn, deadline).await;
+    let (verdict, mut memory) = verdict_kafka::ready(memory, &seen, broker.terms, now);
+    let is_closed = matches!(&seen, Seen::Latched { reaction: Reaction::Refused(_), .. });
+    if is_closed && !is_its_own {
+        // The process can't be seen: a closed port is the only sign that it ended.
+        memory = Memory::new(start, id, now);
+    }
+    if let Some(latch) = broker.latch.as_ref().filter(|_| kept.as_ref() != Some(&memory))
+        && let Err(why) = latch.write(&memory)
+    {
+        output::say(&format!("{why}: the next probe begins the strict phase anew"));
+    }
+    broker.memory = Some(memory);
+    Answer::new(verdict, seen)
+}

@@ -1,0 +1,133 @@
+//! Flags that several probes have.
+
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::time::Instant;
+
+use crate::clients::files::read_text;
+use crate::clients::first_answer::Greeting;
+use crate::clients::kafka::settings::Settings;
+use crate::commands::probe::observe::port::Port;
+use crate::context::{Context, duration};
+use crate::exit::Stop;
+use crate::formats::properties;
+
+/// The kubelet's own default.
+const TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The part of the timeout that is left for starting and ending.
+const RESERVE: u32 = 10;
+
+/// Longest `meta.properties` or `myid`.
+const FILE_BYTES_MAX: u64 = 64 << 10;
+
+/// Which server.
+#[derive(Debug, Clone, Args)]
+pub(super) struct AddressArgs {
+    /// Where the server listens, `HOST:PORT` [default: 127.0.0.1 with 2181 for ZooKeeper, 9092 for a broker]
+    ///
+    /// An address costs no name look-up; with a name, a DNS server that is away makes the probe fail.
+    #[arg(long, env = "TOOLBOX_PROBE_ADDRESS", value_name = "HOST:PORT")]
+    pub(super) address: Option<String>,
+}
+
+/// Whether a process is alive.
+#[derive(Debug, Clone, Args)]
+pub(super) struct LiveArgs {
+    /// The listener speaks TLS: then the begin of a TLS handshake is the question
+    ///
+    /// No certificate, trust store or password is used or needed for liveness.
+    #[arg(long, env = "TOOLBOX_PROBE_TLS", help_heading = "Liveness")]
+    tls: bool,
+
+    /// Ask so often within --timeout before no answer counts; then the process must have used no CPU time, too
+    #[arg(long, env = "TOOLBOX_PROBE_TRIES", value_name = "COUNT", default_value_t = 3,
+          value_parser = clap::value_parser!(u32).range(1..=20), help_heading = "Liveness")]
+    tries: u32,
+
+    /// The server's process [default: found in /proc by its main class, and by its port where there are several]
+    #[arg(long, env = "TOOLBOX_PROBE_PID", value_name = "PID", help_heading = "Liveness")]
+    pub(super) pid: Option<u32>,
+
+    /// Pass while the process is younger than this, though its port is closed; a startupProbe does the same
+    #[arg(long, env = "TOOLBOX_PROBE_STARTUP_WINDOW", value_name = "DURATION", value_parser = duration,
+          help_heading = "Liveness")]
+    startup_window: Option<Duration>,
+}
+
+impl LiveArgs {
+    /// The port at this address. `plain` is asked where it does not speak TLS.
+    pub(super) fn port(&self, address: &str, plain: Greeting, classes: &'static [&'static str]) -> Result<Port, Stop> {
+        let (host, port) = host_and_port(address)?;
+        let greeting = if self.tls { Greeting::TlsHello } else { plain };
+        let (pid, tries, startup_window) = (self.pid, self.tries, self.startup_window);
+        Ok(Port { host, port, greeting, classes, pid, tries, startup_window })
+    }
+}
+
+/// Host, without brackets, and port.
+pub(super) fn host_and_port(address: &str) -> Result<(String, u16), Stop> {
+    let wrong = || Stop::usage(format!("--address `{address}` is not HOST:PORT, as 127.0.0.1:9092 or [::1]:9092"));
+    let (host, port) = address.rsplit_once(':').ok_or_else(wrong)?;
+    let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let is_name = |host: &str| !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
+    let host = match inner {
+        Some(inner) if inner.parse::<std::net::Ipv6Addr>().is_ok() => inner,
+        None if is_name(host) => host,
+        _ => return Err(wrong()),
+    };
+    let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
+    Ok((host.to_owned(), port))
+}
+
+/// How long a probe may take: `--timeout`, else a kubelet's default.
+pub(super) fn timeout(context: &Context) -> Duration {
+    context.flags.timeout.unwrap_or(TIMEOUT)
+}
+
+/// When a look that begins now must have ended: a little before the timeout is over, so that the reason is still said.
+pub(super) fn deadline(context: &Context) -> Instant {
+    let timeout = timeout(context);
+    Instant::now() + (timeout - timeout / RESERVE)
+}
+
+/// The settings for the server at an address; a question takes no longer than the whole look may.
+pub(super) fn settings(context: &Context, address: &str) -> Result<Settings, Stop> {
+    let timeout = timeout(context);
+    context.settings_of(address, timeout - timeout / RESERVE)
+}
+
+/// What a server wrote of itself into a folder of its log dirs.
+#[derive(Debug, Clone, Default)]
+pub(super) struct MetaProperties {
+    /// `node.id`, or `broker.id` in ZooKeeper mode.
+    pub(super) id: Option<i32>,
+    /// `directory.id`.
+    pub(super) directory: Option<String>,
+}
+
+/// Reads `meta.properties` of a log dir.
+pub(super) fn meta_properties(log_dir: &Path) -> Result<MetaProperties, Stop> {
+    let path = log_dir.join("meta.properties");
+    let text = text(&path)?;
+    let pairs = properties::parse(&path.display().to_string(), text.as_bytes())
+        .map_err(|faults| Stop::usage(faults.to_string()))?;
+    let value = |key: &str| pairs.iter().find(|pair| pair.key == key).map(|pair| pair.value().trim().to_owned());
+    let id = value("node.id").or_else(|| value("broker.id"));
+    let id = id.map(|id| id.parse::<i32>().ok().filter(|id| *id >= 0).ok_or(id)).transpose();
+    let id = id.map_err(|id| Stop::usage(format!("{}: `{id}` is no id of a node", path.display())))?;
+    Ok(MetaProperties { id, directory: value("directory.id") })
+}
+
+/// Reads the id of a ZooKeeper server.
+pub(super) fn my_id(data_dir: &Path) -> Result<u64, Stop> {
+    let path = data_dir.join("myid");
+    let text = text(&path)?;
+    text.trim().parse().map_err(|_| Stop::usage(format!("{} holds no id of a server", path.display())))
+}
+
+fn text(path: &Path) -> Result<String, Stop> {
+    read_text(path, FILE_BYTES_MAX).map_err(|error| Stop::usage(format!("failed to read {}: {error}", path.display())))
+}

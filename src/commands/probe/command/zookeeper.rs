@@ -1,0 +1,127 @@
+//! `toolbox probe zookeeper`: live, ready and serve.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::clients::first_answer::Greeting;
+use crate::clients::four_letter_words::FourLetterWords;
+use crate::clients::processes::{Processes, ZOOKEEPER};
+use crate::commands::probe::agent::looks::{Looks, Readiness, ZookeeperServer};
+use crate::commands::probe::command::end;
+use crate::commands::probe::command::flags::{self, AddressArgs, LiveArgs};
+use crate::commands::probe::command::serve::{ServeArgs, serve};
+use crate::commands::probe::observe::{port, zookeeper as observe};
+use crate::commands::probe::report::Answer;
+use crate::commands::probe::verdict::alive::alive;
+use crate::commands::probe::verdict::zookeeper::{Expected, ready};
+use crate::context::Context;
+use crate::exit::{Exit, Stop};
+
+const ADDRESS: &str = "127.0.0.1:2181";
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct ZookeeperArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum Verb {
+    /// Whether the server is alive: its client port reacts
+    ///
+    /// A server without a quorum is alive: a restart would not give it one. It fails where nothing listens, or where the
+    /// port accepts, nothing is answered, and the process uses no CPU time: frozen.
+    Live(LiveVerb),
+    /// Whether the server is ready: it leads, follows or observes, and is in the configuration that it serves
+    ///
+    /// It asks `srvr` and `conf`. Only srvr is allowed by default: set `4lw.commands.whitelist=srvr,conf` in zoo.cfg. Without
+    /// `conf` it ends with exit code 1, unless --role-only. A server that was removed from the ensemble, or that joins it,
+    /// says that it follows, and is not ready. For a TLS port give --command-config with `security.protocol=SSL` and `ssl.*`.
+    Ready(ReadyVerb),
+    /// Answer both over HTTP, from memory, looking at the server every few seconds
+    Serve(Box<ServeVerb>),
+}
+
+#[derive(Debug, Clone, Args)]
+struct LiveVerb {
+    #[command(flatten)]
+    address: AddressArgs,
+    #[command(flatten)]
+    live: LiveArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+struct ReadyVerb {
+    #[command(flatten)]
+    address: AddressArgs,
+    #[command(flatten)]
+    ready: ReadyArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+struct ServeVerb {
+    #[command(flatten)]
+    address: AddressArgs,
+    #[command(flatten)]
+    live: LiveArgs,
+    #[command(flatten)]
+    ready: ReadyArgs,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+struct ReadyArgs {
+    /// The id that the server must have
+    #[arg(long, env = "TOOLBOX_PROBE_ID", value_name = "ID", help_heading = "Readiness", conflicts_with = "data_dir")]
+    id: Option<u64>,
+
+    /// The server's dataDir: the id that it must have is read from its file myid
+    #[arg(long, env = "TOOLBOX_PROBE_DATA_DIR", value_name = "FOLDER", help_heading = "Readiness")]
+    data_dir: Option<PathBuf>,
+
+    /// Be content with the role, and do not ask for the configuration: `conf` need not be whitelisted then
+    #[arg(long, env = "TOOLBOX_PROBE_ROLE_ONLY", help_heading = "Readiness")]
+    role_only: bool,
+
+    /// Take a server for ready that runs standalone, as no member of an ensemble
+    #[arg(long, env = "TOOLBOX_PROBE_STANDALONE", help_heading = "Readiness")]
+    standalone: bool,
+}
+
+impl ReadyArgs {
+    fn server(&self, context: &Context, address: &str) -> Result<ZookeeperServer, Stop> {
+        let (host, port) = flags::host_and_port(address)?;
+        let id = match &self.data_dir {
+            Some(folder) => Some(flags::my_id(folder)?),
+            None => self.id,
+        };
+        let settings = flags::settings(context, address)?;
+        let words = FourLetterWords::new(&settings, &host, port).map_err(|error| Stop::usage(error.to_string()))?;
+        let expected = Expected { id, standalone: self.standalone };
+        Ok(ZookeeperServer { words, expected, role_only: self.role_only })
+    }
+}
+
+pub(super) async fn run(context: &mut Context, args: ZookeeperArgs) -> anyhow::Result<Exit> {
+    let address = |args: &AddressArgs| args.address.clone().unwrap_or_else(|| ADDRESS.to_owned());
+    match args.verb {
+        Verb::Live(args) => {
+            let server = args.live.port(&address(&args.address), Greeting::Srvr, ZOOKEEPER)?;
+            let tries = port::tries(&server, &Processes::default(), flags::deadline(context)).await;
+            end(context, &Answer::new(alive(&tries), tries))
+        }
+        Verb::Ready(args) => {
+            let ZookeeperServer { words, expected, role_only } = args.ready.server(context, &address(&args.address))?;
+            let seen = observe::look(&words, role_only).await;
+            end(context, &Answer::new(ready(&seen, expected), seen))
+        }
+        Verb::Serve(args) => {
+            let address = address(&args.address);
+            let port = args.live.port(&address, Greeting::Srvr, ZOOKEEPER)?;
+            let server = args.ready.server(context, &address)?;
+            serve(context, &args.serve, Looks { port, readiness: Readiness::Zookeeper(server) }).await
+        }
+    }
+}
