@@ -84,6 +84,11 @@ impl Toolbox {
         finish(&mut self.command(arguments))
     }
 
+    /// The same for a command that may take longer than others.
+    pub(crate) fn run_within(&self, limit: Duration, arguments: &[&str]) -> Ran {
+        watch(self.command(arguments).spawn().unwrap(), limit)
+    }
+
     /// Waits until `topics diff` finds nothing to do. A broker may show for a moment what was before a change, and
     /// another one than that which confirmed it may answer.
     #[track_caller]
@@ -112,7 +117,7 @@ impl Toolbox {
         let child = command.spawn().unwrap();
         let pid = Pid::from_child(&child);
         std::thread::scope(|scope| {
-            let run = scope.spawn(|| watch(child));
+            let run = scope.spawn(|| watch(child, LIMIT));
             while !pause.exists() {
                 assert!(!run.is_finished(), "it ended before it came to {place}: {:#?}", run.join());
                 std::thread::sleep(Duration::from_millis(5));
@@ -162,13 +167,12 @@ pub(crate) fn audited(state: &Path) -> Vec<Event> {
     events
 }
 
-/// Runs a command to its end, within limits.
-/// Starts a command and watches it to its end.
+/// Starts a command and watches it to its end, within limits.
 pub(crate) fn finish(command: &mut Command) -> Ran {
-    watch(command.spawn().unwrap())
+    watch(command.spawn().unwrap(), LIMIT)
 }
 
-fn watch(mut child: Child) -> Ran {
+fn watch(mut child: Child, limit: Duration) -> Ran {
     let start = Instant::now();
     let read = |mut from: Box<dyn Read + Send>| {
         std::thread::spawn(move || {
@@ -183,7 +187,7 @@ fn watch(mut child: Child) -> Ran {
         if let Some(status) = child.try_wait().unwrap() {
             break status;
         }
-        if start.elapsed() > LIMIT {
+        if start.elapsed() > limit {
             child.kill().unwrap();
         }
         std::thread::sleep(Duration::from_millis(5));

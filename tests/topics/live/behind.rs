@@ -1,13 +1,20 @@
 //! A second apply finds nothing to do and records nothing, whichever broker answers: brokers may be seconds behind after
 //! many creations.
 
+use std::time::Duration;
+
 use crate::live::kafka::{Cluster, Kind, Shape};
 use crate::support::toolbox::{Ran, Toolbox};
 
-/// How often, and how many topics: a few, or all of it where `make acceptance` runs it.
-fn size() -> (usize, usize) {
-    if std::env::var_os("TOOLBOX_TEST_KILLS").is_some() { (10, 3_000) } else { (3, 150) }
-}
+/// Topics of a small round and of a large one.
+const SMALL: usize = 150;
+const LARGE: usize = 3_000;
+
+/// How often a second apply must find nothing to do on each kind of cluster.
+const TIMES: usize = 10;
+
+/// Longest apply: a cluster in ZooKeeper mode takes minutes for thousands of topics.
+const APPLY_MAX: Duration = Duration::from_secs(600);
 
 /// A spec of so many topics; `rest` ends each line.
 fn spec(toolbox: &Toolbox, count: usize, rest: &str) -> String {
@@ -15,11 +22,11 @@ fn spec(toolbox: &Toolbox, count: usize, rest: &str) -> String {
     toolbox.file("spec.yaml", &format!("topics:\n{}", lines.collect::<String>()))
 }
 
-/// Applies until it is done; the last run. A cluster in ZooKeeper mode is slow with many topics.
+/// Applies.
 fn apply(toolbox: &Toolbox, file: &str, count: usize) -> Ran {
     let most = count.to_string();
     let arguments = ["topics", "apply", "-f", file, "--yes", "--max-risk", "loses-data", "--max-deletes", &most];
-    toolbox.run(&[&arguments[..], &["--timeout", "30s"]].concat())
+    toolbox.run_within(APPLY_MAX, &[&arguments[..], &["--timeout", "30s"]].concat())
 }
 
 /// The apply that follows one that is done finds nothing to do and records nothing.
@@ -36,7 +43,7 @@ fn goes_round(cluster: &Cluster, rounds: usize, count: usize) {
     let toolbox = Toolbox::new(&cluster.bootstrap());
     for round in 1..=rounds {
         let when = |what: &str| format!("{}, round {round}, {what}", cluster.kind().name());
-        let file = spec(&toolbox, count, "partitions: 1, replicationFactor: 2, config: {retention.ms: 1000000}");
+        let file = spec(&toolbox, count, CREATED);
         apply(&toolbox, &file, count).ends_with(0);
         is_quiet(&toolbox, &file, count, &when("created"));
         let file = spec(&toolbox, count, "partitions: 2, config: {retention.ms: 2000000}");
@@ -48,25 +55,36 @@ fn goes_round(cluster: &Cluster, rounds: usize, count: usize) {
     }
 }
 
+/// Many topics are created once; then a second apply is asked for again and again, with a frozen broker, too.
+fn stays_quiet(cluster: &Cluster) {
+    let (toolbox, kind) = (Toolbox::new(&cluster.bootstrap()), cluster.kind().name());
+    let file = spec(&toolbox, LARGE, CREATED);
+    apply(&toolbox, &file, LARGE).ends_with(0);
+    for time in 1..=TIMES {
+        is_quiet(&toolbox, &file, LARGE, &format!("{kind}, time {time}"));
+    }
+    // The broker that is frozen is not the controller: that one would have to be found anew first.
+    let controller = cluster.controller().unwrap();
+    let frozen = [1, 2, 3].into_iter().find(|id| *id != controller).unwrap();
+    cluster.freeze(frozen).unwrap();
+    for time in 1..=TIMES {
+        is_quiet(&toolbox, &file, LARGE, &format!("{kind}, broker {frozen} is frozen, time {time}"));
+    }
+    cluster.thaw(frozen).unwrap();
+}
+
+const CREATED: &str = "partitions: 1, replicationFactor: 2, config: {retention.ms: 1000000}";
+
 #[test]
 fn a_second_apply_finds_nothing_to_do_and_records_nothing() {
-    let (rounds, count) = size();
     if std::env::var_os("TOOLBOX_TEST_KILLS").is_none() {
-        return goes_round(Cluster::shared(Kind::Kafka43Kraft), rounds, count);
+        return goes_round(Cluster::shared(Kind::Kafka43Kraft), 3, SMALL);
     }
     for kind in Kind::ALL {
         let cluster = Cluster::start(kind, &Shape { heap: 1_024, ..Shape::brokers(3) }).unwrap();
-        goes_round(&cluster, rounds, count);
-        // The broker that is frozen is not the controller: that one would have to be found anew first.
-        let controller = cluster.controller().unwrap();
-        let frozen = [1, 2, 3].into_iter().find(|id| *id != controller).unwrap();
-        let toolbox = Toolbox::new(&cluster.bootstrap());
-        let file = spec(&toolbox, count, "partitions: 1, replicationFactor: 2, config: {retention.ms: 1000000}");
-        apply(&toolbox, &file, count).ends_with(0);
-        cluster.freeze(frozen).unwrap();
-        for _ in 0..rounds {
-            is_quiet(&toolbox, &file, count, &format!("{}, broker {frozen} is frozen", kind.name()));
-        }
-        cluster.thaw(frozen).unwrap();
+        // A cluster in ZooKeeper mode takes a minute or two for each change of thousands of topics.
+        let count = if kind.has_zookeeper() { SMALL } else { LARGE };
+        goes_round(&cluster, TIMES, count);
+        stays_quiet(&cluster);
     }
 }
