@@ -59,7 +59,7 @@ keys: ## generate the table of Kafka's topic config keys anew, from Kafka's jars
 	@tests/topics/keys/generate.sh
 
 FUZZ_SECONDS ?= 600
-FUZZ_ALL := spec properties moves toolbox_file sasl group_bytes answers metrics tokens records visible objects stores certificates
+FUZZ_ALL := spec properties moves toolbox_file sasl group_bytes answers metrics tokens records visible objects stores certificates zookeeper
 FUZZ_TARGETS ?= $(FUZZ_ALL)
 FUZZ_VERSION := 0.13.1
 FUZZ_HOME := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kafka-toolbox/cargo-fuzz

@@ -35,6 +35,13 @@ pub fn has_shape(key: kafka_protocol::messages::ApiKey, version: i16, bytes: &[u
 
 /// What the files from the clients call each other.
 pub(crate) mod clients {
+    /// `clients/zookeeper`.
+    pub(crate) mod zookeeper {
+        pub(crate) use crate::zookeeper_error as error;
+        pub(crate) use crate::zookeeper_error::{Refusal, ZooKeeperError};
+        pub(crate) use crate::zookeeper_nodes::*;
+    }
+
     /// `clients/kubernetes`.
     pub(crate) mod kubernetes {
         pub(crate) use crate::objects::*;
@@ -126,6 +133,13 @@ pub mod change_event;
 pub mod change {
     pub use crate::change_event as event;
 
+    /// Readers of events settle nothing: only the name of the type is needed.
+    pub mod settled {
+        /// How a change ended.
+        #[derive(Debug)]
+        pub struct Verdict;
+    }
+
     /// Readers of events make no endings: only the name of the type is needed.
     pub mod carry_out {
         /// How a step ended.
@@ -207,4 +221,39 @@ pub fn read_object(bytes: &[u8]) {
         let message = status.message.unwrap_or_default();
         let _ = (convert::asker(&message), convert::missing(&message));
     }
+}
+
+#[path = "../../src/clients/zookeeper/live/jute.rs"]
+mod jute;
+#[path = "../../src/clients/zookeeper/live/requests.rs"]
+mod requests;
+#[path = "../../src/clients/zookeeper/live/digest_md5.rs"]
+mod digest_md5;
+#[path = "../../src/clients/zookeeper/error.rs"]
+mod zookeeper_error;
+#[path = "../../src/clients/zookeeper/nodes.rs"]
+mod zookeeper_nodes;
+#[path = "../../src/clients/four_letter_words/answers.rs"]
+mod four_letter_answers;
+
+/// What is made of the bytes of a ZooKeeper server, whatever it was asked for.
+pub fn read_zookeeper(bytes: &[u8]) {
+    use clients::zookeeper::{Creation, Mode, Operation};
+    use formats::secret::SecretString;
+
+    let reader = || jute::Reader::new(bytes);
+    let _ = (requests::read_node(bytes), reader().texts(), reader().acl(), reader().stat());
+    let _ = (reader().boolean(), reader().long(), reader().buffer().map(<[u8]>::len));
+    let operations = [
+        Operation::Create { path: "/a".into(), data: Vec::new(), creation: Creation::open(Mode::Persistent) },
+        Operation::Delete { path: "/b".into(), version: None },
+    ];
+    let _ = requests::read_multi(bytes, &operations, |path| path);
+    if let Ok(exchange) = digest_md5::Exchange::answer(bytes, "user", &SecretString::from("secret"), "abc") {
+        let _ = exchange.is_proved(bytes);
+    }
+    let text = String::from_utf8_lossy(bytes);
+    let _ = four_letter_answers::server_state(&text);
+    let _ = four_letter_answers::server_config(&text);
+    let _ = four_letter_answers::server_metrics(&text);
 }
