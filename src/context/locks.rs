@@ -294,7 +294,7 @@ impl Context {
 
     /// Renewals over a connection of their own.
     fn renewals_on_a_thread(&self) -> lease::Renewals {
-        let (access, timeout) = (self.kubernetes_access(), self.kubernetes_timeout());
+        let (access, timeout) = (self.kubernetes_access(), self.timeout());
         lease::Renewals::Thread(Box::new(move || {
             Box::pin(async move {
                 let live = Live::connect(&access, timeout).await.map_err(|error| error.to_string())?;

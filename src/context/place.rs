@@ -22,7 +22,7 @@ impl Context {
     /// The connection to Kubernetes, opened at the first use. Nothing is sent before the first question.
     pub async fn kubernetes(&self) -> anyhow::Result<Arc<dyn Kubernetes>> {
         let open = || async {
-            let live = Live::connect(&self.kubernetes_access(), self.kubernetes_timeout()).await;
+            let live = Live::connect(&self.kubernetes_access(), self.timeout()).await;
             let live = live.map_err(|error| Stop::usage(error.to_string()))?;
             Ok::<Arc<dyn Kubernetes>, anyhow::Error>(Arc::new(live))
         };
@@ -39,8 +39,8 @@ impl Context {
         }
     }
 
-    /// Longest wait for an answer of the API server.
-    pub(super) fn kubernetes_timeout(&self) -> Duration {
+    /// Longest wait for an answer of the API server, or for what a cluster is to show (`--timeout`).
+    pub fn timeout(&self) -> Duration {
         self.flags.timeout.unwrap_or(TIMEOUT)
     }
 

@@ -55,7 +55,7 @@ pub(super) async fn plan_as_it_is(
             }
             return Ok((observed, planned));
         }
-        observed = look_again(kafka, spec, (observed, &asked, &vanished), times).await?;
+        observed = look_again((context, kafka), spec, (observed, &asked, &vanished), times).await?;
     }
     bail!(
         "the controller and the brokers go on contradicting each other about which topics there are; nothing was changed; run the same command again"
@@ -65,7 +65,7 @@ pub(super) async fn plan_as_it_is(
 /// Observes again: brokers that are behind are waited for, within limits, and what the controller knows is looked for on
 /// each of several brokers.
 async fn look_again(
-    kafka: &dyn Kafka,
+    (context, kafka): (&Context, &dyn Kafka),
     spec: &Spec,
     (observed, asked, vanished): (Observed, &Asked, &BTreeSet<TopicName>),
     times: (Timestamp, Timestamp),
@@ -77,7 +77,8 @@ async fn look_again(
     let found = kafka.find_topics(&vanished.iter().map(|name| (name.clone(), 1)).collect()).await;
     metadata.topics.extend(found.context("failed to look for topics that are declared absent")?);
     let mut open = asked.there.clone();
-    let mut looks = Looks::default();
+    // A cluster in ZooKeeper mode may need longer than others after thousands of changes: as long as was asked for.
+    let mut looks = Looks::within(context.timeout());
     while !open.is_empty() && looks.again().await {
         let found = kafka.find_topics(&open).await.context("failed to read topics that the controller knows")?;
         open.retain(|name, _| !found.contains_key(name));
