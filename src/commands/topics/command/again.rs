@@ -86,8 +86,8 @@ async fn look_again(
     }
     if let Some(name) = open.keys().next() {
         bail!(
-            "the controller knows {} that no broker shows yet, topic {name} first; nothing was changed; run the same command \
-             again",
+            "the controller knows {} that no broker shows yet, topic {name} first: they are being carried out, or the topics \
+             are still being deleted; nothing was changed; run the same command again",
             if open.len() == 1 {
                 "a change of 1 topic".to_owned()
             } else {
