@@ -162,7 +162,7 @@ impl Dead {
         if !unmatched.is_empty() && open_until.is_some_and(|until| until > now) {
             return Ok(None);
         }
-        let newest = unmatched.iter().map(|intent| intent.time).max();
+        let newest = unmatched.iter().filter(|intent| !is_of_run(intent)).map(|intent| intent.time).max();
         let is_young = newest.is_some_and(|newest| now.duration_since(newest) < WAITS_MAX);
         Ok(Some(Self { path: path.to_owned(), journal, contents, unmatched, may_wait: is_new && is_young }))
     }

@@ -76,7 +76,8 @@ pub(super) fn dead_run(state: &Path, intents: usize, ended: usize, open_until: O
         Event { time, ..event }
     };
     let intents: Vec<_> = (0..intents).map(intent).collect();
-    let outcomes = intents[..ended].iter().map(|intent| Event { outcome: Outcome::Done, ..intent.clone() });
+    let now = Timestamp::now();
+    let outcomes = intents[..ended].iter().map(|intent| Event { outcome: Outcome::Done, time: now, ..intent.clone() });
     let lines: Vec<_> = intents.iter().cloned().chain(outcomes).map(|event| Line::Event(Box::new(event))).collect();
     journal.append(&lines).unwrap();
     intents
