@@ -14,10 +14,11 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
+use super::code;
 use super::dial::{Dialer, Failed, show_io};
 use super::handshake::{Identity, open};
 use super::jute::{Reader, Writer};
-use super::requests::{Request, code};
+use super::requests::Request;
 use super::wire::{Header, Wire};
 use crate::clients::kafka::tls::show_address;
 use crate::clients::zookeeper::nodes::Watcher;
