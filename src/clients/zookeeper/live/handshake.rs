@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
+use super::code;
 use super::dial::{Dialer, Failed};
 use super::digest_md5::Exchange;
 use super::jute::{Reader, Writer};
-use super::requests::code;
 use super::wire::{Header, Wire};
 use crate::clients::kafka::tls::show_address;
 use crate::clients::zookeeper::ZooKeeperError;

@@ -4,6 +4,7 @@
 //! [`Live`] is what callers hold; a task keeps the session (`session`), which makes connections (`dial`, `handshake`) and sends
 //! frames (`wire`); `requests` and `jute` are plain encoding.
 
+mod code;
 mod dial;
 mod digest_md5;
 mod handshake;
@@ -22,7 +23,7 @@ use tokio::time::{Instant, timeout_at};
 
 use self::dial::Dialer;
 use self::jute::{Garbled, Reader};
-use self::requests::{Request, code};
+use self::requests::Request;
 use self::session::{Job, Session, State};
 use self::wire::Header;
 use crate::clients::zookeeper::nodes::Watcher;

@@ -1,32 +1,9 @@
 //! Requests and their answers as records: the operations of ZooKeeper's `OpCode`, and nothing of connections.
 
+use super::code;
 use super::jute::{Garbled, Reader, Writer};
 use crate::clients::zookeeper::error::Refusal;
 use crate::clients::zookeeper::{Creation, Operation, Outcome, Reconfiguration, Stat, WatchKind, ZooKeeperError};
-
-/// ZooKeeper's numbers of the operations.
-pub(super) mod code {
-    pub(in super::super) const CREATE: i32 = 1;
-    pub(in super::super) const DELETE: i32 = 2;
-    pub(in super::super) const EXISTS: i32 = 3;
-    pub(in super::super) const GET_DATA: i32 = 4;
-    pub(in super::super) const SET_DATA: i32 = 5;
-    pub(in super::super) const GET_ACL: i32 = 6;
-    pub(in super::super) const SET_ACL: i32 = 7;
-    pub(in super::super) const SYNC: i32 = 9;
-    pub(in super::super) const PING: i32 = 11;
-    pub(in super::super) const GET_CHILDREN: i32 = 8;
-    pub(in super::super) const CHECK: i32 = 13;
-    pub(in super::super) const MULTI: i32 = 14;
-    pub(in super::super) const RECONFIG: i32 = 16;
-    pub(in super::super) const AUTH: i32 = 100;
-    pub(in super::super) const SASL: i32 = 102;
-    pub(in super::super) const SET_WATCHES: i32 = 105;
-    pub(in super::super) const ADD_WATCH: i32 = 106;
-    pub(in super::super) const CLOSE: i32 = -11;
-    /// In the answer to several operations: the entry is an error.
-    pub(in super::super) const ERROR: i32 = -1;
-}
 
 /// A request that is ready to be sent.
 #[derive(Debug, Clone)]

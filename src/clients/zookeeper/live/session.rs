@@ -14,10 +14,11 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
+use super::code;
 use super::dial::{Dialer, Failed, show_io};
 use super::handshake::{Identity, open};
 use super::jute::{Reader, Writer};
-use super::requests::{Request, code};
+use super::requests::Request;
 use super::wire::{Header, Wire};
 use crate::clients::kafka::tls::show_address;
 use crate::clients::zookeeper::nodes::Watcher;
@@ -31,6 +32,8 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 const TRY_MAX: Duration = Duration::from_secs(5);
 /// The shortest: less would fail on a busy machine.
 const TRY_MIN: Duration = Duration::from_millis(500);
+/// Why a server could not be used that took too long.
+const SILENT: &str = "it does not answer";
 /// How long the end of a session is waited for.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
@@ -97,15 +100,17 @@ impl Session {
 
     /// Connects for the first time, before the deadline.
     pub(super) async fn begin(&mut self, deadline: Instant) -> Result<Wire, ZooKeeperError> {
-        let mut pause = PAUSE.0;
+        let (mut pause, mut before) = (PAUSE.0, Vec::new());
         loop {
-            let tried = match self.round(deadline).await? {
+            let mut tried = match self.round(deadline).await? {
                 Ok(wire) => return Ok(wire),
                 Err(tried) => tried,
             };
+            keep_reasons(&mut tried, &before);
             if Instant::now() + pause >= deadline {
                 return Err(ZooKeeperError::Unreachable { tried, within: self.dialer.settings.timeout });
             }
+            before = tried;
             sleep(pause).await;
             pause = (pause * 2).min(PAUSE.1);
         }
@@ -128,7 +133,7 @@ impl Session {
                     return Ok(Ok(wire));
                 }
                 Ok(Err(failed)) => failed,
-                Err(_) => Failed::Now("it does not answer".to_owned()),
+                Err(_) => Failed::Now(SILENT.to_owned()),
             };
             self.next = (self.next + 1) % addresses;
             match failed {
@@ -358,6 +363,15 @@ impl Session {
             !watchers.is_empty()
         });
         Ok(())
+    }
+}
+
+/// The last try is cut off by the deadline: what a server answered before says more than its silence then.
+fn keep_reasons(tried: &mut [(String, String)], before: &[(String, String)]) {
+    for (address, why) in tried.iter_mut().filter(|(_, why)| why == SILENT) {
+        if let Some((_, reason)) = before.iter().find(|(other, _)| other == address) {
+            why.clone_from(reason);
+        }
     }
 }
 
