@@ -21,7 +21,7 @@ pub struct Desired {
     /// Whether it may be small: 1 or 2 voters are allowed then, and no failure need be survived.
     #[serde(default)]
     pub dev: bool,
-    /// A random id, which is also kept as data of a znode: tells one ensemble from another.
+    /// A random id, which is also kept as data of a znode: it distinguishes one ensemble from another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ensemble_id: Option<String>,
     /// Whether the ensemble has ever committed a write: a server never starts one of its own afterwards.
@@ -86,7 +86,7 @@ pub struct LastConfig {
     pub since: Timestamp,
 }
 
-/// A change that is about to be sent: written first, so that whoever comes next can tell what became of it.
+/// A change that is about to be sent: written first, so that whoever comes next can find out what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Op {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// A server that was seen alive less than this ago is never gone for good, and a node object must be missing for as long.
-pub const GONE_AFTER: Duration = Duration::from_secs(15 * 60);
+pub const GONE_AFTER: Duration = Duration::from_mins(15);
 
 /// What is known about a server's disk, node and last sign of life. Ages are of a clock that does not jump.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub struct Evidence {
 pub enum Gone {
     /// It is: its disk does not come back.
     ForGood(Why),
-    /// It is not, or nobody can tell.
+    /// It is not, or it is not known.
     No(WhyNot),
 }
 

@@ -66,7 +66,7 @@ pub struct EnsembleConfig {
     pub version: ConfigVersion,
 }
 
-/// Servers that listen on one and the same address; ZooKeeper 3.8 takes such a line without a word.
+/// Servers that listen on one and the same address; ZooKeeper 3.8 accepts such a line.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Clash {
     /// The host.

@@ -4,6 +4,7 @@
 //! Terms are ZooKeeper's: a *server* has an id (`myid`), a *participant* votes, an *observer* does not, and the
 //! *configuration* (`/zookeeper/config`) lists the members with their addresses and a version.
 
+pub mod controllers;
 pub mod desired;
 pub mod gone;
 pub mod member;
