@@ -4,6 +4,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::agent::repeat::{can_repeat, repeat};
 use crate::commands::events::command as events;
+use crate::commands::identity::command as identity;
 use crate::commands::mapping::command as mapping;
 use crate::commands::probe::command as probe;
 use crate::commands::rbac::command as rbac;
@@ -37,6 +38,8 @@ enum Command {
     Reassign(reassign::ReassignArgs),
     /// Paces replication: moves end, clients do not notice
     Throttle(throttle::ThrottleArgs),
+    /// Which id and rack a broker has: for the init container of its pod
+    Identity(identity::IdentityArgs),
     /// The record of every side effect: add to it, read it, deliver it
     Events(events::EventsArgs),
     /// Liveness and readiness of a ZooKeeper server, a broker or a controller, for a kubelet
@@ -112,6 +115,7 @@ impl Command {
             Self::Topics(args) => args.may_ask(),
             Self::Reassign(args) => args.may_ask(),
             Self::Throttle(args) => args.may_ask(),
+            Self::Identity(args) => args.may_ask(),
             _ => false,
         }
     }
@@ -133,6 +137,7 @@ impl Command {
             Command::Mapping(args) => mapping::run(context, *args).await,
             Command::Reassign(args) => Box::pin(reassign::run(context, args)).await,
             Command::Throttle(args) => throttle::run(context, args).await,
+            Command::Identity(args) => Box::pin(identity::run(context, args)).await,
             Command::Events(args) => events::run(context, args).await,
             Command::Probe(args) => Box::pin(probe::run(context, *args)).await,
             Command::Rbac(args) => rbac::run(context, &args),

@@ -1,6 +1,7 @@
 //! Rooms: one folder a subcommand, with the same file names in each (ARCHITECTURE.md has the matrix).
 
 pub mod events;
+pub mod identity;
 pub mod mapping;
 pub mod probe;
 pub mod rbac;
