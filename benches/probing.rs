@@ -127,7 +127,7 @@ impl Stage<'_> {
             let status = fs::read_to_string(format!("/proc/{}/status", server.id()))?;
             let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no peak memory")?;
             let kilobytes: f64 = peak.trim().trim_end_matches("kB").trim().parse()?;
-            Ok((seconds, kilobytes / 1024.0))
+            anyhow::Ok((seconds, kilobytes / 1024.0))
         })();
         server.kill()?;
         server.wait()?;

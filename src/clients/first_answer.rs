@@ -32,14 +32,12 @@ const ANSWERED_CORRELATION: std::ops::Range<usize> = 4..8;
 pub async fn greet(host: &str, port: u16, greeting: Greeting, deadline: Instant) -> Reaction {
     let connected = async {
         // No look-up where an address is given.
-        match host.parse::<IpAddr>() {
-            Ok(address) => TcpStream::connect((address, port)).await.map_err(|error| of_connect(&error)),
-            Err(_) => {
-                let addresses: Vec<_> =
-                    lookup_host((host, port)).await.map_err(|e| Reaction::NoWay(e.to_string()))?.collect();
-                TcpStream::connect(&addresses[..]).await.map_err(|error| of_connect(&error))
-            }
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return TcpStream::connect((address, port)).await.map_err(|error| of_connect(&error));
         }
+        let found = lookup_host((host, port)).await.map_err(|error| Reaction::NoWay(error.to_string()))?;
+        let addresses: Vec<_> = found.collect();
+        TcpStream::connect(&addresses[..]).await.map_err(|error| of_connect(&error))
     };
     match timeout_at(deadline, connected).await {
         Err(_) => Reaction::NotAccepted,

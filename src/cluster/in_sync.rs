@@ -246,26 +246,26 @@ mod tests {
     }
 
     /// How broker 1 stands in one partition of a cluster where these brokers live.
-    fn stands(live: &[i32], one: Partition, beside: &Beside) -> Standing {
+    fn stands(live: &[i32], one: &Partition, beside: &Beside) -> Standing {
         let view = view(live, vec![one.clone()]);
-        standing(ME, &key(0), &one, &view, beside)
+        standing(ME, &key(0), one, &view, beside)
     }
 
     #[test]
     fn a_follower_that_copies_is_missing_and_one_in_the_isr_is_not() {
         let beside = Beside::default();
-        let behind = stands(&[1, 2, 3], partition(2, &[1, 2, 3], &[2, 3], &[]), &beside);
+        let behind = stands(&[1, 2, 3], &partition(2, &[1, 2, 3], &[2, 3], &[]), &beside);
         assert_eq!(behind, Standing::Missing { why: Lack::Behind { leader: BrokerId(2) } });
-        assert_eq!(stands(&[1, 2], partition(2, &[1, 2], &[2, 1], &[]), &beside), Standing::InSync);
-        assert_eq!(stands(&[1], partition(1, &[1], &[1], &[]), &beside), Standing::InSync, "a factor of 1");
-        assert_eq!(stands(&[2, 3], partition(2, &[2, 3], &[2], &[]), &beside), Standing::InSync, "none is hosted");
+        assert_eq!(stands(&[1, 2], &partition(2, &[1, 2], &[2, 1], &[]), &beside), Standing::InSync);
+        assert_eq!(stands(&[1], &partition(1, &[1], &[1], &[]), &beside), Standing::InSync, "a factor of 1");
+        assert_eq!(stands(&[2, 3], &partition(2, &[2, 3], &[2], &[]), &beside), Standing::InSync, "none is hosted");
     }
 
     #[test]
     fn a_failed_log_dir_is_missing_even_where_the_isr_still_has_it() {
-        let offline = stands(&[1, 2], partition(2, &[1, 2], &[1, 2], &[1]), &Beside::default());
+        let offline = stands(&[1, 2], &partition(2, &[1, 2], &[1, 2], &[1]), &Beside::default());
         assert_eq!(offline, Standing::Missing { why: Lack::Offline });
-        let alone = stands(&[1, 2], partition(-1, &[1], &[1], &[1]), &Beside::default());
+        let alone = stands(&[1, 2], &partition(-1, &[1], &[1], &[1]), &Beside::default());
         assert_eq!(alone, Standing::Missing { why: Lack::Offline });
     }
 
@@ -274,29 +274,29 @@ mod tests {
         let moved = Reassignment { replicas: ids(&[2, 3, 1]), adding: ids(&[1]), removing: ids(&[3]) };
         let beside = Beside { moves: Some([(key(0), moved)].into()), ..Beside::default() };
         let one = partition(2, &[2, 3, 1], &[2, 3], &[]);
-        assert_eq!(stands(&[1, 2, 3], one.clone(), &beside), Standing::Excused { why: Excuse::Adding });
+        assert_eq!(stands(&[1, 2, 3], &one, &beside), Standing::Excused { why: Excuse::Adding });
         let moved = Reassignment { replicas: ids(&[2, 3, 1]), adding: ids(&[3]), removing: ids(&[]) };
         let beside = Beside { moves: Some([(key(0), moved)].into()), ..Beside::default() };
-        assert!(matches!(stands(&[1, 2, 3], one, &beside), Standing::Missing { .. }));
+        assert!(matches!(stands(&[1, 2, 3], &one, &beside), Standing::Missing { .. }));
     }
 
     #[test]
     fn a_partition_without_a_leader_waits_for_those_that_can_be_elected() {
         let waits = |brokers: &[i32]| Standing::Excused { why: Excuse::WaitsFor { brokers: ids(brokers) } };
         let none = Beside::default();
-        assert_eq!(stands(&[1], partition(-1, &[1, 2, 3], &[2], &[2, 3]), &none), waits(&[2]));
-        assert_eq!(stands(&[1], partition(2, &[1, 2, 3], &[2], &[]), &none), waits(&[2]), "the leader is not live");
-        assert_eq!(stands(&[1], partition(-1, &[1, 2, 3], &[], &[]), &none), waits(&[]));
+        assert_eq!(stands(&[1], &partition(-1, &[1, 2, 3], &[2], &[2, 3]), &none), waits(&[2]));
+        assert_eq!(stands(&[1], &partition(2, &[1, 2, 3], &[2], &[]), &none), waits(&[2]), "the leader is not live");
+        assert_eq!(stands(&[1], &partition(-1, &[1, 2, 3], &[], &[]), &none), waits(&[]));
         let eligible = |brokers: &[i32]| Beside { eligible: [(key(0), ids(brokers))].into(), ..Beside::default() };
-        assert_eq!(stands(&[1], partition(-1, &[1, 2, 3], &[], &[]), &eligible(&[2, 3])), waits(&[2, 3]));
-        let mine = stands(&[1], partition(-1, &[1, 2, 3], &[], &[]), &eligible(&[1, 3]));
+        assert_eq!(stands(&[1], &partition(-1, &[1, 2, 3], &[], &[]), &eligible(&[2, 3])), waits(&[2, 3]));
+        let mine = stands(&[1], &partition(-1, &[1, 2, 3], &[], &[]), &eligible(&[1, 3]));
         assert_eq!(mine, Standing::Missing { why: Lack::Elected });
     }
 
     #[test]
     fn a_topic_that_is_being_deleted_is_excused() {
         let beside = Beside { deleted: [TopicName::new("t").unwrap()].into(), ..Beside::default() };
-        let gone = stands(&[1, 2], partition(2, &[1, 2], &[2], &[]), &beside);
+        let gone = stands(&[1, 2], &partition(2, &[1, 2], &[2], &[]), &beside);
         assert_eq!(gone, Standing::Excused { why: Excuse::Deleted });
     }
 
@@ -346,7 +346,7 @@ mod tests {
         #[test]
         fn a_replica_with_a_live_leader_is_never_excused(one in any_partition()) {
             let leads = one.leader.is_some_and(|leader| leader.0 > 0);
-            let standing = stands(&[1, 2, 3, 4], one, &Beside::default());
+            let standing = stands(&[1, 2, 3, 4], &one, &Beside::default());
             let is_excused = matches!(standing, Standing::Excused { .. });
             prop_assert!(!(leads && is_excused));
         }

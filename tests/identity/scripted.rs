@@ -137,7 +137,7 @@ impl Script {
         let there = self.objects.get(&name).cloned();
         match (method.as_str(), there) {
             ("GET", Some(there)) => axum::Json(there).into_response(),
-            ("GET", None) | ("PUT", None) => status(404, "NotFound"),
+            ("GET" | "PUT", None) => status(404, "NotFound"),
             ("POST", Some(_)) => status(409, "AlreadyExists"),
             ("PUT", Some(there)) if there["metadata"]["resourceVersion"] != sent["metadata"]["resourceVersion"] => {
                 status(409, "Conflict")
@@ -162,7 +162,7 @@ impl Script {
         let mut record: Value = serde_json::from_str(object["data"]["record.json"].as_str().unwrap()).unwrap();
         let ids = record["document"]["ids"].as_object_mut().unwrap();
         let mut entry = ids.values().next().unwrap().clone();
-        let id = (1001..).map(|id| id.to_string()).find(|id| !ids.contains_key(id)).unwrap();
+        let id = (1001..2001).map(|id| id.to_string()).find(|id| !ids.contains_key(id)).unwrap();
         entry["pod"] = json!(format!("kafka-other{id}"));
         ids.insert(id, entry);
         object["data"]["record.json"] = json!(serde_json::to_string_pretty(&record).unwrap());

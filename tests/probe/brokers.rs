@@ -120,7 +120,9 @@ fn text(to: &mut BytesMut, text: &str) {
 
 fn numbers(to: &mut BytesMut, numbers: &[i32]) {
     to.put_i32(i32::try_from(numbers.len()).unwrap());
-    numbers.iter().for_each(|number| to.put_i32(*number));
+    for number in numbers {
+        to.put_i32(*number);
+    }
 }
 
 /// Metadata in version 5; `wanted` is how many topics were named, -1 for all.
@@ -167,7 +169,9 @@ fn moves(to: &mut BytesMut, is_added: bool) {
         to.put_i32(0);
         for replicas in [&[2, 1][..], &[1], &[]] {
             to.put_u8(u8::try_from(replicas.len() + 1).unwrap());
-            replicas.iter().for_each(|replica| to.put_i32(*replica));
+            for replica in replicas {
+                to.put_i32(*replica);
+            }
         }
         to.put_slice(&[0, 0, 0]);
     } else {

@@ -25,7 +25,7 @@ impl Server {
         let mut child = toolbox.command(&line).spawn().unwrap();
         let mut said = String::new();
         BufReader::new(child.stderr.take().unwrap()).read_line(&mut said).unwrap();
-        let address = said.trim().rsplit_once("http://").expect(&said).1.to_owned();
+        let address = said.trim().rsplit_once("http://").unwrap().1.to_owned();
         Self { child, address }
     }
 

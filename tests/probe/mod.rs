@@ -1,6 +1,7 @@
 //! `toolbox probe`: whole commands against scripted peers and processes, its HTTP form, and real servers.
 
 mod brokers;
+mod ensemble;
 mod http;
 mod live;
 mod processes;

@@ -36,7 +36,10 @@ impl Breaker {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            if name.starts_with(purpose) && name.ends_with(".json") && path.is_file() {
+            if name.starts_with(purpose)
+                && path.extension().is_some_and(|extension| extension == "json")
+                && path.is_file()
+            {
                 // A folder in its place can't be written over, not even by root.
                 std::fs::remove_file(&path).unwrap();
                 std::fs::create_dir(&path).unwrap();

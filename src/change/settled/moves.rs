@@ -23,14 +23,14 @@ pub(super) fn is_done(intent: &Event, shown: &Shown) -> Option<bool> {
             }
         }
         // A move that is not there any more may have ended by itself.
-        "reassign.move_cancelled" => match running {
-            Some(running) => (Some(running.target()) == before).then_some(false),
-            // KRaft gives the former replicas back in another order.
-            None => {
-                let after = after?;
-                (!same_set(&before?, &after) && same_set(&seen.replicas, &after)).then_some(true)
+        "reassign.move_cancelled" => {
+            if let Some(running) = running {
+                return (Some(running.target()) == before).then_some(false);
             }
-        },
+            // KRaft gives the former replicas back in another order.
+            let after = after?;
+            (!same_set(&before?, &after) && same_set(&seen.replicas, &after)).then_some(true)
+        }
         "reassign.leader_elected" | "reassign.unclean_leader_elected" => {
             let leader = intent.after.as_deref()?.strip_prefix("leader: ")?.parse().ok().map(BrokerId)?;
             Some(seen.leader == Some(leader))

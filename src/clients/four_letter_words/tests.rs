@@ -1,5 +1,6 @@
 //! Answers that real servers gave, and peers that mean no good.
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -102,7 +103,10 @@ async fn behave(mut stream: TcpStream, how: Peer) {
             std::future::pending::<()>().await;
         }
         Peer::ClosesAtOnce => {}
-        Peer::NeverEnds => while stream.write_all(&[b'x'; 65_536]).await.is_ok() {},
+        Peer::NeverEnds => {
+            let bytes = vec![b'x'; 65_536];
+            while stream.write_all(&bytes).await.is_ok() {}
+        }
     }
 }
 
@@ -181,10 +185,11 @@ proptest! {
 
     #[test]
     fn a_membership_is_read_whatever_its_ids_and_roles(ids in proptest::collection::btree_map(0_u64..300, any::<bool>(), 0..20)) {
-        let lines: String = ids
-            .iter()
-            .map(|(id, votes)| format!("server.{id}=h{id}:1:2:{};3\n", if *votes { "participant" } else { "observer" }))
-            .collect();
+        let mut lines = String::new();
+        for (id, votes) in &ids {
+            let role = if *votes { "participant" } else { "observer" };
+            writeln!(lines, "server.{id}=h{id}:1:2:{role};3").unwrap();
+        }
         let config = server_config(&format!("serverId=7\nmembership: \n{lines}version=5")).unwrap();
         let read: Vec<_> = config.members.iter().map(|one| (one.id, one.role == MemberRole::Participant)).collect();
         prop_assert_eq!(read, ids.into_iter().collect::<Vec<_>>());

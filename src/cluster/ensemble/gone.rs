@@ -102,7 +102,7 @@ mod tests {
     fn only_a_retired_server_or_a_lost_disk_is_gone_for_good_and_never_one_seen_alive() {
         let minutes = |count: u64| Some(Duration::from_secs(60 * count));
         let none = Evidence::default();
-        let node = |age| Evidence { node_missing: age, ..Evidence::default() };
+        let unbound = |age| Evidence { node_missing: age, ..Evidence::default() };
         let volume = Evidence { volume_deleted: true, ..Evidence::default() };
         let young = Evidence { last_alive: minutes(14), volume_deleted: true, ..Evidence::default() };
         let old = Evidence { last_alive: minutes(15), ..Evidence::default() };
@@ -110,8 +110,8 @@ mod tests {
             (&none, false, true, Gone::No(WhyNot::NoEvidence)),
             (&none, true, true, Gone::ForGood(Why::Retired)),
             (&none, true, false, Gone::No(WhyNot::SeenAlive)),
-            (&node(minutes(14)), false, true, Gone::No(WhyNot::NodeMissingTooShort)),
-            (&node(minutes(15)), false, true, Gone::ForGood(Why::NodeDeleted)),
+            (&unbound(minutes(14)), false, true, Gone::No(WhyNot::NodeMissingTooShort)),
+            (&unbound(minutes(15)), false, true, Gone::ForGood(Why::NodeDeleted)),
             (&volume, false, true, Gone::ForGood(Why::VolumeDeleted)),
             (&volume, false, false, Gone::No(WhyNot::SeenAlive)),
             (&young, true, true, Gone::No(WhyNot::SeenAlive)),

@@ -14,7 +14,7 @@ const LARGE: usize = 3_000;
 const TIMES: usize = 10;
 
 /// Longest apply: a cluster in ZooKeeper mode takes minutes for thousands of topics.
-const APPLY_MAX: Duration = Duration::from_secs(600);
+const APPLY_MAX: Duration = Duration::from_mins(10);
 
 /// A spec of so many topics of a round; `rest` ends each line. Each round has names of its own: in ZooKeeper mode topics are
 /// deleted long after the answer, and can't be created again meanwhile.

@@ -90,13 +90,13 @@ pub(super) fn timeout(context: &Context) -> Duration {
 /// When a look that begins now must have ended: a little before the timeout is over, so that the reason is still said.
 pub(super) fn deadline(context: &Context) -> Instant {
     let timeout = timeout(context);
-    Instant::now() + (timeout - timeout / RESERVE)
+    Instant::now() + (timeout.saturating_sub(timeout / RESERVE))
 }
 
 /// The settings for the server at an address; a question takes no longer than the whole look may.
 pub(super) fn settings(context: &Context, address: &str) -> Result<Settings, Stop> {
     let timeout = timeout(context);
-    context.settings_of(address, timeout - timeout / RESERVE)
+    context.settings_of(address, timeout.saturating_sub(timeout / RESERVE))
 }
 
 /// What a server wrote of itself into a folder of its log dirs.

@@ -46,7 +46,7 @@ fn a_deleted_volume_or_a_node_missing_for_15_minutes_makes_a_voter_replaceable()
     let mut evidence = Evidence { node_missing: Some(Duration::from_secs(899)), ..Evidence::default() };
     scene.seen.evidence.insert(id(1), evidence.clone());
     assert!(scene.says().starts_with("E_UNSAFE_SIZE"));
-    evidence.node_missing = Some(Duration::from_secs(900));
+    evidence.node_missing = Some(Duration::from_mins(15));
     scene.seen.evidence.insert(id(1), evidence);
     assert!(scene.says().starts_with("REPLACE"), "{}", scene.says());
 }

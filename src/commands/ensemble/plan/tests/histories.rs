@@ -211,7 +211,9 @@ impl World {
         let ids: Vec<_> = self.desired.members.keys().copied().collect();
         let mut said = String::new();
         for _ in 0..40 {
-            ids.iter().for_each(|id| self.start(*id));
+            for id in &ids {
+                self.start(*id);
+            }
             self.model.thaw();
             self.now += SignedDuration::from_secs(400);
             said = self.pass(Fate::Fine)?;
@@ -220,7 +222,9 @@ impl World {
             let is_out =
                 |id: &&ServerId| !members.contains_key(id) && !self.desired.wanted_voters().any(|it| it == **id);
             let out: Vec<_> = ids.iter().filter(is_out).copied().collect();
-            out.into_iter().for_each(|id| self.model.set_running(id, false));
+            for id in out {
+                self.model.set_running(id, false);
+            }
         }
         Ok(said)
     }
@@ -276,7 +280,9 @@ impl World {
     fn heal_one(&mut self, fate: usize) -> Result<(), TestCaseError> {
         let fates = [Fate::Fine, Fate::KilledBeforeSending, Fate::KilledAfterSending, Fate::AppliedLate];
         let ids: Vec<_> = self.desired.members.keys().copied().collect();
-        ids.iter().for_each(|id| self.start(*id));
+        for id in ids {
+            self.start(id);
+        }
         self.happens(Event::Tick(100))?;
         self.pass(fates[fate]).map(|_| ())
     }

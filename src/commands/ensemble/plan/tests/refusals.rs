@@ -107,7 +107,7 @@ fn a_retired_server_that_was_alive_moments_ago_is_not_dropped() {
     let mut scene = Scene::of(5);
     scene.size(3).down(1).state(1, MemberState::Retired);
     let alive =
-        crate::cluster::ensemble::gone::Evidence { last_alive: Some(Duration::from_secs(60)), ..Default::default() };
+        crate::cluster::ensemble::gone::Evidence { last_alive: Some(Duration::from_mins(1)), ..Default::default() };
     scene.seen.evidence.insert(id(1), alive);
     assert!(scene.says().starts_with("E_NOT_GONE"), "{}", scene.says());
 }
