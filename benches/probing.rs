@@ -47,7 +47,9 @@ impl Stage<'_> {
         let class = "org.apache.zookeeper.ZooKeeperMain";
         let shell = contender("zkCli", &self.tool, &[class, "-server", address, "get", "/zookeeper/config"]);
         let mut contenders = vec![ours, words, shell];
-        contenders.iter_mut().for_each(|one| one.countable = false);
+        for one in &mut contenders {
+            one.countable = false;
+        }
         Line { title: ZOOKEEPER.into(), contenders, times: 3 }
     }
 

@@ -22,6 +22,12 @@ impl Zxid {
     pub fn counter(self) -> u64 {
         self.0 & 0xffff_ffff
     }
+
+    /// Whether a server that follows a leader has all that this leader had. A leader that was elected and has proposed nothing
+    /// yet shows its new epoch with the counter 0, and those that it has synced still show the last transaction before.
+    pub fn has_all_of(self, leader: Self) -> bool {
+        self >= leader || leader.counter() == 0
+    }
 }
 
 impl fmt::Display for Zxid {
@@ -175,6 +181,6 @@ pub struct Sample {
 impl Sample {
     /// Whether the server had everything that the leader had at least 3 s before.
     pub fn is_caught_up(self) -> bool {
-        self.own >= self.leader && self.age_ms >= 3_000
+        self.own.has_all_of(self.leader) && self.age_ms >= 3_000
     }
 }

@@ -79,7 +79,14 @@ impl Live {
             let request = request.body(body.clone().into_bytes()).map_err(Error::HttpError)?;
             self.client.request::<Object>(request).await
         };
-        self.read(call, send).await.map(|_| ())
+        match self.read(call, send).await {
+            Ok(_) => Ok(()),
+            // 422 "metadata.uid: … field is immutable": another object has the name by now.
+            Err(KubernetesError::Invalid { what, message }) if message.contains("metadata.uid") => {
+                Err(KubernetesError::Conflict { what })
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -148,7 +148,8 @@ fn agreed(said: &[Said]) -> Option<EnsembleConfig> {
 /// Servers that were asked before the leader may only seem to be behind it.
 async fn again(settings: &Settings, look: &mut Look) {
     let Some(leader) = look.seen.leader_zxid else { return };
-    let behind = look.seen.servers.iter().filter(|(_, view)| view.answer.zxid().is_some_and(|own| own < leader));
+    let behind =
+        look.seen.servers.iter().filter(|(_, view)| view.answer.zxid().is_some_and(|own| !own.has_all_of(leader)));
     let asked: FuturesUnordered<_> = behind
         .filter_map(|(id, _)| Some((*id, parsed(look.addresses.get(id)?)?)))
         .map(|(id, address)| async move { (id, zxid(settings, &address, AGAIN_LIMIT).await) })

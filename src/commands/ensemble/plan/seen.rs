@@ -73,7 +73,8 @@ impl Seen {
     pub fn live(&self) -> BTreeSet<ServerId> {
         let is_live = |view: &ServerView| {
             let takes_part = matches!(view.answer.mode(), Some(Mode::Leader | Mode::Follower | Mode::Observer));
-            takes_part && view.answer.zxid() >= self.leader_zxid
+            let has_all = |leader| view.answer.zxid().is_some_and(|own| own.has_all_of(leader));
+            takes_part && self.leader_zxid.is_none_or(has_all)
         };
         self.servers.iter().filter(|(_, view)| is_live(view)).map(|(id, _)| *id).collect()
     }

@@ -131,6 +131,9 @@ fn is_membership_unknown(seen: &Seen, places: &Places<'_>) -> bool {
 }
 
 fn behind(leader: Zxid, own: Zxid) -> Option<u64> {
+    if own.has_all_of(leader) {
+        return Some(0);
+    }
     (leader.epoch() == own.epoch()).then(|| leader.counter().saturating_sub(own.counter()))
 }
 
