@@ -225,6 +225,8 @@ pub fn read_object(bytes: &[u8]) {
 
 #[path = "../../src/clients/zookeeper/live/jute.rs"]
 mod jute;
+#[path = "../../src/clients/zookeeper/live/code.rs"]
+mod code;
 #[path = "../../src/clients/zookeeper/live/requests.rs"]
 mod requests;
 #[path = "../../src/clients/zookeeper/live/digest_md5.rs"]
@@ -256,4 +258,11 @@ pub fn read_zookeeper(bytes: &[u8]) {
     let _ = four_letter_answers::server_state(&text);
     let _ = four_letter_answers::server_config(&text);
     let _ = four_letter_answers::server_metrics(&text);
+    if let Ok(read) = formats::ensemble_config::read("zoo.cfg.dynamic", bytes) {
+        let _ = format!("{read:?}");
+    }
+    if let Ok(line) = cluster::ensemble::server_line::ServerLine::parse(&text) {
+        let again = cluster::ensemble::server_line::ServerLine::parse(&line.to_string());
+        assert_eq!(again.ok(), Some(line));
+    }
 }
