@@ -209,3 +209,18 @@ async fn set_and_clear_fail_where_their_record_cannot_be_kept_though_the_throttl
     assert!(said.err.contains(words) && said.out.contains("4 done, 0 failed"), "{said:#?}");
     assert_eq!(everything(&desk), Vec::<String>::new());
 }
+
+#[tokio::test(start_paused = true)]
+async fn clearing_where_nothing_is_ours_is_no_event_and_names_what_others_set() {
+    let desk = Desk::new(moving());
+    finish(&desk);
+    let said = desk.run(&["throttle", "clear", "--yes"]).await.ends_with(Exit::Done);
+    assert_eq!((said.lines(), said.err.as_str()), (vec!["nothing to do"], ""), "{said:?}");
+    set_broker(&desk, 2, LEADER_RATE, "777777");
+    let said = desk.run(&["throttle", "clear", "--yes"]).await.ends_with(Exit::Done);
+    assert_eq!(said.lines(), ["nothing to do"], "{said:?}");
+    assert!(said.err.contains("they are left as they are: broker 2; `toolbox throttle status` shows them"), "{said:?}");
+    assert_eq!(everything(&desk), ["leader.replication.throttled.rate=777777"]);
+    let audit = std::fs::read_to_string(desk.folder().join("state/audit.jsonl")).unwrap_or_default();
+    assert!(!audit.contains("throttle.released"), "{audit}");
+}

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use jiff::Timestamp;
 
-use crate::change::plan::Plan;
+use crate::change::plan::{Plan, Step};
 use crate::change::throttle::decide::{Decided, Ways, everything};
 use crate::change::throttle::step::ThrottleStep;
 use crate::clients::kafka::Kafka;
@@ -21,6 +21,9 @@ use crate::context::watched::KeptOverrides;
 use crate::context::{Context, duration};
 use crate::exit::Exit;
 use crate::output;
+
+/// Most brokers and topics that are named in one line.
+const NAMED_MAX: usize = 10;
 
 /// Arguments of `toolbox throttle clear`.
 #[derive(Debug, Clone, Args)]
@@ -55,6 +58,9 @@ pub(super) async fn clear(context: &mut Context, args: &ClearArgs) -> anyhow::Re
         return clear_overrides(context, &cluster_id).await;
     }
     let throttles = own(context, &*kafka, &cluster_id, args.all).await?;
+    if !args.all && throttles.record().is_empty() {
+        say_others(&*kafka).await?;
+    }
     let moving = kafka.reassignments().await.context("failed to read what moves")?.len();
     let warning =
         (moving > 0).then(|| format!("{moving} partitions move: without a throttle they go as fast as they can"));
@@ -103,11 +109,8 @@ pub(super) async fn gc(context: &mut Context, args: &GcArgs) -> anyhow::Result<E
             args.older_than.as_secs()
         ));
     }
-    if !args.all && throttles.record().is_empty() && has_throttles(&*kafka).await? {
-        output::say(
-            "throttles are in force that this place has no record of: `toolbox throttle status` shows them, `toolbox throttle \
-             clear --all` takes them away",
-        );
+    if !args.all && throttles.record().is_empty() {
+        say_others(&*kafka).await?;
     }
     let ways = Ways { is_orphaned: true, ..Ways::default() };
     take_away(context, &*kafka, throttles, (args.all, ways, None)).await
@@ -128,6 +131,22 @@ async fn own(context: &mut Context, kafka: &dyn Kafka, cluster_id: &str, all: bo
         return Ok(looked_at);
     }
     context.throttles(cluster_id).await
+}
+
+/// Names throttles that are in force though this place has no record of any.
+async fn say_others(kafka: &dyn Kafka) -> anyhow::Result<()> {
+    let steps = everything(&all_throttles(kafka).await?, Ways::default());
+    let mut subjects: Vec<_> = steps.iter().map(|step| step.subject().replace(':', " ")).collect();
+    subjects.dedup();
+    if let Some(more) = subjects.len().checked_sub(1) {
+        let named = subjects.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
+        let more = if more < NAMED_MAX { String::new() } else { format!(" and {} more", more + 1 - NAMED_MAX) };
+        output::say(&format!(
+            "throttles are in force that this place has no record of, and they are left as they are: {named}{more}; `toolbox \
+             throttle status` shows them, `toolbox throttle clear --all` takes them away"
+        ));
+    }
+    Ok(())
 }
 
 /// Whether anything is throttled, by whomever.
