@@ -2,7 +2,6 @@
 
 pub mod ensemble;
 pub mod events;
-pub mod identity;
 pub mod mapping;
 pub mod probe;
 pub mod rbac;

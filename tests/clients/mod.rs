@@ -1,5 +1,5 @@
 //! Contracts that live clients and their memory twins both keep.
 
 pub(crate) mod kafka;
-pub(crate) mod kubernetes;
+mod kubernetes;
 mod zookeeper;

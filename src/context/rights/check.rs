@@ -26,8 +26,7 @@ impl Context {
             LockIn::File => LockKind::File,
             LockIn::None => LockKind::None,
         };
-        let cluster = self.cluster_ref(cluster_id);
-        Setup { cluster, owner: String::new(), lock, reads_config_maps: false, maps: Vec::new() }
+        Setup { cluster: self.cluster_ref(cluster_id), owner: String::new(), lock, reads_config_maps: false }
     }
 
     async fn check_rules(
