@@ -13,7 +13,7 @@ struct Process(Child);
 
 impl Process {
     fn start(program: &str) -> Self {
-        let mut command = Command::new("sh");
+        let mut command = Command::new("bash");
         command.args(["-c", program]).stdin(Stdio::null()).stdout(Stdio::null());
         Self(command.spawn().unwrap())
     }
