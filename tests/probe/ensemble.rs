@@ -34,7 +34,7 @@ fn until(toolbox: &Toolbox, ensemble: &Ensemble, number: u32, words: &str) {
 
 /// Takes a server out of the ensemble.
 fn remove(ensemble: &Ensemble, number: u32) {
-    let login = Login { scheme: Scheme::Digest, user: "super".to_owned(), password: remember("secret") };
+    let login = Login { scheme: Scheme::Digest, user: "super".to_owned(), password: remember("super-of-tests") };
     let servers = ensemble.addresses(&[1, 2, 3]);
     let timeout = Some(Duration::from_secs(40));
     let given = Given { zookeeper: &servers, timeout, login: Some(login), is_implicit: false };

@@ -13,7 +13,7 @@ fn line(id: u64, role: &str) -> String {
 fn ensemble(servers: u64) -> Memory {
     let lines: Vec<_> = (1..=servers).map(|id| line(id, "participant")).collect();
     let memory = Memory::new(&lines.iter().map(String::as_str).collect::<Vec<_>>());
-    memory.set_super_password(remember("secret"));
+    memory.set_super_password(remember("super-of-tests"));
     memory
 }
 
@@ -31,7 +31,7 @@ async fn the_fake_keeps_the_contract() {
 #[tokio::test]
 async fn the_membership_of_the_fake_keeps_the_contract() {
     let memory = ensemble(1);
-    let may = memory.session_as("super", &remember("secret"));
+    let may = memory.session_as("super", &remember("super-of-tests"));
     contract::membership(&may, &memory.session(), line).await;
     assert_eq!(memory.changes(), 3);
 }
@@ -39,7 +39,7 @@ async fn the_membership_of_the_fake_keeps_the_contract() {
 #[tokio::test]
 async fn an_answer_that_is_lost_leaves_the_change_and_a_request_that_is_lost_does_not() {
     let memory = ensemble(3);
-    let may = memory.session_as("super", &remember("secret"));
+    let may = memory.session_as("super", &remember("super-of-tests"));
     let before = may.configuration().await.unwrap();
     let leave = |id| Reconfiguration { leaving: vec![id], from_version: None, ..Reconfiguration::default() };
     memory.add_fault(Fault::RequestLost);
@@ -67,7 +67,7 @@ async fn quorums_are_counted_as_the_leader_counts_them() {
 
     // Three voters, one of them dead: an observer that is registered can't be promoted, an unknown server can be added.
     let memory = ensemble(3);
-    let may = memory.session_as("super", &remember("secret"));
+    let may = memory.session_as("super", &remember("super-of-tests"));
     memory.set_connected(3, false);
     may.reconfigure(&join(line(4, "observer"))).await.unwrap();
     memory.set_connected(4, true);
@@ -79,7 +79,7 @@ async fn quorums_are_counted_as_the_leader_counts_them() {
 
     // A dead participant beside three live ones is accepted, and so is a shared address, though nobody should do that.
     let memory = ensemble(3);
-    let may = memory.session_as("super", &remember("secret"));
+    let may = memory.session_as("super", &remember("super-of-tests"));
     may.reconfigure(&join(line(4, "participant"))).await.unwrap();
     let same = line(1, "observer").replace("server.1", "server.7");
     may.reconfigure(&join(same)).await.unwrap();

@@ -52,7 +52,7 @@ pub(crate) struct Shape {
 impl Shape {
     /// So many participants that answer every four-letter word, with a user `super` whose password is `secret`.
     pub(crate) fn of(servers: u32) -> Self {
-        Self { servers, four_letter_words: Some("*"), super_password: Some("secret"), ..Self::default() }
+        Self { servers, four_letter_words: Some("*"), super_password: Some("super-of-tests"), ..Self::default() }
     }
 
     /// The same with servers that the test starts by itself.
