@@ -1,4 +1,4 @@
-//! What became of a wish for throttles.
+//! The result of setting throttles: what was changed, and what was not.
 
 use crate::change::carry_out::Ended;
 use crate::change::event::Outcome;
@@ -6,7 +6,7 @@ use crate::change::plan::Warning;
 use crate::change::throttle::step::ThrottleStep;
 use crate::cluster::throttle::PresentThrottles;
 
-/// What became of a wish.
+/// The result of setting throttles.
 #[derive(Debug)]
 pub struct Brought {
     /// Each step that was begun and how it ended.
@@ -26,7 +26,7 @@ impl Brought {
         Some(format!("{}: {}", bad.0, bad.1.reason.as_deref().unwrap_or("not done")))
     }
 
-    /// Why the throttles are not as wished, if they are not: a step that did not end well, or was not begun.
+    /// Why the throttles are not as desired, if they are not: a step that did not end well, or was not begun.
     pub fn shortfall(&self) -> Option<String> {
         self.failure().or_else(|| self.not_begun.clone())
     }

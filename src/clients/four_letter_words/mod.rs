@@ -1,6 +1,6 @@
 //! ZooKeeper's four-letter words: one question a connection, over the plaintext or the TLS port, within limits of size and
-//! time. A server that answers is told apart from one that is down: "not in the whitelist" and "not currently serving
-//! requests" are states of their own.
+//! time. "Not in the whitelist" and "not currently serving requests" are answers: such a server is not
+//! reported as down.
 //!
 //! [`answers`] reads the answers into the types of `cluster/four_letter`.
 
