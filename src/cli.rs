@@ -3,6 +3,7 @@
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::agent::repeat::{can_repeat, repeat};
+use crate::commands::ensemble::command as ensemble;
 use crate::commands::events::command as events;
 use crate::commands::mapping::command as mapping;
 use crate::commands::probe::command as probe;
@@ -37,6 +38,8 @@ enum Command {
     Reassign(reassign::ReassignArgs),
     /// Paces replication: moves end, clients do not notice
     Throttle(throttle::ThrottleArgs),
+    /// A ZooKeeper ensemble or KRaft quorum: who votes, what it survives, what is wrong
+    Ensemble(ensemble::EnsembleArgs),
     /// The record of every side effect: add to it, read it, deliver it
     Events(events::EventsArgs),
     /// Liveness and readiness of a ZooKeeper server, a broker or a controller, for a kubelet
@@ -133,6 +136,7 @@ impl Command {
             Command::Mapping(args) => mapping::run(context, *args).await,
             Command::Reassign(args) => Box::pin(reassign::run(context, args)).await,
             Command::Throttle(args) => throttle::run(context, args).await,
+            Command::Ensemble(args) => Box::pin(ensemble::run(context, args)).await,
             Command::Events(args) => events::run(context, args).await,
             Command::Probe(args) => Box::pin(probe::run(context, *args)).await,
             Command::Rbac(args) => rbac::run(context, &args),

@@ -7,6 +7,8 @@ mod architecture;
 mod clients;
 /// What a command is handed: the lock, what was last applied, repeating.
 mod context;
+/// `toolbox ensemble`, on scripted and real servers.
+mod ensemble;
 /// `toolbox events`, the outbox, Datadog.
 mod events;
 /// `--help` of every command.

@@ -3,6 +3,7 @@
 pub mod assignment;
 pub mod broker;
 pub mod config;
+pub mod ensemble;
 pub mod four_letter;
 pub mod group;
 pub mod handover;

@@ -1,5 +1,6 @@
 //! Rooms: one folder a subcommand, with the same file names in each (ARCHITECTURE.md has the matrix).
 
+pub mod ensemble;
 pub mod events;
 pub mod mapping;
 pub mod probe;

@@ -1,0 +1,144 @@
+//! What is desired of a quorum of KRaft controllers, and what is under way: the document of `ensemble` for such a cluster.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::cluster::broker::BrokerId;
+use crate::cluster::ensemble::desired::{HISTORY_MAX, MemberState};
+
+/// A voter: a node, and the directory of its metadata log. The same node with a new disk is another voter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Voter {
+    /// The node's id.
+    pub node: BrokerId,
+    /// `directory.id` of its `meta.properties`.
+    pub directory: Uuid,
+}
+
+impl fmt::Display for Voter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (directory {})", self.node, self.directory)
+    }
+}
+
+/// Voters of a quorum. At most one directory a node: the controllers refuse a second one.
+pub type Voters = BTreeSet<Voter>;
+
+/// The desired state of one quorum of controllers, its last good voters, and the change that is under way.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DesiredQuorum {
+    /// How many voters there shall be: 3 or 5; 1 with `dev`.
+    pub size: usize,
+    /// Whether it may be small.
+    #[serde(default)]
+    pub dev: bool,
+    /// Every controller that is, shall be or was a voter.
+    #[serde(default)]
+    pub members: BTreeMap<BrokerId, Controller>,
+    /// The voters that the last pass left, or that were adopted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_voters: Option<LastVoters>,
+    /// The change that was about to be sent, until it is confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub op: Option<QuorumOp>,
+    /// The last steps, oldest first, at most [`HISTORY_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<QuorumEntry>,
+}
+
+/// One controller as it is desired.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Controller {
+    /// Where it stands on its way in or out.
+    pub state: MemberState,
+    /// The directory id of its present disk, as `prestart` recorded it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<Uuid>,
+    /// Its pod, in Kubernetes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
+}
+
+/// The voters that the quorum shall have, unless somebody changes them behind us.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LastVoters {
+    /// The voters.
+    pub voters: Voters,
+    /// When they were confirmed.
+    pub since: Timestamp,
+}
+
+/// The kinds of changes of a quorum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum QuorumChangeKind {
+    /// A controller whose disk was replaced: its old directory is removed; it is added with the new one next.
+    ForgetDisk,
+    /// A caught-up observer becomes a voter.
+    Add,
+    /// A voter that is gone for good is removed.
+    Drop,
+    /// A voter that shall leave is removed.
+    Shrink,
+    /// The same for the leader, last of all.
+    ShrinkLeader,
+}
+
+impl QuorumChangeKind {
+    /// The name, as plans and events show it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::ForgetDisk => "FORGET-DISK",
+            Self::Add => "ADD",
+            Self::Drop => "DROP",
+            Self::Shrink => "SHRINK",
+            Self::ShrinkLeader => "SHRINK-L",
+        }
+    }
+}
+
+/// A change that is about to be sent. There is no conditional call: two tools at once are kept apart by the lock alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct QuorumOp {
+    /// Of the event that stands for it.
+    pub id: String,
+    /// What it does.
+    pub kind: QuorumChangeKind,
+    /// Whom it adds or removes.
+    pub target: Voter,
+    /// The voters before.
+    pub before: Voters,
+    /// The voters after.
+    pub after: Voters,
+    /// When it was written.
+    pub started_at: Timestamp,
+}
+
+/// One step of the past.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct QuorumEntry {
+    /// When it ended.
+    pub at: Timestamp,
+    /// What it did.
+    pub kind: QuorumChangeKind,
+    /// Whom it was about.
+    pub target: Voter,
+}
+
+impl DesiredQuorum {
+    /// Adds a step to the history; the oldest makes place.
+    pub fn remember(&mut self, entry: QuorumEntry) {
+        self.history.push(entry);
+        let surplus = self.history.len().saturating_sub(HISTORY_MAX);
+        self.history.drain(..surplus);
+    }
+}

@@ -1,0 +1,186 @@
+//! What is desired of an ensemble, and what is under way: the document that every pass reads first and writes under compare-and-set.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::ensemble::member::{Role, ServerId};
+use crate::cluster::ensemble::membership::{ConfigVersion, EnsembleConfig, Membership};
+use crate::cluster::ensemble::server_line::ServerLine;
+
+/// Most entries of the history.
+pub const HISTORY_MAX: usize = 20;
+
+/// The desired state of one ensemble, its last good configuration, and the change that is under way.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Desired {
+    /// How many voters there shall be: 3 or 5; 1 with `dev`.
+    pub size: usize,
+    /// Whether it may be small: 1 or 2 voters are allowed then, and no failure need be survived.
+    #[serde(default)]
+    pub dev: bool,
+    /// A random id, which is also kept as data of a znode: it distinguishes one ensemble from another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ensemble_id: Option<String>,
+    /// Whether the ensemble has ever committed a write: a server never starts one of its own afterwards.
+    #[serde(default)]
+    pub initialized: bool,
+    /// Every server that is, shall be or was a member.
+    #[serde(default)]
+    pub members: BTreeMap<ServerId, DesiredMember>,
+    /// The configuration that the last pass left, or that was adopted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_config: Option<LastConfig>,
+    /// The change that was about to be sent, until it is confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub op: Option<Op>,
+    /// The last steps, oldest first, at most [`HISTORY_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<Entry>,
+}
+
+/// One server as it is desired.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DesiredMember {
+    /// Its line; the role in it says whether it shall vote.
+    pub line: ServerLine,
+    /// Where it stands on its way in or out.
+    pub state: MemberState,
+    /// Its pod, in Kubernetes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
+    /// The pod's number in its StatefulSet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordinal: Option<u32>,
+    /// Why it was retired, in the words of whoever did it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired_reason: Option<String>,
+}
+
+/// Where a member stands on its way in or out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemberState {
+    /// Its id is taken; the server does not have to run yet.
+    Reserved,
+    /// It shall become a member as soon as it is caught up.
+    Joining,
+    /// It is a member, and shall stay one. Named for voters; of observers it says the same.
+    Voter,
+    /// It shall be removed though it lives.
+    Leaving,
+    /// It is gone for good: its disk may never come back under this id.
+    Retired,
+}
+
+/// The membership that the ensemble shall have, unless somebody changes it behind us.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LastConfig {
+    /// Its membership and version.
+    pub config: EnsembleConfig,
+    /// When it was confirmed.
+    pub since: Timestamp,
+}
+
+/// A change that is about to be sent: written first, so that whoever comes next can find out what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Op {
+    /// Of the event that stands for it.
+    pub id: String,
+    /// What it does.
+    pub kind: ChangeKind,
+    /// Whom it adds, removes or changes; the joiner of a replacement.
+    pub target: ServerId,
+    /// The version that it may be applied to.
+    pub from_version: ConfigVersion,
+    /// The membership before.
+    pub before: Membership,
+    /// The membership after.
+    pub after: Membership,
+    /// Whether the leader is removed, demoted or moved by it.
+    #[serde(default)]
+    pub is_leader: bool,
+    /// When it was written.
+    pub started_at: Timestamp,
+}
+
+/// The kinds of changes, in the order in which a pass looks for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChangeKind {
+    /// A voter that is gone for good and a caught-up joiner, in one call.
+    Replace,
+    /// A non-voting follower becomes a voter.
+    Promote,
+    /// A server becomes a permanent observer.
+    Observe,
+    /// A server that is gone for good is removed.
+    Drop,
+    /// A live server that shall leave is removed.
+    Shrink,
+    /// The same for the leader, last of all.
+    ShrinkLeader,
+    /// An observer that shall vote is removed first: ZooKeeper may refuse to promote it in one step.
+    Unobserve,
+    /// A voter that shall observe.
+    Demote,
+    /// A server gets another address.
+    Readdress,
+}
+
+impl ChangeKind {
+    /// The name, as plans and events show it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Replace => "REPLACE",
+            Self::Promote => "PROMOTE",
+            Self::Observe => "OBSERVE",
+            Self::Drop => "DROP",
+            Self::Shrink => "SHRINK",
+            Self::ShrinkLeader => "SHRINK-L",
+            Self::Unobserve => "UNOBSERVE",
+            Self::Demote => "DEMOTE",
+            Self::Readdress => "READDRESS",
+        }
+    }
+}
+
+/// One step of the past.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Entry {
+    /// When it ended.
+    pub at: Timestamp,
+    /// What it did.
+    pub kind: ChangeKind,
+    /// Whom it was about.
+    pub target: ServerId,
+    /// The version after it.
+    pub version: ConfigVersion,
+    /// Whether the leader was removed, demoted or moved by it.
+    #[serde(default)]
+    pub is_leader: bool,
+}
+
+impl Desired {
+    /// Adds a step to the history; the oldest makes place.
+    pub fn remember(&mut self, entry: Entry) {
+        self.history.push(entry);
+        let surplus = self.history.len().saturating_sub(HISTORY_MAX);
+        self.history.drain(..surplus);
+    }
+
+    /// The servers that shall vote once everything is done.
+    pub fn wanted_voters(&self) -> impl Iterator<Item = ServerId> {
+        let is_wanted = |member: &DesiredMember| {
+            member.line.role == Role::Participant
+                && matches!(member.state, MemberState::Reserved | MemberState::Joining | MemberState::Voter)
+        };
+        self.members.iter().filter(move |(_, member)| is_wanted(member)).map(|(id, _)| *id)
+    }
+}

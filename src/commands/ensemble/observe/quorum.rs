@@ -1,0 +1,91 @@
+//! The quorum of KRaft's controllers: from its leader, or from a broker, whichever of the named nodes answers first.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::{Instant, timeout_at};
+
+use crate::clients::kafka::live::{Nodes, OneNode};
+use crate::clients::kafka::{KafkaError, codes};
+use crate::cluster::voters::{QuorumReplica, QuorumView};
+use crate::commands::ensemble::plan::kraft::seen::{Replica, SeenQuorum};
+
+/// How long one node may take, with the way over to the leader.
+pub const NODE_LIMIT: Duration = Duration::from_secs(2);
+
+/// Why nobody said what the quorum is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoQuorumSeen {
+    /// The cluster keeps its metadata in ZooKeeper.
+    ZooKeeperMode,
+    /// Controllers answer, and none of them knows a leader.
+    NoLeader,
+    /// Nothing useful came; what each node said.
+    NoAnswer(Vec<String>),
+}
+
+/// Asks all nodes at once; the first that knows the quorum is believed.
+pub async fn look_at(nodes: &Nodes, named: &[(String, u16)], limit: Duration) -> Result<SeenQuorum, NoQuorumSeen> {
+    let deadline = Instant::now() + limit;
+    let mut asked: FuturesUnordered<_> = named.iter().map(|(host, port)| ask(nodes, host, *port, deadline)).collect();
+    let mut why = Vec::new();
+    let (mut is_leaderless, mut is_zookeeper) = (false, false);
+    while let Some(answer) = asked.next().await {
+        match answer {
+            Ok(view) => return Ok(seen(&view)),
+            Err(NoQuorumSeen::ZooKeeperMode) => is_zookeeper = true,
+            Err(NoQuorumSeen::NoLeader) => is_leaderless = true,
+            Err(NoQuorumSeen::NoAnswer(words)) => why.extend(words),
+        }
+    }
+    match (is_zookeeper, is_leaderless) {
+        (true, _) => Err(NoQuorumSeen::ZooKeeperMode),
+        (_, true) => Err(NoQuorumSeen::NoLeader),
+        _ => Err(NoQuorumSeen::NoAnswer(why)),
+    }
+}
+
+async fn ask(nodes: &Nodes, host: &str, port: u16, deadline: Instant) -> Result<QuorumView, NoQuorumSeen> {
+    let late = || NoQuorumSeen::NoAnswer(vec![format!("{host}:{port} did not answer in time")]);
+    timeout_at(deadline, ask_node(nodes, (host, port), deadline)).await.unwrap_or_else(|_| Err(late()))
+}
+
+async fn ask_node(nodes: &Nodes, (host, port): (&str, u16), deadline: Instant) -> Result<QuorumView, NoQuorumSeen> {
+    let node = nodes.connect(host, port, deadline).await.map_err(|error| no_answer(&error))?;
+    match node.quorum(deadline).await {
+        Ok(view) => Ok(view),
+        Err(error) if error.code() == Some(codes::NOT_LEADER_OR_FOLLOWER) => of_leader(nodes, &node, deadline).await,
+        Err(KafkaError::Unsupported { .. }) if !node.is_kraft() => Err(NoQuorumSeen::ZooKeeperMode),
+        Err(error) => Err(no_answer(&error)),
+    }
+}
+
+async fn of_leader(nodes: &Nodes, node: &OneNode, deadline: Instant) -> Result<QuorumView, NoQuorumSeen> {
+    let controllers = node.controllers(deadline).await.map_err(|error| no_answer(&error))?;
+    let leader = controllers.nodes.iter().find(|one| Some(one.node) == controllers.leader);
+    let leader = leader.ok_or(NoQuorumSeen::NoLeader)?;
+    let node = nodes.connect(&leader.host, leader.port, deadline).await.map_err(|error| no_answer(&error))?;
+    node.quorum(deadline).await.map_err(|error| no_answer(&error))
+}
+
+fn no_answer(error: &KafkaError) -> NoQuorumSeen {
+    NoQuorumSeen::NoAnswer(vec![error.to_string()])
+}
+
+fn seen(view: &QuorumView) -> SeenQuorum {
+    let replica = |replica: &QuorumReplica| Replica {
+        node: replica.node,
+        directory: replica.directory,
+        log_end: replica.log_end,
+        fetched_ms: replica.fetched_ms,
+    };
+    SeenQuorum {
+        leader: view.leader,
+        epoch: view.epoch,
+        high_watermark: view.high_watermark,
+        voters: view.voters.iter().map(replica).collect(),
+        observers: view.observers.iter().map(replica).collect(),
+        ..SeenQuorum::default()
+    }
+}

@@ -1,0 +1,176 @@
+//! All servers: those that were named, and every member that one of them knows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::clients::kafka::settings::Settings;
+use crate::cluster::ensemble::member::ServerId;
+use crate::cluster::ensemble::membership::EnsembleConfig;
+use crate::cluster::ensemble::server_line::{ServerLine, is_unspecified};
+use crate::cluster::ensemble::view::{Answer, Mode, ServerView};
+use crate::commands::ensemble::observe::server::{Address, Said, look, zxid};
+use crate::commands::ensemble::plan::seen::Seen;
+
+/// How long one server may take.
+pub const SERVER_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long the whole look may take: within it, members that are known late have less.
+const LOOK_LIMIT: Duration = Duration::from_millis(2_100);
+
+/// How long the last questions may take, to servers that were behind.
+const AGAIN_LIMIT: Duration = Duration::from_millis(250);
+
+/// Most servers that are asked in one look.
+pub const SERVERS_MAX: usize = 64;
+
+/// One look at all servers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Look {
+    /// What was seen, by id.
+    pub seen: Seen,
+    /// Where each server takes clients, as it was asked.
+    pub addresses: BTreeMap<ServerId, String>,
+    /// Servers whose id is not known.
+    pub nameless: Vec<Nameless>,
+    /// What kept from knowing the membership, one line a server.
+    pub notes: Vec<String>,
+}
+
+/// A server that was named and did not say who it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nameless {
+    /// Where it was asked.
+    pub address: String,
+    /// What it answers.
+    pub answer: Answer,
+}
+
+/// Looks at the servers at these addresses (host, port), and at every member that they know.
+pub async fn look_at(settings: &Settings, named: &[(String, u16)], limit: Duration) -> Look {
+    let start = Instant::now();
+    let named: Vec<_> = named.iter().map(|(host, port)| Address { host: host.clone(), port: *port }).collect();
+    let mut asked: BTreeSet<Address> = BTreeSet::new();
+    let mut running = FuturesUnordered::new();
+    for address in named {
+        if asked.len() < SERVERS_MAX && asked.insert(address.clone()) {
+            running.push(look(settings, address, limit));
+        }
+    }
+    let mut said = Vec::new();
+    while let Some(one) = running.next().await {
+        let left = LOOK_LIMIT.saturating_sub(start.elapsed()).min(limit);
+        let known = said.iter().chain([&one]).filter_map(|said: &Said| said.view.own_id).collect::<BTreeSet<_>>();
+        for address in members(&one, &known) {
+            if !left.is_zero() && asked.len() < SERVERS_MAX && asked.insert(address.clone()) {
+                running.push(look(settings, address, left));
+            }
+        }
+        said.push(one);
+    }
+    drop(running);
+    let mut look = assembled(said);
+    again(settings, &mut look).await;
+    look
+}
+
+/// Where the members that a server knows take clients, without those that have answered under another name.
+fn members(said: &Said, known: &BTreeSet<ServerId>) -> Vec<Address> {
+    let servers = said.view.config.iter().flat_map(|config| &config.membership.servers);
+    servers.filter(|(id, _)| !known.contains(id)).filter_map(|(_, line)| address(line)).collect()
+}
+
+/// Where a server takes clients: its own hosts where the line names none.
+fn address(line: &ServerLine) -> Option<Address> {
+    let client = line.client.as_ref()?;
+    let host = if is_unspecified(&client.host) { &line.addresses.first()?.host } else { &client.host };
+    Some(Address { host: host.clone(), port: client.port })
+}
+
+fn assembled(said: Vec<Said>) -> Look {
+    let config = agreed(&said);
+    let of_address: BTreeMap<Address, ServerId> = said
+        .iter()
+        .filter_map(|said| said.view.config.as_ref())
+        .flat_map(|config| &config.membership.servers)
+        .filter_map(|(id, line)| Some((address(line)?, *id)))
+        .collect();
+    let mut look = Look { seen: Seen::default(), addresses: BTreeMap::new(), nameless: Vec::new(), notes: Vec::new() };
+    for Said { address, view, no_config } in said {
+        let shown = shown(&address);
+        if let Some(why) = no_config.filter(|_| view.answer.mode().is_some()) {
+            look.notes.push(why);
+        }
+        let Some(id) = of_address.get(&address).copied().or(view.own_id) else {
+            if view.answer.mode() == Some(Mode::Standalone) {
+                look.seen.reconfig_off = Some(format!("{shown} runs alone (standalone): it knows of no ensemble"));
+            }
+            look.nameless.push(Nameless { address: shown, answer: view.answer });
+            continue;
+        };
+        take(&mut look, id, shown, view);
+    }
+    let leader = look.seen.leader().and_then(|id| look.seen.servers.get(&id));
+    look.seen.leader_zxid = leader.and_then(|view| view.answer.zxid());
+    look.seen.quorum = leader.and_then(|view| view.config.clone()).or(config);
+    look
+}
+
+/// A server that was asked under two names, or another one with the same id: then both are named.
+fn take(look: &mut Look, id: ServerId, address: String, view: ServerView) {
+    let serves = |view: &ServerView| view.answer.mode().is_some();
+    let Some(first) = look.seen.servers.get_mut(&id) else {
+        look.seen.servers.insert(id, view);
+        look.addresses.insert(id, address);
+        return;
+    };
+    if serves(first) && serves(&view) {
+        let is_same = first.config == view.config && first.answer.mode() == view.answer.mode();
+        if !is_same {
+            let mode = view.answer.mode().map(|mode| mode.to_string()).unwrap_or_default();
+            first.rival = Some(format!("the server at {address} ({mode}, with another configuration or role)"));
+        }
+    } else if serves(&view) {
+        *first = view;
+        look.addresses.insert(id, address);
+    }
+}
+
+/// The configuration with the highest version that any server has, for when none leads.
+fn agreed(said: &[Said]) -> Option<EnsembleConfig> {
+    said.iter().filter_map(|said| said.view.config.clone()).max_by_key(|config| config.version)
+}
+
+/// Servers that were asked before the leader may only seem to be behind it.
+async fn again(settings: &Settings, look: &mut Look) {
+    let Some(leader) = look.seen.leader_zxid else { return };
+    let behind =
+        look.seen.servers.iter().filter(|(_, view)| view.answer.zxid().is_some_and(|own| !own.has_all_of(leader)));
+    let asked: FuturesUnordered<_> = behind
+        .filter_map(|(id, _)| Some((*id, parsed(look.addresses.get(id)?)?)))
+        .map(|(id, address)| async move { (id, zxid(settings, &address, AGAIN_LIMIT).await) })
+        .collect();
+    let answers: Vec<_> = asked.collect().await;
+    for (id, own) in answers {
+        if let (Some(view), Some(own)) = (look.seen.servers.get_mut(&id), own)
+            && let Answer::Serving { zxid, .. } = &mut view.answer
+        {
+            *zxid = own.max(*zxid);
+        }
+    }
+}
+
+fn shown(address: &Address) -> String {
+    let Address { host, port } = address;
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+fn parsed(shown: &str) -> Option<Address> {
+    let (host, port) = shown.rsplit_once(':')?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    Some(Address { host: host.to_owned(), port: port.parse().ok()? })
+}

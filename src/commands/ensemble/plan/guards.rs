@@ -1,0 +1,367 @@
+//! The guards I1 to I12: what must hold before a change is sent, each with the numbers by which it was judged.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::ensemble::desired::{ChangeKind, Desired};
+use crate::cluster::ensemble::member::{ServerId, listed};
+use crate::cluster::ensemble::membership::Membership;
+use crate::cluster::ensemble::view::{Answer, Mode};
+use crate::commands::ensemble::plan::change::{Change, Known};
+use crate::commands::ensemble::plan::code::Code;
+use crate::commands::ensemble::plan::seen::{Seen, age, last_change};
+use crate::commands::ensemble::plan::table::{Advice, SAMPLES_MIN, Want, is_caught_up};
+
+/// How long an ensemble rests between two changes.
+pub const SETTLE: Duration = Duration::from_secs(30);
+
+/// How long lies between two changes that cost the leader, at least.
+pub const LEADER_REST: Duration = Duration::from_mins(5);
+
+/// Fewest voters of an ensemble that is not for development.
+pub const VOTERS_MIN: usize = 3;
+
+/// A guard's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Guard {
+    /// One server a call, incremental, from a known version.
+    I1,
+    /// Tolerance does not fall.
+    I2,
+    /// Never below three voters.
+    I3,
+    /// The final number is odd and is the desired size.
+    I4,
+    /// The joiner follows, is caught up, and belongs to this ensemble.
+    I5,
+    /// The addresses are usable and unique, the id is the process's own.
+    I6,
+    /// Nobody is removed who was not asked to leave and is not gone for good.
+    I7,
+    /// The leader last, and seldom.
+    I8,
+    /// The membership is the one that the last pass left.
+    I9,
+    /// No rollout, no pod that is not ready.
+    I10,
+    /// Some rest between two changes.
+    I11,
+    /// Afterwards the removed server is stopped.
+    I12,
+}
+
+impl fmt::Display for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+/// How a guard judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Judgement {
+    /// It holds.
+    Holds,
+    /// It does not hold: the change is refused.
+    Refuses(Code),
+    /// It does not hold yet, and may hold later without any action.
+    Waits,
+    /// It was not measured in this look; before a change is sent it is.
+    Unmeasured,
+}
+
+/// One guard's judgement, with numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// The guard.
+    pub guard: Guard,
+    /// How it judged.
+    pub judgement: Judgement,
+    /// By which numbers.
+    pub numbers: String,
+}
+
+/// Everything that guards look at.
+#[derive(Debug, Clone, Copy)]
+pub struct Ground<'a> {
+    /// What is desired.
+    pub desired: &'a Desired,
+    /// What was seen.
+    pub seen: &'a Seen,
+    /// What follows for each server.
+    pub known: &'a BTreeMap<ServerId, Known>,
+    /// The members, as the quorum has them.
+    pub membership: &'a Membership,
+    /// The present time.
+    pub now: Timestamp,
+}
+
+/// All guards of a change, in their order; those that have nothing to say about its kind are left out.
+pub fn check(change: &Change, ground: Ground<'_>) -> Vec<Check> {
+    let after = change.after(ground.membership);
+    let mut checks = vec![one_server(change, &after, ground), tolerance(change, &after, ground)];
+    checks.extend(enough_voters(change, &after, ground));
+    checks.push(final_number(change, &after, ground));
+    checks.extend(caught_up(change, ground));
+    checks.extend(addresses(change, &after, ground));
+    checks.extend(asked_for(change, ground));
+    checks.extend(leader_last(change, ground));
+    checks.extend([as_left(ground), no_rollout(change, ground), rested(ground)]);
+    checks.extend(afterwards(change, ground));
+    checks
+}
+
+fn judged(guard: Guard, holds: bool, code: Code, numbers: String) -> Check {
+    Check { guard, judgement: if holds { Judgement::Holds } else { Judgement::Refuses(code) }, numbers }
+}
+
+fn one_server(change: &Change, after: &Membership, ground: Ground<'_>) -> Check {
+    let version = ground.seen.quorum.as_ref().map(|config| config.version).unwrap_or_default();
+    let differs = ground.membership.difference(after);
+    let holds = *after != *ground.membership && version.0 > 0 && after.hierarchy.is_none();
+    let numbers = format!("{} from version {version}: {differs}", change.kind.word());
+    judged(Guard::I1, holds, Code::ReconfigOff, numbers)
+}
+
+fn live_after(change: &Change, ground: Ground<'_>) -> BTreeSet<ServerId> {
+    let mut live = ground.seen.live();
+    if let Some(leaving) = change.leaving() {
+        live.remove(&leaving);
+    }
+    live
+}
+
+fn tolerance(change: &Change, after: &Membership, ground: Ground<'_>) -> Check {
+    let live = ground.seen.live();
+    let old = ground.membership.tolerance(&live);
+    let new = after.tolerance(&live_after(change, ground));
+    let hits_live_voter = match change.kind {
+        ChangeKind::Demote => live.contains(&change.target),
+        ChangeKind::Readdress => false,
+        _ => change.leaving().is_some_and(|id| ground.membership.is_voter(id) && live.contains(&id)),
+    };
+    let wanted = i64::from(!ground.desired.dev);
+    let holds = new.spare() >= wanted || (new.spare() >= old.spare() && !hits_live_voter);
+    let numbers = format!(
+        "spare voters {} -> {} ({}/{} -> {}/{} live)",
+        old.spare(),
+        new.spare(),
+        old.live,
+        old.voters,
+        new.live,
+        new.voters
+    );
+    // A change that leaves no majority is refused whatever it improves.
+    judged(Guard::I2, holds && new.spare() >= 0, Code::UnsafeSize, numbers)
+}
+
+fn enough_voters(change: &Change, after: &Membership, ground: Ground<'_>) -> Option<Check> {
+    let (before, voters) = (ground.membership.voters().len(), after.voters().len());
+    if voters >= before {
+        return None;
+    }
+    let least = if ground.desired.dev { 1 } else { VOTERS_MIN };
+    let numbers = format!("voters {before} -> {voters}, at least {least}");
+    let hint = if change.kind == ChangeKind::Drop { "; replace a dead voter instead" } else { "" };
+    Some(judged(Guard::I3, voters >= least, Code::UnsafeSize, format!("{numbers}{hint}")))
+}
+
+fn final_number(change: &Change, after: &Membership, ground: Ground<'_>) -> Check {
+    let size = ground.desired.size;
+    let numbers = |voters: usize, end: usize| format!("{voters} voters next, {end} in the end, size {size}");
+    let stays = |id: &ServerId| {
+        let is_on_its_way_out =
+            matches!(ground.known.get(id).map(|it| it.want), Some(Want::Leaving | Want::Retired | Want::Observer));
+        !is_on_its_way_out && change.leaving() != Some(*id)
+    };
+    let wanted = ground.desired.wanted_voters().filter(stays);
+    let end: BTreeSet<_> = after.voters().into_iter().filter(stays).chain(wanted).collect();
+    // An observer that is removed to be promoted next is one of the end.
+    let end = end.len() + usize::from(change.kind == ChangeKind::Unobserve && !end.contains(&change.target));
+    let is_size_legal = size % 2 == 1 && (size >= VOTERS_MIN || ground.desired.dev);
+    // What brings the number nearer to the size, or leaves it as it is, needs no final number.
+    let (before, next) = (ground.membership.voters().len(), after.voters().len());
+    let holds = is_size_legal && (end == size || next == before || (next < before && next >= size));
+    judged(Guard::I4, holds, Code::UnsafeSize, numbers(next, end))
+}
+
+fn caught_up(change: &Change, ground: Ground<'_>) -> Option<Check> {
+    let is_joining = matches!(change.kind, ChangeKind::Replace | ChangeKind::Promote | ChangeKind::Observe);
+    if !is_joining {
+        return None;
+    }
+    let refused = |numbers: String| Some(judged(Guard::I5, false, Code::NotCaughtUp, numbers));
+    let id = change.target;
+    let Some(view) = ground.seen.servers.get(&id) else { return refused(format!("server {id} was not looked at")) };
+    let Answer::Serving { mode: Mode::Follower, zxid } = &view.answer else {
+        return refused(format!("server {id} does not follow"));
+    };
+    if let (Some(own), Some(expected)) = (&view.ensemble_id, &ground.desired.ensemble_id)
+        && own != expected
+    {
+        return Some(judged(Guard::I5, false, Code::SplitBrain, format!("server {id} belongs to another ensemble")));
+    }
+    let Some(catch_up) = &view.catch_up else {
+        let numbers = format!("server {id} follows at {zxid}; {SAMPLES_MIN} samples are taken before a change is sent");
+        return Some(Check { guard: Guard::I5, judgement: Judgement::Unmeasured, numbers });
+    };
+    let passed = catch_up.samples.iter().filter(|sample| sample.is_caught_up()).count();
+    let numbers = format!("{passed} of {} samples had the leader's zxid of 3 s before", catch_up.samples.len());
+    if catch_up.counted_by_leader == Some(0) {
+        return refused(format!("{numbers}; the leader counts no synced non-voting follower"));
+    }
+    Some(judged(Guard::I5, is_caught_up(catch_up), Code::NotCaughtUp, numbers))
+}
+
+fn addresses(change: &Change, after: &Membership, ground: Ground<'_>) -> Option<Check> {
+    let line = change.line.as_ref()?;
+    let id = change.target;
+    let refused = |code, numbers: String| Some(judged(Guard::I6, false, code, numbers));
+    if !id.is_usable() {
+        return refused(Code::BadAddress, format!("{id} is no id for a server: 1 to 255 is expected"));
+    }
+    if line.client.is_none() {
+        return refused(Code::BadAddress, format!("server {id} has no client port: `{line}`"));
+    }
+    for (member, line) in &after.servers {
+        if let Some(host) = line.unspecified_hosts().next() {
+            let numbers =
+                format!("server {member} names {host} as quorum address: every other server reads that as itself");
+            return refused(Code::BadAddress, numbers);
+        }
+    }
+    if let Some(clash) = after.clashes().first() {
+        let servers = listed(clash.servers.iter().copied());
+        return refused(
+            Code::BadAddress,
+            format!("{}:{} is named more than once, by {servers}", clash.host, clash.port),
+        );
+    }
+    let view = ground.seen.servers.get(&id);
+    if view.and_then(|view| view.resolves) == Some(false) {
+        return refused(Code::BadAddress, format!("the host of server {id} does not resolve here: `{line}`"));
+    }
+    if let Some(own) = view.and_then(|view| view.own_id)
+        && own != id
+    {
+        return refused(Code::IdConflict, format!("the process at the address of server {id} has myid {own}"));
+    }
+    let numbers = format!(
+        "`{line}`, {} addresses in all, none twice",
+        after.servers.values().map(|it| it.endpoints().len()).sum::<usize>()
+    );
+    Some(judged(Guard::I6, true, Code::BadAddress, numbers))
+}
+
+fn asked_for(change: &Change, ground: Ground<'_>) -> Option<Check> {
+    let (id, is_demotion) = match (change.leaving(), change.kind) {
+        (_, ChangeKind::Demote) => (change.target, true),
+        (Some(id), _) => (id, false),
+        (None, _) => return None,
+    };
+    let known = ground.known.get(&id)?;
+    let gone = known.gone.as_ref();
+    let is_asked = known.want == Want::Leaving || change.kind == ChangeKind::Unobserve || is_demotion;
+    let is_gone = gone.is_some_and(crate::cluster::ensemble::gone::Gone::is_for_good);
+    let words = match (is_gone, gone) {
+        (false, _) if is_demotion => format!("server {id} shall observe"),
+        (false, _) if is_asked => format!("server {id} shall leave"),
+        (_, Some(gone)) => format!("server {id} is {gone}"),
+        (_, None) => format!("server {id} answers"),
+    };
+    // A server that does not run and shall leave may come back: it has to be retired first.
+    let holds = if change.kind == ChangeKind::Drop || change.kind == ChangeKind::Replace { is_gone } else { is_asked };
+    Some(judged(Guard::I7, holds, Code::NotGone, words))
+}
+
+fn leader_last(change: &Change, ground: Ground<'_>) -> Option<Check> {
+    if !change.is_leader {
+        return None;
+    }
+    let is_before =
+        |known: &Known| matches!(known.advice, Advice::Remove | Advice::Demote | Advice::Unobserve | Advice::Promote);
+    let others = ground.known.iter().filter(|(id, known)| {
+        let moves = known.advice == Advice::Readdress && change.kind == ChangeKind::Readdress;
+        **id != change.target && (is_before(known) || moves)
+    });
+    let others: Vec<_> = others.map(|(id, _)| *id).collect();
+    let last = ground.desired.history.iter().rfind(|entry| entry.is_leader).map(|entry| age(entry.at, ground.now));
+    let wait = |numbers: String| Some(Check { guard: Guard::I8, judgement: Judgement::Waits, numbers });
+    if !others.is_empty() {
+        return wait(format!("server {} leads: {} come first", change.target, listed(others)));
+    }
+    match last {
+        Some(last) if last < LEADER_REST => wait(format!(
+            "the leader was changed {} s ago, {} s lie between two",
+            last.as_secs(),
+            LEADER_REST.as_secs()
+        )),
+        _ => Some(judged(Guard::I8, true, Code::InProgress, format!("server {} leads and is the last", change.target))),
+    }
+}
+
+fn as_left(ground: Ground<'_>) -> Check {
+    let Some(last) = &ground.desired.last_config else {
+        return judged(Guard::I9, false, Code::NotAdopted, "no configuration was adopted".to_owned());
+    };
+    let differs = last.config.membership.difference(ground.membership);
+    let numbers =
+        if differs.is_empty() { format!("as left at version {}", last.config.version) } else { differs.clone() };
+    judged(Guard::I9, differs.is_empty(), Code::MembershipRegressed, numbers)
+}
+
+fn no_rollout(change: &Change, ground: Ground<'_>) -> Check {
+    let Some(workload) = &ground.seen.workload else {
+        return judged(Guard::I10, true, Code::Rollout, "no StatefulSet".to_owned());
+    };
+    if let Some(rollout) = &workload.rollout {
+        return judged(Guard::I10, false, Code::Rollout, rollout.clone());
+    }
+    let is_exempt =
+        |id: &ServerId| *id == change.target || change.leaving() == Some(*id) || is_joiner(ground.known.get(id));
+    let unready: Vec<_> = workload.unready.iter().filter(|(id, _)| !is_exempt(id)).collect();
+    match unready.first() {
+        Some((id, why)) => {
+            judged(Guard::I10, false, Code::Rollout, format!("the pod of server {id} is not ready: {why}"))
+        }
+        None => judged(Guard::I10, true, Code::Rollout, "no rollout, all other pods are ready".to_owned()),
+    }
+}
+
+/// Joiners are not ready before they are members: waiting for that would be waiting for oneself.
+fn is_joiner(known: Option<&Known>) -> bool {
+    known.is_some_and(|known| known.want == Want::Joining)
+}
+
+fn rested(ground: Ground<'_>) -> Check {
+    let waits = |numbers: String| Check { guard: Guard::I11, judgement: Judgement::Waits, numbers };
+    if ground.seen.leader_changed {
+        return waits("the leader changed during this look".to_owned());
+    }
+    match last_change(ground.desired).map(|at| age(at, ground.now)) {
+        Some(rest) if rest < SETTLE => {
+            waits(format!("{} s since the last change, {} s are waited for", rest.as_secs(), SETTLE.as_secs()))
+        }
+        Some(rest) => judged(Guard::I11, true, Code::InProgress, format!("{} s since the last change", rest.as_secs())),
+        None => judged(Guard::I11, true, Code::InProgress, "no change is known".to_owned()),
+    }
+}
+
+fn afterwards(change: &Change, ground: Ground<'_>) -> Option<Check> {
+    let removes_live = matches!(change.kind, ChangeKind::Shrink | ChangeKind::ShrinkLeader);
+    if !removes_live {
+        return None;
+    }
+    let ordinal = ground.desired.members.get(&change.target).and_then(|member| member.ordinal);
+    let highest = ground.seen.workload.as_ref().and_then(|workload| workload.highest_ordinal);
+    let words = if ordinal.is_some() && ordinal == highest {
+        "afterwards: a write, then the StatefulSet's replicas are lowered by one"
+    } else {
+        "afterwards: a write, then the server must be stopped by hand"
+    };
+    Some(judged(Guard::I12, true, Code::Rollout, words.to_owned()))
+}

@@ -1,0 +1,221 @@
+//! The guards of a change of voters: the numbers are those of ZooKeeper's, the rules are KRaft's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::cluster::broker::BrokerId;
+use crate::cluster::ensemble::controllers::{DesiredQuorum, QuorumChangeKind};
+use crate::cluster::ensemble::desired::MemberState;
+use crate::cluster::ensemble::gone::Gone;
+use crate::commands::ensemble::plan::code::Code;
+use crate::commands::ensemble::plan::guards::{Check, Guard, Judgement, LEADER_REST, SETTLE, VOTERS_MIN};
+use crate::commands::ensemble::plan::kraft::change::{Advice, Change, Known};
+use crate::commands::ensemble::plan::kraft::seen::{SAMPLES_MIN, SeenQuorum};
+use crate::commands::ensemble::plan::seen::age;
+
+/// Everything that guards look at.
+#[derive(Debug, Clone, Copy)]
+pub struct Ground<'a> {
+    /// What is desired.
+    pub desired: &'a DesiredQuorum,
+    /// What was seen.
+    pub seen: &'a SeenQuorum,
+    /// What follows for each controller.
+    pub known: &'a BTreeMap<BrokerId, Known>,
+    /// The present time.
+    pub now: Timestamp,
+}
+
+/// All guards of a change, in their order; those that have nothing to say about its kind are left out.
+pub fn check(change: &Change, ground: Ground<'_>) -> Vec<Check> {
+    let mut checks = vec![one_voter(change, ground), tolerance(change, ground)];
+    checks.extend(enough_voters(change, ground));
+    checks.push(final_number(change, ground));
+    checks.extend(caught_up(change, ground));
+    checks.extend(asked_for(change, ground));
+    checks.extend(auto_join(change, ground));
+    checks.extend(leader_last(change, ground));
+    checks.extend([no_rollout(ground), rested(ground)]);
+    checks
+}
+
+fn judged(guard: Guard, holds: bool, code: Code, numbers: String) -> Check {
+    Check { guard, judgement: if holds { Judgement::Holds } else { Judgement::Refuses(code) }, numbers }
+}
+
+fn waits(guard: Guard, numbers: String) -> Check {
+    Check { guard, judgement: Judgement::Waits, numbers }
+}
+
+/// One voter a call, and never a second directory of one id: the controllers refuse it with DUPLICATE_VOTER.
+fn one_voter(change: &Change, ground: Ground<'_>) -> Check {
+    let voters = ground.seen.voter_set();
+    let is_known = voters.contains(&change.voter);
+    let holds = match change.kind {
+        QuorumChangeKind::Add => !voters.iter().any(|voter| voter.node == change.voter.node),
+        _ => is_known && voters.len() > 1,
+    };
+    let numbers = format!("epoch {}, {} voters, {}", ground.seen.epoch, voters.len(), change.voter);
+    judged(Guard::I1, holds, Code::IdConflict, numbers)
+}
+
+fn tolerance(change: &Change, ground: Ground<'_>) -> Check {
+    let (before, mut live) = (ground.seen.voter_set(), ground.seen.live());
+    let old = ground.seen.tolerance_of(&before, &live);
+    let hits_live_voter = change.kind != QuorumChangeKind::Add && live.contains(&change.voter);
+    if change.kind == QuorumChangeKind::Add {
+        // Whether it is caught up is judged by guard I5.
+        live.insert(change.voter);
+    }
+    let new = ground.seen.tolerance_of(&change.after(&before), &live);
+    let wanted = i64::from(!ground.desired.dev);
+    let holds = match change.kind {
+        // A disk that was replaced has no data: all others must be caught up, as one of them is missing from now on.
+        QuorumChangeKind::ForgetDisk => new.spare() >= 0 && before.len() >= VOTERS_MIN,
+        _ => new.spare() >= wanted || (new.spare() >= old.spare() && !hits_live_voter),
+    };
+    let numbers = format!(
+        "spare voters {} -> {} ({}/{} -> {}/{} caught up)",
+        old.spare(),
+        new.spare(),
+        old.live,
+        old.voters,
+        new.live,
+        new.voters
+    );
+    judged(Guard::I2, holds && new.spare() >= 0, Code::UnsafeSize, numbers)
+}
+
+fn enough_voters(change: &Change, ground: Ground<'_>) -> Option<Check> {
+    let before = ground.seen.voter_set().len();
+    // A replaced disk passes through one voter fewer, and the same controller is added next.
+    if matches!(change.kind, QuorumChangeKind::Add | QuorumChangeKind::ForgetDisk) {
+        return None;
+    }
+    let least = if ground.desired.dev { 1 } else { VOTERS_MIN };
+    let numbers = format!("voters {before} -> {}, at least {least}", before - 1);
+    Some(judged(Guard::I3, before > least, Code::UnsafeSize, numbers))
+}
+
+fn final_number(change: &Change, ground: Ground<'_>) -> Check {
+    let size = ground.desired.size;
+    let before = ground.seen.voter_set();
+    let next = change.after(&before);
+    let stays = |node: &BrokerId| {
+        let known = ground.known.get(node);
+        let is_gone = known.is_some_and(|it| it.gone.as_ref().is_some_and(Gone::is_for_good));
+        let state = known.and_then(|it| it.state);
+        !is_gone && !matches!(state, Some(MemberState::Leaving | MemberState::Retired))
+    };
+    let nodes = next.iter().map(|voter| voter.node).chain(ground.desired.members.keys().copied());
+    let end: BTreeSet<_> = nodes.filter(stays).collect();
+    let is_size_legal = size % 2 == 1 && (size >= VOTERS_MIN || ground.desired.dev);
+    let is_towards = next.len() < before.len() && next.len() >= size;
+    let holds = is_size_legal && (end.len() == size || is_towards || change.kind == QuorumChangeKind::ForgetDisk);
+    judged(
+        Guard::I4,
+        holds,
+        Code::UnsafeSize,
+        format!("{} voters next, {} in the end, size {size}", next.len(), end.len()),
+    )
+}
+
+fn caught_up(change: &Change, ground: Ground<'_>) -> Option<Check> {
+    if change.kind != QuorumChangeKind::Add {
+        return None;
+    }
+    let Some(replica) = ground.seen.observers.iter().find(|replica| replica.voter() == Some(change.voter)) else {
+        return Some(judged(Guard::I5, false, Code::NotCaughtUp, format!("{} does not follow", change.voter)));
+    };
+    let (records, time) = ground.seen.lag(replica);
+    let time = time.map_or("no fetch is known".to_owned(), |time| format!("fetched {} ms ago", time.as_millis()));
+    let numbers = format!("{records} records behind, {time}");
+    match ground.seen.samples.get(&change.voter.node) {
+        _ if !ground.seen.is_caught_up(replica) => Some(judged(Guard::I5, false, Code::NotCaughtUp, numbers)),
+        None => Some(Check { guard: Guard::I5, judgement: Judgement::Unmeasured, numbers }),
+        Some(passed) => {
+            let numbers = format!("{numbers}; {passed} of {SAMPLES_MIN} samples in a row");
+            Some(judged(Guard::I5, *passed >= SAMPLES_MIN, Code::NotCaughtUp, numbers))
+        }
+    }
+}
+
+fn asked_for(change: &Change, ground: Ground<'_>) -> Option<Check> {
+    let known = ground.known.get(&change.voter.node)?;
+    let node = change.voter.node;
+    match change.kind {
+        QuorumChangeKind::Add | QuorumChangeKind::ForgetDisk => None,
+        QuorumChangeKind::Shrink | QuorumChangeKind::ShrinkLeader => {
+            let is_asked = matches!(known.state, Some(MemberState::Leaving | MemberState::Retired));
+            Some(judged(Guard::I7, is_asked, Code::NotGone, format!("controller {node} shall leave")))
+        }
+        QuorumChangeKind::Drop => {
+            let words = known.gone.as_ref().map_or("alive".to_owned(), ToString::to_string);
+            let is_gone = known.gone.as_ref().is_some_and(Gone::is_for_good);
+            Some(judged(Guard::I7, is_gone, Code::NotGone, format!("controller {node} is {words}")))
+        }
+    }
+}
+
+/// With auto-join on, a removed controller that still runs adds itself again: stop, then remove. Off: remove, then stop, as the
+/// rest elects by pre-vote.
+fn auto_join(change: &Change, ground: Ground<'_>) -> Option<Check> {
+    let node = change.voter.node;
+    if matches!(change.kind, QuorumChangeKind::Add | QuorumChangeKind::ForgetDisk) {
+        return None;
+    }
+    if ground.seen.combined.contains(&node) && change.kind != QuorumChangeKind::Drop {
+        let numbers = format!("node {node} is broker and controller");
+        return Some(judged(Guard::I12, false, Code::CombinedRole, numbers));
+    }
+    let replica = ground.seen.voters.iter().find(|replica| replica.node == node);
+    let runs = replica.is_some_and(|replica| ground.seen.is_caught_up(replica))
+        || ground.seen.answers.get(&node) == Some(&true);
+    let numbers = match (ground.seen.auto_join, runs) {
+        (Some(false), true) => format!("auto-join is off: controller {node} is removed, then stopped by hand"),
+        (_, false) => format!("controller {node} does not run"),
+        (Some(true), true) => format!("auto-join is on and controller {node} runs: it would add itself again"),
+        (None, true) => format!("controller {node} runs, and it is not known whether auto-join is on"),
+    };
+    Some(judged(Guard::I12, ground.seen.auto_join == Some(false) || !runs, Code::AutoJoin, numbers))
+}
+
+fn leader_last(change: &Change, ground: Ground<'_>) -> Option<Check> {
+    let node = change.voter.node;
+    if change.kind == QuorumChangeKind::Add || ground.seen.leader != Some(node) {
+        return None;
+    }
+    let is_before = |known: &Known| matches!(known.advice, Advice::Remove | Advice::Add);
+    let others: Vec<_> = ground.known.iter().filter(|(it, known)| **it != node && is_before(known)).collect();
+    if let Some((other, _)) = others.first() {
+        return Some(waits(Guard::I8, format!("controller {node} leads: {other} comes first")));
+    }
+    let last = ground.desired.history.iter().rfind(|entry| entry.kind == QuorumChangeKind::ShrinkLeader);
+    match last.map(|entry| age(entry.at, ground.now)) {
+        Some(last) if last < LEADER_REST => {
+            Some(waits(Guard::I8, format!("the leader was removed {} s ago", last.as_secs())))
+        }
+        _ => Some(judged(Guard::I8, true, Code::InProgress, format!("controller {node} leads and is the last"))),
+    }
+}
+
+fn no_rollout(ground: Ground<'_>) -> Check {
+    let rollout = ground.seen.rollout.clone();
+    judged(Guard::I10, rollout.is_none(), Code::Rollout, rollout.unwrap_or_else(|| "no rollout".to_owned()))
+}
+
+fn rested(ground: Ground<'_>) -> Check {
+    if ground.seen.leader_changed {
+        return waits(Guard::I11, "the leader changed during this look".to_owned());
+    }
+    // A replaced disk leaves a voter fewer: its second half follows at once.
+    let last = ground.desired.history.last().filter(|entry| entry.kind != QuorumChangeKind::ForgetDisk);
+    match last.map(|entry| age(entry.at, ground.now)) {
+        Some(rest) if rest < SETTLE => waits(
+            Guard::I11,
+            format!("{} s since the last change, {} s are waited for", rest.as_secs(), SETTLE.as_secs()),
+        ),
+        _ => judged(Guard::I11, true, Code::InProgress, "at rest".to_owned()),
+    }
+}

@@ -1,0 +1,252 @@
+//! What a ZooKeeper pod may start from: (id, document, disk, live servers) → the file to write, or why it must not start.
+//!
+//! A server never starts alone once an ensemble exists, never from a template, and never with a disk that was retired. The live
+//! configuration wins; without one, only a file on disk that agrees with the record is kept.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::ensemble::desired::{Desired, MemberState};
+use crate::cluster::ensemble::member::{Role, ServerId, listed};
+use crate::cluster::ensemble::membership::{EnsembleConfig, Membership};
+use crate::commands::ensemble::plan::code::{Code, Refusal};
+use crate::commands::ensemble::plan::refuse::next_step;
+use crate::formats::ensemble_config::check_members;
+
+/// What stands on the persistent disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// The content of `myid`, if there is one; the text, where it is no id.
+    pub myid: Option<Result<ServerId, String>>,
+    /// The marker that was written at the first join.
+    pub marker: Option<Marker>,
+    /// The dynamic file.
+    pub file: DiskFile,
+    /// Whether there is any snapshot or transaction log.
+    pub has_data: bool,
+    /// Whether the configuration folder can be written: ZooKeeper rewrites the file at each change.
+    pub is_writable: bool,
+}
+
+/// The dynamic file on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DiskFile {
+    /// There is none.
+    Absent,
+    /// It can't be read: empty, cut short, or with faults.
+    Unreadable(String),
+    /// It was read.
+    Read(EnsembleConfig),
+}
+
+/// Whose disk it is: `<data>/.member`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Marker {
+    /// The ensemble.
+    pub ensemble_id: String,
+    /// The server.
+    pub id: ServerId,
+}
+
+/// What a server that serves says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Live {
+    /// Its configuration.
+    pub config: EnsembleConfig,
+    /// Its ensemble id, where one was read.
+    pub ensemble_id: Option<String>,
+}
+
+/// What prestart looks at.
+#[derive(Debug, Clone, Copy)]
+pub struct Start<'a> {
+    /// The id of this pod.
+    pub id: ServerId,
+    /// The document.
+    pub desired: &'a Desired,
+    /// This pod's disk.
+    pub disk: &'a Disk,
+    /// The other servers that serve.
+    pub live: &'a BTreeMap<ServerId, Live>,
+    /// Whether this pod's own name resolves.
+    pub resolves: bool,
+}
+
+/// What prestart does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decision {
+    /// Write this configuration as dynamic file, `myid` and the marker, and start.
+    Write {
+        /// The configuration; its version is not written.
+        config: EnsembleConfig,
+        /// Whether the `initialize` file is made: only for the very first server of a new ensemble.
+        initialize: bool,
+        /// Why, for the log.
+        why: String,
+    },
+    /// Start from the file that is there.
+    Keep {
+        /// Why, for the log.
+        why: String,
+    },
+    /// Ask again in a moment, within the limit.
+    Wait(String),
+    /// Do not start.
+    Refuse(Refusal),
+}
+
+/// Decides what this pod starts from.
+pub fn decide(start: Start<'_>) -> Decision {
+    if let Some(refusal) = identity(start).or_else(|| retired(start)) {
+        return Decision::Refuse(refusal);
+    }
+    let Some(member) = start.desired.members.get(&start.id) else {
+        let why = format!("the document does not know server {}", start.id);
+        return Decision::Refuse(Refusal::new(Code::IdConflict, why, "Reserve the id in the document first"));
+    };
+    if !start.disk.is_writable {
+        return Decision::Refuse(refusal(Code::ConfigNotPersisted, "the configuration folder can't be written"));
+    }
+    if !start.resolves {
+        return Decision::Wait(format!("the name of server {} does not resolve yet: `{}`", start.id, member.line));
+    }
+    match accepted(start) {
+        Err(refusal) => Decision::Refuse(refusal),
+        Ok(Some(config)) if config.membership.servers.contains_key(&start.id) => {
+            Decision::Write { config, initialize: false, why: "as the live ensemble has it".to_owned() }
+        }
+        Ok(Some(_)) if member.state == MemberState::Leaving => Decision::Wait(format!(
+            "server {} is no member any more, and shall leave: its pod can be removed",
+            start.id
+        )),
+        Ok(Some(mut config)) => {
+            // As observer: two joiners that list themselves as participants can form an ensemble of their own.
+            config.membership.servers.insert(start.id, member.line.with_role(Role::Observer));
+            let why = "as the live ensemble has it, and this server as observer until it is made a voter".to_owned();
+            Decision::Write { config, initialize: false, why }
+        }
+        Ok(None) => alone(start),
+    }
+}
+
+fn refusal(code: Code, why: impl Into<String>) -> Refusal {
+    Refusal::new(code, why, next_step(code))
+}
+
+/// Whether disk and document agree on who this is.
+fn identity(start: Start<'_>) -> Option<Refusal> {
+    let id = start.id;
+    match &start.disk.myid {
+        Some(Ok(own)) if *own != id => {
+            Some(refusal(Code::IdConflict, format!("the disk has myid {own}, the pod is server {id}")))
+        }
+        Some(Err(text)) => Some(refusal(Code::IdConflict, format!("the disk has a myid that is no id: `{text}`"))),
+        _ => None,
+    }
+    .or_else(|| {
+        let marker = start.disk.marker.as_ref()?;
+        if marker.id != id {
+            return Some(refusal(
+                Code::IdConflict,
+                format!("the disk belongs to server {}, the pod is server {id}", marker.id),
+            ));
+        }
+        let expected = start.desired.ensemble_id.as_ref()?;
+        let why = format!("the disk belongs to ensemble {}, this is {expected}", marker.ensemble_id);
+        (marker.ensemble_id != *expected).then(|| refusal(Code::IdConflict, why))
+    })
+}
+
+fn retired(start: Start<'_>) -> Option<Refusal> {
+    let member = start.desired.members.get(&start.id)?;
+    let reason = member.retired_reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let why = format!("server {} was retired{reason}", start.id);
+    (member.state == MemberState::Retired).then(|| refusal(Code::RetiredDisk, why))
+}
+
+/// Memberships that the record allows: the last good one, and both sides of an open change.
+fn allowed(desired: &Desired) -> Vec<&Membership> {
+    let last = desired.last_config.iter().map(|last| &last.config.membership);
+    last.chain(desired.op.iter().flat_map(|op| [&op.before, &op.after])).collect()
+}
+
+/// The configuration of the live ensemble, if one is live and it is ours.
+fn accepted(start: Start<'_>) -> Result<Option<EnsembleConfig>, Refusal> {
+    let others = || start.live.iter().filter(|(id, _)| **id != start.id);
+    let expected = start.desired.ensemble_id.as_ref();
+    let is_foreign = |live: &Live| expected.zip(live.ensemble_id.as_ref()).is_some_and(|(one, other)| one != other);
+    if let Some((id, live)) = others().find(|(_, live)| is_foreign(live)) {
+        let name = live.ensemble_id.as_deref().unwrap_or_default();
+        return Err(refusal(
+            Code::SplitBrain,
+            format!("server {id} belongs to ensemble {name}, this pod to another one"),
+        ));
+    }
+    let allowed = allowed(start.desired);
+    let (ours, rivals): (Vec<_>, Vec<_>) = others().partition(|(_, live)| allowed.contains(&&live.config.membership));
+    let Some((first, _)) = rivals.first() else {
+        // Both sides of an open change may be seen; the newer one is the later.
+        return Ok(ours.into_iter().map(|(_, live)| live.config.clone()).max_by_key(|config| config.version));
+    };
+    let members = listed(start.live[first].config.membership.servers.keys().copied());
+    if ours.is_empty() {
+        let why = format!("server {first} serves with members {members}, which is not the recorded membership");
+        return Err(refusal(Code::MembershipRegressed, why));
+    }
+    let why = format!(
+        "server {first} serves with members {members}, server {} with the recorded ones",
+        listed(ours.iter().map(|(id, _)| **id))
+    );
+    Err(refusal(Code::SplitBrain, why))
+}
+
+/// No other server serves.
+fn alone(start: Start<'_>) -> Decision {
+    let Start { id, desired, disk, .. } = start;
+    if !desired.initialized && desired.last_config.is_none() {
+        return bootstrap(start);
+    }
+    let is_voter = allowed(desired).iter().any(|membership| membership.is_voter(id));
+    if is_voter && !disk.has_data {
+        let why = format!("server {id} is a voter, its disk is empty, and no other server serves");
+        return Decision::Refuse(refusal(Code::EmptyDisk, why));
+    }
+    match &disk.file {
+        DiskFile::Read(config) if !config.membership.servers.contains_key(&id) || check_members(config).is_err() => {
+            Decision::Wait("no other server serves, and the file on disk does not name this one".to_owned())
+        }
+        DiskFile::Read(config) if allowed(desired).contains(&&config.membership) => {
+            Decision::Keep { why: "the file on disk agrees with the record: the whole ensemble restarts".to_owned() }
+        }
+        DiskFile::Read(config) => {
+            let last = desired.last_config.as_ref().map(|last| last.config.membership.difference(&config.membership));
+            let why = format!("the file on disk is not the recorded membership: {}", last.unwrap_or_default());
+            Decision::Refuse(refusal(Code::MembershipRegressed, why))
+        }
+        DiskFile::Absent => Decision::Wait("no other server serves, and there is no file on disk".to_owned()),
+        DiskFile::Unreadable(why) => {
+            Decision::Wait(format!("no other server serves, and the file on disk can't be read: {why}"))
+        }
+    }
+}
+
+/// The very first start: the voter with the lowest id begins alone, the others wait for it.
+fn bootstrap(start: Start<'_>) -> Decision {
+    let first = start.desired.wanted_voters().next();
+    let line = start.desired.members.get(&start.id).map(|member| member.line.with_role(Role::Participant));
+    match (first, line) {
+        (Some(first), Some(line)) if first == start.id => {
+            let servers = [(start.id, line)].into();
+            let config =
+                EnsembleConfig { membership: Membership { servers, hierarchy: None }, ..EnsembleConfig::default() };
+            // A disk with data is no new ensemble's: its server starts, and its data stays.
+            let initialize = !start.disk.has_data;
+            Decision::Write { config, initialize, why: "the first server of a new ensemble".to_owned() }
+        }
+        (Some(first), _) => Decision::Wait(format!("server {first} starts the ensemble")),
+        (None, _) => Decision::Wait("the document names no voter".to_owned()),
+    }
+}

@@ -1,0 +1,126 @@
+//! What one look at an ensemble showed, and what follows from it without any decision.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::ensemble::desired::Desired;
+use crate::cluster::ensemble::gone::Evidence;
+use crate::cluster::ensemble::member::ServerId;
+use crate::cluster::ensemble::membership::{EnsembleConfig, Membership};
+use crate::cluster::ensemble::tolerance::Tolerance;
+use crate::cluster::ensemble::view::{Mode, ServerView, Zxid};
+use crate::formats::ensemble_config::{Different, views};
+
+/// One look at an ensemble.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Seen {
+    /// Every server of (live configuration, document, running pods).
+    pub servers: BTreeMap<ServerId, ServerView>,
+    /// The configuration that the quorum has: read after `sync`, else the leader's own.
+    pub quorum: Option<EnsembleConfig>,
+    /// The leader's zxid, noted before the others were looked at: whoever has it has all that was acknowledged until then.
+    pub leader_zxid: Option<Zxid>,
+    /// Whether the leader was another one at the end of the look than at its start.
+    pub leader_changed: bool,
+    /// For how long the servers have been seen to disagree about the configuration.
+    pub views_differ_for: Option<Duration>,
+    /// Whether this identity may reconfigure; `None` where that was not asked.
+    pub may_reconfigure: Option<bool>,
+    /// Why reconfiguration is off, where a server said so.
+    pub reconfig_off: Option<String>,
+    /// What Kubernetes knows; `None` outside of it.
+    pub workload: Option<Workload>,
+    /// What is known of servers that do not answer.
+    pub evidence: BTreeMap<ServerId, Evidence>,
+    /// The zone of each server, where it is known.
+    pub zones: BTreeMap<ServerId, String>,
+}
+
+/// What Kubernetes knows of the servers' pods.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Workload {
+    /// Why the StatefulSet is not settled, where it is not: a rollout in progress.
+    pub rollout: Option<String>,
+    /// Pods that are terminating, pending or not ready, and why.
+    pub unready: BTreeMap<ServerId, String>,
+    /// Pods whose server exits again and again, and its last words.
+    pub crash_loops: BTreeMap<ServerId, String>,
+    /// The highest ordinal of the StatefulSet.
+    pub highest_ordinal: Option<u32>,
+}
+
+impl Seen {
+    /// Servers that lead.
+    pub fn leaders(&self) -> BTreeSet<ServerId> {
+        self.in_mode(Mode::Leader)
+    }
+
+    /// The leader, if there is exactly one.
+    pub fn leader(&self) -> Option<ServerId> {
+        let leaders = self.leaders();
+        if leaders.len() == 1 { leaders.first().copied() } else { None }
+    }
+
+    /// Servers in a mode.
+    pub fn in_mode(&self, mode: Mode) -> BTreeSet<ServerId> {
+        self.servers.iter().filter(|(_, view)| view.answer.mode() == Some(mode)).map(|(id, _)| *id).collect()
+    }
+
+    /// Servers that take part in the ensemble and have all that the leader had when the look began.
+    pub fn live(&self) -> BTreeSet<ServerId> {
+        let is_live = |view: &ServerView| {
+            let takes_part = matches!(view.answer.mode(), Some(Mode::Leader | Mode::Follower | Mode::Observer));
+            let has_all = |leader| view.answer.zxid().is_some_and(|own| own.has_all_of(leader));
+            takes_part && self.leader_zxid.is_none_or(has_all)
+        };
+        self.servers.iter().filter(|(_, view)| is_live(view)).map(|(id, _)| *id).collect()
+    }
+
+    /// The members, as the quorum has them.
+    pub fn membership(&self) -> Option<&Membership> {
+        self.quorum.as_ref().map(|config| &config.membership)
+    }
+
+    /// How many failures the ensemble survives now; `None` without a known configuration.
+    pub fn tolerance(&self) -> Option<Tolerance> {
+        Some(self.membership()?.tolerance(&self.live()))
+    }
+
+    /// What the servers say the configuration is, those that say the same together.
+    pub fn views(&self) -> Vec<Different> {
+        let said = self.servers.iter().filter(|(_, view)| view.answer.mode().is_some());
+        let said = said.filter_map(|(id, view)| Some((*id, view.config.clone()?)));
+        views(&said.collect())
+    }
+
+    /// The ensemble ids that servers have, and who has which.
+    pub fn ensemble_ids(&self) -> BTreeMap<&str, Vec<ServerId>> {
+        let mut ids: BTreeMap<&str, Vec<ServerId>> = BTreeMap::new();
+        for (id, view) in &self.servers {
+            if let Some(ensemble) = &view.ensemble_id {
+                ids.entry(ensemble).or_default().push(*id);
+            }
+        }
+        ids
+    }
+
+    /// Whether a server does not answer: down, frozen, cut off, or never looked at.
+    pub fn is_silent(&self, id: ServerId) -> bool {
+        !self.servers.get(&id).is_some_and(|view| view.answer.is_running())
+    }
+}
+
+/// How long ago something was, by two readings of the wall clock. A time in the future counts as now: a clock that was set
+/// back makes us wait longer, never shorter.
+pub fn age(since: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(since)).unwrap_or_default()
+}
+
+/// When the ensemble was changed last, as the document has it.
+pub fn last_change(desired: &Desired) -> Option<Timestamp> {
+    let entries = desired.history.iter().map(|entry| entry.at);
+    entries.chain(desired.last_config.iter().map(|last| last.since)).max()
+}

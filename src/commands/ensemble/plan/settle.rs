@@ -1,0 +1,85 @@
+//! What became of a change that an earlier pass sent: it is never sent again before that is known.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::ensemble::desired::{ChangeKind, Desired, Entry, LastConfig, MemberState, Op};
+use crate::cluster::ensemble::member::{ServerId, listed};
+use crate::cluster::ensemble::membership::EnsembleConfig;
+use crate::commands::ensemble::plan::seen::{Seen, age};
+
+/// How long a change that shows no effect may still be applied by a leader that was frozen.
+pub const LATE: Duration = Duration::from_mins(1);
+
+/// What became of an open change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Settlement {
+    /// The ensemble has no quorum: it is not known.
+    Unknown,
+    /// Not applied yet, and it may still be.
+    Waits {
+        /// For so long already, in seconds.
+        seconds: u64,
+    },
+    /// Not applied, and it will not be: a new call from the same version is refused by ZooKeeper if it is after all.
+    NotApplied,
+    /// Applied: it has to be confirmed.
+    Applied,
+    /// Somebody else changed the membership.
+    Conflict,
+}
+
+/// What became of an open change, by the configuration that the quorum has now.
+pub fn settle(op: &Op, quorum: Option<&EnsembleConfig>, now: Timestamp) -> Settlement {
+    let Some(config) = quorum else { return Settlement::Unknown };
+    if config.membership == op.after {
+        return Settlement::Applied;
+    }
+    if config.membership != op.before || config.version != op.from_version {
+        return Settlement::Conflict;
+    }
+    let waited = age(op.started_at, now);
+    if waited < LATE { Settlement::Waits { seconds: waited.as_secs() } } else { Settlement::NotApplied }
+}
+
+/// Whether an applied change is confirmed: every member that serves has the new configuration as its own, and one leads.
+pub fn is_confirmed(op: &Op, seen: &Seen) -> Result<(), String> {
+    if seen.leader().is_none() {
+        return Err("no leader yet".to_owned());
+    }
+    let differs = |id: &&ServerId| {
+        let view = seen.servers.get(id).filter(|view| view.answer.mode().is_some());
+        view.and_then(|view| view.config.as_ref()).is_some_and(|config| config.membership != op.after)
+    };
+    let behind: BTreeSet<_> = op.after.servers.keys().filter(differs).copied().collect();
+    if behind.is_empty() { Ok(()) } else { Err(format!("still with the old configuration: server {}", listed(behind))) }
+}
+
+/// The document after a change was confirmed.
+#[must_use]
+pub fn recorded(desired: &Desired, op: &Op, config: &EnsembleConfig, now: Timestamp) -> Desired {
+    let mut next = desired.clone();
+    next.op = None;
+    next.last_config = Some(LastConfig { config: config.clone(), since: now });
+    let (kind, target, is_leader) = (op.kind, op.target, op.is_leader);
+    next.remember(Entry { at: now, kind, target, version: config.version, is_leader });
+    for (id, member) in &mut next.members {
+        let was = op.before.servers.contains_key(id);
+        let is = op.after.servers.contains_key(id);
+        member.state = match (was, is, kind) {
+            (_, true, ChangeKind::Promote | ChangeKind::Replace | ChangeKind::Observe | ChangeKind::Demote)
+                if *id == target =>
+            {
+                MemberState::Voter
+            }
+            (true, false, ChangeKind::Unobserve) => MemberState::Joining,
+            (true, false, _) => MemberState::Retired,
+            _ => member.state,
+        };
+    }
+    next
+}

@@ -1,0 +1,176 @@
+//! What a pod may start from, case by case.
+
+use std::collections::BTreeMap;
+
+use super::scene::{ENSEMBLE, Scene, config, id, member};
+use crate::cluster::ensemble::desired::{Desired, MemberState};
+use crate::cluster::ensemble::member::{Role, ServerId};
+use crate::cluster::ensemble::membership::EnsembleConfig;
+use crate::commands::ensemble::plan::prestart::{Decision, Disk, DiskFile, Live, Marker, Start, decide};
+
+struct Pod {
+    id: ServerId,
+    desired: Desired,
+    disk: Disk,
+    live: BTreeMap<ServerId, Live>,
+    resolves: bool,
+}
+
+fn live(config: EnsembleConfig) -> Live {
+    Live { config, ensemble_id: Some(ENSEMBLE.to_owned()) }
+}
+
+/// Server 1 of three, with its disk, while 2 and 3 serve.
+fn pod() -> Pod {
+    let marker = Some(Marker { ensemble_id: ENSEMBLE.to_owned(), id: id(1) });
+    let file = DiskFile::Read(config(1..=3));
+    let disk = Disk { myid: Some(Ok(id(1))), marker, file, has_data: true, is_writable: true };
+    let live = [2, 3].map(|number| (id(number), live(config(1..=3)))).into();
+    Pod { id: id(1), desired: Scene::of(3).desired, disk, live, resolves: true }
+}
+
+fn empty() -> Disk {
+    Disk { myid: None, marker: None, file: DiskFile::Absent, has_data: false, is_writable: true }
+}
+
+fn after(change: impl FnOnce(&mut Pod)) -> Decision {
+    let mut pod = pod();
+    change(&mut pod);
+    let Pod { id, desired, disk, live, resolves } = &pod;
+    decide(Start { id: *id, desired, disk, live, resolves: *resolves })
+}
+
+#[track_caller]
+fn refused(code: &str, change: impl FnOnce(&mut Pod)) {
+    let decision = after(change);
+    assert!(matches!(&decision, Decision::Refuse(refusal) if refusal.code.name() == code), "{code}: {decision:?}");
+}
+
+#[track_caller]
+fn waits(change: impl FnOnce(&mut Pod)) {
+    let decision = after(change);
+    assert!(matches!(decision, Decision::Wait(_)), "{decision:?}");
+}
+
+#[track_caller]
+fn written(change: impl FnOnce(&mut Pod)) -> EnsembleConfig {
+    match after(change) {
+        Decision::Write { config, initialize: false, .. } => config,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_member_starts_with_the_live_configuration_whatever_its_file_says() {
+    assert_eq!(written(|_| {}), config(1..=3));
+    assert_eq!(written(|pod| pod.disk.file = DiskFile::Read(config(1..=1))), config(1..=3));
+    assert_eq!(written(|pod| pod.disk.file = DiskFile::Unreadable("0 bytes".to_owned())), config(1..=3));
+}
+
+#[test]
+fn a_wiped_voter_copies_from_the_others_and_never_starts_alone() {
+    assert_eq!(written(|pod| pod.disk = empty()), config(1..=3));
+    refused("E_EMPTY_DISK", |pod| {
+        pod.disk = empty();
+        pod.live.clear();
+    });
+}
+
+#[test]
+fn a_joiner_lists_itself_as_observer_and_nobody_else_that_joins() {
+    let written = written(|pod| {
+        pod.desired.members.insert(id(4), member(4, MemberState::Joining));
+        pod.desired.members.insert(id(5), member(5, MemberState::Joining));
+        (pod.id, pod.disk) = (id(4), empty());
+    });
+    assert_eq!(written.membership.of_role(Role::Observer), [id(4)].into());
+    assert_eq!(written.membership.voters(), [1, 2, 3].map(id).into());
+}
+
+#[test]
+fn a_joiner_waits_while_nobody_serves() {
+    waits(|pod| {
+        pod.desired.members.insert(id(4), member(4, MemberState::Joining));
+        (pod.id, pod.disk) = (id(4), empty());
+        pod.live.clear();
+    });
+}
+
+#[test]
+fn a_whole_ensemble_restarts_from_files_that_agree_with_the_record() {
+    assert!(matches!(after(|pod| pod.live.clear()), Decision::Keep { .. }));
+    refused("E_MEMBERSHIP_REGRESSED", |pod| {
+        pod.live.clear();
+        pod.disk.file = DiskFile::Read(config([1, 2]));
+    });
+}
+
+#[test]
+fn an_empty_or_cut_file_is_made_anew_from_the_others_and_never_a_start_alone() {
+    for file in [DiskFile::Absent, DiskFile::Unreadable("cut".to_owned()), DiskFile::Read(EnsembleConfig::default())] {
+        waits(|pod| {
+            pod.live.clear();
+            pod.disk.file = file;
+        });
+    }
+}
+
+#[test]
+fn a_retired_disk_does_not_start() {
+    refused("E_RETIRED_DISK", |pod| pod.desired.members.get_mut(&id(1)).unwrap().state = MemberState::Retired);
+}
+
+#[test]
+fn a_disk_of_somebody_else_does_not_start() {
+    refused("E_ID_CONFLICT", |pod| pod.disk.myid = Some(Ok(id(2))));
+    refused("E_ID_CONFLICT", |pod| pod.disk.myid = Some(Err("one".to_owned())));
+    refused("E_ID_CONFLICT", |pod| pod.disk.marker.as_mut().unwrap().id = id(2));
+    refused("E_ID_CONFLICT", |pod| pod.disk.marker.as_mut().unwrap().ensemble_id = "other".to_owned());
+    refused("E_ID_CONFLICT", |pod| pod.id = id(9));
+}
+
+#[test]
+fn rivals_are_not_joined() {
+    refused("E_SPLIT_BRAIN", |pod| pod.live.get_mut(&id(2)).unwrap().ensemble_id = Some("other".to_owned()));
+    refused("E_SPLIT_BRAIN", |pod| pod.live.get_mut(&id(2)).unwrap().config = config([2, 7]));
+    refused("E_MEMBERSHIP_REGRESSED", |pod| {
+        for live in pod.live.values_mut() {
+            live.config = config([2, 3]);
+        }
+    });
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_stops_the_start() {
+    refused("E_CONFIG_NOT_PERSISTED", |pod| pod.disk.is_writable = false);
+}
+
+#[test]
+fn a_name_that_is_not_in_dns_yet_is_waited_for() {
+    waits(|pod| pod.resolves = false);
+}
+
+#[test]
+fn the_first_server_of_a_new_ensemble_starts_alone_and_only_that_one() {
+    let new = |pod: &mut Pod| {
+        pod.live.clear();
+        pod.disk = empty();
+        pod.desired.initialized = false;
+        pod.desired.last_config = None;
+    };
+    let decision = after(new);
+    let Decision::Write { config: first, initialize: true, .. } = decision else { panic!("{decision:?}") };
+    assert_eq!(first.membership, config([1]).membership);
+    waits(|pod| {
+        new(pod);
+        pod.id = id(2);
+    });
+    let decision = after(|pod| {
+        new(pod);
+        pod.disk.has_data = true;
+    });
+    assert!(
+        matches!(decision, Decision::Write { initialize: false, .. }),
+        "data is never initialised over: {decision:?}"
+    );
+}

@@ -1,0 +1,12 @@
+//! `toolbox ensemble`: whole commands against scripted servers and real ones.
+
+mod ensembles;
+mod live;
+mod scripted;
+
+use crate::support::toolbox::{Ran, Toolbox};
+
+/// Runs `ensemble status` with these servers named.
+fn status(toolbox: &Toolbox, servers: &str, what: &[&str]) -> Ran {
+    toolbox.run(&[&["ensemble", "status", "--zookeeper", servers], what].concat())
+}
