@@ -5,6 +5,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::agent::repeat::{can_repeat, repeat};
 use crate::commands::ensemble::command as ensemble;
 use crate::commands::events::command as events;
+use crate::commands::identity::command as identity;
 use crate::commands::mapping::command as mapping;
 use crate::commands::probe::command as probe;
 use crate::commands::rbac::command as rbac;
@@ -40,6 +41,8 @@ enum Command {
     Throttle(throttle::ThrottleArgs),
     /// A ZooKeeper ensemble or KRaft quorum: who votes, what it survives, what is wrong
     Ensemble(ensemble::EnsembleArgs),
+    /// Which id and rack a broker has: for the init container of its pod
+    Identity(identity::IdentityArgs),
     /// The record of every side effect: add to it, read it, deliver it
     Events(events::EventsArgs),
     /// Liveness and readiness of a ZooKeeper server, a broker or a controller, for a kubelet
@@ -115,6 +118,7 @@ impl Command {
             Self::Topics(args) => args.may_ask(),
             Self::Reassign(args) => args.may_ask(),
             Self::Throttle(args) => args.may_ask(),
+            Self::Identity(args) => args.may_ask(),
             _ => false,
         }
     }
@@ -137,6 +141,7 @@ impl Command {
             Command::Reassign(args) => Box::pin(reassign::run(context, args)).await,
             Command::Throttle(args) => throttle::run(context, args).await,
             Command::Ensemble(args) => Box::pin(ensemble::run(context, args)).await,
+            Command::Identity(args) => Box::pin(identity::run(context, args)).await,
             Command::Events(args) => events::run(context, args).await,
             Command::Probe(args) => Box::pin(probe::run(context, *args)).await,
             Command::Rbac(args) => rbac::run(context, &args),

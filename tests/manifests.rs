@@ -30,7 +30,7 @@ fn every_command_line_parses() {
 #[test]
 fn no_container_may_do_more_than_it_must() {
     for (path, manifest) in manifests() {
-        for pod in find(&manifest, "containers") {
+        for pod in ["containers", "initContainers"].into_iter().flat_map(|key| find(&manifest, key)) {
             // One without an image is somebody else's, and patched.
             for container in pod.as_array().unwrap().iter().filter(|container| container["image"].is_string()) {
                 let security = &container["securityContext"];
@@ -50,11 +50,13 @@ fn no_container_may_do_more_than_it_must() {
 #[test]
 fn each_role_is_what_the_table_of_rights_says() {
     let cluster = ClusterRef { id: String::new(), name: Some("main".into()) };
-    let setup = Setup { cluster, owner: "main".into(), lock: LockKind::Kafka, reads_config_maps: true };
+    let owner = "main".to_owned();
+    let setup = Setup { cluster, owner, lock: LockKind::Kafka, reads_config_maps: true, maps: Vec::new() };
     for workload in Workload::ALL {
         let path = folder().join(workload.name()).join("role.yaml");
         let role: Value = serde_saphyr::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-        let expected = serde_json::to_value(rules(workload, &setup)).unwrap();
+        let maps = if workload == Workload::Identity { vec!["map1".to_owned()] } else { Vec::new() };
+        let expected = serde_json::to_value(rules(workload, &Setup { maps, ..setup.clone() })).unwrap();
         let hint = format!("`toolbox rbac {} --cluster main` prints it", workload.name());
         assert_eq!(role["rules"], expected, "{}: {hint}", path.display());
         assert_eq!(role["metadata"]["name"], workload.name());
@@ -74,7 +76,7 @@ fn images_have_the_version_of_this_program() {
         }
         assert!(tags.iter().all(|tag| *tag == version), "{}: {tags:?}", path.display());
     }
-    assert_eq!(found, 8);
+    assert_eq!(found, 9);
 }
 
 #[test]

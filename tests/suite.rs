@@ -15,6 +15,8 @@ mod events;
 mod help;
 /// Servers, files and people that mean no good: what they send ends a command with a sentence.
 mod hostile;
+/// `toolbox identity`: files, the API server in trouble, real servers.
+mod identity;
 /// What real Kafka, ZooKeeper and Kubernetes servers say; starts them by itself.
 mod live;
 /// What stands in `manifests/`: command lines, rights of containers.

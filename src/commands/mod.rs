@@ -2,6 +2,7 @@
 
 pub mod ensemble;
 pub mod events;
+pub mod identity;
 pub mod mapping;
 pub mod probe;
 pub mod rbac;

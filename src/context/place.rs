@@ -46,15 +46,19 @@ impl Context {
 
     /// Where this run keeps its documents and locks (`--state`).
     pub(super) async fn place(&self) -> anyhow::Result<Place> {
-        let is_kubernetes = match self.flags.kubernetes.state {
-            StateIn::Auto => Access::is_in_cluster(),
-            StateIn::Kubernetes => true,
-            StateIn::File => false,
-        };
-        if is_kubernetes {
+        if self.keeps_state_in_kubernetes() {
             Ok(Place::Kubernetes(self.kubernetes().await?))
         } else {
             Ok(Place::Folder(self.state_folder()))
+        }
+    }
+
+    /// Whether documents and locks are in Kubernetes (`--state`).
+    pub fn keeps_state_in_kubernetes(&self) -> bool {
+        match self.flags.kubernetes.state {
+            StateIn::Auto => Access::is_in_cluster(),
+            StateIn::Kubernetes => true,
+            StateIn::File => false,
         }
     }
 

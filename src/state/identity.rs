@@ -30,6 +30,8 @@ pub enum Purpose {
     Overrides,
     /// Moves that `reassign execute` is about to submit, for a running `throttle run`.
     Handover,
+    /// Which pod and which disk have which broker id of a map.
+    Brokers,
 }
 
 impl Purpose {
@@ -42,6 +44,7 @@ impl Purpose {
             Self::Throttle => "throttle",
             Self::Overrides => "overrides",
             Self::Handover => "handover",
+            Self::Brokers => "brokers",
         }
     }
 }
@@ -55,6 +58,7 @@ impl fmt::Display for Purpose {
             Self::Throttle => "replication throttles",
             Self::Overrides => "throttle overrides",
             Self::Handover => "hand-over of partition moves",
+            Self::Brokers => "broker ids",
         })
     }
 }
@@ -99,6 +103,13 @@ impl fmt::Display for Identity {
 }
 
 impl Identity {
+    /// That of the registry of a map's broker ids. The cluster's name stands for its id, which a cluster does not have
+    /// before its first broker starts; the registry holds the id once it is known.
+    pub fn of_brokers(cluster: &str, map: &str) -> Self {
+        let cluster_ref = ClusterRef { id: cluster.to_owned(), name: Some(cluster.to_owned()) };
+        Self { purpose: Purpose::Brokers, cluster: cluster_ref, owner: Some(format!("{cluster}-{map}")) }
+    }
+
     /// The name of its Kubernetes objects: `toolbox-<purpose>-<owner, else the cluster's name, else its id>`. A name that
     /// Kubernetes would refuse is made legal, and ends in a hash of what it was.
     pub fn object_name(&self) -> String {

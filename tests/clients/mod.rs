@@ -1,5 +1,5 @@
 //! Contracts that live clients and their memory twins both keep.
 
 pub(crate) mod kafka;
-mod kubernetes;
+pub(crate) mod kubernetes;
 mod zookeeper;

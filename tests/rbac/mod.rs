@@ -24,11 +24,13 @@ async fn what_is_printed_for_a_command_gives_its_service_account_every_right_tha
     for workload in Workload::ALL {
         for (lock, word) in [(LockKind::Kafka, "kafka"), (LockKind::Lease, "lease")] {
             let words: Vec<_> = workload.command().split(' ').collect();
-            let flags = ["--cluster", "main", "--owner", "shop", "--namespace", &namespace, "--lock", word];
+            let flags =
+                ["--cluster", "main", "--owner", "shop", "--namespace", &namespace, "--lock", word, "--map", "map1"];
             let manifest = printed(&[&words[..], &flags].concat()).unwrap();
             cluster.kubectl_with_input(&["apply", "--validate=strict", "-f", "-"], &manifest);
             let main = ClusterRef { id: String::new(), name: Some("main".into()) };
-            let setup = Setup { cluster: main, owner: "shop".into(), lock, reads_config_maps: true };
+            let setup =
+                Setup { cluster: main, owner: "shop".into(), lock, reads_config_maps: true, maps: vec!["map1".into()] };
             let rights: Vec<_> =
                 rules(workload, &setup).iter().flat_map(kafka_toolbox::context::rights::Rule::rights).collect();
             let access = |account: &str| Access {

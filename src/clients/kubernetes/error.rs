@@ -16,8 +16,12 @@ pub enum Resource {
     Events,
     /// `selfsubjectrulesreviews` and `selfsubjectaccessreviews` in `authorization.k8s.io`: questions what we may do.
     Reviews,
-    /// `pods`, in the core group: only their owners are read.
+    /// `pods`, in the core group.
     Pods,
+    /// `nodes`, in the core group; they belong to no namespace.
+    Nodes,
+    /// `persistentvolumeclaims`, in the core group.
+    Claims,
     /// `jobs` in `batch`: only their owners are read.
     Jobs,
     /// `replicasets` in `apps`: only their owners are read.
@@ -28,7 +32,7 @@ impl Resource {
     /// Its API group; the core group's is empty.
     pub fn group(self) -> &'static str {
         match self {
-            Self::ConfigMaps | Self::Pods => "",
+            Self::ConfigMaps | Self::Pods | Self::Nodes | Self::Claims => "",
             Self::Leases => "coordination.k8s.io",
             Self::Events => "events.k8s.io",
             Self::Reviews => "authorization.k8s.io",
@@ -45,6 +49,8 @@ impl Resource {
             Self::Events => "events",
             Self::Reviews => "selfsubjectaccessreviews",
             Self::Pods => "pods",
+            Self::Nodes => "nodes",
+            Self::Claims => "persistentvolumeclaims",
             Self::Jobs => "jobs",
             Self::ReplicaSets => "replicasets",
         }
@@ -58,6 +64,8 @@ impl Resource {
             Self::Events => "Event",
             Self::Reviews => "SelfSubjectAccessReview",
             Self::Pods => "Pod",
+            Self::Nodes => "Node",
+            Self::Claims => "PersistentVolumeClaim",
             Self::Jobs => "Job",
             Self::ReplicaSets => "ReplicaSet",
         }
@@ -75,6 +83,8 @@ pub enum Verb {
     Create,
     /// Replace one.
     Update,
+    /// Change parts of one.
+    Patch,
 }
 
 impl fmt::Display for Verb {
@@ -84,6 +94,7 @@ impl fmt::Display for Verb {
             Self::List => "list",
             Self::Create => "create",
             Self::Update => "update",
+            Self::Patch => "patch",
         })
     }
 }
@@ -93,10 +104,10 @@ impl fmt::Display for Verb {
 pub enum KubernetesError {
     /// 403: no Role allows it.
     #[error(
-        "{who} may not {verb} {} in namespace {namespace}: its Role lacks the rule \
+        "{who} may not {verb} {}{}: its Role lacks the rule \
          {{apiGroups: [\"{}\"], resources: [\"{}\"], verbs: [\"{verb}\"]}}; `toolbox rbac` prints all rules that a \
          command needs",
-        .resource.plural(), .resource.group(), .resource.plural()
+        .resource.plural(), in_namespace(namespace), .resource.group(), .resource.plural()
     )]
     Forbidden {
         /// The ServiceAccount or user, as the server knows it.
@@ -188,10 +199,23 @@ impl KubernetesError {
     }
 }
 
+/// Where a right is missing; what belongs to no namespace needs a ClusterRole.
+fn in_namespace(namespace: &str) -> String {
+    if namespace.is_empty() { " (a ClusterRole gives that)".to_owned() } else { format!(" in namespace {namespace}") }
+}
+
 /// Refuses a resource whose owner nobody needs to know.
 pub(super) fn has_owner(resource: Resource) -> Result<(), KubernetesError> {
     match resource {
         Resource::Pods | Resource::Jobs | Resource::ReplicaSets => Ok(()),
         other => Err(KubernetesError::Settings(format!("the owners of {} are not looked up", other.plural()))),
+    }
+}
+
+/// Refuses a resource whose facts nobody needs.
+pub(super) fn has_facts(resource: Resource) -> Result<(), KubernetesError> {
+    match resource {
+        Resource::Pods | Resource::Nodes | Resource::Claims => Ok(()),
+        other => Err(KubernetesError::Settings(format!("the facts of {} are not looked up", other.plural()))),
     }
 }

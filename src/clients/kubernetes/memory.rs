@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::clients::kubernetes::error::has_owner;
+use crate::clients::kubernetes::error::{has_facts, has_owner};
 use crate::clients::kubernetes::selector::{Selector, within_limits};
 use crate::clients::kubernetes::{
-    CONFIG_MAP_BYTES_MAX, ConfigMap, Identity, Kubernetes, KubernetesError, Lease, NewEvent, ObjectName, Owned,
+    CONFIG_MAP_BYTES_MAX, ConfigMap, Facts, Identity, Kubernetes, KubernetesError, Lease, NewEvent, ObjectName, Owned,
     Resource, Right, Verb,
 };
 
@@ -28,6 +28,7 @@ struct State {
     leases: BTreeMap<ObjectName, Lease>,
     events: BTreeMap<ObjectName, NewEvent>,
     owned: BTreeMap<(Resource, ObjectName), Owned>,
+    facts: BTreeMap<(Resource, ObjectName), Facts>,
     forbidden: BTreeSet<(Verb, Resource)>,
     is_down: bool,
     version: u64,
@@ -68,6 +69,16 @@ impl Memory {
     /// Adds a pod, a Job or a ReplicaSet.
     pub fn add_owned(&self, resource: Resource, name: ObjectName, owned: Owned) {
         self.lock().owned.insert((resource, name), owned);
+    }
+
+    /// Makes or replaces a pod, a node or a claim.
+    pub fn add_facts(&self, resource: Resource, name: ObjectName, facts: Facts) {
+        self.lock().facts.insert((resource, name), facts);
+    }
+
+    /// Removes a pod, a node or a claim.
+    pub fn remove_facts(&self, resource: Resource, name: &ObjectName) {
+        self.lock().facts.remove(&(resource, name.clone()));
     }
 
     /// The events that were written, ordered by name, as they were kept.
@@ -272,5 +283,31 @@ impl Kubernetes for Memory {
         has_owner(resource)?;
         let state = self.enter(Verb::Get, resource, &name.namespace)?;
         Ok(state.owned.get(&(resource, name.clone())).cloned())
+    }
+
+    async fn facts(&self, resource: Resource, name: &ObjectName) -> Result<Option<Facts>, KubernetesError> {
+        has_facts(resource)?;
+        let state = self.enter(Verb::Get, resource, &name.namespace)?;
+        Ok(state.facts.get(&(resource, name.clone())).cloned())
+    }
+
+    async fn set_labels(
+        &self,
+        resource: Resource,
+        name: &ObjectName,
+        uid: &str,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<(), KubernetesError> {
+        has_facts(resource)?;
+        let call = Call(Verb::Patch, resource, name);
+        let mut state = self.enter(call.0, call.1, &name.namespace)?;
+        match state.facts.get_mut(&(resource, name.clone())) {
+            None => Err(KubernetesError::NotFound { what: call.to_string() }),
+            Some(facts) if facts.uid != uid => Err(KubernetesError::Conflict { what: call.to_string() }),
+            Some(facts) => {
+                facts.labels.extend(labels.clone());
+                Ok(())
+            }
+        }
     }
 }

@@ -10,6 +10,7 @@
 //! | `leases.coordination.k8s.io` | `get`, `create`, `update` | one run at a time |
 //! | `events.events.k8s.io` | `create` | the courtesy event on the pod or CronJob |
 //! | `pods`, `jobs.batch`, `replicasets.apps` | `get` | optional: which CronJob or Deployment the event is about |
+//! | `pods`, `persistentvolumeclaims`, `nodes` | `get`, `patch` | whether a pod runs, the volume of a claim, labels |
 
 mod access;
 mod error;
@@ -19,6 +20,8 @@ mod objects;
 mod rights;
 mod selector;
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 
 pub use access::Access;
@@ -26,8 +29,8 @@ pub use error::{KubernetesError, Resource, Verb};
 pub use live::Live;
 pub use memory::Memory;
 pub use objects::{
-    CONFIG_MAP_BYTES_MAX, ConfigMap, EventType, Identity, Lease, NOTE_BYTES_MAX, NewEvent, ObjectName, Owned, Pod,
-    Regarding,
+    CONFIG_MAP_BYTES_MAX, ConfigMap, EventType, Facts, Identity, Lease, NOTE_BYTES_MAX, NewEvent, ObjectName, Owned,
+    Pod, Regarding,
 };
 pub use rights::Right;
 
@@ -81,4 +84,18 @@ pub trait Kubernetes: Send + Sync {
     /// Which controller made a pod, a Job or a ReplicaSet, and the object's own uid; `None` if it is not there. Other
     /// resources are [`KubernetesError::Settings`].
     async fn owned(&self, resource: Resource, name: &ObjectName) -> Result<Option<Owned>, KubernetesError>;
+
+    /// What identities need of a pod, a node (its namespace is empty) or a claim; `None` if it is not there. Other resources
+    /// are [`KubernetesError::Settings`].
+    async fn facts(&self, resource: Resource, name: &ObjectName) -> Result<Option<Facts>, KubernetesError>;
+
+    /// Sets labels of the pod or node that has this uid; another one of that name is [`KubernetesError::Conflict`].
+    /// Setting them again changes nothing, so it is tried again where an answer was lost.
+    async fn set_labels(
+        &self,
+        resource: Resource,
+        name: &ObjectName,
+        uid: &str,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<(), KubernetesError>;
 }

@@ -178,6 +178,21 @@ pub struct Owned {
     pub controller: Option<Regarding>,
 }
 
+/// What identities need of a pod, a node or a claim.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Facts {
+    /// The object's uid.
+    pub uid: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// Of a pod: whether it has ended, as `Succeeded` and `Failed` ones.
+    pub has_ended: bool,
+    /// Of a claim: the volume that it is bound to.
+    pub volume: Option<String>,
+}
+
 /// Who and where we are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {

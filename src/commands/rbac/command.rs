@@ -10,7 +10,7 @@ use crate::exit::{Exit, Stop};
 /// Arguments of `toolbox rbac`.
 #[derive(Debug, Clone, Args)]
 pub struct RbacArgs {
-    /// The command: `topics apply`, `reassign execute` or `throttle run` (their first word is enough), or `toolbox` for
+    /// The command: `topics apply`, `reassign execute`, `throttle run` or `identity assign` (their first word is enough), or `toolbox` for
     /// people who run all of them
     #[arg(value_name = "COMMAND", required = true, num_args = 1..=2)]
     command: Vec<String>,
@@ -18,6 +18,10 @@ pub struct RbacArgs {
     /// Who declares the topics, as `--owner` of `topics apply` [default: the cluster's name]
     #[arg(long, env = "TOOLBOX_OWNER", value_name = "NAME")]
     owner: Option<String>,
+
+    /// The map whose broker ids `identity assign` gives out [default: all maps of the cluster in toolbox.yaml]
+    #[arg(long, env = "TOOLBOX_IDENTITY_MAP", value_name = "NAME")]
+    map: Option<String>,
 }
 
 /// A workload with its rules, for programs.
@@ -32,8 +36,9 @@ struct Needs {
 pub fn run(context: &mut Context, args: &RbacArgs) -> anyhow::Result<Exit> {
     context.command = "rbac".into();
     let workload = workload(&args.command)?;
-    // The name is all that is needed of a cluster: that toolbox.yaml knows it is of no importance here.
-    if context.flags.cluster.is_none() {
+    // The name is all that is needed of a cluster: that toolbox.yaml knows it is of no importance here, but for its maps.
+    let needs_maps = workload == Workload::Identity && args.map.is_none();
+    if context.flags.cluster.is_none() || needs_maps {
         context.read_toolbox_file()?;
     }
     let Some(cluster) = context.flags.cluster.clone() else {
@@ -42,7 +47,12 @@ pub fn run(context: &mut Context, args: &RbacArgs) -> anyhow::Result<Exit> {
         return Err(Stop::usage(message).into());
     };
     let owner = args.owner.clone().unwrap_or_else(|| cluster.clone());
-    let setup = Setup { owner, reads_config_maps: true, ..context.rights_setup(&cluster) };
+    let of_file = || context.maps.0.iter().map(|map| map.name.clone()).collect();
+    let maps: Vec<_> = args.map.clone().map_or_else(of_file, |map| vec![map]);
+    if workload == Workload::Identity && maps.is_empty() {
+        return Err(Stop::usage("the registry of broker ids is named after its map: name it with --map").into());
+    }
+    let setup = Setup { owner, reads_config_maps: true, maps, ..context.rights_setup(&cluster) };
     let namespace = context.flags.kubernetes.namespace.clone();
     let needs = Needs { command: workload.command(), namespace, rules: rules(workload, &setup) };
     let yaml = || manifest(workload, &needs.rules, needs.namespace.as_deref()).trim_end().to_owned();

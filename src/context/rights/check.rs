@@ -26,7 +26,8 @@ impl Context {
             LockIn::File => LockKind::File,
             LockIn::None => LockKind::None,
         };
-        Setup { cluster: self.cluster_ref(cluster_id), owner: String::new(), lock, reads_config_maps: false }
+        let cluster = self.cluster_ref(cluster_id);
+        Setup { cluster, owner: String::new(), lock, reads_config_maps: false, maps: Vec::new() }
     }
 
     async fn check_rules(

@@ -16,6 +16,8 @@ use crate::state::identity::{ClusterRef, Identity, Purpose};
 /// What runs in Kubernetes with a ServiceAccount of its own; named as its folder in `manifests/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Workload {
+    /// `identity assign`, in the init container of a broker's pod.
+    Identity,
     /// `topics apply`.
     Topics,
     /// `reassign execute`.
@@ -28,11 +30,12 @@ pub enum Workload {
 
 impl Workload {
     /// All of them, ordered by name.
-    pub const ALL: [Self; 4] = [Self::Reassign, Self::Throttle, Self::Toolbox, Self::Topics];
+    pub const ALL: [Self; 5] = [Self::Identity, Self::Reassign, Self::Throttle, Self::Toolbox, Self::Topics];
 
     /// Its name: of the folder in `manifests/`, the ServiceAccount, the Role.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Identity => "identity",
             Self::Topics => "topics",
             Self::Reassign => "reassign",
             Self::Throttle => "throttle",
@@ -43,6 +46,7 @@ impl Workload {
     /// The command that runs.
     pub fn command(self) -> &'static str {
         match self {
+            Self::Identity => "identity assign",
             Self::Topics => "topics apply",
             Self::Reassign => "reassign execute",
             Self::Throttle => "throttle run",
@@ -54,6 +58,7 @@ impl Workload {
     fn purposes(self) -> &'static [Purpose] {
         use Purpose::{Control, Handover, Moves, Overrides, Throttle, Topics};
         match self {
+            Self::Identity => &[],
             Self::Topics => &[Topics],
             Self::Reassign => &[Moves, Control, Throttle, Overrides, Handover],
             Self::Throttle => &[Throttle, Overrides, Handover],
@@ -65,6 +70,7 @@ impl Workload {
     fn leases(self, lock: LockKind) -> Vec<Purpose> {
         use Purpose::{Moves, Throttle, Topics};
         let (topics, moves, throttle) = match self {
+            Self::Identity => (false, false, false),
             Self::Topics => (true, false, false),
             Self::Reassign => (false, true, true),
             Self::Throttle => (false, false, true),
@@ -76,11 +82,12 @@ impl Workload {
         wanted.into_iter().filter_map(|(is_wanted, purpose)| is_wanted.then_some(purpose)).collect()
     }
 
-    /// What is above its pod, by which Events find the Deployment or CronJob.
-    fn owner_of_pod(self) -> (&'static str, &'static str) {
+    /// What is above its pod, by which Events find the Deployment or CronJob; a StatefulSet is the last owner.
+    fn owner_of_pod(self) -> Option<(&'static str, &'static str)> {
         match self {
-            Self::Topics | Self::Reassign => ("batch", "jobs"),
-            Self::Throttle | Self::Toolbox => ("apps", "replicasets"),
+            Self::Topics | Self::Reassign => Some(("batch", "jobs")),
+            Self::Throttle | Self::Toolbox => Some(("apps", "replicasets")),
+            Self::Identity => None,
         }
     }
 }
@@ -110,6 +117,8 @@ pub struct Setup {
     pub lock: LockKind,
     /// Whether declared topics are read from live ConfigMaps, not from files.
     pub reads_config_maps: bool,
+    /// The maps whose broker ids are given out, or shown.
+    pub maps: Vec<String>,
 }
 
 impl Setup {
@@ -117,6 +126,12 @@ impl Setup {
     fn object(&self, purpose: Purpose) -> String {
         let owner = (purpose == Purpose::Topics).then(|| self.owner.clone());
         Identity { purpose, cluster: self.cluster.clone(), owner }.object_name()
+    }
+
+    /// The names of the registries of broker ids.
+    fn registries(&self) -> impl Iterator<Item = String> {
+        let cluster = self.cluster.name.as_ref().unwrap_or(&self.cluster.id);
+        self.maps.iter().map(move |map| Identity::of_brokers(cluster, map).object_name())
     }
 }
 
@@ -200,7 +215,10 @@ pub fn rules(workload: Workload, setup: &Setup) -> Vec<Rule> {
     }
     let reason = "What is kept between runs. Kubernetes can't limit a create to a name.";
     rules.push(Rule::new(reason, "", "configmaps", &["create"]));
-    let kept = objects(workload.purposes());
+    let mut kept = objects(workload.purposes());
+    if matches!(workload, Workload::Identity | Workload::Toolbox) {
+        kept.extend(setup.registries());
+    }
     rules.push(Rule::new("What is kept between runs, by name.", "", "configmaps", &["get", "update"]).named(kept));
     let leases = workload.leases(setup.lock);
     if !leases.is_empty() {
@@ -210,10 +228,18 @@ pub fn rules(workload: Workload, setup: &Setup) -> Vec<Rule> {
         rules.push(rule.named(objects(&leases)));
     }
     rules.push(Rule::new("Events about what a run did.", "events.k8s.io", "events", &["create"]).optional());
-    let reason = "What the pod belongs to: Events are about that.";
-    rules.push(Rule::new(reason, "", "pods", &["get"]).optional());
-    let (group, resource) = workload.owner_of_pod();
-    rules.push(Rule::new(reason, group, resource, &["get"]).optional());
+    if workload == Workload::Identity {
+        let reason =
+            "Whether the pod that had an id runs; which StatefulSet the pod belongs to: Events are about that.";
+        rules.push(Rule::new(reason, "", "pods", &["get"]));
+        let reason = "Which volume the pod's claim is bound to (--claim).";
+        rules.push(Rule::new(reason, "", "persistentvolumeclaims", &["get"]).optional());
+    }
+    if let Some((group, resource)) = workload.owner_of_pod() {
+        let reason = "What the pod belongs to: Events are about that.";
+        rules.push(Rule::new(reason, "", "pods", &["get"]).optional());
+        rules.push(Rule::new(reason, group, resource, &["get"]).optional());
+    }
     rules
 }
 

@@ -202,6 +202,9 @@ impl Document {
                 "without it, what people asked of the running command is forgotten"
             }
             Purpose::Handover => "it is written anew by the next batch of moves",
+            Purpose::Brokers => {
+                "without it, only disks, labels and ordinals say which broker has which id, and retired ids are forgotten"
+            }
         };
         Stop::refused(format!(
             "{} can't be understood ({why}). Nothing was changed. Repair it, or delete it: {without}",

@@ -47,6 +47,12 @@ pub(super) async fn what_is_not_there_is_none_and_no_error(door: &dyn Kubernetes
     for resource in [Resource::Pods, Resource::Jobs, Resource::ReplicaSets] {
         assert_eq!(door.owned(resource, &named(door, "none")).await, Ok(None));
     }
+    for resource in [Resource::Pods, Resource::Nodes, Resource::Claims] {
+        let name = if resource == Resource::Nodes { ObjectName::new("", "none") } else { named(door, "none") };
+        assert_eq!(door.facts(resource, &name).await, Ok(None));
+    }
+    let other = door.facts(Resource::Leases, &named(door, "none")).await;
+    assert!(matches!(other, Err(KubernetesError::Settings(_))), "{other:?}");
     let other = door.owned(Resource::Leases, &named(door, "none")).await;
     assert!(matches!(other, Err(KubernetesError::Settings(_))), "{other:?}");
 }

@@ -175,3 +175,33 @@ async fn a_read_waits_for_a_server_that_comes_back_and_a_write_does_not() {
     });
     assert_eq!(read.unwrap(), Some(kept));
 }
+
+#[tokio::test]
+async fn pods_nodes_and_claims_are_read_and_labels_are_set_only_on_the_object_that_was_read() {
+    let (cluster, door) = (ControlPlane::shared(), door().await);
+    let namespace = door.identity().namespace.clone();
+    let node = format!("node-{namespace}");
+    let objects = format!(
+        "{{apiVersion: v1, kind: Node, metadata: {{name: {node}, labels: {{zone: a}}}}}}\n---\n\
+         {{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {{name: data, annotations: {{note: x}}}}, \
+         spec: {{accessModes: [ReadWriteOnce], volumeName: pv-7, storageClassName: none, resources: {{requests: {{storage: 1Gi}}}}}}}}\n---\n\
+         {{apiVersion: v1, kind: Pod, metadata: {{name: kafka-0}}, spec: {{nodeName: nowhere, containers: [{{name: a, image: a}}]}}}}\n"
+    );
+    cluster.kubectl_with_input(&["--namespace", &namespace, "apply", "-f", "-"], &objects);
+    let named = |name: &str| ObjectName::new(namespace.clone(), name);
+    let claim = door.facts(Resource::Claims, &named("data")).await.unwrap().unwrap();
+    assert_eq!((claim.volume.as_deref(), claim.annotations["note"].as_str()), (Some("pv-7"), "x"));
+    let on_node = ObjectName::new("", node.clone());
+    let found = door.facts(Resource::Nodes, &on_node).await.unwrap().unwrap();
+    assert_eq!(found.labels["zone"], "a");
+    let labels = std::collections::BTreeMap::from([("kafka-toolbox/broker-id".to_owned(), "7".to_owned())]);
+    door.set_labels(Resource::Nodes, &on_node, &found.uid, &labels).await.unwrap();
+    let labelled = door.facts(Resource::Nodes, &on_node).await.unwrap().unwrap();
+    assert_eq!((labelled.labels["zone"].as_str(), labelled.labels["kafka-toolbox/broker-id"].as_str()), ("a", "7"));
+    let pod = door.facts(Resource::Pods, &named("kafka-0")).await.unwrap().unwrap();
+    assert!(!pod.has_ended && !pod.uid.is_empty());
+    let refused = door.set_labels(Resource::Pods, &named("kafka-0"), &found.uid, &labels).await.unwrap_err();
+    assert!(matches!(refused, KubernetesError::Conflict { .. }), "{refused:?}");
+    door.set_labels(Resource::Pods, &named("kafka-0"), &pod.uid, &labels).await.unwrap();
+    cluster.kubectl(&["delete", "node", &node]);
+}

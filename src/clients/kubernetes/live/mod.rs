@@ -1,5 +1,6 @@
 //! The real door: an API server, reached with `kube`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
@@ -25,11 +26,12 @@ use crate::clients::kubernetes::access::chain;
 use crate::clients::kubernetes::error::has_owner;
 use crate::clients::kubernetes::selector::within_limits;
 use crate::clients::kubernetes::{
-    Access, CONFIG_MAPS_MAX, ConfigMap, Identity, Kubernetes, KubernetesError, Lease, NewEvent, ObjectName, Owned,
-    Resource, Right, Verb,
+    Access, CONFIG_MAPS_MAX, ConfigMap, Facts, Identity, Kubernetes, KubernetesError, Lease, NewEvent, ObjectName,
+    Owned, Resource, Right, Verb,
 };
 
 mod convert;
+mod facts;
 
 /// ConfigMaps a page: a page of the largest ones still fits in memory.
 const PAGE: u32 = 50;
@@ -83,6 +85,7 @@ impl<'a> Call<'a> {
 impl fmt::Display for Call<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.name {
+            Some(name) if self.namespace.is_empty() => write!(f, "{} {name}", self.resource.kind()),
             Some(name) => write!(f, "{} {}/{name}", self.resource.kind(), self.namespace),
             None => write!(f, "{} of namespace {}", self.resource.plural(), self.namespace),
         }
@@ -355,6 +358,20 @@ impl Kubernetes for Live {
             Resource::ReplicaSets => self.metadata(call, &self.api::<apps::ReplicaSet>(name), name).await,
             _ => self.metadata(call, &self.api::<core::Pod>(name), name).await,
         }
+    }
+
+    async fn facts(&self, resource: Resource, name: &ObjectName) -> Result<Option<Facts>, KubernetesError> {
+        self.look_at(resource, name).await
+    }
+
+    async fn set_labels(
+        &self,
+        resource: Resource,
+        name: &ObjectName,
+        uid: &str,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<(), KubernetesError> {
+        self.label(resource, name, uid, labels).await
     }
 }
 

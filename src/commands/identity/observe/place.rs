@@ -1,0 +1,137 @@
+//! The pod, its claim, its node, the registry, and the answers to what the decision asks.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::clients::files;
+use crate::clients::kafka::Kafka;
+use crate::clients::kubernetes::{Facts, Kubernetes, KubernetesError, ObjectName, Resource};
+use crate::cluster::metadata::TopicSelection;
+use crate::commands::identity::plan::cluster::listed;
+use crate::commands::identity::plan::{
+    Claim, ClusterSeen, Halt, Me, NodeSeen, POD_LABEL, PodSeen, Question, Registry, Seen, Terms, decide, node_label,
+};
+
+/// Most questions of one decision: each other pod and the cluster are asked for once.
+const QUESTIONS_MAX: usize = 16;
+
+/// Longest output file that is compared.
+const OUTPUT_BYTES_MAX: u64 = 1 << 20;
+
+/// Where to look.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// Log dirs, or the data dir.
+    pub folders: Vec<PathBuf>,
+    /// The claim's name.
+    pub claim: Option<String>,
+    /// The label of nodes and pods that names the zone.
+    pub rack_label: String,
+    /// The folder of the output files.
+    pub out: PathBuf,
+}
+
+/// Whom to ask.
+pub struct Reader {
+    /// The API server; none outside Kubernetes.
+    pub kubernetes: Option<Arc<dyn Kubernetes>>,
+    /// The cluster; none where no flag says how to reach it.
+    pub kafka: Option<Arc<dyn Kafka>>,
+}
+
+impl Reader {
+    /// Everything that a decision needs, with the answers to what it asks.
+    pub async fn observe(&self, terms: &Terms, places: &Places, me: Me, registry: Registry) -> anyhow::Result<Seen> {
+        let mut seen = Seen {
+            folders: super::folders(terms.kind, &places.folders).await,
+            claim: self.claim(places).await?,
+            node: self.node(terms, places, &me).await,
+            pod_label: self.pod_label(terms, &me).await?,
+            outputs: outputs(&places.out),
+            registry,
+            me,
+            ..Seen::default()
+        };
+        for _ in 0..QUESTIONS_MAX {
+            match decide(terms, &seen) {
+                Err(Halt::Ask(Question::Pod(name))) => {
+                    let answer = self.pod(&name).await;
+                    seen.pods.insert(name, answer);
+                }
+                Err(Halt::Ask(Question::Cluster)) => seen.cluster = self.cluster().await,
+                _ => break,
+            }
+        }
+        Ok(seen)
+    }
+
+    async fn facts(&self, resource: Resource, name: &str) -> Result<Option<Facts>, KubernetesError> {
+        let Some(kubernetes) = &self.kubernetes else { return Ok(None) };
+        let namespace = if resource == Resource::Nodes { "" } else { kubernetes.identity().namespace.as_str() };
+        kubernetes.facts(resource, &ObjectName::new(namespace, name)).await
+    }
+
+    /// The claim was named: what can't be read there stops the start.
+    async fn claim(&self, places: &Places) -> anyhow::Result<Option<Claim>> {
+        let Some(name) = places.claim.as_ref().filter(|_| self.kubernetes.is_some()) else { return Ok(None) };
+        let found = self.facts(Resource::Claims, name).await?;
+        let facts = found.ok_or_else(|| anyhow::anyhow!("there is no claim {name}, which --claim names"))?;
+        let broker_id = facts.annotations.get(POD_LABEL).cloned();
+        Ok(Some(Claim { name: name.clone(), volume: facts.volume, broker_id }))
+    }
+
+    /// The node is read only where its labels are needed: reading nodes takes a right in the whole cluster.
+    async fn node(&self, terms: &Terms, places: &Places, me: &Me) -> NodeSeen {
+        let is_empty = |text: &Option<String>| text.as_deref().is_none_or(|text| text.trim().is_empty());
+        let needs_rack = terms.kind == crate::commands::identity::plan::Kind::Kafka && is_empty(&me.pod_rack);
+        let Some(name) = me.node.as_ref().filter(|_| self.kubernetes.is_some() && (needs_rack || terms.label_node))
+        else {
+            return NodeSeen::NotRead;
+        };
+        match self.facts(Resource::Nodes, name).await {
+            Ok(Some(facts)) => NodeSeen::Labels {
+                zone: facts.labels.get(&places.rack_label).cloned(),
+                broker_id: facts.labels.get(&node_label(&terms.map)).cloned(),
+                uid: facts.uid,
+            },
+            Ok(None) => NodeSeen::Unreadable(format!("there is no node {name}")),
+            Err(error) => NodeSeen::Unreadable(error.to_string()),
+        }
+    }
+
+    async fn pod_label(&self, terms: &Terms, me: &Me) -> anyhow::Result<Option<String>> {
+        if !terms.label_pod {
+            return Ok(None);
+        }
+        let found = self.facts(Resource::Pods, &me.pod).await?;
+        Ok(found.and_then(|facts| facts.labels.get(POD_LABEL).cloned()))
+    }
+
+    async fn pod(&self, name: &str) -> PodSeen {
+        if self.kubernetes.is_none() {
+            return PodSeen::Unreadable("outside Kubernetes no pods can be looked up".to_owned());
+        }
+        match self.facts(Resource::Pods, name).await {
+            Ok(Some(facts)) if !facts.has_ended => PodSeen::Running(facts.uid),
+            Ok(_) => PodSeen::Gone,
+            Err(error) => PodSeen::Unreadable(error.to_string()),
+        }
+    }
+
+    async fn cluster(&self) -> ClusterSeen {
+        let Some(kafka) = &self.kafka else { return ClusterSeen::NotConfigured };
+        match kafka.metadata(TopicSelection::All).await {
+            Ok(metadata) => ClusterSeen::Known(listed(&metadata, None)),
+            Err(error) => ClusterSeen::NoAnswer(error.to_string()),
+        }
+    }
+}
+
+/// The output files of an earlier run. What can't be read is written anew.
+fn outputs(folder: &Path) -> BTreeMap<String, String> {
+    const NAMES: [&str; 9] =
+        ["broker.id", "env", "host.ip", "identity.json", "map", "myid", "node.name", "overrides.properties", "rack.id"];
+    let read = |name: &str| Some((name.to_owned(), files::read_text(&folder.join(name), OUTPUT_BYTES_MAX).ok()?));
+    NAMES.into_iter().filter_map(read).collect()
+}

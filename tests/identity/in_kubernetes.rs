@@ -1,0 +1,137 @@
+//! In memory: other pods, claims, labels, roles, and brokers that have the last replica.
+
+use std::sync::Arc;
+
+use kafka_toolbox::clients::kafka::memory::Memory;
+use kafka_toolbox::clients::kubernetes::{self, Facts, ObjectName, Resource, Verb};
+use kafka_toolbox::exit::Exit;
+
+use super::pods::text;
+use crate::clients::kubernetes::twin;
+use crate::support::desk::{Desk, Said};
+
+/// A cluster in memory with a registry in Kubernetes.
+struct Node {
+    desk: Desk,
+    server: Arc<kubernetes::Memory>,
+}
+
+fn facts(uid: &str) -> Facts {
+    Facts { uid: uid.into(), ..Facts::default() }
+}
+
+impl Node {
+    fn new(kafka: Memory) -> Self {
+        let server = Arc::new(twin());
+        let desk = Desk::new(kafka).in_kubernetes(server.clone());
+        let maps = "clusters: {main: {bootstrapServers: memory:1, maps: {m: {topics: '.*', brokers: [1-6]}}}}\n";
+        std::fs::write(desk.folder().join("toolbox.yaml"), maps).unwrap();
+        std::fs::create_dir(desk.folder().join("disk")).unwrap();
+        Self { desk, server }
+    }
+
+    fn has(&self, resource: Resource, name: &str, facts: Facts) {
+        let namespace = if resource == Resource::Nodes { "" } else { "kafka" };
+        self.server.add_facts(resource, ObjectName::new(namespace, name), facts);
+    }
+
+    async fn assign(&self, pod: &str, more: &[&str]) -> Said {
+        let place = |name: &str| self.desk.folder().join(name);
+        let (file, disk, out) = (place("toolbox.yaml"), place("disk"), place(&format!("{pod}-out")));
+        let uid = format!("uid-{pod}");
+        let own = ["identity", "assign", "--yes", "--toolbox-file", text(&file), "--log-dirs", text(&disk), "--out"];
+        let pod = [text(&out), "--pod-name", pod, "--pod-uid", &uid, "--rack-optional", "--events-to", "none"];
+        self.desk.run(&[&own[..], &pod, more].concat()).await
+    }
+
+    fn disk_holds(&self, id: i32) {
+        let meta = format!("version=1\nnode.id={id}\ncluster.id=a\n");
+        std::fs::write(self.desk.folder().join("disk/meta.properties"), meta).unwrap();
+    }
+
+    fn label(&self, resource: Resource, name: &str) -> Option<String> {
+        use kafka_toolbox::clients::kubernetes::Kubernetes;
+        let namespace = if resource == Resource::Nodes { "" } else { "kafka" };
+        let name = ObjectName::new(namespace, name);
+        let found = futures_util::FutureExt::now_or_never(self.server.facts(resource, &name)).unwrap().unwrap();
+        found
+            .and_then(|facts| facts.labels.into_iter().find(|(key, _)| key.starts_with("kafka-toolbox/")))
+            .map(|(_, id)| id)
+    }
+}
+
+/// A cluster whose brokers do not have the map's ids yet.
+fn young() -> Memory {
+    Memory::kraft(1).cluster_id("a")
+}
+
+#[tokio::test]
+async fn an_id_whose_pod_runs_is_in_use_until_that_pod_is_gone() {
+    let node = Node::new(young());
+    let first = ["--allocation", "first-free", "--claim", "c"];
+    node.has(Resource::Claims, "c", Facts { volume: Some("pv-1".into()), ..facts("claim") });
+    node.assign("kafka-a", &first).await.ends_with(Exit::Done);
+    node.disk_holds(2);
+    node.has(Resource::Pods, "kafka-a", facts("uid-kafka-a"));
+    let refused = node.assign("kafka-b", &first).await.ends_with(Exit::Refused);
+    assert!(refused.out.contains("E_ID_IN_USE: id 2 is that of pod kafka-a, which runs"), "{refused:#?}");
+    node.has(Resource::Pods, "kafka-a", Facts { has_ended: true, ..facts("uid-kafka-a") });
+    let taken = node.assign("kafka-b", &first).await.ends_with(Exit::Done);
+    assert!(taken.out.contains("pod kafka-b takes over from kafka-a"), "{taken:#?}");
+    node.server.forbid(Verb::Get, Resource::Pods);
+    let refused = node.assign("kafka-c", &first).await.ends_with(Exit::Refused);
+    assert!(
+        refused.out.contains("whether it runs can't be known") && refused.out.contains("may not get pods"),
+        "{refused:#?}"
+    );
+}
+
+#[tokio::test]
+async fn the_node_and_the_pod_are_labelled_only_where_that_is_asked_for() {
+    let node = Node::new(young());
+    node.has(Resource::Pods, "kafka-1", facts("uid-kafka-1"));
+    node.has(Resource::Nodes, "n1", facts("node"));
+    let at = ["--node-name", "n1"];
+    node.assign("kafka-1", &at).await.ends_with(Exit::Done);
+    assert_eq!((node.label(Resource::Pods, "kafka-1"), node.label(Resource::Nodes, "n1")), (None, None));
+    let both = ["--node-name", "n1", "--label-node", "--label-pod"];
+    let labelled = node.assign("kafka-1", &both).await.ends_with(Exit::Done);
+    assert!(labelled.out.contains("node n1 gets the label kafka-toolbox/broker-id.m=2"), "{labelled:#?}");
+    let two = (Some("2".to_owned()), Some("2".to_owned()));
+    assert_eq!((node.label(Resource::Pods, "kafka-1"), node.label(Resource::Nodes, "n1")), two);
+    let again = node.assign("kafka-1", &both).await.ends_with(Exit::Done);
+    assert!(!again.out.contains("label"), "{again:#?}");
+    // Another pod of that name: the label is not set on it.
+    node.has(Resource::Pods, "kafka-1", facts("another"));
+    let failed = node.assign("kafka-1", &both).await.ends_with(Exit::Failed);
+    assert!(failed.out.contains("failed to label kafka-1"), "{failed:#?}");
+}
+
+#[tokio::test]
+async fn a_run_that_lacks_rights_prints_the_rules_and_writes_nothing() {
+    let node = Node::new(young());
+    node.server.forbid(Verb::Update, Resource::ConfigMaps);
+    let refused = node.assign("kafka-1", &[]).await.ends_with(Exit::Refused);
+    assert!(refused.err.contains("resourceNames: [toolbox-brokers-main-m]"), "{refused:#?}");
+    assert!(!node.desk.folder().join("kafka-1-out").exists());
+    let missing = node.assign("kafka-1", &["--claim", "nowhere"]).await.ends_with(Exit::Failed);
+    assert!(missing.err.contains("there is no claim nowhere"), "{missing:#?}");
+}
+
+#[tokio::test]
+async fn an_id_with_the_last_replica_is_not_taken_over_by_an_empty_disk() {
+    let kafka = Memory::kraft(6).topic("safe", &[&[3, 1, 2]]).topic("alone", &[&[3]]);
+    kafka.edit(|cluster| cluster.stop_broker(3));
+    let node = Node::new(kafka);
+    let refused = node.assign("kafka-2", &[]).await.ends_with(Exit::Refused);
+    assert!(
+        refused.out.contains("E_DISK_LOST: the disk is empty, but id 3 had one before; 2 partitions"),
+        "{refused:#?}"
+    );
+    let same = ["--replaced", "same-id", "--max-risk", "moves-data"];
+    let refused = node.assign("kafka-2", &same).await.ends_with(Exit::Refused);
+    assert!(refused.out.contains("E_LAST_REPLICA: 1 partitions have their last replica on broker 3"), "{refused:#?}");
+    assert!(refused.out.contains("alone-0"), "{refused:#?}");
+    let live = node.assign("kafka-0", &same).await.ends_with(Exit::Refused);
+    assert!(live.out.contains("E_ID_IN_USE: the disk is empty, and a live broker has id 1"), "{live:#?}");
+}

@@ -1,0 +1,10 @@
+//! `toolbox identity`, whole commands.
+
+mod files;
+mod in_kubernetes;
+mod kafka;
+mod manifests;
+mod pods;
+mod racing;
+mod scripted;
+mod trouble;

@@ -1,0 +1,171 @@
+//! An API server that holds one kind of object, ConfigMaps, and answers them as a test wants it to.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+/// What happens to one request about ConfigMaps.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Fault {
+    /// It is answered with this status, and nothing is done.
+    Status(u16),
+    /// It is done, and answered with this status.
+    DoneAnd(u16),
+    /// It is done and answered this much later.
+    Late(Duration),
+    /// Another pod writes before it, so that a write is a conflict.
+    Outrun,
+}
+
+/// The server's state.
+#[derive(Debug, Default)]
+pub(super) struct Script {
+    objects: BTreeMap<String, Value>,
+    version: u64,
+    faults: VecDeque<Fault>,
+    requests: usize,
+}
+
+/// A running server. It ends with the test's process.
+pub(super) struct Server {
+    pub(super) port: u16,
+    script: Arc<Mutex<Script>>,
+}
+
+impl Server {
+    pub(super) fn start() -> Self {
+        let script = Arc::new(Mutex::new(Script::default()));
+        let shared = Arc::clone(&script);
+        let (sender, port) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+                sender.send(listener.local_addr().unwrap().port()).unwrap();
+                let answer =
+                    move |method: Method, uri: Uri, body: Bytes| answer(Arc::clone(&shared), method, uri, body);
+                axum::serve(listener, Router::new().fallback(answer)).await.unwrap();
+            });
+        });
+        Self { port: port.recv().unwrap(), script }
+    }
+
+    /// A kubeconfig for it.
+    pub(super) fn kubeconfig(&self) -> String {
+        format!(
+            "apiVersion: v1\nkind: Config\nclusters: [{{name: c, cluster: {{server: \"http://127.0.0.1:{}\"}}}}]\n\
+             users: [{{name: u, user: {{}}}}]\ncontexts: [{{name: c, context: {{cluster: c, user: u, namespace: kafka}}}}]\n\
+             current-context: c\n",
+            self.port
+        )
+    }
+
+    /// What happens to the next requests about ConfigMaps, one after the other; then nothing more.
+    pub(super) fn script(&self, faults: &[Fault]) {
+        self.script.lock().unwrap().faults = faults.iter().copied().collect();
+    }
+
+    /// The document of a ConfigMap.
+    pub(super) fn document(&self, name: &str) -> Value {
+        let script = self.script.lock().unwrap();
+        let text = script.objects[name]["data"]["record.json"].as_str().unwrap().to_owned();
+        serde_json::from_str::<Value>(&text).unwrap()["document"].clone()
+    }
+
+    /// How many requests about ConfigMaps came.
+    pub(super) fn requests(&self) -> usize {
+        self.script.lock().unwrap().requests
+    }
+}
+
+fn status(code: u16, reason: &str) -> Response {
+    let body = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": "scripted",
+                      "reason": reason, "code": code});
+    (StatusCode::from_u16(code).unwrap(), axum::Json(body)).into_response()
+}
+
+async fn answer(script: Arc<Mutex<Script>>, method: Method, uri: Uri, body: Bytes) -> Response {
+    if uri.path().contains("/configmaps") {
+        let fault = {
+            let mut script = script.lock().unwrap();
+            script.requests += 1;
+            script.faults.pop_front()
+        };
+        let done = || script.lock().unwrap().answer(&method, uri.path(), &body);
+        return match fault {
+            None => done(),
+            Some(Fault::Status(code)) => status(code, "Scripted"),
+            Some(Fault::DoneAnd(code)) => {
+                drop(done());
+                status(code, "Scripted")
+            }
+            Some(Fault::Late(time)) => {
+                let answer = done();
+                tokio::time::sleep(time).await;
+                answer
+            }
+            Some(Fault::Outrun) => {
+                script.lock().unwrap().outrun();
+                done()
+            }
+        };
+    }
+    if uri.path().contains("/selfsubjectrulesreviews") {
+        let all = json!(["*"]);
+        let rules = json!([{"apiGroups": all, "resources": all, "verbs": all}]);
+        let answered = json!({"incomplete": false, "nonResourceRules": [], "resourceRules": rules});
+        let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "metadata": {},
+                            "spec": {}, "status": answered});
+        return (StatusCode::CREATED, axum::Json(review)).into_response();
+    }
+    status(404, "NotFound")
+}
+
+impl Script {
+    fn answer(&mut self, method: &Method, path: &str, body: &[u8]) -> Response {
+        let sent: Value = serde_json::from_slice(body).unwrap_or_default();
+        let name = match sent["metadata"]["name"].as_str() {
+            Some(name) => name.to_owned(),
+            None => path.rsplit('/').next().unwrap_or_default().to_owned(),
+        };
+        let there = self.objects.get(&name).cloned();
+        match (method.as_str(), there) {
+            ("GET", Some(there)) => axum::Json(there).into_response(),
+            ("GET" | "PUT", None) => status(404, "NotFound"),
+            ("POST", Some(_)) => status(409, "AlreadyExists"),
+            ("PUT", Some(there)) if there["metadata"]["resourceVersion"] != sent["metadata"]["resourceVersion"] => {
+                status(409, "Conflict")
+            }
+            _ => axum::Json(self.keep(name, sent)).into_response(),
+        }
+    }
+
+    fn keep(&mut self, name: String, mut object: Value) -> Value {
+        self.version += 1;
+        object["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        self.objects.insert(name, object.clone());
+        object
+    }
+
+    /// Pod `kafka-other` takes the lowest id that nobody has.
+    fn outrun(&mut self) {
+        let Some((name, mut object)) = self.objects.iter().next().map(|(name, object)| (name.clone(), object.clone()))
+        else {
+            return;
+        };
+        let mut record: Value = serde_json::from_str(object["data"]["record.json"].as_str().unwrap()).unwrap();
+        let ids = record["document"]["ids"].as_object_mut().unwrap();
+        let mut entry = ids.values().next().unwrap().clone();
+        let id = (1001..2001).map(|id| id.to_string()).find(|id| !ids.contains_key(id)).unwrap();
+        entry["pod"] = json!(format!("kafka-other{id}"));
+        ids.insert(id, entry);
+        object["data"]["record.json"] = json!(serde_json::to_string_pretty(&record).unwrap());
+        self.keep(name, object);
+    }
+}
