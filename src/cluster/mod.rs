@@ -12,6 +12,7 @@ pub mod map;
 pub mod metadata;
 pub mod offset;
 pub mod overrides;
+pub mod quorum;
 pub mod readings;
 pub mod records;
 pub mod size;
