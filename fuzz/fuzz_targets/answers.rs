@@ -17,7 +17,7 @@ fn read<T: Decodable + Message>(key: ApiKey, version: u8, bytes: &[u8]) {
 fuzz_target!(|bytes: &[u8]| {
     let [kind, version, rest @ ..] = bytes else { return };
     let version = *version;
-    match kind % 24 {
+    match kind % 25 {
         0 => read::<AlterPartitionReassignmentsResponse>(ApiKey::AlterPartitionReassignments, version, rest),
         1 => read::<ApiVersionsResponse>(ApiKey::ApiVersions, version, rest),
         2 => read::<ConsumerGroupDescribeResponse>(ApiKey::ConsumerGroupDescribe, version, rest),
@@ -41,6 +41,7 @@ fuzz_target!(|bytes: &[u8]| {
         20 => read::<SaslAuthenticateResponse>(ApiKey::SaslAuthenticate, version, rest),
         21 => read::<SaslHandshakeResponse>(ApiKey::SaslHandshake, version, rest),
         22 => read::<ShareGroupDescribeResponse>(ApiKey::ShareGroupDescribe, version, rest),
+        23 => read::<DescribeTopicPartitionsResponse>(ApiKey::DescribeTopicPartitions, version, rest),
         _ => read::<SyncGroupResponse>(ApiKey::SyncGroup, version, rest),
     }
 });

@@ -9,6 +9,8 @@ pub mod formats;
 #[path = "../../src/commands/topics/spec/mod.rs"]
 pub mod spec_of_topics;
 
+#[path = "../../src/clients/kafka/live/keys.rs"]
+mod keys;
 #[path = "../../src/clients/kafka/live/member_bytes.rs"]
 mod member_bytes;
 #[path = "../../src/clients/kafka/sasl/scram.rs"]
@@ -30,7 +32,7 @@ pub fn have_scrams_shape(first: &[u8], last: &[u8]) -> (bool, bool) {
 
 /// Whether an answer may be handed to the codec.
 pub fn has_shape(key: kafka_protocol::messages::ApiKey, version: i16, bytes: &[u8]) -> bool {
-    shapes::shape_of(key).expect("a shape").check(version, bytes).is_ok()
+    shapes::shape_of(key as i16).expect("a shape").check(version, bytes).is_ok()
 }
 
 /// What the files from the clients call each other.
@@ -105,7 +107,7 @@ pub(crate) mod clients {
 
         /// `clients/kafka/live`.
         pub(crate) mod live {
-            pub(crate) use crate::shape;
+            pub(crate) use crate::{keys, shape};
         }
     }
 }

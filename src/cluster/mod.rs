@@ -15,6 +15,7 @@ pub mod map;
 pub mod metadata;
 pub mod offset;
 pub mod overrides;
+pub mod quorum;
 pub mod reaction;
 pub mod readings;
 pub mod records;

@@ -153,3 +153,20 @@ pub struct Partition {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub offline: Vec<BrokerId>,
 }
+
+/// A partition with those replicas that may lead it without a loss though they are not in sync (KIP-966).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionState {
+    /// What metadata shows too. The ISR may be empty, and the partition without a leader, while eligible leaders are down.
+    #[serde(flatten)]
+    pub partition: Partition,
+    /// Grows with each election.
+    pub leader_epoch: i32,
+    /// Eligible leader replicas: each has all records that were acknowledged with `acks=all`. Empty where the feature
+    /// `eligible.leader.replicas.version` is off.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub eligible: Vec<BrokerId>,
+    /// Who was eligible last, where nobody is any more: what it lacks is lost if it leads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub last_known: Vec<BrokerId>,
+}

@@ -122,7 +122,7 @@ impl Context {
         };
         let watcher = self.watch(&held);
         let lock = Lock { held, purpose: identity.purpose, watcher };
-        if let Some(kafka) = self.kafka.get() {
+        for kafka in self.kafka.get().into_iter().chain(self.controllers.get()) {
             lock.guard(kafka.write_gate());
         }
         self.locks.push(lock);
@@ -179,7 +179,7 @@ impl Context {
             let purpose = lock.purpose;
             lock.give_back(note.clone()).await;
             // Last: until then a write that is still under way somewhere is refused. The condition holds a locked file, too.
-            if let Some(kafka) = self.kafka.get() {
+            for kafka in self.kafka.get().into_iter().chain(self.controllers.get()) {
                 kafka.write_gate().waive(purpose.word());
             }
         }

@@ -79,6 +79,8 @@ pub struct Context {
     refusals: refusals::Refusals,
     /// The door to Kafka, opened at the first use.
     kafka: OnceCell<Arc<dyn Kafka>>,
+    /// The controllers, where they are reached directly; opened at the first use.
+    controllers: OnceCell<Arc<dyn Kafka>>,
     /// The door to Kubernetes, opened at the first use.
     kubernetes: OnceCell<Arc<dyn Kubernetes>>,
     /// Whether that was given, as tests do: then there is no other connection to the same server.
@@ -118,6 +120,7 @@ impl Context {
             cluster_id: None,
             refusals: refusals::Refusals::default(),
             kafka: OnceCell::new(),
+            controllers: OnceCell::new(),
             kubernetes: OnceCell::new(),
             is_kubernetes_given: false,
             zookeeper: OnceCell::new(),

@@ -73,12 +73,26 @@ pub const THROTTLING_QUOTA_EXCEEDED: i16 = 89;
 /// REBOOTSTRAP_REQUIRED: the broker at this address is not the one that the request is for (Kafka 4.4).
 pub const REBOOTSTRAP_REQUIRED: i16 = 129;
 
+/// BROKER_ID_NOT_REGISTERED.
+pub const BROKER_ID_NOT_REGISTERED: i16 = 102;
+/// INCONSISTENT_CLUSTER_ID: the request is for another cluster.
+pub const INCONSISTENT_CLUSTER_ID: i16 = 104;
+/// MISMATCHED_ENDPOINT_TYPE: a broker was asked for controllers, or the other way about.
+pub const MISMATCHED_ENDPOINT_TYPE: i16 = 114;
+/// DUPLICATE_VOTER: the node is a voter already, perhaps with another directory.
+pub const DUPLICATE_VOTER: i16 = 126;
+/// VOTER_NOT_FOUND: no such voter, or it is the last one.
+pub const VOTER_NOT_FOUND: i16 = 127;
+/// CONTROLLER_ID_NOT_REGISTERED (Kafka 4.4).
+pub const CONTROLLER_ID_NOT_REGISTERED: i16 = 136;
+
 /// Whether a write that a broker answers with this code may still be carried out, because the broker did not wait for the
-/// end or lost the controller meanwhile. See [`KafkaError::leaves_result_unknown`].
+/// end, lost the controller meanwhile, or because the leader of the quorum resigned before a change of voters was committed
+/// (NOT_LEADER_OR_FOLLOWER). See [`KafkaError::leaves_result_unknown`].
 ///
 /// [`KafkaError::leaves_result_unknown`]: crate::clients::kafka::KafkaError::leaves_result_unknown
 pub fn leaves_result_unknown(code: i16) -> bool {
-    matches!(code, REQUEST_TIMED_OUT | NETWORK_EXCEPTION)
+    matches!(code, REQUEST_TIMED_OUT | NETWORK_EXCEPTION | NOT_LEADER_OR_FOLLOWER)
 }
 
 /// Kafka's name of a code, as `TOPIC_ALREADY_EXISTS`; `UNKNOWN_CODE` for one that is newer than this tool.
@@ -91,7 +105,7 @@ pub fn name(code: i16) -> &'static str {
 
 /// By code, from 0.
 #[rustfmt::skip]
-const NAMES: [&str; 134] = [
+const NAMES: [&str; 137] = [
     "NONE",
     "OFFSET_OUT_OF_RANGE",
     "CORRUPT_MESSAGE",
@@ -226,6 +240,9 @@ const NAMES: [&str; 134] = [
     "STREAMS_INVALID_TOPOLOGY_EPOCH",
     "STREAMS_TOPOLOGY_FENCED",
     "SHARE_SESSION_LIMIT_REACHED",
+    "GROUP_DELETION_FAILED",
+    "STREAMS_TOPOLOGY_DESCRIPTION_UPDATE_FAILED",
+    "CONTROLLER_ID_NOT_REGISTERED",
 ];
 
 #[cfg(test)]
@@ -241,6 +258,8 @@ mod tests {
             (NOT_CONTROLLER, "NOT_CONTROLLER"),
             (THROTTLING_QUOTA_EXCEEDED, "THROTTLING_QUOTA_EXCEEDED"),
             (127, "VOTER_NOT_FOUND"),
+            (CONTROLLER_ID_NOT_REGISTERED, "CONTROLLER_ID_NOT_REGISTERED"),
+            (BROKER_ID_NOT_REGISTERED, "BROKER_ID_NOT_REGISTERED"),
             (133, "SHARE_SESSION_LIMIT_REACHED"),
             (i16::MAX, "UNKNOWN_CODE"),
         ];

@@ -51,6 +51,19 @@ pub enum KafkaError {
         /// Which lock, and what happened to it.
         why: String,
     },
+    /// An address leads to another server than it did: to another node (REBOOTSTRAP_REQUIRED of Kafka 4.4), or to another
+    /// cluster. Reads begin again at the addresses to start from; writes of this client end in this error from then on.
+    #[error(
+        "{} {}; this run changes nothing more, since what it read may be of other servers: check that the addresses are right, then run it again",
+        visible::value(address),
+        visible::line(why)
+    )]
+    Misrouted {
+        /// The address.
+        address: String,
+        /// What is found there, as `is not broker 2 of cluster X any more`.
+        why: String,
+    },
     /// The broker's ApiVersions lack this request: it is older, or a server that only speaks Kafka's protocol.
     #[error("{} does not offer {request}: Kafka {since} and newer do, other servers may not", visible::value(broker))]
     Unsupported {
@@ -97,6 +110,7 @@ impl KafkaError {
             | Self::Security { .. }
             | Self::Settings(_)
             | Self::LockNotHeld { .. }
+            | Self::Misrouted { .. }
             | Self::Unsupported { .. }
             | Self::Protocol { .. } => false,
         }

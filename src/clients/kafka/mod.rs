@@ -9,6 +9,7 @@ pub mod groups;
 pub mod live;
 pub mod lock_group;
 pub mod memory;
+pub mod quorum;
 pub mod reassignments;
 pub mod sasl;
 pub mod settings;
@@ -20,6 +21,7 @@ pub use cluster::{Cluster, ReplicaSizes};
 pub use configs::Configs;
 pub use error::KafkaError;
 pub use groups::Groups;
+pub use quorum::Quorum;
 pub use reassignments::{Election, Factor, Reassignments};
 pub use topics::{NewPartitions, NewTopic, Topics};
 
@@ -33,7 +35,7 @@ use crate::clients::kafka::gate::WriteGate;
 /// A write of many items returns one result an item, in the order of the items; it is cut into requests that the
 /// brokers take, and one bad item does not stop the others.
 /// In KRaft, reads may show the state from before one's own write for some hundred milliseconds: poll.
-pub trait Kafka: Cluster + Topics + Configs + Groups + Reassignments {
+pub trait Kafka: Cluster + Topics + Configs + Groups + Reassignments + Quorum {
     /// Says that another look at the cluster begins, in a command that looks again and again: the time that the looks before
     /// waited for answers in vain does not count for it.
     fn begin_look(&self) {}

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::clients::kafka::{KafkaError, Mode};
 use crate::cluster::broker::BrokerId;
 use crate::cluster::offset::{FoundOffset, OffsetQuery};
-use crate::cluster::topic::{Topic, TopicName, TopicPartition};
+use crate::cluster::topic::{PartitionState, Topic, TopicName, TopicPartition};
 
 /// Topics and their partitions.
 #[async_trait]
@@ -25,6 +25,13 @@ pub trait Topics: Send + Sync {
 
     /// Deletes topics with all their records.
     async fn delete_topics(&self, topics: &[TopicName]) -> Vec<Result<(), KafkaError>>;
+
+    /// Partitions of topics with their eligible leaders (DescribeTopicPartitions, Kafka 3.8 in KRaft), in pages. A topic that
+    /// does not exist is left out. ZooKeeper mode and older brokers: [`KafkaError::Unsupported`].
+    async fn describe_partitions(
+        &self,
+        topics: &[TopicName],
+    ) -> Result<BTreeMap<TopicPartition, PartitionState>, KafkaError>;
 
     /// Offsets of partitions; each is asked of its leader.
     async fn offsets(

@@ -66,6 +66,10 @@ pub struct Observed {
     /// What topics hold, and what of it new configs would delete.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub held: BTreeMap<TopicName, Held>,
+    /// Partitions with eligible leaders that are not in sync, of topics whose `min.insync.replicas` changes; a topic that could
+    /// not be asked is not there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub eligible: BTreeMap<TopicName, Vec<i32>>,
     /// The first and the end offset of each partition of topics that get more partitions or are to be deleted; topics whose
     /// offsets could not be read are not there.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -46,6 +46,7 @@ pub(crate) async fn contract(kafka: &dyn Kafka, facts: &Facts) {
     moves_that_can_not_be_are_refused(kafka, facts).await;
     partitions_move_and_elect_leaders(kafka).await;
     nothing_is_written_while_the_gate_is_closed(kafka).await;
+    super::quorum::contract(kafka, facts).await;
     assert_eq!(kafka.create_topics(&[], Mode::Apply).await, []);
 }
 

@@ -8,6 +8,7 @@ mod lock_groups;
 mod memory;
 mod properties;
 mod proxy;
+mod quorum;
 mod scripted;
 mod trouble;
 mod unreachable;

@@ -5,13 +5,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use kafka_toolbox::clients::kafka::{Cluster as _, Factor, Reassignments};
+use kafka_toolbox::clients::kafka::live::Live;
+use kafka_toolbox::clients::kafka::{Cluster as _, Factor, KafkaError, Quorum, Reassignments, Topics, codes};
 use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::cluster::log_dirs::is_cordoned;
 use kafka_toolbox::cluster::metadata::TopicSelection;
+use kafka_toolbox::cluster::quorum::{DirectoryId, NewVoter, NodeId};
 use kafka_toolbox::cluster::topic::TopicPartition;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use uuid::Uuid;
 
 use super::contract::name;
 use super::live::{open, wait};
@@ -22,15 +25,21 @@ const DESCRIBE_LOG_DIRS: i16 = 35;
 const ALTER_REASSIGNMENTS: i16 = 45;
 const DESCRIBE_QUORUM: i16 = 55;
 const DESCRIBE_CLUSTER: i16 = 60;
+const DESCRIBE_TOPIC_PARTITIONS: i16 = 75;
+const ADD_RAFT_VOTER: i16 = 80;
+const UNREGISTER_CONTROLLER: i16 = 94;
 
 /// What each peer speaks: key, lowest and highest version.
-const SPOKEN: [(i16, i16, i16); 6] = [
+const SPOKEN: [(i16, i16, i16); 9] = [
     (METADATA, 5, 5),
     (API_VERSIONS, 0, 5),
     (DESCRIBE_LOG_DIRS, 1, 5),
     (ALTER_REASSIGNMENTS, 0, 1),
     (DESCRIBE_QUORUM, 0, 2),
     (DESCRIBE_CLUSTER, 0, 2),
+    (DESCRIBE_TOPIC_PARTITIONS, 0, 0),
+    (ADD_RAFT_VOTER, 0, 1),
+    (UNREGISTER_CONTROLLER, 0, 0),
 ];
 
 const CLUSTER: &str = "scripted-cluster-00000";
@@ -38,6 +47,8 @@ const CLUSTER: &str = "scripted-cluster-00000";
 /// Brokers of one cluster, each on a port of its own; what they were asked.
 struct Peers {
     ports: Vec<u16>,
+    /// The cluster that they say they are.
+    cluster: Mutex<&'static str>,
     asked: Mutex<Vec<(i16, i16, Bytes)>>,
 }
 
@@ -49,7 +60,7 @@ impl Peers {
             listeners.push(TcpListener::bind(("127.0.0.1", 0)).await.unwrap());
         }
         let ports = listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
-        let peers = Arc::new(Self { ports, asked: Mutex::default() });
+        let peers = Arc::new(Self { ports, cluster: Mutex::new(CLUSTER), asked: Mutex::default() });
         for (listener, id) in listeners.into_iter().zip(ids.to_vec()) {
             let peers = Arc::clone(&peers);
             tokio::spawn(async move {
@@ -93,6 +104,10 @@ impl Peers {
             DESCRIBE_LOG_DIRS => log_dirs(to),
             ALTER_REASSIGNMENTS => alters(to),
             DESCRIBE_CLUSTER => describes_cluster(to),
+            DESCRIBE_TOPIC_PARTITIONS => describes_partitions(to, asked),
+            // The code that it answers with is the number of the node.
+            ADD_RAFT_VOTER => changed(to, &asked[2 + CLUSTER.len() + 4..]),
+            UNREGISTER_CONTROLLER => changed(to, &asked[1..]),
             _ => panic!("nobody asks for {key}"),
         }
     }
@@ -106,7 +121,7 @@ impl Peers {
             to.put_i32(i32::from(*port));
             to.put_i16(-1);
         }
-        text(to, CLUSTER);
+        text(to, *self.cluster.lock().unwrap());
         to.put_i32(1);
         to.put_i32(0);
     }
@@ -125,7 +140,7 @@ impl Peers {
 /// What it speaks, with an error or without.
 fn speaks(to: &mut BytesMut, code: i16) {
     to.put_i16(code);
-    to.put_u8(1 + 6);
+    to.put_u8(1 + 9);
     for (key, least, most) in SPOKEN {
         to.put_i16(key);
         to.put_i16(least);
@@ -185,6 +200,47 @@ fn describes_cluster(to: &mut BytesMut) {
     to.put_u8(0);
 }
 
+/// The answer to a change of the quorum.
+fn changed(to: &mut BytesMut, mut node: &[u8]) {
+    to.put_i32(0);
+    to.put_i16(i16::try_from(node.get_i32()).unwrap());
+    to.put_slice(&[0, 0]);
+}
+
+/// `orders` has two partitions, each on a page of its own; of the first one only an eligible leader is left. The topic
+/// `endless` goes on where it began.
+fn describes_partitions(to: &mut BytesMut, asked: &[u8]) {
+    let is_endless = asked.windows(7).any(|part| part == b"endless");
+    let is_first = is_endless || asked.ends_with(&[255, 0]);
+    to.put_i32(0);
+    to.put_u8(1 + 1);
+    to.put_i16(0);
+    short(to, "orders");
+    to.put_slice(&[0; 17]);
+    to.put_u8(1 + 1);
+    to.put_i16(if is_first { 5 } else { 0 });
+    to.put_i32(i32::from(!is_first));
+    to.put_i32(if is_first { -1 } else { 1 });
+    to.put_i32(7);
+    let lists: [&[i32]; 5] = if is_first { [&[1, 2], &[], &[2], &[1], &[1, 2]] } else { [&[1], &[1], &[], &[], &[]] };
+    for list in lists {
+        to.put_u8(u8::try_from(list.len() + 1).unwrap());
+        list.iter().for_each(|broker| to.put_i32(*broker));
+    }
+    to.put_u8(0);
+    to.put_i32(i32::MIN);
+    to.put_u8(0);
+    if is_first {
+        to.put_u8(1);
+        short(to, if is_endless { "endless" } else { "orders" });
+        to.put_i32(1);
+        to.put_u8(0);
+    } else {
+        to.put_i8(-1);
+    }
+    to.put_u8(0);
+}
+
 /// A text of a version that is not flexible.
 fn text(to: &mut BytesMut, text: &str) {
     to.put_i16(i16::try_from(text.len()).unwrap());
@@ -214,6 +270,79 @@ fn a_known_broker_of_kafka_4_4_is_told_whom_we_mean_and_another_one_in_its_place
         assert_eq!(version, 5);
         assert!(body.windows(CLUSTER.len()).any(|part| part == CLUSTER.as_bytes()), "{body:?}");
         assert_eq!(peers.asked(DESCRIBE_LOG_DIRS).len(), 1, "broker 3 was asked for nothing");
+
+        // Reads begin again where the run began; what is planned from them is not carried out.
+        assert_eq!(kafka.metadata(TopicSelection::None).await.unwrap().cluster_id, CLUSTER);
+        let error = nothing_is_moved(&kafka, &peers).await;
+        assert!(error.contains("is not broker 2 of cluster") && error.contains("changes nothing more"), "{error}");
+    });
+}
+
+/// The error of a move, which is not sent.
+async fn nothing_is_moved(kafka: &Live, peers: &Peers) -> String {
+    let target = (TopicPartition { topic: name("orders"), partition: 0 }, Some(vec![BrokerId(1)]));
+    let error = kafka.alter_reassignments(&[target], Factor::Kept).await.remove(0).unwrap_err();
+    assert!(matches!(error, KafkaError::Misrouted { .. }) && !error.leaves_result_unknown(), "{error}");
+    assert_eq!(peers.asked(ALTER_REASSIGNMENTS).len(), 0);
+    error.to_string()
+}
+
+#[test]
+fn addresses_that_belong_to_another_cluster_now_are_an_error_and_nothing_is_changed_there() {
+    wait(async {
+        let peers = Peers::start(&[1]).await;
+        let kafka = open(&peers.bootstrap(), Duration::from_secs(5));
+        kafka.metadata(TopicSelection::None).await.unwrap();
+        *peers.cluster.lock().unwrap() = "another-cluster-000000";
+        let error = kafka.metadata(TopicSelection::None).await.unwrap_err();
+        assert!(matches!(error, KafkaError::Misrouted { .. }), "{error}");
+        let error = nothing_is_moved(&kafka, &peers).await;
+        assert!(error.contains("belongs to cluster another-cluster-000000"), "{error}");
+    });
+}
+
+#[test]
+fn partitions_come_in_pages_with_their_eligible_leaders_and_pages_that_do_not_end_are_an_error() {
+    wait(async {
+        let peers = Peers::start(&[1]).await;
+        let kafka = open(&peers.bootstrap(), Duration::from_secs(5));
+        let states = kafka.describe_partitions(&[name("orders")]).await.unwrap();
+        let shown: Vec<_> = states
+            .values()
+            .map(|state| (state.partition.leader, state.eligible.clone(), state.last_known.clone(), state.leader_epoch))
+            .collect();
+        let broker = |id| vec![BrokerId(id)];
+        assert_eq!(shown, [(None, broker(2), broker(1), 7), (Some(BrokerId(1)), Vec::new(), Vec::new(), 7)]);
+        assert_eq!(peers.asked(DESCRIBE_TOPIC_PARTITIONS).len(), 2);
+        let error = kafka.describe_partitions(&[name("endless")]).await.unwrap_err();
+        assert!(error.to_string().contains("which is not behind"), "{error}");
+    });
+}
+
+#[test]
+fn a_controller_of_kafka_4_4_is_unregistered_and_a_voter_is_acknowledged_once_committed() {
+    wait(async {
+        let peers = Peers::start(&[1]).await;
+        let kafka = open(&peers.bootstrap(), Duration::from_secs(5));
+        assert_eq!(kafka.unregister_controller(NodeId(0)).await, Ok(()));
+        let unknown = i32::from(codes::CONTROLLER_ID_NOT_REGISTERED);
+        let error = kafka.unregister_controller(NodeId(unknown)).await.unwrap_err();
+        assert_eq!(error.to_string(), "CONTROLLER_ID_NOT_REGISTERED (136)");
+
+        let directory = DirectoryId::of(Uuid::from_u128(1)).unwrap();
+        let voter = |id| NewVoter { id: NodeId(id), directory, endpoints: Vec::new() };
+        assert_eq!(kafka.add_voter(&voter(0)).await, Ok(()));
+        let (version, body) = peers.asked(ADD_RAFT_VOTER).remove(0);
+        assert_eq!(version, 1);
+        assert!(body.windows(CLUSTER.len()).any(|part| part == CLUSTER.as_bytes()), "another cluster would refuse");
+        assert!(body.ends_with(&[1, 1, 0]), "no listener, then: acknowledge when committed");
+        for code in [codes::NOT_LEADER_OR_FOLLOWER, codes::REQUEST_TIMED_OUT] {
+            let error = kafka.add_voter(&voter(i32::from(code))).await.unwrap_err();
+            assert!(error.leaves_result_unknown() && error.code().is_none(), "the leader resigned, or waits: {error}");
+        }
+        let error = kafka.add_voter(&voter(i32::from(codes::DUPLICATE_VOTER))).await.unwrap_err();
+        assert_eq!(error.code(), Some(codes::DUPLICATE_VOTER));
+        assert_eq!(peers.asked(ADD_RAFT_VOTER).len(), 4, "nothing was sent twice");
     });
 }
 

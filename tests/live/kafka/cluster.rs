@@ -113,6 +113,13 @@ impl Cluster {
         addresses.join(",")
     }
 
+    /// `HOST:PORT,…` of the KRaft controllers' own listener; empty in ZooKeeper mode. Up to three brokers are controllers,
+    /// too, and vote in a dynamic quorum.
+    pub(crate) fn controllers(&self) -> String {
+        let ports = self.nodes.iter().filter_map(|node| node.controller);
+        ports.map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>().join(",")
+    }
+
     /// The ports of each broker's listener of this name, in the order of the ids asked for.
     pub(crate) fn ports_of(&self, listener: &str) -> Vec<Ports> {
         let listeners = self.nodes.iter().flat_map(|node| &node.listeners);

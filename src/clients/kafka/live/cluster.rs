@@ -16,6 +16,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use kafka_protocol::messages::DescribeClusterResponse;
 use kafka_protocol::messages::MetadataRequest;
 use kafka_protocol::messages::MetadataResponse;
 use kafka_protocol::protocol::StrBytes;
@@ -31,6 +32,8 @@ use crate::clients::kafka::live::connection::Connection;
 use crate::clients::kafka::live::connection::Dialer;
 use crate::clients::kafka::live::connection::Trouble;
 use crate::clients::kafka::live::losses::Losses;
+use crate::clients::kafka::live::quorum::check_described;
+use crate::clients::kafka::live::quorum::controllers_only;
 use crate::clients::kafka::settings::Settings;
 use crate::clients::kafka::tls::Connector;
 use crate::cluster::broker::BrokerId;
@@ -56,6 +59,16 @@ pub(super) enum Target {
     Broker(BrokerId),
 }
 
+/// Whose addresses a client starts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// Brokers: they know each other (Metadata), and in KRaft pass on what is for the controller.
+    Brokers,
+    /// Controllers, on their own listener (Kafka 3.7): they know each other (DescribeCluster), and only the active one
+    /// answers for the quorum.
+    Controllers,
+}
+
 /// What any broker is asked for: it decides who is asked first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Errand {
@@ -71,6 +84,7 @@ pub(super) enum Errand {
 #[derive(Debug)]
 pub(super) struct Cluster {
     dialer: Arc<Dialer>,
+    side: Side,
     bootstrap: Vec<Address>,
     known: Mutex<Known>,
     /// Told when a connection was opened.
@@ -87,6 +101,8 @@ struct Known {
     controller: Option<BrokerId>,
     kraft: Option<bool>,
     cluster_id: Option<StrBytes>,
+    /// The first address that led to another server than before.
+    misrouted: Option<KafkaError>,
     /// Whether brokers can be told for whom a connection is.
     knows_names: bool,
     slots: BTreeMap<Address, Arc<Slot>>,
@@ -104,14 +120,17 @@ struct Slot {
 impl Cluster {
     /// Prepares TLS where it is asked for; connects to nothing.
     pub(super) fn new(settings: Settings) -> Result<Self, KafkaError> {
-        if settings.bootstrap.is_empty() {
-            return Err(KafkaError::Settings("no broker to start from; give --bootstrap-server".to_owned()));
-        }
+        let (side, addresses) = match (&settings.bootstrap[..], &settings.bootstrap_controllers[..]) {
+            ([], []) => {
+                return Err(KafkaError::Settings("no broker to start from; give --bootstrap-server".to_owned()));
+            }
+            (brokers, []) => (Side::Brokers, brokers),
+            (_, controllers) => (Side::Controllers, controllers),
+        };
         let connector = Connector::new(&settings)?;
-        let bootstrap =
-            settings.bootstrap.iter().map(|(host, port)| Address { host: host.clone(), port: *port }).collect();
+        let bootstrap = addresses.iter().map(|(host, port)| Address { host: host.clone(), port: *port }).collect();
         let dialer = Arc::new(Dialer { settings, connector, salted: Arc::default(), requests_sent: AtomicU64::new(0) });
-        Ok(Self::of(dialer, bootstrap))
+        Ok(Self::of(dialer, (side, bootstrap)))
     }
 
     /// The same cluster on connections of its own, for another thread and its runtime. Passwords are not salted again.
@@ -123,12 +142,12 @@ impl Cluster {
             requests_sent: AtomicU64::new(0),
         };
         // A lock has deadlines of its own, and needs each of them whole.
-        Self { losses: None, ..Self::of(Arc::new(dialer), self.bootstrap.clone()) }
+        Self { losses: None, ..Self::of(Arc::new(dialer), (self.side, self.bootstrap.clone())) }
     }
 
-    fn of(dialer: Arc<Dialer>, bootstrap: Vec<Address>) -> Self {
+    fn of(dialer: Arc<Dialer>, (side, bootstrap): (Side, Vec<Address>)) -> Self {
         let (opened, gate) = (Notify::new(), WriteGate::default());
-        Self { dialer, bootstrap, known: Mutex::default(), opened, gate, losses: Some(Losses::default()) }
+        Self { dialer, side, bootstrap, known: Mutex::default(), opened, gate, losses: Some(Losses::default()) }
     }
 
     /// What must be true before a write is sent.
@@ -157,21 +176,71 @@ impl Cluster {
     }
 
     /// Remembers brokers and controller from an answer.
-    pub(super) fn learn(&self, answer: &MetadataResponse) {
+    pub(super) fn learn(&self, answer: &MetadataResponse, address: &Address) -> Result<(), KafkaError> {
         if answer.brokers.is_empty() {
-            return;
+            return Ok(());
         }
         let brokers = answer.brokers.iter().filter_map(|broker| {
             let port = u16::try_from(broker.port).ok()?;
             Some((BrokerId(broker.node_id.0), Address { host: broker.host.to_string(), port }))
         });
+        let controller = (answer.controller_id.0 >= 0).then_some(BrokerId(answer.controller_id.0));
+        self.know((brokers.collect(), controller), answer.cluster_id.as_ref(), address)
+    }
+
+    /// Remembers controllers from an answer.
+    pub(super) fn learn_controllers(
+        &self,
+        answer: &DescribeClusterResponse,
+        address: &Address,
+    ) -> Result<(), KafkaError> {
+        let nodes = answer.brokers.iter().filter_map(|node| {
+            let port = u16::try_from(node.port).ok()?;
+            Some((BrokerId(node.broker_id.0), Address { host: node.host.to_string(), port }))
+        });
+        let active = (answer.controller_id.0 >= 0).then_some(BrokerId(answer.controller_id.0));
+        self.know((nodes.collect(), active), Some(&answer.cluster_id), address)
+    }
+
+    fn know(
+        &self,
+        (brokers, controller): (BTreeMap<BrokerId, Address>, Option<BrokerId>),
+        cluster_id: Option<&StrBytes>,
+        address: &Address,
+    ) -> Result<(), KafkaError> {
         let mut known = self.known();
-        known.brokers = brokers.collect();
-        known.cluster_id.clone_from(&answer.cluster_id);
-        known.controller = (answer.controller_id.0 >= 0).then_some(BrokerId(answer.controller_id.0));
+        if let (Some(expected), Some(found)) = (&known.cluster_id, cluster_id)
+            && expected != found
+        {
+            let why = format!("belongs to cluster {found}, but this run began with cluster {expected}");
+            let error = KafkaError::Misrouted { address: address.to_string(), why };
+            known.forget(error.clone());
+            known.slots.remove(address);
+            return Err(error);
+        }
+        known.brokers = brokers;
+        known.cluster_id = cluster_id.cloned().or_else(|| known.cluster_id.take());
+        known.controller = controller;
+        if let Some(connection) = known.slots.get(address).and_then(|slot| slot.usable()) {
+            connection.confirm();
+        }
         // Connections to brokers that are gone are closed; bootstrap addresses stay.
         let Known { brokers, slots, .. } = &mut *known;
         slots.retain(|address, _| self.bootstrap.contains(address) || brokers.values().any(|one| one == address));
+        Ok(())
+    }
+
+    /// Notes that an address leads to another node than before: the brokers are forgotten, so that they are asked for again
+    /// at the addresses to start from, where nobody is meant. The error for whoever reads.
+    fn misrouted(&self, address: &Address, why: String) -> KafkaError {
+        let tried = vec![(address.to_string(), why.clone())];
+        self.known().forget(KafkaError::Misrouted { address: address.to_string(), why });
+        KafkaError::Unreachable { tried, within: self.timeout() }
+    }
+
+    /// Refuses a write once any address led to another server than before.
+    fn check_routes(&self) -> Result<(), Trouble> {
+        self.known().misrouted.clone().map_or(Ok(()), |error| Err(Trouble::Fatal(error)))
     }
 
     /// Live brokers, as far as we know.
@@ -189,14 +258,35 @@ impl Cluster {
         self.known().controller
     }
 
+    /// Whose addresses the client started from.
+    pub(super) fn side(&self) -> Side {
+        self.side
+    }
+
+    /// The cluster's id; none where the servers do not tell.
+    pub(super) async fn cluster_id(&self, deadline: Instant) -> Result<Option<StrBytes>, KafkaError> {
+        self.know_brokers(deadline).await?;
+        Ok(self.known().cluster_id.clone())
+    }
+
     /// Whether the cluster runs on KRaft; `None` before the first connection.
     pub(super) fn is_kraft(&self) -> Option<bool> {
         self.known().kraft
     }
 
-    /// Asks for brokers and controller.
+    /// Asks for brokers and controller, or for the controllers.
     pub(super) async fn refresh(&self, deadline: Instant) -> Result<(), KafkaError> {
-        self.read_any(Errand::Own(None), &brokers_only, deadline).await.map(|(answer, _)| self.learn(&answer))
+        match self.side {
+            Side::Brokers => {
+                let (answer, address) = self.read_any(Errand::Own(None), &brokers_only, deadline).await?;
+                self.learn(&answer, &address)
+            }
+            Side::Controllers => {
+                let (answer, address) = self.read_any(Errand::Own(None), &controllers_only, deadline).await?;
+                check_described(&answer, &address)?;
+                self.learn_controllers(&answer, &address)
+            }
+        }
     }
 
     /// Asks for brokers if none are known yet.
@@ -263,7 +353,10 @@ impl Cluster {
             return Ok(connection);
         }
         let node = self.known().node_at(address);
-        let connection = Arc::new(Connection::open(&self.dialer, address, node, deadline).await?);
+        let connection = match Connection::open(&self.dialer, address, node, deadline).await {
+            Err(KafkaError::Misrouted { why, .. }) => return Err(self.misrouted(address, why)),
+            opened => Arc::new(opened?),
+        };
         let mut known = self.known();
         known.kraft = Some(connection.versions().is_kraft());
         known.knows_names = connection.versions().knows_names();
@@ -306,7 +399,10 @@ impl Cluster {
         make: &(impl Fn(i16) -> C + Sync),
         deadline: Instant,
     ) -> Result<C::Answer, Trouble> {
-        let connection = self.connected(address, deadline).await?;
+        self.check_routes()?;
+        let connection = self.connected(address, deadline).await;
+        self.check_routes()?;
+        let connection = connection?;
         connection.keep_quiet(deadline).await?;
         self.gate.check().map_err(|why| Trouble::Fatal(KafkaError::LockNotHeld { why }))?;
         let answer = connection.call(make, deadline).await?;
@@ -355,6 +451,13 @@ impl Cluster {
 }
 
 impl Known {
+    /// Forgets the brokers, because an address led to another server than before. The cluster that is meant stays known.
+    fn forget(&mut self, why: KafkaError) {
+        self.misrouted.get_or_insert(why);
+        self.brokers.clear();
+        self.controller = None;
+    }
+
     /// Whom we expect at an address: the cluster's id and the broker's, where brokers can be told.
     fn node_at(&self, address: &Address) -> Option<(StrBytes, i32)> {
         let (broker, _) = self.brokers.iter().find(|(_, known)| self.knows_names && *known == address)?;

@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::codes;
 use crate::clients::kafka::live::calls::Call;
+use crate::clients::kafka::live::keys;
 use crate::clients::kafka::live::schemas::NamedApiVersionsRequest;
 use crate::clients::kafka::live::shape::check_header;
 use crate::clients::kafka::live::shapes::shape_of;
@@ -112,6 +113,8 @@ pub(super) struct Connection {
     expires: Option<Instant>,
     /// Whether anything but ApiVersions was answered.
     is_admitted: AtomicBool,
+    /// Whether the server has shown that it is of the cluster that we mean.
+    is_confirmed: AtomicBool,
     pace: Mutex<Pace>,
 }
 
@@ -143,6 +146,7 @@ impl Connection {
             versions: Versions::default(),
             expires: None,
             is_admitted: AtomicBool::new(false),
+            is_confirmed: AtomicBool::new(false),
             pace: Mutex::new(Pace { answered: now, quiet_until: now }),
         };
         connection.negotiate(node, deadline).await?;
@@ -158,6 +162,17 @@ impl Connection {
     /// Whether it may be used for another request.
     pub(super) fn is_usable(&self) -> bool {
         self.wire.ended().is_none() && self.expires.is_none_or(|expires| Instant::now() < expires)
+    }
+
+    /// Notes that the server has named the cluster that we mean.
+    pub(super) fn confirm(&self) {
+        self.is_confirmed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the server has shown that it is of the cluster that we mean: from ApiVersions 5 on it checks that itself when
+    /// the connection is made, older ones name the cluster in their metadata.
+    pub(super) fn is_confirmed(&self) -> bool {
+        self.is_confirmed.load(Ordering::Relaxed)
     }
 
     /// Whether the broker answered something on this connection so lately that it is surely alive.
@@ -240,6 +255,7 @@ impl Connection {
         let first = if node.is_some() { NAMES_SINCE } else { 3 };
         let request = NamedApiVersionsRequest::ours(node);
         let mut answer = self.ask_versions((&request, first), deadline).await?;
+        let is_named = first >= NAMES_SINCE && answer.error_code != codes::UNSUPPORTED_VERSION;
         for version in [3, 0].into_iter().filter(|version| *version < first) {
             if answer.error_code == codes::UNSUPPORTED_VERSION {
                 answer = self.ask_versions((&request, version), deadline).await?;
@@ -247,12 +263,13 @@ impl Connection {
         }
         if let (codes::REBOOTSTRAP_REQUIRED, Some((cluster, node))) = (answer.error_code, &request.node) {
             let why = format!("is not broker {node} of cluster {cluster} any more");
-            return Err(unreachable(&self.dialer, &self.address, &why));
+            return Err(KafkaError::Misrouted { address: self.address.to_string(), why });
         }
         if answer.error_code != 0 {
             return Err(KafkaError::broker(answer.error_code, Some("ApiVersions failed")));
         }
         self.versions = Versions::of(&answer);
+        self.is_confirmed.store(is_named, Ordering::Relaxed);
         Ok(())
     }
 
@@ -299,7 +316,7 @@ impl Connection {
 
     fn encode<C: Call>(&self, request: &C, version: i16, correlation: i32) -> anyhow::Result<Bytes> {
         let header = RequestHeader::default()
-            .with_request_api_key(C::KEY as i16)
+            .with_request_api_key(C::KEY)
             .with_request_api_version(version)
             .with_correlation_id(correlation)
             .with_client_id(Some(StrBytes::from_string(self.dialer.settings.client_id.clone())));
@@ -333,7 +350,7 @@ fn decode<C: Call>(answer: &mut Bytes, version: i16) -> anyhow::Result<C::Answer
     check_header(header, answer)?;
     ResponseHeader::decode(answer, header)?;
     // A broker that does not know our ApiVersions version answers in version 0, whatever was asked.
-    let refused = C::KEY as i16 == 18 && answer.starts_with(&codes::UNSUPPORTED_VERSION.to_be_bytes());
+    let refused = C::KEY == keys::ApiVersions && answer.starts_with(&codes::UNSUPPORTED_VERSION.to_be_bytes());
     // The answer of the one version that the codec lacks is that of the one before.
     let version = if refused { 0 } else { version.min(C::Answer::VERSIONS.max) };
     if let Some(shape) = shape_of(C::KEY) {

@@ -15,6 +15,7 @@ use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::Mode;
 use crate::clients::kafka::NewPartitions;
 use crate::clients::kafka::NewTopic;
+use crate::clients::kafka::Quorum;
 use crate::clients::kafka::Reassignments;
 use crate::clients::kafka::ReplicaSizes;
 use crate::clients::kafka::Topics;
@@ -25,6 +26,8 @@ use crate::clients::kafka::live::groups;
 use crate::clients::kafka::live::lock_group::LiveLockGroups;
 use crate::clients::kafka::live::log_dirs;
 use crate::clients::kafka::live::offsets;
+use crate::clients::kafka::live::partitions;
+use crate::clients::kafka::live::quorum;
 use crate::clients::kafka::live::reassignments;
 use crate::clients::kafka::live::registrations;
 use crate::clients::kafka::live::topics;
@@ -40,6 +43,13 @@ use crate::cluster::metadata::Reassignment;
 use crate::cluster::metadata::TopicSelection;
 use crate::cluster::offset::FoundOffset;
 use crate::cluster::offset::OffsetQuery;
+use crate::cluster::quorum::Controllers;
+use crate::cluster::quorum::Features;
+use crate::cluster::quorum::NewVoter;
+use crate::cluster::quorum::NodeId;
+use crate::cluster::quorum::QuorumState;
+use crate::cluster::quorum::ReplicaKey;
+use crate::cluster::topic::PartitionState;
 use crate::cluster::topic::Topic;
 use crate::cluster::topic::TopicName;
 use crate::cluster::topic::TopicPartition;
@@ -103,6 +113,13 @@ impl Topics for Live {
 
     async fn delete_topics(&self, topics: &[TopicName]) -> Vec<Result<(), KafkaError>> {
         self.cluster.write_all(&topics::Deletions { topics }).await
+    }
+
+    async fn describe_partitions(
+        &self,
+        topics: &[TopicName],
+    ) -> Result<BTreeMap<TopicPartition, PartitionState>, KafkaError> {
+        partitions::describe(&self.cluster, topics).await
     }
 
     async fn offsets(
@@ -172,6 +189,37 @@ impl Reassignments for Live {
 
     async fn elect_leaders(&self, election: Election, partitions: &[TopicPartition]) -> Vec<Result<(), KafkaError>> {
         self.cluster.write_all(&reassignments::Elections { election, partitions }).await
+    }
+}
+
+#[async_trait]
+impl Quorum for Live {
+    async fn quorum(&self) -> Result<QuorumState, KafkaError> {
+        quorum::describe(&self.cluster).await
+    }
+
+    async fn add_voter(&self, voter: &NewVoter) -> Result<(), KafkaError> {
+        quorum::add_voter(&self.cluster, voter).await
+    }
+
+    async fn remove_voter(&self, voter: ReplicaKey) -> Result<(), KafkaError> {
+        quorum::remove_voter(&self.cluster, voter).await
+    }
+
+    async fn unregister_broker(&self, broker: BrokerId) -> Result<(), KafkaError> {
+        quorum::unregister_broker(&self.cluster, broker).await
+    }
+
+    async fn unregister_controller(&self, controller: NodeId) -> Result<(), KafkaError> {
+        quorum::unregister_controller(&self.cluster, controller).await
+    }
+
+    async fn controllers(&self) -> Result<Controllers, KafkaError> {
+        quorum::controllers(&self.cluster).await
+    }
+
+    async fn features(&self, node: Option<NodeId>) -> Result<Features, KafkaError> {
+        quorum::features(&self.cluster, node).await
     }
 }
 

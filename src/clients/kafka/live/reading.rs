@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use kafka_protocol::messages::DescribeClusterRequest;
 use kafka_protocol::messages::MetadataRequest;
 use tokio::time::Instant;
 
@@ -17,11 +18,15 @@ use crate::clients::kafka::codes;
 use crate::clients::kafka::live::calls::Call;
 use crate::clients::kafka::live::cluster::Cluster;
 use crate::clients::kafka::live::cluster::Errand;
+use crate::clients::kafka::live::cluster::Side;
 use crate::clients::kafka::live::cluster::Target;
 use crate::clients::kafka::live::cluster::brokers_only;
 use crate::clients::kafka::live::connection::Address;
+use crate::clients::kafka::live::connection::Connection;
 use crate::clients::kafka::live::connection::Trouble;
 use crate::clients::kafka::live::patience::Patience;
+use crate::clients::kafka::live::quorum::check_described;
+use crate::clients::kafka::live::quorum::controllers_only;
 
 /// How long one address may take to connect before the next one is tried beside it.
 const CONNECTING: Duration = Duration::from_millis(300);
@@ -66,7 +71,7 @@ impl Cluster {
         if self.is_kraft().is_none() {
             self.refresh(deadline).await?;
         }
-        Ok(self.is_kraft().unwrap_or(false))
+        Ok(self.side() == Side::Brokers && self.is_kraft().unwrap_or(false))
     }
 
     /// After this long a read is asked of a second broker, too.
@@ -229,6 +234,39 @@ impl Cluster {
         }
     }
 
+    /// Asks a target, or any address, who is there, and remembers what it says. Says who answered.
+    async fn ping(&self, target: Target, any: bool, deadline: Instant) -> Result<Address, KafkaError> {
+        match self.side() {
+            Side::Brokers => {
+                let ping: fn(i16) -> MetadataRequest = brokers_only;
+                let (answer, address) = self.ask_one_or_any(target, any, &ping, deadline).await?;
+                self.learn(&answer, &address)?;
+                Ok(address)
+            }
+            Side::Controllers => {
+                let ping: fn(i16) -> DescribeClusterRequest = controllers_only;
+                let (answer, address) = self.ask_one_or_any(target, any, &ping, deadline).await?;
+                check_described(&answer, &address)?;
+                self.learn_controllers(&answer, &address)?;
+                Ok(address)
+            }
+        }
+    }
+
+    async fn ask_one_or_any<C: Call>(
+        &self,
+        target: Target,
+        any: bool,
+        make: &(impl Fn(i16) -> C + Sync),
+        deadline: Instant,
+    ) -> Result<(C::Answer, Address), KafkaError> {
+        if any {
+            self.read_any(Errand::Alive, make, deadline).await
+        } else {
+            self.read_one(target, make, deadline).await
+        }
+    }
+
     /// Makes sure that a target is alive, and says where it is: it answered within the last second, or is asked now.
     pub(super) async fn find_alive(&self, target: Target, deadline: Instant) -> Result<Address, KafkaError> {
         let any = match target {
@@ -243,17 +281,12 @@ impl Cluster {
             if any { self.candidates(Errand::Alive).into_iter().next() } else { self.find(target, deadline).await? };
         if let Some(address) = found {
             let open = self.open_connection(&address);
-            if open.is_some_and(|connection| connection.has_answered_within(Duration::from_secs(1))) {
+            let is_alive = |one: &Connection| one.is_confirmed() && one.has_answered_within(Duration::from_secs(1));
+            if open.is_some_and(|connection| is_alive(&connection)) {
                 return Ok(address);
             }
         }
-        let ping: fn(i16) -> MetadataRequest = brokers_only;
-        let (answer, address) = if any {
-            self.read_any(Errand::Alive, &ping, deadline).await?
-        } else {
-            self.read_one(target, &ping, deadline).await?
-        };
-        self.learn(&answer);
+        let address = self.ping(target, any, deadline).await?;
         if target == Target::Controller
             && !any
             && self.controller().and_then(|one| self.address_of(one)) != Some(address.clone())

@@ -7,11 +7,6 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use kafka_protocol::messages::DescribeClusterRequest;
-use kafka_protocol::messages::DescribeQuorumRequest;
-use kafka_protocol::messages::TopicName as WireName;
-use kafka_protocol::messages::describe_quorum_request::PartitionData;
-use kafka_protocol::messages::describe_quorum_request::TopicData;
-use kafka_protocol::protocol::StrBytes;
 use tokio::time::Instant;
 use tokio::time::sleep;
 
@@ -19,7 +14,7 @@ use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::codes;
 use crate::clients::kafka::live::cluster::Cluster;
 use crate::clients::kafka::live::cluster::Target;
-use crate::clients::kafka::live::patience::Patience;
+use crate::clients::kafka::live::quorum;
 use crate::clients::kafka::live::schemas::NamedApiVersionsRequest;
 use crate::cluster::broker::BrokerId;
 
@@ -118,32 +113,14 @@ pub(super) async fn catch_up(
 /// The offset after the last committed record of the metadata log; none where it is not told: before Kafka 3.3, or without
 /// the right to describe the cluster.
 async fn committed(cluster: &Cluster, deadline: Instant) -> Result<Option<i64>, KafkaError> {
-    let mut patience = Patience::until(deadline);
-    let make = |_| {
-        let partition = PartitionData::default().with_partition_index(0);
-        let name = WireName(StrBytes::from_static_str("__cluster_metadata"));
-        let topic = TopicData::default().with_topic_name(name).with_partitions(vec![partition]);
-        DescribeQuorumRequest::default().with_topics(vec![topic])
-    };
-    loop {
-        let answer = match cluster.read(Target::Controller, make, deadline).await {
-            Err(KafkaError::Unsupported { .. }) => return Ok(None),
-            answer => answer?.0,
-        };
-        let partition = answer.topics.first().and_then(|topic| topic.partitions.first());
-        let code = partition.map_or(answer.error_code, |partition| answer.error_code.max(partition.error_code));
-        match partition {
-            Some(partition) if code == 0 => return Ok(Some(partition.high_watermark)),
-            _ if code == codes::CLUSTER_AUTHORIZATION_FAILED => {
-                tracing::warn!(
-                    "no right to describe the cluster: whether brokers show the latest configs is not known"
-                );
-                return Ok(None);
-            }
-            // The controller moves.
-            _ if patience.pause().await => {}
-            _ => return Err(KafkaError::broker(code, Some("DescribeQuorum failed"))),
+    match quorum::ask(cluster, deadline).await {
+        Ok((partition, _)) => Ok(Some(partition.high_watermark)),
+        Err(KafkaError::Unsupported { .. }) => Ok(None),
+        Err(error) if error.code() == Some(codes::CLUSTER_AUTHORIZATION_FAILED) => {
+            tracing::warn!("no right to describe the cluster: whether brokers show the latest configs is not known");
+            Ok(None)
         }
+        Err(error) => Err(error),
     }
 }
 

@@ -50,6 +50,8 @@ enum Kind {
     Blob,
     List(Box<Kind>),
     Structure(Fields),
+    /// A structure behind a byte that says whether it is there: 1, or -1 (255) where it is not.
+    Optional(Fields),
 }
 
 /// The fields of one version of a structure.
@@ -81,6 +83,7 @@ impl Kind {
             Self::Structure(fields) => {
                 fields.all.iter().map(|kind| kind.least(is_flexible)).sum::<usize>() + usize::from(is_flexible)
             }
+            Self::Optional(_) => 1,
         }
     }
 }
@@ -133,6 +136,10 @@ impl Text {
             b'b' => return Ok(Kind::Blob),
             b'[' => (Kind::List(Box::new(self.kind()?)), b']'),
             b'(' => (Kind::Structure(self.fields()?), b')'),
+            b'?' => {
+                ensure!(self.eat(b'('), "an optional field that is no structure");
+                (Kind::Optional(self.fields()?), b')')
+            }
             other => bail!("a shape with {:?}", char::from(*other)),
         };
         ensure!(self.eat(end), "a shape that is not closed");
@@ -205,6 +212,14 @@ impl<'b> Walk<'b> {
             }
             Kind::List(element) => self.list(element),
             Kind::Structure(fields) => self.structure(fields),
+            // The codec takes every byte but 1 for "there is none".
+            Kind::Optional(fields) => {
+                if self.array()? == [1] {
+                    self.structure(fields)
+                } else {
+                    Ok(())
+                }
+            }
         }
     }
 
@@ -284,7 +299,6 @@ fn known_length(length: i64) -> anyhow::Result<usize> {
     }
 }
 
-/// Bytes of a shape: each list has two elements, each text two letters, each tagged field is there.
 /// An unsigned varint of Kafka's protocol, as lengths of flexible versions and tags are written: 7 bits a byte, the lowest
 /// first, in at most five bytes. `next` gives one byte after the other.
 pub(super) fn varint(mut next: impl FnMut() -> anyhow::Result<u8>) -> anyhow::Result<u32> {
@@ -301,6 +315,7 @@ pub(super) fn varint(mut next: impl FnMut() -> anyhow::Result<u8>) -> anyhow::Re
     bail!("a number of more than five bytes")
 }
 
+/// Bytes of a shape: each list has two elements, each text two letters, each tagged and each optional field is there.
 #[cfg(test)]
 pub(super) fn example(shape: Shape, version: i16) -> Vec<u8> {
     let mut text = Text { rest: shape.fields.as_bytes(), version };
@@ -326,7 +341,10 @@ fn write(to: &mut Vec<u8>, kind: &Kind, is_flexible: bool) {
             long(to, 2);
             (0..2).for_each(|_| write(to, element, is_flexible));
         }
-        Kind::Structure(fields) => {
+        Kind::Optional(fields) | Kind::Structure(fields) => {
+            if matches!(kind, Kind::Optional(_)) {
+                to.push(1);
+            }
             fields.all.iter().for_each(|kind| write(to, kind, is_flexible));
             if !is_flexible {
                 return;

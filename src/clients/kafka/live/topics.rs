@@ -68,8 +68,8 @@ pub(super) async fn metadata_until(
     let asked = askable(topics, NAMES_MAX);
     let make = |version| metadata_request(asked, version);
     loop {
-        let (answer, _) = cluster.read(Target::Any(None), make, deadline).await?;
-        cluster.learn(&answer);
+        let (answer, address) = cluster.read(Target::Any(None), make, deadline).await?;
+        cluster.learn(&answer, &address)?;
         let (mut metadata, unsettled) = metadata_of(answer)?;
         if let (TopicSelection::Named(names), TopicSelection::All) = (topics, asked) {
             let names: BTreeSet<_> = names.iter().collect();

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use kafka_protocol::messages::ApiKey;
 use kafka_protocol::messages::ApiVersionsResponse;
 
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::live::calls::Call;
+use crate::clients::kafka::live::keys;
 
 /// The version of ApiVersions from which on a request says for whom it is.
 pub(super) const NAMES_SINCE: i16 = 5;
@@ -23,7 +23,7 @@ impl Versions {
 
     /// The version to use for a call: the highest that both sides know.
     pub(super) fn pick<C: Call>(&self, broker: &str) -> Result<i16, KafkaError> {
-        let Some((least, most)) = self.0.get(&(C::KEY as i16)).copied() else { return Err(unsupported::<C>(broker)) };
+        let Some((least, most)) = self.0.get(&C::KEY).copied() else { return Err(unsupported::<C>(broker)) };
         let version = most.min(C::VERSION_MAX);
         if version < C::VERSION_MIN {
             return Err(unsupported::<C>(broker));
@@ -43,12 +43,12 @@ impl Versions {
 
     /// Whether the broker understands for whom a connection is (KIP-1242).
     pub(super) fn knows_names(&self) -> bool {
-        self.0.get(&(ApiKey::ApiVersions as i16)).is_some_and(|(_, most)| *most >= NAMES_SINCE)
+        self.0.get(&(keys::ApiVersions)).is_some_and(|(_, most)| *most >= NAMES_SINCE)
     }
 
     /// Whether the cluster runs on KRaft: only there brokers tell about the quorum.
     pub(super) fn is_kraft(&self) -> bool {
-        self.0.contains_key(&(ApiKey::DescribeQuorum as i16))
+        self.0.contains_key(&(keys::DescribeQuorum))
     }
 }
 
@@ -58,6 +58,7 @@ fn unsupported<C: Call>(broker: &str) -> KafkaError {
 
 #[cfg(test)]
 mod tests {
+    use kafka_protocol::messages::ApiKey;
     use kafka_protocol::messages::CreateTopicsRequest;
     use kafka_protocol::messages::ListPartitionReassignmentsRequest;
     use kafka_protocol::messages::MetadataRequest;

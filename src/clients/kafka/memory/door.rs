@@ -35,6 +35,7 @@ use crate::clients::kafka::memory::lock_group::MemoryLockGroups;
 use crate::clients::kafka::memory::moves;
 use crate::clients::kafka::memory::shown::add_sizes;
 use crate::clients::kafka::memory::shown::described;
+use crate::clients::kafka::memory::shown::states;
 use crate::clients::kafka::memory::topics;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::config::ConfigChange;
@@ -46,6 +47,7 @@ use crate::cluster::metadata::Reassignment;
 use crate::cluster::metadata::TopicSelection;
 use crate::cluster::offset::FoundOffset;
 use crate::cluster::offset::OffsetQuery;
+use crate::cluster::topic::PartitionState;
 use crate::cluster::topic::Topic;
 use crate::cluster::topic::TopicName;
 use crate::cluster::topic::TopicPartition;
@@ -164,12 +166,16 @@ impl Memory {
     }
 
     /// What all items of a write get where the gate is closed.
-    fn refused(&self, mode: Mode, items: usize) -> Option<Vec<Result<(), KafkaError>>> {
+    pub(super) fn refused(&self, mode: Mode, items: usize) -> Option<Vec<Result<(), KafkaError>>> {
         let why = self.gate.check().err().filter(|_| mode == Mode::Apply && items > 0)?;
         Some(vec![Err(KafkaError::LockNotHeld { why }); items])
     }
 
-    fn read<T>(&self, call: Call, read: impl FnOnce(&Model) -> Result<T, KafkaError>) -> Result<T, KafkaError> {
+    pub(super) fn read<T>(
+        &self,
+        call: Call,
+        read: impl FnOnce(&Model) -> Result<T, KafkaError>,
+    ) -> Result<T, KafkaError> {
         let mut state = self.state();
         let (faults, outcome) = state.begin(call);
         outcome?;
@@ -184,7 +190,7 @@ impl Memory {
         answer
     }
 
-    fn write<T>(
+    pub(super) fn write<T>(
         &self,
         call: Call,
         items: &[T],
@@ -346,6 +352,13 @@ impl Topics for Memory {
             return refused;
         }
         self.write(Call::DeleteTopics, topics, ToString::to_string, topics::delete)
+    }
+
+    async fn describe_partitions(
+        &self,
+        topics: &[TopicName],
+    ) -> Result<BTreeMap<TopicPartition, PartitionState>, KafkaError> {
+        self.read(Call::DescribeTopicPartitions, |model| states(model, topics))
     }
 
     async fn offsets(

@@ -31,8 +31,22 @@ pub enum Call {
     DescribeLogDirs,
     /// `fenced_brokers`
     DescribeCluster,
-    /// `catch_up`
+    /// `catch_up`, `quorum`
     DescribeQuorum,
+    /// `add_voter`
+    AddRaftVoter,
+    /// `remove_voter`
+    RemoveRaftVoter,
+    /// `unregister_broker`
+    UnregisterBroker,
+    /// `unregister_controller`
+    UnregisterController,
+    /// `controllers`
+    DescribeControllers,
+    /// `features`
+    ApiVersions,
+    /// `describe_partitions`
+    DescribeTopicPartitions,
     /// `offsets`
     ListOffsets,
     /// `live_groups`
@@ -62,13 +76,20 @@ impl Call {
             | Self::DeleteTopics
             | Self::AlterConfigs
             | Self::AlterReassignments
-            | Self::ElectLeaders => true,
+            | Self::ElectLeaders
+            | Self::AddRaftVoter
+            | Self::RemoveRaftVoter
+            | Self::UnregisterBroker
+            | Self::UnregisterController => true,
             Self::Metadata
             | Self::DescribeConfigs
             | Self::ListReassignments
             | Self::DescribeLogDirs
             | Self::DescribeCluster
             | Self::DescribeQuorum
+            | Self::DescribeControllers
+            | Self::ApiVersions
+            | Self::DescribeTopicPartitions
             | Self::ListOffsets
             | Self::ListGroups
             | Self::FindCoordinator

@@ -22,6 +22,7 @@ mod keys;
 mod lock_group;
 mod model;
 mod moves;
+mod quorum;
 mod shown;
 mod topics;
 

@@ -6,11 +6,16 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use crate::clients::kafka::memory::lock_group::Coordinators;
+use crate::clients::kafka::memory::quorum;
 use crate::cluster::broker::Broker;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::broker::Rack;
 use crate::cluster::group::LiveGroup;
 use crate::cluster::metadata::Reassignment;
+use crate::cluster::quorum::Features;
+use crate::cluster::quorum::HostPort;
+use crate::cluster::quorum::NodeId;
+use crate::cluster::quorum::QuorumState;
 use crate::cluster::topic::TopicName;
 use crate::cluster::topic::TopicPartition;
 
@@ -43,6 +48,14 @@ pub struct Model {
     pub log_dirs: BTreeMap<BrokerId, Vec<ModelDir>>,
     /// Brokers whose log dirs are all cordoned.
     pub cordoned: BTreeSet<BrokerId>,
+    /// The controllers as their leader describes them; in ZooKeeper mode there are none.
+    pub quorum: QuorumState,
+    /// The controllers that are registered, and where they listen.
+    pub controllers: BTreeMap<NodeId, HostPort>,
+    /// Whether the client talks to the controllers directly: only they describe themselves.
+    pub is_controllers: bool,
+    /// What each node says of features.
+    pub features: Features,
     /// Moves that are running.
     pub reassignments: BTreeMap<TopicPartition, Reassignment>,
     /// Bytes that each adding replica gets whenever the moves are listed; none lets moves stand still until a test
@@ -83,6 +96,10 @@ pub struct ModelPartition {
     pub replicas: Vec<BrokerId>,
     /// Those in sync.
     pub isr: Vec<BrokerId>,
+    /// Those that may lead without a loss though they are not in sync.
+    pub eligible: Vec<BrokerId>,
+    /// Those that were eligible last.
+    pub last_known: Vec<BrokerId>,
     /// The first offset that is still there.
     pub earliest: i64,
     /// Timestamps of its records, from the earliest on.
@@ -107,6 +124,9 @@ impl Model {
             cluster_id: "memory-cluster-0000000".to_owned(),
             kraft,
             brokers: brokers.map(|broker| (broker.id, broker)).collect(),
+            quorum: if kraft { quorum::three_voters() } else { QuorumState::default() },
+            controllers: if kraft { quorum::three_controllers() } else { BTreeMap::new() },
+            features: if kraft { quorum::features() } else { Features::default() },
             ..Self::default()
         }
     }

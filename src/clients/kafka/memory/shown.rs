@@ -1,5 +1,7 @@
 //! What the twin shows of topics and disks.
 
+use std::collections::BTreeMap;
+
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::ReplicaSizes;
 use crate::clients::kafka::memory::Model;
@@ -9,6 +11,7 @@ use crate::cluster::broker::BrokerId;
 use crate::cluster::metadata::LogDir;
 use crate::cluster::metadata::ReplicaSize;
 use crate::cluster::topic::Partition;
+use crate::cluster::topic::PartitionState;
 use crate::cluster::topic::Topic;
 use crate::cluster::topic::TopicName;
 use crate::cluster::topic::TopicPartition;
@@ -35,6 +38,30 @@ pub(super) fn described(model: &Model, name: &TopicName) -> Topic {
         id: topic.id,
         partitions: (0..).zip(&topic.partitions).map(partition).collect(),
     }
+}
+
+/// The partitions of topics with their eligible leaders.
+pub(super) fn states(
+    model: &Model,
+    names: &[TopicName],
+) -> Result<BTreeMap<TopicPartition, PartitionState>, KafkaError> {
+    if !model.kraft {
+        return Err(unsupported("DescribeTopicPartitions", "3.8"));
+    }
+    let mut states = BTreeMap::new();
+    for (name, topic) in names.iter().filter_map(|name| model.topics.get_key_value(name)) {
+        for (shown, partition) in described(model, name).partitions.into_iter().zip(&topic.partitions) {
+            let key = TopicPartition { topic: name.clone(), partition: shown.partition };
+            let (eligible, last_known) = (partition.eligible.clone(), partition.last_known.clone());
+            states.insert(key, PartitionState { partition: shown, leader_epoch: 0, eligible, last_known });
+        }
+    }
+    Ok(states)
+}
+
+/// What a server says that lacks a request.
+pub(super) fn unsupported(request: &'static str, since: &'static str) -> KafkaError {
+    KafkaError::Unsupported { broker: "127.0.0.1:9093".to_owned(), request, since }
 }
 
 /// Adds what one broker holds.

@@ -165,7 +165,7 @@ const BROKER: &[&str] = &[
 
 /// Keys that would change security and are not supported: key, what is wrong, what would be right.
 const UNSUPPORTED: &[(&str, &str, &str)] = &[
-    ("bootstrap.controllers", "speaking to controllers is not supported", "name brokers in bootstrap.servers"),
+    ("bootstrap.controllers", "controllers are not named here", "give --bootstrap-controller where a command takes it"),
     ("sasl.client.callback.handler.class", "Java classes can't be loaded", MECHANISMS),
     ("sasl.login.class", "Java classes can't be loaded", MECHANISMS),
     ("security.providers", "Java classes can't be loaded", "remove it: TLS is built in"),

@@ -38,6 +38,8 @@ const PROTOCOLS: [&str; 4] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
 pub struct Given<'a> {
     /// `--bootstrap-server`.
     pub bootstrap_server: Option<&'a str>,
+    /// `--bootstrap-controller`, for a client of controllers: no broker needs to be named then.
+    pub bootstrap_controller: Option<&'a str>,
     /// `--timeout`.
     pub timeout: Option<Duration>,
     /// `--response-bytes-max`.
@@ -63,7 +65,13 @@ impl Settings {
         let properties = properties::parse(source, bytes)?;
         let mut reader = Reader::new(properties, outside);
         reader.allows_plain_http = given.allow_plain_http;
-        let bootstrap = bootstrap(&mut reader, given.bootstrap_server, source);
+        let (bootstrap, bootstrap_controllers) = match given.bootstrap_controller {
+            None => (bootstrap(&mut reader, given.bootstrap_server, source), Vec::new()),
+            Some(flag) => {
+                let place = |column| substitute::place_of_flag("--bootstrap-controller", column);
+                (Vec::new(), addresses(&mut reader, flag, place))
+            }
+        };
         let security = security(&mut reader);
         refuse_token_file(&mut reader, &security, given);
         let client_id = reader.get("client.id").map_or(CLIENT_ID.to_owned(), |value| value.text.clone());
@@ -71,7 +79,15 @@ impl Settings {
         let response_bytes_max = given.response_bytes_max.unwrap_or(RESPONSE_BYTES_MAX);
         let Reader { mut faults, notes, .. } = reader;
         if faults.is_empty() {
-            return Ok(Self { bootstrap, client_id, timeout, response_bytes_max, security, notes });
+            return Ok(Self {
+                bootstrap,
+                bootstrap_controllers,
+                client_id,
+                timeout,
+                response_bytes_max,
+                security,
+                notes,
+            });
         }
         faults.sort();
         faults.dedup();

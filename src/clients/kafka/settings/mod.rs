@@ -35,6 +35,8 @@ pub(in crate::clients) use substitute::{environment, read};
 pub struct Settings {
     /// Brokers to start from: host (name or address, no brackets) and port.
     pub bootstrap: Vec<(String, u16)>,
+    /// Controllers to start from, where the client talks to them and not to brokers (Kafka 3.7); else empty.
+    pub bootstrap_controllers: Vec<(String, u16)>,
     /// What the brokers' logs and quotas call this client.
     pub client_id: String,
     /// The deadline of one call.

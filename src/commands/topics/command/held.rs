@@ -17,7 +17,7 @@ use crate::cluster::topic::{TopicName, TopicPartition};
 use crate::commands::topics::observe::{Observed, without_secret};
 use crate::commands::topics::plan::asks::{self, Ask};
 use crate::commands::topics::plan::defaults::Defaults;
-use crate::commands::topics::plan::effects::{Held, KEYS, KEYS_NEEDED};
+use crate::commands::topics::plan::effects::{Held, KEYS, KEYS_NEEDED, MIN_INSYNC};
 use crate::commands::topics::spec::Spec;
 
 /// Most partitions that are measured: of more, how much is deleted is unknown.
@@ -42,6 +42,8 @@ pub(super) async fn measure(kafka: &dyn Kafka, spec: &Spec, observed: &mut Obser
     if asks::needs_defaults(spec, observed, &risky) {
         observed.topic_defaults = defaults(kafka, &observed.metadata).await;
     }
+    let names = asks::changing(spec, observed, &risky, MIN_INSYNC);
+    observed.eligible = eligible(kafka, &names).await;
     let asks = asks::asks(spec, observed, &risky);
     if !asks.is_empty() {
         observed.held = held(kafka, &asks, &observed.metadata, now).await;
@@ -101,6 +103,28 @@ fn topic_defaults(entries: &[ConfigEntry]) -> BTreeMap<String, String> {
         defaults.extend(milliseconds.map(|number| ("retention.ms".to_owned(), number.to_string())));
     }
     defaults
+}
+
+/// Partitions with eligible leaders that are not in sync. Where brokers do not know such leaders (ZooKeeper mode, and Kafka
+/// before 3.8) there are none; where they can't be asked, the topics are left out.
+async fn eligible(kafka: &dyn Kafka, names: &[TopicName]) -> BTreeMap<TopicName, Vec<i32>> {
+    let mut eligible: BTreeMap<_, Vec<_>> = names.iter().map(|name| (name.clone(), Vec::new())).collect();
+    if names.is_empty() {
+        return eligible;
+    }
+    match kafka.describe_partitions(names).await {
+        Ok(states) => {
+            for (key, state) in states.iter().filter(|(_, state)| !state.eligible.is_empty()) {
+                eligible.entry(key.topic.clone()).or_default().push(state.partition.partition);
+            }
+            eligible
+        }
+        Err(KafkaError::Unsupported { .. }) => eligible,
+        Err(error) => {
+            tracing::warn!(%error, "eligible leaders could not be read");
+            BTreeMap::new()
+        }
+    }
 }
 
 type Offsets = BTreeMap<TopicPartition, Result<Option<FoundOffset>, KafkaError>>;

@@ -196,7 +196,9 @@ impl Memory {
         let is_done = |ended: &Ended| ended.outcome == Outcome::Done;
         let open = ended.iter().filter(|(_, ended)| !is_done(ended)).map(|(step, _)| step.name());
         let of_others = self.declared_by_others.keys().filter(|_| !takes_ownership);
-        let unsettled = open.chain(faulty).chain(of_others).cloned().collect();
+        // A change that was refused is not what was last applied.
+        let refused = observed.eligible.iter().filter(|(_, partitions)| !partitions.is_empty()).map(|(name, _)| name);
+        let unsettled = open.chain(faulty).chain(of_others).chain(refused).cloned().collect();
         let done = ended.iter().filter(|(step, ended)| step.batch() == TopicBatch::Create && is_done(ended));
         let created: BTreeSet<_> = done.map(|(step, _)| step.name()).collect();
         let exists = |name: &TopicName| observed.metadata.topics.contains_key(name) || created.contains(name);

@@ -62,7 +62,11 @@ pub fn asks(spec: &Spec, observed: &Observed, risky: &BTreeSet<TopicName>) -> BT
     let mut asks = BTreeMap::new();
     for (name, mut edits, there) in edits_of(spec, observed, risky) {
         let (Some(topic), config) = (there.topic, there.config.unwrap_or_default()) else { continue };
-        effects::note(&mut edits, (topic, config), Known { defaults, held: None });
+        effects::note(
+            &mut edits,
+            (topic, config),
+            Known { defaults, held: None, has_eligible: observed.eligible.contains_key(name) },
+        );
         let loses = |edit: &ConfigEdit| edit.effect.as_ref().is_some_and(|effect| effect.risk == Risk::LosesData);
         if !edits.iter().any(loses) {
             continue;
@@ -73,6 +77,12 @@ pub fn asks(spec: &Spec, observed: &Observed, risky: &BTreeSet<TopicName>) -> BT
         asks.insert(name.clone(), Ask { older_than: finite("retention.ms"), beyond });
     }
     asks
+}
+
+/// Those of some topics of which one key changes.
+pub fn changing(spec: &Spec, observed: &Observed, risky: &BTreeSet<TopicName>, key: &str) -> Vec<TopicName> {
+    let changes = edits_of(spec, observed, risky).filter(|(_, edits, _)| edits.iter().any(|edit| edit.key == key));
+    changes.map(|(name, ..)| name.clone()).collect()
 }
 
 fn edits_of<'a>(

@@ -29,12 +29,15 @@ pub const KEYS: &[(&str, &str)] = &[
     ("message.timestamp.difference.max.ms", "log.message.timestamp.difference.max.ms"),
     ("message.timestamp.type", "log.message.timestamp.type"),
     ("min.compaction.lag.ms", "log.cleaner.min.compaction.lag.ms"),
-    ("min.insync.replicas", "min.insync.replicas"),
+    (MIN_INSYNC, MIN_INSYNC),
     ("remote.storage.enable", ""),
     ("retention.bytes", "log.retention.bytes"),
     ("retention.ms", "log.retention.ms"),
     ("unclean.leader.election.enable", "unclean.leader.election.enable"),
 ];
+
+/// Each write of this key makes Kafka forget eligible leaders (KIP-966), also one of the same value.
+pub const MIN_INSYNC: &str = "min.insync.replicas";
 
 /// Keys of which the rules need the value, whichever key changes.
 pub const KEYS_NEEDED: [&str; 4] = ["cleanup.policy", "remote.storage.enable", "retention.bytes", "retention.ms"];
@@ -184,10 +187,9 @@ fn is_of_vendor(key: &str) -> bool {
 
 /// Writes the effects into the edits of one topic.
 pub fn note(edits: &mut [ConfigEdit], (topic, there): (&Topic, &[ConfigEntry]), known: Known<'_>) {
-    let none = Held::default();
     let effects: Vec<_> = {
         let values = Values { topic, there, edits, defaults: known.defaults };
-        edits.iter().map(|edit| effect(edit, &values, known.held.unwrap_or(&none))).collect()
+        edits.iter().map(|edit| effect(edit, &values, known)).collect()
     };
     for (edit, effect) in edits.iter_mut().zip(effects) {
         edit.effect = effect;
@@ -201,10 +203,14 @@ pub struct Known<'a> {
     pub defaults: &'a Defaults,
     /// What it holds.
     pub held: Option<&'a Held>,
+    /// Whether its eligible leaders were read: a change that would lose some is refused then.
+    pub has_eligible: bool,
 }
 
-fn effect(edit: &ConfigEdit, values: &Values<'_>, held: &Held) -> Option<Effect> {
+fn effect(edit: &ConfigEdit, values: &Values<'_>, known: Known<'_>) -> Option<Effect> {
     let key = &*edit.key;
+    let none = Held::default();
+    let held = known.held.unwrap_or(&none);
     match key {
         "retention.ms" | "retention.bytes" | "cleanup.policy" | "delete.retention.ms" | "min.compaction.lag.ms" => {
             effect_on_records(key, values, held).filter(|_| !held.is_empty()).map(loses)
@@ -239,7 +245,10 @@ fn effect(edit: &ConfigEdit, values: &Values<'_>, held: &Held) -> Option<Effect>
         "message.format.version" => {
             Some(moves("new records are stored in another format; an old one has no headers".to_owned()))
         }
-        "min.insync.replicas" => eligible(values).map(loses).or_else(|| in_sync(values).map(moves)),
+        MIN_INSYNC => {
+            let lost = if known.has_eligible { None } else { eligible(values) };
+            lost.map(loses).or_else(|| in_sync(values).map(moves))
+        }
         _ if is_of_vendor(key) => vendor(key, values).map(loses),
         _ => None,
     }
@@ -331,8 +340,9 @@ fn local(key: &str, values: &Values<'_>) -> Option<String> {
 }
 
 /// Kafka 4 keeps eligible leaders of partitions with fewer replicas in sync than demanded, and forgets them at each write.
+/// Where they could not be read, they count as there.
 fn eligible(values: &Values<'_>) -> Option<String> {
-    let (before, _) = values.limits("min.insync.replicas");
+    let (before, _) = values.limits(MIN_INSYNC);
     let least = usize::try_from(before?).ok()?;
     let lacks = |partition: &&Partition| partition.isr.len() < least.min(partition.replicas.len());
     let partitions = values.topic.partitions.iter().filter(lacks).count();
@@ -347,7 +357,7 @@ fn eligible(values: &Values<'_>) -> Option<String> {
 
 /// More replicas in sync are demanded than some partitions have.
 fn in_sync(values: &Values<'_>) -> Option<String> {
-    let (before, after) = values.limits("min.insync.replicas");
+    let (before, after) = values.limits(MIN_INSYNC);
     let after = after?;
     let lacks = |number: usize| i64::try_from(number).is_ok_and(|number| number < after);
     let partitions = values.topic.partitions.iter().filter(|partition| lacks(partition.isr.len())).count();

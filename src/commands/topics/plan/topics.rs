@@ -12,12 +12,12 @@ use crate::commands::topics::plan::Options;
 use crate::commands::topics::plan::abreast::There;
 use crate::commands::topics::plan::configs;
 use crate::commands::topics::plan::defaults::Defaults;
-use crate::commands::topics::plan::effects::{self, Known};
+use crate::commands::topics::plan::effects::{self, Known, MIN_INSYNC};
 use crate::commands::topics::plan::internal;
 use crate::commands::topics::plan::placement::{Load, place};
 use crate::commands::topics::plan::replicas::Wanted;
 use crate::commands::topics::plan::running::{Running, running};
-use crate::commands::topics::plan::step::{Cause, TopicStep, count, subject};
+use crate::commands::topics::plan::step::{Cause, ConfigEdit, TopicStep, count, subject};
 use crate::commands::topics::spec::TopicSpec;
 
 /// More names than this are counted.
@@ -117,19 +117,40 @@ pub fn change(
     let config = known.config.unwrap_or_default();
     let mut edits = configs::edits(declared, config, known.last);
     internal::keep_keys(name, topic, &mut edits);
+    refuse_to_forget(name, &mut edits, world, plan);
     let back = configs::coming_back(declared, config, known.last);
     if !back.is_empty() {
         world.coming_back.insert(name.clone(), back.into_iter().map(str::to_owned).collect());
     }
     let none = Defaults::default();
     let defaults = world.observed.topic_defaults.as_ref().unwrap_or(&none);
-    effects::note(&mut edits, (topic, config), Known { defaults, held: world.observed.held.get(name) });
+    let (held, has_eligible) = (world.observed.held.get(name), world.observed.eligible.contains_key(name));
+    effects::note(&mut edits, (topic, config), Known { defaults, held, has_eligible });
     for edit in edits.iter().filter(|edit| edit.cause == Cause::Drift) {
         let text = format!("drift: topic {name} was changed by hand: {}", edit.difference());
         plan.find(subject(name), "topics.drift", text);
     }
     if !edits.is_empty() {
         plan.steps.push(TopicStep::SetConfig { name: name.clone(), edits });
+    }
+}
+
+/// Refuses another `min.insync.replicas` while partitions have eligible leaders that are not in sync: with each write of that
+/// key Kafka forgets them, and only they are certain to have all records.
+fn refuse_to_forget(name: &TopicName, edits: &mut Vec<ConfigEdit>, world: &World, plan: &mut Plan<TopicStep>) {
+    let Some(partitions) = world.observed.eligible.get(name).filter(|partitions| !partitions.is_empty()) else {
+        return;
+    };
+    for edit in edits.extract_if(.., |edit| edit.key == MIN_INSYNC) {
+        let shown: Vec<_> = partitions.iter().take(NAMES_SHOWN_MAX).map(ToString::to_string).collect();
+        let more = if partitions.len() > shown.len() { ", …" } else { "" };
+        let (noun, have) = if partitions.len() == 1 { ("partition", "has") } else { ("partitions", "have") };
+        let reason = format!(
+            "{noun} {}{more} {have} eligible leaders that are not in sync; Kafka forgets them when this key is written, and records that only \
+             they hold may be lost. Wait until their brokers are back and in sync, then run again",
+            shown.join(", ")
+        );
+        plan.refuse(subject(name), &edit.difference(), reason);
     }
 }
 

@@ -187,6 +187,26 @@ fn producers_that_would_be_refused_are_more_than_reversible() {
 }
 
 #[test]
+fn min_insync_replicas_is_not_written_while_leaders_that_are_not_in_sync_would_be_forgotten() {
+    let mut observed = with(&[("min.insync.replicas", "2"), ("retention.ms", "2592000000")]);
+    observed.metadata.topics.get_mut(&name("a")).unwrap().partitions[0].isr = vec![BrokerId(1)];
+    let text = "- {name: a, config: {min.insync.replicas: 1, retention.ms: 2592000001}}";
+    assert!(lines(text, &observed)[0].contains("forgets their eligible leaders"), "nobody could be asked");
+    observed.eligible = [(name("a"), Vec::new())].into();
+    assert_eq!(risk_in(&observed, "min.insync.replicas: 1"), Risk::Reversible, "there are none");
+    observed.eligible = [(name("a"), vec![0])].into();
+    let shown = lines(text, &observed);
+    assert!(shown[0].contains("retention.ms") && !shown[0].contains("min.insync"), "the rest is changed: {shown:?}");
+    let refused = shown.iter().find(|line| line.starts_with("! refused")).unwrap();
+    assert!(
+        refused.contains("min.insync.replicas 2 -> 1") && refused.contains("partition 0 has eligible leaders"),
+        "{refused}"
+    );
+    let same = lines("- {name: a, config: {min.insync.replicas: 2}}", &observed);
+    assert_eq!(same, ["nothing to do"], "the value that holds is not written");
+}
+
+#[test]
 fn an_unclean_election_that_is_allowed_may_lose_data_and_segments_do_not() {
     let key = "unclean.leader.election.enable";
     assert_eq!(risk(&[(key, "false")], &format!("{key}: true")), Risk::LosesData);

@@ -1,15 +1,22 @@
-//! Messages in versions that the codec crate lacks: its 0.18 ends at DescribeLogDirs 4 and ApiVersions 4.
+//! Messages in versions that the codec crate lacks: its 0.18 ends at DescribeLogDirs 4, ApiVersions 4 and AddRaftVoter 0, and
+//! does not know UnregisterController.
 //!
 //! Made from Kafka's message schemas, as they lie in `common/message/` of kafka-clients-4.4.0.jar:
-//! `DescribeLogDirsRequest.json`, `DescribeLogDirsResponse.json` (versions 1 to 5, flexible from 2) and
-//! `ApiVersionsRequest.json` (versions 0 to 5, flexible from 3; the answer of version 5 is that of version 4). Fields stand
+//! `DescribeLogDirsRequest.json`, `DescribeLogDirsResponse.json` (versions 1 to 5, flexible from 2),
+//! `ApiVersionsRequest.json` (versions 0 to 5, flexible from 3; the answer of version 5 is that of version 4),
+//! `AddRaftVoterRequest.json` (versions 0 and 1, flexible; the answer of version 1 is that of version 0),
+//! `UnregisterControllerRequest.json` and `UnregisterControllerResponse.json` (version 0, flexible). Fields stand
 //! in the schemas' order. DescribeLogDirs is ours in all its versions, so that one reader does; only what is used is kept.
+
+#[cfg(test)]
+mod tests;
 
 use anyhow::ensure;
 use bytes::{BufMut, Bytes};
 use kafka_protocol::messages::ApiVersionsRequest;
 use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, StrBytes, VersionRange};
+use uuid::Uuid;
 
 use crate::clients::kafka::live::shape;
 
@@ -207,10 +214,142 @@ impl Encodable for NamedApiVersionsRequest {
         if version < 5 {
             return self.request.compute_size(version);
         }
-        let mut counted = bytes::BytesMut::new();
-        self.encode(&mut counted, version)?;
-        Ok(counted.len())
+        size_of(self, version)
     }
+}
+
+/// Where a new voter listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct VoterListener {
+    /// The listener's name.
+    pub(super) name: StrBytes,
+    /// Host name or address.
+    pub(super) host: StrBytes,
+    /// The port.
+    pub(super) port: u16,
+}
+
+/// AddRaftVoter. It is answered once the change is committed: always in version 0, and in version 1 because it says so.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct AddRaftVoterRequest {
+    /// The cluster's id; another cluster refuses.
+    pub(super) cluster_id: Option<StrBytes>,
+    /// How long the leader may take, in milliseconds.
+    pub(super) timeout_ms: i32,
+    /// The node.
+    pub(super) voter_id: i32,
+    /// Its directory.
+    pub(super) voter_directory_id: Uuid,
+    /// Where it listens.
+    pub(super) listeners: Vec<VoterListener>,
+}
+
+impl Message for AddRaftVoterRequest {
+    const VERSIONS: VersionRange = VersionRange { min: 0, max: 1 };
+    const DEPRECATED_VERSIONS: Option<VersionRange> = None;
+}
+
+impl HeaderVersion for AddRaftVoterRequest {
+    fn header_version(_version: i16) -> i16 {
+        2
+    }
+}
+
+impl Encodable for AddRaftVoterRequest {
+    fn encode<B: ByteBufMut>(&self, buf: &mut B, version: i16) -> anyhow::Result<()> {
+        put_text(buf, self.cluster_id.as_ref());
+        buf.put_i32(self.timeout_ms);
+        buf.put_i32(self.voter_id);
+        buf.put_slice(self.voter_directory_id.as_bytes());
+        put_varint(buf, u32::try_from(self.listeners.len())?.saturating_add(1));
+        for listener in &self.listeners {
+            put_text(buf, Some(&listener.name));
+            put_text(buf, Some(&listener.host));
+            buf.put_u16(listener.port);
+            put_varint(buf, 0);
+        }
+        if version >= 1 {
+            // AckWhenCommitted.
+            buf.put_u8(1);
+        }
+        put_varint(buf, 0);
+        Ok(())
+    }
+
+    fn compute_size(&self, version: i16) -> anyhow::Result<usize> {
+        size_of(self, version)
+    }
+}
+
+/// UnregisterController (Kafka 4.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct UnregisterControllerRequest {
+    /// The node.
+    pub(super) controller_id: i32,
+}
+
+/// Whether the controller was forgotten.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct UnregisterControllerResponse {
+    /// Milliseconds that the server wants us to be quiet.
+    pub(super) throttle_time_ms: i32,
+    /// Why not; 0 if it was.
+    pub(super) error_code: i16,
+    /// The server's words.
+    pub(super) error_message: Option<StrBytes>,
+}
+
+const ONLY_0: VersionRange = VersionRange { min: 0, max: 0 };
+
+impl Message for UnregisterControllerRequest {
+    const VERSIONS: VersionRange = ONLY_0;
+    const DEPRECATED_VERSIONS: Option<VersionRange> = None;
+}
+
+impl Message for UnregisterControllerResponse {
+    const VERSIONS: VersionRange = ONLY_0;
+    const DEPRECATED_VERSIONS: Option<VersionRange> = None;
+}
+
+impl HeaderVersion for UnregisterControllerRequest {
+    fn header_version(_version: i16) -> i16 {
+        2
+    }
+}
+
+impl HeaderVersion for UnregisterControllerResponse {
+    fn header_version(_version: i16) -> i16 {
+        1
+    }
+}
+
+impl Encodable for UnregisterControllerRequest {
+    fn encode<B: ByteBufMut>(&self, buf: &mut B, _version: i16) -> anyhow::Result<()> {
+        buf.put_i32(self.controller_id);
+        put_varint(buf, 0);
+        Ok(())
+    }
+
+    fn compute_size(&self, version: i16) -> anyhow::Result<usize> {
+        size_of(self, version)
+    }
+}
+
+impl Decodable for UnregisterControllerResponse {
+    fn decode<B: ByteBuf>(buf: &mut B, _version: i16) -> anyhow::Result<Self> {
+        let mut reader = Reader { buf, is_flexible: true };
+        let (throttle_time_ms, error_code) = (reader.i32()?, reader.i16()?);
+        let error_message = reader.nullable_text()?;
+        reader.skip_tags()?;
+        Ok(Self { throttle_time_ms, error_code, error_message })
+    }
+}
+
+/// The length of a message, counted by writing it: these are small.
+fn size_of(message: &impl Encodable, version: i16) -> anyhow::Result<usize> {
+    let mut counted = bytes::BytesMut::new();
+    message.encode(&mut counted, version)?;
+    Ok(counted.len())
 }
 
 /// A nullable text of a flexible version.
@@ -264,6 +403,10 @@ impl<B: ByteBuf> Reader<'_, B> {
 
     /// A length: of flexible versions one more than it is, and 0 for none.
     fn length(&mut self, is_list: bool) -> anyhow::Result<usize> {
+        self.nullable_length(is_list)?.ok_or_else(|| anyhow::anyhow!("nothing where something must be"))
+    }
+
+    fn nullable_length(&mut self, is_list: bool) -> anyhow::Result<Option<usize>> {
         let length = if self.is_flexible {
             i64::from(self.varint()?) - 1
         } else if is_list {
@@ -271,12 +414,17 @@ impl<B: ByteBuf> Reader<'_, B> {
         } else {
             i64::from(self.i16()?)
         };
-        usize::try_from(length).map_err(|_| anyhow::anyhow!("nothing where something must be"))
+        Ok(usize::try_from(length).ok())
     }
 
     fn text(&mut self) -> anyhow::Result<StrBytes> {
         let length = self.length(false)?;
         Ok(StrBytes::from_utf8(self.bytes(length)?)?)
+    }
+
+    fn nullable_text(&mut self) -> anyhow::Result<Option<StrBytes>> {
+        let Some(length) = self.nullable_length(false)? else { return Ok(None) };
+        Ok(Some(StrBytes::from_utf8(self.bytes(length)?)?))
     }
 
     fn bytes(&mut self, length: usize) -> anyhow::Result<Bytes> {
@@ -303,114 +451,5 @@ impl<B: ByteBuf> Reader<'_, B> {
             self.bytes(usize::try_from(length)?)?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use bytes::BytesMut;
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// The answer of a broker with one log dir of one partition, byte by byte, as the schema has it.
-    fn answer(version: i16) -> Bytes {
-        let is_flexible = version >= 2;
-        let mut bytes = BytesMut::new();
-        let length = |bytes: &mut BytesMut, of: u8, is_list: bool| match (is_flexible, is_list) {
-            (true, _) => bytes.put_u8(of + 1),
-            (false, true) => bytes.put_i32(i32::from(of)),
-            (false, false) => bytes.put_i16(i16::from(of)),
-        };
-        // One tagged field that nobody knows.
-        let tags = |bytes: &mut BytesMut| bytes.put_slice(if is_flexible { &[1, 9, 2, 0, 0] } else { &[] });
-        bytes.put_i32(7);
-        if version >= 3 {
-            bytes.put_i16(0);
-        }
-        length(&mut bytes, 1, true);
-        bytes.put_i16(56);
-        length(&mut bytes, 2, false);
-        bytes.put_slice(b"/a");
-        length(&mut bytes, 1, true);
-        length(&mut bytes, 1, false);
-        bytes.put_slice(b"t");
-        length(&mut bytes, 1, true);
-        bytes.put_i32(3);
-        bytes.put_i64(1_000);
-        bytes.put_i64(5);
-        bytes.put_u8(1);
-        (0..2).for_each(|_| tags(&mut bytes));
-        if version >= 4 {
-            bytes.put_i64(90);
-            bytes.put_i64(40);
-        }
-        if version >= 5 {
-            bytes.put_u8(1);
-        }
-        (0..2).for_each(|_| tags(&mut bytes));
-        bytes.freeze()
-    }
-
-    #[test]
-    fn the_log_dirs_of_every_version_are_read() {
-        for version in 1..=5 {
-            let mut bytes = answer(version);
-            let read = DescribeLogDirsResponse::decode(&mut bytes, version).unwrap();
-            assert!(bytes.is_empty(), "version {version}");
-            assert_eq!((read.throttle_time_ms, read.error_code, read.results.len()), (7, 0, 1));
-            let dir = &read.results[0];
-            assert_eq!((dir.error_code, dir.log_dir.as_str(), dir.is_cordoned), (56, "/a", version >= 5));
-            assert_eq!((dir.total_bytes, dir.usable_bytes), if version >= 4 { (90, 40) } else { (-1, -1) });
-            let partition =
-                LogDirPartition { partition_index: 3, partition_size: 1_000, offset_lag: 5, is_future_key: true };
-            assert_eq!(dir.topics, [LogDirTopic { name: StrBytes::from_static_str("t"), partitions: vec![partition] }]);
-        }
-    }
-
-    #[test]
-    fn what_ends_early_or_promises_too_much_is_an_error() {
-        let whole = answer(5);
-        for end in 0..whole.len() {
-            assert!(DescribeLogDirsResponse::decode(&mut whole.slice(..end), 5).is_err(), "{end} bytes");
-        }
-        let mut huge = Bytes::from_static(&[0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 15]);
-        let error = DescribeLogDirsResponse::decode(&mut huge, 5).unwrap_err().to_string();
-        assert!(error.contains("a list of 4294967294 elements"), "{error}");
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), version in 1_i16..6) {
-            let _ = DescribeLogDirsResponse::decode(&mut Bytes::from(bytes), version);
-        }
-    }
-
-    #[test]
-    fn a_request_says_for_whom_it_is_from_version_5_on() {
-        let text = StrBytes::from_static_str;
-        let request =
-            ApiVersionsRequest::default().with_client_software_name(text("n")).with_client_software_version(text("v"));
-        let encoded = |node, version| {
-            let named = NamedApiVersionsRequest { request: request.clone(), node };
-            let mut bytes = BytesMut::new();
-            named.encode(&mut bytes, version).unwrap();
-            assert_eq!(named.compute_size(version).unwrap(), bytes.len());
-            bytes.to_vec()
-        };
-        assert_eq!(encoded(Some((text("c"), 258)), 4), [2, b'n', 2, b'v', 0]);
-        assert_eq!(encoded(Some((text("c"), 258)), 5), [2, b'n', 2, b'v', 2, b'c', 0, 0, 1, 2, 0]);
-        assert_eq!(encoded(None, 5), [2, b'n', 2, b'v', 0, 255, 255, 255, 255, 0]);
-        assert_eq!(encoded(None, 0), [0_u8; 0]);
-    }
-
-    #[test]
-    fn all_topics_are_asked_for() {
-        for (version, bytes) in [(1, &[255, 255, 255, 255][..]), (2, &[0, 0]), (5, &[0, 0])] {
-            let mut encoded = BytesMut::new();
-            DescribeLogDirsRequest.encode(&mut encoded, version).unwrap();
-            assert_eq!(encoded, bytes);
-            assert_eq!(DescribeLogDirsRequest.compute_size(version).unwrap(), bytes.len());
-        }
     }
 }
