@@ -32,6 +32,10 @@ pub enum Purpose {
     Handover,
     /// Which pod and which disk have which broker id of a map.
     Brokers,
+    /// What is desired of a ZooKeeper ensemble or KRaft quorum, and the change that is under way.
+    Ensemble,
+    /// The lock of whatever stops servers of a cluster or changes who votes: one at a time.
+    Disruption,
 }
 
 impl Purpose {
@@ -45,6 +49,8 @@ impl Purpose {
             Self::Overrides => "overrides",
             Self::Handover => "handover",
             Self::Brokers => "brokers",
+            Self::Ensemble => "ensemble",
+            Self::Disruption => "disruption",
         }
     }
 }
@@ -59,6 +65,8 @@ impl fmt::Display for Purpose {
             Self::Overrides => "throttle overrides",
             Self::Handover => "hand-over of partition moves",
             Self::Brokers => "broker ids",
+            Self::Ensemble => "membership",
+            Self::Disruption => "restarts and membership changes",
         })
     }
 }

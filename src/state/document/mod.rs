@@ -201,6 +201,11 @@ impl Document {
             Purpose::Control | Purpose::Overrides => {
                 "without it, what people asked of the running command is forgotten"
             }
+            Purpose::Ensemble => {
+                "without it, nobody knows what was desired or which change was under way; `toolbox ensemble adopt` writes it \
+                 anew from a healthy ensemble"
+            }
+            Purpose::Disruption => "it holds nothing that is needed",
             Purpose::Handover => "it is written anew by the next batch of moves",
             Purpose::Brokers => {
                 "without it, only disks, labels and ordinals say which broker has which id, and retired ids are forgotten"
