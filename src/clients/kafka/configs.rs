@@ -45,6 +45,7 @@ pub trait Configs: Send + Sync {
 
     /// Waits until brokers show what others committed before this call: configs of topics on all brokers, brokers' own
     /// configs on those that are named. In KRaft a broker may be some hundred milliseconds behind, and who writes a config
-    /// over one that it did not see destroys it. Answers with the brokers that did not get there in time.
+    /// over one that it did not see destroys it. Brokers that need longer than 5 s are waited for only where no other is there
+    /// sooner. Answers with the brokers that did not get there in time.
     async fn catch_up(&self, own_configs: &BTreeSet<BrokerId>) -> Result<BTreeSet<BrokerId>, KafkaError>;
 }

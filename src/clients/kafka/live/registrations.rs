@@ -5,10 +5,12 @@ use std::sync::atomic::AtomicI16;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use kafka_protocol::messages::DescribeClusterRequest;
 use tokio::time::Instant;
 use tokio::time::sleep;
+use tokio::time::timeout_at;
 
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::codes;
@@ -25,7 +27,8 @@ const WATCHES: Duration = Duration::from_millis(500);
 /// image follows, and none is under way.
 const NEXT_IMAGE: Duration = Duration::from_millis(1_500);
 
-/// The longest wait for brokers to show what was committed: one that hangs must not keep the others waiting for longer.
+/// The longest wait for the last brokers to show what was committed: one that hangs must not keep the others waiting for
+/// longer. The first one is waited for until the deadline of the connection.
 const CATCH_UP_MAX: Duration = Duration::from_secs(5);
 
 /// Pause between two questions how far a broker is.
@@ -81,33 +84,53 @@ pub(super) async fn catch_up(
     cluster: &Cluster,
     own_configs: &BTreeSet<BrokerId>,
 ) -> Result<BTreeSet<BrokerId>, KafkaError> {
-    let deadline = cluster.deadline().min(Instant::now() + CATCH_UP_MAX);
-    if !cluster.passes_on(deadline).await? {
+    let (deadline, began) = (cluster.deadline(), Instant::now());
+    let first_deadline = deadline.min(began + CATCH_UP_MAX);
+    if !cluster.passes_on(first_deadline).await? {
         sleep(WATCHES).await;
         return Ok(BTreeSet::new());
     }
-    let Some(committed) = committed(cluster, deadline).await? else { return Ok(BTreeSet::new()) };
-    let live = cluster.know_brokers(deadline).await?;
-    let waits = live.into_iter().map(|broker| async move {
-        let is_own = own_configs.contains(&broker);
-        (broker, has_applied(cluster, broker, (committed, is_own), deadline).await)
+    let Some(committed) = committed(cluster, first_deadline).await? else { return Ok(BTreeSet::new()) };
+    let live = cluster.know_brokers(first_deadline).await?;
+    let waits = live.iter().map(|broker| async move {
+        let is_own = own_configs.contains(broker);
+        (*broker, has_applied(cluster, *broker, (committed, is_own), deadline).await)
     });
-    let mut behind = BTreeSet::new();
-    for (broker, applied) in join_all(waits).await {
+    let answers = until_some(waits, first_deadline, deadline).await;
+    let mut behind: BTreeSet<_> = live.iter().copied().collect();
+    for (broker, applied) in answers {
         match applied {
-            Ok(()) => {}
-            Err(error @ KafkaError::Security { .. }) => return Err(error),
-            Err(error) => {
-                tracing::warn!(%broker, %error, "the broker does not show what was committed before");
-                // Others are asked first for a while: what it says is old.
-                if let Some(address) = cluster.address_of(broker) {
-                    cluster.let_rest(&address);
-                }
-                behind.insert(broker);
+            Ok(()) => {
+                behind.remove(&broker);
             }
+            Err(error @ KafkaError::Security { .. }) => return Err(error),
+            Err(error) => tracing::debug!(%broker, %error, "the broker is behind"),
+        }
+    }
+    for broker in &behind {
+        let waited = format!("{:.1} s", began.elapsed().as_secs_f64());
+        tracing::warn!(%broker, %waited, "the broker does not show what was committed before: it is behind the controller");
+        // Others are asked first for a while: what it says is old.
+        if let Some(address) = cluster.address_of(*broker) {
+            cluster.let_rest(&address);
         }
     }
     Ok(behind)
+}
+
+/// What the waits answered: all of them until the first deadline; after that only the first success is waited for, until
+/// the last deadline.
+async fn until_some<F>(waits: impl Iterator<Item = F>, first_deadline: Instant, last: Instant) -> Vec<F::Output>
+where
+    F: Future<Output = (BrokerId, Result<(), KafkaError>)>,
+{
+    let mut open: FuturesUnordered<F> = waits.collect();
+    let (mut answers, mut has_success) = (Vec::new(), false);
+    while let Ok(Some(answer)) = timeout_at(if has_success { first_deadline } else { last }, open.next()).await {
+        has_success |= answer.1.is_ok();
+        answers.push(answer);
+    }
+    answers
 }
 
 /// The offset after the last committed record of the metadata log; none where it is not told: before Kafka 3.3, or without
@@ -147,5 +170,31 @@ async fn has_applied(
             return Err(KafkaError::TimedOut { what, after: cluster.timeout() });
         }
         sleep(PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which brokers answered, and after how many seconds all was over, where brokers 1, 2, … need so many seconds each.
+    async fn waited(seconds: &[u64]) -> (Vec<i32>, u64) {
+        let began = Instant::now();
+        let waits = (1..).zip(seconds).map(|(id, seconds)| async move {
+            sleep(Duration::from_secs(*seconds)).await;
+            (BrokerId(id), Ok(()))
+        });
+        let limits = (began + Duration::from_secs(5), began + Duration::from_secs(30));
+        let answers = until_some(waits, limits.0, limits.1).await;
+        (answers.iter().map(|(broker, _)| broker.0).collect(), began.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_brokers_are_waited_for_shortly_and_the_first_one_until_the_deadline() {
+        assert_eq!(waited(&[1, 3, 2]).await, (vec![1, 3, 2], 3), "all are in time");
+        assert_eq!(waited(&[1, 90, 2]).await, (vec![1, 3], 5), "one hangs");
+        assert_eq!(waited(&[90, 12, 13]).await, (vec![2], 12), "all are slow");
+        assert_eq!(waited(&[90, 91]).await, (vec![], 30), "all hang");
+        assert_eq!(waited(&[]).await, (vec![], 0));
     }
 }

@@ -71,6 +71,15 @@ async fn look_again(
     times: (Timestamp, Timestamp),
 ) -> anyhow::Result<Observed> {
     let behind = kafka.catch_up(&BTreeSet::new()).await;
+    if let Ok(behind) = &behind
+        && !behind.is_empty()
+        && observed.metadata.brokers.keys().all(|broker| behind.contains(broker))
+    {
+        bail!(
+            "no broker shows what the controller has committed, so what is there now is not known; nothing was changed; wait \
+             until the brokers are less busy, and run the same command again, with a longer --timeout"
+        );
+    }
     tracing::debug!(there = asked.there.len(), gone = asked.gone.len(), ?behind, "the cluster is looked at again");
     let Observed { mut metadata, last_applied, declared_by_others, .. } = observed;
     metadata.topics.retain(|name, _| !asked.gone.contains(name));
