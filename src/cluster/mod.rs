@@ -23,4 +23,3 @@ pub mod size;
 pub mod throttle;
 pub mod topic;
 pub mod visible;
-pub mod voters;

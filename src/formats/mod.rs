@@ -2,7 +2,6 @@
 //!
 //! A fault in a text is a [`place::Fault`]: file, line, column, what is wrong and what would be right.
 
-pub mod directory_id;
 pub mod ensemble_config;
 pub mod gzip;
 pub mod json;

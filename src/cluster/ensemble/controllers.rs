@@ -5,18 +5,30 @@ use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
-use crate::cluster::broker::BrokerId;
 use crate::cluster::ensemble::desired::{HISTORY_MAX, MemberState};
+use crate::cluster::quorum::{DirectoryId, NodeId, QuorumReplica, ReplicaKey};
 
 /// A voter: a node, and the directory of its metadata log. The same node with a new disk is another voter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Voter {
     /// The node's id.
-    pub node: BrokerId,
+    pub node: NodeId,
     /// `directory.id` of its `meta.properties`.
-    pub directory: Uuid,
+    pub directory: DirectoryId,
+}
+
+impl Voter {
+    /// A replica of the metadata log as a voter; none where its directory is not known, as in a static quorum.
+    pub fn of(replica: &QuorumReplica) -> Option<Self> {
+        Some(Self { node: replica.key.id, directory: replica.key.directory? })
+    }
+}
+
+impl From<Voter> for ReplicaKey {
+    fn from(voter: Voter) -> Self {
+        Self { id: voter.node, directory: Some(voter.directory) }
+    }
 }
 
 impl fmt::Display for Voter {
@@ -39,7 +51,7 @@ pub struct DesiredQuorum {
     pub dev: bool,
     /// Every controller that is, shall be or was a voter.
     #[serde(default)]
-    pub members: BTreeMap<BrokerId, Controller>,
+    pub members: BTreeMap<NodeId, Controller>,
     /// The voters that the last pass left, or that were adopted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_voters: Option<LastVoters>,
@@ -59,7 +71,7 @@ pub struct Controller {
     pub state: MemberState,
     /// The directory id of its present disk, as `prestart` recorded it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub directory: Option<Uuid>,
+    pub directory: Option<DirectoryId>,
     /// Its pod, in Kubernetes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<String>,

@@ -5,8 +5,9 @@ use std::time::Duration;
 use kafka_toolbox::clients::kafka::live::Live;
 use kafka_toolbox::clients::kafka::memory::{Call, Memory};
 use kafka_toolbox::clients::kafka::settings::{Given, Settings};
-use kafka_toolbox::clients::kafka::{Cluster as _, Kafka, KafkaError, NewTopic, Quorum, codes};
+use kafka_toolbox::clients::kafka::{Cluster as _, Configs as _, Kafka, KafkaError, NewTopic, Quorum, codes};
 use kafka_toolbox::cluster::broker::BrokerId;
+use kafka_toolbox::cluster::config::ConfigResource;
 use kafka_toolbox::cluster::metadata::TopicSelection;
 use kafka_toolbox::cluster::quorum::{DirectoryId, Endpoint, NewVoter, NodeId, QuorumState, ReplicaKey};
 use kafka_toolbox::cluster::topic::TopicPartition;
@@ -119,6 +120,7 @@ fn voters_leave_and_join(kind: Kind) {
         assert_eq!(described.nodes.keys().map(|node| node.0).collect::<Vec<_>>(), [1, 2, 3]);
         let features = controllers.features(Some(NodeId(2))).await.unwrap();
         assert_eq!(features.level("kraft.version"), 1);
+        assert_eq!(own_file(&controllers, 2).await, ["process.roles=broker,controller"]);
         let error = controllers.metadata(TopicSelection::None).await.unwrap_err();
         assert!(matches!(error, KafkaError::Unsupported { .. }), "{error}");
 
@@ -145,6 +147,14 @@ fn voters_leave_and_join(kind: Kind) {
             .await;
         }
     });
+}
+
+/// What a controller says of its own roles.
+async fn own_file(controllers: &Live, id: i32) -> Vec<String> {
+    let resource = ConfigResource::Broker(BrokerId(id));
+    let answer = controllers.configs(std::slice::from_ref(&resource), Some(&["process.roles"])).await.unwrap();
+    let entries = answer[&resource].as_ref().unwrap();
+    entries.iter().map(|entry| format!("{}={}", entry.name, entry.value.as_deref().unwrap_or_default())).collect()
 }
 
 /// Changes voters as a tool has to: where the answer leaves the result unknown, it looks, and tries again if nothing came

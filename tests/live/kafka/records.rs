@@ -45,7 +45,7 @@ pub(crate) fn fill(cluster: &Cluster, topic: &str, records: u64, bytes: u64) -> 
 /// Reads a topic from its first record to its end.
 pub(crate) fn digest(cluster: &Cluster, topic: &str) -> anyhow::Result<Digest> {
     let mut digest = Digest::default();
-    read(cluster, topic, "%p %o %k %s\n", |line| {
+    read(&cluster.bootstrap(), topic, "%p %o %k %s\n", |line| {
         let mut hasher = DefaultHasher::new();
         line.hash(&mut hasher);
         digest.count += 1;
@@ -56,17 +56,22 @@ pub(crate) fn digest(cluster: &Cluster, topic: &str) -> anyhow::Result<Digest> {
 
 /// The numbers that a [`Writer`] left in a topic.
 pub(crate) fn numbers(cluster: &Cluster, topic: &str) -> anyhow::Result<BTreeSet<u64>> {
+    numbers_at(&cluster.bootstrap(), topic)
+}
+
+/// The same, of the brokers at these addresses.
+pub(crate) fn numbers_at(bootstrap: &str, topic: &str) -> anyhow::Result<BTreeSet<u64>> {
     let mut found = BTreeSet::new();
-    read(cluster, topic, "%s\n", |line| {
+    read(bootstrap, topic, "%s\n", |line| {
         let number = line.split(|byte| *byte == b' ').next().unwrap_or_default();
         found.extend(std::str::from_utf8(number).ok().and_then(|text| text.parse::<u64>().ok()));
     })?;
     Ok(found)
 }
 
-fn read(cluster: &Cluster, topic: &str, format: &str, mut see: impl FnMut(&[u8])) -> anyhow::Result<()> {
+fn read(bootstrap: &str, topic: &str, format: &str, mut see: impl FnMut(&[u8])) -> anyhow::Result<()> {
     let mut child = Command::new("timeout")
-        .args([READ_LIMIT, "kcat", "-b", &cluster.bootstrap(), "-C", "-t", topic, "-o", "beginning", "-e", "-q"])
+        .args([READ_LIMIT, "kcat", "-b", bootstrap, "-C", "-t", topic, "-o", "beginning", "-e", "-q"])
         .args(["-X", "check.crcs=true", "-f", format])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -97,8 +102,13 @@ pub(crate) struct Writer {
 impl Writer {
     /// Starts to write the numbers 0, 1, 2, … to a topic.
     pub(crate) fn start(cluster: &Cluster, topic: &str, per_second: u32, bytes: usize) -> anyhow::Result<Self> {
+        Self::start_at(&cluster.bootstrap(), topic, per_second, bytes)
+    }
+
+    /// The same, to the brokers at these addresses.
+    pub(crate) fn start_at(bootstrap: &str, topic: &str, per_second: u32, bytes: usize) -> anyhow::Result<Self> {
         let mut child = Command::new("timeout")
-            .args([WRITE_LIMIT, "kcat", "-b", &cluster.bootstrap(), "-P", "-t", topic])
+            .args([WRITE_LIMIT, "kcat", "-b", bootstrap, "-P", "-t", topic])
             .args(["-X", "acks=all", "-X", "enable.idempotence=true", "-X", "message.timeout.ms=120000"])
             .args(["-X", "linger.ms=5"])
             .stdin(Stdio::piped())

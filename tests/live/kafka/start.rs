@@ -52,9 +52,19 @@ struct Software {
 
 pub(super) fn start(kind: Kind, shape: &Shape, shared: bool) -> anyhow::Result<Cluster> {
     let zookeeper = if kind.has_zookeeper() { trained_zookeeper()? } else { Vec::new() };
-    let archive = kind.package().archive(|archive| train_kafka(kind, archive, &zookeeper))?;
-    let kafka = flags(kind.package(), Some(reading(&archive)))?;
+    let kafka = trained(kind, &zookeeper)?;
     start_with(kind, shape, &Software { kafka, zookeeper }, shared)
+}
+
+fn trained(kind: Kind, zookeeper: &[String]) -> anyhow::Result<Vec<String>> {
+    let archive = kind.package().archive(|archive| train_kafka(kind, archive, zookeeper))?;
+    flags(kind.package(), Some(reading(&archive)))
+}
+
+/// Flags for the JVM of a server in KRaft mode: class path, archive of classes.
+pub(super) fn trained_kafka(kind: Kind) -> anyhow::Result<Vec<String>> {
+    ensure!(!kind.has_zookeeper(), "{} has no controllers of its own", kind.name());
+    trained(kind, &[])
 }
 
 fn start_with(kind: Kind, shape: &Shape, software: &Software, shared: bool) -> anyhow::Result<Cluster> {
@@ -345,7 +355,7 @@ pub(crate) fn slot() -> anyhow::Result<File> {
 }
 
 /// A random id as Kafka writes them: 22 characters of base64 for URLs. Never begins with a dash.
-fn kafka_uuid() -> String {
+pub(super) fn kafka_uuid() -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let number = Uuid::now_v7().as_u128();
     // 128 bits and four zeros behind make 22 digits of six bits.

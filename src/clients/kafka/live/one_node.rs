@@ -5,15 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use kafka_protocol::messages::DescribeClusterRequest;
-use kafka_protocol::messages::DescribeQuorumRequest;
 use kafka_protocol::messages::ListPartitionReassignmentsRequest;
-use kafka_protocol::messages::TopicName as WireName;
-use kafka_protocol::messages::describe_quorum_request::PartitionData;
-use kafka_protocol::messages::describe_quorum_request::TopicData;
-use kafka_protocol::messages::describe_quorum_response::PartitionData as QuorumPartition;
-use kafka_protocol::messages::describe_quorum_response::ReplicaState;
-use kafka_protocol::protocol::StrBytes;
 use tokio::time::Instant;
 
 use crate::clients::kafka::KafkaError;
@@ -23,27 +15,19 @@ use crate::clients::kafka::live::connection::Address;
 use crate::clients::kafka::live::connection::Connection;
 use crate::clients::kafka::live::connection::Dialer;
 use crate::clients::kafka::live::connection::Trouble;
+use crate::clients::kafka::live::quorum;
 use crate::clients::kafka::live::reassignments::moves_of;
 use crate::clients::kafka::live::schemas::NamedApiVersionsRequest;
 use crate::clients::kafka::live::topics::metadata_of;
 use crate::clients::kafka::live::topics::metadata_request;
 use crate::clients::kafka::settings::Settings;
 use crate::clients::kafka::tls::Connector;
-use crate::cluster::broker::BrokerId;
 use crate::cluster::metadata::Metadata;
 use crate::cluster::metadata::Reassignment;
 use crate::cluster::metadata::TopicSelection;
+use crate::cluster::quorum::Controllers;
+use crate::cluster::quorum::QuorumState;
 use crate::cluster::topic::TopicPartition;
-use crate::cluster::voters::ControllerNode;
-use crate::cluster::voters::Controllers;
-use crate::cluster::voters::QuorumReplica;
-use crate::cluster::voters::QuorumView;
-
-/// Which kind of nodes DescribeCluster shows: controllers (KIP-919).
-const CONTROLLERS: i8 = 2;
-
-/// The version of DescribeCluster from which on it tells kinds of nodes apart.
-const KINDS_SINCE: i16 = 1;
 
 /// Opens connections to single nodes with the settings of one cluster. Made once; a plaintext one touches no TLS code.
 #[derive(Debug, Clone)]
@@ -123,18 +107,12 @@ impl OneNode {
     }
 
     /// The quorum, from its leader or from a broker; a controller that does not lead answers NOT_LEADER_OR_FOLLOWER.
-    pub async fn quorum(&self, deadline: Instant) -> Result<QuorumView, KafkaError> {
-        let make = |_| {
-            let partition = PartitionData::default().with_partition_index(0);
-            let name = WireName(StrBytes::from_static_str("__cluster_metadata"));
-            let topic = TopicData::default().with_topic_name(name).with_partitions(vec![partition]);
-            DescribeQuorumRequest::default().with_topics(vec![topic])
-        };
-        let answer = self.call(&make, deadline).await?;
+    pub async fn quorum(&self, deadline: Instant) -> Result<QuorumState, KafkaError> {
+        let answer = self.call(&|_| quorum::describe_request(), deadline).await?;
         let partition = answer.topics.first().and_then(|topic| topic.partitions.first());
         match partition {
             _ if answer.error_code != 0 => Err(KafkaError::broker(answer.error_code, answer.error_message.as_deref())),
-            Some(partition) if partition.error_code == 0 => Ok(view_of(partition)),
+            Some(partition) if partition.error_code == 0 => Ok(quorum::state_of(partition, answer.nodes)),
             Some(partition) => Err(KafkaError::broker(partition.error_code, partition.error_message.as_deref())),
             None => Err(self.failed("DescribeQuorum: its answer has no partition".to_owned())),
         }
@@ -142,20 +120,8 @@ impl OneNode {
 
     /// The controllers, from one of them (Kafka 3.7 and newer).
     pub async fn controllers(&self, deadline: Instant) -> Result<Controllers, KafkaError> {
-        let make = |version| {
-            let request = DescribeClusterRequest::default();
-            if version >= KINDS_SINCE { request.with_endpoint_type(CONTROLLERS) } else { request }
-        };
-        let answer = self.call(&make, deadline).await?;
-        if answer.error_code != 0 {
-            return Err(KafkaError::broker(answer.error_code, answer.error_message.as_deref()));
-        }
-        let node = |node: &kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker| {
-            let port = u16::try_from(node.port).ok()?;
-            Some(ControllerNode { node: BrokerId(node.broker_id.0), host: node.host.to_string(), port })
-        };
-        let leader = (answer.controller_id.0 >= 0).then_some(BrokerId(answer.controller_id.0));
-        Ok(Controllers { leader, nodes: answer.brokers.iter().filter_map(node).collect() })
+        let answer = self.call(&quorum::controllers_only, deadline).await?;
+        quorum::check_described(&answer, &self.address).map(|()| quorum::controllers_of(answer))
     }
 
     async fn call<C: Call>(
@@ -172,24 +138,5 @@ impl OneNode {
 
     fn failed(&self, why: String) -> KafkaError {
         KafkaError::Unreachable { tried: vec![(self.address.to_string(), why)], within: self.dialer.settings.timeout }
-    }
-}
-
-fn view_of(partition: &QuorumPartition) -> QuorumView {
-    QuorumView {
-        leader: (partition.leader_id.0 >= 0).then_some(BrokerId(partition.leader_id.0)),
-        epoch: partition.leader_epoch,
-        high_watermark: partition.high_watermark,
-        voters: partition.current_voters.iter().map(replica_of).collect(),
-        observers: partition.observers.iter().map(replica_of).collect(),
-    }
-}
-
-fn replica_of(replica: &ReplicaState) -> QuorumReplica {
-    QuorumReplica {
-        node: BrokerId(replica.replica_id.0),
-        directory: Some(replica.replica_directory_id).filter(|id| !id.is_nil()),
-        log_end: replica.log_end_offset,
-        fetched_ms: Some(replica.last_fetch_timestamp).filter(|at| *at >= 0),
     }
 }

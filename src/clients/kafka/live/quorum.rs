@@ -56,28 +56,34 @@ const CONTROLLERS: i8 = 2;
 /// The quorum as its leader describes it.
 pub(super) async fn describe(cluster: &Cluster) -> Result<QuorumState, KafkaError> {
     let (partition, nodes) = ask(cluster, cluster.deadline()).await?;
-    let endpoints = nodes.into_iter().map(|node| (NodeId(node.node_id.0), endpoints_of(node))).collect();
-    Ok(QuorumState {
+    Ok(state_of(&partition, nodes))
+}
+
+/// The request for the quorum.
+pub(super) fn describe_request() -> DescribeQuorumRequest {
+    let name = WireName(StrBytes::from_static_str("__cluster_metadata"));
+    let wanted = vec![Wanted::default().with_partition_index(0)];
+    let topic = TopicData::default().with_topic_name(name).with_partitions(wanted);
+    DescribeQuorumRequest::default().with_topics(vec![topic])
+}
+
+/// The quorum as an answer has it.
+pub(super) fn state_of(partition: &PartitionData, nodes: Vec<Node>) -> QuorumState {
+    QuorumState {
         leader: (partition.leader_id.0 >= 0).then_some(NodeId(partition.leader_id.0)),
         leader_epoch: partition.leader_epoch,
         high_watermark: partition.high_watermark,
         voters: partition.current_voters.iter().map(replica_of).collect(),
         observers: partition.observers.iter().map(replica_of).collect(),
-        endpoints,
-    })
+        endpoints: nodes.into_iter().map(|node| (NodeId(node.node_id.0), endpoints_of(node))).collect(),
+    }
 }
 
 /// Asks the leader, and again while it moves.
 pub(super) async fn ask(cluster: &Cluster, deadline: Instant) -> Result<(PartitionData, Vec<Node>), KafkaError> {
     let mut patience = Patience::until(deadline);
-    let make = |_| {
-        let name = WireName(StrBytes::from_static_str("__cluster_metadata"));
-        let wanted = vec![Wanted::default().with_partition_index(0)];
-        let topic = TopicData::default().with_topic_name(name).with_partitions(wanted);
-        DescribeQuorumRequest::default().with_topics(vec![topic])
-    };
     loop {
-        let (answer, address) = cluster.read(Target::Controller, make, deadline).await?;
+        let (answer, address) = cluster.read(Target::Controller, |_| describe_request(), deadline).await?;
         let partition = answer.topics.into_iter().next().and_then(|topic| topic.partitions.into_iter().next());
         let inner = partition.as_ref().map_or(0, |partition| partition.error_code);
         let code = if answer.error_code == 0 { inner } else { answer.error_code };
@@ -122,15 +128,20 @@ pub(super) async fn controllers(cluster: &Cluster) -> Result<Controllers, KafkaE
         Err(KafkaError::Unsupported { broker, .. }) => return Err(no_controllers(broker)),
         Err(error) => return Err(error),
     };
+    Ok(controllers_of(answer))
+}
+
+/// The controllers as an answer has them.
+pub(super) fn controllers_of(answer: DescribeClusterResponse) -> Controllers {
     let nodes = answer.brokers.into_iter().filter_map(|node| {
         let port = u16::try_from(node.port).ok()?;
         Some((NodeId(node.broker_id.0), HostPort { host: node.host.to_string(), port }))
     });
-    Ok(Controllers {
+    Controllers {
         cluster_id: answer.cluster_id.to_string(),
         active: (answer.controller_id.0 >= 0).then_some(NodeId(answer.controller_id.0)),
         nodes: nodes.collect(),
-    })
+    }
 }
 
 /// The request for controllers. Version 0 has no endpoint type: what speaks that describes brokers, and

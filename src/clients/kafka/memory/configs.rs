@@ -15,6 +15,7 @@ use crate::cluster::config::ConfigEntry;
 use crate::cluster::config::ConfigOperation;
 use crate::cluster::config::ConfigResource;
 use crate::cluster::config::ConfigSource;
+use crate::cluster::quorum::NodeId;
 
 /// What stands in each broker's file.
 const BROKER_FILE: [(&str, &str); 2] = [("auto.create.topics.enable", "false"), ("num.io.threads", "2")];
@@ -73,7 +74,23 @@ fn topic_entries(model: &Model, set: &BTreeMap<String, String>) -> Vec<ConfigEnt
     keys::KEYS.iter().map(entry_of).collect()
 }
 
+/// What stands in a controller's file; one that is registered and does not run can't be asked.
+fn controller_entries(model: &Model, controller: NodeId) -> Result<Vec<ConfigEntry>, KafkaError> {
+    let Some(file) = model.controller_files.get(&controller) else {
+        let message = format!("controller {controller} does not answer");
+        return Err(refuse(codes::BROKER_NOT_AVAILABLE, message));
+    };
+    let static_entry = |(key, value): (&String, &String)| ConfigEntry {
+        read_only: true,
+        ..entry(key, value, ConfigSource::BrokerFile)
+    };
+    Ok(file.iter().map(static_entry).collect())
+}
+
 fn broker_entries(model: &Model, broker: BrokerId) -> Result<Vec<ConfigEntry>, KafkaError> {
+    if model.is_controllers {
+        return controller_entries(model, NodeId::from(broker));
+    }
     check_broker(model, broker)?;
     let mut entries: BTreeMap<String, ConfigEntry> = BTreeMap::new();
     let id = broker.to_string();
@@ -100,7 +117,8 @@ fn broker_entries(model: &Model, broker: BrokerId) -> Result<Vec<ConfigEntry>, K
 
 /// A broker that is not there can't be asked.
 pub(super) fn check_broker(model: &Model, broker: BrokerId) -> Result<(), KafkaError> {
-    if model.brokers.contains_key(&broker) {
+    let is_controller = model.is_controllers && model.controller_files.contains_key(&NodeId::from(broker));
+    if is_controller || model.brokers.contains_key(&broker) {
         return Ok(());
     }
     let live: Vec<_> = model.brokers.keys().map(ToString::to_string).collect();

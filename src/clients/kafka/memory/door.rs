@@ -120,6 +120,11 @@ impl Memory {
         self.planning(call, nth, Fault::Before(Box::new(change)))
     }
 
+    /// The same, of a cluster that is in use already.
+    pub fn will_change_before(&self, call: Call, nth: usize, change: impl FnOnce(&mut Model) + Send + 'static) {
+        self.state().faults.plan(call, nth, Fault::Before(Box::new(change)));
+    }
+
     /// Someone changes the cluster just after the n-th call of a kind.
     #[must_use]
     pub fn after(self, call: Call, nth: usize, change: impl FnOnce(&mut Model) + Send + 'static) -> Self {

@@ -52,6 +52,8 @@ pub struct Model {
     pub quorum: QuorumState,
     /// The controllers that are registered, and where they listen.
     pub controllers: BTreeMap<NodeId, HostPort>,
+    /// What stands in the file of each controller that runs.
+    pub controller_files: BTreeMap<NodeId, BTreeMap<String, String>>,
     /// Whether the client talks to the controllers directly: only they describe themselves.
     pub is_controllers: bool,
     /// What each node says of features.
@@ -126,6 +128,7 @@ impl Model {
             brokers: brokers.map(|broker| (broker.id, broker)).collect(),
             quorum: if kraft { quorum::three_voters() } else { QuorumState::default() },
             controllers: if kraft { quorum::three_controllers() } else { BTreeMap::new() },
+            controller_files: if kraft { quorum::files() } else { BTreeMap::new() },
             features: if kraft { quorum::features() } else { Features::default() },
             ..Self::default()
         }

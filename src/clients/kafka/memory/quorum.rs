@@ -49,6 +49,13 @@ pub(super) fn three_controllers() -> BTreeMap<NodeId, HostPort> {
     CONTROLLERS.map(|id| (NodeId(id), HostPort { host: "127.0.0.1".to_owned(), port: port(id) })).into()
 }
 
+/// What stands in their files.
+pub(super) fn files() -> BTreeMap<NodeId, BTreeMap<String, String>> {
+    let file = [("process.roles", "controller"), ("controller.quorum.auto.join.enable", "false")];
+    let file: BTreeMap<_, _> = file.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    CONTROLLERS.map(|id| (NodeId(id), file.clone())).into()
+}
+
 /// What a node of Kafka 4.3 says of a dynamic quorum.
 pub(super) fn features() -> Features {
     let supported = [("metadata.version", (7, 30)), ("kraft.version", (0, 1)), ("group.version", (0, 1))];
@@ -97,9 +104,8 @@ impl Memory {
 #[async_trait]
 impl Quorum for Memory {
     async fn quorum(&self) -> Result<QuorumState, KafkaError> {
-        self.read(Call::DescribeQuorum, |model| match model.kraft {
-            true => Ok(model.quorum.clone()),
-            false => Err(unsupported("DescribeQuorum", "3.3")),
+        self.read(Call::DescribeQuorum, |model| {
+            if model.kraft { Ok(model.quorum.clone()) } else { Err(unsupported("DescribeQuorum", "3.3")) }
         })
     }
 
@@ -112,11 +118,11 @@ impl Quorum for Memory {
     }
 
     async fn unregister_broker(&self, broker: BrokerId) -> Result<(), KafkaError> {
-        self.change(Call::UnregisterBroker, &broker, forget_broker)
+        self.change(Call::UnregisterBroker, &broker, |model, broker| forget_broker(model, *broker))
     }
 
     async fn unregister_controller(&self, controller: NodeId) -> Result<(), KafkaError> {
-        self.change(Call::UnregisterController, &controller, forget_controller)
+        self.change(Call::UnregisterController, &controller, |model, controller| forget_controller(model, *controller))
     }
 
     async fn controllers(&self) -> Result<Controllers, KafkaError> {
@@ -135,8 +141,14 @@ impl Quorum for Memory {
         })
     }
 
-    async fn features(&self, _node: Option<NodeId>) -> Result<Features, KafkaError> {
-        self.read(Call::ApiVersions, |model| Ok(model.features.clone()))
+    async fn features(&self, node: Option<NodeId>) -> Result<Features, KafkaError> {
+        self.read(Call::ApiVersions, |model| match node {
+            Some(node) if model.is_controllers && !model.controller_files.contains_key(&node) => {
+                let message = format!("controller {node} does not answer");
+                Err(KafkaError::broker(codes::BROKER_NOT_AVAILABLE, Some(&message)))
+            }
+            _ => Ok(model.features.clone()),
+        })
     }
 }
 
@@ -188,11 +200,11 @@ fn remove(model: &mut Model, key: &ReplicaKey) -> Result<(), KafkaError> {
     Ok(())
 }
 
-fn forget_broker(model: &mut Model, broker: &BrokerId) -> Result<(), KafkaError> {
+fn forget_broker(model: &mut Model, broker: BrokerId) -> Result<(), KafkaError> {
     if !model.kraft {
         return Err(unsupported("UnregisterBroker", "2.8"));
     }
-    if model.brokers.remove(broker).is_none() && model.stopped.remove(broker).is_none() {
+    if model.brokers.remove(&broker).is_none() && model.stopped.remove(&broker).is_none() {
         let message = format!("Broker ID {broker} is not currently registered");
         return Err(KafkaError::broker(codes::BROKER_ID_NOT_REGISTERED, Some(&message)));
     }
@@ -200,14 +212,14 @@ fn forget_broker(model: &mut Model, broker: &BrokerId) -> Result<(), KafkaError>
 }
 
 /// As Kafka 4.4 does it; without its feature level the request is not understood.
-fn forget_controller(model: &mut Model, controller: &NodeId) -> Result<(), KafkaError> {
+fn forget_controller(model: &mut Model, controller: NodeId) -> Result<(), KafkaError> {
     if !model.kraft || model.features.level("metadata.version") < 33 {
         return Err(unsupported("UnregisterController", "4.4"));
     }
-    if model.quorum.leader == Some(*controller) {
+    if model.quorum.leader == Some(controller) {
         return Err(KafkaError::broker(codes::INVALID_REQUEST, Some("The active controller can't be unregistered")));
     }
-    if model.controllers.remove(controller).is_none() {
+    if model.controllers.remove(&controller).is_none() {
         let message = format!("Controller ID {controller} is not currently registered");
         return Err(KafkaError::broker(codes::CONTROLLER_ID_NOT_REGISTERED, Some(&message)));
     }

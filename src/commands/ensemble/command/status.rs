@@ -8,9 +8,9 @@ use crate::clients::kafka::live::Nodes;
 use crate::clients::kafka::settings::Settings;
 use crate::commands::ensemble::command::flags::{Which, WhichArgs};
 use crate::commands::ensemble::observe::Observed;
-use crate::commands::ensemble::observe::quorum::{self, NODE_LIMIT, NoQuorumSeen};
+use crate::commands::ensemble::observe::quorum::{self, NODE_LIMIT, NoQuorumSeen, QuorumLook};
 use crate::commands::ensemble::observe::servers::{self, Look, Nameless, SERVER_LIMIT};
-use crate::commands::ensemble::plan::kraft::seen::SeenQuorum;
+use crate::commands::ensemble::plan::guards::SETTLE;
 use crate::commands::ensemble::plan::{Input, decide, kraft, refuse};
 use crate::commands::ensemble::report::{ensemble, quorum as quorum_report};
 use crate::context::{Context, duration};
@@ -38,7 +38,7 @@ pub(super) async fn run(context: &mut Context, args: &StatusArgs) -> anyhow::Res
         let observed = context.observed(async || look(context, args).await).await?;
         let exit = match observed {
             Observed::Ensemble(look) => show_ensemble(context, &look)?,
-            Observed::Quorum(seen) => show_quorum(context, &seen)?,
+            Observed::Quorum(look) => show_quorum(context, &look)?,
         };
         // What was saved stays as it is.
         let Some(interval) = args.watch.filter(|_| context.flags.observed.is_none()) else { return Ok(exit) };
@@ -60,7 +60,10 @@ async fn look(context: &Context, args: &StatusArgs) -> anyhow::Result<Observed> 
             let (limit, settings) = settings(context, &named, NODE_LIMIT)?;
             let nodes = Nodes::new(settings).map_err(|error| Stop::usage(error.to_string()))?;
             match quorum::look_at(&nodes, &named, limit).await {
-                Ok(seen) => Ok(Observed::Quorum(Box::new(seen))),
+                Ok(seen) => {
+                    let (desired, at) = (None, Some(context.now()));
+                    Ok(Observed::Quorum(Box::new(QuorumLook { seen, desired, at })))
+                }
                 Err(NoQuorumSeen::NoLeader) => Ok(Observed::Quorum(Box::default())),
                 Err(NoQuorumSeen::ZooKeeperMode) => {
                     Err(Stop::usage("this cluster keeps its metadata in ZooKeeper: give --zookeeper HOST:PORT").into())
@@ -100,9 +103,11 @@ fn show_ensemble(context: &Context, look: &Look) -> anyhow::Result<Exit> {
     Ok(exit(page.healthy))
 }
 
-fn show_quorum(context: &Context, seen: &SeenQuorum) -> anyhow::Result<Exit> {
-    let input = kraft::Input { desired: None, seen, now: context.now(), is_strict: false };
-    let page = quorum_report::page(seen, &kraft::decide(input), kraft::at_once(seen));
+fn show_quorum(context: &Context, look: &QuorumLook) -> anyhow::Result<Exit> {
+    let QuorumLook { seen, desired, at } = look;
+    let now = at.unwrap_or_else(|| context.now());
+    let input = kraft::Input { desired: desired.as_ref(), seen, now, rest: SETTLE, is_strict: false };
+    let page = quorum_report::page(seen, &kraft::decide(input), kraft::at_once(seen), desired.is_some());
     let text = |is_wide| {
         let table = output::table(&quorum_report::Page::columns(is_wide), &page.rows(is_wide));
         format!("{}{table}{}", page.head(), page.foot())

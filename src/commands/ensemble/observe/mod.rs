@@ -1,14 +1,15 @@
 //! What the servers of an ensemble, or the controllers of a quorum, say of themselves: asked all at once, within a limit for the
 //! whole look.
 
+pub mod controllers;
 pub mod quorum;
 mod server;
 pub mod servers;
 
 use serde::{Deserialize, Serialize};
 
+use crate::commands::ensemble::observe::quorum::QuorumLook;
 use crate::commands::ensemble::observe::servers::Look;
-use crate::commands::ensemble::plan::kraft::seen::SeenQuorum;
 
 /// What was observed, as `--save-observed` writes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,5 +18,5 @@ pub enum Observed {
     /// A ZooKeeper ensemble.
     Ensemble(Box<Look>),
     /// A quorum of KRaft controllers.
-    Quorum(Box<SeenQuorum>),
+    Quorum(Box<QuorumLook>),
 }

@@ -4,15 +4,31 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
 use crate::clients::kafka::live::{Nodes, OneNode};
 use crate::clients::kafka::{KafkaError, codes};
-use crate::cluster::voters::{QuorumReplica, QuorumView};
-use crate::commands::ensemble::plan::kraft::seen::{Replica, SeenQuorum};
+use crate::cluster::ensemble::controllers::DesiredQuorum;
+use crate::cluster::quorum::QuorumState;
+use crate::commands::ensemble::plan::kraft::seen::SeenQuorum;
 
 /// How long one node may take, with the way over to the leader.
 pub const NODE_LIMIT: Duration = Duration::from_secs(2);
+
+/// One look at a quorum, as `--save-observed` writes it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct QuorumLook {
+    /// What was seen.
+    pub seen: SeenQuorum,
+    /// The record, where it was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired: Option<DesiredQuorum>,
+    /// When it was looked, where ages matter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+}
 
 /// Why nobody said what the quorum is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +49,7 @@ pub async fn look_at(nodes: &Nodes, named: &[(String, u16)], limit: Duration) ->
     let (mut is_leaderless, mut is_zookeeper) = (false, false);
     while let Some(answer) = asked.next().await {
         match answer {
-            Ok(view) => return Ok(seen(&view)),
+            Ok(quorum) => return Ok(SeenQuorum { quorum, ..SeenQuorum::default() }),
             Err(NoQuorumSeen::ZooKeeperMode) => is_zookeeper = true,
             Err(NoQuorumSeen::NoLeader) => is_leaderless = true,
             Err(NoQuorumSeen::NoAnswer(words)) => why.extend(words),
@@ -46,12 +62,12 @@ pub async fn look_at(nodes: &Nodes, named: &[(String, u16)], limit: Duration) ->
     }
 }
 
-async fn ask(nodes: &Nodes, host: &str, port: u16, deadline: Instant) -> Result<QuorumView, NoQuorumSeen> {
+async fn ask(nodes: &Nodes, host: &str, port: u16, deadline: Instant) -> Result<QuorumState, NoQuorumSeen> {
     let late = || NoQuorumSeen::NoAnswer(vec![format!("{host}:{port} did not answer in time")]);
     timeout_at(deadline, ask_node(nodes, (host, port), deadline)).await.unwrap_or_else(|_| Err(late()))
 }
 
-async fn ask_node(nodes: &Nodes, (host, port): (&str, u16), deadline: Instant) -> Result<QuorumView, NoQuorumSeen> {
+async fn ask_node(nodes: &Nodes, (host, port): (&str, u16), deadline: Instant) -> Result<QuorumState, NoQuorumSeen> {
     let node = nodes.connect(host, port, deadline).await.map_err(|error| no_answer(&error))?;
     match node.quorum(deadline).await {
         Ok(view) => Ok(view),
@@ -61,31 +77,13 @@ async fn ask_node(nodes: &Nodes, (host, port): (&str, u16), deadline: Instant) -
     }
 }
 
-async fn of_leader(nodes: &Nodes, node: &OneNode, deadline: Instant) -> Result<QuorumView, NoQuorumSeen> {
+async fn of_leader(nodes: &Nodes, node: &OneNode, deadline: Instant) -> Result<QuorumState, NoQuorumSeen> {
     let controllers = node.controllers(deadline).await.map_err(|error| no_answer(&error))?;
-    let leader = controllers.nodes.iter().find(|one| Some(one.node) == controllers.leader);
-    let leader = leader.ok_or(NoQuorumSeen::NoLeader)?;
+    let leader = controllers.active.and_then(|active| controllers.nodes.get(&active)).ok_or(NoQuorumSeen::NoLeader)?;
     let node = nodes.connect(&leader.host, leader.port, deadline).await.map_err(|error| no_answer(&error))?;
     node.quorum(deadline).await.map_err(|error| no_answer(&error))
 }
 
 fn no_answer(error: &KafkaError) -> NoQuorumSeen {
     NoQuorumSeen::NoAnswer(vec![error.to_string()])
-}
-
-fn seen(view: &QuorumView) -> SeenQuorum {
-    let replica = |replica: &QuorumReplica| Replica {
-        node: replica.node,
-        directory: replica.directory,
-        log_end: replica.log_end,
-        fetched_ms: replica.fetched_ms,
-    };
-    SeenQuorum {
-        leader: view.leader,
-        epoch: view.epoch,
-        high_watermark: view.high_watermark,
-        voters: view.voters.iter().map(replica).collect(),
-        observers: view.observers.iter().map(replica).collect(),
-        ..SeenQuorum::default()
-    }
 }

@@ -1,14 +1,13 @@
 //! The page of `ensemble status` for KRaft: each replica of the metadata log on a row.
 
 use serde::Serialize;
-use uuid::Uuid;
 
-use crate::cluster::broker::BrokerId;
 use crate::cluster::ensemble::tolerance::Tolerance;
+use crate::cluster::quorum::{DirectoryId, NodeId, QuorumReplica};
 use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::coherence::Finding;
-use crate::commands::ensemble::plan::kraft::Pass;
-use crate::commands::ensemble::plan::kraft::seen::{Replica, SeenQuorum};
+use crate::commands::ensemble::plan::kraft::seen::SeenQuorum;
+use crate::commands::ensemble::plan::kraft::{Decision, Pass};
 use crate::commands::ensemble::report::{foot, is_alert};
 
 /// The page, as JSON has it.
@@ -21,7 +20,7 @@ pub struct Page {
     #[serde(rename = "static")]
     pub is_static: bool,
     /// The controller that leads.
-    pub leader: Option<BrokerId>,
+    pub leader: Option<NodeId>,
     /// The leader's epoch.
     pub epoch: i32,
     /// The offset after the last committed record.
@@ -36,6 +35,9 @@ pub struct Page {
     pub findings: Vec<Finding>,
     /// What forbids every change now.
     pub refusal: Option<Refusal>,
+    /// What `ensemble apply` would do next, or why it does nothing; none without a record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_step: Option<String>,
 }
 
 /// One replica of the metadata log.
@@ -43,27 +45,27 @@ pub struct Page {
 #[serde(rename_all = "camelCase")]
 pub struct Row {
     /// The node's id.
-    pub node: BrokerId,
+    pub node: NodeId,
     /// `leader`, `voter` or `observer`.
     pub role: &'static str,
     /// Whether it fetches and lacks few records.
     pub caught_up: bool,
     /// The offset after its last record.
-    pub log_end: i64,
+    pub log_end: Option<i64>,
     /// By how many records it is behind the leader.
-    pub behind: i64,
+    pub behind: Option<i64>,
     /// How long ago it fetched last, in milliseconds.
     pub fetched_ms_ago: Option<u64>,
     /// Its directory id.
-    pub directory: Option<Uuid>,
+    pub directory: Option<DirectoryId>,
 }
 
-/// Makes the page.
-pub fn page(seen: &SeenQuorum, pass: &Pass, refusal: Option<Refusal>) -> Page {
-    let of = |replicas: &[Replica], role| replicas.iter().map(|it| row(seen, it, role)).collect::<Vec<_>>();
-    let mut replicas = of(&seen.voters, "voter");
+/// Makes the page. `has_record`: it is known what is desired.
+pub fn page(seen: &SeenQuorum, pass: &Pass, refusal: Option<Refusal>, has_record: bool) -> Page {
+    let of = |replicas: &[QuorumReplica], role| replicas.iter().map(|it| row(seen, it, role)).collect::<Vec<_>>();
+    let mut replicas = of(&seen.quorum.voters, "voter");
     replicas.sort_by_key(|row| row.node);
-    let mut observers = of(&seen.observers, "observer");
+    let mut observers = of(&seen.quorum.observers, "observer");
     observers.sort_by_key(|row| row.node);
     replicas.extend(observers);
     // A static quorum is as healthy as any; it only can't be changed.
@@ -71,28 +73,40 @@ pub fn page(seen: &SeenQuorum, pass: &Pass, refusal: Option<Refusal>) -> Page {
     Page {
         healthy: !is_bad && !pass.findings.iter().any(is_alert),
         is_static: seen.is_static(),
-        leader: seen.leader,
-        epoch: seen.epoch,
-        high_watermark: seen.high_watermark,
+        leader: seen.quorum.leader,
+        epoch: seen.quorum.leader_epoch,
+        high_watermark: seen.quorum.high_watermark,
         tolerance: pass.tolerance,
         after_one_loss: pass.tolerance.after_one_loss(),
         replicas,
         findings: pass.findings.clone(),
         refusal,
+        next_step: has_record.then(|| next_step(&pass.decision)),
     }
 }
 
-fn row(seen: &SeenQuorum, replica: &Replica, role: &'static str) -> Row {
+/// What a pass would do, in one line.
+fn next_step(decision: &Decision) -> String {
+    match decision {
+        Decision::Nothing => "nothing: all is as desired".to_owned(),
+        Decision::Wait(why) => format!("wait: {why}"),
+        Decision::Refuse(refusal) => format!("refuse: {refusal}"),
+        Decision::Confirm(op) => format!("confirm and record {} of controller {}", op.kind.word(), op.target),
+        Decision::Change(change) => change.to_string(),
+    }
+}
+
+fn row(seen: &SeenQuorum, replica: &QuorumReplica, role: &'static str) -> Row {
     let (behind, time) = seen.lag(replica);
-    let is_leader = role == "voter" && seen.leader == Some(replica.node);
+    let is_leader = role == "voter" && seen.quorum.leader == Some(replica.key.id);
     Row {
-        node: replica.node,
+        node: replica.key.id,
         role: if is_leader { "leader" } else { role },
         caught_up: seen.is_caught_up(replica),
-        log_end: replica.log_end,
+        log_end: replica.log_end_offset,
         behind,
         fetched_ms_ago: time.and_then(|time| u64::try_from(time.as_millis()).ok()),
-        directory: replica.directory,
+        directory: replica.key.directory,
     }
 }
 
@@ -125,8 +139,13 @@ impl Page {
 
     /// What stands below the table.
     pub fn foot(&self) -> String {
-        foot(&self.findings, self.refusal.as_ref())
+        let next = self.next_step.as_ref().map(|next| format!("\nNext step of `toolbox ensemble apply`: {next}\n"));
+        format!("{}{}", foot(&self.findings, self.refusal.as_ref()), next.unwrap_or_default())
     }
+}
+
+fn number(offset: Option<i64>) -> String {
+    offset.map_or("-".to_owned(), |offset| offset.to_string())
 }
 
 impl Row {
@@ -139,15 +158,13 @@ impl Row {
         let mut cells = vec![
             self.node.to_string(),
             self.role.to_owned(),
-            self.log_end.to_string(),
-            self.behind.to_string(),
+            number(self.log_end),
+            number(self.behind),
             fetched,
             state.to_owned(),
         ];
         if is_wide {
-            cells.push(
-                self.directory.map_or("-".to_owned(), |directory| crate::formats::directory_id::shown(&directory)),
-            );
+            cells.push(self.directory.map_or("-".to_owned(), |directory| directory.to_string()));
         }
         cells
     }

@@ -9,6 +9,7 @@ use crate::clients::first_answer::Greeting;
 use crate::clients::kafka::live::Nodes;
 use crate::clients::processes::{KAFKA, Processes};
 use crate::cluster::broker::BrokerId;
+use crate::cluster::quorum::{DirectoryId, NodeId};
 use crate::commands::probe::agent::looks::{Broker, Looks, Readiness, look_at_broker};
 use crate::commands::probe::command::end;
 use crate::commands::probe::command::flags::{self, AddressArgs, LiveArgs};
@@ -22,7 +23,6 @@ use crate::commands::probe::verdict::controller::{Own, ready};
 use crate::commands::probe::verdict::kafka::{LOOKS, Terms};
 use crate::context::{Context, duration};
 use crate::exit::{Exit, Stop};
-use crate::formats::directory_id::directory_id;
 
 const ADDRESS: &str = "127.0.0.1:9092";
 
@@ -224,14 +224,13 @@ async fn controller(context: &Context, args: &ControllerVerb, address: &str) -> 
     let (node, directory) = match (&args.log_dir, args.node) {
         (Some(folder), _) => {
             let meta = flags::meta_properties(folder)?;
-            (meta.id.map(BrokerId).ok_or_else(|| no_id(folder))?, meta.directory)
+            (meta.id.map(NodeId).ok_or_else(|| no_id(folder))?, meta.directory)
         }
-        (None, Some(node)) => (node, args.directory_id.clone()),
+        (None, Some(node)) => (NodeId::from(node), args.directory_id.clone()),
         (None, None) => return Err(Stop::usage("which controller is it? give --node or --log-dir").into()),
     };
-    let directory = directory.map(|text| directory_id(&text)).transpose().map_err(Stop::usage)?;
+    let directory = directory.map(|text| text.trim().parse::<DirectoryId>()).transpose().map_err(Stop::usage)?;
     let nodes = Nodes::new(flags::settings(context, address)?).map_err(|error| Stop::usage(error.to_string()))?;
-    let now_ms = context.now().as_millisecond();
-    let seen = observe::look(&nodes, &host, port, now_ms, flags::deadline(context)).await;
+    let seen = observe::look(&nodes, &host, port, context.now(), flags::deadline(context)).await;
     end(context, &Answer::new(ready(&Own { node, directory }, &seen), seen))
 }

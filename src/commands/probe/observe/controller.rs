@@ -1,30 +1,31 @@
 //! What the quorum says of one controller: itself where it leads, else its leader.
 
+use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
 use crate::clients::kafka::live::{Nodes, OneNode};
 use crate::clients::kafka::tls::show_address;
 use crate::clients::kafka::{KafkaError, codes};
-use crate::cluster::voters::Controllers;
+use crate::cluster::quorum::Controllers;
 use crate::commands::probe::verdict::controller::Seen;
 
 /// Asks a controller, and its leader if that is another one.
-pub async fn look(nodes: &Nodes, host: &str, port: u16, now_ms: i64, deadline: Instant) -> Seen {
-    let looked = timeout_at(deadline, look_at(nodes, host, port, now_ms, deadline)).await;
+pub async fn look(nodes: &Nodes, host: &str, port: u16, now: Timestamp, deadline: Instant) -> Seen {
+    let looked = timeout_at(deadline, look_at(nodes, host, port, now, deadline)).await;
     looked.unwrap_or_else(|_| {
         Seen::NoAnswer(format!("{} did not answer everything within --timeout", show_address(host, port)))
     })
 }
 
-async fn look_at(nodes: &Nodes, host: &str, port: u16, now_ms: i64, deadline: Instant) -> Seen {
+async fn look_at(nodes: &Nodes, host: &str, port: u16, now: Timestamp, deadline: Instant) -> Seen {
     let node = match nodes.connect(host, port, deadline).await {
         Ok(node) => node,
         Err(error) => return no_answer(&error),
     };
     match node.quorum(deadline).await {
-        Ok(view) => Seen::Quorum { view, now_ms },
+        Ok(view) => Seen::Quorum { view, now },
         Err(error) if error.code() == Some(codes::NOT_LEADER_OR_FOLLOWER) => {
-            of_leader(nodes, &node, now_ms, deadline).await
+            of_leader(nodes, &node, now, deadline).await
         }
         Err(error @ KafkaError::Unsupported { .. }) => {
             let address = show_address(host, port);
@@ -34,18 +35,18 @@ async fn look_at(nodes: &Nodes, host: &str, port: u16, now_ms: i64, deadline: In
     }
 }
 
-async fn of_leader(nodes: &Nodes, node: &OneNode, now_ms: i64, deadline: Instant) -> Seen {
-    let Controllers { leader, nodes: all } = match node.controllers(deadline).await {
+async fn of_leader(nodes: &Nodes, node: &OneNode, now: Timestamp, deadline: Instant) -> Seen {
+    let Controllers { active: leader, nodes: all, .. } = match node.controllers(deadline).await {
         Ok(controllers) => controllers,
         Err(error) => return no_answer(&error),
     };
     let Some(leader) = leader else { return Seen::NoLeader };
-    let Some(at) = all.iter().find(|one| one.node == leader) else {
+    let Some(at) = all.get(&leader) else {
         return Seen::LeaderSilent { leader, why: "it is not among the controllers that are registered".to_owned() };
     };
     let asked = async { nodes.connect(&at.host, at.port, deadline).await?.quorum(deadline).await };
     match asked.await {
-        Ok(view) => Seen::Quorum { view, now_ms },
+        Ok(view) => Seen::Quorum { view, now },
         Err(error) => Seen::LeaderSilent { leader, why: error.to_string() },
     }
 }

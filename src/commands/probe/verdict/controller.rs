@@ -1,24 +1,23 @@
 //! Whether a KRaft controller is ready: it leads the raft quorum or follows its leader, and the quorum's voters have its id
 //! with its directory id. A controller that joins is an observer, and not ready.
 
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use uuid::Uuid;
 
-use crate::cluster::broker::BrokerId;
-use crate::cluster::voters::{QuorumReplica, QuorumView};
+use crate::cluster::quorum::{DirectoryId, NodeId, QuorumReplica, QuorumState};
 use crate::commands::probe::verdict::{State, Verdict};
 
 /// A voter that has not fetched for so long does not follow: the leader itself gives up without a majority of fetches after
 /// `controller.quorum.fetch.timeout.ms` (2 s) and a half.
-const FETCHED_WITHIN_MS: i64 = 5_000;
+const FETCHED_WITHIN: SignedDuration = SignedDuration::from_secs(5);
 
 /// Which controller it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Own {
     /// Its node id.
-    pub node: BrokerId,
+    pub node: NodeId,
     /// The id of its metadata directory, where that is known.
-    pub directory: Option<Uuid>,
+    pub directory: Option<DirectoryId>,
 }
 
 /// What was seen.
@@ -32,16 +31,16 @@ pub enum Seen {
     /// The controller answers; the leader that it names does not.
     LeaderSilent {
         /// The leader.
-        leader: BrokerId,
+        leader: NodeId,
         /// Why.
         why: String,
     },
-    /// What the leader says of the quorum, and its time in milliseconds since 1970, as far as ours is right.
+    /// What the leader says of the quorum.
     Quorum {
         /// The quorum.
-        view: QuorumView,
-        /// Now.
-        now_ms: i64,
+        view: QuorumState,
+        /// Our present time, for a leader that says none of its own.
+        now: Timestamp,
     },
     /// It could not be found out.
     Unknown(String),
@@ -60,25 +59,25 @@ pub fn ready(own: &Own, seen: &Seen) -> Verdict {
             format!("controller {node} answers, but whether leader {leader} counts it as a voter can't be seen: {why}"),
         ),
         Seen::Unknown(why) => Verdict::new(State::Unknown, why.clone()),
-        Seen::Quorum { view, now_ms } => in_quorum(own, view, *now_ms),
+        Seen::Quorum { view, now } => in_quorum(own, view, *now),
     }
 }
 
-fn in_quorum(own: &Own, view: &QuorumView, now_ms: i64) -> Verdict {
+fn in_quorum(own: &Own, view: &QuorumState, now: Timestamp) -> Verdict {
     let node = own.node;
     let Some(leader) = view.leader else {
         return Verdict::new(State::NotReady, format!("controller {node} answers, but the quorum has no leader now"));
     };
-    let voters: Vec<&QuorumReplica> = view.voters.iter().filter(|voter| voter.node == node).collect();
+    let voters: Vec<&QuorumReplica> = view.voters.iter().filter(|voter| voter.key.id == node).collect();
     if voters.is_empty() {
-        let ids: Vec<_> = view.voters.iter().map(|voter| voter.node.to_string()).collect();
+        let ids: Vec<_> = view.voters.iter().map(|voter| voter.key.id.to_string()).collect();
         return Verdict::new(
             State::NotReady,
             format!("controller {node} is no voter: the voters are {}. It joins, or was removed", ids.join(", ")),
         );
     }
-    let is_static = voters.iter().all(|voter| voter.directory.is_none());
-    let voter = voters.iter().find(|voter| is_static || voter.directory == own.directory);
+    let is_static = voters.iter().all(|voter| voter.key.directory.is_none());
+    let voter = voters.iter().find(|voter| is_static || voter.key.directory == own.directory);
     let Some(voter) = voter else {
         if own.directory.is_none() {
             let reason = "the quorum tells directories apart, and that of this controller is not known: give --log-dir";
@@ -95,10 +94,12 @@ fn in_quorum(own: &Own, view: &QuorumView, now_ms: i64) -> Verdict {
     if leader == node {
         return Verdict::new(State::Ready, format!("controller {node} leads the quorum of {}", view.voters.len()));
     }
-    match voter.fetched_ms.map(|at| now_ms.saturating_sub(at)) {
-        Some(ago) if ago > FETCHED_WITHIN_MS => Verdict::new(
+    // The leader says of itself that it fetched just now: its own clock, where it says so, else ours.
+    let leaders_time = view.voter(leader).and_then(|leader| leader.last_fetch).unwrap_or(now);
+    match voter.last_fetch.map(|at| leaders_time.duration_since(at)) {
+        Some(ago) if ago > FETCHED_WITHIN => Verdict::new(
             State::NotReady,
-            format!("controller {node} is a voter, but has not fetched from leader {leader} for {} s", ago / 1_000),
+            format!("controller {node} is a voter, but has not fetched from leader {leader} for {} s", ago.as_secs()),
         ),
         _ => Verdict::new(State::Ready, format!("controller {node} follows leader {leader} and is a voter")),
     }

@@ -5,10 +5,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::broker::BrokerId;
 use crate::cluster::ensemble::controllers::{DesiredQuorum, QuorumChangeKind, Voter, Voters};
 use crate::cluster::ensemble::desired::MemberState;
 use crate::cluster::ensemble::gone::Gone;
+use crate::cluster::quorum::{DirectoryId, NodeId, QuorumReplica};
 use crate::commands::ensemble::plan::kraft::seen::SeenQuorum;
 
 /// What is seen of a controller.
@@ -107,37 +107,44 @@ pub struct Known {
 }
 
 /// Every controller that votes or is desired.
-pub fn known(desired: &DesiredQuorum, seen: &SeenQuorum) -> BTreeMap<BrokerId, Known> {
-    let voters = seen.voters.iter().map(|replica| replica.node);
+pub fn known(desired: &DesiredQuorum, seen: &SeenQuorum) -> BTreeMap<NodeId, Known> {
+    let voters = seen.quorum.voters.iter().map(|replica| replica.key.id);
     let nodes: BTreeSet<_> = voters.chain(desired.members.keys().copied()).collect();
     nodes.into_iter().map(|node| (node, one(desired, seen, node))).collect()
 }
 
-fn one(desired: &DesiredQuorum, seen: &SeenQuorum, node: BrokerId) -> Known {
+fn one(desired: &DesiredQuorum, seen: &SeenQuorum, node: NodeId) -> Known {
     let (row, state) = (row(desired, seen, node), desired.members.get(&node).map(|member| member.state));
     let is_silent = seen.answers.get(&node) != Some(&true) && !matches!(row, Row::Voter | Row::Observer);
     let verdict = || seen.evidence.get(&node).cloned().unwrap_or_default();
     let gone = is_silent.then(|| verdict().verdict(state == Some(MemberState::Retired), true));
-    Known { row, state, advice: advice(row, state), gone }
+    let follows = |replica: &&QuorumReplica| replica.key.id == node && seen.is_caught_up(replica);
+    let runs = seen.answers.get(&node) == Some(&true) || seen.quorum.observers.iter().any(|it| follows(&it));
+    let advice = match advice(row, state) {
+        // Who was removed and stopped is listed as observer for some minutes.
+        Advice::StopServer if !runs => Advice::Fine,
+        advice => advice,
+    };
+    Known { row, state, advice, gone }
 }
 
 /// What is seen of a controller.
-pub fn row(desired: &DesiredQuorum, seen: &SeenQuorum, node: BrokerId) -> Row {
+pub fn row(desired: &DesiredQuorum, seen: &SeenQuorum, node: NodeId) -> Row {
     let recorded = desired.members.get(&node).and_then(|member| member.directory);
-    let voter = seen.voters.iter().find(|replica| replica.node == node);
-    let observers = || seen.observers.iter().filter(|replica| replica.node == node);
-    let is_recorded = |directory: Option<uuid::Uuid>| recorded.is_none_or(|recorded| Some(recorded) == directory);
+    let voter = seen.quorum.voter(node);
+    let observers = || seen.quorum.observers.iter().filter(|replica| replica.key.id == node);
+    let is_recorded = |directory: Option<DirectoryId>| recorded.is_none_or(|recorded| Some(recorded) == directory);
     match voter {
-        Some(voter) if is_recorded(voter.directory) => {
+        Some(voter) if is_recorded(voter.key.directory) => {
             if seen.is_caught_up(voter) {
                 Row::Voter
             } else {
                 Row::VoterBehind
             }
         }
-        Some(_) if observers().any(|it| recorded.is_some() && it.directory == recorded) => Row::DiskReplaced,
+        Some(_) if observers().any(|it| recorded.is_some() && it.key.directory == recorded) => Row::DiskReplaced,
         Some(_) => Row::UnknownDirectory,
-        None if observers().any(|it| recorded.is_some() && it.directory == recorded) => Row::Observer,
+        None if observers().any(|it| recorded.is_some() && it.key.directory == recorded) => Row::Observer,
         None if observers().next().is_some() => Row::UnknownDirectory,
         None => Row::Absent,
     }
@@ -164,22 +171,22 @@ pub fn advice(row: Row, state: Option<MemberState>) -> Advice {
 }
 
 /// Every change that could be next, in the order in which they are tried: what makes the quorum stronger comes first.
-pub fn candidates(desired: &DesiredQuorum, seen: &SeenQuorum, known: &BTreeMap<BrokerId, Known>) -> Vec<Change> {
+pub fn candidates(desired: &DesiredQuorum, seen: &SeenQuorum, known: &BTreeMap<NodeId, Known>) -> Vec<Change> {
     let with = |advice: Advice| known.iter().filter(move |(_, it)| it.advice == advice).map(|(node, _)| *node);
-    let voter = |node: BrokerId| seen.voters.iter().find(|replica| replica.node == node)?.voter();
-    let removing = |kind| move |node: BrokerId| Some(Change { kind, voter: voter(node)? });
-    let adding = |node: BrokerId| {
+    let voter = |node: NodeId| Voter::of(seen.quorum.voter(node)?);
+    let removing = |kind| move |node: NodeId| Some(Change { kind, voter: voter(node)? });
+    let adding = |node: NodeId| {
         let directory = desired.members.get(&node)?.directory?;
         Some(Change { kind: QuorumChangeKind::Add, voter: Voter { node, directory } })
     };
     let mut found: Vec<_> = with(Advice::ForgetDisk).filter_map(removing(QuorumChangeKind::ForgetDisk)).collect();
     found.extend(with(Advice::Add).filter_map(adding));
-    let is_gone = |node: &BrokerId| {
+    let is_gone = |node: &NodeId| {
         let known = &known[node];
         known.gone.as_ref().is_some_and(Gone::is_for_good) || known.state == Some(MemberState::Retired)
     };
     found.extend(with(Advice::DropIfGone).filter(is_gone).filter_map(removing(QuorumChangeKind::Drop)));
-    let (leader, rest): (Vec<_>, Vec<_>) = with(Advice::Remove).partition(|node| seen.leader == Some(*node));
+    let (leader, rest): (Vec<_>, Vec<_>) = with(Advice::Remove).partition(|node| seen.quorum.leader == Some(*node));
     found.extend(rest.into_iter().filter_map(removing(QuorumChangeKind::Shrink)));
     found.extend(leader.into_iter().filter_map(removing(QuorumChangeKind::ShrinkLeader)));
     found

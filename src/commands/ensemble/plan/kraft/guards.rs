@@ -1,15 +1,16 @@
 //! The guards of a change of voters: the numbers are those of ZooKeeper's, the rules are KRaft's.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::cluster::broker::BrokerId;
-use crate::cluster::ensemble::controllers::{DesiredQuorum, QuorumChangeKind};
+use crate::cluster::ensemble::controllers::{DesiredQuorum, QuorumChangeKind, Voter};
 use crate::cluster::ensemble::desired::MemberState;
 use crate::cluster::ensemble::gone::Gone;
+use crate::cluster::quorum::NodeId;
 use crate::commands::ensemble::plan::code::Code;
-use crate::commands::ensemble::plan::guards::{Check, Guard, Judgement, LEADER_REST, SETTLE, VOTERS_MIN};
+use crate::commands::ensemble::plan::guards::{Check, Guard, Judgement, LEADER_REST, VOTERS_MIN};
 use crate::commands::ensemble::plan::kraft::change::{Advice, Change, Known};
 use crate::commands::ensemble::plan::kraft::seen::{SAMPLES_MIN, SeenQuorum};
 use crate::commands::ensemble::plan::seen::age;
@@ -22,9 +23,11 @@ pub struct Ground<'a> {
     /// What was seen.
     pub seen: &'a SeenQuorum,
     /// What follows for each controller.
-    pub known: &'a BTreeMap<BrokerId, Known>,
+    pub known: &'a BTreeMap<NodeId, Known>,
     /// The present time.
     pub now: Timestamp,
+    /// How long the quorum rests between two changes.
+    pub rest: Duration,
 }
 
 /// All guards of a change, in their order; those that have nothing to say about its kind are left out.
@@ -33,6 +36,7 @@ pub fn check(change: &Change, ground: Ground<'_>) -> Vec<Check> {
     checks.extend(enough_voters(change, ground));
     checks.push(final_number(change, ground));
     checks.extend(caught_up(change, ground));
+    checks.extend(has_address(change, ground));
     checks.extend(asked_for(change, ground));
     checks.extend(auto_join(change, ground));
     checks.extend(leader_last(change, ground));
@@ -56,7 +60,7 @@ fn one_voter(change: &Change, ground: Ground<'_>) -> Check {
         QuorumChangeKind::Add => !voters.iter().any(|voter| voter.node == change.voter.node),
         _ => is_known && voters.len() > 1,
     };
-    let numbers = format!("epoch {}, {} voters, {}", ground.seen.epoch, voters.len(), change.voter);
+    let numbers = format!("epoch {}, {} voters, {}", ground.seen.quorum.leader_epoch, voters.len(), change.voter);
     judged(Guard::I1, holds, Code::IdConflict, numbers)
 }
 
@@ -102,7 +106,7 @@ fn final_number(change: &Change, ground: Ground<'_>) -> Check {
     let size = ground.desired.size;
     let before = ground.seen.voter_set();
     let next = change.after(&before);
-    let stays = |node: &BrokerId| {
+    let stays = |node: &NodeId| {
         let known = ground.known.get(node);
         let is_gone = known.is_some_and(|it| it.gone.as_ref().is_some_and(Gone::is_for_good));
         let state = known.and_then(|it| it.state);
@@ -125,11 +129,13 @@ fn caught_up(change: &Change, ground: Ground<'_>) -> Option<Check> {
     if change.kind != QuorumChangeKind::Add {
         return None;
     }
-    let Some(replica) = ground.seen.observers.iter().find(|replica| replica.voter() == Some(change.voter)) else {
+    let Some(replica) = ground.seen.quorum.observers.iter().find(|replica| Voter::of(replica) == Some(change.voter))
+    else {
         return Some(judged(Guard::I5, false, Code::NotCaughtUp, format!("{} does not follow", change.voter)));
     };
     let (records, time) = ground.seen.lag(replica);
     let time = time.map_or("no fetch is known".to_owned(), |time| format!("fetched {} ms ago", time.as_millis()));
+    let records = records.map_or("an unknown number of".to_owned(), |records| records.to_string());
     let numbers = format!("{records} records behind, {time}");
     match ground.seen.samples.get(&change.voter.node) {
         _ if !ground.seen.is_caught_up(replica) => Some(judged(Guard::I5, false, Code::NotCaughtUp, numbers)),
@@ -139,6 +145,27 @@ fn caught_up(change: &Change, ground: Ground<'_>) -> Option<Check> {
             Some(judged(Guard::I5, *passed >= SAMPLES_MIN, Code::NotCaughtUp, numbers))
         }
     }
+}
+
+/// A controller is added with the address that it registered itself, under the listener's name that the voters have.
+fn has_address(change: &Change, ground: Ground<'_>) -> Option<Check> {
+    if change.kind != QuorumChangeKind::Add {
+        return None;
+    }
+    let node = change.voter.node;
+    Some(match ground.seen.registered.get(&node) {
+        Some(Some(it)) => judged(
+            Guard::I6,
+            true,
+            Code::BadAddress,
+            format!("it listens on {}://{}:{}", it.listener, it.host, it.port),
+        ),
+        Some(None) => {
+            let numbers = format!("the name of the listener of controller {node} is not known");
+            judged(Guard::I6, false, Code::BadAddress, numbers)
+        }
+        None => waits(Guard::I6, format!("controller {node} has not registered itself yet")),
+    })
 }
 
 fn asked_for(change: &Change, ground: Ground<'_>) -> Option<Check> {
@@ -169,7 +196,7 @@ fn auto_join(change: &Change, ground: Ground<'_>) -> Option<Check> {
         let numbers = format!("node {node} is broker and controller");
         return Some(judged(Guard::I12, false, Code::CombinedRole, numbers));
     }
-    let replica = ground.seen.voters.iter().find(|replica| replica.node == node);
+    let replica = ground.seen.quorum.voter(node);
     let runs = replica.is_some_and(|replica| ground.seen.is_caught_up(replica))
         || ground.seen.answers.get(&node) == Some(&true);
     let numbers = match (ground.seen.auto_join, runs) {
@@ -183,7 +210,7 @@ fn auto_join(change: &Change, ground: Ground<'_>) -> Option<Check> {
 
 fn leader_last(change: &Change, ground: Ground<'_>) -> Option<Check> {
     let node = change.voter.node;
-    if change.kind == QuorumChangeKind::Add || ground.seen.leader != Some(node) {
+    if change.kind == QuorumChangeKind::Add || ground.seen.quorum.leader != Some(node) {
         return None;
     }
     let is_before = |known: &Known| matches!(known.advice, Advice::Remove | Advice::Add);
@@ -212,9 +239,9 @@ fn rested(ground: Ground<'_>) -> Check {
     // A replaced disk leaves a voter fewer: its second half follows at once.
     let last = ground.desired.history.last().filter(|entry| entry.kind != QuorumChangeKind::ForgetDisk);
     match last.map(|entry| age(entry.at, ground.now)) {
-        Some(rest) if rest < SETTLE => waits(
+        Some(rest) if rest < ground.rest => waits(
             Guard::I11,
-            format!("{} s since the last change, {} s are waited for", rest.as_secs(), SETTLE.as_secs()),
+            format!("{} s since the last change, {} s are waited for", rest.as_secs(), ground.rest.as_secs()),
         ),
         _ => judged(Guard::I11, true, Code::InProgress, "at rest".to_owned()),
     }

@@ -5,20 +5,24 @@
 //! look whether the rest is alive. So every guard is ours.
 
 pub mod change;
+pub mod declare;
+pub mod follow;
 pub mod guards;
 pub mod seen;
+pub mod steps;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::broker::BrokerId;
 use crate::cluster::ensemble::controllers::{
     DesiredQuorum, LastVoters, QuorumChangeKind, QuorumEntry, QuorumOp, Voters,
 };
 use crate::cluster::ensemble::desired::MemberState;
 use crate::cluster::ensemble::tolerance::Tolerance;
+use crate::cluster::quorum::NodeId;
 use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::coherence::{Alert, Finding};
 use crate::commands::ensemble::plan::guards::{Check, Judgement, VOTERS_MIN};
@@ -37,6 +41,8 @@ pub struct Input<'a> {
     pub seen: &'a SeenQuorum,
     /// The present time.
     pub now: Timestamp,
+    /// How long the quorum rests between two changes.
+    pub rest: Duration,
     /// Whether a change may be sent: what was not measured counts as not given then.
     pub is_strict: bool,
 }
@@ -47,11 +53,11 @@ pub struct Pass {
     /// How many failures the quorum survives now.
     pub tolerance: Tolerance,
     /// What is known of each controller.
-    pub controllers: BTreeMap<BrokerId, Known>,
+    pub controllers: BTreeMap<NodeId, Known>,
     /// What is wrong.
     pub findings: Vec<Finding>,
     /// States that the document can take over.
-    pub marks: BTreeMap<BrokerId, MemberState>,
+    pub marks: BTreeMap<NodeId, MemberState>,
     /// Whether the open change of the document is over without effect, and may be taken out.
     pub clears_op: bool,
     /// The first change that could be next, with its guards, where there is one.
@@ -134,7 +140,7 @@ fn decision(pass: &mut Pass, input: Input<'_>) -> Decision {
         }
     }
     let known = known(&desired, seen);
-    let ground = guards::Ground { desired: &desired, seen, known: &known, now: input.now };
+    let ground = guards::Ground { desired: &desired, seen, known: &known, now: input.now, rest: input.rest };
     let candidate = |change: Change| Candidate { checks: guards::check(&change, ground), change };
     pass.candidates = candidates(&desired, seen, &known).into_iter().map(candidate).collect();
     chosen(&pass.candidates, &known, input.is_strict)
@@ -147,17 +153,18 @@ fn refusal(code: Code, why: impl Into<String>) -> Refusal {
 /// What forbids every change, and even to settle an open one.
 pub fn at_once(seen: &SeenQuorum) -> Option<Refusal> {
     let tolerance = seen.tolerance();
-    let has_quorum = seen.leader.is_some() && seen.high_watermark >= 0 && tolerance.spare() >= 0;
+    let has_quorum = seen.quorum.leader.is_some() && seen.quorum.high_watermark >= 0 && tolerance.spare() >= 0;
     if seen.migrates == Some(true) {
         return Some(refusal(Code::Migration, "a migration from ZooKeeper to KRaft runs"));
     }
-    if !seen.voters.is_empty() && seen.is_static() {
+    if !seen.quorum.voters.is_empty() && seen.is_static() {
         let why = "voters have no directory ids: the quorum is static (controller.quorum.voters), whatever \
             level kraft.version shows";
         return Some(refusal(Code::StaticQuorum, why));
     }
     if !has_quorum {
-        let leader = seen.leader.map_or("no controller leads".to_owned(), |node| format!("controller {node} leads"));
+        let leader =
+            seen.quorum.leader.map_or("no controller leads".to_owned(), |node| format!("controller {node} leads"));
         return Some(refusal(Code::NoQuorum, format!("{leader}; {}", tolerance.words())));
     }
     let mixed: Vec<_> = seen.without_kraft_version.iter().map(ToString::to_string).collect();
@@ -197,13 +204,13 @@ pub fn recorded(desired: &DesiredQuorum, op: &QuorumOp, now: Timestamp) -> Desir
 /// Whether somebody else changed the voters. With auto-join, declared controllers add themselves, and drop their own old disk.
 fn regressed(desired: &DesiredQuorum, seen: &SeenQuorum) -> Option<Refusal> {
     let (last, now) = (&desired.last_voters.as_ref()?.voters, seen.voter_set());
-    let is_declared = |node: &BrokerId| {
+    let is_declared = |node: &NodeId| {
         let state = desired.members.get(node).map(|member| member.state);
         matches!(state, Some(MemberState::Reserved | MemberState::Joining | MemberState::Voter))
     };
-    let joins_itself = |node: &BrokerId| seen.auto_join != Some(false) && is_declared(node);
+    let joins_itself = |node: &NodeId| seen.auto_join != Some(false) && is_declared(node);
     let added: Vec<_> = now.difference(last).filter(|voter| !joins_itself(&voter.node)).collect();
-    let renewed = |node: &BrokerId| joins_itself(node) && now.iter().any(|voter| voter.node == *node);
+    let renewed = |node: &NodeId| joins_itself(node) && now.iter().any(|voter| voter.node == *node);
     let gone: Vec<_> = last.difference(&now).filter(|voter| !renewed(&voter.node)).collect();
     let listed = |voters: &[&_]| voters.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let why = || {
@@ -220,7 +227,7 @@ fn show(list: &str) -> &str {
     if list.is_empty() { "none" } else { list }
 }
 
-fn marks(known: &BTreeMap<BrokerId, Known>) -> BTreeMap<BrokerId, MemberState> {
+fn marks(known: &BTreeMap<NodeId, Known>) -> BTreeMap<NodeId, MemberState> {
     let mark = |known: &Known| match known.advice {
         Advice::MarkVoter => Some(MemberState::Voter),
         Advice::MarkRetired => Some(MemberState::Retired),
@@ -230,7 +237,7 @@ fn marks(known: &BTreeMap<BrokerId, Known>) -> BTreeMap<BrokerId, MemberState> {
 }
 
 /// The first change that passes all guards; else why the first one does not.
-fn chosen(candidates: &[Candidate], known: &BTreeMap<BrokerId, Known>, is_strict: bool) -> Decision {
+fn chosen(candidates: &[Candidate], known: &BTreeMap<NodeId, Known>, is_strict: bool) -> Decision {
     let passes =
         |check: &Check| check.judgement == Judgement::Holds || (check.judgement == Judgement::Unmeasured && !is_strict);
     if let Some(candidate) = candidates.iter().find(|candidate| candidate.checks.iter().all(passes)) {
@@ -251,7 +258,7 @@ fn chosen(candidates: &[Candidate], known: &BTreeMap<BrokerId, Known>, is_strict
     Decision::Wait(format!("{change}: {why}"))
 }
 
-fn waiting(known: &BTreeMap<BrokerId, Known>) -> Decision {
+fn waiting(known: &BTreeMap<NodeId, Known>) -> Decision {
     if let Some((node, _)) = known.iter().find(|(_, it)| it.advice == Advice::IdConflict) {
         let why = format!("controller {node} shows a directory that is not the recorded one");
         return Decision::Refuse(refusal(Code::IdConflict, why));
@@ -264,12 +271,12 @@ fn waiting(known: &BTreeMap<BrokerId, Known>) -> Decision {
 }
 
 /// What is wrong, whether or not anything shall change.
-fn findings(input: Input<'_>, known: &BTreeMap<BrokerId, Known>) -> Vec<Finding> {
+fn findings(input: Input<'_>, known: &BTreeMap<NodeId, Known>) -> Vec<Finding> {
     let (seen, tolerance) = (input.seen, input.seen.tolerance());
     let dev = input.desired.is_some_and(|desired| desired.dev);
     let mut found = Vec::new();
     let mut add = |alert, text: String| found.push(Finding { alert, text });
-    if seen.leader.is_none() {
+    if seen.quorum.leader.is_none() {
         add(Alert::IncoherentConfiguration, "no controller leads".to_owned());
     }
     if seen.is_static() {

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
-use crate::cluster::broker::BrokerId;
 use crate::cluster::ensemble::controllers::{Voter, Voters};
 use crate::cluster::ensemble::gone::Evidence;
 use crate::cluster::ensemble::tolerance::Tolerance;
+use crate::cluster::quorum::{Endpoint, NodeId, QuorumReplica, QuorumState};
 
 /// How far the last fetch of a live voter may lie behind the leader's time: `controller.quorum.fetch.timeout.ms`.
 pub const FETCH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -22,99 +22,76 @@ pub const SAMPLES_MIN: usize = 3;
 
 /// One look at a quorum.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SeenQuorum {
-    /// The leader; none while there is none.
-    pub leader: Option<BrokerId>,
-    /// The leader's epoch.
-    pub epoch: i32,
-    /// The offset after the last committed record; below 0 while the leader has none in its epoch.
-    pub high_watermark: i64,
-    /// Who votes.
-    pub voters: Vec<Replica>,
-    /// Who follows without a vote: brokers, and controllers that join or were removed.
-    pub observers: Vec<Replica>,
+    /// What the leader says of voters and observers.
+    pub quorum: QuorumState,
     /// Whether the leader was another one at the end of the look than at its start.
     pub leader_changed: bool,
-    /// Whether a ZooKeeper migration runs (`ZkMigrationState` 1 or 2); `None` where that is not known.
+    /// Whether a ZooKeeper migration runs: a controller says that it is set up for one. `None` where that is not known.
     pub migrates: Option<bool>,
     /// `controller.quorum.auto.join.enable`; `None` where that is not known.
     pub auto_join: Option<bool>,
     /// Nodes that do not support `kraft.version` 1.
-    pub without_kraft_version: BTreeSet<BrokerId>,
+    pub without_kraft_version: BTreeSet<NodeId>,
     /// Nodes that are both broker and controller.
-    pub combined: BTreeSet<BrokerId>,
-    /// Controllers that are registered.
-    pub registered: BTreeSet<BrokerId>,
+    pub combined: BTreeSet<NodeId>,
+    /// Controllers that are registered, and where they listen: what a controller that joins is added with. None where its
+    /// listener's name is not known.
+    pub registered: BTreeMap<NodeId, Option<Endpoint>>,
     /// Controllers whose process answers; those that are not here were not asked.
-    pub answers: BTreeMap<BrokerId, bool>,
+    pub answers: BTreeMap<NodeId, bool>,
     /// How often joiners were found caught up in a row, 2 s apart; those that are not here were not measured.
-    pub samples: BTreeMap<BrokerId, usize>,
+    pub samples: BTreeMap<NodeId, usize>,
     /// What is known of controllers that do not answer.
-    pub evidence: BTreeMap<BrokerId, Evidence>,
+    pub evidence: BTreeMap<NodeId, Evidence>,
     /// Why the StatefulSet is not settled, where it is not.
     pub rollout: Option<String>,
 }
 
-/// One replica of the metadata log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Replica {
-    /// The node's id.
-    pub node: BrokerId,
-    /// Its directory; none (or all zero) in a static quorum.
-    pub directory: Option<Uuid>,
-    /// The offset after its last record.
-    pub log_end: i64,
-    /// When it fetched last, by the leader's clock, in milliseconds since 1970; of the leader itself: its present time.
-    pub fetched_ms: Option<i64>,
-}
-
-impl Replica {
-    /// As voter; none where it has no directory id.
-    pub fn voter(&self) -> Option<Voter> {
-        let directory = self.directory.filter(|directory| !directory.is_nil())?;
-        Some(Voter { node: self.node, directory })
-    }
+/// Voters with their directories; those of a static quorum have none.
+pub fn voters_of(quorum: &QuorumState) -> Voters {
+    quorum.voters.iter().filter_map(Voter::of).collect()
 }
 
 impl SeenQuorum {
     /// Voters with their directories; those of a static quorum have none.
     pub fn voter_set(&self) -> Voters {
-        self.voters.iter().filter_map(Replica::voter).collect()
+        voters_of(&self.quorum)
     }
 
     /// Whether any voter lacks a directory id. The finalized level of `kraft.version` does not show it: Kafka 3.9.2 shows 1 and is
     /// static still.
     pub fn is_static(&self) -> bool {
-        self.voters.iter().any(|replica| replica.voter().is_none())
+        !self.quorum.voters.is_empty() && !self.quorum.is_dynamic()
     }
 
-    /// The leader's time, in milliseconds: it says of itself that it fetched just now.
-    fn leader_time(&self) -> Option<i64> {
-        self.voters.iter().find(|replica| Some(replica.node) == self.leader)?.fetched_ms
+    /// The leader's time: it says of itself that it fetched just now.
+    fn leader_time(&self) -> Option<Timestamp> {
+        self.quorum.voter(self.quorum.leader?)?.last_fetch
     }
 
     /// How many records a replica is behind the leader, and how long before the leader's present time it fetched last.
-    pub fn lag(&self, replica: &Replica) -> (i64, Option<Duration>) {
-        let leader = self.voters.iter().find(|it| Some(it.node) == self.leader);
-        let records = leader.map_or(0, |leader| leader.log_end.saturating_sub(replica.log_end).max(0));
-        let time = self.leader_time().zip(replica.fetched_ms).map(|(now, then)| now.saturating_sub(then));
-        (records, time.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis))
+    pub fn lag(&self, replica: &QuorumReplica) -> (Option<i64>, Option<Duration>) {
+        let time = self.leader_time().zip(replica.last_fetch).map(|(now, then)| now.duration_since(then));
+        (self.quorum.lag(replica), time.map(|time| Duration::try_from(time).unwrap_or_default()))
     }
 
     /// Whether a replica is caught up now: it fetches, and lacks few records.
-    pub fn is_caught_up(&self, replica: &Replica) -> bool {
-        if Some(replica.node) == self.leader {
+    pub fn is_caught_up(&self, replica: &QuorumReplica) -> bool {
+        if Some(replica.key.id) == self.quorum.leader {
             return true;
         }
         let (records, time) = self.lag(replica);
-        // Servers before Kafka 3.3 show no times at all.
-        let is_timeless = self.voters.iter().all(|replica| replica.fetched_ms.is_none());
-        records <= LAG_MAX && (is_timeless || time.is_some_and(|time| time <= FETCH_TIMEOUT))
+        // Servers before Kafka 3.5 show no times at all.
+        let is_timeless = self.quorum.voters.iter().all(|replica| replica.last_fetch.is_none());
+        records.is_some_and(|records| records <= LAG_MAX)
+            && (is_timeless || time.is_some_and(|time| time <= FETCH_TIMEOUT))
     }
 
     /// Voters that are caught up now.
     pub fn live(&self) -> Voters {
-        self.voters.iter().filter(|replica| self.is_caught_up(replica)).filter_map(Replica::voter).collect()
+        self.quorum.voters.iter().filter(|replica| self.is_caught_up(replica)).filter_map(Voter::of).collect()
     }
 
     /// How many failures the quorum survives now, or would with other voters.
@@ -124,14 +101,15 @@ impl SeenQuorum {
 
     /// How many failures the quorum survives now; voters without directory ids count, too.
     pub fn tolerance(&self) -> Tolerance {
-        let live = self.voters.iter().filter(|replica| self.is_caught_up(replica)).count();
-        Tolerance { voters: self.voters.len(), live }
+        let live = self.quorum.voters.iter().filter(|replica| self.is_caught_up(replica)).count();
+        Tolerance { voters: self.quorum.voters.len(), live }
     }
 
     /// Registered controllers that neither vote nor follow: they block the upgrade of features.
-    pub fn ghosts(&self) -> BTreeSet<BrokerId> {
-        let known: BTreeSet<_> = self.voters.iter().chain(&self.observers).map(|replica| replica.node).collect();
-        let is_ghost = |node: &BrokerId| !known.contains(node) && self.answers.get(node) != Some(&true);
-        self.registered.iter().copied().filter(is_ghost).collect()
+    pub fn ghosts(&self) -> BTreeSet<NodeId> {
+        let known: BTreeSet<_> =
+            self.quorum.voters.iter().chain(&self.quorum.observers).map(|replica| replica.key.id).collect();
+        let is_ghost = |node: &NodeId| !known.contains(node) && self.answers.get(node) != Some(&true);
+        self.registered.keys().copied().filter(is_ghost).collect()
     }
 }

@@ -6,9 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::seen::Replica;
 use super::*;
 use crate::cluster::ensemble::controllers::{Controller, Voter};
+use crate::cluster::quorum::{DirectoryId, Endpoint, QuorumReplica, QuorumState, ReplicaKey};
+use crate::commands::ensemble::plan::guards::SETTLE;
 
 const NOW_MS: i64 = 1_000_000;
 
@@ -16,18 +17,27 @@ fn now() -> Timestamp {
     "2026-01-01T12:00:00Z".parse().unwrap()
 }
 
-fn directory(number: i32) -> Uuid {
-    Uuid::from_u128(u128::from(number.unsigned_abs()) + 1)
+/// The leader's time at a look, or so many milliseconds before.
+fn at(ms: i64) -> Timestamp {
+    Timestamp::from_millisecond(ms).unwrap()
+}
+
+fn directory(number: i32) -> DirectoryId {
+    DirectoryId::of(Uuid::from_u128(u128::from(number.unsigned_abs()) + 1)).unwrap()
 }
 
 fn voter(node: i32, disk: i32) -> Voter {
-    Voter { node: BrokerId(node), directory: directory(disk) }
+    Voter { node: NodeId(node), directory: directory(disk) }
 }
 
 /// Caught up, with the disk of its own number.
-fn replica(node: i32, disk: i32) -> Replica {
-    let directory = Some(directory(disk));
-    Replica { node: BrokerId(node), directory, log_end: 5_000, fetched_ms: Some(NOW_MS) }
+fn replica(node: i32, disk: i32) -> QuorumReplica {
+    let key = ReplicaKey { id: NodeId(node), directory: Some(directory(disk)) };
+    QuorumReplica { key, log_end_offset: Some(5_000), last_fetch: Some(at(NOW_MS)), last_caught_up: Some(at(NOW_MS)) }
+}
+
+fn endpoint(node: i32) -> Endpoint {
+    Endpoint { listener: "CONTROLLER".to_owned(), host: format!("c-{node}"), port: 9_093 }
 }
 
 struct Scene {
@@ -42,54 +52,61 @@ impl Scene {
         let set: Voters = (1..=voters).map(|node| voter(node, node)).collect();
         let desired = DesiredQuorum {
             size: usize::try_from(voters).unwrap(),
-            members: (1..=voters).map(|node| (BrokerId(node), controller(node))).collect(),
+            members: (1..=voters).map(|node| (NodeId(node), controller(node))).collect(),
             last_voters: Some(LastVoters { voters: set, since: now() - SignedDuration::from_hours(1) }),
             ..DesiredQuorum::default()
         };
-        let seen = SeenQuorum {
-            leader: Some(BrokerId(voters)),
-            epoch: 3,
+        let quorum = QuorumState {
+            leader: Some(NodeId(voters)),
+            leader_epoch: 3,
             high_watermark: 5_000,
             voters: (1..=voters).map(|node| replica(node, node)).collect(),
+            ..QuorumState::default()
+        };
+        let seen = SeenQuorum {
+            quorum,
             auto_join: Some(false),
-            answers: (1..=voters).map(|node| (BrokerId(node), true)).collect(),
+            answers: (1..=voters).map(|node| (NodeId(node), true)).collect(),
             ..SeenQuorum::default()
         };
         Self { desired, seen }
     }
 
     fn state(&mut self, node: i32, state: MemberState) -> &mut Self {
-        self.desired.members.get_mut(&BrokerId(node)).unwrap().state = state;
+        self.desired.members.get_mut(&NodeId(node)).unwrap().state = state;
         self
     }
 
     fn dead(&mut self, node: i32) -> &mut Self {
-        let replica = self.seen.voters.iter_mut().find(|replica| replica.node == BrokerId(node)).unwrap();
-        replica.fetched_ms = Some(NOW_MS - 60_000);
-        self.seen.answers.insert(BrokerId(node), false);
+        let replica = self.seen.quorum.voters.iter_mut().find(|replica| replica.key.id == NodeId(node)).unwrap();
+        replica.last_fetch = Some(at(NOW_MS - 60_000));
+        self.seen.answers.insert(NodeId(node), false);
         self
     }
 
     fn joiner(&mut self, node: i32) -> &mut Self {
         let controller = Controller { state: MemberState::Joining, directory: Some(directory(node)), pod: None };
-        self.desired.members.insert(BrokerId(node), controller);
-        self.seen.observers.push(replica(node, node));
-        self.seen.samples.insert(BrokerId(node), 3);
+        self.desired.members.insert(NodeId(node), controller);
+        self.seen.quorum.observers.push(replica(node, node));
+        self.seen.registered.insert(NodeId(node), Some(endpoint(node)));
+        self.seen.samples.insert(NodeId(node), 3);
         self
     }
 
     /// Its disk was replaced: the voter is dead, an observer has the recorded new directory.
     fn new_disk(&mut self, node: i32) -> &mut Self {
         self.dead(node);
-        self.seen.answers.insert(BrokerId(node), true);
-        self.seen.observers.push(replica(node, 100));
-        self.seen.samples.insert(BrokerId(node), 3);
-        self.desired.members.get_mut(&BrokerId(node)).unwrap().directory = Some(directory(100));
+        self.seen.answers.insert(NodeId(node), true);
+        self.seen.quorum.observers.push(replica(node, 100));
+        self.seen.registered.insert(NodeId(node), Some(endpoint(node)));
+        self.seen.samples.insert(NodeId(node), 3);
+        self.desired.members.get_mut(&NodeId(node)).unwrap().directory = Some(directory(100));
         self
     }
 
     fn says(&self) -> String {
-        let pass = decide(Input { desired: Some(&self.desired), seen: &self.seen, now: now(), is_strict: true });
+        let pass =
+            decide(Input { desired: Some(&self.desired), seen: &self.seen, now: now(), rest: SETTLE, is_strict: true });
         words(&pass.decision)
     }
 }
@@ -107,7 +124,7 @@ fn words(decision: &Decision) -> String {
 #[test]
 fn a_healthy_quorum_needs_nothing_and_has_no_findings() {
     let Scene { desired, seen } = Scene::of(3);
-    let pass = decide(Input { desired: Some(&desired), seen: &seen, now: now(), is_strict: true });
+    let pass = decide(Input { desired: Some(&desired), seen: &seen, now: now(), rest: SETTLE, is_strict: true });
     assert_eq!((words(&pass.decision).as_str(), pass.findings), ("nothing", vec![]));
 }
 
@@ -137,7 +154,7 @@ fn every_row_of_the_state_table_leads_to_its_change() {
 fn the_old_directory_is_removed_before_the_new_one_is_added() {
     let mut scene = Scene::of(3);
     assert_eq!(scene.new_disk(1).says(), "FORGET-DISK 1");
-    scene.seen.voters.retain(|replica| replica.node != BrokerId(1));
+    scene.seen.quorum.voters.retain(|replica| replica.key.id != NodeId(1));
     let voters = scene.seen.voter_set();
     scene.desired.last_voters.as_mut().unwrap().voters = voters;
     assert_eq!(scene.state(1, MemberState::Joining).says(), "ADD 1");
@@ -154,15 +171,15 @@ fn a_replaced_disk_waits_while_another_voter_is_behind() {
 #[test]
 fn an_unknown_directory_is_a_conflict() {
     let mut scene = Scene::of(3);
-    scene.desired.members.get_mut(&BrokerId(1)).unwrap().directory = Some(directory(77));
+    scene.desired.members.get_mut(&NodeId(1)).unwrap().directory = Some(directory(77));
     assert!(scene.says().starts_with("E_ID_CONFLICT"), "{}", scene.says());
 }
 
 #[test]
 fn a_static_quorum_is_refused_with_the_way_to_upgrade_whatever_level_it_shows() {
     let mut scene = Scene::of(3);
-    for replica in &mut scene.seen.voters {
-        replica.directory = Some(Uuid::nil());
+    for replica in &mut scene.seen.quorum.voters {
+        replica.key.directory = None;
     }
     let said = scene.says();
     assert!(
@@ -188,12 +205,13 @@ fn controllers_that_join_by_themselves_are_recorded_and_not_called_a_regression(
     let mut scene = Scene::of(3);
     scene.desired.size = 5;
     scene.joiner(4);
-    scene.seen.observers.clear();
-    scene.seen.voters.push(replica(4, 4));
+    scene.seen.quorum.observers.clear();
+    scene.seen.quorum.voters.push(replica(4, 4));
     assert!(scene.says().starts_with("E_MEMBERSHIP_REGRESSED"), "{}", scene.says());
     scene.seen.auto_join = Some(true);
-    let pass = decide(Input { desired: Some(&scene.desired), seen: &scene.seen, now: now(), is_strict: true });
-    assert_eq!(pass.marks, [(BrokerId(4), MemberState::Voter)].into(), "{}", words(&pass.decision));
+    let pass =
+        decide(Input { desired: Some(&scene.desired), seen: &scene.seen, now: now(), rest: SETTLE, is_strict: true });
+    assert_eq!(pass.marks, [(NodeId(4), MemberState::Voter)].into(), "{}", words(&pass.decision));
 }
 
 #[test]
@@ -207,10 +225,10 @@ fn other_refusals_have_their_names() {
         assert!(scene.says().starts_with(code), "{code}: {}", scene.says());
     };
     refused("E_MIGRATION", &|scene| scene.seen.migrates = Some(true));
-    refused("E_NO_QUORUM", &|scene| scene.seen.leader = None);
-    refused("E_NO_QUORUM", &|scene| scene.seen.high_watermark = -1);
-    refused("E_KRAFT_VERSION_MIXED", &|scene| scene.seen.without_kraft_version = [BrokerId(9)].into());
-    refused("E_COMBINED_ROLE", &|scene| scene.seen.combined = [BrokerId(1)].into());
+    refused("E_NO_QUORUM", &|scene| scene.seen.quorum.leader = None);
+    refused("E_NO_QUORUM", &|scene| scene.seen.quorum.high_watermark = -1);
+    refused("E_KRAFT_VERSION_MIXED", &|scene| scene.seen.without_kraft_version = [NodeId(9)].into());
+    refused("E_COMBINED_ROLE", &|scene| scene.seen.combined = [NodeId(1)].into());
     refused("E_NOT_ADOPTED", &|scene| scene.desired.last_voters = None);
     refused("E_ROLLOUT", &|scene| scene.seen.rollout = Some("1 of 3 pods updated".to_owned()));
     refused("wait: ", &|scene| scene.seen.leader_changed = true);
@@ -226,11 +244,11 @@ fn a_controller_that_lags_or_was_not_measured_is_not_added() {
     scene.joiner(4).joiner(5);
     scene.seen.samples.clear();
     assert!(scene.says().starts_with("E_NOT_CAUGHT_UP"), "{}", scene.says());
-    scene.seen.samples = [(BrokerId(4), 2), (BrokerId(5), 0)].into();
+    scene.seen.samples = [(NodeId(4), 2), (NodeId(5), 0)].into();
     assert!(scene.says().starts_with("E_NOT_CAUGHT_UP"), "{}", scene.says());
-    scene.seen.samples = [(BrokerId(4), 3), (BrokerId(5), 3)].into();
-    for replica in &mut scene.seen.observers {
-        replica.log_end = 3_999;
+    scene.seen.samples = [(NodeId(4), 3), (NodeId(5), 3)].into();
+    for replica in &mut scene.seen.quorum.observers {
+        replica.log_end_offset = Some(3_999);
     }
     assert!(scene.says().starts_with("E_NOT_CAUGHT_UP"), "{}", scene.says());
 }
@@ -238,8 +256,9 @@ fn a_controller_that_lags_or_was_not_measured_is_not_added() {
 #[test]
 fn ghost_registrations_are_named_before_they_block_an_upgrade() {
     let mut scene = Scene::of(3);
-    scene.seen.registered = [1, 2, 3, 9].map(BrokerId).into();
-    let pass = decide(Input { desired: Some(&scene.desired), seen: &scene.seen, now: now(), is_strict: true });
+    scene.seen.registered = [1, 2, 3, 9].map(|node| (NodeId(node), Some(endpoint(node)))).into();
+    let pass =
+        decide(Input { desired: Some(&scene.desired), seen: &scene.seen, now: now(), rest: SETTLE, is_strict: true });
     assert!(
         pass.findings.iter().any(|finding| finding.text.starts_with("controller 9 is registered")),
         "{:?}",
@@ -296,19 +315,23 @@ impl Model {
     fn look(&self) -> SeenQuorum {
         let of = |voter: &Voter| {
             let is_live = self.running.get(&voter.node.0).is_some_and(|disk| directory(*disk) == voter.directory);
-            let fetched_ms = Some(if is_live { NOW_MS } else { NOW_MS - 60_000 });
-            Replica { node: voter.node, directory: Some(voter.directory), log_end: 5_000, fetched_ms }
+            let last_fetch = Some(at(if is_live { NOW_MS } else { NOW_MS - 60_000 }));
+            QuorumReplica { key: (*voter).into(), last_fetch, ..replica(0, 0) }
         };
         let observers = self.running.iter().map(|(node, disk)| replica(*node, *disk));
-        let observers: Vec<_> = observers.filter(|it| !self.voters.contains(&it.voter().unwrap())).collect();
+        let observers: Vec<_> = observers.filter(|it| !self.voters.contains(&Voter::of(it).unwrap())).collect();
         SeenQuorum {
-            leader: self.leader.map(BrokerId),
-            high_watermark: 5_000,
-            voters: self.voters.iter().map(of).collect(),
-            samples: observers.iter().map(|it| (it.node, 3)).collect(),
-            observers,
+            samples: observers.iter().map(|it| (it.key.id, 3)).collect(),
+            registered: self.running.keys().map(|node| (NodeId(*node), Some(endpoint(*node)))).collect(),
+            quorum: QuorumState {
+                leader: self.leader.map(NodeId),
+                high_watermark: 5_000,
+                voters: self.voters.iter().map(of).collect(),
+                observers,
+                ..QuorumState::default()
+            },
             auto_join: Some(false),
-            answers: self.running.keys().map(|node| (BrokerId(*node), true)).collect(),
+            answers: self.running.keys().map(|node| (NodeId(*node), true)).collect(),
             ..SeenQuorum::default()
         }
     }
@@ -362,14 +385,14 @@ impl World {
                 self.model.running.remove(&node);
             }
             Event::Start(node) => {
-                let controller = self.desired.members.get(&BrokerId(node));
+                let controller = self.desired.members.get(&NodeId(node));
                 let disk = controller.filter(|it| it.state != MemberState::Retired).and_then(|it| it.directory);
                 if let Some(disk) = disk {
-                    self.model.running.insert(node, i32::try_from(disk.as_u128()).unwrap() - 1);
+                    self.model.running.insert(node, i32::try_from(disk.uuid().as_u128()).unwrap() - 1);
                 }
             }
             Event::NewDisk(node) => {
-                if let Some(controller) = self.desired.members.get_mut(&BrokerId(node)) {
+                if let Some(controller) = self.desired.members.get_mut(&NodeId(node)) {
                     controller.directory = Some(directory(node + 100));
                     self.model.running.remove(&node);
                 }
@@ -377,11 +400,11 @@ impl World {
             Event::Join(node) => {
                 let controller =
                     Controller { state: MemberState::Joining, directory: Some(directory(node)), pod: None };
-                self.desired.members.entry(BrokerId(node)).or_insert(controller);
+                self.desired.members.entry(NodeId(node)).or_insert(controller);
             }
             Event::Leave(node) | Event::Retire(node) => {
                 let state = if matches!(event, Event::Leave(_)) { MemberState::Leaving } else { MemberState::Retired };
-                self.desired.members.entry(BrokerId(node)).and_modify(|it| it.state = state);
+                self.desired.members.entry(NodeId(node)).and_modify(|it| it.state = state);
             }
             Event::Pass(is_lost) => return self.pass(is_lost).map(|_| ()),
         }
@@ -391,7 +414,8 @@ impl World {
 
     fn pass(&mut self, is_lost: bool) -> Result<String, TestCaseError> {
         let seen = self.model.look();
-        let pass = decide(Input { desired: Some(&self.desired), seen: &seen, now: self.now, is_strict: true });
+        let pass =
+            decide(Input { desired: Some(&self.desired), seen: &seen, now: self.now, rest: SETTLE, is_strict: true });
         let (before, had_quorum) = (self.model.voters.clone(), self.model.has_quorum());
         let asked = self.desired.clone();
         if pass.clears_op {

@@ -1,27 +1,35 @@
 //! A controller is ready by its part in the quorum, and by the directory id of its disk.
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::cluster::broker::BrokerId;
-use crate::cluster::voters::{QuorumReplica, QuorumView};
+use crate::cluster::quorum::{DirectoryId, NodeId, QuorumReplica, QuorumState, ReplicaKey};
 use crate::commands::probe::verdict::State;
 use crate::commands::probe::verdict::controller::{Own, Seen, ready};
 
 const NOW: i64 = 1_000_000;
 
-fn replica(node: i32, directory: u128, fetched_ms: Option<i64>) -> QuorumReplica {
-    let directory = (directory > 0).then(|| Uuid::from_u128(directory));
-    QuorumReplica { node: BrokerId(node), directory, log_end: 10, fetched_ms }
+fn directory(number: u128) -> Option<DirectoryId> {
+    DirectoryId::of(Uuid::from_u128(number))
+}
+
+fn time(ms: i64) -> Timestamp {
+    Timestamp::from_millisecond(ms).unwrap()
+}
+
+fn replica(node: i32, disk: u128, fetched_ms: Option<i64>) -> QuorumReplica {
+    let key = ReplicaKey { id: NodeId(node), directory: directory(disk) };
+    QuorumReplica { key, log_end_offset: Some(10), last_fetch: fetched_ms.map(time), last_caught_up: None }
 }
 
 fn quorum(leader: i32, voters: Vec<QuorumReplica>) -> Seen {
-    let leader = (leader > 0).then_some(BrokerId(leader));
-    let view = QuorumView { leader, epoch: 3, high_watermark: 10, voters, observers: Vec::new() };
-    Seen::Quorum { view, now_ms: NOW }
+    let leader = (leader > 0).then_some(NodeId(leader));
+    let view = QuorumState { leader, leader_epoch: 3, high_watermark: 10, voters, ..QuorumState::default() };
+    Seen::Quorum { view, now: time(NOW) }
 }
 
-fn own(node: i32, directory: u128) -> Own {
-    Own { node: BrokerId(node), directory: (directory > 0).then(|| Uuid::from_u128(directory)) }
+fn own(node: i32, disk: u128) -> Own {
+    Own { node: NodeId(node), directory: directory(disk) }
 }
 
 fn three() -> Vec<QuorumReplica> {
@@ -67,6 +75,16 @@ fn a_static_quorum_knows_no_directories_and_a_dynamic_one_asks_for_them() {
 fn without_a_leader_nobody_is_ready() {
     assert_eq!(ready(&own(2, 12), &quorum(0, three())).state, State::NotReady);
     assert_eq!(ready(&own(2, 12), &Seen::NoLeader).state, State::NotReady);
-    let silent = Seen::LeaderSilent { leader: BrokerId(1), why: "refused".to_owned() };
+    let silent = Seen::LeaderSilent { leader: NodeId(1), why: "refused".to_owned() };
     assert_eq!(ready(&own(2, 12), &silent).state, State::NotReady);
+}
+
+#[test]
+fn how_long_ago_a_controller_fetched_is_judged_by_the_leaders_clock() {
+    let ahead = NOW + 3_600_000;
+    let voters =
+        vec![replica(1, 11, Some(ahead)), replica(2, 12, Some(ahead - 100)), replica(3, 13, Some(ahead - 9_000))];
+    assert_eq!(ready(&own(2, 12), &quorum(1, voters.clone())).state, State::Ready);
+    let behind = ready(&own(3, 13), &quorum(1, voters));
+    assert!(behind.reason.contains("for 9 s"), "{}", behind.reason);
 }
