@@ -118,6 +118,19 @@ impl Identity {
         Self { purpose: Purpose::Brokers, cluster: cluster_ref, owner: Some(format!("{cluster}-{map}")) }
     }
 
+    /// That of the document of a ZooKeeper ensemble's members. The name stands for an id: it is read by servers that
+    /// start before their ensemble exists. The document holds the ensemble's own id.
+    pub fn of_ensemble(name: &str) -> Self {
+        let cluster = ClusterRef { id: name.to_owned(), name: Some(name.to_owned()) };
+        Self { purpose: Purpose::Ensemble, cluster, owner: None }
+    }
+
+    /// That of the document of a cluster's KRaft controllers, by the cluster's name, for the same reason. While a cluster
+    /// migrates it has both: controllers have a document of their own.
+    pub fn of_controllers(name: &str) -> Self {
+        Self { owner: Some(format!("{name}-controllers")), ..Self::of_ensemble(name) }
+    }
+
     /// The name of its Kubernetes objects: `toolbox-<purpose>-<owner, else the cluster's name, else its id>`. A name that
     /// Kubernetes would refuse is made legal, and ends in a hash of what it was.
     pub fn object_name(&self) -> String {
@@ -206,6 +219,13 @@ mod tests {
         assert_eq!(identity(ID, None, None).file_name(), format!("topics-{ID}"));
         assert_ne!(identity("a/../b", None, None).file_name(), identity("a-b", None, None).file_name());
         assert!(!identity("../../x", None, None).file_name().contains('/'));
+    }
+
+    #[test]
+    fn an_ensemble_and_the_controllers_of_one_cluster_have_documents_of_their_own() {
+        assert_eq!(Identity::of_ensemble("main").object_name(), "toolbox-ensemble-main");
+        assert_eq!(Identity::of_controllers("main").object_name(), "toolbox-ensemble-main-controllers");
+        assert_ne!(Identity::of_ensemble("main").file_name(), Identity::of_controllers("main").file_name());
     }
 
     #[test]
