@@ -206,9 +206,10 @@ fn probes(bench: &Bench, stage: &Stage<'_>, course: &Course<'_>) -> anyhow::Resu
         if bench.wants(&line.title) {
             eprintln!("measuring: {}", line.title);
             all.extend(measure(&line, course));
+            let phase = if is_latched { "latched" } else { "strict" };
+            eprintln!("a {phase} look: {} bytes of answers", stage.bytes_of_look(first, is_latched)?);
         }
     }
-    eprintln!("a strict look: {} bytes of answers", stage.bytes_of_strict(first)?);
     Ok(all)
 }
 

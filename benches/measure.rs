@@ -51,6 +51,8 @@ pub(crate) struct Goal {
     pub(crate) requests: Option<u32>,
     /// Another contender's median and so many seconds more.
     pub(crate) relative: Option<(&'static str, f64)>,
+    /// So many times faster than another contender.
+    pub(crate) faster: Option<(&'static str, f64)>,
 }
 
 /// A task, and who competes in it.
@@ -142,10 +144,14 @@ pub(crate) fn measure(line: &Line, course: &Course<'_>) -> Vec<Measured> {
 /// Turns bounds that are relative to another contender into seconds.
 fn relate(all: &mut [Measured]) {
     let medians: Vec<_> = all.iter().map(|one| (one.contender.clone(), one.median())).collect();
-    for one in all {
-        let Some((name, more)) = one.goal.relative else { continue };
-        let other = medians.iter().find(|(contender, _)| contender == name).and_then(|(_, median)| *median);
-        one.goal.seconds = other.map(|seconds| seconds + more);
+    let median = |name: &str| medians.iter().find(|(contender, _)| contender == name).and_then(|(_, median)| *median);
+    for Measured { goal, .. } in all {
+        if let Some((name, more)) = goal.relative {
+            goal.seconds = median(name).map(|seconds| seconds + more);
+        }
+        if let Some(bound) = goal.faster.and_then(|(name, times)| Some(median(name)? / times)) {
+            goal.seconds = Some(goal.seconds.map_or(bound, |seconds| seconds.min(bound)));
+        }
     }
 }
 

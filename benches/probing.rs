@@ -39,7 +39,7 @@ impl Stage<'_> {
     /// A ZooKeeper server's role and membership, beside ZooKeeper's own ways to ask.
     pub(crate) fn probe_zookeeper(&self, address: &str) -> Line {
         let (host, port) = address.rsplit_once(':').unwrap_or((address, "2181"));
-        let goal = Goal { seconds: Some(0.005), ..Goal::default() };
+        let goal = Goal { seconds: Some(0.005), faster: Some(("zkCli", 50.0)), ..Goal::default() };
         let words = ["probe", "zookeeper", "ready", "--standalone", "--timeout", "10s", "--address", address];
         let ours = Contender { goal, ..contender("toolbox", self.toolbox, &words) };
         let class = "org.apache.zookeeper.client.FourLetterWordMain";
@@ -63,10 +63,8 @@ impl Stage<'_> {
 
     /// Whether a broker is in sync, before and after it is latched; the broker is in sync by now.
     pub(crate) fn probe_ready(&self, is_latched: bool) -> Line {
-        let latch = self.path("latch.json");
-        let common = ["probe", "kafka", "ready", "--broker", "1", "--timeout", "30s", "--address", "{broker}"];
-        let phase = if is_latched { ["--latch", &latch] } else { ["--strict", "--log=error"] };
-        let words = [&common[..], &phase].concat();
+        let words = self.words_of_ready("{broker}", is_latched);
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
         let mut ours = contender("toolbox", self.toolbox, &words);
         if is_latched {
             // The first looks are strict.
@@ -76,9 +74,16 @@ impl Stage<'_> {
         Line { title: format!("{title}: {PARTITIONS} partitions"), contenders: vec![ours], times: 3 }
     }
 
-    /// How many bytes the brokers answer to a strict look: as its log says.
-    pub(crate) fn bytes_of_strict(&self, broker: &str) -> anyhow::Result<u64> {
-        let words = ["probe", "kafka", "ready", "--broker", "1", "--timeout", "30s", "--strict", "--address", broker];
+    fn words_of_ready(&self, broker: &str, is_latched: bool) -> Vec<String> {
+        let latch = self.path("latch.json");
+        let common = ["probe", "kafka", "ready", "--broker", "1", "--timeout", "30s", "--address", broker];
+        let phase = if is_latched { &["--latch", &latch][..] } else { &["--strict"] };
+        [&common[..], phase].concat().into_iter().map(str::to_owned).collect()
+    }
+
+    /// How many bytes the brokers answer to a look: as its log says. A latched one needs a latch from earlier looks.
+    pub(crate) fn bytes_of_look(&self, broker: &str, is_latched: bool) -> anyhow::Result<u64> {
+        let words = self.words_of_ready(broker, is_latched);
         let output = Command::new(self.toolbox).args(words).args(["--log", "debug"]).output()?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let numbers = said

@@ -2,12 +2,7 @@
 //! byte chooses the form that the settings name, and whether there is a password.
 #![no_main]
 
-use kafka_toolbox_fuzz::{StoreKind, opens};
+use kafka_toolbox_fuzz::{targets, within_cpu};
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| {
-    let [choice, store @ ..] = bytes else { return };
-    let kind = [StoreKind::Pem, StoreKind::Pkcs12, StoreKind::Jks][usize::from(choice % 3)];
-    let password = if choice & 0x80 == 0 { "" } else { "changeit" };
-    let _ = opens(kind, store, password);
-});
+fuzz_target!(|bytes: &[u8]| within_cpu(bytes, targets::stores));

@@ -2,6 +2,7 @@
 //! four-letter words. Plain data or an error, never a panic.
 #![no_main]
 
+use kafka_toolbox_fuzz::{targets, within_cpu};
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| kafka_toolbox_fuzz::read_zookeeper(bytes));
+fuzz_target!(|bytes: &[u8]| within_cpu(bytes, targets::zookeeper));

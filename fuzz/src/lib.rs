@@ -1,5 +1,43 @@
-//! The pure floors of the tool, compiled from their places: what reads texts that people write, and bytes that peers send.
-#![allow(dead_code, unused_imports, unfulfilled_lint_expectations, reason = "only the readers are called here")]
+//! The pure floors of the tool, compiled from their places: what reads texts that people write, and bytes that peers send; and
+//! what each fuzz target does with one input ([`targets`]).
+//!
+//! It is compiled twice: by `make fuzz`, and as an example of the tool's own package, without libFuzzer and nightly Rust, so
+//! that `make check` notices when it does not compile any more.
+#![allow(
+    dead_code,
+    unused_imports,
+    unused_qualifications,
+    unreachable_pub,
+    missing_docs,
+    unfulfilled_lint_expectations,
+    clippy::all,
+    clippy::pedantic,
+    clippy::restriction,
+    reason = "only the readers are called here, and each file is checked in its own place"
+)]
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+pub mod targets;
+
+/// Most CPU time of one input, of 64 KiB at most, with the sanitizer. Time on the wall would depend on what else runs.
+pub const CPU_MAX: Duration = Duration::from_secs(1);
+
+/// Runs a target on one input, and panics where that took more than [`CPU_MAX`] of this thread's CPU time.
+pub fn within_cpu(bytes: &[u8], target: impl FnOnce(&[u8])) {
+    let before = cpu_time();
+    target(bytes);
+    let took = cpu_time().saturating_sub(before);
+    assert!(took <= CPU_MAX, "an input of {} bytes took {took:?} of CPU time, {CPU_MAX:?} at most", bytes.len());
+}
+
+/// The CPU time that this thread has used.
+fn cpu_time() -> Duration {
+    let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(tv_sec.unsigned_abs(), u32::try_from(tv_nsec).unwrap_or(0))
+}
 
 #[path = "../../src/cluster/mod.rs"]
 pub mod cluster;
@@ -225,20 +263,20 @@ pub fn read_object(bytes: &[u8]) {
     }
 }
 
-#[path = "../../src/clients/zookeeper/live/jute.rs"]
-mod jute;
 #[path = "../../src/clients/zookeeper/live/code.rs"]
 mod code;
-#[path = "../../src/clients/zookeeper/live/requests.rs"]
-mod requests;
 #[path = "../../src/clients/zookeeper/live/digest_md5.rs"]
 mod digest_md5;
+#[path = "../../src/clients/four_letter_words/answers.rs"]
+mod four_letter_answers;
+#[path = "../../src/clients/zookeeper/live/jute.rs"]
+mod jute;
+#[path = "../../src/clients/zookeeper/live/requests.rs"]
+mod requests;
 #[path = "../../src/clients/zookeeper/error.rs"]
 mod zookeeper_error;
 #[path = "../../src/clients/zookeeper/nodes.rs"]
 mod zookeeper_nodes;
-#[path = "../../src/clients/four_letter_words/answers.rs"]
-mod four_letter_answers;
 
 /// What is made of the bytes of a ZooKeeper server, whatever it was asked for.
 pub fn read_zookeeper(bytes: &[u8]) {

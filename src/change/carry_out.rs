@@ -72,6 +72,8 @@ pub struct Run {
     pub id: Uuid,
     /// The cluster's name, else its id.
     pub cluster: String,
+    /// The cluster's id, once it is known.
+    pub cluster_id: Option<String>,
     /// Who does it.
     pub actor: String,
     /// The command, as `topics apply`.
@@ -92,6 +94,7 @@ impl Run {
             reason: None,
             severity: loudness(outcome, Severity::Info),
             cluster: self.cluster.clone(),
+            cluster_id: self.cluster_id.clone(),
             actor: self.actor.clone(),
             command: self.command.clone(),
             subject: subject.to_owned(),

@@ -39,8 +39,12 @@ pub struct Event {
     pub reason: Option<String>,
     /// How loud it is.
     pub severity: Severity,
-    /// The cluster's name in `toolbox.yaml`, else its id.
+    /// The cluster's name in `toolbox.yaml`, else its id: for people. Two clusters may have one name.
     pub cluster: String,
+    /// The cluster's id: it alone says which cluster this is about. None where it was not known, and in events that were
+    /// written before they had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<String>,
     /// Who did it: a ServiceAccount, a pod, or a person (`--actor`).
     pub actor: String,
     /// The command, as `topics apply`.
@@ -79,6 +83,7 @@ impl Event {
         Self {
             reason: self.reason.as_ref().map(clean),
             cluster: clean(&self.cluster),
+            cluster_id: self.cluster_id.as_ref().map(clean),
             actor: clean(&self.actor),
             command: clean(&self.command),
             subject: clean(&self.subject),
@@ -231,6 +236,7 @@ mod tests {
             reason: Some("password=abcd is wrong".into()),
             severity: Severity::Error,
             cluster: "prod".into(),
+            cluster_id: None,
             actor: "user:ann".into(),
             command: "topics apply".into(),
             subject: subject.into(),

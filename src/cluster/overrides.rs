@@ -39,6 +39,29 @@ pub struct Override {
     pub by: String,
 }
 
+/// What an event says of overrides that are removed: the key says which.
+pub const REMOVED: &str = "none";
+
+/// The key of the rate of one broker, or of all brokers, in an event.
+pub const RATE: &str = "rate";
+
+/// The key of the rates of all single brokers in an event.
+pub const RATES_OF_BROKERS: &str = "rates of single brokers";
+
+/// The key of all rates in an event.
+pub const ALL_RATES: &str = "all rates";
+
+/// The key of the time at which a rate was given, in an event: with it the rate is found again.
+pub const SINCE: &str = "since";
+
+impl Override {
+    /// The rate as an event says it, one `key: value` a line.
+    pub fn lines(&self) -> String {
+        let until = self.until.map(|until| format!("\nuntil: {until}")).unwrap_or_default();
+        format!("{RATE}: {} ({})\n{SINCE}: {}{until}", self.rate.0, self.rate, self.since)
+    }
+}
+
 impl Overrides {
     /// The rate for a broker: its own, else that of the cluster. One that Kafka would not take, in a document that somebody
     /// edited, is none.

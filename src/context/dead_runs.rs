@@ -1,35 +1,69 @@
 //! What dead runs left open on this run's cluster: the cluster is asked how their changes ended, whichever command made them,
 //! before this run changes anything itself.
+//!
+//! The cluster's id alone says whose changes they are: two clusters may have one name, in two toolbox.yaml files, and one
+//! cluster may have two. Intents without an id, which an older version wrote, are asked of nobody.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::FutureExt;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use tokio::time::sleep;
+use uuid::Uuid;
 
 use crate::change::carry_out::Ended;
 use crate::change::event::{Event, Outcome};
-use crate::change::settled::{Shown, Subjects, Verdict, settled};
+use crate::change::settled::{KeptOverrides, Shown, Subjects, Verdict, settled};
 use crate::clients::kafka::Kafka;
 use crate::cluster::config::ConfigResource;
 use crate::cluster::metadata::TopicSelection;
+use crate::cluster::overrides::Overrides;
 use crate::cluster::topic::TopicName;
 use crate::context::Context;
 use crate::context::throttles::present_throttles;
+use crate::state::document::Document;
+use crate::state::documents::documents;
+use crate::state::identity::{Identity, Purpose};
+use crate::state::place::Place;
 
 /// What is not shown as done is looked for once more after this time: the request may have been sent right before the death.
 const SECOND_LOOK: Duration = Duration::from_millis(300);
+
+/// Whom this run asks.
+struct Asked {
+    kafka: Arc<dyn Kafka>,
+    cluster_id: String,
+    /// Where records are; none where the settings do not lead there.
+    records: Option<Records>,
+}
+
+/// The toolbox's own records of this cluster.
+struct Records {
+    place: Place,
+    overrides: Identity,
+    run_id: Uuid,
+    clock: fn() -> Timestamp,
+}
+
+/// Of an owner's record only which topics it names; names have no characters that JSON escapes.
+#[derive(Debug, Default, Deserialize)]
+struct Named<'a> {
+    #[serde(borrow)]
+    topics: BTreeMap<&'a str, IgnoredAny>,
+}
 
 impl Context {
     /// Gives the changes of runs that died on this cluster their outcomes, as the cluster shows them. Those of other clusters,
     /// and all of them where this cluster is not connected or does not answer, are left open for a later run.
     pub(super) async fn settle_dead_runs(&mut self) {
-        let names: BTreeSet<_> = self.cluster.iter().chain(&self.cluster_id).cloned().collect();
-        let kafka = self.kafka.get().filter(|_| self.cluster_id.is_some()).map(Arc::clone);
-        self.has_settled_dead_runs = kafka.is_some();
-        let settle = |intents: Vec<Event>| verdicts(kafka.clone(), names.clone(), intents).boxed();
+        let asked = self.asked().await.map(Arc::new);
+        self.has_settled_dead_runs = asked.is_some();
+        let settle = |intents: Vec<Event>| verdicts(asked.clone(), intents).boxed();
         self.recorder().mend(&settle).await;
     }
 
@@ -39,16 +73,27 @@ impl Context {
             self.settle_dead_runs().await;
         }
     }
+
+    /// Whom to ask; none before the cluster is connected and known.
+    async fn asked(&self) -> Option<Asked> {
+        let (kafka, cluster_id) = (self.kafka.get().map(Arc::clone)?, self.cluster_id.clone()?);
+        let place = self.place().await.inspect_err(|error| tracing::debug!("there are no records: {error:#}"));
+        let records = place.ok().map(|place| Records {
+            place,
+            overrides: self.identity(Purpose::Overrides, &cluster_id),
+            run_id: self.run_id,
+            clock: self.clock,
+        });
+        Some(Asked { kafka, cluster_id, records })
+    }
 }
 
-/// One verdict an intent. `names` are those of the cluster in events.
-async fn verdicts(kafka: Option<Arc<dyn Kafka>>, names: BTreeSet<String>, intents: Vec<Event>) -> Vec<Verdict> {
-    let is_here = |intent: &Event| names.contains(&intent.cluster);
+/// One verdict an intent.
+async fn verdicts(asked: Option<Arc<Asked>>, intents: Vec<Event>) -> Vec<Verdict> {
+    let Some(asked) = asked else { return vec![Verdict::NotAsked; intents.len()] };
+    let is_here = |intent: &Event| intent.cluster_id.as_ref() == Some(&asked.cluster_id);
     let here: Vec<_> = intents.iter().filter(|intent| is_here(intent)).collect();
-    let found = match kafka {
-        Some(kafka) if !here.is_empty() => ask(&*kafka, &here).await,
-        _ => Ok(vec![Verdict::NotAsked; here.len()]),
-    };
+    let found = if here.is_empty() { Ok(Vec::new()) } else { asked.ask(&here).await };
     let found = found.unwrap_or_else(|error| {
         tracing::warn!("the cluster does not say how the changes of a run that died ended: {error:#}");
         vec![Verdict::NotAsked; here.len()]
@@ -58,28 +103,74 @@ async fn verdicts(kafka: Option<Arc<dyn Kafka>>, names: BTreeSet<String>, intent
     intents.iter().map(one).map(|verdict| verdict.unwrap_or(Verdict::NotAsked)).collect()
 }
 
-/// Looks at the cluster, twice where it does not show everything done.
-async fn ask(kafka: &dyn Kafka, intents: &[&Event]) -> anyhow::Result<Vec<Verdict>> {
-    let subjects = Subjects::of(intents.iter().copied());
-    if !subjects.is_empty()
-        && let Err(error) = kafka.catch_up(&subjects.throttled_brokers).await
-    {
-        tracing::debug!(%error, "whether the brokers are up to date is not known");
+impl Asked {
+    /// Looks at the cluster and the records, twice where they do not show everything done.
+    async fn ask(&self, intents: &[&Event]) -> anyhow::Result<Vec<Verdict>> {
+        let subjects = Subjects::of(intents.iter().copied());
+        if subjects.are_in_cluster()
+            && let Err(error) = self.kafka.catch_up(&subjects.throttled_brokers).await
+        {
+            tracing::debug!(%error, "whether the brokers are up to date is not known");
+        }
+        let look = async || {
+            let shown = self.look(&subjects).await?;
+            anyhow::Ok(intents.iter().map(|intent| settled(intent, &shown)).collect::<Vec<_>>())
+        };
+        let verdicts = look().await?;
+        let is_done = |verdict: &Verdict| matches!(verdict, Verdict::Ended(Ended { outcome: Outcome::Done, .. }));
+        if !subjects.are_in_cluster() || verdicts.iter().all(is_done) {
+            return Ok(verdicts);
+        }
+        sleep(SECOND_LOOK).await;
+        look().await
     }
-    let look = async || {
-        let shown = look(kafka, &subjects).await?;
-        anyhow::Ok(intents.iter().map(|intent| settled(intent, &shown)).collect::<Vec<_>>())
-    };
-    let verdicts = look().await?;
-    let is_done = |verdict: &Verdict| matches!(verdict, Verdict::Ended(Ended { outcome: Outcome::Done, .. }));
-    if subjects.is_empty() || verdicts.iter().all(is_done) {
-        return Ok(verdicts);
+
+    async fn look(&self, subjects: &Subjects) -> anyhow::Result<Shown> {
+        let mut shown = look_at_cluster(&*self.kafka, subjects).await?;
+        let Some(records) = &self.records else { return Ok(shown) };
+        let said = |error: &anyhow::Error| tracing::debug!("a record can't be read: {error:#}");
+        if subjects.overrides {
+            shown.overrides = records.overrides(&self.cluster_id).await.inspect_err(said).ok();
+        }
+        if !subjects.owned_topics.is_empty() {
+            shown.owners = records.owners(&self.cluster_id, &subjects.owned_topics).await.inspect_err(said).ok();
+        }
+        Ok(shown)
     }
-    sleep(SECOND_LOOK).await;
-    look().await
 }
 
-async fn look(kafka: &dyn Kafka, subjects: &Subjects) -> anyhow::Result<Shown> {
+impl Records {
+    /// The rates that people gave. That there are none is only known where all records may be listed.
+    async fn overrides(&self, cluster_id: &str) -> anyhow::Result<KeptOverrides> {
+        let mut document = Document::new(self.place.clone(), self.overrides.clone(), self.run_id, self.clock);
+        if let Some(value) = document.load().await? {
+            return Ok(KeptOverrides { value, saved_at: document.saved_at() });
+        }
+        let all = documents(&self.place, Purpose::Overrides).await?;
+        let found = all.read::<Overrides>(cluster_id)?.into_iter().next();
+        let kept = found.map(|found| KeptOverrides { value: found.document, saved_at: Some(found.saved_at) });
+        Ok(kept.unwrap_or_default())
+    }
+
+    /// The owners whose records name these topics.
+    async fn owners(
+        &self,
+        cluster_id: &str,
+        topics: &BTreeSet<TopicName>,
+    ) -> anyhow::Result<BTreeMap<TopicName, BTreeSet<String>>> {
+        let words: Vec<_> = topics.iter().map(TopicName::as_str).collect();
+        let all = documents(&self.place, Purpose::Topics).await?.about(&words);
+        let mut owners: BTreeMap<TopicName, BTreeSet<String>> = BTreeMap::new();
+        for record in all.read::<Named<'_>>(cluster_id)? {
+            for name in topics.iter().filter(|name| record.document.topics.contains_key(name.as_str())) {
+                owners.entry(name.clone()).or_default().insert(record.owner.clone());
+            }
+        }
+        Ok(owners)
+    }
+}
+
+async fn look_at_cluster(kafka: &dyn Kafka, subjects: &Subjects) -> anyhow::Result<Shown> {
     let mut shown = Shown::default();
     if subjects.moves {
         // First: what is not listed and not at its target afterwards has really not moved.

@@ -11,8 +11,6 @@
 //!    brake (a signal, a deadline, a lost Lease) lets the batch end and stops.
 //! 5. Show what failed, what was refused, what is not known, and the counts.
 
-use std::collections::BTreeMap;
-
 use serde_json::json;
 
 use crate::change::brake::Brake;
@@ -123,16 +121,9 @@ impl Context {
         };
         let title = format!("{}: {}", run.command, words.lines().next().unwrap_or_default());
         let event = run.event(&run.kind("failed"), &format!("cluster:{}", run.cluster), outcome, &title);
-        let event = Event { reason: Some(words), severity: Severity::Error, tags: self.cluster_tags(), ..event };
+        let event = Event { reason: Some(words), severity: Severity::Error, ..event };
         let new: Vec<_> = Some(event).filter(|event| self.is_new_failure(event)).into_iter().collect();
         self.recorder().record(&new).await;
-    }
-
-    /// The cluster's id as a tag of an event about a whole run, where it is known: the event is named after the cluster in
-    /// toolbox.yaml, or after an address where nothing better is known.
-    pub(super) fn cluster_tags(&self) -> BTreeMap<String, String> {
-        let id = self.cluster_id.as_ref().or(self.flags.cluster_id.as_ref());
-        id.map(|id| ("cluster_id".to_owned(), id.clone())).into_iter().collect()
     }
 
     /// Ends a verb that may change something: a failure is recorded, and where nothing was to do, what dead runs left open
@@ -294,6 +285,7 @@ impl Context {
         Run {
             id: self.run_id,
             cluster: named.cloned().unwrap_or_else(|| "unknown".to_owned()),
+            cluster_id: self.cluster_id.as_ref().or(flags.cluster_id.as_ref()).cloned(),
             actor: self.actor(),
             command: self.command.clone(),
             clock: self.clock,

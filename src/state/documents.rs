@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -40,6 +41,8 @@ pub struct Owned<D> {
     pub owner: String,
     /// Where it is kept, for messages.
     pub place: String,
+    /// When it was written, by its writer's clock.
+    pub saved_at: Timestamp,
     /// What it holds.
     pub document: D,
 }
@@ -51,9 +54,10 @@ impl Documents {
         let Some(purpose) = self.purpose else { return Ok(found) };
         let cluster = ClusterRef { id: cluster_id.to_owned(), name: None };
         let of_cluster = Identity { purpose, cluster, owner: None };
-        let (file, label) = (format!("{}-", of_cluster.file_name()), of_cluster.cluster_label());
+        let (alone, label) = (of_cluster.file_name(), of_cluster.cluster_label());
+        let file = format!("{alone}-");
         for Unread { place, named, text } in &self.texts {
-            if !named.starts_with(&file) && *named != label {
+            if !named.starts_with(&file) && *named != alone && *named != label {
                 continue;
             }
             let failed = || format!("{place} can't be understood");
@@ -71,7 +75,7 @@ impl Documents {
             );
             let whole: Envelope<D> = serde_json::from_str(text).with_context(failed)?;
             let (owner, place) = (envelope.owner.unwrap_or_default(), place.clone());
-            found.push(Owned { owner, place, document: whole.document });
+            found.push(Owned { owner, place, saved_at: envelope.saved_at, document: whole.document });
         }
         Ok(found)
     }

@@ -15,6 +15,7 @@ pub(crate) fn run() -> Run {
     Run {
         id: Uuid::now_v7(),
         cluster: "prod".into(),
+        cluster_id: None,
         actor: "ann".into(),
         command: "topics apply".into(),
         clock: Timestamp::now,

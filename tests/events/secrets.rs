@@ -72,6 +72,7 @@ fn event([known, password, user, query, config, plugin, tag]: &[String; 7]) -> E
     Event {
         reason: Some(format!("{{\"api_key\": \"{password}\"}} Authorization: Bearer {password} {title}")),
         cluster: format!("prod-{known}"),
+        cluster_id: Some(format!("id-{known}")),
         actor: format!("ann {known}"),
         command: format!("topics apply {known}"),
         before: Some(lines.clone()),

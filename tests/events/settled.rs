@@ -10,6 +10,7 @@ use kafka_toolbox::change::event::{Event, Outcome};
 use kafka_toolbox::clients::kafka::memory::{Call, Memory};
 use kafka_toolbox::clients::kafka::{KafkaError, NewTopic};
 use kafka_toolbox::cluster::broker::BrokerId;
+use kafka_toolbox::exit::Exit;
 use kafka_toolbox::recorders::folder::journals;
 use kafka_toolbox::recorders::journal::{Header, Journal, Line};
 use uuid::Uuid;
@@ -33,7 +34,8 @@ fn left() -> Vec<(Event, Outcome)> {
     use Outcome::{Done, Failed, Unknown};
     let (none, set) = (format!("{RATE}: not set"), format!("{RATE}: 50000000 (50.0 MB/s)"));
     let (list, other) = (format!("{LIST}: 0:1,0:2"), format!("{LIST}: 7:1"));
-    let rows: [Left<'_>; 13] = [
+    let (given, removed) = ("rate: 5 (5 B/s)\nsince: 2026-11-22T08:00:00Z", "all rates: none");
+    let rows: [Left<'_>; 15] = [
         ("topics apply", "topics.created", "topic:orders", "", "partitions: 1", Done),
         ("topics apply", "topics.created", "topic:bills", "", "partitions: 1", Failed),
         ("topics apply", "topics.ownership_taken", "topic:orders", "owner: a", "owner: b", Unknown),
@@ -54,6 +56,8 @@ fn left() -> Vec<(Event, Outcome)> {
         ("throttle run", "throttle.released", "broker:2", &set, &none, Done),
         ("reassign execute", "throttle.set", "topic:orders", "", &list, Done),
         ("reassign execute", "throttle.set", "topic:orders", "", &other, Failed),
+        ("throttle set", "throttle.override_set", "broker:1", "", given, Failed),
+        ("throttle clear", "throttle.override_removed", "brokers:all", "", removed, Done),
     ];
     let intent = |(command, kind, subject, before, after, outcome): Left<'_>| {
         let run = run(command, "this-one");
@@ -64,9 +68,11 @@ fn left() -> Vec<(Event, Outcome)> {
     rows.into_iter().map(intent).collect()
 }
 
+/// A run on the cluster of this id, whose name is always the same.
 fn run(command: &str, cluster: &str) -> Run {
     let (actor, clock) = ("ann".to_owned(), Timestamp::now as fn() -> Timestamp);
-    Run { id: Uuid::now_v7(), cluster: cluster.to_owned(), actor, command: command.to_owned(), clock }
+    let (cluster, cluster_id) = ("prod".to_owned(), Some(cluster.to_owned()));
+    Run { id: Uuid::now_v7(), cluster, cluster_id, actor, command: command.to_owned(), clock }
 }
 
 /// The journal of a run that died after these intents.
@@ -127,7 +133,7 @@ async fn whichever_command_comes_first_settles_what_every_command_left_open() {
             command.iter().map(|word| if *word == "spec.yaml" { spec.as_str() } else { word }).collect();
         let said = desk.run(&command).await;
         assert_settled(&state, &intents, &command.join(" "));
-        assert!(said.err.contains("the cluster shows how 11 of its changes ended"), "{said:#?}");
+        assert!(said.err.contains("the cluster shows how 13 of its changes ended"), "{said:#?}");
         let audit = audited(&state).len();
         desk.run(&command).await;
         assert_eq!(audited(&state).len(), audit, "a second run has nothing to settle");
@@ -167,6 +173,86 @@ async fn runs_that_cannot_ask_the_cluster_leave_its_changes_open_for_one_that_ca
     assert_eq!(waiting(&state), intents.len() - 1);
     desk.run(&["throttle", "gc", "--yes"]).await;
     assert_settled(&state, &intents, "throttle gc");
+}
+
+/// Runs `throttle gc` on a cluster that is called like this there, with this state folder.
+async fn collect_as(desk: &Desk, name: &str, state: &Path) {
+    let file = desk.folder().join("toolbox.yaml");
+    std::fs::write(&file, format!("clusters: {{{name}: {{bootstrapServers: memory:1}}}}\n")).unwrap();
+    let place =
+        ["--toolbox-file", file.to_str().unwrap(), "--cluster", name, "--state-folder", state.to_str().unwrap()];
+    let said = desk.run(&[&["throttle", "gc", "--yes"], &place[..]].concat()).await;
+    assert_eq!(said.exit, Exit::Done, "{said:#?}");
+}
+
+#[tokio::test]
+async fn a_cluster_of_the_same_name_is_never_asked_about_the_changes_of_another() {
+    let desk = Desk::new(cluster());
+    let state = desk.folder().join("state");
+    let created = run("topics apply", "this-one").event("topics.created", "topic:orders", Outcome::Planned, "+ orders");
+    assert_eq!(created.cluster, "prod");
+    dies_after(&state, std::slice::from_ref(&created));
+    // It has no such topic, and would say that it was not created.
+    let namesake = Desk::new(Memory::kraft(1).cluster_id("another"));
+    collect_as(&namesake, "prod", &state).await;
+    assert_eq!(journals(&state.join("open")).len(), 1, "{:#?}", audited(&state));
+    collect_as(&desk, "prod", &state).await;
+    assert_settled(&state, &[(created, Outcome::Done)], "the cluster itself");
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_called_otherwise_now_is_asked_about_its_own_changes() {
+    let desk = Desk::new(cluster());
+    let state = desk.folder().join("state");
+    let created = run("topics apply", "this-one").event("topics.created", "topic:orders", Outcome::Planned, "+ orders");
+    dies_after(&state, std::slice::from_ref(&created));
+    collect_as(&desk, "production", &state).await;
+    assert_settled(&state, &[(created, Outcome::Done)], "another name");
+}
+
+#[tokio::test]
+async fn changes_of_an_older_version_which_wrote_no_id_are_asked_of_nobody_and_end_as_unknown() {
+    let desk = Desk::new(cluster());
+    let state = desk.folder().join("state");
+    let left = |hours: i64, cluster: &str| {
+        let event = run("topics apply", "").event("topics.created", "topic:orders", Outcome::Planned, "+ orders");
+        let time = Timestamp::now() - SignedDuration::from_hours(hours);
+        Event { time, cluster: cluster.to_owned(), cluster_id: None, ..event }
+    };
+    let (young, old) = (left(1, "prod"), left(25, "this-one"));
+    for intent in [&young, &old] {
+        dies_after(&state, std::slice::from_ref(intent));
+    }
+    collect_as(&desk, "prod", &state).await;
+    assert_eq!(journals(&state.join("open")).len(), 1, "the young one waits");
+    let ended: Vec<_> = audited(&state).into_iter().filter(|event| event.outcome == Outcome::Unknown).collect();
+    assert_eq!(ended.iter().map(|event| event.event_id).collect::<Vec<_>>(), [old.event_id], "{}", young.event_id);
+}
+
+#[tokio::test]
+async fn what_was_asked_of_a_run_and_who_owns_a_topic_is_settled_by_the_records() {
+    let desk = Desk::new(cluster());
+    let state = desk.folder().join("state");
+    // `mine` has taken the topic from nobody; its record names it.
+    desk.declare(&["{name: orders, partitions: 1}"]);
+    desk.apply(&["--owner", "mine"]).await.ends_with(Exit::Done);
+    let left = |kind: &str, subject: &str, before: &str, after: &str| {
+        let event = run("topics apply", "this-one").event(kind, subject, Outcome::Planned, subject);
+        Event { before: Some(before.to_owned()), after: Some(after.to_owned()), ..event }
+    };
+    let taken = |from: &str, to: &str| {
+        left("topics.ownership_taken", "topic:orders", &format!("owner: {from}"), &format!("owner: {to}"))
+    };
+    let rows = [
+        (taken("theirs", "mine"), Outcome::Done),
+        (taken("mine", "theirs"), Outcome::Failed),
+        (taken("theirs", "nobody"), Outcome::Unknown),
+    ];
+    for (intent, _) in &rows {
+        dies_after(&state, std::slice::from_ref(intent));
+    }
+    collect_as(&desk, "prod", &state).await;
+    assert_settled(&state, &rows, "throttle gc");
 }
 
 #[tokio::test]

@@ -219,5 +219,5 @@ async fn a_refusal_is_one_event_and_one_line_however_often_it_is_met() {
     }
     let failed = of_kind(&desk, "topics.apply.failed");
     assert_eq!(failed.len(), 1, "{failed:#?}");
-    assert_eq!(failed[0].tags["cluster_id"], "this-one");
+    assert_eq!(failed[0].cluster_id.as_deref(), Some("this-one"));
 }

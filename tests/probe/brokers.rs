@@ -15,6 +15,7 @@ const METADATA: i16 = 3;
 const API_VERSIONS: i16 = 18;
 const LIST_REASSIGNMENTS: i16 = 46;
 const DESCRIBE_QUORUM: i16 = 55;
+const DESCRIBE_TOPIC_PARTITIONS: i16 = 75;
 
 /// What the brokers are like.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +30,10 @@ struct State {
     partitions: Vec<(i32, Vec<i32>)>,
     /// A move adds broker 1 to partition `t-0`.
     is_added: bool,
+    /// Eligible leaders of each partition `t-N`, as broker 1 tells them; none where it does not know such leaders.
+    eligible: Option<Vec<Vec<i32>>>,
+    /// Broker 1 knows topic `t` no more.
+    is_deleted: bool,
     /// Names of topics that were asked for by name.
     asked: usize,
     /// How often all topics were asked for.
@@ -85,8 +90,10 @@ fn serve(mut stream: TcpStream, id: i32, ports: [u16; 2], state: &Mutex<State>) 
         answer.put_i32(correlation);
         let mut state = state.lock().unwrap();
         match key {
-            API_VERSIONS => speaks(&mut answer, if id == 1 { state.image } else { 100 }),
+            API_VERSIONS => speaks(&mut answer, id, &state),
+            DESCRIBE_TOPIC_PARTITIONS => describe(&mut answer, &state),
             METADATA => metadata(&mut answer, id, ports, &mut state, frame.get_i32()),
+            DESCRIBE_QUORUM => quorum(&mut answer),
             LIST_REASSIGNMENTS if state.hangs && id == 1 => continue,
             LIST_REASSIGNMENTS => moves(&mut answer, state.is_added),
             other => panic!("nobody asks for {other}"),
@@ -98,8 +105,10 @@ fn serve(mut stream: TcpStream, id: i32, ports: [u16; 2], state: &Mutex<State>) 
 }
 
 /// ApiVersions in version 3, with the offset of the image as its tagged field 1.
-fn speaks(to: &mut BytesMut, image: i64) {
-    let keys = [(METADATA, 5, 5), (API_VERSIONS, 0, 3), (LIST_REASSIGNMENTS, 0, 0), (DESCRIBE_QUORUM, 0, 0)];
+fn speaks(to: &mut BytesMut, id: i32, state: &State) {
+    let image = if id == 1 { state.image } else { 100 };
+    let mut keys = vec![(METADATA, 5, 5), (API_VERSIONS, 0, 3), (LIST_REASSIGNMENTS, 0, 0), (DESCRIBE_QUORUM, 0, 0)];
+    keys.extend(state.eligible.iter().map(|_| (DESCRIBE_TOPIC_PARTITIONS, 0, 0)));
     to.put_i16(0);
     to.put_u8(u8::try_from(keys.len() + 1).unwrap());
     for (key, least, most) in keys {
@@ -158,6 +167,60 @@ fn metadata(to: &mut BytesMut, id: i32, ports: [u16; 2], state: &mut State, want
     }
 }
 
+/// DescribeQuorum in version 0: controllers 11, which leads, 12 and 13.
+fn quorum(to: &mut BytesMut) {
+    to.put_u8(0);
+    to.put_i16(0);
+    to.put_u8(2);
+    to.put_u8(u8::try_from("__cluster_metadata".len() + 1).unwrap());
+    to.put_slice(b"__cluster_metadata");
+    to.put_u8(2);
+    to.put_i32(0);
+    to.put_i16(0);
+    to.put_i32(11);
+    to.put_i32(1);
+    to.put_i64(100);
+    to.put_u8(4);
+    for voter in [11, 12, 13] {
+        to.put_i32(voter);
+        to.put_i64(100);
+        to.put_u8(0);
+    }
+    to.put_slice(&[1, 0, 0, 0]);
+}
+
+/// DescribeTopicPartitions in version 0, about `t`.
+fn describe(to: &mut BytesMut, state: &State) {
+    let compact = |to: &mut BytesMut, numbers: &[i32]| {
+        to.put_u8(u8::try_from(numbers.len() + 1).unwrap());
+        numbers.iter().for_each(|number| to.put_i32(*number));
+    };
+    let described = state.eligible.iter().flatten().zip(&state.partitions);
+    let described: Vec<_> = described.filter(|_| !state.is_deleted).collect();
+    to.put_u8(0);
+    to.put_i32(0);
+    to.put_u8(2);
+    to.put_i16(if state.is_deleted { 3 } else { 0 });
+    to.put_slice(&[2, b't']);
+    to.put_slice(&[0; 17]);
+    to.put_u8(u8::try_from(described.len() + 1).unwrap());
+    for (number, (eligible, (leader, isr))) in (0..).zip(described) {
+        to.put_i16(0);
+        for field in [number, *leader, 0] {
+            to.put_i32(field);
+        }
+        for numbers in [&[1, 2][..], isr, eligible, &[], &[]] {
+            compact(to, numbers);
+        }
+        to.put_u8(0);
+    }
+    to.put_i32(0);
+    to.put_u8(0);
+    // No next page.
+    to.put_i8(-1);
+    to.put_u8(0);
+}
+
 /// ListPartitionReassignments in version 0: none, or one that adds broker 1 to `t-0`.
 fn moves(to: &mut BytesMut, is_added: bool) {
     to.put_u8(0);
@@ -197,6 +260,22 @@ fn a_broker_whose_channel_to_the_controller_hangs_is_named_before_and_after_it_i
 }
 
 #[test]
+fn the_status_of_the_quorum_names_a_broker_whose_channel_to_the_controller_hangs() {
+    let brokers = Brokers::start(in_sync());
+    let status = || {
+        let address = format!("127.0.0.1:{}", brokers.ports[1]);
+        brokers.toolbox.run(&["ensemble", "status", "--bootstrap-server", &address])
+    };
+    let words = "broker 1 answers metadata, but gets no answer from the controller: ";
+    let quiet = status();
+    assert!(quiet.out.contains("controller 11 leads") && !quiet.out.contains(words), "{quiet:#?}");
+    brokers.change(|state| state.hangs = true);
+    let named = status();
+    assert!(named.out.contains(words) && !named.out.contains("broker 2 answers"), "{named:#?}");
+    assert_eq!(named.code, quiet.code, "it is no alert of the quorum");
+}
+
+#[test]
 fn a_broker_that_another_one_does_not_list_is_not_ready() {
     let brokers = Brokers::start(State { is_unlisted: true, ..in_sync() });
     let out = brokers.look().ends_with(5).out;
@@ -228,4 +307,35 @@ fn a_replica_that_a_move_adds_and_one_that_waits_for_others_are_not_waited_for()
     brokers.look().ends_with(5);
     let out = brokers.look().ends_with(0).out;
     assert!(out.contains("not waited for: t-0 added by a running move, t-1 without a leader, waits for 9"), "{out}");
+}
+
+#[test]
+fn an_empty_isr_waits_for_the_eligible_leaders_unless_the_broker_is_one() {
+    let partitions = vec![(2, vec![2, 1]), (-1, vec![])];
+    let brokers = Brokers::start(State { partitions, eligible: Some(vec![vec![], vec![9]]), ..in_sync() });
+    brokers.look().ends_with(5);
+    let out = brokers.look().ends_with(0).out;
+    assert!(out.contains("1 of 2 replicas; not waited for: t-1 without a leader, waits for 9"), "{out}");
+    let partitions = vec![(2, vec![2, 1]), (-1, vec![])];
+    let brokers = Brokers::start(State { partitions, eligible: Some(vec![vec![], vec![1, 9]]), ..in_sync() });
+    for _ in 0..3 {
+        let out = brokers.look().ends_with(5).out;
+        assert!(out.starts_with("not_ready: 1 of 2 replicas are not in sync: t-1 not elected yet"), "{out}");
+    }
+}
+
+#[test]
+fn a_topic_that_is_being_deleted_is_not_waited_for_where_the_newer_image_has_lost_it() {
+    let partitions = vec![(2, vec![2]), (1, vec![1, 2])];
+    let deleted = State { partitions, eligible: Some(Vec::new()), is_deleted: true, ..in_sync() };
+    let brokers = Brokers::start(deleted.clone());
+    brokers.look().ends_with(5);
+    let out = brokers.look().ends_with(0).out;
+    assert!(out.contains("not waited for: t-0 of a topic that is being deleted"), "{out}");
+    // The broker's own image is the older one: the topic may be new to it.
+    let brokers = Brokers::start(State { image: 99, ..deleted });
+    for _ in 0..2 {
+        let out = brokers.look().ends_with(5).out;
+        assert!(out.contains("1 of 2 replicas are not in sync: t-0 behind leader 2"), "{out}");
+    }
 }

@@ -52,7 +52,23 @@ async fn what_is_reversible_measures_nothing() {
     assert!(!desk.kafka.calls().contains(&Call::ListOffsets), "{:?}", desk.kafka.calls());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_is_too_young_for_its_leader_to_know_it_is_asked_again() {
+    let name = TopicName::new("orders").unwrap();
+    let (one, other) = (name.clone(), name);
+    // Two queries, then the one about the newer records; the next three are the second look.
+    let kafka = kafka()
+        .before(Call::ListOffsets, 1, move |cluster| cluster.topics.get_mut(&one).unwrap().partitions[0].leader = None)
+        .before(Call::ListOffsets, 4, move |cluster| {
+            cluster.topics.get_mut(&other).unwrap().partitions[0].leader = Some(BrokerId(1));
+        });
+    let desk = Desk::new(kafka);
+    desk.declare(&["{name: orders, config: {retention.ms: 86400000}}"]);
+    let refused = desk.apply(&[]).await.ends_with(Exit::Refused);
+    assert!(refused.out.contains("records older than 1 d are deleted, 3 of 4 now"), "{refused:#?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_nothing_can_be_measured_the_risk_stays_and_that_is_said() {
     let name = TopicName::new("orders").unwrap();
     let desk = Desk::new(kafka());

@@ -4,6 +4,7 @@
 //! command left open there. [`Subjects`] says what has to be looked at, [`settled`] decides.
 
 mod moves;
+mod overrides;
 mod throttles;
 mod topics;
 
@@ -12,18 +13,21 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use crate::change::carry_out::Ended;
 use crate::change::event::Event;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::config::ConfigEntry;
 use crate::cluster::metadata::Reassignment;
+use crate::cluster::overrides::Overrides;
 use crate::cluster::throttle::PresentThrottles;
 use crate::cluster::topic::{Topic, TopicName, TopicPartition};
 
 /// What is known of the end of an intent whose run died.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// The cluster shows it.
+    /// The cluster, or the toolbox's record, shows it.
     Ended(Ended),
     /// The cluster does not show it, and a later look would not either.
     NotShown,
@@ -53,6 +57,10 @@ pub struct Subjects {
     pub throttled_brokers: BTreeSet<BrokerId>,
     /// Topics whose lists of throttled replicas are needed.
     pub throttled_topics: BTreeSet<TopicName>,
+    /// Whether the record of the rates that people gave is needed.
+    pub overrides: bool,
+    /// Topics of which the owners' records are needed.
+    pub owned_topics: BTreeSet<TopicName>,
 }
 
 /// What the cluster shows of the subjects of intents.
@@ -66,6 +74,19 @@ pub struct Shown {
     pub moves: BTreeMap<TopicPartition, Reassignment>,
     /// Throttles of the brokers and topics that could be read.
     pub throttles: PresentThrottles,
+    /// The record of the rates that people gave; none where it could not be read.
+    pub overrides: Option<KeptOverrides>,
+    /// The owners whose records name a topic; none where they could not be read.
+    pub owners: Option<BTreeMap<TopicName, BTreeSet<String>>>,
+}
+
+/// The record of the rates that people gave.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KeptOverrides {
+    /// What it holds; nothing where there is no record.
+    pub value: Overrides,
+    /// When it was written, by its writer's clock; none where there is no record.
+    pub saved_at: Option<Timestamp>,
 }
 
 impl Subjects {
@@ -76,6 +97,7 @@ impl Subjects {
             let Some((what, name)) = intent.subject.split_once(':') else { continue };
             let topic = TopicName::new(name).ok();
             match (intent.kind.split('.').next().unwrap_or_default(), what) {
+                ("topics", "topic") if intent.kind == topics::OWNERSHIP_TAKEN => subjects.owned_topics.extend(topic),
                 ("topics", "topic") => {
                     if intent.kind == topics::CONFIG_CHANGED {
                         subjects.configs.extend(topic.clone());
@@ -90,6 +112,7 @@ impl Subjects {
                     subjects.topics.extend(moves::partition(&intent.subject).map(|partition| partition.topic));
                     subjects.moves = true;
                 }
+                ("throttle", _) if overrides::is_about(intent) => subjects.overrides = true,
                 ("throttle", "broker") => subjects.throttled_brokers.extend(name.parse().ok().map(BrokerId)),
                 ("throttle", "topic") => subjects.throttled_topics.extend(topic),
                 _ => {}
@@ -98,17 +121,25 @@ impl Subjects {
         subjects
     }
 
-    /// Whether the cluster shows nothing of any of them.
+    /// Whether nothing shows any of them.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Whether the cluster itself shows some of them, and not only the toolbox's records.
+    pub fn are_in_cluster(&self) -> bool {
+        let records = Self { overrides: self.overrides, owned_topics: self.owned_topics.clone(), ..Self::default() };
+        *self != records
     }
 }
 
 /// How an intent of a dead run ended, as the cluster shows it.
 pub fn settled(intent: &Event, shown: &Shown) -> Verdict {
     match intent.kind.split('.').next().unwrap_or_default() {
+        "topics" if intent.kind == topics::OWNERSHIP_TAKEN => topics::ownership(intent, shown.owners.as_ref()),
         "topics" => Verdict::of(topics::is_done(intent, shown)),
         "reassign" => Verdict::of(moves::is_done(intent, shown)),
+        "throttle" if overrides::is_about(intent) => overrides::verdict(intent, shown.overrides.as_ref()),
         "throttle" => throttles::verdict(intent, &shown.throttles),
         _ => Verdict::NotShown,
     }

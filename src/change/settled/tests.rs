@@ -2,12 +2,14 @@
 
 use uuid::Uuid;
 
-use super::{Shown, Subjects, Verdict, is_of_run, settled};
+use super::{KeptOverrides, Shown, Subjects, Verdict, is_of_run, settled};
 use crate::change::carry_out::Run;
 use crate::change::event::{Event, Outcome};
 use crate::cluster::broker::BrokerId;
 use crate::cluster::config::{ConfigEntry, ConfigSource};
 use crate::cluster::metadata::Reassignment;
+use crate::cluster::overrides::{Override, Overrides};
+use crate::cluster::size::ByteRate;
 use crate::cluster::throttle::{PresentRate, Sides};
 use crate::cluster::topic::{Partition, Topic, TopicName, TopicPartition};
 
@@ -39,6 +41,7 @@ fn intent(command: &str, (kind, subject): (&str, &str), (before, after): (&str, 
     let run = Run {
         id: Uuid::nil(),
         cluster: "main".to_owned(),
+        cluster_id: Some("main-id".to_owned()),
         actor: "user:ann".to_owned(),
         command: command.to_owned(),
         clock: || jiff::Timestamp::UNIX_EPOCH,
@@ -86,7 +89,6 @@ fn changes_of_topics_are_settled_where_the_topics_show_them() {
         ("topics.config_changed", "orders", "segment.ms: 7", "segment.ms: default", Some(Done)),
         ("topics.config_changed", "orders", "retention.ms: 5", "retention.ms: 7", None),
         ("topics.config_changed", "orders", "cleanup.policy: a", "cleanup.policy: b", None),
-        ("topics.ownership_taken", "orders", "owner: a", "owner: b", None),
     ];
     for (kind, topic, before, after, expected) in cases {
         let intent = intent("topics apply", (kind, &format!("topic:{topic}")), (before, after));
@@ -141,9 +143,9 @@ fn a_rate_is_settled_by_its_broker_and_waits_for_one_that_is_away() {
         shown.throttles.rates.insert(BrokerId(1), Sides { leader: rate, follower: PresentRate::Unset });
         settled(&set, &shown)
     };
-    assert_eq!(outcome(with(PresentRate::Set(crate::cluster::size::ByteRate(50_000_001)))), Some(Outcome::Done));
+    assert_eq!(outcome(with(PresentRate::Set(ByteRate(50_000_001)))), Some(Outcome::Done));
     assert_eq!(outcome(with(PresentRate::Unset)), Some(Outcome::Failed));
-    assert_eq!(outcome(with(PresentRate::Set(crate::cluster::size::ByteRate(50_000_000)))), None, "somebody else's");
+    assert_eq!(outcome(with(PresentRate::Set(ByteRate(50_000_000)))), None, "somebody else's");
     assert_eq!(outcome(with(PresentRate::Hidden)), None, "Kafka before 2.6 does not tell");
     assert_eq!(settled(&set, &Shown::default()), Verdict::NotAsked);
 }
@@ -165,6 +167,74 @@ fn lists_go_with_their_topic_and_what_cannot_be_read_is_not_shown() {
 }
 
 #[test]
+fn ownership_is_settled_by_the_records_of_the_owners() {
+    use Outcome::{Done, Failed};
+    let taken =
+        intent("topics apply", ("topics.ownership_taken", "topic:orders"), ("owner: a, b, c, d", "owner: to, me"));
+    assert_eq!(settled(&taken, &Shown::default()), Verdict::NotAsked, "the records can't be read");
+    let with = |owners: &[&str]| {
+        let owners = owners.iter().map(|owner| (*owner).to_owned()).collect();
+        let owners = Some([(name("orders"), owners)].into());
+        outcome(settled(&taken, &Shown { owners, ..Shown::default() }))
+    };
+    assert_eq!(with(&["to, me"]), Some(Done));
+    assert_eq!(with(&["a"]), Some(Failed), "it died before it wrote anything");
+    assert_eq!(with(&["b, c", "to, me"]), Some(Failed), "a name with a comma is still a former owner");
+    assert_eq!(with(&["another", "to, me"]), Some(Done), "whoever took it later is no former owner");
+    assert_eq!(with(&["another"]), None, "somebody else took it since");
+    assert_eq!(with(&[]), None);
+}
+
+#[test]
+fn a_rate_that_somebody_gave_is_settled_by_the_record_of_such_rates() {
+    use Outcome::{Done, Failed};
+    let at = |second: i64| jiff::Timestamp::from_second(second).unwrap();
+    let given = |second: i64| Override {
+        rate: ByteRate(5_000_000),
+        since: at(second),
+        until: None,
+        autoremove: false,
+        has_applied: false,
+        by: "ann".to_owned(),
+    };
+    let ask = |kind: &str, subject: &str, after: &str| {
+        let intent = intent("throttle set", (kind, subject), ("", after));
+        Event { time: at(1_000), ..intent }.cleaned()
+    };
+    let with = |intent: &Event, cluster: Option<i64>, broker: Option<i64>, saved: Option<i64>| {
+        let brokers = broker.map(|second| (BrokerId(1), given(second))).into_iter().collect();
+        let value = Overrides { cluster: cluster.map(given), brokers };
+        let kept = KeptOverrides { value, saved_at: saved.map(at) };
+        outcome(settled(intent, &Shown { overrides: Some(kept), ..Shown::default() }))
+    };
+    let set = ask("throttle.override_set", "broker:1", &given(1_000).lines());
+    assert_eq!(settled(&set, &Shown::default()), Verdict::NotAsked, "the record can't be read");
+    assert_eq!(with(&set, None, Some(1_000), Some(1_000)), Some(Done));
+    assert_eq!(with(&set, Some(1_000), Some(900), Some(900)), Some(Failed), "the one before it still holds");
+    assert_eq!(with(&set, None, Some(1_100), Some(1_100)), None, "a later one holds");
+    assert_eq!(with(&set, None, None, None), Some(Failed), "there was never a record");
+    assert_eq!(with(&set, None, None, Some(900)), Some(Failed), "nobody wrote anything since");
+    assert_eq!(with(&set, None, None, Some(990)), None, "clocks may differ by so much");
+    assert_eq!(with(&set, None, None, Some(1_100)), None, "it may have ended since");
+    let of_all = ask("throttle.override_set", "brokers:all", &given(1_000).lines());
+    assert_eq!(with(&of_all, Some(1_000), None, Some(1_000)), Some(Done));
+    let removed = |subject: &str, key: &str| ask("throttle.override_removed", subject, &format!("{key}: none"));
+    let (one, every) = (removed("broker:1", "rate"), removed("brokers:all", "rate"));
+    assert_eq!(with(&one, Some(900), None, Some(1_000)), Some(Done));
+    assert_eq!(with(&one, None, Some(900), Some(900)), Some(Failed));
+    assert_eq!(with(&one, None, Some(1_100), Some(1_100)), None, "it was given again");
+    assert_eq!(with(&every, None, Some(900), Some(1_000)), Some(Done));
+    let single = removed("brokers:all", "rates of single brokers");
+    assert_eq!(with(&single, Some(900), None, Some(1_000)), Some(Done));
+    assert_eq!(with(&single, None, Some(900), Some(900)), Some(Failed));
+    let all = removed("brokers:all", "all rates");
+    assert_eq!(with(&all, Some(900), None, Some(900)), Some(Failed));
+    assert_eq!(with(&all, None, None, Some(1_000)), Some(Done));
+    let odd = ask("throttle.override_set", "broker:x", "rate: 1");
+    assert_eq!(with(&odd, None, None, None), None);
+}
+
+#[test]
 fn only_what_the_intents_are_about_is_looked_at() {
     let topics = intent("topics apply", ("topics.created", "topic:a"), ("", "partitions: 1"));
     let subjects = Subjects::of([&topics]);
@@ -172,6 +242,12 @@ fn only_what_the_intents_are_about_is_looked_at() {
     let config = intent("topics apply", ("topics.config_changed", "topic:a"), ("a.key: 1", "a.key: 2\nb.key: 3"));
     let subjects = Subjects::of([&config]);
     assert_eq!(subjects.config_keys.into_iter().collect::<Vec<_>>(), ["a.key", "b.key"]);
+    let rate = intent("throttle set", ("throttle.override_set", "broker:1"), ("", "rate: 1"));
+    let owner = intent("topics apply", ("topics.ownership_taken", "topic:a"), ("owner: a", "owner: b"));
+    let subjects = Subjects::of([&rate, &owner]);
+    assert!(subjects.overrides && subjects.owned_topics.len() == 1);
+    assert!(!subjects.is_empty() && !subjects.are_in_cluster(), "the records alone show it: {subjects:?}");
+    assert!(Subjects::of([&topics, &rate]).are_in_cluster());
     let script = intent("events send", ("deploy.begun", "topic:a"), ("", ""));
     assert!(Subjects::of([&script]).is_empty());
     let moves = intent("reassign execute", ("reassign.move_started", "partition:a-b-7"), ("", ""));

@@ -1,15 +1,16 @@
 //! Changes of `topics apply`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::change::event::Event;
-use crate::change::settled::{Shown, values};
+use crate::change::settled::{Shown, Verdict, values};
 use crate::cluster::config::{ConfigEntry, ConfigSource, same_value};
 use crate::cluster::topic::{Topic, TopicName, TopicPartition};
 use crate::formats::secret::HIDDEN;
 
 pub(super) const CONFIG_CHANGED: &str = "topics.config_changed";
 pub(super) const MOVES_PLANNED: &str = "topics.moves_planned";
+pub(super) const OWNERSHIP_TAKEN: &str = "topics.ownership_taken";
 
 /// Whether the cluster shows it done; none where it shows neither.
 pub(super) fn is_done(intent: &Event, shown: &Shown) -> Option<bool> {
@@ -25,6 +26,27 @@ pub(super) fn is_done(intent: &Event, shown: &Shown) -> Option<bool> {
         CONFIG_CHANGED => has_config(shown.configs.get(&name)?, &values(intent.before.as_deref()), &after)?,
         _ => return None,
     })
+}
+
+/// Whether a topic was taken over, as the owners' records show it. The new owner's record is written first, then the topic leaves
+/// those of the former owners.
+pub(super) fn ownership(intent: &Event, owners: Option<&BTreeMap<TopicName, BTreeSet<String>>>) -> Verdict {
+    let Some(owners) = owners else { return Verdict::NotAsked };
+    let (before, after) = (values(intent.before.as_deref()), values(intent.after.as_deref()));
+    let name = intent.subject.strip_prefix("topic:").and_then(|name| TopicName::new(name).ok());
+    let (Some(name), Some(from), Some(to)) = (name, before.get("owner"), after.get("owner")) else {
+        return Verdict::NotShown;
+    };
+    let none = BTreeSet::new();
+    let now = owners.get(&name).unwrap_or(&none);
+    // A name may have a comma in it.
+    let from = format!(", {from}, ");
+    let is_former = |owner: &String| owner != to && from.contains(&format!(", {owner}, "));
+    match (now.iter().any(is_former), now.contains(*to)) {
+        (true, _) => Verdict::of(Some(false)),
+        (false, true) => Verdict::of(Some(true)),
+        (false, false) => Verdict::NotShown,
+    }
 }
 
 /// The fewest replicas of a partition, those of running moves as they will be.

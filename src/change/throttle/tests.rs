@@ -416,6 +416,7 @@ proptest! {
         let run = Run {
             id: Uuid::nil(),
             cluster: "main".to_owned(),
+            cluster_id: None,
             actor: "ann".to_owned(),
             command: "throttle run".to_owned(),
             clock: || jiff::Timestamp::UNIX_EPOCH,

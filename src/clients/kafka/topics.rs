@@ -33,6 +33,22 @@ pub trait Topics: Send + Sync {
         topics: &[TopicName],
     ) -> Result<BTreeMap<TopicPartition, PartitionState>, KafkaError>;
 
+    /// Replicas that are not in sync and may lead without a loss (KIP-966), of each partition that has some. None where brokers
+    /// know no such replicas: in ZooKeeper mode, and before Kafka 3.8.
+    async fn eligible_leaders(
+        &self,
+        topics: &[TopicName],
+    ) -> Result<Option<BTreeMap<TopicPartition, Vec<BrokerId>>>, KafkaError> {
+        match self.describe_partitions(topics).await {
+            Ok(states) => {
+                let some = states.into_iter().filter(|(_, state)| !state.eligible.is_empty());
+                Ok(Some(some.map(|(partition, state)| (partition, state.eligible)).collect()))
+            }
+            Err(KafkaError::Unsupported { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Offsets of partitions; each is asked of its leader.
     async fn offsets(
         &self,

@@ -225,7 +225,8 @@ fn list(context: &Context, args: ListArgs) -> anyhow::Result<Exit> {
     let ListArgs { since: from, subject, kind, outcome, command, limit } = args;
     let from = from.map(|text| since(&text, context.now())).transpose();
     let from = from.map_err(|why| Stop::usage(format!("--since {why}")))?;
-    let filter = Filter { since: from, subject, kind, outcome, command, cluster: context.flags.cluster.clone() };
+    let (cluster, cluster_id) = (context.flags.cluster.clone(), context.flags.cluster_id.clone());
+    let filter = Filter { since: from, subject, kind, outcome, command, cluster, cluster_id };
     let mut found = Found::default();
     context
         .audited(|event| found.take(event))

@@ -22,8 +22,10 @@ pub struct Filter {
     pub outcome: Option<Outcome>,
     /// Commands.
     pub command: Option<GlobMatcher>,
-    /// The cluster.
+    /// The cluster: its name, or its id.
     pub cluster: Option<String>,
+    /// The cluster's id.
+    pub cluster_id: Option<String>,
 }
 
 /// Side effects, put together from the lines of the audit log.
@@ -83,14 +85,15 @@ impl Found {
 
 impl Filter {
     fn wants(&self, event: &Event) -> bool {
-        let Self { since, subject, kind, outcome, command, cluster } = self;
+        let Self { since, subject, kind, outcome, command, cluster, cluster_id } = self;
         let fits = |glob: &Option<GlobMatcher>, text: &str| glob.as_ref().is_none_or(|glob| glob.is_match(text));
         since.is_none_or(|since| event.time >= since)
             && fits(subject, &event.subject)
             && fits(kind, &event.kind)
             && outcome.is_none_or(|outcome| event.outcome == outcome)
             && fits(command, &event.command)
-            && cluster.as_ref().is_none_or(|cluster| *cluster == event.cluster)
+            && cluster.as_ref().is_none_or(|named| *named == event.cluster || Some(named) == event.cluster_id.as_ref())
+            && cluster_id.as_ref().is_none_or(|id| Some(id) == event.cluster_id.as_ref())
     }
 }
 
@@ -128,18 +131,20 @@ impl Listed {
     pub fn rows(&self, is_wide: bool) -> (Vec<&'static str>, Vec<Vec<String>>) {
         let mut head = vec!["TIME", "OUTCOME", "KIND", "SUBJECT", "TITLE"];
         if is_wide {
-            head.extend(["REASON", "CLUSTER", "ACTOR", "COMMAND", "EVENT ID"]);
+            head.extend(["REASON", "CLUSTER", "CLUSTER ID", "ACTOR", "COMMAND", "EVENT ID"]);
         }
         (head, self.events.iter().map(|event| row(event, is_wide)).collect())
     }
 }
 
 fn row(event: &Event, is_wide: bool) -> Vec<String> {
-    let Event { event_id, time, kind, outcome, reason, cluster, actor, command, subject, title, .. } = event;
+    let Event { event_id, time, kind, outcome, reason, cluster, cluster_id, actor, command, subject, title, .. } =
+        event;
     let mut cells = vec![format!("{time:.0}"), outcome.to_string(), kind.clone(), subject.clone(), one_line(title)];
     if is_wide {
         let reason = reason.as_deref().map(one_line).unwrap_or_default();
-        cells.extend([reason, cluster.clone(), actor.clone(), command.clone(), event_id.to_string()]);
+        let id = cluster_id.clone().unwrap_or_default();
+        cells.extend([reason, cluster.clone(), id, actor.clone(), command.clone(), event_id.to_string()]);
     }
     cells
 }
@@ -162,6 +167,7 @@ mod tests {
             reason: None,
             severity: crate::change::event::Severity::Info,
             cluster: "prod".into(),
+            cluster_id: Some("b7Yx1mXvQPqC3kLw0nRzTA".into()),
             actor: "ann".into(),
             command: "topics apply".into(),
             subject: format!("topic:orders-{n}"),
@@ -219,6 +225,10 @@ mod tests {
         let since = Some(Timestamp::from_second(20).unwrap());
         assert_eq!(listed(&Filter { since, ..Filter::default() }, 9).len(), 2);
         assert_eq!(listed(&Filter { cluster: Some("other".into()), ..Filter::default() }, 9), []);
+        let (id, other) = (Some("b7Yx1mXvQPqC3kLw0nRzTA".to_owned()), Some("another".to_owned()));
+        assert_eq!(listed(&Filter { cluster_id: id.clone(), ..Filter::default() }, 9).len(), 3);
+        assert_eq!(listed(&Filter { cluster: id, ..Filter::default() }, 9).len(), 3, "an id is a name, too");
+        assert_eq!(listed(&Filter { cluster: Some("prod".into()), cluster_id: other, ..Filter::default() }, 9), []);
         assert_eq!(listed(&Filter { command: Some(glob("offsets *").unwrap()), ..Filter::default() }, 9), []);
     }
 

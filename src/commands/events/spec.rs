@@ -18,7 +18,7 @@ const TEXT_CHARS_MAX: usize = 4_000;
 const LINE_CHARS_MAX: usize = 300;
 
 /// Tags that this tool sets itself.
-const OWN_TAGS: [&str; 5] = ["source", "kafka_cluster", "kt_command", "kt_kind", "kt_outcome"];
+const OWN_TAGS: [&str; 6] = ["source", "kafka_cluster", "kafka_cluster_id", "kt_command", "kt_kind", "kt_outcome"];
 
 /// What a script says about its side effect.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

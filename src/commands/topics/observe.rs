@@ -470,11 +470,12 @@ async fn logs(
     logs
 }
 
-type Offsets = BTreeMap<TopicPartition, Result<Option<FoundOffset>, KafkaError>>;
+/// Offsets of partitions, as their leaders say them.
+pub(super) type Offsets = BTreeMap<TopicPartition, Result<Option<FoundOffset>, KafkaError>>;
 
 /// Offsets of partitions. The leader of a young partition may not know yet that it is one, and a broker may not know the
 /// topic: they are asked again, within limits.
-async fn settled_offsets(
+pub(super) async fn settled_offsets(
     kafka: &dyn Kafka,
     partitions: &[TopicPartition],
     query: OffsetQuery,

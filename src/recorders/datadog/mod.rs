@@ -78,13 +78,14 @@ fn outcome_behind(outcome: Outcome) -> &'static str {
 }
 
 fn text_of_one(event: &Event, late: &str, limit: usize) -> String {
-    let Event { event_id, run_id, cluster, actor, command, subject, title, tool_version, .. } = event;
+    let Event { event_id, run_id, cluster, cluster_id, actor, command, subject, title, tool_version, .. } = event;
     let mut head = format!("{}{late}\n\n", plain(title));
     if let Some(reason) = &event.reason {
         let _ = write!(head, "**Why:** {}\n\n", plain(reason));
     }
+    let id = cluster_id.as_ref().filter(|id| *id != cluster).map(|id| format!(" (`{}`)", code(id))).unwrap_or_default();
     let foot = format!(
-        "\n`{}` on `{}` by `{}` with `toolbox {}` {tool_version}\nevent {event_id}, run {run_id}, {:.0}",
+        "\n`{}` on `{}`{id} by `{}` with `toolbox {}` {tool_version}\nevent {event_id}, run {run_id}, {:.0}",
         code(subject),
         code(cluster),
         code(actor),
@@ -189,6 +190,8 @@ fn tags_of(events: &[Event], of_process: &[String]) -> Vec<String> {
         tag("kt_kind", &event.kind),
         tag("kt_outcome", &event.outcome.to_string()),
     ];
+    // Folded to lower case as every tag: it tells clusters of one name apart, and the text has it exactly.
+    tags.extend(event.cluster_id.iter().map(|id| tag("kafka_cluster_id", id)));
     tags.extend(of_process.iter().map(|text| normalised(text)));
     if let [only] = events {
         match only.subject.split_once(':') {
@@ -232,7 +235,8 @@ fn is_person(actor: &str) -> bool {
     !["pod:", "serviceaccount:"].iter().any(|kind| actor.starts_with(kind))
 }
 
-/// Events of one family about one subject are folded together, chatty ones by day.
+/// Events of one family about one subject are folded together, chatty ones by day. The cluster counts by its id: two may have
+/// one name.
 fn aggregation_key(event: &Event) -> String {
     let family = family(&event.kind);
     // `topics.apply`: a schedule repeats it.
@@ -241,7 +245,8 @@ fn aggregation_key(event: &Event) -> String {
         if is_run || CHATTY.contains(&command(&event.kind)) { format!("/{}", day(event.time)) } else { String::new() };
     let hash = hash_prefix(&event.subject);
     let fixed = "kt///".len() + family.chars().count() + hash.len() + day.chars().count();
-    let cluster = shorten_middle(&event.cluster, AGGREGATION_KEY_CHARS_MAX.saturating_sub(fixed));
+    let cluster = event.cluster_id.as_ref().unwrap_or(&event.cluster);
+    let cluster = shorten_middle(cluster, AGGREGATION_KEY_CHARS_MAX.saturating_sub(fixed));
     shorten_middle(&format!("kt/{cluster}/{family}/{hash}{day}"), AGGREGATION_KEY_CHARS_MAX)
 }
 

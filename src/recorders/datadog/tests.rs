@@ -20,6 +20,7 @@ fn event(kind: &str, outcome: Outcome, severity: Severity) -> Event {
         reason: None,
         severity,
         cluster: "prod".into(),
+        cluster_id: Some("b7Yx1mXvQPqC3kLw0nRzTA".into()),
         actor: "pod:kafka/topics-1".into(),
         command: "topics apply".into(),
         subject: "topic:Orders".into(),
@@ -52,20 +53,21 @@ fn a_change_reads_well() {
     insta::assert_json_snapshot!(sent, @r#"
     {
       "title": "[kafka-toolbox] prod: topics config changed Orders",
-      "text": "%%% \n~ topic Orders: retention.ms 1 -> 2\n\n| | before | after |\n|---|---|---|\n| retention.ms | 1 | 2 |\n| segment.ms |  | 3 |\n\n`topic:Orders` on `prod` by `pod:kafka/topics-1` with `toolbox topics apply` 0.1.0\nevent 00000000-0000-0000-0000-000000000000, run 00000000-0000-0000-0000-000000000000, 2027-01-15T07:59:00Z\n %%%",
+      "text": "%%% \n~ topic Orders: retention.ms 1 -> 2\n\n| | before | after |\n|---|---|---|\n| retention.ms | 1 | 2 |\n| segment.ms |  | 3 |\n\n`topic:Orders` on `prod` (`b7Yx1mXvQPqC3kLw0nRzTA`) by `pod:kafka/topics-1` with `toolbox topics apply` 0.1.0\nevent 00000000-0000-0000-0000-000000000000, run 00000000-0000-0000-0000-000000000000, 2027-01-15T07:59:00Z\n %%%",
       "tags": [
         "source:kafka-toolbox",
         "kafka_cluster:prod",
         "kt_command:topics_apply",
         "kt_kind:topics.config_changed",
         "kt_outcome:done",
+        "kafka_cluster_id:b7yx1mxvqpqc3klw0nrzta",
         "env:live",
         "topic:orders",
         "team:data___co"
       ],
       "alert_type": "info",
       "priority": "normal",
-      "aggregation_key": "kt/prod/topics/20969b81",
+      "aggregation_key": "kt/b7Yx1mXvQPqC3kLw0nRzTA/topics/20969b81",
       "date_happened": 1799999940
     }
     "#);
@@ -160,6 +162,17 @@ fn late_events_of_a_kind_share_a_message_and_each_has_its_line() {
     for event in &events {
         assert!(sent.text.contains(&event.event_id.to_string()), "{}\n{}", event.event_id, sent.text);
     }
+}
+
+#[test]
+fn clusters_of_one_name_are_told_apart_and_one_under_two_names_is_one() {
+    let key = |cluster: &str, id: &str| {
+        let (cluster, cluster_id) = (cluster.to_owned(), Some(id.to_owned()));
+        let event = Event { cluster, cluster_id, ..event("topics.created", Outcome::Done, Severity::Info) };
+        rendered(&[event], false).aggregation_key
+    };
+    assert_ne!(key("prod", "one"), key("prod", "two"));
+    assert_eq!(key("prod", "one"), key("production", "one"));
 }
 
 #[test]

@@ -274,14 +274,15 @@ type Kept<'a> = (&'a Event, &'a Arc<Journal>);
 /// Records as parcels: each its own, but late ones of a cluster, kind and outcome together.
 fn parcels<'a>(waiting: impl Iterator<Item = Kept<'a>>, group: usize, now: Timestamp) -> Vec<Parcel> {
     let mut parcels = Vec::new();
-    let mut late: BTreeMap<(String, String, String), Vec<Kept<'_>>> = BTreeMap::new();
+    let mut late: BTreeMap<(String, Option<String>, String, String), Vec<Kept<'_>>> = BTreeMap::new();
     let parcel = |records: &[Kept<'_>]| Parcel {
         events: records.iter().map(|(event, _)| (*event).clone()).collect(),
         homes: records.iter().map(|(_, home)| Arc::clone(home)).collect(),
     };
     for (event, home) in waiting {
         if is_late(event, now) {
-            let key = (event.cluster.clone(), event.kind.clone(), format!("{:?}", event.outcome));
+            let outcome = format!("{:?}", event.outcome);
+            let key = (event.cluster.clone(), event.cluster_id.clone(), event.kind.clone(), outcome);
             late.entry(key).or_default().push((event, home));
         } else {
             parcels.push(parcel(&[(event, home)]));

@@ -252,9 +252,12 @@ impl Outbox {
         self.journal = Some(Arc::clone(&journal));
         if let (1, Some(line)) = (self.journals_begun, command_line) {
             // Named after the cluster of the first event: only then is it known.
-            let cluster = first.first().map_or(&run.cluster, |event| &event.cluster);
+            let mut run = run.clone();
+            if let Some(event) = first.first() {
+                (run.cluster, run.cluster_id) = (event.cluster.clone(), event.cluster_id.clone());
+            }
             let event = run.event(COMMAND_EXECUTED, &format!("command:{}", run.command), Outcome::Planned, line);
-            let event = Event { severity: Severity::Low, cluster: cluster.clone(), ..event }.cleaned();
+            let event = Event { severity: Severity::Low, ..event }.cleaned();
             // It rides on the fsync of the events behind it.
             let written = journal.append(&[Line::Event(Box::new(event.clone()))]);
             if written.is_ok() && journal.is_on_disk() {

@@ -70,7 +70,7 @@ pub(super) struct Envelope<D> {
     #[serde(default)]
     pub(super) owner: Option<String>,
     run_id: Uuid,
-    saved_at: Timestamp,
+    pub(super) saved_at: Timestamp,
     tool_version: String,
     pub(super) document: D,
 }
@@ -91,6 +91,8 @@ pub struct Document {
     last: Option<Last>,
     /// The run that wrote what was read or written last.
     saved_by: Option<Uuid>,
+    /// When that was written.
+    saved_at: Option<Timestamp>,
     /// The object that holds it where that has another name than ours would: the cluster was addressed otherwise then.
     found_as: Option<ObjectName>,
     /// Whether it was looked for under other names: once is enough for a document that is read again and again.
@@ -106,7 +108,8 @@ pub(super) struct Last {
 impl Document {
     /// The document of an identity, not read yet.
     pub fn new(place: Place, identity: Identity, run_id: Uuid, clock: fn() -> Timestamp) -> Self {
-        Self { place, identity, run_id, clock, last: None, saved_by: None, found_as: None, has_looked: false }
+        let (last, saved_by, saved_at) = (None, None, None);
+        Self { place, identity, run_id, clock, last, saved_by, saved_at, found_as: None, has_looked: false }
     }
 
     /// What it belongs to.
@@ -124,6 +127,11 @@ impl Document {
         self.saved_by
     }
 
+    /// When what was read or written last was written, by its writer's clock.
+    pub fn saved_at(&self) -> Option<Timestamp> {
+        self.saved_at
+    }
+
     /// Where it is kept, for messages.
     pub fn place(&self) -> String {
         match &self.place {
@@ -136,13 +144,13 @@ impl Document {
     pub async fn load<D: DeserializeOwned>(&mut self) -> anyhow::Result<Option<D>> {
         let read = self.read().await.with_context(|| format!("failed to read {}", self.place()));
         let Some(last) = read? else {
-            (self.last, self.saved_by) = (None, None);
+            (self.last, self.saved_by, self.saved_at) = (None, None, None);
             return Ok(None);
         };
         let envelope: Envelope<D> =
             serde_json::from_str(&last.text).map_err(|error| self.unreadable(&error.to_string()))?;
         self.check(&envelope)?;
-        (self.last, self.saved_by) = (Some(last), Some(envelope.run_id));
+        (self.last, self.saved_by, self.saved_at) = (Some(last), Some(envelope.run_id), Some(envelope.saved_at));
         Ok(Some(envelope.document))
     }
 
@@ -159,7 +167,7 @@ impl Document {
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
             document,
         };
-        let text = serde_json::to_string_pretty(&envelope)?;
+        let (text, saved_at) = (serde_json::to_string_pretty(&envelope)?, envelope.saved_at);
         let resource_version = match self.place.clone() {
             Place::Folder(folder) => {
                 self.write_file(&folder, &text).await?;
@@ -167,7 +175,8 @@ impl Document {
             }
             Place::Kubernetes(kubernetes) => self.write(kubernetes.as_ref(), &text).await?,
         };
-        (self.last, self.saved_by) = (Some(Last { text, resource_version }), Some(self.run_id));
+        self.last = Some(Last { text, resource_version });
+        (self.saved_by, self.saved_at) = (Some(self.run_id), Some(saved_at));
         Ok(())
     }
 

@@ -15,6 +15,7 @@ use crate::clients::kafka::live::connection::Address;
 use crate::clients::kafka::live::connection::Connection;
 use crate::clients::kafka::live::connection::Dialer;
 use crate::clients::kafka::live::connection::Trouble;
+use crate::clients::kafka::live::partitions::Pages;
 use crate::clients::kafka::live::quorum;
 use crate::clients::kafka::live::reassignments::moves_of;
 use crate::clients::kafka::live::schemas::NamedApiVersionsRequest;
@@ -27,6 +28,8 @@ use crate::cluster::metadata::Reassignment;
 use crate::cluster::metadata::TopicSelection;
 use crate::cluster::quorum::Controllers;
 use crate::cluster::quorum::QuorumState;
+use crate::cluster::topic::PartitionState;
+use crate::cluster::topic::TopicName;
 use crate::cluster::topic::TopicPartition;
 
 /// Opens connections to single nodes with the settings of one cluster. Made once; a plaintext one touches no TLS code.
@@ -104,6 +107,21 @@ impl OneNode {
             0 => Ok(moves_of(&answer)),
             code => Err(KafkaError::broker(code, answer.error_message.as_deref())),
         }
+    }
+
+    /// Partitions of topics with their eligible leaders, as this broker has them in its own image (Kafka 3.8 in KRaft). Topics
+    /// that it does not know are left out.
+    pub async fn partitions(
+        &self,
+        topics: &[TopicName],
+        deadline: Instant,
+    ) -> Result<BTreeMap<TopicPartition, PartitionState>, KafkaError> {
+        let mut pages = Pages::of(topics);
+        while let Some(request) = pages.next() {
+            let answer = self.call(&|_| request.clone(), deadline).await?;
+            pages.take(answer, &self.address.to_string())?;
+        }
+        Ok(pages.found)
     }
 
     /// The quorum, from its leader or from a broker; a controller that does not lead answers NOT_LEADER_OR_FOLLOWER.

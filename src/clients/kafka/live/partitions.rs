@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use kafka_protocol::messages::DescribeTopicPartitionsRequest;
+use kafka_protocol::messages::DescribeTopicPartitionsResponse;
 use kafka_protocol::messages::describe_topic_partitions_request::Cursor;
 use kafka_protocol::messages::describe_topic_partitions_request::TopicRequest;
 use kafka_protocol::messages::describe_topic_partitions_response::Cursor as NextCursor;
@@ -39,31 +40,63 @@ type Place = (TopicName, i32);
 
 /// Describes the partitions of some topics.
 pub(super) async fn describe(cluster: &Cluster, topics: &[TopicName]) -> Result<Found, KafkaError> {
-    let names: BTreeSet<_> = topics.iter().collect();
-    let names: Vec<_> = names.into_iter().collect();
-    let mut found = Found::new();
-    for some in names.chunks(TOPICS_MAX) {
-        describe_some(cluster, some, &mut found).await?;
+    let mut pages = Pages::of(topics);
+    while let Some(request) = pages.next() {
+        let (answer, address) = cluster.read(Target::Any(None), |_| request.clone(), cluster.deadline()).await?;
+        pages.take(answer, &address.to_string())?;
     }
-    Ok(found)
+    Ok(pages.found)
 }
 
-async fn describe_some(cluster: &Cluster, names: &[&TopicName], found: &mut Found) -> Result<(), KafkaError> {
-    let mut from: Option<Place> = None;
-    for _ in 0..PAGES_MAX {
-        let make = |_| page(names, from.as_ref());
-        let (answer, address) = cluster.read(Target::Any(None), make, cluster.deadline()).await?;
-        for topic in answer.topics {
-            add(topic, names, found)?;
-        }
-        let Some(next) = answer.next_cursor else { return Ok(()) };
-        from = Some(place_after(from, &next).map_err(|message| {
-            let message = format!("its answer to DescribeTopicPartitions goes on {message}");
-            KafkaError::Protocol { address: address.to_string(), message }
-        })?);
+/// What is asked for next, and what was found so far.
+pub(super) struct Pages<'a> {
+    /// Topics that are not asked for yet.
+    left: Vec<&'a TopicName>,
+    /// Those that are asked for now.
+    names: Vec<&'a TopicName>,
+    /// Where the next page of these begins, after the first one.
+    from: Option<Place>,
+    /// How many pages of these were read.
+    read: usize,
+    /// What was found.
+    pub(super) found: Found,
+}
+
+impl<'a> Pages<'a> {
+    /// Nothing is found yet of some topics.
+    pub(super) fn of(topics: &'a [TopicName]) -> Self {
+        let left: BTreeSet<_> = topics.iter().collect();
+        Self { left: left.into_iter().collect(), names: Vec::new(), from: None, read: 0, found: Found::new() }
     }
-    let message = format!("its answers to DescribeTopicPartitions have more than {PAGES_MAX} pages");
-    Err(KafkaError::Protocol { address: "a broker".to_owned(), message })
+
+    /// The next request; none where all was asked for.
+    pub(super) fn next(&mut self) -> Option<DescribeTopicPartitionsRequest> {
+        if self.names.is_empty() {
+            let rest = self.left.split_off(self.left.len().min(TOPICS_MAX));
+            self.names = std::mem::replace(&mut self.left, rest);
+            (self.from, self.read) = (None, 0);
+        }
+        (!self.names.is_empty()).then(|| page(&self.names, self.from.as_ref()))
+    }
+
+    /// Takes an answer of the broker at this address.
+    pub(super) fn take(&mut self, answer: DescribeTopicPartitionsResponse, address: &str) -> Result<(), KafkaError> {
+        let fault = |message: String| KafkaError::Protocol { address: address.to_owned(), message };
+        for topic in answer.topics {
+            add(topic, &self.names, &mut self.found)?;
+        }
+        self.read += 1;
+        let Some(next) = answer.next_cursor else {
+            self.names.clear();
+            return Ok(());
+        };
+        if self.read >= PAGES_MAX {
+            return Err(fault(format!("its answers to DescribeTopicPartitions have more than {PAGES_MAX} pages")));
+        }
+        let place = place_after(self.from.take(), &next);
+        self.from = Some(place.map_err(|why| fault(format!("its answer to DescribeTopicPartitions goes on {why}")))?);
+        Ok(())
+    }
 }
 
 /// The request for a page. Topics that are done are not named again.
@@ -150,6 +183,21 @@ mod tests {
         };
         assert_eq!(asked(None), ("a,b,c".to_owned(), None));
         assert_eq!(asked(Some((name("b"), 7))), ("b,c".to_owned(), Some(("b".to_owned(), 7))));
+    }
+
+    #[test]
+    fn many_topics_are_asked_for_in_several_requests_and_each_once() {
+        let names: Vec<_> = (0..TOPICS_MAX + 1).map(|number| name(&format!("t{number:05}"))).collect();
+        let mut pages = Pages::of(&names);
+        let mut asked = Vec::new();
+        while let Some(request) = pages.next() {
+            assert!(asked.len() < 3, "it ends");
+            asked.push(request.topics.len());
+            let cursor = (asked.len() == 1).then(|| next("t00999", 1));
+            pages.take(DescribeTopicPartitionsResponse::default().with_next_cursor(cursor), "a broker").unwrap();
+        }
+        assert_eq!(asked, [TOPICS_MAX, 1, 1], "the first request has two pages");
+        assert!(Pages::of(&[]).next().is_none());
     }
 
     #[test]

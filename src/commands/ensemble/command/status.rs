@@ -8,9 +8,11 @@ use crate::clients::kafka::live::Nodes;
 use crate::clients::kafka::settings::Settings;
 use crate::commands::ensemble::command::flags::{Which, WhichArgs};
 use crate::commands::ensemble::observe::Observed;
+use crate::commands::ensemble::observe::channels;
 use crate::commands::ensemble::observe::quorum::{self, NODE_LIMIT, NoQuorumSeen, QuorumLook};
 use crate::commands::ensemble::observe::servers::{self, Look, Nameless, SERVER_LIMIT};
 use crate::commands::ensemble::plan::guards::SETTLE;
+use crate::commands::ensemble::plan::kraft::seen::SeenQuorum;
 use crate::commands::ensemble::plan::{Input, decide, kraft, refuse};
 use crate::commands::ensemble::report::{ensemble, quorum as quorum_report};
 use crate::context::{Context, duration};
@@ -59,9 +61,11 @@ async fn look(context: &Context, args: &StatusArgs) -> anyhow::Result<Observed> 
         Which::Quorum(named) => {
             let (limit, settings) = settings(context, &named, NODE_LIMIT)?;
             let nodes = Nodes::new(settings).map_err(|error| Stop::usage(error.to_string()))?;
-            match quorum::look_at(&nodes, &named, limit).await {
+            let (found, cut_off) =
+                tokio::join!(quorum::look_at(&nodes, &named, limit), channels::cut_off(&nodes, &named, limit));
+            match found {
                 Ok(seen) => {
-                    let (desired, at) = (None, Some(context.now()));
+                    let (seen, desired, at) = (SeenQuorum { cut_off, ..seen }, None, Some(context.now()));
                     Ok(Observed::Quorum(Box::new(QuorumLook { seen, desired, at })))
                 }
                 Err(NoQuorumSeen::NoLeader) => Ok(Observed::Quorum(Box::default())),

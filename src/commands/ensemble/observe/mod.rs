@@ -1,6 +1,7 @@
 //! What the servers of an ensemble, or the controllers of a quorum, say of themselves: asked all at once, within a limit for the
 //! whole look.
 
+pub mod channels;
 pub mod controllers;
 pub mod quorum;
 mod server;

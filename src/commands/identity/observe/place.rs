@@ -7,8 +7,9 @@ use std::sync::Arc;
 use crate::clients::files;
 use crate::clients::kafka::Kafka;
 use crate::clients::kubernetes::{Facts, Kubernetes, KubernetesError, ObjectName, Resource};
-use crate::cluster::metadata::TopicSelection;
-use crate::commands::identity::plan::cluster::listed;
+use crate::cluster::metadata::{Metadata, TopicSelection};
+use crate::cluster::topic::Topic;
+use crate::commands::identity::plan::cluster::{Eligible, listed};
 use crate::commands::identity::plan::{
     Claim, ClusterSeen, Halt, Me, NodeSeen, POD_LABEL, PodSeen, Question, Registry, Seen, Terms, decide, node_label,
 };
@@ -122,10 +123,27 @@ impl Reader {
     async fn cluster(&self) -> ClusterSeen {
         let Some(kafka) = &self.kafka else { return ClusterSeen::NotConfigured };
         match kafka.metadata(TopicSelection::All).await {
-            Ok(metadata) => ClusterSeen::Known(listed(&metadata, None)),
+            Ok(metadata) => {
+                let eligible = eligible(kafka.as_ref(), &metadata).await;
+                ClusterSeen::Known(listed(&metadata, eligible.as_ref()))
+            }
             Err(error) => ClusterSeen::NoAnswer(error.to_string()),
         }
     }
+}
+
+/// Who may lead the partitions that have nobody in sync; only these are asked for. None where brokers do not tell: then each
+/// replica of such a partition counts as its last one.
+async fn eligible(kafka: &dyn Kafka, metadata: &Metadata) -> Option<Eligible> {
+    let is_asked = |topic: &&Topic| topic.partitions.iter().any(|partition| partition.isr.is_empty());
+    let names: Vec<_> = metadata.topics.values().filter(is_asked).map(|topic| topic.name.clone()).collect();
+    if names.is_empty() {
+        return None;
+    }
+    kafka.eligible_leaders(&names).await.unwrap_or_else(|error| {
+        tracing::warn!("which replicas may lead partitions without an ISR can't be read: {error}");
+        None
+    })
 }
 
 /// The output files of an earlier run. What can't be read is written anew.
@@ -134,4 +152,49 @@ fn outputs(folder: &Path) -> BTreeMap<String, String> {
         ["broker.id", "env", "host.ip", "identity.json", "map", "myid", "node.name", "overrides.properties", "rack.id"];
     let read = |name: &str| Some((name.to_owned(), files::read_text(&folder.join(name), OUTPUT_BYTES_MAX).ok()?));
     NAMES.into_iter().filter_map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clients::kafka::memory::{Call, Memory};
+    use crate::cluster::broker::BrokerId;
+    use crate::cluster::topic::TopicName;
+
+    /// The brokers that have the last replica of a partition whose ISR is empty and whose eligible leaders are these.
+    async fn last(kafka: Memory, eligible: &[i32]) -> Vec<BrokerId> {
+        let name = TopicName::new("orders").unwrap();
+        kafka.edit(|cluster| {
+            let partition = &mut cluster.topics.get_mut(&name).unwrap().partitions[0];
+            (partition.leader, partition.isr) = (None, Vec::new());
+            partition.eligible = eligible.iter().copied().map(BrokerId).collect();
+        });
+        let reader = Reader { kubernetes: None, kafka: Some(Arc::new(kafka)) };
+        match reader.cluster().await {
+            ClusterSeen::Known(listed) => listed.last.into_keys().collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn eligible_leaders_count_where_the_cluster_offers_them() {
+        let kafka = || Memory::kraft(3).topic("orders", &[&[1, 2, 3]]).topic("bills", &[&[1, 2]]);
+        assert_eq!(last(kafka(), &[2]).await, [BrokerId(2)]);
+        assert_eq!(last(kafka(), &[1, 3]).await, [], "each of the two can be spared");
+        let every = [BrokerId(1), BrokerId(2), BrokerId(3)];
+        assert_eq!(last(kafka(), &[]).await, every, "nobody is known to have all records");
+        let refused = crate::clients::kafka::KafkaError::broker(29, None);
+        let silent = kafka().failing(Call::DescribeTopicPartitions, 1, refused);
+        assert_eq!(last(silent, &[2]).await, every, "what can't be read counts as the last one");
+        let old = Memory::zookeeper(3).topic("orders", &[&[1, 2, 3]]);
+        assert_eq!(last(old, &[]).await, every);
+    }
+
+    #[tokio::test]
+    async fn a_cluster_in_sync_is_not_asked_for_eligible_leaders() {
+        let kafka = Arc::new(Memory::kraft(3).topic("orders", &[&[1, 2, 3]]));
+        let reader = Reader { kubernetes: None, kafka: Some(Arc::clone(&kafka) as Arc<dyn Kafka>) };
+        assert!(matches!(reader.cluster().await, ClusterSeen::Known(_)));
+        assert_eq!(kafka.calls(), [Call::Metadata]);
+    }
 }

@@ -9,6 +9,8 @@ use tokio::time::Instant;
 use crate::clients::files::read_text;
 use crate::clients::first_answer::Greeting;
 use crate::clients::kafka::settings::Settings;
+use crate::clients::processes;
+use crate::commands::probe::command::serve::ServeArgs;
 use crate::commands::probe::observe::port::Port;
 use crate::context::{Context, duration};
 use crate::exit::Stop;
@@ -57,11 +59,69 @@ pub(super) struct LiveArgs {
     startup_window: Option<Duration>,
 }
 
+/// `live`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct LiveVerb {
+    #[command(flatten)]
+    pub(super) address: AddressArgs,
+    #[command(flatten)]
+    pub(super) live: LiveArgs,
+}
+
+/// `ready`, with what readiness of such a server goes by.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ReadyVerb<R: Args> {
+    #[command(flatten)]
+    pub(super) address: AddressArgs,
+    #[command(flatten)]
+    pub(super) ready: R,
+}
+
+/// `serve`, which answers for both.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ServeVerb<R: Args> {
+    #[command(flatten)]
+    pub(super) address: AddressArgs,
+    #[command(flatten)]
+    pub(super) live: LiveArgs,
+    #[command(flatten)]
+    pub(super) ready: R,
+    #[command(flatten)]
+    pub(super) serve: ServeArgs,
+}
+
+/// A kind of servers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Servers {
+    /// Where such a server usually listens.
+    address: &'static str,
+    /// What its port is asked.
+    greeting: Greeting,
+    /// Main classes of its process.
+    classes: &'static [&'static str],
+}
+
+/// Kafka's brokers and controllers.
+pub(super) const KAFKA: Servers =
+    Servers { address: "127.0.0.1:9092", greeting: Greeting::ApiVersions, classes: processes::KAFKA };
+
+/// ZooKeeper's servers.
+pub(super) const ZOOKEEPER: Servers =
+    Servers { address: "127.0.0.1:2181", greeting: Greeting::Srvr, classes: processes::ZOOKEEPER };
+
+impl AddressArgs {
+    /// The address, or where such a server usually listens.
+    pub(super) fn of(&self, servers: Servers) -> String {
+        self.address.clone().unwrap_or_else(|| servers.address.to_owned())
+    }
+}
+
 impl LiveArgs {
-    /// The port at this address. `plain` is asked where it does not speak TLS.
-    pub(super) fn port(&self, address: &str, plain: Greeting, classes: &'static [&'static str]) -> Result<Port, Stop> {
+    /// The port at this address.
+    pub(super) fn port(&self, address: &str, servers: Servers) -> Result<Port, Stop> {
         let (host, port) = host_and_port(address)?;
-        let greeting = if self.tls { Greeting::TlsHello } else { plain };
+        let greeting = if self.tls { Greeting::TlsHello } else { servers.greeting };
+        let classes = servers.classes;
         let (pid, tries, startup_window) = (self.pid, self.tries, self.startup_window);
         Ok(Port { host, port, greeting, classes, pid, tries, startup_window })
     }

@@ -7,24 +7,22 @@ use clap::{Args, Subcommand};
 
 use crate::clients::first_answer::Greeting;
 use crate::clients::kafka::live::Nodes;
-use crate::clients::processes::{KAFKA, Processes};
+use crate::clients::processes;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::quorum::{DirectoryId, NodeId};
 use crate::commands::probe::agent::looks::{Broker, Looks, Readiness, look_at_broker};
-use crate::commands::probe::command::end;
-use crate::commands::probe::command::flags::{self, AddressArgs, LiveArgs};
-use crate::commands::probe::command::serve::{ServeArgs, serve};
+use crate::commands::probe::command::flags::{self, AddressArgs, KAFKA, LiveVerb, ReadyVerb, ServeVerb};
+use crate::commands::probe::command::serve::serve;
+use crate::commands::probe::command::{end, live};
+use crate::commands::probe::observe::controller as observe;
 use crate::commands::probe::observe::kafka::Target;
 use crate::commands::probe::observe::latch::Latch;
-use crate::commands::probe::observe::{controller as observe, port};
+use crate::commands::probe::observe::port::Port;
 use crate::commands::probe::report::Answer;
-use crate::commands::probe::verdict::alive::alive;
 use crate::commands::probe::verdict::controller::{Own, ready};
 use crate::commands::probe::verdict::kafka::{LOOKS, Terms};
 use crate::context::{Context, duration};
 use crate::exit::{Exit, Stop};
-
-const ADDRESS: &str = "127.0.0.1:9092";
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct KafkaArgs {
@@ -47,27 +45,17 @@ enum Verb {
     /// for are replicas that a running move adds, and partitions without a leader whose other replicas are down. Then
     /// latched: it stays ready while its port is open, until its process starts anew; --latch keeps that. A broker that
     /// answers but gets nothing through to the controller is named (KRaft; in ZooKeeper mode that can't be seen).
-    Ready(ReadyVerb),
+    Ready(ReadyVerb<OnceArgs>),
     /// Whether a KRaft controller is ready: it leads or follows, and the voters have its id with its directory id
     ///
     /// Where it does not lead, its leader is asked. --address is the controller's own listener.
     Controller(ControllerVerb),
     /// Answer liveness and readiness of a broker over HTTP, from memory, looking at it every few seconds
-    Serve(Box<ServeVerb>),
+    Serve(Box<ServeVerb<ReadyArgs>>),
 }
 
 #[derive(Debug, Clone, Args)]
-struct LiveVerb {
-    #[command(flatten)]
-    address: AddressArgs,
-    #[command(flatten)]
-    live: LiveArgs,
-}
-
-#[derive(Debug, Clone, Args)]
-struct ReadyVerb {
-    #[command(flatten)]
-    address: AddressArgs,
+struct OnceArgs {
     #[command(flatten)]
     ready: ReadyArgs,
     /// The broker's process, whose start the latch belongs to [default: found in /proc by its main class, and by its port
@@ -85,18 +73,6 @@ struct ReadyVerb {
         required_unless_present = "latch"
     )]
     strict: bool,
-}
-
-#[derive(Debug, Clone, Args)]
-struct ServeVerb {
-    #[command(flatten)]
-    address: AddressArgs,
-    #[command(flatten)]
-    live: LiveArgs,
-    #[command(flatten)]
-    ready: ReadyArgs,
-    #[command(flatten)]
-    serve: ServeArgs,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -192,27 +168,22 @@ fn no_id(folder: &Path) -> Stop {
 }
 
 pub(super) async fn run(context: &mut Context, args: KafkaArgs) -> anyhow::Result<Exit> {
-    let address = |args: &AddressArgs| args.address.clone().unwrap_or_else(|| ADDRESS.to_owned());
     match args.verb {
-        Verb::Live(args) => {
-            let server = args.live.port(&address(&args.address), Greeting::ApiVersions, KAFKA)?;
-            let tries = port::tries(&server, &Processes::default(), flags::deadline(context)).await;
-            end(context, &Answer::new(alive(&tries), tries))
-        }
+        Verb::Live(args) => live(context, &args, KAFKA).await,
         Verb::Ready(args) => {
-            let address = address(&args.address);
-            let looks = if args.strict { 1 } else { LOOKS };
-            let mut broker = args.ready.broker(context, &address, looks)?;
+            let OnceArgs { ready, pid, strict } = args.ready;
+            let looks = if strict { 1 } else { LOOKS };
+            let mut broker = ready.broker(context, &args.address.of(KAFKA), looks)?;
             let (host, port) = (broker.target.host.clone(), broker.target.port);
-            let (greeting, pid) = (broker.target.greeting, args.pid);
-            let port = port::Port { host, port, greeting, classes: KAFKA, pid, tries: 1, startup_window: None };
+            let (greeting, classes) = (broker.target.greeting, processes::KAFKA);
+            let port = Port { host, port, greeting, classes, pid, tries: 1, startup_window: None };
             let answer = look_at_broker(&mut broker, &port, context.now(), flags::deadline(context)).await;
             end(context, &answer)
         }
-        Verb::Controller(args) => controller(context, &args, &address(&args.address)).await,
+        Verb::Controller(args) => controller(context, &args, &args.address.of(KAFKA)).await,
         Verb::Serve(args) => {
-            let address = address(&args.address);
-            let port = args.live.port(&address, Greeting::ApiVersions, KAFKA)?;
+            let address = args.address.of(KAFKA);
+            let port = args.live.port(&address, KAFKA)?;
             let broker = args.ready.broker(context, &address, LOOKS)?;
             serve(context, &args.serve, Looks { port, readiness: Readiness::Broker(Box::new(broker)) }).await
         }

@@ -7,7 +7,11 @@ mod zookeeper;
 
 use clap::{Args, Subcommand};
 
+use crate::clients::processes::Processes;
+use crate::commands::probe::command::flags::{LiveVerb, Servers};
+use crate::commands::probe::observe::port;
 use crate::commands::probe::report::Answer;
+use crate::commands::probe::verdict::alive::alive;
 use crate::context::Context;
 use crate::exit::Exit;
 
@@ -42,6 +46,13 @@ pub async fn run(context: &mut Context, args: ProbeArgs) -> anyhow::Result<Exit>
         Subject::Zookeeper(args) => zookeeper::run(context, args).await,
         Subject::Kafka(args) => kafka::run(context, args).await,
     }
+}
+
+/// Whether a server is alive: the same for all kinds.
+async fn live(context: &Context, args: &LiveVerb, servers: Servers) -> anyhow::Result<Exit> {
+    let server = args.live.port(&args.address.of(servers), servers)?;
+    let tries = port::tries(&server, &Processes::default(), flags::deadline(context)).await;
+    end(context, &Answer::new(alive(&tries), tries))
 }
 
 /// Prints a verdict; the exit code follows from it.

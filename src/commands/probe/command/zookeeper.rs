@@ -4,21 +4,16 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::clients::first_answer::Greeting;
 use crate::clients::four_letter_words::FourLetterWords;
-use crate::clients::processes::{Processes, ZOOKEEPER};
 use crate::commands::probe::agent::looks::{Looks, Readiness, ZookeeperServer};
-use crate::commands::probe::command::end;
-use crate::commands::probe::command::flags::{self, AddressArgs, LiveArgs};
-use crate::commands::probe::command::serve::{ServeArgs, serve};
-use crate::commands::probe::observe::{port, zookeeper as observe};
+use crate::commands::probe::command::flags::{self, LiveVerb, ReadyVerb, ServeVerb, ZOOKEEPER};
+use crate::commands::probe::command::serve::serve;
+use crate::commands::probe::command::{end, live};
+use crate::commands::probe::observe::zookeeper as observe;
 use crate::commands::probe::report::Answer;
-use crate::commands::probe::verdict::alive::alive;
 use crate::commands::probe::verdict::zookeeper::{Expected, ready};
 use crate::context::Context;
 use crate::exit::{Exit, Stop};
-
-const ADDRESS: &str = "127.0.0.1:2181";
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct ZookeeperArgs {
@@ -38,37 +33,9 @@ enum Verb {
     /// It asks `srvr` and `conf`. Only srvr is allowed by default: set `4lw.commands.whitelist=srvr,conf` in zoo.cfg. Without
     /// `conf` it ends with exit code 1, unless --role-only. A server that was removed from the ensemble, or that joins it,
     /// says that it follows, and is not ready. For a TLS port give --command-config with `security.protocol=SSL` and `ssl.*`.
-    Ready(ReadyVerb),
+    Ready(ReadyVerb<ReadyArgs>),
     /// Answer both over HTTP, from memory, looking at the server every few seconds
-    Serve(Box<ServeVerb>),
-}
-
-#[derive(Debug, Clone, Args)]
-struct LiveVerb {
-    #[command(flatten)]
-    address: AddressArgs,
-    #[command(flatten)]
-    live: LiveArgs,
-}
-
-#[derive(Debug, Clone, Args)]
-struct ReadyVerb {
-    #[command(flatten)]
-    address: AddressArgs,
-    #[command(flatten)]
-    ready: ReadyArgs,
-}
-
-#[derive(Debug, Clone, Args)]
-struct ServeVerb {
-    #[command(flatten)]
-    address: AddressArgs,
-    #[command(flatten)]
-    live: LiveArgs,
-    #[command(flatten)]
-    ready: ReadyArgs,
-    #[command(flatten)]
-    serve: ServeArgs,
+    Serve(Box<ServeVerb<ReadyArgs>>),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -105,21 +72,17 @@ impl ReadyArgs {
 }
 
 pub(super) async fn run(context: &mut Context, args: ZookeeperArgs) -> anyhow::Result<Exit> {
-    let address = |args: &AddressArgs| args.address.clone().unwrap_or_else(|| ADDRESS.to_owned());
     match args.verb {
-        Verb::Live(args) => {
-            let server = args.live.port(&address(&args.address), Greeting::Srvr, ZOOKEEPER)?;
-            let tries = port::tries(&server, &Processes::default(), flags::deadline(context)).await;
-            end(context, &Answer::new(alive(&tries), tries))
-        }
+        Verb::Live(args) => live(context, &args, ZOOKEEPER).await,
         Verb::Ready(args) => {
-            let ZookeeperServer { words, expected, role_only } = args.ready.server(context, &address(&args.address))?;
+            let server = args.ready.server(context, &args.address.of(ZOOKEEPER))?;
+            let ZookeeperServer { words, expected, role_only } = server;
             let seen = observe::look(&words, role_only).await;
             end(context, &Answer::new(ready(&seen, expected), seen))
         }
         Verb::Serve(args) => {
-            let address = address(&args.address);
-            let port = args.live.port(&address, Greeting::Srvr, ZOOKEEPER)?;
+            let address = args.address.of(ZOOKEEPER);
+            let port = args.live.port(&address, ZOOKEEPER)?;
             let server = args.ready.server(context, &address)?;
             serve(context, &args.serve, Looks { port, readiness: Readiness::Zookeeper(server) }).await
         }

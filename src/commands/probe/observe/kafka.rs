@@ -13,11 +13,14 @@ use crate::cluster::broker::{Broker, BrokerId};
 use crate::cluster::in_sync::{Beside, replicas_of};
 use crate::cluster::metadata::{Metadata, Reassignment, TopicSelection};
 use crate::cluster::reaction::Reaction;
-use crate::cluster::topic::{TopicName, TopicPartition};
+use crate::cluster::topic::{Topic, TopicName, TopicPartition};
 use crate::commands::probe::verdict::kafka::{Channel, Look, Next, Seen};
 
 /// Other brokers that are asked, one after the other, until one answers.
 const OTHERS_MAX: u32 = 2;
+
+/// Topics that lack replicas and are asked for once more, at most.
+const SUSPECTS_MAX: usize = 20;
 
 /// Whom to ask.
 #[derive(Debug, Clone)]
@@ -104,10 +107,12 @@ async fn try_strict(
         Some(Other { broker, view, image }) => (broker, view, image),
         None => (*broker, own.metadata(selection, deadline).await?, None),
     };
+    let is_listed = view.brokers.contains_key(broker);
+    // Its own image may be the older one: then a topic that it does not know may be new.
+    let is_newer = image.zip(other_image).is_some_and(|(own, other)| own >= other);
+    let mut beside = beside(&own, *broker, &view, is_newer, deadline).await;
     // Last: a question that hangs keeps all that follow on the same connection from being answered.
     let channel = channel(&own, deadline).await;
-    let is_listed = view.brokers.contains_key(broker);
-    let mut beside = Beside::default();
     let mut replicas = replicas_of(*broker, &view, &beside);
     let mut moves_unseen = None;
     if !replicas.is_complete() && !matches!(channel, Channel::Hangs(_)) {
@@ -155,6 +160,36 @@ async fn other_view(
         }
     }
     None
+}
+
+/// What the broker itself says of topics in which it lacks a replica, as another broker sees them: who may be elected where the
+/// ISR is empty, and whether a topic is deleted already. Nothing where nothing is lacking, or brokers do not tell (ZooKeeper
+/// mode, where topics that are being deleted are not listed at all, and Kafka before 3.8).
+async fn beside(own: &OneNode, broker: BrokerId, view: &Metadata, is_newer: bool, deadline: Instant) -> Beside {
+    let mut beside = Beside::default();
+    let suspects = suspects(broker, view);
+    if suspects.is_empty() || !own.is_kraft() {
+        return beside;
+    }
+    let until = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
+    match own.partitions(&suspects, until).await {
+        Ok(states) => {
+            let is_gone = |name: &TopicName| is_newer && !states.keys().any(|key| key.topic == *name);
+            beside.deleted = suspects.into_iter().filter(is_gone).collect();
+            let eligible = states.into_iter().filter(|(_, state)| !state.eligible.is_empty());
+            beside.eligible = eligible.map(|(key, state)| (key, state.eligible)).collect();
+        }
+        Err(error) => tracing::debug!(%error, "eligible leaders are not known"),
+    }
+    beside
+}
+
+/// The first topics of which the broker has a replica that is not in sync.
+fn suspects(broker: BrokerId, view: &Metadata) -> Vec<TopicName> {
+    let lacks = |topic: &&Topic| {
+        topic.partitions.iter().any(|one| one.replicas.contains(&broker) && !one.isr.contains(&broker))
+    };
+    view.topics.values().filter(lacks).take(SUSPECTS_MAX).map(|topic| topic.name.clone()).collect()
 }
 
 /// Whether the broker gets answers from the controller. Half of the time that is left is waited for one.

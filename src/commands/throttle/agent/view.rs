@@ -10,7 +10,7 @@ use crate::agent::inbox::Inbox;
 use crate::agent::port::refusal::Refusal;
 use crate::change::plan::{Risk, Step};
 use crate::cluster::broker::BrokerId;
-use crate::cluster::overrides::{Override, Overrides};
+use crate::cluster::overrides::{ALL_RATES, Override, Overrides, RATE, RATES_OF_BROKERS, REMOVED};
 use crate::commands::throttle::plan::law::{Note, RateDecision};
 
 /// What the agent did last.
@@ -153,6 +153,17 @@ impl Step for Change {
 
     fn batch(&self) -> OverrideBatch {
         OverrideBatch
+    }
+
+    fn before_after(&self) -> (Option<String>, Option<String>) {
+        let removed = |key: &str| format!("{key}: {REMOVED}");
+        let after = match &self.wish {
+            Wish::Set(_, given) => given.lines(),
+            Wish::Remove(_) => removed(RATE),
+            Wish::RemoveOfBrokers => removed(RATES_OF_BROKERS),
+            Wish::RemoveAll => removed(ALL_RATES),
+        };
+        (None, Some(after))
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
@@ -14,7 +15,7 @@ use crate::cluster::config::{ConfigEntry, ConfigResource};
 use crate::cluster::metadata::Metadata;
 use crate::cluster::offset::{FoundOffset, OffsetQuery};
 use crate::cluster::topic::{TopicName, TopicPartition};
-use crate::commands::topics::observe::{Observed, without_secret};
+use crate::commands::topics::observe::{Observed, Offsets, settled_offsets, without_secret};
 use crate::commands::topics::plan::asks::{self, Ask};
 use crate::commands::topics::plan::defaults::Defaults;
 use crate::commands::topics::plan::effects::{Held, KEYS, KEYS_NEEDED, MIN_INSYNC};
@@ -112,22 +113,19 @@ async fn eligible(kafka: &dyn Kafka, names: &[TopicName]) -> BTreeMap<TopicName,
     if names.is_empty() {
         return eligible;
     }
-    match kafka.describe_partitions(names).await {
-        Ok(states) => {
-            for (key, state) in states.iter().filter(|(_, state)| !state.eligible.is_empty()) {
-                eligible.entry(key.topic.clone()).or_default().push(state.partition.partition);
+    match kafka.eligible_leaders(names).await {
+        Ok(found) => {
+            for TopicPartition { topic, partition } in found.unwrap_or_default().into_keys() {
+                eligible.entry(topic).or_default().push(partition);
             }
             eligible
         }
-        Err(KafkaError::Unsupported { .. }) => eligible,
         Err(error) => {
             tracing::warn!(%error, "eligible leaders could not be read");
             BTreeMap::new()
         }
     }
 }
-
-type Offsets = BTreeMap<TopicPartition, Result<Option<FoundOffset>, KafkaError>>;
 
 /// What these topics hold. Failures are no failures of the run: then it is unknown.
 async fn held(
@@ -144,13 +142,16 @@ async fn held(
     if partitions.len() > PARTITIONS_MAX {
         return unclear(format!("{} partitions are too many to measure", partitions.len()));
     }
-    let first = kafka.offsets(&partitions, OffsetQuery::Earliest).await;
-    let last = kafka.offsets(&partitions, OffsetQuery::Latest).await;
+    // Partitions that are too young to be known by their leaders are asked again, for all queries at the same time.
+    let (first, last, newer) = tokio::join!(
+        settled_offsets(kafka, &partitions, OffsetQuery::Earliest),
+        settled_offsets(kafka, &partitions, OffsetQuery::Latest),
+        newer(kafka, asks, metadata, now)
+    );
     let (first, last) = match (first, last) {
         (Ok(first), Ok(last)) => (first, last),
         (Err(error), _) | (_, Err(error)) => return unclear(error.to_string()),
     };
-    let newer = newer(kafka, asks, metadata, now).await;
     let mut held = BTreeMap::new();
     for (name, ask) in asks {
         let older = match ask.older_than.map(|time| newer.get(&time)) {
@@ -184,12 +185,12 @@ async fn newer(
             by_time.entry(time).or_default().extend(partitions_of(metadata, name));
         }
     }
-    let mut newer = BTreeMap::new();
-    for (time, partitions) in by_time.into_iter().take(TIMES_MAX) {
+    let one = async |time: i64, partitions: Vec<TopicPartition>| {
         let since = now.as_millisecond().saturating_sub(time).max(0);
-        newer.insert(time, kafka.offsets(&partitions, OffsetQuery::AtOrAfter(since)).await);
-    }
-    newer
+        (time, settled_offsets(kafka, &partitions, OffsetQuery::AtOrAfter(since)).await)
+    };
+    let asked = by_time.into_iter().take(TIMES_MAX).map(|(time, partitions)| one(time, partitions));
+    join_all(asked).await.into_iter().collect()
 }
 
 /// The records from the first offset of each partition to an end.

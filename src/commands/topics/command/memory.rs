@@ -31,7 +31,7 @@ pub(super) fn declared(
     wanted: impl Fn(&TopicName) -> bool,
 ) -> anyhow::Result<BTreeMap<TopicName, Vec<Declared>>> {
     let mut declared: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for Owned { owner, place: _, document } in documents.read::<Owners<'_>>(cluster_id)? {
+    for Owned { owner, document, .. } in documents.read::<Owners<'_>>(cluster_id)? {
         let topics = document.topics.into_iter().filter_map(|(name, owned)| Some((TopicName::new(name).ok()?, owned)));
         let topics = topics.filter(|(name, _)| wanted(name));
         for (name, owned) in topics {

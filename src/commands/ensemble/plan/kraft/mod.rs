@@ -279,6 +279,11 @@ fn findings(input: Input<'_>, known: &BTreeMap<NodeId, Known>) -> Vec<Finding> {
     if seen.quorum.leader.is_none() {
         add(Alert::IncoherentConfiguration, "no controller leads".to_owned());
     }
+    // Without a leader nobody gets an answer.
+    for (broker, why) in seen.cut_off.iter().filter(|_| seen.quorum.leader.is_some()) {
+        let text = format!("broker {broker} answers metadata, but gets no answer from the controller: {why}");
+        add(Alert::Notice, text);
+    }
     if seen.is_static() {
         let text = "voters have no directory ids: the quorum is static and can't be changed while it runs".to_owned();
         add(Alert::Notice, text);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::broker::BrokerId;
 use crate::cluster::ensemble::controllers::{Voter, Voters};
 use crate::cluster::ensemble::gone::Evidence;
 use crate::cluster::ensemble::tolerance::Tolerance;
@@ -47,6 +48,9 @@ pub struct SeenQuorum {
     pub evidence: BTreeMap<NodeId, Evidence>,
     /// Why the StatefulSet is not settled, where it is not.
     pub rollout: Option<String>,
+    /// Brokers that answer, and get no answer from the controller; why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cut_off: BTreeMap<BrokerId, String>,
 }
 
 /// Voters with their directories; those of a static quorum have none.

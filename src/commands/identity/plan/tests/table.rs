@@ -149,6 +149,13 @@ fn labels_that_contradict_the_registry_or_the_ordinal_or_each_other_are_refused(
 }
 
 #[test]
+fn an_empty_disk_whose_label_and_registry_agree_on_its_id_has_lost_the_former_one() {
+    let entry = Entry { volume: Some("v9".into()), node: Some("n9".into()), ..entry(2) };
+    let seen = registered(node_label(seen(), "1003"), &[(1003, entry)]);
+    assert_eq!(refused(&terms(), &seen).0, Code::DiskLost);
+}
+
+#[test]
 fn names_without_an_ordinal_and_ordinals_without_an_id_are_refused() {
     let named = |pod: &str| Seen { me: Me { pod: pod.into(), ..Me::default() }, ..seen() };
     for pod in ["kafka-007", "kafka", "kafka-12-canary"] {
