@@ -113,6 +113,7 @@ async fn behave(mut stream: TcpStream, how: Peer) {
 fn words(port: u16, timeout: Duration) -> FourLetterWords {
     let settings = Settings {
         bootstrap: Vec::new(),
+        bootstrap_controllers: Vec::new(),
         client_id: "test".to_owned(),
         timeout,
         response_bytes_max: 1 << 20,
