@@ -26,6 +26,8 @@ pub enum Resource {
     Jobs,
     /// `replicasets` in `apps`: only their owners are read.
     ReplicaSets,
+    /// `statefulsets` in `apps`.
+    StatefulSets,
 }
 
 impl Resource {
@@ -37,7 +39,7 @@ impl Resource {
             Self::Events => "events.k8s.io",
             Self::Reviews => "authorization.k8s.io",
             Self::Jobs => "batch",
-            Self::ReplicaSets => "apps",
+            Self::ReplicaSets | Self::StatefulSets => "apps",
         }
     }
 
@@ -53,6 +55,7 @@ impl Resource {
             Self::Claims => "persistentvolumeclaims",
             Self::Jobs => "jobs",
             Self::ReplicaSets => "replicasets",
+            Self::StatefulSets => "statefulsets",
         }
     }
 
@@ -68,6 +71,7 @@ impl Resource {
             Self::Claims => "PersistentVolumeClaim",
             Self::Jobs => "Job",
             Self::ReplicaSets => "ReplicaSet",
+            Self::StatefulSets => "StatefulSet",
         }
     }
 }
@@ -85,6 +89,8 @@ pub enum Verb {
     Update,
     /// Change parts of one.
     Patch,
+    /// Delete one.
+    Delete,
 }
 
 impl fmt::Display for Verb {
@@ -95,6 +101,7 @@ impl fmt::Display for Verb {
             Self::Create => "create",
             Self::Update => "update",
             Self::Patch => "patch",
+            Self::Delete => "delete",
         })
     }
 }

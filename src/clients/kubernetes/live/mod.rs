@@ -32,6 +32,7 @@ use crate::clients::kubernetes::{
 
 mod convert;
 mod facts;
+mod workloads;
 
 /// ConfigMaps a page: a page of the largest ones still fits in memory.
 const PAGE: u32 = 50;
