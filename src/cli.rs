@@ -119,6 +119,7 @@ impl Command {
             Self::Reassign(args) => args.may_ask(),
             Self::Throttle(args) => args.may_ask(),
             Self::Identity(args) => args.may_ask(),
+            Self::Ensemble(args) => args.may_ask(),
             _ => false,
         }
     }

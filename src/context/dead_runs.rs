@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::change::carry_out::Ended;
 use crate::change::event::{Event, Outcome};
-use crate::change::settled::{Shown, Subjects, Verdict, settled};
+use crate::change::settled::{Shown, Subjects, Verdict, settled, settled_by_membership};
 use crate::clients::kafka::Kafka;
 use crate::cluster::config::ConfigResource;
 use crate::cluster::metadata::TopicSelection;
@@ -28,9 +28,24 @@ impl Context {
     pub(super) async fn settle_dead_runs(&mut self) {
         let names: BTreeSet<_> = self.cluster.iter().chain(&self.cluster_id).cloned().collect();
         let kafka = self.kafka.get().filter(|_| self.cluster_id.is_some()).map(Arc::clone);
-        self.has_settled_dead_runs = kafka.is_some();
-        let settle = |intents: Vec<Event>| verdicts(kafka.clone(), names.clone(), intents).boxed();
+        let membership = self.shown_membership.clone();
+        self.has_settled_dead_runs = kafka.is_some() || membership.is_some();
+        let settle = |intents: Vec<Event>| {
+            let by_membership = by_membership(&intents, &names, membership.as_deref());
+            let asked = verdicts(kafka.clone(), names.clone(), intents);
+            async move {
+                let both = asked.await.into_iter().zip(by_membership);
+                both.map(|(asked, shown)| shown.unwrap_or(asked)).collect()
+            }
+            .boxed()
+        };
         self.recorder().mend(&settle).await;
+    }
+
+    /// Says what the membership of this run's ensemble is now, a `server.N: LINE` a line: by that, changes of runs that died are
+    /// given their outcomes.
+    pub fn shows_membership(&mut self, membership: String) {
+        self.shown_membership = Some(membership);
     }
 
     /// The same, unless this run has done so.
@@ -39,6 +54,13 @@ impl Context {
             self.settle_dead_runs().await;
         }
     }
+}
+
+/// What the present membership of this run's ensemble shows of intents that are about it.
+fn by_membership(intents: &[Event], names: &BTreeSet<String>, membership: Option<&str>) -> Vec<Option<Verdict>> {
+    let is_about_it = |intent: &Event| intent.kind.starts_with("ensemble.") && names.contains(&intent.cluster);
+    let one = |intent: &Event| Some(settled_by_membership(intent, membership.filter(|_| is_about_it(intent))?));
+    intents.iter().map(one).collect()
 }
 
 /// One verdict an intent. `names` are those of the cluster in events.

@@ -2,9 +2,11 @@
 //! whole look.
 
 pub mod controllers;
+pub mod pass;
 pub mod quorum;
 mod server;
 pub mod servers;
+pub mod sessions;
 
 use serde::{Deserialize, Serialize};
 
