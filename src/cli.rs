@@ -123,6 +123,7 @@ impl Command {
             Self::Throttle(args) => args.may_ask(),
             Self::Identity(args) => args.may_ask(),
             Self::Rollout(args) => args.may_ask(),
+            Self::Ensemble(args) => args.may_ask(),
             _ => false,
         }
     }

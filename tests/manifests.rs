@@ -76,7 +76,7 @@ fn images_have_the_version_of_this_program() {
         }
         assert!(tags.iter().all(|tag| *tag == version), "{}: {tags:?}", path.display());
     }
-    assert_eq!(found, 9);
+    assert_eq!(found, 11);
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn the_clusters_name_has_one_place_and_no_object_is_named_in_a_variable() {
             named += 1;
         }
     }
-    assert_eq!(named, 5);
+    assert_eq!(named, 7);
     assert!(containers().iter().flat_map(|container| &container.arguments).all(|one| !one.starts_with("--cluster")));
 }
 

@@ -1,5 +1,5 @@
 //! Verbs: how anything at all is changed. Everything here is pure but [`attempts`], [`brake`],
-//! [`carry_out`] and [`looks`].
+//! [`carry_out`], [`fail_point`] and [`looks`].
 //!
 //! A command plans ([`plan`]), the plan is shown ([`render`]), its steps are carried out batch by batch
 //! ([`carry_out`]), and each leaves an intent before and an outcome after ([`event`]). Whatever throttles replication
@@ -9,6 +9,7 @@ pub mod attempts;
 pub mod brake;
 pub mod carry_out;
 pub mod event;
+pub mod fail_point;
 pub mod looks;
 pub mod plan;
 pub mod render;

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::change::carry_out::Ended;
 use crate::change::event::{Event, Outcome};
-use crate::change::settled::{KeptOverrides, Shown, Subjects, Verdict, settled};
+use crate::change::settled::{KeptOverrides, Shown, Subjects, Verdict, settled, settled_by_membership};
 use crate::clients::kafka::Kafka;
 use crate::cluster::config::ConfigResource;
 use crate::cluster::metadata::TopicSelection;
@@ -62,9 +62,25 @@ impl Context {
     /// and all of them where this cluster is not connected or does not answer, are left open for a later run.
     pub(super) async fn settle_dead_runs(&mut self) {
         let asked = self.asked().await.map(Arc::new);
-        self.has_settled_dead_runs = asked.is_some();
-        let settle = |intents: Vec<Event>| verdicts(asked.clone(), intents).boxed();
+        let membership = self.shown_membership.clone();
+        self.has_settled_dead_runs = asked.is_some() || membership.is_some();
+        let cluster_id = self.cluster_id.clone();
+        let settle = |intents: Vec<Event>| {
+            let by_membership = by_membership(&intents, cluster_id.as_deref(), membership.as_deref());
+            let asked = verdicts(asked.clone(), intents);
+            async move {
+                let both = asked.await.into_iter().zip(by_membership);
+                both.map(|(asked, shown)| shown.unwrap_or(asked)).collect()
+            }
+            .boxed()
+        };
         self.recorder().mend(&settle).await;
+    }
+
+    /// Says what the membership of this run's ensemble is now, a `server.N: LINE` a line: by that, changes of runs that died are
+    /// given their outcomes.
+    pub fn shows_membership(&mut self, membership: String) {
+        self.shown_membership = Some(membership);
     }
 
     /// The same, unless this run has done so.
@@ -86,6 +102,14 @@ impl Context {
         });
         Some(Asked { kafka, cluster_id, records })
     }
+}
+
+/// What the present membership of this run's ensemble shows of intents that are about it.
+fn by_membership(intents: &[Event], cluster_id: Option<&str>, membership: Option<&str>) -> Vec<Option<Verdict>> {
+    let is_here = |intent: &Event| cluster_id.is_some() && intent.cluster_id.as_deref() == cluster_id;
+    let is_about_it = |intent: &Event| intent.kind.starts_with("ensemble.") && is_here(intent);
+    let one = |intent: &Event| Some(settled_by_membership(intent, membership.filter(|_| is_about_it(intent))?));
+    intents.iter().map(one).collect()
 }
 
 /// One verdict an intent.

@@ -31,7 +31,7 @@ use crate::state::place::{Place, object_of};
 #[derive(Debug)]
 pub(super) struct Lock {
     held: Held,
-    purpose: Purpose,
+    identity: Identity,
     /// Pulls the brake when the lock is lost.
     watcher: Option<AbortHandle>,
 }
@@ -82,6 +82,23 @@ impl LockHolder {
     }
 }
 
+/// Asks whether locks are certainly held, right before something is written.
+#[derive(Clone, Default)]
+pub struct LockCheck(Vec<Condition>);
+
+impl LockCheck {
+    /// Whether every one of them is held; else why something must not be written.
+    pub fn check(&self) -> Result<(), String> {
+        self.0.iter().try_for_each(|condition| condition())
+    }
+}
+
+impl std::fmt::Debug for LockCheck {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("LockCheck").field(&self.0.len()).finish()
+    }
+}
+
 /// What a lock is made of, once `auto` is decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -101,7 +118,7 @@ impl Drop for Lock {
 impl Context {
     /// Makes sure that no other run works on the same: from now to [`Context::leave`], or refuses.
     pub async fn lock(&mut self, identity: &Identity) -> anyhow::Result<()> {
-        if self.locks.iter().any(|lock| lock.purpose == identity.purpose) {
+        if self.locks.iter().any(|lock| lock.identity == *identity) {
             return Ok(());
         }
         let kind = self.lock_kind(identity.purpose).await?;
@@ -121,7 +138,7 @@ impl Context {
             Some(Kind::Kafka) => self.lock_kafka(identity).await?,
         };
         let watcher = self.watch(&held);
-        let lock = Lock { held, purpose: identity.purpose, watcher };
+        let lock = Lock { held, identity: identity.clone(), watcher };
         for kafka in self.kafka.get().into_iter().chain(self.controllers.get()) {
             lock.guard(kafka.write_gate());
         }
@@ -176,11 +193,11 @@ impl Context {
     pub async fn leave(&mut self) {
         let note = self.refusals_note();
         while let Some(lock) = self.locks.pop() {
-            let purpose = lock.purpose;
+            let name = lock.identity.file_name();
             lock.give_back(note.clone()).await;
             // Last: until then a write that is still under way somewhere is refused. The condition holds a locked file, too.
             for kafka in self.kafka.get().into_iter().chain(self.controllers.get()) {
-                kafka.write_gate().waive(purpose.word());
+                kafka.write_gate().waive(&name);
             }
         }
     }
@@ -188,6 +205,11 @@ impl Context {
     /// Whether every lock of this run is certainly held now; else why something must not be written.
     pub fn check_locks(&self) -> Result<(), String> {
         self.locks.iter().filter_map(|lock| lock.held.condition()).try_for_each(|condition| condition())
+    }
+
+    /// The same question for work that goes on while this context is busy: about the locks that are held now.
+    pub fn lock_check(&self) -> LockCheck {
+        LockCheck(self.locks.iter().filter_map(|lock| lock.held.condition()).collect())
     }
 
     /// Has every write of a connection ask for the locks that are held.
@@ -331,7 +353,7 @@ impl Lock {
     /// Has each write ask for this lock.
     fn guard(&self, gate: &WriteGate) {
         if let Some(condition) = self.held.condition() {
-            gate.require(self.purpose.word(), condition);
+            gate.require(&self.identity.file_name(), condition);
         }
     }
 

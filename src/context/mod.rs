@@ -48,7 +48,7 @@ use crate::state::identity::ClusterRef;
 
 pub use connect::ControllerArgs;
 pub use flags::{Flags, RepeatFlags, duration};
-pub use locks::LockHolder;
+pub use locks::{LockCheck, LockHolder};
 pub use recording::{EventSink, Flushed, OpenError, RecordingFlags};
 pub use settle::{Agreed, Settled};
 pub use zookeeper::{LoginBy, ZooKeeperFlags};
@@ -90,6 +90,8 @@ pub struct Context {
     zookeeper: OnceCell<Arc<dyn ZooKeeper>>,
     /// What toolbox.yaml says of it.
     zookeeper_of_cluster: zookeeper::OfCluster,
+    /// The present membership of the ensemble that this run is about, once it was looked at.
+    shown_membership: Option<String>,
     /// The locks that this run holds.
     locks: Vec<locks::Lock>,
     /// Moves that one command planned and another carries out.
@@ -126,6 +128,7 @@ impl Context {
             is_kubernetes_given: false,
             zookeeper: OnceCell::new(),
             zookeeper_of_cluster: zookeeper::OfCluster::default(),
+            shown_membership: None,
             locks: Vec::new(),
             handed_over: None,
             open_run: None,

@@ -16,6 +16,7 @@ use serde_json::json;
 use crate::change::brake::Brake;
 use crate::change::carry_out::{Ended, Run, Tally, Watch, carry_out};
 use crate::change::event::{Event, Outcome, Severity};
+use crate::change::fail_point::fail_point;
 use crate::change::plan::{Plan, Risk, Step};
 use crate::change::render;
 use crate::context::{Context, run_end};
@@ -384,36 +385,7 @@ impl Watch for Progress {
     }
 
     fn boundary(&self, name: &'static str) {
-        #[cfg(debug_assertions)]
-        at_boundary(name);
+        fail_point(name);
         tracing::trace!(name, "boundary");
-    }
-}
-
-/// Test builds die without a word at the boundary that `TOOLBOX_DIE_AT` names, as `applied:2` for the second batch. At
-/// that of `TOOLBOX_PAUSE_AT` they write the file `TOOLBOX_PAUSE_FILE` and wait until it is gone.
-#[cfg(debug_assertions)]
-pub(super) fn at_boundary(name: &'static str) {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    static DEATHS: AtomicUsize = AtomicUsize::new(0);
-    static PAUSES: AtomicUsize = AtomicUsize::new(0);
-    let is_here = |variable: &str, seen: &AtomicUsize| {
-        let wanted = std::env::var(variable).unwrap_or_default();
-        let wanted = wanted.split_once(':').filter(|(boundary, _)| *boundary == name);
-        wanted.is_some_and(|(_, count)| count.parse() == Ok(seen.fetch_add(1, Ordering::Relaxed) + 1))
-    };
-    if is_here("TOOLBOX_DIE_AT", &DEATHS) {
-        std::process::abort();
-    }
-    if is_here("TOOLBOX_PAUSE_AT", &PAUSES)
-        && let Ok(file) = std::env::var("TOOLBOX_PAUSE_FILE")
-        && std::fs::write(&file, name).is_ok()
-    {
-        const LOOKS_MAX: usize = 6_000;
-        let is_gone = |_: &usize| {
-            std::thread::sleep(std::time::Duration::from_millis(10));
-            !std::path::Path::new(&file).exists()
-        };
-        let _ = (0..LOOKS_MAX).find(is_gone);
     }
 }

@@ -163,8 +163,7 @@ impl Watch for Quiet {
     }
 
     fn boundary(&self, name: &'static str) {
-        #[cfg(debug_assertions)]
-        crate::context::settle::at_boundary(name);
+        crate::change::fail_point::fail_point(name);
         tracing::trace!(name, "boundary");
     }
 }

@@ -88,6 +88,16 @@ impl Context {
         self.zookeeper.get_or_try_init(open).await.cloned()
     }
 
+    /// Whether flags or toolbox.yaml name an ensemble.
+    pub fn names_zookeeper(&self, flags: &ZooKeeperFlags) -> bool {
+        flags.zookeeper.is_some() || self.zookeeper_of_cluster.servers.is_some()
+    }
+
+    /// Names the ensemble that this run is about, for the events.
+    pub fn is_ensemble(&mut self, name: &str) {
+        self.cluster = Some(name.to_owned());
+    }
+
     /// The same context with another ensemble: the fake.
     #[must_use]
     pub fn with_zookeeper(mut self, zookeeper: Arc<dyn ZooKeeper>) -> Self {

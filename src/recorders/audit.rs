@@ -14,8 +14,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::change::event::Event;
+use crate::change::fail_point::{cut, fail_point};
 use crate::clients::files::state::{self, Opened};
-use crate::recorders::fail_point::{cut, fail_point};
 use crate::recorders::folder;
 use crate::recorders::quarantine;
 

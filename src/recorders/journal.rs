@@ -16,8 +16,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
+use crate::change::fail_point::{cut, fail_point};
 use crate::clients::files::state::{self, Opened};
-use crate::recorders::fail_point::{cut, fail_point};
 
 pub use crate::recorders::contents::{COMMAND_EXECUTED, Contents, Damaged, Header, Line, Mark, is_delivered};
 

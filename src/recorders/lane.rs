@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::change::event::Event;
-use crate::recorders::fail_point::fail_point;
+use crate::change::fail_point::fail_point;
 use crate::recorders::journal::{Journal, Line, Mark};
 use crate::recorders::quarantine;
 use crate::recorders::queue::{Queue, Waiting};

@@ -17,7 +17,6 @@
 pub mod audit;
 pub mod contents;
 pub mod datadog;
-mod fail_point;
 pub mod folder;
 pub mod journal;
 pub mod lane;

@@ -19,10 +19,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::change::carry_out::{Ended, outcome_at};
 use crate::change::event::{Event, Outcome, Settle, Severity};
+use crate::change::fail_point::fail_point;
 use crate::change::settled::{Verdict, is_of_run};
 use crate::clients::files::state;
 use crate::recorders::audit::AuditLog;
-use crate::recorders::fail_point::fail_point;
 use crate::recorders::folder;
 use crate::recorders::journal::{COMMAND_EXECUTED, Contents, Header, Journal, Line, Mark, is_delivered};
 use crate::recorders::quarantine;

@@ -48,6 +48,11 @@ pub struct Owned<D> {
 }
 
 impl Documents {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.texts.is_empty()
+    }
+
     /// Those of a cluster, as what borrows from them. One that can't be understood is an error that names it.
     pub fn read<'a, D: Deserialize<'a>>(&'a self, cluster_id: &str) -> anyhow::Result<Vec<Owned<D>>> {
         let mut found = Vec::new();

@@ -1,7 +1,10 @@
 //! `toolbox ensemble`: whole commands against scripted servers and real ones.
 
+mod bed;
 mod ensembles;
+mod faults;
 mod live;
+mod membership;
 mod scripted;
 
 use crate::support::toolbox::{Ran, Toolbox};

@@ -3,6 +3,7 @@
 //! It goes by the text of the intents, for all commands alike: whichever command runs next on a cluster settles what any
 //! command left open there. [`Subjects`] says what has to be looked at, [`settled`] decides.
 
+mod ensembles;
 mod moves;
 mod overrides;
 mod throttles;
@@ -131,6 +132,11 @@ impl Subjects {
         let records = Self { overrides: self.overrides, owned_topics: self.owned_topics.clone(), ..Self::default() };
         *self != records
     }
+}
+
+/// How a change of an ensemble's membership ended whose run died; `membership` is the present one, a `server.N: LINE` a line.
+pub fn settled_by_membership(intent: &Event, membership: &str) -> Verdict {
+    Verdict::of(ensembles::is_done(intent, membership))
 }
 
 /// How an intent of a dead run ended, as the cluster shows it.

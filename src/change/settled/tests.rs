@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{KeptOverrides, Shown, Subjects, Verdict, is_of_run, settled};
+use super::{KeptOverrides, Shown, Subjects, Verdict, is_of_run, settled, settled_by_membership};
 use crate::change::carry_out::Run;
 use crate::change::event::{Event, Outcome};
 use crate::cluster::broker::BrokerId;
@@ -260,4 +260,17 @@ fn the_intents_of_a_run_as_a_whole_are_no_changes() {
     let is_of_run = |command, kind| is_of_run(&intent(command, (kind, "cluster:main"), ("", "")));
     assert!(is_of_run("topics apply", "topics.apply.started") && is_of_run("throttle set", "command.executed"));
     assert!(!is_of_run("reassign execute", "reassign.move_started"));
+}
+
+#[test]
+fn the_present_members_show_whether_a_change_of_the_membership_was_made() {
+    let (before, after) =
+        ("server.1: a:1:2:participant;3\nversion: 1", "server.1: a:1:2:participant;3\nserver.2: b:1:2;3");
+    let change = intent("ensemble apply", ("ensemble.reconfigured", "server:2"), (before, after));
+    let shows = |members: &str| outcome(settled_by_membership(&change, members));
+    assert_eq!(shows("server.2: b:1:2;3\nserver.1: a:1:2:participant;3"), Some(Outcome::Done));
+    assert_eq!(shows("server.1: a:1:2:participant;3"), Some(Outcome::Failed));
+    assert_eq!(shows("server.9: a:1:2:participant;3"), None, "somebody else changed it");
+    let declared = intent("ensemble join", ("ensemble.declared", "server:2"), (before, after));
+    assert_eq!(outcome(settled_by_membership(&declared, before)), None);
 }

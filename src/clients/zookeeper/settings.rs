@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::clients::kafka::settings::zookeeper::{ZooKeeperProperties, parse};
-use crate::clients::kafka::settings::{Note, Outside, TlsSettings, environment, read};
+use crate::clients::kafka::settings::{Note, Outside, Security, TlsSettings, environment, read};
 use crate::clients::zookeeper::ZooKeeperError;
 use crate::cluster::visible;
 use crate::formats::secret::SecretString;
@@ -112,6 +112,21 @@ impl Settings {
             login: given.login,
             notes: properties.notes,
         })
+    }
+}
+
+impl Settings {
+    /// The settings for four-letter words to the same ports: TLS is the same, and there is no login.
+    pub fn of_words(&self, timeout: Duration) -> crate::clients::kafka::settings::Settings {
+        crate::clients::kafka::settings::Settings {
+            bootstrap: Vec::new(),
+            bootstrap_controllers: Vec::new(),
+            client_id: String::new(),
+            timeout,
+            response_bytes_max: self.bytes_max,
+            security: Security { tls: self.tls.clone(), sasl: None },
+            notes: Vec::new(),
+        }
     }
 }
 

@@ -10,8 +10,8 @@ use crate::exit::{Exit, Stop};
 /// Arguments of `toolbox rbac`.
 #[derive(Debug, Clone, Args)]
 pub struct RbacArgs {
-    /// The command: `topics apply`, `reassign execute`, `throttle run`, `rollout run` or `identity assign` (their first word is enough), or `toolbox` for
-    /// people who run all of them
+    /// The command: `topics apply`, `reassign execute`, `throttle run`, `rollout run`, `identity assign` or `ensemble watch` (their
+    /// first word is enough), or `toolbox` for people who run all of them
     #[arg(value_name = "COMMAND", required = true, num_args = 1..=2)]
     command: Vec<String>,
 

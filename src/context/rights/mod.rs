@@ -16,6 +16,8 @@ use crate::state::identity::{ClusterRef, Identity, Purpose};
 /// What runs in Kubernetes with a ServiceAccount of its own; named as its folder in `manifests/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Workload {
+    /// `ensemble watch`, and `ensemble apply`.
+    Ensemble,
     /// `identity assign`, in the init container of a broker's pod.
     Identity,
     /// `topics apply`.
@@ -32,12 +34,13 @@ pub enum Workload {
 
 impl Workload {
     /// All of them, ordered by name.
-    pub const ALL: [Self; 6] =
-        [Self::Identity, Self::Reassign, Self::Rollout, Self::Throttle, Self::Toolbox, Self::Topics];
+    pub const ALL: [Self; 7] =
+        [Self::Ensemble, Self::Identity, Self::Reassign, Self::Rollout, Self::Throttle, Self::Toolbox, Self::Topics];
 
     /// Its name: of the folder in `manifests/`, the ServiceAccount, the Role.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Ensemble => "ensemble",
             Self::Identity => "identity",
             Self::Topics => "topics",
             Self::Reassign => "reassign",
@@ -50,6 +53,7 @@ impl Workload {
     /// The command that runs.
     pub fn command(self) -> &'static str {
         match self {
+            Self::Ensemble => "ensemble watch",
             Self::Identity => "identity assign",
             Self::Topics => "topics apply",
             Self::Reassign => "reassign execute",
@@ -61,13 +65,14 @@ impl Workload {
 
     /// The purposes of the ConfigMaps that it keeps.
     fn purposes(self) -> &'static [Purpose] {
-        use Purpose::{Control, Handover, Moves, Overrides, Throttle, Topics};
+        use Purpose::{Control, Ensemble, Handover, Moves, Overrides, Throttle, Topics};
         match self {
+            Self::Ensemble => &[Ensemble],
             Self::Identity | Self::Rollout => &[],
             Self::Topics => &[Topics],
             Self::Reassign => &[Moves, Control, Throttle, Overrides, Handover],
             Self::Throttle => &[Throttle, Overrides, Handover],
-            Self::Toolbox => &[Topics, Moves, Control, Throttle, Overrides, Handover],
+            Self::Toolbox => &[Topics, Moves, Control, Throttle, Overrides, Handover, Ensemble],
         }
     }
 
@@ -77,7 +82,7 @@ impl Workload {
         let (topics, moves, throttle) = match self {
             // It has no lock in Kafka, whose coordinator is restarted.
             Self::Rollout if matches!(lock, LockKind::Kafka | LockKind::Lease) => return vec![Disruption],
-            Self::Rollout | Self::Identity => (false, false, false),
+            Self::Ensemble | Self::Rollout | Self::Identity => (false, false, false),
             Self::Topics => (true, false, false),
             Self::Reassign => (false, true, true),
             Self::Throttle => (false, false, true),
@@ -89,11 +94,16 @@ impl Workload {
         wanted.into_iter().filter_map(|(is_wanted, purpose)| is_wanted.then_some(purpose)).collect()
     }
 
+    /// Whether it restarts servers, or changes who votes: then it takes the locks of that, which are never in Kafka.
+    fn disrupts(self, lock: LockKind) -> bool {
+        matches!(self, Self::Ensemble | Self::Toolbox) && matches!(lock, LockKind::Kafka | LockKind::Lease)
+    }
+
     /// What is above its pod, by which Events find the Deployment or CronJob; a StatefulSet is the last owner.
     fn owner_of_pod(self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::Topics | Self::Reassign | Self::Rollout => Some(("batch", "jobs")),
-            Self::Throttle | Self::Toolbox => Some(("apps", "replicasets")),
+            Self::Ensemble | Self::Throttle | Self::Toolbox => Some(("apps", "replicasets")),
             Self::Identity => None,
         }
     }
@@ -131,8 +141,18 @@ pub struct Setup {
 impl Setup {
     /// The name of the objects for a purpose.
     fn object(&self, purpose: Purpose) -> String {
+        let cluster = self.cluster.name.as_ref().unwrap_or(&self.cluster.id);
+        if purpose == Purpose::Ensemble {
+            return Identity::of_ensemble(cluster).object_name();
+        }
         let owner = (purpose == Purpose::Topics).then(|| self.owner.clone());
         Identity { purpose, cluster: self.cluster.clone(), owner }.object_name()
+    }
+
+    /// The names of the locks of restarts and changes of membership: of the cluster, and of its ensemble.
+    fn disruptions(&self) -> [String; 2] {
+        let cluster = self.cluster.name.as_ref().unwrap_or(&self.cluster.id);
+        [self.object(Purpose::Disruption), Identity::of_ensemble_lock(cluster).object_name()]
     }
 
     /// The names of the registries of broker ids.
@@ -239,12 +259,15 @@ pub fn rules(workload: Workload, setup: &Setup) -> Vec<Rule> {
         }
         rules.push(Rule::new("What is kept between runs, by name.", "", "configmaps", &["get", "update"]).named(kept));
     }
-    let leases = workload.leases(setup.lock);
+    let mut leases = objects(&workload.leases(setup.lock));
+    if workload.disrupts(setup.lock) {
+        leases.extend(setup.disruptions());
+    }
     if !leases.is_empty() {
         const GROUP: &str = "coordination.k8s.io";
         rules.push(Rule::new("One run at a time.", GROUP, "leases", &["create"]));
         let rule = Rule::new("One run at a time, by name.", GROUP, "leases", &["get", "update"]);
-        rules.push(rule.named(objects(&leases)));
+        rules.push(rule.named(leases));
     }
     rules.push(Rule::new("Events about what a run did.", "events.k8s.io", "events", &["create"]).optional());
     if workload == Workload::Identity {

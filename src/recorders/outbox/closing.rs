@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use crate::change::event::{CommandEnded, Delivery, Event, Outcome};
-use crate::recorders::fail_point::fail_point;
+use crate::change::fail_point::fail_point;
 use crate::recorders::journal::Line;
 use crate::recorders::lane::Lane;
 use crate::recorders::outbox::Outbox;

@@ -22,10 +22,10 @@ use uuid::Uuid;
 
 use crate::change::carry_out::Run;
 use crate::change::event::{CommandEnded, Delivery, Event, Outcome, Recorder, Settle, Severity};
+use crate::change::fail_point::fail_point;
 use crate::change::settled::Verdict;
 use crate::cluster::visible;
 use crate::recorders::audit::AuditLog;
-use crate::recorders::fail_point::fail_point;
 use crate::recorders::folder;
 use crate::recorders::journal::{COMMAND_EXECUTED, Header, Journal, Line, Mark, is_delivered};
 use crate::recorders::lane::{Lane, Parcel};

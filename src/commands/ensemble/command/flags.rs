@@ -1,19 +1,67 @@
 //! Which ensemble or quorum: flags that several verbs have.
 
+use std::time::Duration;
+
 use clap::Args;
 
+use crate::commands::ensemble::apply::zookeeper::Wanted;
 use crate::commands::ensemble::observe::servers::SERVERS_MAX;
-use crate::context::Context;
+use crate::context::{Context, ZooKeeperFlags, duration};
 use crate::exit::Stop;
+
+/// Which ensemble.
+#[derive(Debug, Clone, Args)]
+pub(super) struct EnsembleFlags {
+    /// How its servers are reached: one that answers is enough, it names the others.
+    #[command(flatten)]
+    pub(super) zookeeper: ZooKeeperFlags,
+
+    /// The ensemble's name, under which its record is kept [default: that of --cluster; else the id that `ensemble adopt`
+    /// gave it]
+    #[arg(long = "ensemble", env = "TOOLBOX_ENSEMBLE", help_heading = "ZooKeeper", value_name = "NAME",
+          value_parser = ensemble_name)]
+    pub(super) name: Option<String>,
+}
+
+impl EnsembleFlags {
+    /// How it is found.
+    pub(super) fn wanted(&self) -> Wanted<'_> {
+        Wanted { flags: &self.zookeeper, name: self.name.as_deref() }
+    }
+}
+
+/// A name for objects and files.
+fn ensemble_name(text: &str) -> Result<String, String> {
+    const NAME_MAX: usize = 50;
+    let is_legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let is_edge = |c: Option<char>| c.is_some_and(|c| c != '-');
+    let is_name = text.len() <= NAME_MAX && text.chars().all(is_legal);
+    if !is_name || !is_edge(text.chars().next()) || !is_edge(text.chars().next_back()) {
+        return Err(format!(
+            "a name has lower-case letters, digits and `-` between them, {NAME_MAX} characters at most"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// Rest between two changes: flags of the verbs that change an ensemble.
+#[derive(Debug, Clone, Args)]
+pub(super) struct RestArgs {
+    /// How long the ensemble rests between two changes, 1s at least
+    #[arg(long, env = "TOOLBOX_ENSEMBLE_REST", value_name = "DURATION", default_value = "30s", value_parser = rest)]
+    pub(super) rest: Duration,
+}
+
+fn rest(text: &str) -> Result<Duration, String> {
+    let rest = duration(text)?;
+    if rest < Duration::from_secs(1) { Err("it must be 1s at least".to_owned()) } else { Ok(rest) }
+}
 
 /// Which ensemble or quorum.
 #[derive(Debug, Clone, Args)]
 pub(super) struct WhichArgs {
-    /// Servers of a ZooKeeper ensemble, `HOST:PORT,HOST:PORT,…`: one that answers is enough, it names the others
-    ///
-    /// A path behind the last one, as Kafka's `zookeeper.connect` has it, is left out.
-    #[arg(long, env = "TOOLBOX_ZOOKEEPER", value_name = "SERVERS", conflicts_with = "bootstrap_controller")]
-    zookeeper: Option<String>,
+    #[command(flatten)]
+    pub(super) ensemble: EnsembleFlags,
 
     /// Controllers of a KRaft quorum, `HOST:PORT,HOST:PORT,…`, on their own listener [default: asks the brokers of
     /// --bootstrap-server]
@@ -24,8 +72,8 @@ pub(super) struct WhichArgs {
 /// What is asked, and where: host, without brackets, and port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Which {
-    /// The servers of a ZooKeeper ensemble.
-    Ensemble(Vec<(String, u16)>),
+    /// A ZooKeeper ensemble, by its own flags or toolbox.yaml.
+    Ensemble,
     /// Controllers, or brokers, of a KRaft cluster.
     Quorum(Vec<(String, u16)>),
 }
@@ -33,12 +81,16 @@ pub(super) enum Which {
 impl WhichArgs {
     /// What the flags name.
     pub(super) fn which(&self, context: &Context) -> Result<Which, Stop> {
+        let flags = &self.ensemble.zookeeper;
         let brokers = context.flags.bootstrap_server.as_deref();
-        match (&self.zookeeper, &self.bootstrap_controller, brokers) {
-            (Some(list), ..) => servers("--zookeeper", list.split('/').next().unwrap_or_default()).map(Which::Ensemble),
+        match (context.names_zookeeper(flags), &self.bootstrap_controller, brokers) {
+            (_, Some(_), _) if flags.zookeeper.is_some() => Err(Stop::usage(
+                "--zookeeper names an ensemble, --bootstrap-controller a KRaft quorum: give one of them",
+            )),
             (_, Some(list), _) => servers("--bootstrap-controller", list).map(Which::Quorum),
+            (true, ..) => Ok(Which::Ensemble),
             (.., Some(list)) => servers("--bootstrap-server", list).map(Which::Quorum),
-            (None, None, None) => Err(Stop::usage(
+            (false, None, None) => Err(Stop::usage(
                 "which ensemble? give --zookeeper HOST:PORT, or for KRaft --bootstrap-controller or --bootstrap-server",
             )),
         }

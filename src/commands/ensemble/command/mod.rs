@@ -1,7 +1,10 @@
 //! `toolbox ensemble`: its verbs and their arguments.
 
+mod apply;
+mod declare;
 mod flags;
 mod status;
+mod watch;
 
 use clap::{Args, Subcommand};
 
@@ -12,7 +15,7 @@ use crate::exit::Exit;
 #[derive(Debug, Clone, Args)]
 pub struct EnsembleArgs {
     #[command(subcommand)]
-    verb: Verb,
+    verb: Box<Verb>,
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -21,20 +24,81 @@ enum Verb {
     ///
     /// Of a ZooKeeper ensemble (--zookeeper) every server is asked at once, with the four-letter words `srvr`, `conf` and
     /// `mntr`, for at most 2 s. Only srvr is allowed by default: set `4lw.commands.whitelist=srvr,conf,mntr` in zoo.cfg. For TLS
-    /// ports give --command-config with `security.protocol=SSL` and `ssl.*`. Of a KRaft quorum the leader is asked, by way of
-    /// a controller (--bootstrap-controller) or a broker (--bootstrap-server). Nothing is changed.
+    /// ports give --zookeeper-config with `zookeeper.client.secure=true` and `zookeeper.ssl.*`. Of a KRaft quorum the leader is
+    /// asked, by way of a controller (--bootstrap-controller) or a broker (--bootstrap-server). Nothing is changed. Where the
+    /// ensemble was adopted, the next step of `ensemble apply` is shown, or why it refuses.
     ///
     /// Exit codes: 0 nothing is wrong; 5 no quorum, incoherent configuration or unsafe number; 2 wrong usage; 1 nobody
     /// answered.
     Status(status::StatusArgs),
+    /// Show what `apply` would do next, with every guard and its numbers
+    ///
+    /// Exit codes: 0 all is as desired; 3 something would be done; 4 refused, with an E_… name; 5 unhealthy, or waiting.
+    Plan(apply::PlanArgs),
+    /// Make the membership of a ZooKeeper ensemble what the record says, one server at a time
+    ///
+    /// Each pass asks every server, settles what an earlier pass left open, and makes one change at most: it replaces a voter
+    /// that is gone for good, promotes a joiner that is caught up, removes a server that shall leave (the leader last), or
+    /// changes an address. The change is written to the record first, sent for the version that was seen, read back, and
+    /// confirmed on every member. What would endanger the quorum is refused. With -o json one document a pass is written.
+    ///
+    /// Exit codes: 0 all is as desired; 1 failed, or the result is not known: run again; 3 a dry run found something to do;
+    /// 4 refused, with an E_… name; 5 unhealthy, or still waiting when the time was over.
+    Apply(apply::ApplyArgs),
+    /// Do what `apply` does, every some seconds, until it is stopped: an agent
+    ///
+    /// In Kubernetes a Deployment: one pod holds the Leases and works, others stand by. Alerts, refusals and changes are said and
+    /// recorded when they are new.
+    Watch(watch::WatchArgs),
+    /// Take over a running ensemble: its members, addresses and version become the record
+    ///
+    /// The ensemble gets an id in the node /kafka-toolbox/ensemble-id, and the record (a ConfigMap, or a file) holds it. Run it
+    /// again after a change that was made without the toolbox and is right. Nothing in the membership is changed.
+    Adopt(declare::AdoptArgs),
+    /// Let servers join: they are promoted once they follow and are caught up. Or give members new addresses
+    ///
+    /// Start each joiner with the present members and itself as observer in its dynamic configuration (`ensemble prestart` writes
+    /// that). For an observer that stays one, write the role: `4=zk-3.zk:2888:3888:observer;2181`.
+    Join(declare::JoinArgs),
+    /// Let live servers leave: they are removed one by one, the leader last
+    Leave(declare::LeaveArgs),
+    /// Declare a server gone for good: it is replaced or removed, and its disk is refused when it comes back
+    ///
+    /// Shows what is lost by it. Only for a server that does not answer: let a live one `leave`.
+    Retire(declare::RetireArgs),
+}
+
+impl EnsembleArgs {
+    /// Whether the verb shows a plan and asks before it changes something.
+    pub fn may_ask(&self) -> bool {
+        !matches!(*self.verb, Verb::Status(_) | Verb::Plan(_) | Verb::Watch(_))
+    }
 }
 
 /// Runs a verb to its end.
 pub async fn run(context: &mut Context, args: EnsembleArgs) -> anyhow::Result<Exit> {
-    match args.verb {
-        Verb::Status(args) => {
-            "ensemble status".clone_into(&mut context.command);
-            status::run(context, &args).await
-        }
-    }
+    let name = match &*args.verb {
+        Verb::Status(_) => "status",
+        Verb::Plan(_) => "plan",
+        Verb::Apply(_) => "apply",
+        Verb::Watch(_) => "watch",
+        Verb::Adopt(_) => "adopt",
+        Verb::Join(_) => "join",
+        Verb::Leave(_) => "leave",
+        Verb::Retire(_) => "retire",
+    };
+    context.command = format!("ensemble {name}");
+    context.read_toolbox_file()?;
+    let done = match &*args.verb {
+        Verb::Status(args) => return status::run(context, args).await,
+        Verb::Plan(args) => return apply::plan(context, args).await,
+        Verb::Apply(args) => Box::pin(apply::apply(context, args)).await,
+        Verb::Watch(args) => Box::pin(watch::run(context, args)).await,
+        Verb::Adopt(args) => Box::pin(declare::adopt(context, args)).await,
+        Verb::Join(args) => Box::pin(declare::join(context, args)).await,
+        Verb::Leave(args) => Box::pin(declare::leave(context, args)).await,
+        Verb::Retire(args) => Box::pin(declare::retire(context, args)).await,
+    };
+    context.end_verb(&done).await;
+    done
 }

@@ -6,11 +6,17 @@ use clap::Args;
 
 use crate::clients::kafka::live::Nodes;
 use crate::clients::kafka::settings::Settings;
+use crate::cluster::ensemble::desired::Desired;
+use crate::cluster::ensemble::member::ServerId;
+use crate::commands::ensemble::apply::record::Record;
+use crate::commands::ensemble::apply::zookeeper::name;
 use crate::commands::ensemble::command::flags::{Which, WhichArgs};
 use crate::commands::ensemble::observe::Observed;
 use crate::commands::ensemble::observe::channels;
+use crate::commands::ensemble::observe::pass::{places, serving};
 use crate::commands::ensemble::observe::quorum::{self, NODE_LIMIT, NoQuorumSeen, QuorumLook};
 use crate::commands::ensemble::observe::servers::{self, Look, Nameless, SERVER_LIMIT};
+use crate::commands::ensemble::observe::sessions::Connections;
 use crate::commands::ensemble::plan::guards::SETTLE;
 use crate::commands::ensemble::plan::kraft::seen::SeenQuorum;
 use crate::commands::ensemble::plan::{Input, decide, kraft, refuse};
@@ -18,6 +24,13 @@ use crate::commands::ensemble::report::{ensemble, quorum as quorum_report};
 use crate::context::{Context, duration};
 use crate::exit::{Exit, Stop};
 use crate::output;
+use crate::state::identity::{Identity, Purpose};
+
+/// How long finding the record by the ensemble's id may take.
+const RECORD_LIMIT: Duration = Duration::from_millis(300);
+
+/// How long servers may take that only the record names, where that is read last.
+const JOINERS_LIMIT: Duration = Duration::from_millis(500);
 
 /// Shortest time between two looks of `--watch`.
 const INTERVAL_MIN: Duration = Duration::from_secs(1);
@@ -52,12 +65,7 @@ pub(super) async fn run(context: &mut Context, args: &StatusArgs) -> anyhow::Res
 
 async fn look(context: &Context, args: &StatusArgs) -> anyhow::Result<Observed> {
     match args.which.which(context)? {
-        Which::Ensemble(named) => {
-            let (limit, settings) = settings(context, &named, SERVER_LIMIT)?;
-            let look = servers::look_at(&settings, &named, limit).await;
-            look.notes.iter().for_each(|note| tracing::warn!("{note}"));
-            Ok(Observed::Ensemble(Box::new(look)))
-        }
+        Which::Ensemble => Ok(Observed::Ensemble(Box::new(ensemble_look(context, args).await?))),
         Which::Quorum(named) => {
             let (limit, settings) = settings(context, &named, NODE_LIMIT)?;
             let nodes = Nodes::new(settings).map_err(|error| Stop::usage(error.to_string()))?;
@@ -78,7 +86,70 @@ async fn look(context: &Context, args: &StatusArgs) -> anyhow::Result<Observed> 
     }
 }
 
-/// How long one server may take, and how it is spoken to.
+/// The servers, and the record where there is one. Looking opens no session but the one that finds an unnamed record.
+async fn ensemble_look(context: &Context, args: &StatusArgs) -> anyhow::Result<Look> {
+    let flags = &args.which.ensemble;
+    let settings = context.zookeeper_settings(&flags.zookeeper)?;
+    let limit = context.flags.timeout.unwrap_or(SERVER_LIMIT).min(SERVER_LIMIT);
+    let connections = Connections::new(settings);
+    let named = name(context, flags.wanted());
+    let mut desired = known(match named {
+        Some(name) => of_name(context, name).await,
+        None => Ok(None),
+    });
+    // Joiners are no members: only the record says where they are.
+    let places = desired.as_ref().map(places).unwrap_or_default();
+    let words = connections.words(limit);
+    let mut look = servers::look_at_known(&words, connections.named(), &places, limit).await;
+    if named.is_none() {
+        desired = known(of_id(context, &connections, &look).await);
+        add_joiners(&connections, desired.as_ref(), &mut look).await;
+    }
+    look.notes.iter().for_each(|note| tracing::warn!("{note}"));
+    Ok(Look { desired, at: Some(context.now()), ..look })
+}
+
+/// What is desired, where it can be read; why not is said.
+fn known(desired: anyhow::Result<Option<Desired>>) -> Option<Desired> {
+    desired.unwrap_or_else(|error| {
+        tracing::warn!("what is desired is not known: {error:#}");
+        None
+    })
+}
+
+async fn of_name(context: &Context, name: &str) -> anyhow::Result<Option<Desired>> {
+    Ok(Record::open(context, &Identity::of_ensemble(name)).await?.desired)
+}
+
+/// The record of an ensemble without a name, by its id.
+async fn of_id(context: &Context, connections: &Connections, look: &Look) -> anyhow::Result<Option<Desired>> {
+    // Without any record nobody needs the id; a session costs a transaction.
+    if !context.keeps_state_in_kubernetes() && context.documents(Purpose::Ensemble).await?.is_empty() {
+        return Ok(None);
+    }
+    let all = look.seen.servers.keys().copied().collect();
+    let serving = serving(look, &all, look.seen.leader());
+    match connections.ensemble_id(&serving, RECORD_LIMIT).await {
+        Ok(Some(id)) => of_name(context, &id).await,
+        Ok(None) => Ok(None),
+        Err(why) => anyhow::bail!("the ensemble's id can't be read: {why}"),
+    }
+}
+
+/// Asks the servers of a record that were not asked yet.
+async fn add_joiners(connections: &Connections, desired: Option<&Desired>, look: &mut Look) {
+    let mut missing = desired.map(places).unwrap_or_default();
+    missing.retain(|_, id| !look.seen.servers.contains_key(id));
+    if missing.is_empty() {
+        return;
+    }
+    let found = servers::look_at_known(&connections.words(JOINERS_LIMIT), &[], &missing, JOINERS_LIMIT).await;
+    let is_missing = |id: &ServerId| missing.values().any(|one| one == id);
+    look.seen.servers.extend(found.seen.servers.into_iter().filter(|(id, _)| is_missing(id)));
+    look.addresses.extend(found.addresses.into_iter().filter(|(id, _)| is_missing(id)));
+}
+
+/// How long one controller may take, and how it is spoken to.
 fn settings(context: &Context, named: &[(String, u16)], most: Duration) -> Result<(Duration, Settings), Stop> {
     let limit = context.flags.timeout.unwrap_or(most).min(most);
     let address = |(host, port): &(String, u16)| {
@@ -93,11 +164,12 @@ fn exit(is_healthy: bool) -> Exit {
 }
 
 fn show_ensemble(context: &Context, look: &Look) -> anyhow::Result<Exit> {
-    let input = Input { desired: None, seen: &look.seen, now: context.now(), is_strict: false };
+    let now = look.at.unwrap_or_else(|| context.now());
+    let input = Input { desired: look.desired.as_ref(), seen: &look.seen, now, rest: SETTLE, is_strict: false };
     let stranger = |it: &Nameless| ensemble::Stranger { address: it.address.clone(), answer: it.answer.clone() };
     let strangers: Vec<_> = look.nameless.iter().map(stranger).collect();
     let address = |id| look.addresses.get(&id).cloned().unwrap_or_else(|| "-".to_owned());
-    let places = ensemble::Places { strangers, address: &address };
+    let places = ensemble::Places { strangers, has_record: look.desired.is_some(), address: &address };
     let page = ensemble::page(&look.seen, &decide(input), refuse::at_once(input), &places);
     let text = |is_wide| {
         let table = output::table(&ensemble::Page::columns(is_wide), &page.rows(is_wide));

@@ -3,9 +3,11 @@
 
 pub mod channels;
 pub mod controllers;
+pub mod pass;
 pub mod quorum;
 mod server;
 pub mod servers;
+pub mod sessions;
 
 use serde::{Deserialize, Serialize};
 

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::clients::kafka::settings::Settings;
+use crate::cluster::ensemble::desired::Desired;
 use crate::cluster::ensemble::member::ServerId;
 use crate::cluster::ensemble::membership::EnsembleConfig;
 use crate::cluster::ensemble::server_line::{ServerLine, is_unspecified};
@@ -29,7 +31,7 @@ const AGAIN_LIMIT: Duration = Duration::from_millis(250);
 pub const SERVERS_MAX: usize = 64;
 
 /// One look at all servers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Look {
     /// What was seen, by id.
     pub seen: Seen,
@@ -39,6 +41,12 @@ pub struct Look {
     pub nameless: Vec<Nameless>,
     /// What kept from knowing the membership, one line a server.
     pub notes: Vec<String>,
+    /// The record, where it was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired: Option<Desired>,
+    /// When it was looked, where ages matter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
 }
 
 /// A server that was named and did not say who it is.
@@ -52,8 +60,21 @@ pub struct Nameless {
 
 /// Looks at the servers at these addresses (host, port), and at every member that they know.
 pub async fn look_at(settings: &Settings, named: &[(String, u16)], limit: Duration) -> Look {
+    look_at_known(settings, named, &BTreeMap::new(), limit).await
+}
+
+/// The same, where it is known already which servers take clients where: by the record, or by what a session showed.
+pub async fn look_at_known(
+    settings: &Settings,
+    named: &[(String, u16)],
+    known: &BTreeMap<(String, u16), ServerId>,
+    limit: Duration,
+) -> Look {
     let start = Instant::now();
-    let named: Vec<_> = named.iter().map(|(host, port)| Address { host: host.clone(), port: *port }).collect();
+    let known: BTreeMap<_, _> =
+        known.iter().map(|((host, port), id)| (Address { host: host.clone(), port: *port }, *id)).collect();
+    let named = named.iter().map(|(host, port)| Address { host: host.clone(), port: *port });
+    let named: Vec<_> = named.chain(known.keys().cloned()).collect();
     let mut asked: BTreeSet<Address> = BTreeSet::new();
     let mut running = FuturesUnordered::new();
     for address in named {
@@ -64,8 +85,8 @@ pub async fn look_at(settings: &Settings, named: &[(String, u16)], limit: Durati
     let mut said = Vec::new();
     while let Some(one) = running.next().await {
         let left = LOOK_LIMIT.saturating_sub(start.elapsed()).min(limit);
-        let known = said.iter().chain([&one]).filter_map(|said: &Said| said.view.own_id).collect::<BTreeSet<_>>();
-        for address in members(&one, &known) {
+        let said_so = said.iter().chain([&one]).filter_map(|said: &Said| said.view.own_id).collect::<BTreeSet<_>>();
+        for address in members(&one, &said_so) {
             if !left.is_zero() && asked.len() < SERVERS_MAX && asked.insert(address.clone()) {
                 running.push(look(settings, address, left));
             }
@@ -73,7 +94,7 @@ pub async fn look_at(settings: &Settings, named: &[(String, u16)], limit: Durati
         said.push(one);
     }
     drop(running);
-    let mut look = assembled(said);
+    let mut look = assembled(said, known);
     again(settings, &mut look).await;
     look
 }
@@ -85,21 +106,29 @@ fn members(said: &Said, known: &BTreeSet<ServerId>) -> Vec<Address> {
 }
 
 /// Where a server takes clients: its own hosts where the line names none.
-fn address(line: &ServerLine) -> Option<Address> {
+pub(super) fn address(line: &ServerLine) -> Option<Address> {
     let client = line.client.as_ref()?;
     let host = if is_unspecified(&client.host) { &line.addresses.first()?.host } else { &client.host };
     Some(Address { host: host.clone(), port: client.port })
 }
 
-fn assembled(said: Vec<Said>) -> Look {
+fn assembled(said: Vec<Said>, known: BTreeMap<Address, ServerId>) -> Look {
     let config = agreed(&said);
-    let of_address: BTreeMap<Address, ServerId> = said
+    let mut of_address = known;
+    let shown_by_servers = said
         .iter()
         .filter_map(|said| said.view.config.as_ref())
         .flat_map(|config| &config.membership.servers)
-        .filter_map(|(id, line)| Some((address(line)?, *id)))
-        .collect();
-    let mut look = Look { seen: Seen::default(), addresses: BTreeMap::new(), nameless: Vec::new(), notes: Vec::new() };
+        .filter_map(|(id, line)| Some((address(line)?, *id)));
+    of_address.extend(shown_by_servers);
+    let mut look = Look {
+        seen: Seen::default(),
+        addresses: BTreeMap::new(),
+        nameless: Vec::new(),
+        notes: Vec::new(),
+        desired: None,
+        at: None,
+    };
     for Said { address, view, no_config } in said {
         let shown = shown(&address);
         if let Some(why) = no_config.filter(|_| view.answer.mode().is_some()) {
@@ -169,7 +198,7 @@ fn shown(address: &Address) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-fn parsed(shown: &str) -> Option<Address> {
+pub(super) fn parsed(shown: &str) -> Option<Address> {
     let (host, port) = shown.rsplit_once(':')?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     Some(Address { host: host.to_owned(), port: port.parse().ok()? })

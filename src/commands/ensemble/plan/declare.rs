@@ -10,7 +10,7 @@ use crate::cluster::ensemble::server_line::ServerLine;
 use crate::cluster::ensemble::tolerance::Tolerance;
 use crate::commands::ensemble::plan::Input;
 use crate::commands::ensemble::plan::code::{Code, Refusal};
-use crate::commands::ensemble::plan::guards::VOTERS_MIN;
+use crate::commands::ensemble::plan::guards::{SETTLE, VOTERS_MIN};
 use crate::commands::ensemble::plan::refuse::{at_once, next_step};
 use crate::commands::ensemble::plan::seen::Seen;
 
@@ -32,7 +32,7 @@ fn refusal(code: Code, why: impl Into<String>) -> Refusal {
 /// The document of a running, coherent ensemble. What the former document says of servers that were retired, or that are to join,
 /// stays.
 pub fn adopt(seen: &Seen, adoption: &Adoption, former: Option<&Desired>, now: Timestamp) -> Result<Desired, Refusal> {
-    if let Some(refusal) = at_once(Input { desired: None, seen, now, is_strict: true }) {
+    if let Some(refusal) = at_once(Input { desired: None, seen, now, rest: SETTLE, is_strict: true }) {
         return Err(refusal);
     }
     if former.is_some_and(|former| former.op.is_some()) {
@@ -127,6 +127,16 @@ pub fn join(desired: &Desired, id: ServerId, line: &ServerLine) -> Result<Desire
     let servers = next.members.iter().filter(|(_, member)| is_in(member)).map(|(id, it)| (*id, it.line.clone()));
     check_addresses(&Membership { servers: servers.collect(), hierarchy: None })?;
     Ok(next)
+}
+
+/// The document with another desired number of voters, where one is given.
+pub fn resize(desired: &Desired, size: Option<usize>) -> Result<Desired, Refusal> {
+    let Some(size) = size else { return Ok(desired.clone()) };
+    if size.is_multiple_of(2) || (size < VOTERS_MIN && !desired.dev) {
+        let why = format!("{size} is no safe number of voters: 3 or 5 is, and 1 for development alone");
+        return Err(refusal(Code::UnsafeSize, why));
+    }
+    Ok(Desired { size, ..desired.clone() })
 }
 
 /// The document in which a live server shall leave.

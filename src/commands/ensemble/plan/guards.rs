@@ -16,7 +16,7 @@ use crate::commands::ensemble::plan::code::Code;
 use crate::commands::ensemble::plan::seen::{Seen, age, last_change};
 use crate::commands::ensemble::plan::table::{Advice, SAMPLES_MIN, Want, is_caught_up};
 
-/// How long an ensemble rests between two changes.
+/// How long an ensemble rests between two changes, unless somebody says otherwise.
 pub const SETTLE: Duration = Duration::from_secs(30);
 
 /// How long lies between two changes that cost the leader, at least.
@@ -98,6 +98,8 @@ pub struct Ground<'a> {
     pub membership: &'a Membership,
     /// The present time.
     pub now: Timestamp,
+    /// How long the ensemble rests between two changes.
+    pub rest: Duration,
 }
 
 /// All guards of a change, in their order; those that have nothing to say about its kind are left out.
@@ -342,9 +344,12 @@ fn rested(ground: Ground<'_>) -> Check {
     if ground.seen.leader_changed {
         return waits("the leader changed during this look".to_owned());
     }
+    if ground.seen.views().len() > 1 {
+        return waits("the servers disagree about the configuration".to_owned());
+    }
     match last_change(ground.desired).map(|at| age(at, ground.now)) {
-        Some(rest) if rest < SETTLE => {
-            waits(format!("{} s since the last change, {} s are waited for", rest.as_secs(), SETTLE.as_secs()))
+        Some(rest) if rest < ground.rest => {
+            waits(format!("{} s since the last change, {} s are waited for", rest.as_secs(), ground.rest.as_secs()))
         }
         Some(rest) => judged(Guard::I11, true, Code::InProgress, format!("{} s since the last change", rest.as_secs())),
         None => judged(Guard::I11, true, Code::InProgress, "no change is known".to_owned()),

@@ -13,9 +13,11 @@ pub mod prestart;
 pub mod refuse;
 pub mod seen;
 pub mod settle;
+pub mod steps;
 pub mod table;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -29,7 +31,7 @@ use crate::commands::ensemble::plan::coherence::Finding;
 use crate::commands::ensemble::plan::guards::{Check, Ground, Judgement};
 use crate::commands::ensemble::plan::seen::Seen;
 use crate::commands::ensemble::plan::settle::Settlement;
-use crate::commands::ensemble::plan::table::Advice;
+use crate::commands::ensemble::plan::table::{Advice, Want};
 
 /// What a pass looks at.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +42,8 @@ pub struct Input<'a> {
     pub seen: &'a Seen,
     /// The present time.
     pub now: Timestamp,
+    /// How long the ensemble rests between two changes.
+    pub rest: Duration,
     /// Whether a change may be sent: what was not measured counts as not given then.
     pub is_strict: bool,
 }
@@ -157,7 +161,7 @@ fn marks(desired: &Desired, known: &BTreeMap<ServerId, Known>) -> BTreeMap<Serve
 
 fn checked(desired: &Desired, input: Input<'_>, known: &BTreeMap<ServerId, Known>) -> Vec<Candidate> {
     let Some(membership) = input.seen.membership() else { return Vec::new() };
-    let ground = Ground { desired, seen: input.seen, known, membership, now: input.now };
+    let ground = Ground { desired, seen: input.seen, known, membership, now: input.now, rest: input.rest };
     let candidate = |change: Change| Candidate { checks: guards::check(&change, ground), change };
     change::candidates(desired, input.seen, known).into_iter().map(candidate).collect()
 }
@@ -205,9 +209,15 @@ fn waiting(known: &BTreeMap<ServerId, Known>) -> Decision {
         )
     };
     let open = known.iter().filter(|(_, it)| is_open(it.advice));
-    let words: Vec<_> =
-        open.map(|(id, it)| format!("server {id} ({}): {}", it.row.words(), it.advice.words())).collect();
+    let words: Vec<_> = open.map(|(id, it)| waits_for(*id, it)).collect();
     if words.is_empty() { Decision::Nothing } else { Decision::Wait(words.join("; ")) }
+}
+
+fn waits_for(id: ServerId, known: &Known) -> String {
+    // ZooKeeper would take a joiner that does not run, too.
+    let is_refused = known.want == Want::Joining && matches!(known.advice, Advice::WaitForServer | Advice::WaitForData);
+    let code = if is_refused { format!(" ({})", Code::NotCaughtUp) } else { String::new() };
+    format!("server {id} ({}): {}{code}", known.row.words(), known.advice.words())
 }
 
 impl Candidate {

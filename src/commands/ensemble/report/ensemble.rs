@@ -6,10 +6,10 @@ use crate::cluster::ensemble::member::ServerId;
 use crate::cluster::ensemble::membership::ConfigVersion;
 use crate::cluster::ensemble::tolerance::Tolerance;
 use crate::cluster::ensemble::view::{Answer, Mode, ServerView, Zxid};
-use crate::commands::ensemble::plan::Pass;
 use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::coherence::{Alert, Finding};
 use crate::commands::ensemble::plan::seen::Seen;
+use crate::commands::ensemble::plan::{Decision, Pass};
 use crate::commands::ensemble::report::{foot, is_alert};
 
 /// The page, as JSON has it.
@@ -32,6 +32,9 @@ pub struct Page {
     pub findings: Vec<Finding>,
     /// What forbids every change now.
     pub refusal: Option<Refusal>,
+    /// What `ensemble apply` would do next, or why it does nothing; none without a record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_step: Option<String>,
 }
 
 /// One server.
@@ -70,6 +73,8 @@ pub struct Stranger {
 pub struct Places<'a> {
     /// Servers that did not say who they are.
     pub strangers: Vec<Stranger>,
+    /// Whether it is known what is desired.
+    pub has_record: bool,
     /// Where each of the others was asked.
     pub address: &'a dyn Fn(ServerId) -> String,
 }
@@ -121,6 +126,18 @@ pub fn page(seen: &Seen, pass: &Pass, refusal: Option<Refusal>, places: &Places<
         servers,
         findings,
         refusal,
+        next_step: places.has_record.then(|| next_step(&pass.decision)),
+    }
+}
+
+/// What a pass would do, in one line.
+pub fn next_step(decision: &Decision) -> String {
+    match decision {
+        Decision::Nothing => "nothing: all is as desired".to_owned(),
+        Decision::Wait(why) => format!("wait: {why}"),
+        Decision::Refuse(refusal) => format!("refuse: {refusal}"),
+        Decision::Confirm(op) => format!("confirm and record {} of server {}", op.kind.word(), op.target),
+        Decision::Change(change) => format!("{change} ({})", change.impact()),
     }
 }
 
@@ -165,7 +182,8 @@ impl Page {
 
     /// What stands below the table.
     pub fn foot(&self) -> String {
-        foot(&self.findings, self.refusal.as_ref())
+        let next = self.next_step.as_ref().map(|next| format!("\nNext step of `toolbox ensemble apply`: {next}\n"));
+        format!("{}{}", foot(&self.findings, self.refusal.as_ref()), next.unwrap_or_default())
     }
 }
 

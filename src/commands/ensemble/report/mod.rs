@@ -5,8 +5,10 @@ pub mod quorum;
 
 use std::fmt::Write as _;
 
+use crate::commands::ensemble::plan::Candidate;
 use crate::commands::ensemble::plan::code::Refusal;
 use crate::commands::ensemble::plan::coherence::{Alert, Finding};
+use crate::commands::ensemble::plan::guards::Judgement;
 
 /// What stands below a table: what is wrong, and what forbids every change.
 fn foot(findings: &[Finding], refusal: Option<&Refusal>) -> String {
@@ -36,7 +38,26 @@ fn foot(findings: &[Finding], refusal: Option<&Refusal>) -> String {
     text
 }
 
+/// Every change that could be next, with its guards and their numbers.
+pub fn checks(candidates: &[Candidate]) -> String {
+    let mut text = String::new();
+    for Candidate { change, checks } in candidates {
+        let _ = writeln!(text, "{change}");
+        for check in checks {
+            let judgement = match check.judgement {
+                Judgement::Holds => "holds".to_owned(),
+                Judgement::Refuses(code) => format!("refuses ({code})"),
+                Judgement::Waits => "waits".to_owned(),
+                Judgement::Unmeasured => "not measured".to_owned(),
+            };
+            let _ = writeln!(text, "  {:<4}{judgement}: {}", check.guard, check.numbers);
+        }
+        text.push('\n');
+    }
+    text
+}
+
 /// Whether a finding is an alert.
-fn is_alert(finding: &Finding) -> bool {
+pub fn is_alert(finding: &Finding) -> bool {
     finding.alert != Alert::Notice
 }

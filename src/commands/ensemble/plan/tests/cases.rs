@@ -9,6 +9,7 @@ use crate::cluster::ensemble::membership::ConfigVersion;
 use crate::cluster::ensemble::server_line::ServerLine;
 use crate::cluster::ensemble::view::{Mode, Zxid};
 use crate::commands::ensemble::plan::coherence::Alert;
+use crate::commands::ensemble::plan::guards::SETTLE;
 use crate::commands::ensemble::plan::seen::Workload;
 use crate::commands::ensemble::plan::settle::{is_confirmed, recorded};
 use crate::commands::ensemble::plan::{Decision, Input, decide};
@@ -263,7 +264,7 @@ fn what_was_not_measured_is_planned_and_not_sent() {
     scene.view(4).catch_up = None;
     scene.view(5).catch_up = None;
     assert!(scene.says().starts_with("E_NOT_CAUGHT_UP"), "{}", scene.says());
-    let loose = Input { desired: Some(&scene.desired), seen: &scene.seen, now: now(), is_strict: false };
+    let loose = Input { desired: Some(&scene.desired), seen: &scene.seen, now: now(), rest: SETTLE, is_strict: false };
     assert_eq!(words(&decide(loose).decision), "PROMOTE: server 4 becomes a voter");
 }
 

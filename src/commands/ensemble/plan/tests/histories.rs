@@ -16,6 +16,7 @@ use super::scene::{ENSEMBLE, id, member, now, words};
 use crate::cluster::ensemble::desired::{Desired, LastConfig, MemberState, Op};
 use crate::cluster::ensemble::member::ServerId;
 use crate::commands::ensemble::plan::change::Change;
+use crate::commands::ensemble::plan::guards::SETTLE;
 use crate::commands::ensemble::plan::settle::{is_confirmed, recorded};
 use crate::commands::ensemble::plan::{Decision, Input, decide};
 
@@ -137,7 +138,8 @@ impl World {
         let (before, had_quorum) = (self.model.config.clone(), self.model.has_quorum());
         let asked = self.desired.clone();
         let seen = self.model.look(&self.desired);
-        let pass = decide(Input { desired: Some(&self.desired), seen: &seen, now: self.now, is_strict: true });
+        let pass =
+            decide(Input { desired: Some(&self.desired), seen: &seen, now: self.now, rest: SETTLE, is_strict: true });
         if pass.clears_op {
             self.desired.op = None;
         }

@@ -7,6 +7,7 @@ use crate::cluster::ensemble::member::{Role, ServerId};
 use crate::cluster::ensemble::membership::{ConfigVersion, EnsembleConfig, Membership};
 use crate::cluster::ensemble::server_line::ServerLine;
 use crate::cluster::ensemble::view::{Answer, CatchUp, Mode, Sample, ServerView, Zxid};
+use crate::commands::ensemble::plan::guards::SETTLE;
 use crate::commands::ensemble::plan::seen::Seen;
 use crate::commands::ensemble::plan::{Decision, Input, Pass, decide};
 
@@ -110,7 +111,7 @@ impl Scene {
     }
 
     pub(super) fn pass(&self) -> Pass {
-        decide(Input { desired: Some(&self.desired), seen: &self.seen, now: now(), is_strict: true })
+        decide(Input { desired: Some(&self.desired), seen: &self.seen, now: now(), rest: SETTLE, is_strict: true })
     }
 
     /// The decision in a few words: the change, the refusal's name, `wait: …` or `nothing`.

@@ -1,0 +1,236 @@
+//! A ZooKeeper ensemble and its record: opened from flags, locked, and passed over.
+
+pub mod steps;
+
+use std::time::Duration;
+
+use crate::change::carry_out::Ended;
+use crate::change::plan::Plan;
+use crate::cluster::ensemble::desired::Desired;
+use crate::commands::ensemble::apply::Passed;
+use crate::commands::ensemble::apply::record::Record;
+use crate::commands::ensemble::apply::zookeeper::steps::Hands;
+use crate::commands::ensemble::observe::Observed;
+use crate::commands::ensemble::observe::pass::{Memory, observe, views};
+use crate::commands::ensemble::observe::servers::Look;
+use crate::commands::ensemble::observe::sessions::Connections;
+use crate::commands::ensemble::plan::coherence::Finding;
+use crate::commands::ensemble::plan::steps::{EnsembleStep, membership, plan};
+use crate::commands::ensemble::plan::{Decision, Input, Pass, decide, refuse};
+use crate::commands::ensemble::report::is_alert;
+use crate::context::{Context, LockCheck, ZooKeeperFlags};
+use crate::exit::{Exit, Stop};
+use crate::state::identity::{Identity, Purpose};
+
+/// How an ensemble is found.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// How its servers are reached.
+    pub flags: &'a ZooKeeperFlags,
+    /// Its name (`--ensemble`).
+    pub name: Option<&'a str>,
+}
+
+/// An ensemble whose record is known.
+#[derive(Debug)]
+pub struct Ensemble {
+    /// Its name, or its id where it has none.
+    pub name: String,
+    /// How its servers are reached.
+    pub connections: Connections,
+    /// Its record.
+    pub record: Record<Desired>,
+    /// Whether somebody is logged in.
+    pub has_login: bool,
+    /// What looks remember.
+    memory: Memory,
+    /// How long it rests between two changes.
+    rest: Duration,
+    /// Whether the last pass waited: the next one that does says nothing.
+    has_waited: bool,
+}
+
+/// A pass that was decided.
+#[derive(Debug)]
+pub struct Decided {
+    /// What it comes to.
+    pub pass: Pass,
+    /// The same as a plan.
+    pub plan: Plan<EnsembleStep>,
+}
+
+/// The name that stands for the ensemble's id, where there is one: `--ensemble`, else `--cluster`.
+pub fn name<'a>(context: &'a Context, wanted: Wanted<'a>) -> Option<&'a str> {
+    wanted.name.or(context.flags.cluster.as_deref())
+}
+
+impl Ensemble {
+    /// Opens the record of the ensemble that the flags name. One without a name is known by its id; without that, it was
+    /// never adopted.
+    pub async fn open(context: &mut Context, wanted: Wanted<'_>, rest: Duration) -> anyhow::Result<Self> {
+        let settings = context.zookeeper_settings(wanted.flags)?;
+        let has_login = settings.login.is_some();
+        let connections = Connections::new(settings);
+        let name = match name(context, wanted) {
+            Some(name) => name.to_owned(),
+            None => match connections.ensemble_id(connections.named(), connections.timeout()).await {
+                Ok(Some(id)) => id,
+                Ok(None) => return Err(Stop::refused(refuse::not_adopted().to_string()).into()),
+                Err(why) => return Err(unreachable(&connections, &why).await),
+            },
+        };
+        Self::of(context, connections, Known { name, has_login, rest }).await
+    }
+
+    /// The ensemble of this name.
+    pub async fn of(context: &mut Context, connections: Connections, known: Known) -> anyhow::Result<Self> {
+        let Known { name, has_login, rest } = known;
+        context.is_ensemble(&name);
+        let record = Record::open(context, &Identity::of_ensemble(&name)).await?;
+        Ok(Self { name, connections, record, has_login, memory: Memory::default(), rest, has_waited: false })
+    }
+
+    /// Makes sure that nobody else restarts servers, of the ensemble or of the cluster that it serves, or changes who votes.
+    pub async fn lock(&self, context: &mut Context) -> anyhow::Result<()> {
+        let kafka = match self.connections.kafka_id(self.connections.timeout()).await {
+            Ok(kafka) => kafka,
+            Err(error) => return Err(unreachable(&self.connections, &format!("{error:#}")).await),
+        };
+        if let (Some(found), Some(expected)) = (&kafka, &context.flags.cluster_id)
+            && found != expected
+        {
+            return Err(Stop::refused(format!(
+                "this ensemble serves the Kafka cluster {found}, but {expected} is expected: nothing was changed; look at \
+                 --zookeeper, --cluster and --cluster-id"
+            ))
+            .into());
+        }
+        context.lock(&Identity::of_ensemble_lock(&self.name)).await?;
+        if let Some(id) = kafka {
+            let identity = context.identity(Purpose::Disruption, &id);
+            context.lock(&identity).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks at everything, and reads the record anew.
+    pub async fn look(&mut self, context: &Context) -> anyhow::Result<Look> {
+        self.record.reload().await?;
+        let look = observe(&self.connections, self.record.desired.as_ref(), &mut self.memory).await;
+        look.notes.iter().for_each(|note| tracing::info!("{note}"));
+        Ok(Look { desired: self.record.desired.clone(), at: Some(context.now()), ..look })
+    }
+
+    /// One pass: shown, agreed to, carried out and recorded as any other plan.
+    pub async fn pass(&mut self, context: &mut Context) -> anyhow::Result<Passed> {
+        let look = self.look(context).await?;
+        let observed = context.observed(async || Ok(Observed::Ensemble(Box::new(look)))).await?;
+        let Observed::Ensemble(look) = observed else { return Err(not_an_ensemble()) };
+        let Decided { pass, plan } = decided(&look, context, self.rest);
+        self.say_membership(context, &look, &pass);
+        let waits = matches!(pass.decision, Decision::Wait(_)) && plan.steps.is_empty();
+        if waits && std::mem::replace(&mut self.has_waited, true) {
+            return Ok(Passed::Waits);
+        }
+        self.has_waited = waits;
+        let has_steps = !plan.steps.is_empty();
+        let (locks, clock) = (context.lock_check(), context.run().clock);
+        let mut hands = self.hands(*look, locks, clock);
+        let settled = context.settle(plan, async |steps| hands.apply(steps).await).await?;
+        Ok(match settled.exit {
+            Exit::Done if has_steps => Passed::Changed,
+            exit => came_to(&pass, exit),
+        })
+    }
+
+    /// Says what the members are now, unless a change of an earlier pass may still show its effect.
+    pub fn say_membership(&self, context: &mut Context, look: &Look, pass: &Pass) {
+        let is_open = look.desired.as_ref().is_some_and(|desired| desired.op.is_some());
+        let is_settled = !is_open || pass.clears_op || matches!(pass.decision, Decision::Confirm(_));
+        if let Some(config) = look.seen.quorum.as_ref().filter(|_| is_settled) {
+            context.shows_membership(membership(&config.membership, None));
+        }
+    }
+
+    /// Shows what a look comes to, and changes nothing.
+    pub async fn rehearse(&self, context: &mut Context, look: Look) -> anyhow::Result<Exit> {
+        context.observed(async || Ok(Observed::Ensemble(Box::new(look.clone())))).await?;
+        show(context, &look, self.rest).await
+    }
+
+    /// What carries steps out.
+    pub fn hands(&mut self, look: Look, locks: LockCheck, clock: fn() -> jiff::Timestamp) -> Hands<'_> {
+        let Self { connections, record, has_login, .. } = self;
+        Hands { connections, record, look, locks, clock, has_login: *has_login, is_broken: false }
+    }
+
+    /// How long it rests between two changes.
+    pub fn rest(&self) -> Duration {
+        self.rest
+    }
+}
+
+/// Why no session is given: by its name where the servers themselves show it, as without a quorum.
+pub async fn unreachable(connections: &Connections, why: &str) -> anyhow::Error {
+    let look = views(connections, None).await;
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    let input = Input { desired: None, seen: &look.seen, now, rest: Duration::ZERO, is_strict: true };
+    match refuse::at_once(input).filter(|_| !look.seen.servers.is_empty()) {
+        Some(refusal) => Stop::refused(refusal.to_string()).into(),
+        None => anyhow::anyhow!("the ensemble can't be asked: {why}"),
+    }
+}
+
+/// What is known of an ensemble before its record is read.
+#[derive(Debug)]
+pub struct Known {
+    /// Its name, or its id where it has none.
+    pub name: String,
+    /// Whether somebody is logged in.
+    pub has_login: bool,
+    /// How long it rests between two changes.
+    pub rest: Duration,
+}
+
+/// What a look comes to.
+pub fn decided(look: &Look, context: &Context, rest: Duration) -> Decided {
+    let now = look.at.unwrap_or_else(|| context.now());
+    let pass = decide(Input { desired: look.desired.as_ref(), seen: &look.seen, now, rest, is_strict: true });
+    let plan = plan(&pass, look.desired.as_ref(), &look.seen);
+    Decided { pass, plan }
+}
+
+/// Decides from what was saved, and shows it. No server is needed for that.
+pub async fn rehearse(context: &mut Context, rest: Duration) -> anyhow::Result<Exit> {
+    let observed = context.observed(async || anyhow::bail!("nothing was saved")).await?;
+    let Observed::Ensemble(look) = observed else { return Err(not_an_ensemble()) };
+    show(context, &look, rest).await
+}
+
+async fn show(context: &mut Context, look: &Look, rest: Duration) -> anyhow::Result<Exit> {
+    let Decided { pass, plan } = decided(look, context, rest);
+    let untouched = async |steps: &[EnsembleStep]| steps.iter().map(|_| Ended::refused("dry run")).collect();
+    let exit = context.settle(plan, untouched).await?.exit;
+    Ok(match came_to(&pass, exit) {
+        Passed::Waits => Exit::Unhealthy,
+        Passed::Ends(exit) => exit,
+        Passed::Nothing | Passed::Changed => Exit::Done,
+    })
+}
+
+fn not_an_ensemble() -> anyhow::Error {
+    Stop::usage("what was saved is of a quorum of controllers, not of a ZooKeeper ensemble").into()
+}
+
+/// What a pass without any step came to.
+fn came_to(pass: &Pass, exit: Exit) -> Passed {
+    if exit != Exit::Done {
+        return Passed::Ends(exit);
+    }
+    let is_bad = |findings: &[Finding]| findings.iter().any(is_alert);
+    match pass.decision {
+        Decision::Wait(_) => Passed::Waits,
+        _ if is_bad(&pass.findings) => Passed::Ends(Exit::Unhealthy),
+        _ => Passed::Nothing,
+    }
+}

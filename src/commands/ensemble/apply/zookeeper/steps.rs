@@ -1,0 +1,321 @@
+//! Carries the steps of a pass out: the intent is written first, the change is sent for the version that was seen, read back, made
+//! active by a write, and recorded.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use crate::change::carry_out::Ended;
+use crate::change::event::Outcome;
+use crate::change::fail_point::fail_point;
+use crate::clients::zookeeper::live::Live;
+use crate::clients::zookeeper::{
+    Acl, Creation, Mode, Permissions, Reconfiguration, Refusal as Answer, ZooKeeper, ZooKeeperError,
+};
+use crate::cluster::ensemble::desired::{Desired, MemberState, Op};
+use crate::cluster::ensemble::member::ServerId;
+use crate::cluster::ensemble::membership::{EnsembleConfig, Membership};
+use crate::commands::ensemble::apply::record::{Record, refused, unknown};
+use crate::commands::ensemble::observe::pass::{serving, views};
+use crate::commands::ensemble::observe::servers::Look;
+use crate::commands::ensemble::observe::sessions::{CHANGES_PATH, Connections, FOLDER, ID_PATH, leave};
+use crate::commands::ensemble::plan::code::{Code, Refusal};
+use crate::commands::ensemble::plan::refuse::next_step;
+use crate::commands::ensemble::plan::settle::{is_confirmed, recorded};
+use crate::commands::ensemble::plan::steps::{Act, EnsembleStep, Planned};
+use crate::context::LockCheck;
+
+/// How long a change may take to be seen everywhere.
+const CONFIRM: Duration = Duration::from_secs(30);
+
+/// The pause between two looks for it.
+const CONFIRM_PAUSE: Duration = Duration::from_millis(200);
+
+/// Longest call while a change is confirmed: servers may be electing a leader.
+const CALL: Duration = Duration::from_secs(5);
+
+/// What steps need.
+#[derive(Debug)]
+pub struct Hands<'a> {
+    /// How the servers are reached.
+    pub connections: &'a Connections,
+    /// The record.
+    pub record: &'a mut Record<Desired>,
+    /// What was seen.
+    pub look: Look,
+    /// Whether the locks are held.
+    pub locks: LockCheck,
+    /// The clock.
+    pub clock: fn() -> Timestamp,
+    /// Whether nodes belong to whoever is logged in, or to everybody.
+    pub has_login: bool,
+    /// Whether a step did not end as it should: the ones after it are not begun.
+    pub is_broken: bool,
+}
+
+/// What became of a call.
+enum Sent {
+    /// It was accepted, or nobody knows.
+    Maybe,
+    /// It was not carried out.
+    Not(Ended),
+}
+
+impl Hands<'_> {
+    /// Carries out one batch.
+    pub async fn apply(&mut self, steps: &[EnsembleStep]) -> Vec<Ended> {
+        let mut all = Vec::with_capacity(steps.len());
+        for step in steps {
+            if self.is_broken {
+                all.push(Ended::refused("not begun: a step before it did not end well"));
+                continue;
+            }
+            let ended = self.one(step).await.unwrap_or_else(|ended| ended);
+            self.is_broken = ended.outcome != Outcome::Done;
+            all.push(ended);
+        }
+        all
+    }
+
+    async fn one(&mut self, step: &EnsembleStep) -> Result<Ended, Ended> {
+        if let Err(why) = self.locks.check() {
+            return Err(refused(&Refusal::new(Code::Conflict, why, next_step(Code::Conflict))));
+        }
+        match &step.act {
+            Act::Forget { op } => {
+                let is_it = |desired: &Desired| desired.op.as_ref().is_some_and(|open| open.id == op.id);
+                let without = |desired: &Desired| Desired { op: None, ..desired.clone() };
+                self.record.update(|desired| is_it(desired).then(|| without(desired))).await?;
+            }
+            Act::Mark { id, state } => self.mark(*id, *state).await?,
+            Act::Confirm { op } => return self.confirm(op).await,
+            Act::Change(planned) => return self.change(planned).await,
+            Act::Identify { ensemble_id } => self.identify(ensemble_id).await?,
+            Act::Declare(declared) => self.record.save(&declared.after).await?,
+        }
+        Ok(Ended::done())
+    }
+
+    async fn mark(&mut self, id: ServerId, state: MemberState) -> Result<(), Ended> {
+        let Some(mut next) = self.record.desired.clone() else { return Err(Ended::refused("there is no record")) };
+        if let Some(member) = next.members.get_mut(&id) {
+            member.state = state;
+        }
+        self.record.save(&next).await
+    }
+
+    /// Sends a change: the intent first, so that whoever comes next can find out what became of it.
+    async fn change(&mut self, planned: &Planned) -> Result<Ended, Ended> {
+        let Some(desired) = self.record.desired.clone() else { return Err(Ended::refused("there is no record")) };
+        let op = planned.op(Uuid::now_v7().to_string(), (self.clock)());
+        fail_point("ensemble.decided");
+        self.record.save(&Desired { op: Some(op.clone()), ..desired }).await?;
+        fail_point("ensemble.intended");
+        match self.send(planned).await {
+            Sent::Maybe => self.confirm(&op).await,
+            Sent::Not(ended) => {
+                let is_it = |desired: &Desired| desired.op.as_ref().is_some_and(|open| open.id == op.id);
+                let without = |desired: &Desired| Desired { op: None, ..desired.clone() };
+                // Where this fails, the next pass finds that it was not applied.
+                if let Err(why) = self.record.update(|desired| is_it(desired).then(|| without(desired))).await {
+                    tracing::warn!(reason = why.reason, "the record still names a change that was not made");
+                }
+                Err(ended)
+            }
+        }
+    }
+
+    async fn send(&self, planned: &Planned) -> Sent {
+        let members: BTreeSet<_> = planned.from.membership.servers.keys().copied().collect();
+        let staying = members.iter().filter(|id| planned.change.leaving() != Some(**id)).copied().collect();
+        let mut addresses = serving(&self.look, &staying, planned.leader);
+        if addresses.is_empty() {
+            addresses = serving(&self.look, &members, planned.leader);
+        }
+        let session = match self.connections.session(&addresses, self.connections.timeout()).await {
+            Ok(session) => session,
+            Err(error) => return Sent::Not(Ended::failed(format!("nothing was sent: {error}"))),
+        };
+        fail_point("ensemble.connected");
+        // Last of all: from here on it is under way.
+        if let Err(why) = self.locks.check() {
+            return Sent::Not(refused(&Refusal::new(Code::Conflict, why, next_step(Code::Conflict))));
+        }
+        let answer = session.reconfigure(&reconfiguration(planned)).await;
+        fail_point("ensemble.sent");
+        leave(&session).await;
+        match answer {
+            Ok(_) => Sent::Maybe,
+            Err(error) if error.is_unknown() => {
+                tracing::info!(%error, "the answer was lost: the configuration is read back");
+                Sent::Maybe
+            }
+            Err(error) => Sent::Not(not_carried_out(&error, planned)),
+        }
+    }
+
+    /// Reads a change back, makes it active, waits until every member has it, and records it.
+    async fn confirm(&mut self, op: &Op) -> Result<Ended, Ended> {
+        let deadline = Instant::now() + CONFIRM;
+        let config = self.read_back(op, deadline).await?;
+        fail_point("ensemble.read_back");
+        self.activate(&op.after, deadline).await?;
+        fail_point("ensemble.activated");
+        self.seen_by_all(op, deadline).await?;
+        fail_point("ensemble.confirmed");
+        let now = (self.clock)();
+        let is_open = |desired: &Desired| desired.op.as_ref().is_some_and(|open| open.id == op.id);
+        let next = |desired: &Desired| is_open(desired).then(|| recorded(desired, op, &config, now));
+        self.record.update(next).await?;
+        fail_point("ensemble.recorded");
+        Ok(Ended::done())
+    }
+
+    /// What the quorum has, once it is what was wanted.
+    async fn read_back(&self, op: &Op, deadline: Instant) -> Result<EnsembleConfig, Ended> {
+        loop {
+            let why = match self.connections.quorum(&places(&self.look, &op.after, op), CALL).await {
+                Ok(config) if config.membership == op.after => return Ok(config),
+                Ok(config) if config.membership == op.before => "the configuration shows no effect yet".to_owned(),
+                Ok(config) => {
+                    let difference = op.before.difference(&config.membership);
+                    let why = format!("somebody else changed the membership meanwhile: {difference}");
+                    return Err(refused(&Refusal::new(Code::Conflict, why, next_step(Code::Conflict))));
+                }
+                Err(why) => why,
+            };
+            wait(deadline, &format!("{why}; {} s were waited for", CONFIRM.as_secs())).await?;
+        }
+    }
+
+    /// An ordinary write: a reconfiguration that is committed is active only after the next one.
+    async fn activate(&self, members: &Membership, deadline: Instant) -> Result<(), Ended> {
+        let ids = members.servers.keys().copied().collect();
+        let addresses = serving(&self.look, &ids, None);
+        loop {
+            let why = match self.connections.session(&addresses, CALL).await {
+                Ok(session) => {
+                    let written = self.count(&session).await;
+                    leave(&session).await;
+                    match written {
+                        Ok(()) => return Ok(()),
+                        Err(error) if error.refusal() == Some(Answer::NoAuth) => {
+                            // The change is made; only the count can't be kept.
+                            tracing::warn!(%error, "the node {CHANGES_PATH} can't be written");
+                            return Ok(());
+                        }
+                        Err(error) => error.to_string(),
+                    }
+                }
+                Err(error) => error.to_string(),
+            };
+            wait(deadline, &format!("the change was made, and no write went through since: {why}")).await?;
+        }
+    }
+
+    async fn count(&self, session: &Live) -> Result<(), ZooKeeperError> {
+        let data = (self.clock)().to_string();
+        match session.set(CHANGES_PATH, data.as_bytes(), None).await {
+            Err(error) if error.refusal() == Some(Answer::NoNode) => {
+                self.folder(session).await?;
+                made(session.create(CHANGES_PATH, data.as_bytes(), &self.creation()).await)
+            }
+            written => written.map(drop),
+        }
+    }
+
+    async fn folder(&self, session: &Live) -> Result<(), ZooKeeperError> {
+        made(session.create(FOLDER, b"", &self.creation()).await)
+    }
+
+    /// Everybody reads; whoever is logged in does the rest.
+    fn creation(&self) -> Creation {
+        if !self.has_login {
+            return Creation::open(Mode::Persistent);
+        }
+        let of =
+            |permissions, scheme: &str, id: &str| Acl { permissions, scheme: scheme.to_owned(), id: id.to_owned() };
+        let acl = vec![of(Permissions::ALL, "auth", ""), of(Permissions::READ, "world", "anyone")];
+        Creation { mode: Mode::Persistent, acl }
+    }
+
+    /// Waits until every member that serves has the new configuration as its own, and one leads.
+    async fn seen_by_all(&self, op: &Op, deadline: Instant) -> Result<(), Ended> {
+        loop {
+            let look = views(self.connections, self.record.desired.as_ref()).await;
+            let Err(why) = is_confirmed(op, &look.seen) else { return Ok(()) };
+            wait(deadline, &format!("the change was made, and not every server has it: {why}")).await?;
+        }
+    }
+
+    async fn identify(&self, ensemble_id: &str) -> Result<(), Ended> {
+        let failed = |error: &ZooKeeperError| match error.refusal() {
+            Some(Answer::NoAuth) => {
+                let next = format!("Let this identity create {FOLDER} (setAcl), or give credentials that may");
+                refused(&Refusal::new(Code::Auth, error.to_string(), next))
+            }
+            _ => Ended::failed(error.to_string()),
+        };
+        let ids = self.look.seen.membership().map(|it| it.servers.keys().copied().collect()).unwrap_or_default();
+        let addresses = serving(&self.look, &ids, self.look.seen.leader());
+        let session =
+            self.connections.session(&addresses, self.connections.timeout()).await.map_err(|it| failed(&it))?;
+        let mut written = self.folder(&session).await;
+        if written.is_ok() {
+            written = session.create(ID_PATH, ensemble_id.as_bytes(), &self.creation()).await.map(drop);
+        }
+        leave(&session).await;
+        written.map_err(|error| failed(&error))
+    }
+}
+
+/// Fails once the time is over; else waits a moment.
+async fn wait(deadline: Instant, why: &str) -> Result<(), Ended> {
+    if Instant::now() >= deadline {
+        return Err(unknown(why));
+    }
+    sleep(CONFIRM_PAUSE).await;
+    Ok(())
+}
+
+/// A node that is there is as good as one that was created.
+fn made(created: Result<String, ZooKeeperError>) -> Result<(), ZooKeeperError> {
+    match created {
+        Err(error) if error.refusal() == Some(Answer::NodeExists) => Ok(()),
+        created => created.map(drop),
+    }
+}
+
+/// Where a change is read back: at members after it, never at a server that it removes.
+fn places(look: &Look, after: &Membership, op: &Op) -> Vec<(String, u16)> {
+    let ids: BTreeSet<_> = after.servers.keys().copied().collect();
+    // The one that is added, or moved, last: it may have other things to do.
+    let mut addresses = serving(look, &ids.iter().filter(|id| **id != op.target).copied().collect(), None);
+    addresses.extend(serving(look, &ids.iter().filter(|id| **id == op.target).copied().collect(), None));
+    addresses
+}
+
+fn reconfiguration(planned: &Planned) -> Reconfiguration {
+    let Planned { change, from, .. } = planned;
+    let joining = change.line.iter().map(|line| format!("server.{}={line}", change.target)).collect();
+    let leaving = change.leaving().and_then(|id| u64::try_from(id.0).ok()).into_iter().collect();
+    Reconfiguration { joining, leaving, from_version: i64::try_from(from.version.0).ok() }
+}
+
+/// What a server refused, by our names.
+fn not_carried_out(error: &ZooKeeperError, planned: &Planned) -> Ended {
+    let code = match error.refusal() {
+        Some(Answer::BadVersion) => Code::Conflict,
+        Some(Answer::ReconfigInProgress) => Code::InProgress,
+        Some(Answer::ReconfigDisabled | Answer::Unimplemented) => Code::ReconfigOff,
+        Some(Answer::NewConfigNoQuorum) if planned.change.line.is_some() => Code::NotCaughtUp,
+        Some(Answer::NewConfigNoQuorum) => Code::UnsafeSize,
+        Some(Answer::NoAuth) => Code::Auth,
+        Some(Answer::BadArguments | Answer::MarshallingError) => Code::BadAddress,
+        _ => return Ended::failed(error.to_string()),
+    };
+    refused(&Refusal::new(code, error.to_string(), next_step(code)))
+}

@@ -1,0 +1,310 @@
+//! `toolbox ensemble adopt`, `join`, `leave` and `retire`: what people say, made into the next record. The membership itself is
+//! changed by `apply` and `watch` alone.
+
+use clap::Args;
+use uuid::Uuid;
+
+use crate::change::plan::Plan;
+use crate::cluster::ensemble::desired::Desired;
+use crate::cluster::ensemble::member::{Role, ServerId, listed};
+use crate::cluster::ensemble::server_line::ServerLine;
+use crate::commands::ensemble::apply::zookeeper::{Ensemble, Known, name, unreachable};
+use crate::commands::ensemble::command::flags::EnsembleFlags;
+use crate::commands::ensemble::observe::pass::{Memory, observe};
+use crate::commands::ensemble::observe::servers::Look;
+use crate::commands::ensemble::observe::sessions::Connections;
+use crate::commands::ensemble::plan::code::{Code, Refusal};
+use crate::commands::ensemble::plan::declare::{
+    Adoption, Retired, adopt as adopted, join as joined, leave as left, resize, retire as retired,
+};
+use crate::commands::ensemble::plan::guards::SETTLE;
+use crate::commands::ensemble::plan::refuse::not_adopted;
+use crate::commands::ensemble::plan::steps::{Act, Declared, EnsembleStep, refuse};
+use crate::context::Context;
+use crate::exit::{Exit, Stop};
+
+/// Arguments of `toolbox ensemble adopt`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct AdoptArgs {
+    #[command(flatten)]
+    ensemble: EnsembleFlags,
+
+    /// How many voters there shall be: 3 or 5; 1 with --dev [default: as many as there are]
+    #[arg(long, value_name = "NUMBER")]
+    size: Option<usize>,
+
+    /// Allow one or two voters, and changes after which no failure is survived: for development
+    #[arg(long)]
+    dev: bool,
+}
+
+/// Arguments of `toolbox ensemble join`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct JoinArgs {
+    #[command(flatten)]
+    ensemble: EnsembleFlags,
+
+    /// Servers with their lines, as `4=zk-3.zk:2888:3888;2181` (`server.4=…` means the same); an id that is known gets this
+    /// address
+    #[arg(value_name = "ID=LINE", required = true, value_parser = joiner)]
+    servers: Vec<Joiner>,
+
+    /// How many voters there shall be from now on
+    #[arg(long, value_name = "NUMBER")]
+    size: Option<usize>,
+
+    /// The pods of these servers, in their order: `apply` waits while one of the other members' pods is not ready
+    #[arg(long, value_name = "POD", value_delimiter = ',')]
+    pods: Vec<String>,
+}
+
+/// Arguments of `toolbox ensemble leave`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct LeaveArgs {
+    #[command(flatten)]
+    ensemble: EnsembleFlags,
+
+    /// Ids of live servers
+    #[arg(value_name = "ID", required = true)]
+    ids: Vec<ServerId>,
+
+    /// How many voters there shall be from now on
+    #[arg(long, value_name = "NUMBER")]
+    size: Option<usize>,
+}
+
+/// Arguments of `toolbox ensemble retire`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct RetireArgs {
+    #[command(flatten)]
+    ensemble: EnsembleFlags,
+
+    /// The server's id: never given again
+    #[arg(value_name = "ID")]
+    id: ServerId,
+
+    /// Why its disk does not come back, for whoever reads the record
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+
+    /// How many voters there shall be from now on
+    #[arg(long, value_name = "NUMBER")]
+    size: Option<usize>,
+}
+
+/// A server that is to join.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Joiner {
+    id: ServerId,
+    line: ServerLine,
+}
+
+fn joiner(text: &str) -> Result<Joiner, String> {
+    let text = text.strip_prefix("server.").unwrap_or(text);
+    let (id, line) = text.split_once('=').ok_or("the form is ID=HOST:QUORUM_PORT:ELECTION_PORT[:ROLE];CLIENT_PORT")?;
+    let line = ServerLine::parse(line).map_err(|fault| format!("{fault}, at byte {}", fault.offset))?;
+    Ok(Joiner { id: id.parse()?, line })
+}
+
+/// Longest reason.
+const REASON_MAX: usize = 500;
+
+/// Takes a running ensemble over: its id, its record.
+pub(super) async fn adopt(context: &mut Context, args: &AdoptArgs) -> anyhow::Result<Exit> {
+    let wanted = args.ensemble.wanted();
+    let settings = context.zookeeper_settings(wanted.flags)?;
+    let has_login = settings.login.is_some();
+    let connections = Connections::new(settings);
+    let found = connections.ensemble_id(connections.named(), connections.timeout()).await;
+    let found = match found {
+        Ok(found) => found,
+        Err(why) => return Err(unreachable(&connections, &why).await),
+    };
+    let ensemble_id = found.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
+    let name = name(context, wanted).unwrap_or(&ensemble_id).to_owned();
+    let mut ensemble = Ensemble::of(context, connections, Known { name, has_login, rest: SETTLE }).await?;
+    let former = ensemble.record.desired.clone();
+    let look = observe(&ensemble.connections, former.as_ref(), &mut Memory::default()).await;
+    let adoption = Adoption { size: args.size, dev: args.dev, ensemble_id: Some(ensemble_id.clone()) };
+    let mut plan = Plan::default();
+    let is_other = former.as_ref().and_then(|it| it.ensemble_id.as_ref()).is_some_and(|id| *id != ensemble_id);
+    let next = if is_other {
+        let why = format!("{} is the record of another ensemble", ensemble.record.place());
+        Err(Refusal::new(
+            Code::SplitBrain,
+            why,
+            "Give this ensemble a name of its own, or delete the record if the ensemble \
+             was built anew",
+        ))
+    } else {
+        adopted(&look.seen, &adoption, former.as_ref(), context.now())
+    };
+    match next {
+        Err(refusal) => refuse(&mut plan, &refusal),
+        Ok(next) => {
+            if found.is_none() {
+                plan.steps.push(EnsembleStep { act: Act::Identify { ensemble_id } });
+            }
+            let same = former.as_ref().is_some_and(|former| is_same(former, &next));
+            if !same {
+                let voters = next.wanted_voters().count();
+                let words = format!("the record of {} takes over {voters} voters, size {}", ensemble.name, next.size);
+                let (before, after) = (former.map(Box::new), Box::new(next));
+                plan.steps.push(declared(Declared { id: None, words, gives_up_data: false, before, after }));
+            }
+        }
+    }
+    carry_out(context, &mut ensemble, plan, look).await
+}
+
+/// Whether two records say the same, but for when that was confirmed.
+fn is_same(former: &Desired, next: &Desired) -> bool {
+    let since = former.last_config.as_ref().map(|last| last.since);
+    let mut next = next.clone();
+    if let (Some(last), Some(since)) = (&mut next.last_config, since) {
+        last.since = since;
+    }
+    next == *former
+}
+
+/// Lets servers join, or move.
+pub(super) async fn join(context: &mut Context, args: &JoinArgs) -> anyhow::Result<Exit> {
+    if args.pods.len() > args.servers.len() {
+        return Err(
+            Stop::usage(format!("--pods names {} pods for {} servers", args.pods.len(), args.servers.len())).into()
+        );
+    }
+    let mut ensemble = Ensemble::open(context, args.ensemble.wanted(), SETTLE).await?;
+    let next = said(&ensemble, |desired| {
+        let mut next = desired.clone();
+        for (position, Joiner { id, line }) in args.servers.iter().enumerate() {
+            next = joined(&next, *id, line)?;
+            if let (Some(member), Some(pod)) = (next.members.get_mut(id), args.pods.get(position)) {
+                member.pod = Some(pod.clone());
+            }
+        }
+        resize(&next, args.size)
+    });
+    let role = |role: Role| listed(args.servers.iter().filter(|it| it.line.role == role).map(|it| it.id));
+    let mut words = Vec::new();
+    for (of_role, verb) in [(Role::Participant, "shall vote"), (Role::Observer, "shall observe")] {
+        if args.servers.iter().any(|joiner| joiner.line.role == of_role) {
+            words.push(format!("server {} {verb}", role(of_role)));
+        }
+    }
+    let said = Said { id: only(args.servers.iter().map(|it| it.id)), words: words.join(", ") };
+    declare(context, &mut ensemble, said, next).await
+}
+
+/// Lets live servers leave.
+pub(super) async fn leave(context: &mut Context, args: &LeaveArgs) -> anyhow::Result<Exit> {
+    let mut ensemble = Ensemble::open(context, args.ensemble.wanted(), SETTLE).await?;
+    let next = said(&ensemble, |desired| {
+        let next = args.ids.iter().try_fold(desired.clone(), |next, id| left(&next, *id))?;
+        resize(&next, args.size)
+    });
+    let words = format!("server {} shall leave", listed(args.ids.iter().copied()));
+    let said = Said { id: only(args.ids.iter().copied()), words };
+    declare(context, &mut ensemble, said, next).await
+}
+
+/// Declares a server gone for good.
+pub(super) async fn retire(context: &mut Context, args: &RetireArgs) -> anyhow::Result<Exit> {
+    let reason = args.reason.trim();
+    if reason.is_empty() || reason.len() > REASON_MAX {
+        return Err(Stop::usage(format!("--reason must have from 1 to {REASON_MAX} bytes")).into());
+    }
+    let mut ensemble = Ensemble::open(context, args.ensemble.wanted(), SETTLE).await?;
+    let look = observe(&ensemble.connections, ensemble.record.desired.as_ref(), &mut Memory::default()).await;
+    let mut loss = String::new();
+    let next = said(&ensemble, |desired| {
+        let Retired { desired, loss: lost } = retired(desired, &look.seen, args.id, reason)?;
+        loss = lost;
+        resize(&desired, args.size)
+    });
+    let mut plan = Plan::default();
+    match next {
+        Err(refusal) => refuse(&mut plan, &refusal),
+        Ok(next) if ensemble.record.desired.as_ref() == Some(&next) => {}
+        Ok(next) => {
+            plan.warn(loss);
+            plan.steps.push(declared(Declared {
+                id: Some(args.id),
+                words: format!("server {} is gone for good: {reason}", args.id),
+                gives_up_data: true,
+                before: ensemble.record.desired.clone().map(Box::new),
+                after: Box::new(next),
+            }));
+        }
+    }
+    carry_out(context, &mut ensemble, plan, look).await
+}
+
+fn only(mut ids: impl Iterator<Item = ServerId>) -> Option<ServerId> {
+    let first = ids.next()?;
+    ids.next().is_none().then_some(first)
+}
+
+fn said(ensemble: &Ensemble, change: impl FnOnce(&Desired) -> Result<Desired, Refusal>) -> Result<Desired, Refusal> {
+    change(ensemble.record.desired.as_ref().ok_or_else(not_adopted)?)
+}
+
+fn declared(declared: Declared) -> EnsembleStep {
+    EnsembleStep { act: Act::Declare(Box::new(declared)) }
+}
+
+/// What is said, and of which server.
+struct Said {
+    id: Option<ServerId>,
+    words: String,
+}
+
+async fn declare(
+    context: &mut Context,
+    ensemble: &mut Ensemble,
+    said: Said,
+    next: Result<Desired, Refusal>,
+) -> anyhow::Result<Exit> {
+    let Said { id, mut words } = said;
+    let mut plan = Plan::default();
+    let before = ensemble.record.desired.clone();
+    match next {
+        Err(refusal) => refuse(&mut plan, &refusal),
+        Ok(next) if before.as_ref() == Some(&next) => {}
+        Ok(next) => {
+            if let Some(before) = before.as_ref().filter(|before| before.size != next.size) {
+                words = format!("{words}; size {} -> {}", before.size, next.size);
+            }
+            let (before, after) = (before.map(Box::new), Box::new(next));
+            plan.steps.push(declared(Declared { id, words, gives_up_data: false, before, after }));
+        }
+    }
+    carry_out(context, ensemble, plan, Look::default()).await
+}
+
+async fn carry_out(
+    context: &mut Context,
+    ensemble: &mut Ensemble,
+    plan: Plan<EnsembleStep>,
+    look: Look,
+) -> anyhow::Result<Exit> {
+    let (locks, clock) = (context.lock_check(), context.run().clock);
+    let mut hands = ensemble.hands(look, locks, clock);
+    Ok(context.settle(plan, async |steps| hands.apply(steps).await).await?.exit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_joiner_is_written_as_zookeeper_writes_it_or_without_the_word() {
+        let line = ServerLine::parse("zk-3.zk:2888:3888;2181").unwrap();
+        let expected = Joiner { id: ServerId(4), line };
+        assert_eq!(joiner("4=zk-3.zk:2888:3888;2181").unwrap(), expected);
+        assert_eq!(joiner("server.4=zk-3.zk:2888:3888:participant;0.0.0.0:2181").unwrap(), expected);
+        for wrong in ["4", "x=a:1:2;3", "4=a:1", "=a:1:2;3"] {
+            assert!(joiner(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The whole look of a pass: four-letter words, each server's own view through its own port, what the quorum has after `sync`,
+//! how joiners keep up, and whether the leader was the same all the time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::clients::four_letter_words::FourLetterWords;
+use crate::cluster::ensemble::desired::Desired;
+use crate::cluster::ensemble::member::ServerId;
+use crate::cluster::ensemble::view::{Answer, CatchUp, Mode, Sample, Zxid};
+use crate::commands::ensemble::observe::server::{Address, zxid};
+use crate::commands::ensemble::observe::servers::{Look, SERVER_LIMIT, address, look_at_known, parsed};
+use crate::commands::ensemble::observe::sessions::Connections;
+use crate::commands::ensemble::plan::change::known;
+use crate::commands::ensemble::plan::table::{Advice, SAMPLES_MIN};
+
+/// A joiner is asked so long after the leader: it must have by then what the leader had.
+const SAMPLE_AGE: Duration = Duration::from_secs(3);
+
+/// The time between two samples.
+const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+
+/// How long one question of a sample may take.
+const SAMPLE_LIMIT: Duration = Duration::from_secs(1);
+
+/// What looks of one process remember: nothing that a pass could not do without.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// Since when servers have been seen to disagree.
+    differ_since: Option<Instant>,
+    /// When each server was seen alive last.
+    last_alive: BTreeMap<ServerId, Instant>,
+}
+
+/// Looks at everything that a pass goes by.
+pub async fn observe(connections: &Connections, desired: Option<&Desired>, memory: &mut Memory) -> Look {
+    let mut look = views(connections, desired).await;
+    let leader = look.seen.leader();
+    quorum(connections, &mut look).await;
+    if let Some(desired) = desired {
+        resolve(desired, &mut look).await;
+        catch_up(connections, desired, &mut look).await;
+    }
+    look.seen.leader_changed = leader != leads(connections, &look, leader).await;
+    remember(memory, &mut look);
+    look
+}
+
+/// What each server says: by four-letter words, and to a session on its own port.
+pub async fn views(connections: &Connections, desired: Option<&Desired>) -> Look {
+    let mut places = desired.map(places).unwrap_or_default();
+    // `conf` may not be in the whitelist: then only a session says who the members are.
+    let config = connections.unsynced(connections.named(), SERVER_LIMIT).await;
+    for (id, line) in config.iter().flat_map(|config| &config.membership.servers) {
+        places.extend(address(line).map(|Address { host, port }| ((host, port), *id)));
+    }
+    let mut look = look_at_known(&connections.words(SERVER_LIMIT), connections.named(), &places, SERVER_LIMIT).await;
+    let serves = |id: &ServerId| look.seen.servers.get(id).is_some_and(|view| view.answer.mode().is_some());
+    let asked: Vec<_> = look.addresses.iter().filter(|(id, _)| serves(id)).collect();
+    let asked: Vec<_> = asked.into_iter().filter_map(|(id, shown)| Some((*id, parsed(shown)?))).collect();
+    for (id, own) in connections.own(&asked, SERVER_LIMIT).await {
+        if let Some(view) = look.seen.servers.get_mut(&id) {
+            view.config = own.config.or(view.config.take());
+            view.ensemble_id = own.ensemble_id;
+        }
+    }
+    look
+}
+
+/// Where the servers of a record take clients.
+pub fn places(desired: &Desired) -> BTreeMap<(String, u16), ServerId> {
+    let place = |line| address(line).map(|Address { host, port }| (host, port));
+    desired.members.iter().filter_map(|(id, member)| Some((place(&member.line)?, *id))).collect()
+}
+
+/// What the quorum has, by way of members: one that was removed may still serve, and knows less.
+async fn quorum(connections: &Connections, look: &mut Look) {
+    let leader = look.seen.leader();
+    let config = leader.and_then(|id| look.seen.servers.get(&id)).and_then(|view| view.config.as_ref());
+    let members: BTreeSet<_> = config.iter().flat_map(|config| config.membership.servers.keys().copied()).collect();
+    let addresses = serving(look, &members, leader);
+    if addresses.is_empty() {
+        return;
+    }
+    look.seen.quorum = match connections.quorum(&addresses, connections.timeout()).await {
+        Ok(config) => Some(config),
+        Err(why) => {
+            look.notes.push(format!("what the quorum has can't be read: {why}"));
+            None
+        }
+    };
+}
+
+/// Where these servers take clients, of those that serve: the leader first.
+pub fn serving(look: &Look, ids: &BTreeSet<ServerId>, leader: Option<ServerId>) -> Vec<(String, u16)> {
+    let serves = |id: &&ServerId| look.seen.servers.get(id).is_some_and(|view| view.answer.mode().is_some());
+    let mut ids: Vec<_> = ids.iter().filter(serves).copied().collect();
+    ids.sort_by_key(|id| Some(*id) != leader);
+    let place = |id: ServerId| {
+        let Address { host, port } = parsed(look.addresses.get(&id)?)?;
+        Some((host, port))
+    };
+    ids.into_iter().filter_map(place).collect()
+}
+
+/// Whether the hosts of servers that shall join, or move, are known here.
+async fn resolve(desired: &Desired, look: &mut Look) {
+    let wanted: Vec<_> = known(desired, &look.seen)
+        .into_iter()
+        .filter(|(_, known)| matches!(known.advice, Advice::Promote | Advice::Observe | Advice::Readdress))
+        .filter_map(|(id, _)| Some((id, desired.members.get(&id)?.line.clone())))
+        .collect();
+    for (id, line) in wanted {
+        let mut resolves = true;
+        for address in &line.addresses {
+            let found = timeout(SERVER_LIMIT, tokio::net::lookup_host((address.host.as_str(), address.quorum_port)));
+            resolves &= found.await.is_ok_and(|found| found.is_ok_and(|mut found| found.next().is_some()));
+        }
+        if let Some(view) = look.seen.servers.get_mut(&id) {
+            view.resolves = Some(resolves);
+        }
+    }
+}
+
+/// Takes samples of servers that may be added: each must have what the leader had 3 s before.
+async fn catch_up(connections: &Connections, desired: &Desired, look: &mut Look) {
+    let is_joiner = |advice: Advice| matches!(advice, Advice::Promote | Advice::Observe);
+    let joiners: Vec<_> = known(desired, &look.seen)
+        .into_iter()
+        .filter(|(_, known)| is_joiner(known.advice))
+        .filter_map(|(id, _)| Some((id, parsed(look.addresses.get(&id)?)?)))
+        .collect();
+    let leader = look.seen.leader().and_then(|id| parsed(look.addresses.get(&id)?));
+    let (Some(leader), false) = (leader, joiners.is_empty()) else { return };
+    let samples: FuturesUnordered<_> =
+        (0..SAMPLES_MIN).map(|number| sample(connections, &leader, &joiners, number)).collect();
+    let mut samples: Vec<_> = samples.collect().await;
+    samples.sort_by_key(|(number, _)| *number);
+    let counted = counted(connections, &leader).await;
+    for (id, _) in &joiners {
+        let Some(view) = look.seen.servers.get_mut(id) else { continue };
+        let of_server = samples.iter().filter_map(|(_, taken)| taken.get(id).copied()).collect();
+        view.catch_up = Some(CatchUp { samples: of_server, counted_by_leader: counted });
+    }
+}
+
+/// One sample of each joiner. What could not be asked counts as lagging: it is missing.
+async fn sample(
+    connections: &Connections,
+    leader: &Address,
+    joiners: &[(ServerId, Address)],
+    number: usize,
+) -> (usize, BTreeMap<ServerId, Sample>) {
+    let words = connections.words(SAMPLE_LIMIT);
+    sleep_until(Instant::now() + SAMPLE_EVERY * u32::try_from(number).unwrap_or(u32::MAX)).await;
+    let Some(of_leader) = zxid(&words, leader, SAMPLE_LIMIT).await else { return (number, BTreeMap::new()) };
+    let noted = Instant::now();
+    sleep_until(noted + SAMPLE_AGE).await;
+    let age_ms = u64::try_from(noted.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let own = async |id: ServerId, address: &Address| (id, zxid(&words, address, SAMPLE_LIMIT).await);
+    let asked: FuturesUnordered<_> = joiners.iter().map(|(id, address)| own(*id, address)).collect();
+    let asked: Vec<(ServerId, Option<Zxid>)> = asked.collect().await;
+    let taken = asked.into_iter().filter_map(|(id, own)| Some((id, Sample { leader: of_leader, own: own?, age_ms })));
+    (number, taken.collect())
+}
+
+/// How many non-voting followers the leader counts as synced, where it shows it.
+async fn counted(connections: &Connections, leader: &Address) -> Option<u64> {
+    let words = FourLetterWords::new(&connections.words(SAMPLE_LIMIT), &leader.host, leader.port).ok()?;
+    let metrics = words.mntr().await.ok()?;
+    let count = metrics.text("zk_synced_non_voting_followers")?.parse::<f64>().ok()?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a count of servers, cut at a thousand"
+    )]
+    let count = count.clamp(0.0, 1e3) as u64;
+    Some(count)
+}
+
+/// Who leads now: the same one, or nobody that is known.
+async fn leads(connections: &Connections, look: &Look, leader: Option<ServerId>) -> Option<ServerId> {
+    let id = leader?;
+    let Address { host, port } = parsed(look.addresses.get(&id)?)?;
+    let words = FourLetterWords::new(&connections.words(SERVER_LIMIT), &host, port).ok()?;
+    let state = words.srvr().await.ok()?;
+    (state.mode == crate::cluster::four_letter::ServerMode::Leader).then_some(id)
+}
+
+fn remember(memory: &mut Memory, look: &mut Look) {
+    let now = Instant::now();
+    let differ = look.seen.views().len() > 1;
+    memory.differ_since = differ.then(|| memory.differ_since.unwrap_or(now));
+    look.seen.views_differ_for = memory.differ_since.map(|since| now - since);
+    let is_alive = |answer: &Answer| matches!(answer, Answer::NotServing) || answer.mode().is_some_and(is_of_ensemble);
+    let alive = look.seen.servers.iter().filter(|(_, view)| is_alive(&view.answer)).map(|(id, _)| (*id, now));
+    memory.last_alive.extend(alive);
+    for (id, seen_at) in &memory.last_alive {
+        look.seen.evidence.entry(*id).or_default().last_alive = Some(now - *seen_at);
+    }
+}
+
+fn is_of_ensemble(mode: Mode) -> bool {
+    mode != Mode::Standalone
+}

@@ -1,0 +1,162 @@
+//! Sessions with the servers of an ensemble: what each has as configuration, the ensemble's id, and what the quorum has.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use serde::Deserialize;
+
+use crate::clients::kafka::settings::Settings as Words;
+use crate::clients::zookeeper::live::Live;
+use crate::clients::zookeeper::settings::Settings;
+use crate::clients::zookeeper::{Refusal, ZooKeeper, ZooKeeperError};
+use crate::cluster::ensemble::member::ServerId;
+use crate::cluster::ensemble::membership::EnsembleConfig;
+use crate::commands::ensemble::observe::server::Address;
+use crate::formats::ensemble_config::read;
+
+/// Below this node is all that the toolbox keeps in an ensemble.
+pub const FOLDER: &str = "/kafka-toolbox";
+
+/// The node that holds the ensemble's id.
+pub const ID_PATH: &str = "/kafka-toolbox/ensemble-id";
+
+/// The node that is written after each change: only an ordinary write makes the new configuration active.
+pub const CHANGES_PATH: &str = "/kafka-toolbox/changes";
+
+/// Longest id of an ensemble or of a cluster, in bytes.
+const ID_BYTES_MAX: usize = 256;
+
+/// How the servers of an ensemble are reached.
+#[derive(Debug, Clone)]
+pub struct Connections {
+    settings: Settings,
+    chroot: String,
+}
+
+/// What one server has, without `sync`.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Own {
+    /// The configuration.
+    pub(super) config: Option<EnsembleConfig>,
+    /// The ensemble's id.
+    pub(super) ensemble_id: Option<String>,
+}
+
+/// The data of Kafka's node `/cluster/id`.
+#[derive(Deserialize)]
+struct ClusterId {
+    id: String,
+}
+
+impl Connections {
+    /// With these settings; a chroot counts only for finding the cluster that the ensemble serves.
+    pub fn new(settings: Settings) -> Self {
+        let chroot = settings.chroot.clone();
+        Self { settings: Settings { chroot: String::new(), ..settings }, chroot }
+    }
+
+    /// The servers that were named.
+    pub fn named(&self) -> &[(String, u16)] {
+        &self.settings.addresses
+    }
+
+    /// The settings for four-letter words.
+    pub fn words(&self, limit: Duration) -> Words {
+        self.settings.of_words(limit)
+    }
+
+    /// The longest call: `--timeout`.
+    pub fn timeout(&self) -> Duration {
+        self.settings.timeout
+    }
+
+    /// A session with the first of these servers that gives one. Connecting, and each call, take as long as `limit` at most.
+    pub async fn session(&self, addresses: &[(String, u16)], limit: Duration) -> Result<Live, ZooKeeperError> {
+        let (addresses, timeout) = (addresses.to_vec(), limit.min(self.settings.timeout));
+        Live::connect(Settings { addresses, timeout, ..self.settings.clone() }).await
+    }
+
+    /// What the quorum has, by way of one of these servers: read after `sync`.
+    pub async fn quorum(&self, addresses: &[(String, u16)], limit: Duration) -> Result<EnsembleConfig, String> {
+        let session = self.session(addresses, limit).await.map_err(|error| error.to_string())?;
+        let config = match session.sync("/").await {
+            Ok(()) => config(&session).await,
+            Err(error) => Err(error.to_string()),
+        };
+        leave(&session).await;
+        config
+    }
+
+    /// What one of these servers has, without `sync`.
+    pub async fn unsynced(&self, addresses: &[(String, u16)], limit: Duration) -> Result<EnsembleConfig, String> {
+        let session = self.session(addresses, limit).await.map_err(|error| error.to_string())?;
+        let config = config(&session).await;
+        leave(&session).await;
+        config
+    }
+
+    /// What each of these servers has itself.
+    pub(super) async fn own(&self, servers: &[(ServerId, Address)], limit: Duration) -> Vec<(ServerId, Own)> {
+        let one = async |id: ServerId, address: Address| {
+            let session = self.session(&[(address.host, address.port)], limit).await;
+            let Ok(session) = session else { return (id, Own::default()) };
+            let own = Own { config: config(&session).await.ok(), ensemble_id: id_of(&session).await.ok().flatten() };
+            leave(&session).await;
+            (id, own)
+        };
+        let asked: FuturesUnordered<_> = servers.iter().map(|(id, address)| one(*id, address.clone())).collect();
+        asked.collect().await
+    }
+
+    /// The ensemble's id; none where it has none yet.
+    pub async fn ensemble_id(&self, addresses: &[(String, u16)], limit: Duration) -> Result<Option<String>, String> {
+        let session = self.session(addresses, limit).await.map_err(|error| error.to_string())?;
+        let id = id_of(&session).await.map_err(|error| error.to_string());
+        leave(&session).await;
+        id
+    }
+
+    /// The id of the Kafka cluster that the ensemble serves, at the chroot that was named, else at its root; none where there is
+    /// none.
+    pub async fn kafka_id(&self, limit: Duration) -> anyhow::Result<Option<String>> {
+        let session = self.session(self.named(), limit).await?;
+        let path = format!("{}/cluster/id", self.chroot);
+        let found = session.get(&path).await;
+        leave(&session).await;
+        match found {
+            Ok(node) => match serde_json::from_slice::<ClusterId>(&node.data) {
+                Ok(ClusterId { id }) if !id.is_empty() && id.len() <= ID_BYTES_MAX => Ok(Some(id)),
+                _ => anyhow::bail!("the node {path} holds no cluster id that can be read"),
+            },
+            Err(error) if error.refusal() == Some(Refusal::NoNode) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Ends a session whose work is done. That fails where the server is gone; the session then ends by itself.
+pub async fn leave(session: &Live) {
+    if let Err(error) = session.close().await {
+        tracing::debug!(%error, "a session could not be closed; it ends by itself");
+    }
+}
+
+/// The configuration that the server of a session has.
+async fn config(session: &Live) -> Result<EnsembleConfig, String> {
+    let text = session.configuration().await.map_err(|error| error.to_string())?.text;
+    read("/zookeeper/config", &text).map(|read| read.config).map_err(|faults| faults.to_string())
+}
+
+async fn id_of(session: &Live) -> Result<Option<String>, ZooKeeperError> {
+    match session.get(ID_PATH).await {
+        Ok(node) => {
+            let text = String::from_utf8(node.data).ok().filter(|text| text.len() <= ID_BYTES_MAX);
+            let is_legal = |c: char| c.is_ascii_alphanumeric() || c == '-';
+            // What can't be read is another ensemble's.
+            Ok(Some(text.filter(|text| text.chars().all(is_legal)).unwrap_or_else(|| "not-readable".to_owned())))
+        }
+        Err(error) if error.refusal() == Some(Refusal::NoNode) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,173 @@
+//! A real ensemble and whoever changes it with `toolbox ensemble`.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use kafka_toolbox::clients::zookeeper::live::Live;
+use kafka_toolbox::clients::zookeeper::settings::{Given, Login, Scheme, Settings};
+use kafka_toolbox::clients::zookeeper::{Reconfiguration, ZooKeeper};
+use kafka_toolbox::formats::secret::remember;
+use serde_json::Value;
+
+use crate::live::zookeeper::{Ensemble, Role, Shape};
+use crate::support::toolbox::{Ran, Toolbox};
+
+/// The password of `super` in [`Shape::of`].
+const PASSWORD: &str = "super-of-tests";
+
+/// An ensemble, and a toolbox that may change it.
+pub(super) struct Bed {
+    pub(super) servers: Ensemble,
+    pub(super) toolbox: Toolbox,
+}
+
+impl Bed {
+    /// Started, with a leader; not adopted.
+    pub(super) fn start(shape: &Shape) -> Self {
+        let servers = Ensemble::start(shape).unwrap();
+        let first: Vec<_> = (1..=shape.servers).collect();
+        servers.await_leader(&first).unwrap();
+        Self::of(servers, &first)
+    }
+
+    /// The same with a server that knows of no ensemble.
+    pub(super) fn start_alone(shape: &Shape) -> Self {
+        Self::of(Ensemble::start(shape).unwrap(), &[1])
+    }
+
+    fn of(servers: Ensemble, first: &[u32]) -> Self {
+        let toolbox = Toolbox::alone()
+            .with("TOOLBOX_ZOOKEEPER", &servers.addresses(first))
+            .with("TOOLBOX_ZOOKEEPER_USER", "super")
+            .with("TOOLBOX_ZOOKEEPER_PASSWORD", PASSWORD)
+            .with("TOOLBOX_ENSEMBLE_REST", "1s");
+        Self { servers, toolbox }
+    }
+
+    /// The same, adopted with this size.
+    pub(super) fn adopted(shape: &Shape, size: usize) -> Self {
+        let bed = Self::start(shape);
+        bed.run(&["adopt", "--size", &size.to_string()]).ends_with(0);
+        bed
+    }
+
+    /// Runs a verb of `toolbox ensemble`.
+    pub(super) fn run(&self, words: &[&str]) -> Ran {
+        self.toolbox.run(&Self::line(words))
+    }
+
+    /// The whole command line of a verb.
+    pub(super) fn line<'a>(words: &[&'a str]) -> Vec<&'a str> {
+        [&["ensemble"], words, &["--yes"]].concat()
+    }
+
+    /// Passes until nothing is left, for a minute at most.
+    pub(super) fn apply(&self) -> Ran {
+        self.run(&["apply", "--within", "60s"])
+    }
+
+    /// One pass.
+    pub(super) fn pass(&self) -> Ran {
+        self.run(&["apply", "--once"])
+    }
+
+    /// Passes that change something until one does: joiners have to catch up, and the ensemble rests between two changes.
+    #[track_caller]
+    pub(super) fn pass_until(&self, code: i32) -> Ran {
+        let begun = Instant::now();
+        loop {
+            let ran = self.pass();
+            if ran.code == Some(code) {
+                return ran;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(90), "{ran:#?}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Declares that these servers join, or have this role.
+    pub(super) fn join(&self, numbers: &[u32], role: Role, size: usize) -> Ran {
+        let lines: Vec<_> = numbers.iter().map(|number| self.servers.member(*number).line(role)).collect();
+        let size = size.to_string();
+        let words = lines.iter().map(String::as_str).chain(["--size", size.as_str()]);
+        self.run(&std::iter::once("join").chain(words).collect::<Vec<_>>())
+    }
+
+    /// Starts spare servers and waits until they follow.
+    pub(super) fn launch(&self, numbers: &[u32]) {
+        numbers.iter().for_each(|number| self.servers.launch(*number).unwrap());
+        self.servers.await_serving(numbers).unwrap();
+    }
+
+    /// A session as `super` with one of these servers.
+    pub(super) async fn session(&self, numbers: &[u32]) -> Live {
+        let login = Login { scheme: Scheme::Digest, user: "super".to_owned(), password: remember(PASSWORD) };
+        session(&self.servers.addresses(numbers), Some(login)).await
+    }
+
+    /// Changes the membership behind the toolbox.
+    pub(super) fn meddle(&self, change: &Reconfiguration) {
+        block(async {
+            let session = self.session(&[1, 2, 3]).await;
+            session.reconfigure(change).await.unwrap();
+            session.close().await.unwrap();
+        });
+    }
+
+    /// The ids of the members, as one of these servers has them.
+    pub(super) fn members(&self, numbers: &[u32]) -> BTreeSet<u32> {
+        let text = block(async {
+            let session = self.session(numbers).await;
+            session.sync("/").await.unwrap();
+            String::from_utf8(session.configuration().await.unwrap().text).unwrap()
+        });
+        let id = |line: &str| line.strip_prefix("server.")?.split_once('=')?.0.parse().ok();
+        text.lines().filter_map(id).collect()
+    }
+
+    /// How many configurations a server has had: it writes each into a file of its own.
+    pub(super) fn versions(&self, number: u32) -> usize {
+        let folder = self.servers.zoo_cfg_file(number);
+        let files = std::fs::read_dir(folder.parent().unwrap()).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        let is_version = |name: &String| {
+            let version = name.strip_prefix("zoo.cfg.dynamic.");
+            version.is_some_and(|version| u64::from_str_radix(version, 16).is_ok())
+        };
+        names.filter(is_version).count()
+    }
+
+    /// The record.
+    pub(super) fn record(&self) -> Value {
+        let folder = self.toolbox.state().join("records");
+        let mut files = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path());
+        let is_record = |path: &std::path::PathBuf| {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            name.starts_with("ensemble-") && name.ends_with(".json")
+        };
+        let path = files.find(is_record).unwrap();
+        let text: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        text["document"].clone()
+    }
+
+    /// Every change has exactly one outcome.
+    #[track_caller]
+    pub(super) fn each_change_has_one_outcome(&self) {
+        for (id, outcomes) in self.toolbox.outcomes() {
+            let is_change = outcomes.iter().any(|event| event.kind.starts_with("ensemble.re"));
+            assert!(!is_change || outcomes.len() == 1, "{id}: {outcomes:#?}");
+        }
+    }
+}
+
+/// A session with one of these servers.
+pub(super) async fn session(addresses: &str, login: Option<Login>) -> Live {
+    let given = Given { zookeeper: addresses, login, timeout: Some(Duration::from_secs(20)), ..Given::default() };
+    Live::connect(Settings::load(None, given).unwrap()).await.unwrap()
+}
+
+/// Runs a future to its end.
+pub(super) fn block<R>(work: impl Future<Output = R>) -> R {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(work)
+}

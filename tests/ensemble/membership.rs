@@ -1,0 +1,157 @@
+//! Changes of real ensembles by `toolbox ensemble`, and the faults that it has to survive: those that take seconds.
+
+use kafka_toolbox::clients::zookeeper::{Reconfiguration, ZooKeeper};
+use rustix::process::Signal;
+
+use crate::ensemble::bed::{Bed, block};
+use crate::live::zookeeper::{Role, Shape};
+
+#[test]
+fn an_ensemble_grows_from_one_to_three_and_a_second_run_finds_nothing_to_do() {
+    let bed = Bed::start(&Shape::of(1).spares(2));
+    let refused = bed.run(&["apply"]).ends_with(4);
+    assert!(refused.err.contains("E_NOT_ADOPTED"), "{refused:#?}");
+    bed.run(&["adopt", "--size", "3"]).ends_with(0);
+    assert!(bed.run(&["adopt", "--size", "3"]).ends_with(0).out.contains("nothing to do"));
+    bed.join(&[2, 3], Role::Participant, 3).ends_with(0);
+    bed.launch(&[2, 3]);
+    let plan = bed.run(&["plan"]).ends_with(3);
+    assert!(plan.out.contains("reconfig -add 2=127.0.0.1:") && plan.out.contains("I5"), "{plan:#?}");
+    let status = bed.run(&["status"]);
+    assert!(
+        status.out.contains("Next step of `toolbox ensemble apply`: ") && status.out.contains("PROMOTE: server 2"),
+        "{status:#?}"
+    );
+    bed.apply().ends_with(0);
+    assert_eq!(bed.members(&[1]), [1, 2, 3].into());
+    assert_eq!(bed.versions(1), 3, "the first one, and one a server");
+    assert!(bed.apply().ends_with(0).out.contains("nothing to do"));
+    assert_eq!(bed.versions(1), 3);
+    bed.each_change_has_one_outcome();
+}
+
+#[test]
+fn a_joiner_that_does_not_run_is_waited_for_though_zookeeper_would_accept_it() {
+    let bed = Bed::adopted(&Shape::of(3).spares(2), 3);
+    bed.join(&[4, 5], Role::Participant, 5).ends_with(0);
+    let ran = bed.pass().ends_with(5);
+    assert!(ran.out.contains("E_NOT_CAUGHT_UP") && ran.out.contains("server 4"), "{ran:#?}");
+    assert_eq!(bed.versions(1), 1, "no call was sent");
+}
+
+#[test]
+fn a_configuration_that_somebody_changed_between_look_and_call_is_a_conflict() {
+    let bed = Bed::adopted(&Shape::of(3).spares(2), 3);
+    bed.join(&[4, 5], Role::Participant, 5).ends_with(0);
+    bed.launch(&[4]);
+    let line = bed.servers.member(3).line(Role::Participant);
+    let again = Reconfiguration { joining: vec![line], ..Reconfiguration::default() };
+    let words = Bed::line(&["apply", "--once"]);
+    let ran = bed.toolbox.run_and_meanwhile("intents:1", &words, |_| bed.meddle(&again)).ends_with(4);
+    assert!(ran.out.contains("E_CONFLICT"), "{ran:#?}");
+    assert!(bed.record()["op"].is_null(), "{:#}", bed.record());
+    assert_eq!(bed.members(&[1]), [1, 2, 3].into());
+    // The same members under a new version: it goes on.
+    bed.pass_until(0);
+    assert_eq!(bed.members(&[1]), [1, 2, 3, 4].into());
+    assert_eq!(bed.versions(1), 3);
+}
+
+#[test]
+fn without_a_quorum_nothing_is_changed_and_a_dead_voter_is_replaced_by_a_spare_in_one_call() {
+    let bed = Bed::adopted(&Shape::of(3).spares(1), 3);
+    let leader = bed.servers.await_leader(&[1, 2, 3]).unwrap();
+    let [dead, other] = [1, 2, 3].into_iter().filter(|it| *it != leader).collect::<Vec<_>>()[..] else { panic!() };
+    bed.servers.stop(dead, Signal::KILL).unwrap();
+    bed.servers.stop(other, Signal::KILL).unwrap();
+    let ran = bed.pass().ends_with(4);
+    assert!(ran.out.contains("E_NO_QUORUM") || ran.err.contains("E_NO_QUORUM"), "{ran:#?}");
+    bed.servers.launch(other).unwrap();
+    bed.servers.await_leader(&[leader, other]).unwrap();
+
+    let id = dead.to_string();
+    let alive = bed.run(&["retire", &other.to_string(), "--reason", "no", "--max-risk", "loses-data"]).ends_with(4);
+    assert!(alive.out.contains("E_NOT_GONE"), "{alive:#?}");
+    let kept = bed.run(&["retire", &id, "--reason", "its node burnt"]).ends_with(4);
+    assert!(kept.out.contains("its risk is loses-data") && kept.out.contains("is given up"), "{kept:#?}");
+    bed.run(&["retire", &id, "--reason", "its node burnt", "--max-risk", "loses-data"]).ends_with(0);
+    bed.join(&[4], Role::Participant, 3).ends_with(0);
+    bed.launch(&[4]);
+    let ran = bed.pass_until(0);
+    assert!(ran.out.contains("REPLACE: server 4 takes the place of server"), "{ran:#?}");
+    assert_eq!(bed.members(&[leader]), [leader, other, 4].into());
+    assert_eq!(bed.versions(leader), 2, "one call");
+    assert_eq!(bed.record()["members"][&id]["state"], "retired");
+    let again = bed.join(&[dead], Role::Participant, 3).ends_with(4);
+    assert!(again.out.contains("E_RETIRED_DISK"), "{again:#?}");
+}
+
+#[test]
+fn addresses_that_two_servers_name_or_that_nobody_knows_are_refused_before_any_call() {
+    let bed = Bed::adopted(&Shape::of(3).spares(1), 3);
+    let member = bed.servers.member(3);
+    let twice = format!("4=127.0.0.1:{}:1:participant;127.0.0.1:{}", member.quorum, member.client);
+    let ran = bed.run(&["join", &twice, "--size", "3"]).ends_with(4);
+    assert!(ran.out.contains("E_BAD_ADDRESS"), "{ran:#?}");
+    let spare = bed.servers.member(4);
+    let nowhere = format!("4=nowhere.invalid:{}:{}:observer;127.0.0.1:{}", spare.quorum, spare.election, spare.client);
+    bed.run(&["join", &nowhere]).ends_with(0);
+    bed.launch(&[4]);
+    let ran = bed.pass().ends_with(4);
+    assert!(ran.out.contains("E_BAD_ADDRESS") && ran.out.contains("does not resolve"), "{ran:#?}");
+    assert_eq!(bed.versions(1), 1);
+}
+
+#[test]
+fn who_may_not_reconfigure_is_told_so_and_reconfiguration_that_is_off_is_named() {
+    let bed = Bed::adopted(&Shape::of(1).spares(2), 3);
+    bed.join(&[2, 3], Role::Participant, 3).ends_with(0);
+    bed.launch(&[2]);
+    let words = Bed::line(&["apply", "--once", "--zookeeper-user", "nobody"]);
+    let ran = bed.toolbox.run(&words).ends_with(4);
+    assert!(ran.out.contains("E_AUTH"), "{ran:#?}");
+    assert!(bed.record()["op"].is_null());
+    assert_eq!(bed.versions(1), 1);
+    let off = Bed::start(&Shape::of(1).property("reconfigEnabled", ""));
+    let ran = off.run(&["adopt", "--size", "3"]).ends_with(4);
+    assert!(ran.out.contains("E_RECONFIG_OFF"), "{ran:#?}");
+    let alone = Bed::start_alone(&Shape::of(1).property("standaloneEnabled", "true"));
+    let ran = alone.run(&["adopt", "--size", "3"]).ends_with(4);
+    assert!(ran.out.contains("E_RECONFIG_OFF"), "{ran:#?}");
+}
+
+#[test]
+fn a_run_that_is_killed_after_the_call_is_settled_by_the_next_one_without_another_change() {
+    let bed = Bed::adopted(&Shape::of(1).spares(2), 3);
+    bed.join(&[2, 3], Role::Participant, 3).ends_with(0);
+    bed.launch(&[2]);
+    bed.toolbox.run_until("ensemble.sent:1", &Bed::line(&["apply", "--once"]));
+    assert_eq!(bed.record()["op"]["target"], 2);
+    assert_eq!(bed.versions(1), 2);
+    let ran = bed.pass().ends_with(0);
+    assert!(ran.out.contains("PROMOTE of server 2 was applied: confirm and record it"), "{ran:#?}");
+    assert!(bed.record()["op"].is_null());
+    assert_eq!(bed.record()["history"].as_array().unwrap().len(), 1);
+    assert_eq!(bed.versions(1), 2, "no other change");
+    bed.each_change_has_one_outcome();
+}
+
+#[test]
+fn a_server_that_was_removed_and_still_runs_names_the_members_and_is_not_believed_alone() {
+    let bed = Bed::adopted(&Shape::of(3).spares(1), 3);
+    bed.launch(&[4]);
+    // It follows without a vote: what it says of the members is read, and they are asked.
+    let only = bed.servers.addresses(&[4]);
+    let plan = bed.toolbox.run(&["ensemble", "plan", "--zookeeper", &only]);
+    assert!(plan.out.contains("server 4 says `follower` and is no member"), "{plan:#?}");
+    for number in [1, 2, 3] {
+        bed.servers.freeze(number).unwrap();
+    }
+    let ran = bed.toolbox.run(&Bed::line(&["apply", "--once", "--zookeeper", &only]));
+    assert_ne!(ran.code, Some(0), "{ran:#?}");
+    for number in [1, 2, 3] {
+        bed.servers.thaw(number).unwrap();
+    }
+    assert_eq!(bed.versions(1), 1);
+    block(async { bed.session(&[1]).await.close().await.unwrap() });
+}
