@@ -1,6 +1,6 @@
 //! `toolbox rollout run`: a rolling restart of StatefulSets, or of servers that commands stop and start.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::change::event::{Event, Outcome, Severity};
 use crate::change::plan::Plan;
-use crate::clients::kubernetes::{ObjectName, Strategy};
+use crate::clients::kubernetes::{ObjectName, PodState, StatefulSet, Strategy};
 use crate::cluster::broker::{BrokerId, BrokerRange};
 use crate::cluster::metadata::TopicSelection;
 use crate::commands::rollout::agent::roll::Roll;
@@ -180,18 +180,6 @@ async fn fleet(context: &Context, args: &RunArgs) -> anyhow::Result<Fleet> {
     let namespace =
         if args.set.is_empty() { String::new() } else { context.kubernetes().await?.identity().namespace.clone() };
     let sets: Vec<_> = args.set.iter().map(|name| ObjectName::new(namespace.clone(), name.clone())).collect();
-    for name in &sets {
-        let set = context.kubernetes().await?.stateful_set(name).await?;
-        let set = set.ok_or_else(|| Stop::usage(format!("there is no StatefulSet {name}")))?;
-        if set.strategy == Strategy::Partition(0) && set.replicas > 0 {
-            let words = format!(
-                "StatefulSet {name} has updateStrategy RollingUpdate with partition 0: its controller replaces pods by \
-                 readiness alone. Set updateStrategy.type to OnDelete, or partition to {}",
-                set.replicas
-            );
-            return Err(Stop::refused(words).into());
-        }
-    }
     Ok(Fleet {
         kind: args.kind,
         ids,
@@ -230,8 +218,9 @@ async fn commands(
 /// What the roll would do: a restart for each server that has not got the revision, and what is refused at once.
 async fn plan(context: &Context, roll: &Roll) -> anyhow::Result<Plan<RollStep>> {
     let record = roll.commands.as_ref().map(|commands| &commands.record);
-    let Pass { units, observed, held, .. } = roll.fleet.look(context, record, 0).await?;
+    let Pass { units, observed, held, pods } = roll.fleet.look(context, record, 0).await?;
     let mut plan = Plan::default();
+    plain_updates(&mut plan, &pods);
     let kind = roll.fleet.kind.word();
     let step =
         |act, id: i32, name: String| RollStep { act, subject: format!("{kind}:{id}"), name, before: None, after: None };
@@ -269,6 +258,21 @@ async fn plan(context: &Context, roll: &Roll) -> anyhow::Result<Plan<RollStep>> 
         plan.warn(why);
     }
     Ok(plan)
+}
+
+/// A set whose controller replaces pods by itself is refused, while any of its pods has an old revision.
+fn plain_updates(plan: &mut Plan<RollStep>, pods: &BTreeMap<i32, (PodState, StatefulSet)>) {
+    let is_plain = |(pod, set): &&(PodState, StatefulSet)| {
+        set.strategy == Strategy::Partition(0) && pod.revision() != Some(&set.update_revision)
+    };
+    let sets: BTreeMap<_, _> = pods.values().filter(is_plain).map(|(_, set)| (&set.name, set.replicas)).collect();
+    for (name, replicas) in sets {
+        let words = format!(
+            "its updateStrategy is RollingUpdate with partition 0: its controller replaces pods by readiness alone. Set \
+             updateStrategy.type to OnDelete, or partition to {replicas}"
+        );
+        plan.refuse(format!("statefulset:{name}"), "restart", words);
+    }
 }
 
 async fn record_pause(context: &mut Context, why: &str) {

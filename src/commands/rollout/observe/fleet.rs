@@ -222,6 +222,8 @@ impl Fleet {
         })?;
         let is_done = pod.revision() == Some(&set.update_revision);
         let stepped = matches!(set.strategy, Strategy::Partition(_)).then_some(ordinal);
+        // Its StatefulSet may replace it already, and does so at any moment.
+        let is_leaving = matches!(set.strategy, Strategy::Partition(from) if from <= ordinal) && !is_done;
         Ok(Unit {
             id,
             name: format!("pod {} ({} {id})", pod.name.name, self.kind.word()),
@@ -232,7 +234,7 @@ impl Fleet {
             pod: Some(PodSeen {
                 uid: Some(pod.uid.clone()),
                 node: pod.node.clone(),
-                is_deleting: pod.is_deleting,
+                is_deleting: pod.is_deleting || is_leaving,
                 is_ready: pod.is_ready,
                 stuck: pod.stuck.clone(),
                 stepped,
