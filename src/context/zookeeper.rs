@@ -93,9 +93,10 @@ impl Context {
         flags.zookeeper.is_some() || self.zookeeper_of_cluster.servers.is_some()
     }
 
-    /// Names the ensemble that this run is about, for the events.
-    pub fn is_ensemble(&mut self, name: &str) {
+    /// Names the ensemble that this run is about, for the events, with its id once that is known.
+    pub fn is_ensemble(&mut self, name: &str, id: Option<&str>) {
         self.cluster = Some(name.to_owned());
+        self.cluster_id = id.map(str::to_owned);
     }
 
     /// The same context with another ensemble: the fake.

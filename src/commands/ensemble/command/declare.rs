@@ -123,6 +123,7 @@ pub(super) async fn adopt(context: &mut Context, args: &AdoptArgs) -> anyhow::Re
     let ensemble_id = found.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
     let name = name(context, wanted).unwrap_or(&ensemble_id).to_owned();
     let mut ensemble = Ensemble::of(context, connections, Known { name, has_login, rest: SETTLE }).await?;
+    context.is_ensemble(&ensemble.name, Some(&ensemble_id));
     let former = ensemble.record.desired.clone();
     let look = observe(&ensemble.connections, former.as_ref(), &mut Memory::default()).await;
     let adoption = Adoption { size: args.size, dev: args.dev, ensemble_id: Some(ensemble_id.clone()) };

@@ -85,8 +85,9 @@ impl Ensemble {
     /// The ensemble of this name.
     pub async fn of(context: &mut Context, connections: Connections, known: Known) -> anyhow::Result<Self> {
         let Known { name, has_login, rest } = known;
-        context.is_ensemble(&name);
-        let record = Record::open(context, &Identity::of_ensemble(&name)).await?;
+        context.is_ensemble(&name, None);
+        let record: Record<Desired> = Record::open(context, &Identity::of_ensemble(&name)).await?;
+        context.is_ensemble(&name, record.desired.as_ref().and_then(|desired| desired.ensemble_id.as_deref()));
         Ok(Self { name, connections, record, has_login, memory: Memory::default(), rest, has_waited: false })
     }
 
