@@ -110,6 +110,9 @@ pub enum EventSink {
     None,
 }
 
+/// Longest wait for the API server to take events of an init container: a server waits for it.
+const INIT_EVENTS_WITHIN: Duration = Duration::from_secs(2);
+
 impl Context {
     /// Where events go. Nothing is opened before the first one is recorded; a dry run records nothing.
     pub fn recorder(&mut self) -> &mut dyn Recorder {
@@ -118,6 +121,17 @@ impl Context {
             self.recorder = Some(if is_dry_run { Box::new(Silent) } else { Box::new(self.outbox()) });
         }
         &mut **self.recorder.get_or_insert_with(|| Box::new(Silent))
+    }
+
+    /// An init container keeps its server waiting: events are for the audit log and for Kubernetes, and Datadog is not
+    /// waited for even where it is asked for.
+    pub fn as_init_container(&mut self) {
+        let recording = &mut self.flags.recording;
+        let of_pod = || vec![if Access::is_in_cluster() { EventSink::Kubernetes } else { EventSink::None }];
+        let sinks = recording.events_to.get_or_insert_with(of_pod);
+        let is_quick = sinks.iter().all(|sink| matches!(sink, EventSink::Kubernetes | EventSink::None));
+        let longest = if is_quick { INIT_EVENTS_WITHIN } else { Duration::ZERO };
+        recording.events_flush_timeout = recording.events_flush_timeout.min(longest);
     }
 
     /// An outbox of one's own, for the commands about events themselves.

@@ -106,6 +106,11 @@ impl Context {
         self
     }
 
+    /// The servers that flags or toolbox.yaml name.
+    pub fn zookeeper_servers<'a>(&'a self, flags: &'a ZooKeeperFlags) -> Option<&'a str> {
+        flags.zookeeper.as_deref().or(self.zookeeper_of_cluster.servers.as_deref())
+    }
+
     /// How the ensemble is reached; what is worth knowing about that goes to the log.
     pub fn zookeeper_settings(&self, flags: &ZooKeeperFlags) -> Result<Settings, Stop> {
         let given = flags.zookeeper.as_deref().or(self.zookeeper_of_cluster.servers.as_deref());

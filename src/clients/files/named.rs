@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{Access, OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
@@ -67,6 +67,17 @@ pub fn write_all(folder: &Path, files: &[(&str, String)], readers: Readers) -> R
 /// Makes a folder that a person names, and those above it.
 pub fn make_folder(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)
+}
+
+/// Whether files can be made in a folder, as far as its mode and its file system say; of one that is missing, whether it can be
+/// made.
+pub fn may_write_in(folder: &Path) -> io::Result<bool> {
+    let there = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
+    match rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK) {
+        Ok(()) => Ok(there.is_dir()),
+        Err(Errno::ACCESS | Errno::ROFS | Errno::PERM) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Reads a file of at most `max` bytes. Pipes and devices are read, too, up to as many bytes; a longer file is an

@@ -12,6 +12,9 @@ use crate::cluster::ensemble::server_line::ServerLine;
 /// Most entries of the history.
 pub const HISTORY_MAX: usize = 20;
 
+/// The node whose data is the ensemble id, whatever chroot clients have.
+pub const ENSEMBLE_ID_PATH: &str = "/kafka-toolbox/ensemble-id";
+
 /// The desired state of one ensemble, its last good configuration, and the change that is under way.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -7,3 +7,4 @@ pub mod command;
 pub mod observe;
 pub mod plan;
 pub mod report;
+pub mod spec;

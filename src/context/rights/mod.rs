@@ -20,6 +20,10 @@ pub enum Workload {
     Ensemble,
     /// `identity assign`, in the init container of a broker's pod.
     Identity,
+    /// `ensemble prestart zookeeper`, in the init container of a server's pod.
+    Zookeeper,
+    /// `ensemble prestart controller`, in the init container of a KRaft controller's pod.
+    Controllers,
     /// `topics apply`.
     Topics,
     /// `reassign execute`.
@@ -34,14 +38,25 @@ pub enum Workload {
 
 impl Workload {
     /// All of them, ordered by name.
-    pub const ALL: [Self; 7] =
-        [Self::Ensemble, Self::Identity, Self::Reassign, Self::Rollout, Self::Throttle, Self::Toolbox, Self::Topics];
+    pub const ALL: [Self; 9] = [
+        Self::Controllers,
+        Self::Ensemble,
+        Self::Identity,
+        Self::Reassign,
+        Self::Rollout,
+        Self::Throttle,
+        Self::Toolbox,
+        Self::Topics,
+        Self::Zookeeper,
+    ];
 
     /// Its name: of the folder in `manifests/`, the ServiceAccount, the Role.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ensemble => "ensemble",
             Self::Identity => "identity",
+            Self::Zookeeper => "zookeeper",
+            Self::Controllers => "controllers",
             Self::Topics => "topics",
             Self::Reassign => "reassign",
             Self::Rollout => "rollout",
@@ -55,6 +70,8 @@ impl Workload {
         match self {
             Self::Ensemble => "ensemble watch",
             Self::Identity => "identity assign",
+            Self::Zookeeper => "ensemble prestart zookeeper",
+            Self::Controllers => "ensemble prestart controller",
             Self::Topics => "topics apply",
             Self::Reassign => "reassign execute",
             Self::Rollout => "rollout run",
@@ -67,8 +84,8 @@ impl Workload {
     fn purposes(self) -> &'static [Purpose] {
         use Purpose::{Control, Ensemble, Handover, Moves, Overrides, Throttle, Topics};
         match self {
-            Self::Ensemble => &[Ensemble],
-            Self::Identity | Self::Rollout => &[],
+            Self::Ensemble | Self::Zookeeper => &[Ensemble],
+            Self::Identity | Self::Controllers | Self::Rollout => &[],
             Self::Topics => &[Topics],
             Self::Reassign => &[Moves, Control, Throttle, Overrides, Handover],
             Self::Throttle => &[Throttle, Overrides, Handover],
@@ -82,7 +99,9 @@ impl Workload {
         let (topics, moves, throttle) = match self {
             // It has no lock in Kafka, whose coordinator is restarted.
             Self::Rollout if matches!(lock, LockKind::Kafka | LockKind::Lease) => return vec![Disruption],
-            Self::Ensemble | Self::Rollout | Self::Identity => (false, false, false),
+            Self::Ensemble | Self::Rollout | Self::Identity | Self::Zookeeper | Self::Controllers => {
+                (false, false, false)
+            }
             Self::Topics => (true, false, false),
             Self::Reassign => (false, true, true),
             Self::Throttle => (false, false, true),
@@ -104,7 +123,7 @@ impl Workload {
         match self {
             Self::Topics | Self::Reassign | Self::Rollout => Some(("batch", "jobs")),
             Self::Ensemble | Self::Throttle | Self::Toolbox => Some(("apps", "replicasets")),
-            Self::Identity => None,
+            Self::Identity | Self::Zookeeper | Self::Controllers => None,
         }
     }
 }
@@ -257,6 +276,10 @@ pub fn rules(workload: Workload, setup: &Setup) -> Vec<Rule> {
         if matches!(workload, Workload::Identity | Workload::Toolbox) {
             kept.extend(setup.registries());
         }
+        if workload == Workload::Controllers {
+            let cluster = setup.cluster.name.as_ref().unwrap_or(&setup.cluster.id);
+            kept.push(Identity::of_controllers(cluster).object_name());
+        }
         rules.push(Rule::new("What is kept between runs, by name.", "", "configmaps", &["get", "update"]).named(kept));
     }
     let mut leases = objects(&workload.leases(setup.lock));
@@ -276,6 +299,10 @@ pub fn rules(workload: Workload, setup: &Setup) -> Vec<Rule> {
         rules.push(Rule::new(reason, "", "pods", &["get"]));
         let reason = "Which volume the pod's claim is bound to (--claim).";
         rules.push(Rule::new(reason, "", "persistentvolumeclaims", &["get"]).optional());
+    }
+    if matches!(workload, Workload::Zookeeper | Workload::Controllers) {
+        let reason = "Which StatefulSet the pod belongs to: Events are about that.";
+        rules.push(Rule::new(reason, "", "pods", &["get"]).optional());
     }
     if let Some((group, resource)) = workload.owner_of_pod() {
         let reason = "What the pod belongs to: Events are about that.";

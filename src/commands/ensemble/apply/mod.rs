@@ -1,7 +1,9 @@
 //! Passes: each looks, decides, and changes one thing at most. [`zookeeper`] does one over an ensemble; [`record`] keeps what is
-//! desired, and what is under way, under compare-and-set.
+//! desired, and what is under way, under compare-and-set. [`start`] and [`controller`] carry out what a server's start needs.
 
+mod controller;
 pub mod record;
+mod start;
 pub mod zookeeper;
 
 use std::time::Duration;
@@ -10,6 +12,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::change::brake::Brake;
 use crate::exit::Exit;
+
+pub use controller::{ControllerHands, FormatCommand};
+pub use start::{Hands, load, pause};
 
 /// How often a pass is tried again that waits for something.
 const PAUSE: Duration = Duration::from_secs(3);

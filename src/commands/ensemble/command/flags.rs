@@ -97,7 +97,7 @@ impl WhichArgs {
     }
 }
 
-fn servers(flag: &str, list: &str) -> Result<Vec<(String, u16)>, Stop> {
+pub(super) fn servers(flag: &str, list: &str) -> Result<Vec<(String, u16)>, Stop> {
     let servers = list.split(',').map(|server| host_and_port(flag, server.trim())).collect::<Result<Vec<_>, _>>()?;
     if servers.len() > SERVERS_MAX {
         return Err(Stop::usage(format!("{flag} names {} servers, at most {SERVERS_MAX} are asked", servers.len())));

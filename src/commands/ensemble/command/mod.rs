@@ -1,8 +1,10 @@
 //! `toolbox ensemble`: its verbs and their arguments.
 
 mod apply;
+mod controller;
 mod declare;
 mod flags;
+mod prestart;
 mod status;
 mod watch;
 
@@ -66,6 +68,8 @@ enum Verb {
     ///
     /// Shows what is lost by it. Only for a server that does not answer: let a live one `leave`.
     Retire(declare::RetireArgs),
+    /// Write what a server starts from, for the init container of its pod; or refuse, or wait
+    Prestart(PrestartArgs),
 }
 
 impl EnsembleArgs {
@@ -73,6 +77,44 @@ impl EnsembleArgs {
     pub fn may_ask(&self) -> bool {
         !matches!(*self.verb, Verb::Status(_) | Verb::Plan(_) | Verb::Watch(_))
     }
+}
+
+/// Arguments of `toolbox ensemble prestart`.
+#[derive(Debug, Clone, Args)]
+struct PrestartArgs {
+    #[command(subcommand)]
+    kind: Prestart,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum Prestart {
+    /// Of a ZooKeeper server: zoo.cfg, the dynamic file, myid
+    ///
+    /// Every known member is asked. Where an ensemble is live, its configuration is written: with this server as observer, if it is
+    /// no member yet. Where none is, a file on disk that agrees with the document is kept, and the first server of a new ensemble
+    /// begins alone; any other waits. Nothing is ever taken from a template, and what contradicts is refused under a name
+    /// (E_ID_CONFLICT, E_RETIRED_DISK, E_EMPTY_DISK, E_MEMBERSHIP_REGRESSED, E_SPLIT_BRAIN, E_CONFIG_NOT_PERSISTED, E_DISK_IO, …).
+    ///
+    /// The document is the ConfigMap `toolbox-ensemble-CLUSTER` (outside Kubernetes a file of the state folder). Written are
+    /// zoo.cfg and zoo.cfg.dynamic in --conf-dir, myid and .member in --data-dir, and `initialize` for the first server alone.
+    /// Start ZooKeeper from that zoo.cfg. A pod never changes the membership: `ensemble apply` or `watch` promotes the server.
+    ///
+    /// An init container does not wait for Datadog: events go to the audit log in the state folder, and in a pod to Kubernetes,
+    /// for which it waits 2 s at most. Exit codes: 0 it may start; 4 refused; 5 it may not start yet; 2 wrong usage; 1 failed.
+    Zookeeper(Box<prestart::PrestartArgs>),
+    /// Of a KRaft controller: format its disk once, and record its directory id
+    ///
+    /// The first controller of a new quorum is formatted with `--standalone`, every other one with `--no-initial-controllers`: it
+    /// follows until `ensemble apply` or `watch` makes it a voter. A disk that is formatted is never formatted again. An empty disk
+    /// of a voter is formatted only while the other voters have a quorum (else E_EMPTY_DISK), and counts as another voter then.
+    /// Static quorums (controller.quorum.voters) are refused (E_STATIC_QUORUM).
+    ///
+    /// Kafka's own tool formats: give it as --format-cmd, and run this command in Kafka's image. The document is written before and
+    /// after it, so that no disk is formatted that was not decided on in the same run, and none starts unrecorded.
+    ///
+    /// The document is the ConfigMap `toolbox-ensemble-CLUSTER-controllers` (outside Kubernetes a file of the state folder). Exit
+    /// codes: 0 it may start; 4 refused; 5 it may not start yet; 2 wrong usage; 1 failed.
+    Controller(Box<controller::ControllerArgs>),
 }
 
 /// Runs a verb to its end.
@@ -86,6 +128,8 @@ pub async fn run(context: &mut Context, args: EnsembleArgs) -> anyhow::Result<Ex
         Verb::Join(_) => "join",
         Verb::Leave(_) => "leave",
         Verb::Retire(_) => "retire",
+        Verb::Prestart(PrestartArgs { kind: Prestart::Zookeeper(_) }) => "prestart zookeeper",
+        Verb::Prestart(PrestartArgs { kind: Prestart::Controller(_) }) => "prestart controller",
     };
     context.command = format!("ensemble {name}");
     context.read_toolbox_file()?;
@@ -98,6 +142,12 @@ pub async fn run(context: &mut Context, args: EnsembleArgs) -> anyhow::Result<Ex
         Verb::Join(args) => Box::pin(declare::join(context, args)).await,
         Verb::Leave(args) => Box::pin(declare::leave(context, args)).await,
         Verb::Retire(args) => Box::pin(declare::retire(context, args)).await,
+        Verb::Prestart(PrestartArgs { kind: Prestart::Zookeeper(args) }) => {
+            Box::pin(prestart::run(context, args)).await
+        }
+        Verb::Prestart(PrestartArgs { kind: Prestart::Controller(args) }) => {
+            Box::pin(controller::run(context, args)).await
+        }
     };
     context.end_verb(&done).await;
     done

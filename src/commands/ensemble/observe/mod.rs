@@ -8,6 +8,7 @@ pub mod quorum;
 mod server;
 pub mod servers;
 pub mod sessions;
+pub mod start;
 
 use serde::{Deserialize, Serialize};
 

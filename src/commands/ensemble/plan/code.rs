@@ -55,6 +55,9 @@ pub enum Code {
     /// A voter's disk is empty, and nothing shows that the others have the data.
     #[serde(rename = "E_EMPTY_DISK")]
     EmptyDisk,
+    /// The disk can't be read or written.
+    #[serde(rename = "E_DISK_IO")]
+    DiskIo,
     /// The disk belongs to a server that was retired.
     #[serde(rename = "E_RETIRED_DISK")]
     RetiredDisk,
@@ -101,6 +104,7 @@ impl Code {
             Self::Rollout => "E_ROLLOUT",
             Self::ConfigNotPersisted => "E_CONFIG_NOT_PERSISTED",
             Self::EmptyDisk => "E_EMPTY_DISK",
+            Self::DiskIo => "E_DISK_IO",
             Self::RetiredDisk => "E_RETIRED_DISK",
             Self::NotAdopted => "E_NOT_ADOPTED",
             Self::StaticQuorum => "E_STATIC_QUORUM",

@@ -78,6 +78,7 @@ pub fn next_step(code: Code) -> &'static str {
             "Make the configuration folder writable (no ConfigMap as folder), and restart that server"
         }
         Code::EmptyDisk => "Start the members that have the data; this one then copies it from them",
+        Code::DiskIo => "Repair the volume or its rights; a disk that can't be read does not count as empty",
         Code::RetiredDisk => "Move the data folder away, or give the pod a new id",
         Code::NotAdopted => "Run `toolbox ensemble adopt` once, while the ensemble is healthy",
         Code::StaticQuorum => {

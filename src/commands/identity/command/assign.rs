@@ -8,7 +8,6 @@ use clap::{Args, ValueEnum};
 use tokio::time::{Instant, sleep};
 
 use crate::change::plan::Plan;
-use crate::clients::kubernetes::Access;
 use crate::cluster::broker::BrokerId;
 use crate::commands::identity::apply::{Hands, load, pause};
 use crate::commands::identity::command::flags::{cluster, me, terms};
@@ -20,12 +19,9 @@ use crate::commands::identity::report::files;
 use crate::commands::identity::spec::ids;
 use crate::commands::identity::spec::listeners::Listeners;
 use crate::context::rights::{Setup, Workload};
-use crate::context::{Context, EventSink, duration};
+use crate::context::{Context, duration};
 use crate::exit::Exit;
 use crate::state::identity::{ClusterRef, Identity};
-
-/// Longest wait for the API server to take events: the broker waits for this container.
-const EVENTS_WITHIN: Duration = Duration::from_secs(2);
 
 /// How often an id is decided anew because another pod took it.
 const ROUNDS_MAX: usize = 200;
@@ -171,7 +167,7 @@ struct Decided {
 
 /// Gives the pod its id. Where another pod took that id while this one wrote, all is read and decided again.
 pub(super) async fn run(context: &mut Context, args: &AssignArgs) -> anyhow::Result<Exit> {
-    wait_for_no_sink(context);
+    context.as_init_container();
     context.read_toolbox_file()?;
     let (terms, me, cluster) = (terms(context, args)?, me(args)?, cluster(context)?);
     let places = Places {
@@ -214,17 +210,6 @@ pub(super) async fn run(context: &mut Context, args: &AssignArgs) -> anyhow::Res
         sleep(pause()).await;
     }
     Ok(exit)
-}
-
-/// An init container keeps its broker waiting: events are for the audit log and for Kubernetes, and Datadog is not
-/// waited for even where it is asked for.
-fn wait_for_no_sink(context: &mut Context) {
-    let recording = &mut context.flags.recording;
-    let of_pod = || vec![if Access::is_in_cluster() { EventSink::Kubernetes } else { EventSink::None }];
-    let sinks = recording.events_to.get_or_insert_with(of_pod);
-    let is_quick = sinks.iter().all(|sink| matches!(sink, EventSink::Kubernetes | EventSink::None));
-    let longest = if is_quick { EVENTS_WITHIN } else { Duration::ZERO };
-    recording.events_flush_timeout = recording.events_flush_timeout.min(longest);
 }
 
 async fn reader(context: &Context, terms: &Terms) -> anyhow::Result<Reader> {

@@ -8,6 +8,8 @@ pub mod change;
 pub mod declare;
 pub mod follow;
 pub mod guards;
+pub mod prestart;
+pub mod prestart_steps;
 pub mod seen;
 pub mod steps;
 

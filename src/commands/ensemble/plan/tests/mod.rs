@@ -7,4 +7,5 @@ mod model;
 mod prestart;
 mod refusals;
 mod scene;
+mod starts;
 mod table;

@@ -14,6 +14,7 @@ struct Pod {
     disk: Disk,
     live: BTreeMap<ServerId, Live>,
     resolves: bool,
+    rival: Option<&'static str>,
 }
 
 fn live(config: EnsembleConfig) -> Live {
@@ -26,7 +27,7 @@ fn pod() -> Pod {
     let file = DiskFile::Read(config(1..=3));
     let disk = Disk { myid: Some(Ok(id(1))), marker, file, has_data: true, is_writable: true };
     let live = [2, 3].map(|number| (id(number), live(config(1..=3)))).into();
-    Pod { id: id(1), desired: Scene::of(3).desired, disk, live, resolves: true }
+    Pod { id: id(1), desired: Scene::of(3).desired, disk, live, resolves: true, rival: None }
 }
 
 fn empty() -> Disk {
@@ -36,8 +37,8 @@ fn empty() -> Disk {
 fn after(change: impl FnOnce(&mut Pod)) -> Decision {
     let mut pod = pod();
     change(&mut pod);
-    let Pod { id, desired, disk, live, resolves } = &pod;
-    decide(Start { id: *id, desired, disk, live, resolves: *resolves })
+    let Pod { id, desired, disk, live, resolves, rival } = &pod;
+    decide(Start { id: *id, desired, disk, live, resolves: *resolves, rival: *rival })
 }
 
 #[track_caller]
@@ -127,6 +128,7 @@ fn a_disk_of_somebody_else_does_not_start() {
     refused("E_ID_CONFLICT", |pod| pod.disk.marker.as_mut().unwrap().id = id(2));
     refused("E_ID_CONFLICT", |pod| pod.disk.marker.as_mut().unwrap().ensemble_id = "other".to_owned());
     refused("E_ID_CONFLICT", |pod| pod.id = id(9));
+    refused("E_ID_CONFLICT", |pod| pod.rival = Some("at zk-1:2181 (follower)"));
 }
 
 #[test]

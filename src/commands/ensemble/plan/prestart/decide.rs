@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::ensemble::desired::{Desired, MemberState};
+use crate::cluster::ensemble::desired::{Desired, LastConfig, MemberState};
 use crate::cluster::ensemble::member::{Role, ServerId, listed};
 use crate::cluster::ensemble::membership::{EnsembleConfig, Membership};
 use crate::commands::ensemble::plan::code::{Code, Refusal};
@@ -72,6 +72,8 @@ pub struct Start<'a> {
     pub live: &'a BTreeMap<ServerId, Live>,
     /// Whether this pod's own name resolves.
     pub resolves: bool,
+    /// Where a process answers that has this id already, if one does.
+    pub rival: Option<&'a str>,
 }
 
 /// What prestart does.
@@ -136,28 +138,39 @@ fn refusal(code: Code, why: impl Into<String>) -> Refusal {
     Refusal::new(code, why, next_step(code))
 }
 
-/// Whether disk and document agree on who this is.
-fn identity(start: Start<'_>) -> Option<Refusal> {
-    let id = start.id;
-    match &start.disk.myid {
+/// Whether the disk has the `myid` of another server, or one that is no id.
+pub(super) fn other_myid(id: ServerId, disk: &Disk) -> Option<Refusal> {
+    match &disk.myid {
         Some(Ok(own)) if *own != id => {
             Some(refusal(Code::IdConflict, format!("the disk has myid {own}, the pod is server {id}")))
         }
         Some(Err(text)) => Some(refusal(Code::IdConflict, format!("the disk has a myid that is no id: `{text}`"))),
         _ => None,
     }
-    .or_else(|| {
-        let marker = start.disk.marker.as_ref()?;
-        if marker.id != id {
-            return Some(refusal(
-                Code::IdConflict,
-                format!("the disk belongs to server {}, the pod is server {id}", marker.id),
-            ));
-        }
-        let expected = start.desired.ensemble_id.as_ref()?;
-        let why = format!("the disk belongs to ensemble {}, this is {expected}", marker.ensemble_id);
-        (marker.ensemble_id != *expected).then(|| refusal(Code::IdConflict, why))
-    })
+}
+
+/// Whether disk and document agree on who this is.
+fn identity(start: Start<'_>) -> Option<Refusal> {
+    let id = start.id;
+    other_myid(id, start.disk)
+        .or_else(|| {
+            let marker = start.disk.marker.as_ref()?;
+            if marker.id != id {
+                return Some(refusal(
+                    Code::IdConflict,
+                    format!("the disk belongs to server {}, the pod is server {id}", marker.id),
+                ));
+            }
+            let expected = start.desired.ensemble_id.as_ref()?;
+            let why = format!("the disk belongs to ensemble {}, this is {expected}", marker.ensemble_id);
+            (marker.ensemble_id != *expected).then(|| refusal(Code::IdConflict, why))
+        })
+        .or_else(|| {
+            let why =
+                format!("server {id} runs already, {}, and this pod's own server has not been started", start.rival?);
+            let next = "End the other process, or wait until the pod that it belongs to is gone";
+            Some(Refusal::new(Code::IdConflict, why, next))
+        })
 }
 
 fn retired(start: Start<'_>) -> Option<Refusal> {
@@ -206,7 +219,7 @@ fn accepted(start: Start<'_>) -> Result<Option<EnsembleConfig>, Refusal> {
 /// No other server serves.
 fn alone(start: Start<'_>) -> Decision {
     let Start { id, desired, disk, .. } = start;
-    if !desired.initialized && desired.last_config.is_none() {
+    if is_new(start) {
         return bootstrap(start);
     }
     let is_voter = allowed(desired).iter().any(|membership| membership.is_voter(id));
@@ -233,6 +246,16 @@ fn alone(start: Start<'_>) -> Decision {
     }
 }
 
+/// Whether the ensemble has never had a member but this server, and has never committed a write.
+fn is_new(start: Start<'_>) -> bool {
+    let desired = start.desired;
+    let is_own = |last: &LastConfig| last.config.membership.servers.keys().eq([&start.id]);
+    !desired.initialized
+        && desired.op.is_none()
+        && desired.history.is_empty()
+        && desired.last_config.as_ref().is_none_or(is_own)
+}
+
 /// The very first start: the voter with the lowest id begins alone, the others wait for it.
 fn bootstrap(start: Start<'_>) -> Decision {
     let first = start.desired.wanted_voters().next();
@@ -242,6 +265,14 @@ fn bootstrap(start: Start<'_>) -> Decision {
             let servers = [(start.id, line)].into();
             let config =
                 EnsembleConfig { membership: Membership { servers, hierarchy: None }, ..EnsembleConfig::default() };
+            if let DiskFile::Read(found) = &start.disk.file
+                && start.disk.has_data
+                && !found.membership.servers.keys().eq([&start.id])
+            {
+                let members = listed(found.membership.servers.keys().copied());
+                let why = format!("the ensemble is new, and the disk has data and a file with the members {members}");
+                return Decision::Refuse(refusal(Code::MembershipRegressed, why));
+            }
             // A disk with data is no new ensemble's: its server starts, and its data stays.
             let initialize = !start.disk.has_data;
             Decision::Write { config, initialize, why: "the first server of a new ensemble".to_owned() }

@@ -1,0 +1,272 @@
+//! `toolbox ensemble prestart`: the init container of a ZooKeeper server.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use crate::clients::files;
+use crate::clients::zookeeper::settings::parse_servers;
+use crate::cluster::ensemble::desired::Desired;
+use crate::cluster::ensemble::member::ServerId;
+use crate::commands::ensemble::apply::{Hands, load, pause};
+use crate::commands::ensemble::observe::servers::SERVER_LIMIT;
+use crate::commands::ensemble::observe::start::{How, look_at_disk, look_at_live, resolves};
+use crate::commands::ensemble::plan::prestart::{Ground, Layout, Me, Outcome, PrestartStep, Terms, my_id, plan};
+use crate::commands::ensemble::spec::own_line::{OwnLine, Values};
+use crate::commands::ensemble::spec::zoo_cfg;
+use crate::commands::identity::spec::name::ordinal;
+use crate::context::ZooKeeperFlags;
+use crate::context::rights::Workload;
+use crate::context::{Context, duration};
+use crate::exit::{Exit, Stop};
+use crate::formats::properties::FILE_BYTES_MAX;
+use crate::output;
+use crate::state::identity::Identity;
+
+/// How long is waited between two looks.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How often all is decided anew because others wrote the document.
+const ROUNDS_MAX: usize = 10_000;
+
+/// Who this server is.
+#[derive(Debug, Clone, Args)]
+pub(super) struct MeArgs {
+    /// This server's id [default: the one that the document has for the pod, else --first-id and the pod's ordinal]
+    #[arg(long, env = "TOOLBOX_ENSEMBLE_ID", value_name = "ID", value_parser = usable_id)]
+    pub(super) id: Option<ServerId>,
+
+    /// The id of the pod with ordinal 0
+    #[arg(long, env = "TOOLBOX_ENSEMBLE_FIRST_ID", value_name = "ID", default_value_t = 1)]
+    pub(super) first_id: i64,
+
+    /// The pod's name; outside Kubernetes give --id instead
+    #[arg(long, env = "POD_NAME", value_name = "NAME")]
+    pub(super) pod_name: Option<String>,
+
+    /// The pod's namespace, for --server-line
+    #[arg(long, env = "POD_NAMESPACE", value_name = "NAME")]
+    pub(super) pod_namespace: Option<String>,
+}
+
+/// Arguments of `toolbox ensemble prestart`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct PrestartArgs {
+    #[command(flatten)]
+    me: MeArgs,
+
+    /// dataDir: the persistent disk, with myid and version-2
+    #[arg(long, env = "TOOLBOX_ENSEMBLE_DATA_DIR", value_name = "FOLDER", default_value = "/data")]
+    data_dir: String,
+
+    /// Folder of zoo.cfg and the dynamic file; it must persist and be writable, as ZooKeeper writes both [default: `conf` in
+    /// --data-dir]
+    #[arg(long, env = "TOOLBOX_ENSEMBLE_CONF_DIR", value_name = "FOLDER")]
+    conf_dir: Option<String>,
+
+    /// Your own lines of zoo.cfg, as tickTime or autopurge; without members, client port and dataDir
+    #[arg(long, env = "TOOLBOX_ENSEMBLE_ZOO_CFG", value_name = "FILE")]
+    zoo_cfg: Option<PathBuf>,
+
+    /// This server's own line, for a document that does not have it yet, as `{pod-name}.zookeeper:2888:3888;2181`; {namespace},
+    /// {ordinal} and {id} are filled in, too
+    #[arg(long, env = "TOOLBOX_ENSEMBLE_SERVER_LINE", value_name = "LINE", value_parser = OwnLine::parse)]
+    server_line: Option<OwnLine>,
+
+    /// Begin a new ensemble of so many voters where there is no document, the disk is empty, and no server answers
+    #[arg(long, env = "TOOLBOX_ENSEMBLE_SIZE", value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..=15))]
+    size: Option<u8>,
+
+    /// A new ensemble may be small: --size 1
+    #[arg(long, env = "TOOLBOX_ENSEMBLE_DEV")]
+    dev: bool,
+
+    /// How long the others, this pod's own name and the API server are waited for; then the run ends with 5, or 1
+    #[arg(long, env = "TOOLBOX_ENSEMBLE_WITHIN", value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    within: Duration,
+
+    /// --zookeeper names more servers to ask
+    #[command(flatten)]
+    zookeeper: ZooKeeperFlags,
+}
+
+fn usable_id(text: &str) -> Result<ServerId, String> {
+    let id = text.parse::<ServerId>()?;
+    if id.is_usable() { Ok(id) } else { Err("ids of servers are 1 to 255".to_owned()) }
+}
+
+/// The name after which the document is named.
+pub(super) fn ensemble_name(context: &Context) -> Result<String, Stop> {
+    let name = context.flags.cluster.clone();
+    name.ok_or_else(|| Stop::usage("which ensemble? give --cluster NAME: the document is named after it"))
+}
+
+impl MeArgs {
+    /// Who this is.
+    pub(super) fn me(&self) -> Result<Me, Stop> {
+        let given = self.pod_name.as_deref().filter(|name| !name.is_empty());
+        let number = given.map(ordinal);
+        let number = match (number, self.id) {
+            (Some(Ok(number)), _) => u32::try_from(number).ok(),
+            (Some(Err(why)), None) => return Err(Stop::usage(format!("--pod-name: {why}; or give --id"))),
+            _ => None,
+        };
+        Ok(Me { id: self.id, base: self.first_id, pod: given.map(str::to_owned), ordinal: number })
+    }
+}
+
+/// Writes what the server starts from, as soon as it may start. Looks again and again until then, within the limit.
+pub(super) async fn run(context: &mut Context, args: &PrestartArgs) -> anyhow::Result<Exit> {
+    context.as_init_container();
+    let (name, me) = (ensemble_name(context)?, args.me.me()?);
+    if args.size.is_some_and(|size| size.is_multiple_of(2) || (size < 3 && !args.dev)) {
+        return Err(Stop::usage("--size: 3 or 5 voters are safe; 1 with --dev; an even number survives no more").into());
+    }
+    check_rights(context, &name).await?;
+    let settings = own_settings(args)?;
+    let deadline = Instant::now() + args.within;
+    let mut said = None;
+    for _ in 0..ROUNDS_MAX {
+        let mut document = context.document(&Identity::of_ensemble(&name)).await?;
+        let observe = async || {
+            let record = load::<Desired>(&mut document, deadline).await?;
+            look(context, args, &me, record, &settings).await
+        };
+        let ground = context.observed(observe).await?;
+        let terms = terms(context, args, &me, &settings, &ground)?;
+        let Outcome { plan, waits, desired } = plan(&terms, &ground);
+        let is_over = Instant::now() >= deadline;
+        let mut hands =
+            Hands { document: &mut document, desired: desired.as_ref(), deadline, is_outrun: false, is_broken: false };
+        let has_steps = !plan.steps.is_empty() || !plan.refusals.is_empty();
+        let mut exit = Exit::Done;
+        if has_steps || waits.is_none() {
+            exit = context.settle(plan, async |steps: &[PrestartStep]| hands.apply(steps).await).await?.exit;
+        }
+        if hands.is_outrun && !is_over {
+            sleep(pause()).await;
+            continue;
+        }
+        let Some(why) = waits.filter(|_| exit == Exit::Done || exit == Exit::Changes) else { return Ok(exit) };
+        if is_over || context.is_dry_run() || context.flags.observed.is_some() {
+            output::complain(&format!("server {} does not start yet: {why}", terms.id));
+            return Ok(Exit::Unhealthy);
+        }
+        if said.as_ref() != Some(&why) {
+            output::say(&format!("waiting: {why}"));
+            said = Some(why);
+        }
+        sleep(LOOK_AGAIN).await;
+    }
+    anyhow::bail!("others changed the document {ROUNDS_MAX} times in the meantime; start again")
+}
+
+/// Asks for rights before anything is written.
+async fn check_rights(context: &Context, name: &str) -> anyhow::Result<()> {
+    if context.is_dry_run() || context.flags.observed.is_some() {
+        return Ok(());
+    }
+    context.check_rights(Workload::Zookeeper, &context.rights_setup(name)).await
+}
+
+fn own_settings(args: &PrestartArgs) -> anyhow::Result<zoo_cfg::Settings> {
+    let (source, bytes) = match &args.zoo_cfg {
+        None => ("zoo.cfg".to_owned(), Vec::new()),
+        Some(path) => {
+            let source = path.display().to_string();
+            let bytes = files::read_bounded(path, FILE_BYTES_MAX as u64);
+            let bytes = bytes.map_err(|error| Stop::usage(format!("--zoo-cfg: failed to read {source}: {error}")))?;
+            (source, bytes)
+        }
+    };
+    let read = zoo_cfg::settings(&source, &bytes, args.data_dir.trim_end_matches('/'));
+    Ok(read.map_err(|faults| Stop::usage(faults.to_string()))?)
+}
+
+fn layout(args: &PrestartArgs, settings: &zoo_cfg::Settings) -> Layout {
+    let data = args.data_dir.trim_end_matches('/').to_owned();
+    let conf = args.conf_dir.as_ref().map(|conf| conf.trim_end_matches('/').to_owned());
+    Layout { conf: conf.unwrap_or_else(|| format!("{data}/conf")), log: settings.log.clone(), data }
+}
+
+fn id(record: Option<&Desired>, me: &Me) -> Result<ServerId, Stop> {
+    let id = my_id(record, me).ok_or_else(|| {
+        Stop::usage("which server is this? give --id, or the pod's name (POD_NAME by the downward API)")
+    })?;
+    if id.is_usable() {
+        return Ok(id);
+    }
+    Err(Stop::usage(format!(
+        "--first-id {} and the pod's ordinal give id {id}, but ids of servers are 1 to 255",
+        me.base
+    )))
+}
+
+fn terms(
+    context: &Context,
+    args: &PrestartArgs,
+    me: &Me,
+    settings: &zoo_cfg::Settings,
+    ground: &Ground,
+) -> Result<Terms, Stop> {
+    let id = id(ground.record.as_ref(), me)?;
+    let values = Values { pod: me.pod.as_deref(), namespace: args.me.pod_namespace.as_deref(), ordinal: me.ordinal };
+    let line = args.server_line.as_ref().map(|line| line.filled(id, &values)).transpose();
+    let line = line.map_err(|why| Stop::usage(format!("--server-line: {why}")))?;
+    Ok(Terms {
+        id,
+        me: me.clone(),
+        line,
+        size: args.size.map(usize::from),
+        dev: args.dev,
+        layout: layout(args, settings),
+        settings: settings.lines.clone(),
+        now: context.now(),
+    })
+}
+
+/// Looks at the disk and at everybody who may be live.
+async fn look(
+    context: &Context,
+    args: &PrestartArgs,
+    me: &Me,
+    record: Option<Desired>,
+    settings: &zoo_cfg::Settings,
+) -> anyhow::Result<Ground> {
+    let id = id(record.as_ref(), me)?;
+    let found = look_at_disk(&layout(args, settings)).await;
+    let limit = context.flags.timeout.unwrap_or(SERVER_LIMIT).min(SERVER_LIMIT);
+    let values = Values { pod: me.pod.as_deref(), namespace: args.me.pod_namespace.as_deref(), ordinal: me.ordinal };
+    let recorded = record.as_ref().and_then(|record| record.members.get(&id)).map(|member| member.line.clone());
+    let own = recorded.or_else(|| args.server_line.as_ref()?.filled(id, &values).ok());
+    let more = more(context, args)?;
+    let words = context.settings_of("zookeeper:2181", limit)?;
+    let session = ZooKeeperFlags { zookeeper: Some("zookeeper:2181".to_owned()), ..args.zookeeper.clone() };
+    let session = context.zookeeper_settings(&session)?;
+    let live =
+        look_at_live(How { settings: &words, session: &session }, id, record.as_ref(), found.as_ref().ok(), more).await;
+    let is_known = match &own {
+        Some(line) => resolves(line).await,
+        None => true,
+    };
+    Ok(Ground {
+        record,
+        found,
+        live: live.live,
+        rival: live.rival,
+        answers: live.answers,
+        resolves: is_known,
+        fresh_id: Uuid::now_v7().to_string(),
+    })
+}
+
+/// Servers that the flags name.
+fn more(context: &Context, args: &PrestartArgs) -> anyhow::Result<Vec<(String, u16)>> {
+    let Some(list) = context.zookeeper_servers(&args.zookeeper) else { return Ok(Vec::new()) };
+    let (addresses, _) = parse_servers(list).map_err(Stop::usage).context("other servers to ask")?;
+    Ok(addresses)
+}

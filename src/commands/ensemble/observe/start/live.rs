@@ -1,0 +1,172 @@
+//! Every known member is asked, at its own address and never by the name of a Service: who serves, with which members, and of which
+//! ensemble.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::timeout;
+
+use crate::clients::kafka::settings::Settings;
+use crate::clients::zookeeper::live::Live as Session;
+use crate::clients::zookeeper::settings::Settings as SessionSettings;
+use crate::clients::zookeeper::{Refusal, ZooKeeper as _, ZooKeeperError};
+use crate::cluster::ensemble::desired::{Desired, ENSEMBLE_ID_PATH};
+use crate::cluster::ensemble::member::ServerId;
+use crate::cluster::ensemble::membership::{EnsembleConfig, Membership};
+use crate::cluster::ensemble::server_line::{ServerLine, is_unspecified};
+use crate::cluster::ensemble::view::{Answer, Mode};
+use crate::commands::ensemble::observe::servers::{Look, SERVER_LIMIT, SERVERS_MAX, look_at};
+use crate::commands::ensemble::plan::prestart::{DiskFile, FoundFiles, Live as Serving};
+use crate::formats::ensemble_config;
+
+/// Longest text of an ensemble id that is taken.
+const ID_BYTES_MAX: usize = 256;
+
+/// Longest wait for a name.
+const NAME_WITHIN: Duration = Duration::from_secs(5);
+
+/// Addresses to ask: host, without brackets, and port.
+pub type Named = Vec<(String, u16)>;
+
+/// What the others say.
+#[derive(Debug, Clone, Default)]
+pub struct Live {
+    /// Those that serve.
+    pub live: BTreeMap<ServerId, Serving>,
+    /// Where a process answers that has this id.
+    pub rival: Option<String>,
+    /// Another server that answers at all.
+    pub answers: Option<String>,
+}
+
+/// How servers are spoken to.
+#[derive(Debug, Clone, Copy)]
+pub struct How<'a> {
+    /// Four-letter words.
+    pub settings: &'a Settings,
+    /// Sessions; their servers are replaced by each that is asked.
+    pub session: &'a SessionSettings,
+}
+
+/// Asks all members that the document, the disk and the flags know, and those that these know.
+pub async fn look_at_live(
+    how: How<'_>,
+    id: ServerId,
+    record: Option<&Desired>,
+    found: Option<&FoundFiles>,
+    more: Named,
+) -> Live {
+    let mut named: Vec<_> = known(record, found).into_iter().chain(more).collect();
+    named.sort();
+    named.dedup();
+    named.truncate(SERVERS_MAX);
+    if named.is_empty() {
+        return Live::default();
+    }
+    let look = look_at(how.settings, &named, SERVER_LIMIT).await;
+    let mut live = answering(id, &look);
+    live.live = serving(how, &look).await;
+    live
+}
+
+/// Whether all names of a server's own line resolve here.
+pub async fn resolves(line: &ServerLine) -> bool {
+    for address in &line.addresses {
+        let found = timeout(NAME_WITHIN, tokio::net::lookup_host((address.host.as_str(), address.quorum_port))).await;
+        let is_known = found.ok().and_then(Result::ok).is_some_and(|mut addresses| addresses.next().is_some());
+        if !is_known {
+            return false;
+        }
+    }
+    true
+}
+
+/// Where the known members take clients. One that was retired is asked, too: it may be back as a rival.
+fn known(record: Option<&Desired>, found: Option<&FoundFiles>) -> BTreeSet<(String, u16)> {
+    let desired = record.into_iter().flat_map(|record| record.members.values()).map(|member| &member.line);
+    let of = |membership: &'_ Membership| membership.servers.values().cloned().collect::<Vec<_>>();
+    let last = record.into_iter().flat_map(|record| &record.last_config).flat_map(|last| of(&last.config.membership));
+    let op = record.into_iter().flat_map(|record| &record.op).flat_map(|op| [of(&op.before), of(&op.after)].concat());
+    let on_disk = match found.map(|found| &found.disk.file) {
+        Some(DiskFile::Read(config)) => of(&config.membership),
+        _ => Vec::new(),
+    };
+    desired.cloned().chain(last).chain(op).chain(on_disk).filter_map(|line| address(&line)).collect()
+}
+
+fn address(line: &ServerLine) -> Option<(String, u16)> {
+    let client = line.client.as_ref()?;
+    let host = if is_unspecified(&client.host) { &line.addresses.first()?.host } else { &client.host };
+    Some((host.clone(), client.port))
+}
+
+/// Who answers at all: a process that has this id, and any other server.
+fn answering(id: ServerId, look: &Look) -> Live {
+    let mut live = Live::default();
+    for (server, view) in look.seen.servers.iter().filter(|(_, view)| view.answer.is_running()) {
+        let place = look.addresses.get(server).map_or("-", String::as_str);
+        let words = match view.answer.mode() {
+            Some(mode) => format!("at {place} ({mode})"),
+            None => format!("at {place}"),
+        };
+        if *server == id {
+            live.rival = Some(words);
+        } else if live.answers.is_none() {
+            live.answers = Some(format!("server {server} {words}"));
+        }
+    }
+    let nameless = look.nameless.iter().find(|it| it.answer.is_running());
+    live.answers = live.answers.or_else(|| nameless.map(|it| format!("a server at {}", it.address)));
+    live
+}
+
+/// Servers that serve, with the configuration and the ensemble id as each of them has it.
+async fn serving(how: How<'_>, look: &Look) -> BTreeMap<ServerId, Serving> {
+    let takes_part = |answer: &Answer| matches!(answer.mode(), Some(Mode::Leader | Mode::Follower | Mode::Observer));
+    let asked: FuturesUnordered<_> = look
+        .seen
+        .servers
+        .iter()
+        .filter(|(_, view)| takes_part(&view.answer))
+        .filter_map(|(id, view)| Some((*id, view.config.clone(), look.addresses.get(id)?)))
+        .map(|(id, config, address)| async move { Some((id, of_session(how, address, config).await?)) })
+        .collect();
+    asked.filter_map(std::future::ready).collect().await
+}
+
+/// A session with one server: its ensemble id, and its configuration where `conf` did not show it.
+async fn of_session(how: How<'_>, address: &str, config: Option<EnsembleConfig>) -> Option<Serving> {
+    let without_id = |config: Option<EnsembleConfig>| Some(Serving { config: config?, ensemble_id: None });
+    let (host, port) = address.rsplit_once(':')?;
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let addresses = vec![(host, port.parse().ok()?)];
+    let timeout = how.settings.timeout.min(SERVER_LIMIT);
+    let settings = SessionSettings { addresses, chroot: String::new(), timeout, ..how.session.clone() };
+    let session = match Session::connect(settings).await {
+        Ok(session) => session,
+        Err(error) => {
+            tracing::warn!("the ensemble id of the server at {address} can't be read: {error}");
+            return without_id(config);
+        }
+    };
+    let config = match config {
+        None => {
+            let text = session.configuration().await.ok()?;
+            ensemble_config::read(address, &text.text).ok().map(|read| read.config)
+        }
+        config => config,
+    };
+    let ensemble_id = match session.get(ENSEMBLE_ID_PATH).await {
+        Ok(node) if node.data.len() <= ID_BYTES_MAX => Some(String::from_utf8_lossy(&node.data).trim().to_owned()),
+        Ok(_) => None,
+        Err(ZooKeeperError::Refused(Refusal::NoNode, _)) => None,
+        Err(error) => {
+            tracing::warn!("the ensemble id of the server at {address} can't be read: {error}");
+            None
+        }
+    };
+    drop(session.close().await);
+    Some(Serving { config: config?, ensemble_id: ensemble_id.filter(|id| !id.is_empty()) })
+}
