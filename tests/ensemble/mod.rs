@@ -5,6 +5,7 @@ mod ensembles;
 mod faults;
 mod live;
 mod membership;
+mod prestart;
 mod scripted;
 
 use crate::support::toolbox::{Ran, Toolbox};

@@ -6,5 +6,5 @@ mod kafka;
 mod manifests;
 mod pods;
 mod racing;
-mod scripted;
+pub(crate) mod scripted;
 mod trouble;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 /// What happens to one request about ConfigMaps.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// It is answered with this status, and nothing is done.
     Status(u16),
     /// It is done, and answered with this status.
@@ -25,7 +25,7 @@ pub(super) enum Fault {
 
 /// The server's state.
 #[derive(Debug, Default)]
-pub(super) struct Script {
+pub(crate) struct Script {
     objects: BTreeMap<String, Value>,
     version: u64,
     faults: VecDeque<Fault>,
@@ -33,13 +33,13 @@ pub(super) struct Script {
 }
 
 /// A running server. It ends with the test's process.
-pub(super) struct Server {
-    pub(super) port: u16,
+pub(crate) struct Server {
+    pub(crate) port: u16,
     script: Arc<Mutex<Script>>,
 }
 
 impl Server {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let script = Arc::new(Mutex::new(Script::default()));
         let shared = Arc::clone(&script);
         let (sender, port) = std::sync::mpsc::channel();
@@ -57,7 +57,7 @@ impl Server {
     }
 
     /// A kubeconfig for it.
-    pub(super) fn kubeconfig(&self) -> String {
+    pub(crate) fn kubeconfig(&self) -> String {
         format!(
             "apiVersion: v1\nkind: Config\nclusters: [{{name: c, cluster: {{server: \"http://127.0.0.1:{}\"}}}}]\n\
              users: [{{name: u, user: {{}}}}]\ncontexts: [{{name: c, context: {{cluster: c, user: u, namespace: kafka}}}}]\n\
@@ -67,19 +67,19 @@ impl Server {
     }
 
     /// What happens to the next requests about ConfigMaps, one after the other; then nothing more.
-    pub(super) fn script(&self, faults: &[Fault]) {
+    pub(crate) fn script(&self, faults: &[Fault]) {
         self.script.lock().unwrap().faults = faults.iter().copied().collect();
     }
 
     /// The document of a ConfigMap.
-    pub(super) fn document(&self, name: &str) -> Value {
+    pub(crate) fn document(&self, name: &str) -> Value {
         let script = self.script.lock().unwrap();
         let text = script.objects[name]["data"]["record.json"].as_str().unwrap().to_owned();
         serde_json::from_str::<Value>(&text).unwrap()["document"].clone()
     }
 
     /// How many requests about ConfigMaps came.
-    pub(super) fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.script.lock().unwrap().requests
     }
 }

@@ -275,6 +275,26 @@ impl Ensemble {
         if folder.exists() { Ok(fs::remove_dir_all(folder)?) } else { Ok(()) }
     }
 
+    /// The folder of a server's zoo.cfg.
+    pub(crate) fn home_of(&self, number: u32) -> PathBuf {
+        self.home(self.member(number))
+    }
+
+    /// A server's dataDir.
+    pub(crate) fn data_of(&self, number: u32) -> PathBuf {
+        self.data(self.member(number))
+    }
+
+    /// Removes all files of a server that does not run: a new disk.
+    pub(crate) fn bare(&self, number: u32) -> anyhow::Result<()> {
+        ensure!(self.pid(number).is_none(), "server {number} runs");
+        for folder in [self.home_of(number), self.data_of(number)] {
+            fs::remove_dir_all(&folder)?;
+            fs::create_dir_all(&folder)?;
+        }
+        Ok(())
+    }
+
     /// Gives a server another id.
     pub(crate) fn write_id(&self, number: u32, id: u32) -> anyhow::Result<()> {
         Ok(fs::write(self.data(self.member(number)).join("myid"), format!("{id}\n"))?)

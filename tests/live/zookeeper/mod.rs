@@ -8,5 +8,5 @@ mod ensemble;
 mod harness;
 mod shape;
 
-pub(crate) use ensemble::Ensemble;
+pub(crate) use ensemble::{Ensemble, LIMIT};
 pub(crate) use shape::{Role, Shape};

@@ -14,7 +14,7 @@ use crate::cluster::ensemble::desired::Desired;
 use crate::cluster::ensemble::member::ServerId;
 use crate::commands::ensemble::apply::{Hands, load, pause};
 use crate::commands::ensemble::observe::servers::SERVER_LIMIT;
-use crate::commands::ensemble::observe::start::{How, look_at_disk, look_at_live, resolves};
+use crate::commands::ensemble::observe::start::{How, client_address, look_at_disk, look_at_live, resolves};
 use crate::commands::ensemble::plan::prestart::{Ground, Layout, Me, Outcome, PrestartStep, Terms, my_id, plan};
 use crate::commands::ensemble::spec::own_line::{OwnLine, Values};
 use crate::commands::ensemble::spec::zoo_cfg;
@@ -29,6 +29,9 @@ use crate::state::identity::Identity;
 
 /// How long is waited between two looks.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How many pods of the set are asked where there is no document.
+const SIBLINGS_MAX: u32 = 9;
 
 /// How often all is decided anew because others wrote the document.
 const ROUNDS_MAX: usize = 10_000;
@@ -243,7 +246,10 @@ async fn look(
     let values = Values { pod: me.pod.as_deref(), namespace: args.me.pod_namespace.as_deref(), ordinal: me.ordinal };
     let recorded = record.as_ref().and_then(|record| record.members.get(&id)).map(|member| member.line.clone());
     let own = recorded.or_else(|| args.server_line.as_ref()?.filled(id, &values).ok());
-    let more = more(context, args)?;
+    let mut more = more(context, args)?;
+    if let (None, Some(line)) = (&record, &args.server_line) {
+        more.extend(siblings(line, me, args.me.pod_namespace.as_deref()));
+    }
     let words = context.settings_of("zookeeper:2181", limit)?;
     let session = ZooKeeperFlags { zookeeper: Some("zookeeper:2181".to_owned()), ..args.zookeeper.clone() };
     let session = context.zookeeper_settings(&session)?;
@@ -264,9 +270,39 @@ async fn look(
     })
 }
 
+/// The other pods of the StatefulSet, at the addresses that they would have: where there is no document, one of them may serve all
+/// the same, and then no ensemble is begun beside it.
+fn siblings(line: &OwnLine, me: &Me, namespace: Option<&str>) -> Vec<(String, u16)> {
+    let (Some(pod), Some(own)) = (&me.pod, me.ordinal) else { return Vec::new() };
+    let Some(set) = pod.strip_suffix(&own.to_string()) else { return Vec::new() };
+    let one = |ordinal: u32| {
+        let name = format!("{set}{ordinal}");
+        let id = ServerId(me.base.checked_add(i64::from(ordinal))?);
+        let values = Values { pod: Some(&name), namespace, ordinal: Some(ordinal) };
+        client_address(&line.filled(id, &values).ok()?)
+    };
+    (0..SIBLINGS_MAX).filter(|ordinal| *ordinal != own).filter_map(one).collect()
+}
+
 /// Servers that the flags name.
 fn more(context: &Context, args: &PrestartArgs) -> anyhow::Result<Vec<(String, u16)>> {
     let Some(list) = context.zookeeper_servers(&args.zookeeper) else { return Ok(Vec::new()) };
     let (addresses, _) = parse_servers(list).map_err(Stop::usage).context("other servers to ask")?;
     Ok(addresses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_document_the_other_pods_of_the_set_are_asked_at_the_addresses_that_they_would_have() {
+        let line = OwnLine::parse("{pod-name}.zk.{namespace}.svc:2888:3888;2181").unwrap();
+        let me = Me { id: None, base: 1, pod: Some("zk-1".to_owned()), ordinal: Some(1) };
+        let asked = siblings(&line, &me, Some("kafka"));
+        assert_eq!(asked.len(), 8);
+        assert_eq!(asked[0], ("zk-0.zk.kafka.svc".to_owned(), 2181));
+        assert_eq!(asked[1], ("zk-2.zk.kafka.svc".to_owned(), 2181));
+        assert!(siblings(&line, &Me::default(), None).is_empty());
+    }
 }

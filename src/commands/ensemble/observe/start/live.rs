@@ -93,10 +93,11 @@ fn known(record: Option<&Desired>, found: Option<&FoundFiles>) -> BTreeSet<(Stri
         Some(DiskFile::Read(config)) => of(&config.membership),
         _ => Vec::new(),
     };
-    desired.cloned().chain(last).chain(op).chain(on_disk).filter_map(|line| address(&line)).collect()
+    desired.cloned().chain(last).chain(op).chain(on_disk).filter_map(|line| client_address(&line)).collect()
 }
 
-fn address(line: &ServerLine) -> Option<(String, u16)> {
+/// Where a server takes clients: its own host where the line names none.
+pub fn client_address(line: &ServerLine) -> Option<(String, u16)> {
     let client = line.client.as_ref()?;
     let host = if is_unspecified(&client.host) { &line.addresses.first()?.host } else { &client.host };
     Some((host.clone(), client.port))

@@ -124,7 +124,7 @@ proptest! {
         has_data in any::<bool>(),
         has_marker in any::<bool>(),
         stray in any::<bool>(),
-        state in 0..4,
+        state in 0_usize..4,
     ) {
         let mut found = empty();
         found.disk.has_data = has_data;

@@ -1,0 +1,59 @@
+//! `manifests/zookeeper` and `manifests/controllers`, with probes and the cluster's name, on a real API server.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::live::kubernetes::control_plane::ControlPlane;
+use crate::live::kubernetes::manifests::copy;
+
+#[test]
+fn an_ensemble_and_a_quorum_are_put_together_from_parts_that_the_api_server_accepts() {
+    let cluster = ControlPlane::shared();
+    let namespace = cluster.namespace("servers");
+    let folder = tempfile::tempdir().unwrap();
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests"), &folder.path().join("manifests"));
+    let overlay = folder.path().join("overlay");
+    fs::create_dir(&overlay).unwrap();
+    let parts = ["zookeeper", "controllers", "settings"].map(|part| format!("../manifests/{part}")).join(", ");
+    let text = format!(
+        "namespace: {namespace}\nresources: [{parts}]\ncomponents: [../manifests/probe, ../manifests/cluster-name]\n\
+         configMapGenerator: [{{name: toolbox, behavior: merge, literals: [cluster=eu]}}]\n"
+    );
+    fs::write(overlay.join("kustomization.yaml"), text).unwrap();
+    let rendered = cluster.kubectl(&["kustomize", overlay.to_str().unwrap()]);
+    let applied = cluster.kubectl_with_input(&["apply", "--validate=strict", "-f", "-"], &rendered);
+    for object in [
+        "statefulset.apps/zookeeper",
+        "statefulset.apps/controller",
+        "poddisruptionbudget.policy/zookeeper",
+        "networkpolicy.networking.k8s.io/controller",
+        "service/zookeeper-client",
+        "service/controller",
+        "configmap/controllers",
+    ] {
+        assert!(applied.contains(&format!("{object} created")), "{object}: {applied}");
+    }
+    let get = |kind: &str, name: &str| -> Value {
+        serde_json::from_str(&cluster.kubectl(&["--namespace", &namespace, "get", kind, name, "-o", "json"])).unwrap()
+    };
+    for (set, service, container) in [("zookeeper", "zookeeper", "zookeeper"), ("controller", "controller", "kafka")] {
+        let pod = get("statefulset", set)["spec"]["template"]["spec"].clone();
+        let named = |list: &str| pod[list].as_array().unwrap().clone();
+        let inits: Vec<_> = named("initContainers").iter().map(|it| it["name"].as_str().unwrap().to_owned()).collect();
+        assert!(inits.contains(&"prestart".to_owned()) && inits.contains(&"toolbox".to_owned()), "{inits:?}");
+        let binary = inits.iter().position(|name| name == "toolbox");
+        let prestart = inits.iter().position(|name| name == "prestart");
+        assert!(set == "zookeeper" || binary < prestart, "the program is there before it is run: {inits:?}");
+        let server = named("containers").into_iter().find(|it| it["name"] == container).unwrap();
+        for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+            assert_eq!(server[probe]["exec"]["command"][0], "/toolbox/toolbox", "{set}: {probe}");
+        }
+        assert_eq!(get("service", service)["spec"]["publishNotReadyAddresses"], true);
+        assert_eq!(get("service", service)["spec"]["clusterIP"], "None");
+    }
+    let names = |role: &str| get("role", role)["rules"][1]["resourceNames"].clone();
+    assert_eq!(names("zookeeper"), serde_json::json!(["toolbox-ensemble-eu"]));
+    assert_eq!(names("controllers"), serde_json::json!(["toolbox-ensemble-eu-controllers"]));
+}

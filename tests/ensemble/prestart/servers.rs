@@ -1,0 +1,258 @@
+//! Real ZooKeeper servers that start from what `prestart` wrote, one document for all of them, and changes of the membership as
+//! `ensemble apply` makes them.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use jiff::Timestamp;
+use kafka_toolbox::clients::zookeeper::live::Live;
+use kafka_toolbox::clients::zookeeper::settings::{Given, Settings};
+use kafka_toolbox::clients::zookeeper::{Creation, Mode, Reconfiguration, ZooKeeper};
+use kafka_toolbox::cluster::ensemble::desired::{Desired, LastConfig, MemberState};
+use kafka_toolbox::cluster::ensemble::member::{Role as Vote, ServerId};
+use kafka_toolbox::formats::ensemble_config;
+use kafka_toolbox::state::document::Document;
+use kafka_toolbox::state::identity::Identity;
+use kafka_toolbox::state::place::Place;
+use rustix::process::Signal;
+use uuid::Uuid;
+
+use crate::live::zookeeper::{Ensemble, Role, Shape};
+use crate::support::toolbox::{Ran, Toolbox};
+
+/// Servers with one document.
+pub(super) struct Servers {
+    pub(super) ensemble: Ensemble,
+    pub(super) toolbox: Toolbox,
+    own: String,
+}
+
+impl Servers {
+    /// So many servers with empty disks, of which none runs.
+    pub(super) fn bare(count: u32) -> Self {
+        let servers = Self::of(Ensemble::start(&Shape::of(0).spares(count)).unwrap());
+        (1..=count).for_each(|number| servers.ensemble.bare(number).unwrap());
+        servers
+    }
+
+    /// Servers that others started.
+    pub(super) fn of(ensemble: Ensemble) -> Self {
+        let toolbox = super::named();
+        let own = "tickTime=500\ninitLimit=20\nsyncLimit=8\nadmin.enableServer=false\nmaxClientCnxns=0\nskipACL=yes\n";
+        let own = toolbox.file("own.cfg", own);
+        Self { ensemble, toolbox, own }
+    }
+
+    /// An ensemble that was begun by server 1, and grown to so many, each from what `prestart` wrote.
+    pub(super) fn grown(count: u32, spares: u32) -> Self {
+        let servers = Self::bare(count + spares);
+        for number in 1..=count {
+            servers.starts(number);
+            if number > 1 {
+                servers.promote(number);
+            }
+        }
+        servers
+    }
+
+    /// What the init container of a server runs.
+    pub(super) fn prestart(&self, number: u32, more: &[&str]) -> Ran {
+        self.prestart_as(number, number, more)
+    }
+
+    /// The same on the disk and at the address of a server, as another one.
+    pub(super) fn prestart_as(&self, number: u32, id: u32, more: &[&str]) -> Ran {
+        let line = self.ensemble.member(number).line(Role::Participant);
+        let line = line.split_once('=').unwrap().1;
+        let (id, data, home) =
+            (id.to_string(), text(&self.ensemble.data_of(number)), text(&self.ensemble.home_of(number)));
+        let own = ["ensemble", "prestart", "zookeeper", "--yes", "--cluster", "main", "--id", &id, "--size", "3"];
+        let places = ["--data-dir", &data, "--conf-dir", &home, "--zoo-cfg", &self.own, "--server-line", line];
+        self.toolbox.run(&[&own[..], &places, more].concat())
+    }
+
+    /// The same, where it is to wait in vain.
+    #[track_caller]
+    pub(super) fn waits(&self, number: u32) -> Ran {
+        self.prestart(number, &["--within", "1s"]).ends_with(5)
+    }
+
+    /// The same, where it is refused under this name. The disk stays as it is.
+    #[track_caller]
+    pub(super) fn refused(&self, number: u32, code: &str) {
+        let before = self.files(number);
+        let ran = self.prestart(number, &["--within", "1s"]).ends_with(4);
+        assert!(ran.out.contains(code), "{code}: {ran:#?}");
+        assert_eq!(self.files(number), before);
+    }
+
+    /// A server starts as its pod does: init container first.
+    #[track_caller]
+    pub(super) fn starts(&self, number: u32) {
+        self.prestart(number, &[]).ends_with(0);
+        self.ensemble.launch(number).unwrap();
+        self.ensemble.await_serving(&[number]).unwrap();
+    }
+
+    #[track_caller]
+    pub(super) fn stops(&self, numbers: &[u32]) {
+        numbers.iter().for_each(|&number| self.ensemble.stop(number, Signal::KILL).unwrap());
+    }
+
+    /// Starts servers without any init container.
+    #[track_caller]
+    pub(super) fn launch(&self, numbers: &[u32]) {
+        numbers.iter().for_each(|&number| self.ensemble.launch(number).unwrap());
+    }
+
+    /// Changes the document as a person or `ensemble apply` does.
+    pub(super) fn edit(&self, change: impl FnOnce(&mut Desired)) {
+        let mut document = self.document();
+        let mut desired: Desired = ready(document.load()).unwrap().unwrap_or_default();
+        change(&mut desired);
+        ready(document.save(&desired)).unwrap();
+    }
+
+    fn document(&self) -> Document {
+        Document::new(Place::Folder(self.toolbox.state()), Identity::of_ensemble("main"), Uuid::nil(), Timestamp::now)
+    }
+
+    /// A session with one server.
+    pub(super) fn session(&self, number: u32) -> Session {
+        Session::with(&self.ensemble.addresses(&[number]))
+    }
+
+    /// Makes a server a voter, and records it.
+    pub(super) fn promote(&self, number: u32) {
+        let line = self.ensemble.member(number).line(Role::Participant);
+        self.change(1, Reconfiguration { joining: vec![line], ..Reconfiguration::default() });
+    }
+
+    /// Removes a server, and records it.
+    pub(super) fn remove(&self, by: u32, number: u32) {
+        self.change(by, Reconfiguration { leaving: vec![u64::from(number)], ..Reconfiguration::default() });
+    }
+
+    fn change(&self, by: u32, change: Reconfiguration) {
+        let text = self.session(by).run(async |session: &Live| {
+            // A follower that has just joined may not be counted yet.
+            let mut left = 40;
+            loop {
+                match session.reconfigure(&change).await {
+                    Err(error) if left > 0 => {
+                        left -= 1;
+                        tracing::info!("{error}");
+                        tokio::time::sleep(Duration::from_millis(250)).await;
+                    }
+                    done => break done.unwrap().text,
+                }
+            }
+        });
+        self.recorded(&text);
+    }
+
+    /// Records what is live as the last good configuration.
+    pub(super) fn recorded(&self, text: &[u8]) {
+        let config = ensemble_config::read("live", text).unwrap().config;
+        self.edit(|desired| {
+            for (id, member) in &mut desired.members {
+                if config.membership.servers.contains_key(id) {
+                    member.state = MemberState::Voter;
+                }
+            }
+            desired.last_config = Some(LastConfig { config, since: Timestamp::now() });
+        });
+    }
+
+    /// What the file that a server would start from says: voters and observers.
+    #[track_caller]
+    pub(super) fn written(&self, number: u32) -> (Vec<i64>, Vec<i64>) {
+        let text = self.ensemble.dynamic(number).unwrap();
+        let membership = ensemble_config::read("dynamic", text.as_bytes()).unwrap().config.membership;
+        let ids = |role| membership.of_role(role).into_iter().map(|id: ServerId| id.0).collect::<Vec<_>>();
+        (ids(Vote::Participant), ids(Vote::Observer))
+    }
+
+    /// The voters as a server that serves has them.
+    #[track_caller]
+    pub(super) fn voters_seen_by(&self, number: u32) -> Vec<i64> {
+        let text = self.session(number).run(async |session: &Live| session.configuration().await.unwrap().text);
+        let membership = ensemble_config::read("live", &text).unwrap().config.membership;
+        membership.voters().into_iter().map(|id| id.0).collect()
+    }
+
+    /// Servers of these that lead.
+    pub(super) fn leaders(&self, numbers: &[u32]) -> Vec<u32> {
+        let leads = |number: &u32| self.ensemble.srvr(*number).is_ok_and(|answer| answer.contains("Mode: leader"));
+        numbers.iter().copied().filter(leads).collect()
+    }
+
+    /// Writes a node by way of a server, and waits until it is committed.
+    pub(super) fn write(&self, number: u32, path: &str) {
+        let creation = Creation::open(Mode::Persistent);
+        self.session(number).run(async |session: &Live| {
+            session.create(path, b"kept", &creation).await.unwrap();
+        });
+    }
+
+    /// Whether a server that serves has a node.
+    pub(super) fn has(&self, number: u32, path: &str) -> bool {
+        self.session(number).run(async |session: &Live| {
+            session.sync("/").await.unwrap();
+            session.stat(path).await.unwrap().is_some()
+        })
+    }
+
+    /// Writes a template over the configuration of a server; what was there, by paths.
+    pub(super) fn overwrite(&self, number: u32, members: &str) -> Vec<(PathBuf, Vec<u8>)> {
+        let (dynamic, zoo_cfg) = (self.ensemble.dynamic_file(number).unwrap(), self.ensemble.zoo_cfg_file(number));
+        let before = [dynamic.clone(), zoo_cfg.clone()].map(|path| (path.clone(), std::fs::read(path).unwrap()));
+        let plain = zoo_cfg.with_file_name("zoo.cfg.dynamic");
+        std::fs::write(&plain, members).unwrap();
+        let text = std::fs::read_to_string(&zoo_cfg).unwrap();
+        std::fs::write(&zoo_cfg, text.replace(dynamic.to_str().unwrap(), plain.to_str().unwrap())).unwrap();
+        before.into()
+    }
+
+    /// All files of a server's folders that `prestart` writes, with their texts.
+    pub(super) fn files(&self, number: u32) -> Vec<(String, String)> {
+        let (home, data) = (self.ensemble.home_of(number), self.ensemble.data_of(number));
+        let paths = [home.join("zoo.cfg"), home.join("zoo.cfg.dynamic"), data.join("myid"), data.join(".member")];
+        let read = |path: &PathBuf| Some((text(path), std::fs::read_to_string(path).ok()?));
+        paths.iter().filter_map(read).collect()
+    }
+}
+
+/// What is opened for one question.
+pub(super) struct Session {
+    servers: String,
+}
+
+impl Session {
+    fn with(servers: &str) -> Self {
+        Self { servers: servers.to_owned() }
+    }
+
+    /// Connects, and runs what is to be done.
+    pub(super) fn run<T>(&self, what: impl AsyncFnOnce(&Live) -> T) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let given = Given { zookeeper: &self.servers, timeout: Some(Duration::from_secs(20)), ..Given::default() };
+            let settings = Settings::load(None, given).unwrap();
+            let session = Live::connect(settings).await.unwrap();
+            let result = what(&session).await;
+            session.close().await.unwrap();
+            result
+        })
+    }
+}
+
+/// Documents in files never wait for more than their lock.
+fn ready<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().unwrap()
+}
+
+pub(super) fn text(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
+}
