@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use futures_util::FutureExt as _;
-use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::cluster::ensemble::controllers::DesiredQuorum;
-use kafka_toolbox::formats::directory_id::shown;
+use kafka_toolbox::cluster::quorum::NodeId;
 use kafka_toolbox::state::document::Document;
 use kafka_toolbox::state::identity::Identity;
 use kafka_toolbox::state::place::Place;
@@ -74,7 +73,7 @@ impl Controllers {
     }
 
     fn recorded_directory(&self, id: i32) -> Option<String> {
-        self.record().members[&BrokerId(id)].directory.as_ref().map(shown)
+        self.record().members[&NodeId(id)].directory.map(|id| id.to_string())
     }
 
     /// The page of the quorum.

@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::clients::files;
 use crate::clients::kafka::live::Nodes;
-use crate::cluster::broker::BrokerId;
 use crate::cluster::ensemble::controllers::DesiredQuorum;
+use crate::cluster::quorum::NodeId;
 use crate::commands::ensemble::apply::{ControllerHands, FormatCommand, load, pause};
 use crate::commands::ensemble::command::flags::servers;
 use crate::commands::ensemble::observe::quorum::{self, NODE_LIMIT, NoQuorumSeen};
@@ -178,7 +178,7 @@ fn setup(context: &Context, args: &ControllerArgs) -> anyhow::Result<Setup> {
         _ => None,
     };
     let by_ordinal = || args.first_id.checked_add(i32::try_from(number?).ok()?);
-    let node = args.id.or_else(by_ordinal).map(BrokerId);
+    let node = args.id.or_else(by_ordinal).map(NodeId);
     let node = node.ok_or_else(|| Stop::usage("which controller is this? give --id, or the pod's name (POD_NAME)"))?;
     let cluster_id = context.flags.cluster_id.clone().ok_or_else(|| {
         Stop::usage("give --cluster-id (or `clusterId` in toolbox.yaml): disks are formatted for that cluster")

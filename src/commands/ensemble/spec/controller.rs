@@ -1,6 +1,6 @@
 //! `server.properties` of a controller: what its start depends on, and the file that its server starts with.
 
-use crate::cluster::broker::BrokerId;
+use crate::cluster::quorum::NodeId;
 use crate::formats::place::Faults;
 use crate::formats::properties::{self, Property};
 
@@ -45,7 +45,7 @@ pub fn read(source: &str, bytes: &[u8]) -> Result<Properties, Faults> {
 }
 
 /// The text for one server: placeholders are filled in, and `node.id` is added where it is missing.
-pub fn of_node(text: &str, node: BrokerId, pod: Option<&str>, namespace: Option<&str>) -> Result<String, String> {
+pub fn of_node(text: &str, node: NodeId, pod: Option<&str>, namespace: Option<&str>) -> Result<String, String> {
     let mut filled = text.replace("{id}", &node.to_string());
     for (name, value) in [("{pod-name}", pod), ("{namespace}", namespace)] {
         match value {
@@ -85,10 +85,10 @@ mod tests {
     #[test]
     fn each_controller_gets_its_id_and_its_own_address_and_another_id_is_refused() {
         let text = "process.roles=controller\nadvertised.listeners=CONTROLLER://{pod-name}.c.{namespace}.svc:9093";
-        let filled = of_node(text, BrokerId(2), Some("controller-1"), Some("kafka")).unwrap();
+        let filled = of_node(text, NodeId(2), Some("controller-1"), Some("kafka")).unwrap();
         assert!(filled.contains("CONTROLLER://controller-1.c.kafka.svc:9093\nnode.id=2\n"), "{filled}");
-        assert_eq!(of_node(&filled, BrokerId(2), None, None).unwrap(), filled);
-        assert!(of_node(&filled, BrokerId(3), None, None).unwrap_err().contains("node.id is 2"));
-        assert!(of_node(text, BrokerId(2), None, None).unwrap_err().contains("{pod-name}"));
+        assert_eq!(of_node(&filled, NodeId(2), None, None).unwrap(), filled);
+        assert!(of_node(&filled, NodeId(3), None, None).unwrap_err().contains("node.id is 2"));
+        assert!(of_node(text, NodeId(2), None, None).unwrap_err().contains("{pod-name}"));
     }
 }

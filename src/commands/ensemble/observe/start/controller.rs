@@ -9,10 +9,10 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::clients::files;
+use crate::cluster::quorum::DirectoryId;
 use crate::commands::ensemble::plan::kraft::prestart::{Disk, Meta};
 use crate::commands::ensemble::spec::controller::Properties;
 use crate::commands::identity::spec::disk::meta_properties;
-use crate::formats::directory_id::directory_id;
 
 /// Longest wait for the disk.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -72,9 +72,9 @@ fn meta(path: &Path) -> Result<Option<Meta>, String> {
         Err(error) => return Err(format!("{source}: {error}")),
     };
     let found = meta_properties(&source, &bytes)?;
-    let directory = found.directory_id.as_deref().map(directory_id).transpose();
+    let directory = found.directory_id.as_deref().map(str::parse::<DirectoryId>).transpose();
     let directory = directory.map_err(|why| format!("{source}: directory.id: {why}"))?;
-    Ok(Some(Meta { node: found.id, cluster_id: found.cluster_id, directory }))
+    Ok(Some(Meta { node: found.id.into(), cluster_id: found.cluster_id, directory }))
 }
 
 #[cfg(test)]

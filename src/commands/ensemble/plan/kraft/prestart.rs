@@ -5,15 +5,13 @@
 //! (`--no-initial-controllers`), but for the first controller of a new quorum (`--standalone`).
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
-use crate::cluster::broker::BrokerId;
 use crate::cluster::ensemble::controllers::{Controller, DesiredQuorum, LastVoters, Voter};
 use crate::cluster::ensemble::desired::MemberState;
+use crate::cluster::quorum::{DirectoryId, NodeId};
 use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::kraft::seen::SeenQuorum;
 use crate::commands::ensemble::plan::refuse::next_step;
-use crate::formats::directory_id::shown;
 use jiff::Timestamp;
 
 /// What stands on a controller's disk.
@@ -31,18 +29,18 @@ pub struct Disk {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meta {
     /// The node's id.
-    pub node: BrokerId,
+    pub node: NodeId,
     /// The cluster.
     pub cluster_id: Option<String>,
     /// The directory.
-    pub directory: Option<Uuid>,
+    pub directory: Option<DirectoryId>,
 }
 
 /// What is asked for.
 #[derive(Debug, Clone)]
 pub struct Terms {
     /// The controller's id.
-    pub node: BrokerId,
+    pub node: NodeId,
     /// Its pod.
     pub pod: Option<String>,
     /// The number in the pod's name.
@@ -120,7 +118,7 @@ fn refusal(code: Code, why: impl Into<String>) -> Refusal {
 
 /// Decides what a controller starts from.
 pub fn decide(terms: &Terms, ground: &Ground) -> Next {
-    let seen_static = ground.quorum.as_ref().is_some_and(|seen| !seen.voters.is_empty() && seen.is_static());
+    let seen_static = ground.quorum.as_ref().is_some_and(SeenQuorum::is_static);
     if terms.is_static || seen_static {
         let why = if terms.is_static {
             "the properties have controller.quorum.voters: the quorum is static"
@@ -199,13 +197,13 @@ fn place(terms: &Terms, ground: &Ground, disk: &Disk) -> Result<DesiredQuorum, B
 }
 
 /// Controllers that shall vote.
-fn wanted(desired: &DesiredQuorum) -> impl Iterator<Item = BrokerId> {
+fn wanted(desired: &DesiredQuorum) -> impl Iterator<Item = NodeId> {
     let is_wanted = |state| matches!(state, MemberState::Reserved | MemberState::Joining | MemberState::Voter);
     desired.members.iter().filter(move |(_, member)| is_wanted(member.state)).map(|(node, _)| *node)
 }
 
 /// Whether the quorum has never been: the first controller that shall vote begins it.
-fn begins(desired: &DesiredQuorum, node: BrokerId) -> bool {
+fn begins(desired: &DesiredQuorum, node: NodeId) -> bool {
     desired.last_voters.is_none() && desired.op.is_none() && wanted(desired).next() == Some(node)
 }
 
@@ -226,9 +224,8 @@ fn formatted(terms: &Terms, mut desired: DesiredQuorum, disk: &Disk, meta: &Meta
     let is_first = begins(&desired, node) && disk.is_standalone;
     if let Some(member) = desired.members.get_mut(&node) {
         if let Some(recorded) = member.directory.filter(|recorded| *recorded != directory) {
-            let (found, recorded) = (shown(&directory), shown(&recorded));
             return conflict(format!(
-                "the disk has directory {found}, the document has {recorded} for controller {node}"
+                "the disk has directory {directory}, the document has {recorded} for controller {node}"
             ));
         }
         member.directory = Some(directory);
@@ -247,7 +244,7 @@ fn empty(terms: &Terms, mut desired: DesiredQuorum, ground: &Ground) -> Next {
     let node = terms.node;
     let is_voter = desired.last_voters.iter().any(|last| last.voters.iter().any(|voter| voter.node == node))
         || desired.op.iter().any(|op| op.before.union(&op.after).any(|voter| voter.node == node))
-        || ground.quorum.iter().any(|seen| seen.voters.iter().any(|voter| voter.node == node));
+        || ground.quorum.iter().any(|seen| seen.quorum.voter(node).is_some());
     let had_disk = desired.members.get(&node).is_some_and(|member| member.directory.is_some());
     if begins(&desired, node) && !is_voter && !had_disk {
         if let Some(who) = &ground.answers {
@@ -262,7 +259,7 @@ fn empty(terms: &Terms, mut desired: DesiredQuorum, ground: &Ground) -> Next {
         if quorum.is_some_and(|seen| seen.live().iter().any(|voter| voter.node == node)) {
             return Next::Wait(format!("controller {node} still takes part in the quorum, and the disk here is empty"));
         }
-        let has_quorum = quorum.is_some_and(|seen| seen.leader.is_some() && seen.tolerance().spare() >= 0);
+        let has_quorum = quorum.is_some_and(|seen| seen.quorum.leader.is_some() && seen.tolerance().spare() >= 0);
         if !has_quorum {
             let why = format!("controller {node} has a vote, its disk is empty, and the others show no quorum");
             return Next::Refuse(refusal(Code::EmptyDisk, why));
@@ -279,14 +276,16 @@ fn empty(terms: &Terms, mut desired: DesiredQuorum, ground: &Ground) -> Next {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
-    use crate::commands::ensemble::plan::kraft::seen::Replica;
+    use crate::cluster::quorum::{QuorumReplica, QuorumState, ReplicaKey};
 
     const CLUSTER: &str = "MkU3OEVBNTcwNTJENDM2Qg";
 
     fn terms(node: i32) -> Terms {
         Terms {
-            node: BrokerId(node),
+            node: NodeId(node),
             pod: Some(format!("controller-{}", node - 1)),
             ordinal: u32::try_from(node - 1).ok(),
             cluster_id: CLUSTER.to_owned(),
@@ -297,13 +296,13 @@ mod tests {
         }
     }
 
-    fn directory(number: u128) -> Uuid {
-        Uuid::from_u128(number)
+    fn directory(number: u128) -> DirectoryId {
+        DirectoryId::of(Uuid::from_u128(number)).unwrap()
     }
 
     fn formatted_as(node: i32, number: u128) -> Disk {
         let meta =
-            Meta { node: BrokerId(node), cluster_id: Some(CLUSTER.to_owned()), directory: Some(directory(number)) };
+            Meta { node: NodeId(node), cluster_id: Some(CLUSTER.to_owned()), directory: Some(directory(number)) };
         Disk { meta: Some(meta), remains: None, is_standalone: false }
     }
 
@@ -318,27 +317,25 @@ mod tests {
             directory: Some(directory(u128::try_from(node).unwrap())),
             pod: None,
         };
-        let voter = |node: i32| Voter { node: BrokerId(node), directory: directory(u128::try_from(node).unwrap()) };
+        let voter = |node: i32| Voter { node: NodeId(node), directory: directory(u128::try_from(node).unwrap()) };
         DesiredQuorum {
             size: 3,
-            members: (1..=3).map(|node| (BrokerId(node), member(node))).collect(),
+            members: (1..=3).map(|node| (NodeId(node), member(node))).collect(),
             last_voters: Some(LastVoters { voters: (1..=3).map(voter).collect(), since: Timestamp::UNIX_EPOCH }),
             ..DesiredQuorum::default()
         }
     }
 
     fn quorum(nodes: &[i32]) -> SeenQuorum {
-        let replica = |node: &i32| Replica {
-            node: BrokerId(*node),
-            directory: Some(directory(u128::try_from(*node).unwrap())),
-            log_end: 10,
-            fetched_ms: Some(1_000_000),
+        let replica = |node: &i32| QuorumReplica {
+            key: ReplicaKey { id: NodeId(*node), directory: Some(directory(u128::try_from(*node).unwrap())) },
+            log_end_offset: Some(10),
+            last_fetch: Some(Timestamp::UNIX_EPOCH),
+            last_caught_up: None,
         };
-        SeenQuorum {
-            leader: Some(BrokerId(nodes[0])),
-            voters: nodes.iter().map(replica).collect(),
-            ..SeenQuorum::default()
-        }
+        let voters = nodes.iter().map(replica).collect();
+        let quorum = QuorumState { leader: Some(NodeId(nodes[0])), voters, ..QuorumState::default() };
+        SeenQuorum { quorum, ..SeenQuorum::default() }
     }
 
     #[track_caller]
@@ -369,8 +366,8 @@ mod tests {
         let (how, record) = format(&terms(2), &ground(Some(record), Disk::default()));
         assert_eq!(how, Format::Follower);
         let Next::Start(record) = decide(&terms(2), &ground(Some(record), formatted_as(2, 2))) else { panic!() };
-        assert_eq!(record.members[&BrokerId(2)].directory, Some(directory(2)));
-        assert_eq!(record.members[&BrokerId(2)].state, MemberState::Joining);
+        assert_eq!(record.members[&NodeId(2)].directory, Some(directory(2)));
+        assert_eq!(record.members[&NodeId(2)].state, MemberState::Joining);
         assert_eq!(record.last_voters.unwrap().voters.len(), 1, "a pod never makes itself a voter");
     }
 
@@ -391,9 +388,9 @@ mod tests {
         let itself = Ground { quorum: Some(quorum(&[1, 2, 3])), ..ground(Some(settled()), Disk::default()) };
         assert!(matches!(decide(&terms(1), &itself), Next::Wait(_)), "a process with this id runs elsewhere");
         let (how, record) = format(&terms(1), &live);
-        assert_eq!((how, record.members[&BrokerId(1)].directory), (Format::Follower, None));
+        assert_eq!((how, record.members[&NodeId(1)].directory), (Format::Follower, None));
         let Next::Start(record) = decide(&terms(1), &ground(Some(record), formatted_as(1, 9))) else { panic!() };
-        assert_eq!(record.members[&BrokerId(1)].directory, Some(directory(9)));
+        assert_eq!(record.members[&NodeId(1)].directory, Some(directory(9)));
         assert_eq!(record.last_voters, settled().last_voters, "the old directory is removed by a change, not by a pod");
     }
 
@@ -404,7 +401,7 @@ mod tests {
         let other = Terms { cluster_id: "other".to_owned(), ..terms(1) };
         refused("E_ID_CONFLICT", &other, &ground(Some(settled()), formatted_as(1, 1)));
         let mut retired = settled();
-        retired.members.get_mut(&BrokerId(1)).unwrap().state = MemberState::Retired;
+        retired.members.get_mut(&NodeId(1)).unwrap().state = MemberState::Retired;
         refused("E_RETIRED_DISK", &terms(1), &ground(Some(retired), formatted_as(1, 1)));
     }
 
@@ -416,7 +413,7 @@ mod tests {
         refused("E_DISK_IO", &terms(1), &unreadable);
         refused("E_STATIC_QUORUM", &Terms { is_static: true, ..terms(1) }, &ground(None, Disk::default()));
         let mut seen = quorum(&[1, 2, 3]);
-        seen.voters[0].directory = Some(Uuid::nil());
+        seen.quorum.voters[0].key.directory = None;
         let live = Ground { quorum: Some(seen), ..ground(Some(settled()), Disk::default()) };
         refused("E_STATIC_QUORUM", &terms(1), &live);
     }

@@ -6,10 +6,9 @@ use serde::Serialize;
 
 use crate::change::event::Severity;
 use crate::change::plan::{Plan, Risk, Step};
-use crate::cluster::broker::BrokerId;
 use crate::cluster::ensemble::controllers::DesiredQuorum;
+use crate::cluster::quorum::NodeId;
 use crate::commands::ensemble::plan::kraft::prestart::{Format, Ground, Next, Terms};
-use crate::formats::directory_id::shown;
 
 /// The file that the controller's server starts with, as it is to be.
 #[derive(Debug, Clone)]
@@ -26,7 +25,7 @@ pub struct PropertiesFile {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ControllerStep {
     /// The controller.
-    pub node: BrokerId,
+    pub node: NodeId,
     /// What is done.
     #[serde(flatten)]
     pub act: Act,
@@ -85,7 +84,7 @@ fn what(terms: &Terms, before: Option<&DesiredQuorum>, after: &DesiredQuorum) ->
     match (before, directory(after)) {
         (None, _) => format!("a new quorum of {} voters, begun by this controller{pod}", after.size),
         (Some(before), _) if !before.members.contains_key(&terms.node) => format!("the id is reserved{pod}"),
-        (Some(before), Some(now)) if directory(before) != Some(now) => format!("its directory id is {}", shown(&now)),
+        (Some(before), Some(now)) if directory(before) != Some(now) => format!("its directory id is {now}"),
         (Some(before), None) if directory(before).is_some() => "its former directory id is given up".to_owned(),
         _ => format!("the entry of the controller is completed{pod}"),
     }
