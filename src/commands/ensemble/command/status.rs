@@ -139,7 +139,7 @@ async fn of_id(context: &Context, connections: &Connections, look: &Look) -> any
 /// Asks the servers of a record that were not asked yet.
 async fn add_joiners(connections: &Connections, desired: Option<&Desired>, look: &mut Look) {
     let mut missing = desired.map(places).unwrap_or_default();
-    missing.retain(|_, id| !look.seen.servers.contains_key(id));
+    missing.retain(|_, &mut id| !look.seen.servers.contains_key(&id));
     if missing.is_empty() {
         return;
     }
