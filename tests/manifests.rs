@@ -76,7 +76,7 @@ fn images_have_the_version_of_this_program() {
         }
         assert!(tags.iter().all(|tag| *tag == version), "{}: {tags:?}", path.display());
     }
-    assert_eq!(found, 11);
+    assert_eq!(found, 12);
 }
 
 #[test]
