@@ -15,7 +15,7 @@ use crate::commands::ensemble::observe::servers::Look;
 use crate::commands::ensemble::observe::sessions::Connections;
 use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::declare::{
-    Adoption, Retired, adopt as adopted, join as joined, leave as left, resize, retire as retired,
+    Adoption, adopt as adopted, join as joined, leave as left, resize, retire as retired,
 };
 use crate::commands::ensemble::plan::guards::SETTLE;
 use crate::commands::ensemble::plan::refuse::not_adopted;
@@ -194,7 +194,7 @@ pub(super) async fn join(context: &mut Context, args: &JoinArgs) -> anyhow::Resu
         }
     }
     let said = Said { id: only(args.servers.iter().map(|it| it.id)), words: words.join(", ") };
-    declare(context, &mut ensemble, said, next).await
+    Box::pin(declare(context, &mut ensemble, said, next)).await
 }
 
 /// Lets live servers leave.
@@ -206,7 +206,7 @@ pub(super) async fn leave(context: &mut Context, args: &LeaveArgs) -> anyhow::Re
     });
     let words = format!("server {} shall leave", listed(args.ids.iter().copied()));
     let said = Said { id: only(args.ids.iter().copied()), words };
-    declare(context, &mut ensemble, said, next).await
+    Box::pin(declare(context, &mut ensemble, said, next)).await
 }
 
 /// Declares a server gone for good.
@@ -219,9 +219,9 @@ pub(super) async fn retire(context: &mut Context, args: &RetireArgs) -> anyhow::
     let look = observe(&ensemble.connections, ensemble.record.desired.as_ref(), &mut Memory::default()).await;
     let mut loss = String::new();
     let next = said(&ensemble, |desired| {
-        let Retired { desired, loss: lost } = retired(desired, &look.seen, args.id, reason)?;
-        loss = lost;
-        resize(&desired, args.size)
+        let without = retired(desired, &look.seen, args.id, reason)?;
+        loss = without.loss;
+        resize(&without.desired, args.size)
     });
     let mut plan = Plan::default();
     match next {

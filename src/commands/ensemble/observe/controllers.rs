@@ -50,7 +50,7 @@ pub async fn observe(kafka: &dyn Kafka, desired: Option<&DesiredQuorum>) -> Resu
         nodes.extend(seen.quorum.voters.iter().map(|voter| voter.key.id));
         let nodes: Vec<_> = nodes.into_iter().take(CONTROLLERS_MAX).collect();
         let said = join_all(nodes.iter().map(|node| own(kafka, *node))).await;
-        take_over(&mut seen, nodes.into_iter().zip(said).collect());
+        take_over(&mut seen, &nodes.into_iter().zip(said).collect());
     }
     if let Some(desired) = desired {
         samples(kafka, desired, &mut seen).await?;
@@ -96,7 +96,7 @@ async fn own(kafka: &dyn Kafka, node: NodeId) -> Own {
     Own { features, configs }
 }
 
-fn take_over(seen: &mut SeenQuorum, said: BTreeMap<NodeId, Own>) {
+fn take_over(seen: &mut SeenQuorum, said: &BTreeMap<NodeId, Own>) {
     let value = |own: &Own, key: &str| {
         let entry = own.configs.as_ref()?.iter().find(|entry| entry.name == key)?;
         entry.value.clone()
@@ -110,7 +110,7 @@ fn take_over(seen: &mut SeenQuorum, said: BTreeMap<NodeId, Own>) {
     seen.combined = said.iter().filter(|(_, own)| is_both(own)).map(|(node, _)| *node).collect();
     let ready: Vec<_> = said.values().filter_map(|own| own.features.as_ref()).map(|it| it.zk_migration_ready).collect();
     seen.migrates = (!ready.is_empty()).then(|| ready.contains(&true));
-    seen.auto_join = auto_join(seen, &said, value);
+    seen.auto_join = auto_join(seen, said, value);
 }
 
 /// On if any controller says so; off only if every voter that follows said so, or has a version without the key (before 4.2).
