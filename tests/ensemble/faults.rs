@@ -285,14 +285,14 @@ fn addresses_of_members_change_one_at_a_time_and_that_of_the_leader_last() {
     let leader = bed.servers.await_leader(&[1, 2, 3]).unwrap();
     let lines = [1, 2, 3].map(moved);
     bed.run(&["join", &lines[0], &lines[1], &lines[2]]).ends_with(0);
-    let mut moves = Vec::new();
+    let mut targets = Vec::new();
     for _ in 0..3 {
         let ran = bed.pass_until(0);
         let line = ran.out.lines().find(|line| line.contains("READDRESS: server ")).unwrap().to_owned();
         let rest = line.split_once("READDRESS: server ").unwrap().1;
-        moves.push(rest.split(' ').next().unwrap().parse::<u32>().unwrap());
+        targets.push(rest.split(' ').next().unwrap().parse::<u32>().unwrap());
     }
-    assert_eq!(moves[2], leader, "{moves:?}");
+    assert_eq!(targets[2], leader, "{targets:?}");
     assert_eq!(bed.versions(1), 4);
     bed.servers.await_serving(&[1, 2, 3]).unwrap();
     bed.apply().ends_with(0);

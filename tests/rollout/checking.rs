@@ -100,9 +100,9 @@ async fn a_look_that_was_saved_gives_the_same_verdict() {
     let desk = Desk::new(behind());
     let file = desk.folder().join("look.json").display().to_string();
     let line = ["rollout", "check", "--broker", "1", "--apart", "1ms"];
-    let live = desk.run(&[&line[..], &["--save-observed", &file]].concat()).await;
+    let seen = desk.run(&[&line[..], &["--save-observed", &file]].concat()).await;
     let saved = Desk::new(Memory::kraft(1)).run(&[&line[..], &["--observed", &file]].concat()).await;
-    assert_eq!(saved.ends_with(Exit::Unhealthy).out, live.out);
+    assert_eq!(saved.ends_with(Exit::Unhealthy).out, seen.out);
 }
 
 #[tokio::test]
