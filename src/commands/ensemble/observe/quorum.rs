@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::clients::kafka::live::{Nodes, OneNode};
 use crate::clients::kafka::{KafkaError, codes};
 use crate::cluster::ensemble::controllers::DesiredQuorum;
+use crate::cluster::metadata::TopicSelection;
 use crate::cluster::quorum::QuorumState;
 use crate::commands::ensemble::plan::kraft::seen::SeenQuorum;
 
@@ -60,6 +61,27 @@ pub async fn look_at(nodes: &Nodes, named: &[(String, u16)], limit: Duration) ->
         (_, true) => Err(NoQuorumSeen::NoLeader),
         _ => Err(NoQuorumSeen::NoAnswer(why)),
     }
+}
+
+/// The cluster's id, as the first of the named nodes says that answers; none where none does in time.
+pub async fn cluster_id(nodes: &Nodes, named: &[(String, u16)], limit: Duration) -> Option<String> {
+    let deadline = Instant::now() + limit;
+    let ask = async |(host, port): &(String, u16)| {
+        let node = nodes.connect(host, *port, deadline).await.ok()?;
+        match node.controllers(deadline).await {
+            Ok(controllers) => Some(controllers.cluster_id),
+            // It is a broker.
+            Err(_) => Some(node.metadata(TopicSelection::None, deadline).await.ok()?.cluster_id),
+        }
+    };
+    let mut asked: FuturesUnordered<_> =
+        named.iter().map(|one| async move { timeout_at(deadline, ask(one)).await.ok().flatten() }).collect();
+    while let Some(id) = asked.next().await {
+        if id.as_ref().is_some_and(|id| !id.is_empty()) {
+            return id;
+        }
+    }
+    None
 }
 
 async fn ask(nodes: &Nodes, host: &str, port: u16, deadline: Instant) -> Result<QuorumState, NoQuorumSeen> {
