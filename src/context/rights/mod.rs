@@ -259,9 +259,7 @@ pub fn rules(workload: Workload, setup: &Setup) -> Vec<Rule> {
         let reason = "What is kept between runs. Kubernetes can't limit a create to a name.";
         rules.push(Rule::new(reason, "", "configmaps", &["create"]));
         let mut kept = objects(workload.purposes());
-        if workload.purposes().contains(&Purpose::Ensemble) {
-            kept.push(setup.controllers());
-        }
+        kept.extend(workload.purposes().contains(&Purpose::Ensemble).then(|| setup.controllers()));
         if matches!(workload, Workload::Identity | Workload::Toolbox) {
             kept.extend(setup.registries());
         }
