@@ -35,7 +35,14 @@ impl Bed {
         let toolbox = Toolbox::alone()
             .with("TOOLBOX_BOOTSTRAP_CONTROLLER", &quorum.controllers())
             .with("TOOLBOX_ENSEMBLE_REST", "1s");
-        Self { quorum, toolbox }
+        let bed = Self { quorum, toolbox };
+        // Controllers that have not read the level of metadata.version yet describe nobody.
+        let begun = Instant::now();
+        while bed.run(&["plan"]).code != Some(4) {
+            assert!(begun.elapsed() < PATIENCE, "{:#?}", bed.run(&["plan"]));
+            std::thread::sleep(Duration::from_millis(250));
+        }
+        bed
     }
 
     fn run(&self, words: &[&str]) -> Ran {

@@ -209,6 +209,15 @@ async fn a_static_quorum_is_recognised_whatever_level_it_shows_and_refused_with_
 }
 
 #[tokio::test(start_paused = true)]
+async fn controllers_that_answer_without_a_leader_are_no_quorum_and_nothing_is_changed() {
+    let timed_out = KafkaError::broker(codes::REQUEST_TIMED_OUT, None);
+    let desk = Desk::new(quorum(3).failing(Call::DescribeQuorum, 1, timed_out));
+    let refused = run(&desk, &["adopt"]).await.ends_with(Exit::Refused);
+    assert!(refused.out.contains("E_NO_QUORUM"), "{refused:#?}");
+    run(&desk, &["adopt"]).await.ends_with(Exit::Done);
+}
+
+#[tokio::test(start_paused = true)]
 async fn with_auto_join_off_a_live_controller_is_removed_and_the_leader_last() {
     let desk = shrinking(quorum(5)).await;
     desk.kafka.edit(|model| model.quorum.leader = Some(NodeId(105)));
