@@ -1,6 +1,7 @@
-//! Passes: each looks, decides, and changes one thing at most. [`zookeeper`] does one over an ensemble; [`record`] keeps what is
-//! desired, and what is under way, under compare-and-set.
+//! Passes: each looks, decides, and changes one thing at most. [`zookeeper`] does one over an ensemble, [`kraft`] one over a quorum
+//! of controllers; [`record`] keeps what is desired, and what is under way, under compare-and-set.
 
+pub mod kraft;
 pub mod record;
 pub mod zookeeper;
 

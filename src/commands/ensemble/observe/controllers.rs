@@ -30,6 +30,10 @@ const AUTO_JOIN: &str = "controller.quorum.auto.join.enable";
 /// Whether a node is broker, controller, or both.
 const ROLES: &str = "process.roles";
 
+/// What is answered while no controller leads.
+const LEADERLESS: [i16; 4] =
+    [codes::LEADER_NOT_AVAILABLE, codes::NOT_LEADER_OR_FOLLOWER, codes::REQUEST_TIMED_OUT, codes::NOT_CONTROLLER];
+
 /// What a controller says of itself.
 #[derive(Debug, Clone, Default)]
 struct Own {
@@ -41,7 +45,7 @@ struct Own {
 /// it reaches brokers.
 pub async fn observe(kafka: &dyn Kafka, desired: Option<&DesiredQuorum>) -> Result<SeenQuorum, KafkaError> {
     kafka.begin_look();
-    let quorum = kafka.quorum().await?;
+    let quorum = described(kafka).await?;
     let first = (quorum.leader, quorum.leader_epoch);
     let mut seen = SeenQuorum { quorum, ..SeenQuorum::default() };
     if let Some(controllers) = registered(kafka).await? {
@@ -55,9 +59,26 @@ pub async fn observe(kafka: &dyn Kafka, desired: Option<&DesiredQuorum>) -> Resu
     if let Some(desired) = desired {
         samples(kafka, desired, &mut seen).await?;
     }
-    let last = kafka.quorum().await?;
-    seen.leader_changed = first != (last.leader, last.leader_epoch);
+    if first.0.is_some() {
+        let last = kafka.quorum().await?;
+        seen.leader_changed = first != (last.leader, last.leader_epoch);
+    }
     Ok(seen)
+}
+
+/// The quorum. Where controllers answer and none of them reaches a leader in time, there is none.
+async fn described(kafka: &dyn Kafka) -> Result<QuorumState, KafkaError> {
+    let error = match kafka.quorum().await {
+        Ok(quorum) => return Ok(quorum),
+        Err(error) => error,
+    };
+    let is_silent =
+        matches!(error, KafkaError::Unreachable { .. } | KafkaError::AnswerLost { .. } | KafkaError::TimedOut { .. });
+    let is_leaderless = is_silent || error.code().is_some_and(|code| LEADERLESS.contains(&code));
+    match kafka.controllers().await {
+        Ok(_) if is_leaderless => Ok(QuorumState::default()),
+        _ => Err(error),
+    }
 }
 
 /// The controllers that are registered; none where brokers were asked, or controllers before Kafka 3.7.
@@ -71,7 +92,7 @@ async fn registered(kafka: &dyn Kafka) -> Result<Option<Controllers>, KafkaError
 }
 
 /// Where each registered controller listens, by the name that the voters have for the listener that was asked.
-fn endpoints(quorum: &QuorumState, controllers: &Controllers) -> BTreeMap<NodeId, Option<Endpoint>> {
+pub(super) fn endpoints(quorum: &QuorumState, controllers: &Controllers) -> BTreeMap<NodeId, Option<Endpoint>> {
     let name_of = |(node, endpoints): (&NodeId, &Vec<Endpoint>)| {
         let at = controllers.nodes.get(node)?;
         endpoints.iter().find(|it| it.host == at.host && it.port == at.port).map(|it| it.listener.clone())
