@@ -26,15 +26,13 @@ pub async fn run(line: &str, variables: &[(&str, String)], limit: Duration) -> R
     command.arg("-c").arg(line).stdin(Stdio::null()).stdout(both()?).stderr(both()?);
     command.envs(variables.iter().map(|(name, value)| (*name, value.as_str())));
     let mut child = command.spawn().map_err(|error| format!("`sh` can't be started: {error}"))?;
-    let status = match timeout(limit, child.wait()).await {
-        Ok(status) => status.map_err(|error| format!("its end is not known: {error}"))?,
-        Err(_) => {
-            if let Err(error) = child.kill().await {
-                tracing::debug!(%error, "the command can't be killed");
-            }
-            return Err(format!("did not end within {} s and was killed{}", limit.as_secs_f64(), end_of(output)));
+    let Ok(status) = timeout(limit, child.wait()).await else {
+        if let Err(error) = child.kill().await {
+            tracing::debug!(%error, "the command can't be killed");
         }
+        return Err(format!("did not end within {} s and was killed{}", limit.as_secs_f64(), end_of(output)));
     };
+    let status = status.map_err(|error| format!("its end is not known: {error}"))?;
     if status.success() {
         return Ok(());
     }

@@ -145,6 +145,13 @@ impl Context {
         self
     }
 
+    /// The same with other controllers: a fake.
+    #[must_use]
+    pub fn with_controllers(mut self, controllers: Arc<dyn Kafka>) -> Self {
+        self.controllers = OnceCell::new_with(Some(controllers));
+        self
+    }
+
     /// The same with another door to Kubernetes: a memory twin.
     #[must_use]
     pub fn with_kubernetes(mut self, kubernetes: Arc<dyn Kubernetes>) -> Self {

@@ -95,7 +95,9 @@ impl Bed {
 
     /// Starts spare servers and waits until they follow.
     pub(super) fn launch(&self, numbers: &[u32]) {
-        numbers.iter().for_each(|number| self.servers.launch(*number).unwrap());
+        for number in numbers {
+            self.servers.launch(*number).unwrap();
+        }
         self.servers.await_serving(numbers).unwrap();
     }
 
@@ -142,8 +144,8 @@ impl Bed {
         let folder = self.toolbox.state().join("records");
         let mut files = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path());
         let is_record = |path: &std::path::PathBuf| {
-            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            name.starts_with("ensemble-") && name.ends_with(".json")
+            let name = path.file_name().unwrap().to_str().unwrap();
+            name.starts_with("ensemble-") && path.extension().is_some_and(|ending| ending == "json")
         };
         let path = files.find(is_record).unwrap();
         let text: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();

@@ -285,14 +285,14 @@ fn addresses_of_members_change_one_at_a_time_and_that_of_the_leader_last() {
     let leader = bed.servers.await_leader(&[1, 2, 3]).unwrap();
     let lines = [1, 2, 3].map(moved);
     bed.run(&["join", &lines[0], &lines[1], &lines[2]]).ends_with(0);
-    let mut moves = Vec::new();
+    let mut targets = Vec::new();
     for _ in 0..3 {
         let ran = bed.pass_until(0);
         let line = ran.out.lines().find(|line| line.contains("READDRESS: server ")).unwrap().to_owned();
         let rest = line.split_once("READDRESS: server ").unwrap().1;
-        moves.push(rest.split(' ').next().unwrap().parse::<u32>().unwrap());
+        targets.push(rest.split(' ').next().unwrap().parse::<u32>().unwrap());
     }
-    assert_eq!(moves[2], leader, "{moves:?}");
+    assert_eq!(targets[2], leader, "{targets:?}");
     assert_eq!(bed.versions(1), 4);
     bed.servers.await_serving(&[1, 2, 3]).unwrap();
     bed.apply().ends_with(0);
@@ -313,4 +313,48 @@ fn a_membership_that_somebody_else_changed_is_refused_until_it_is_adopted() {
     assert!(events.iter().any(|event| event.title.contains("E_MEMBERSHIP_REGRESSED")), "{events:#?}");
     bed.run(&["adopt", "--size", "5"]).ends_with(0);
     assert_eq!(bed.record()["members"]["4"]["state"], "voter");
+}
+
+/// Agents that end with the test, whatever happens.
+struct Agents(Vec<std::process::Child>);
+
+impl Drop for Agents {
+    fn drop(&mut self) {
+        for agent in &mut self.0 {
+            let _ = agent.kill();
+            let _ = agent.wait();
+        }
+    }
+}
+
+#[test]
+fn of_two_agents_one_works_and_the_other_one_goes_on_when_that_is_killed() {
+    if !is_wanted() {
+        return;
+    }
+    let bed = Bed::adopted(&Shape::of(1).spares(2), 3);
+    bed.join(&[2, 3], Role::Participant, 3).ends_with(0);
+    bed.launch(&[2]);
+    let start = |_: usize| {
+        let mut agent = bed.toolbox.command(&["ensemble", "watch", "--interval", "1s"]);
+        agent.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap()
+    };
+    let mut agents = Agents((0..2).map(start).collect());
+    let grows_to = |count: usize| {
+        let begun = Instant::now();
+        while bed.members(&[1]).len() < count {
+            assert!(begun.elapsed() < Duration::from_secs(90), "no growth to {count}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    };
+    grows_to(2);
+    // Whichever of them works: one is killed, and the next one is found by its successor.
+    agents.0[0].kill().unwrap();
+    bed.launch(&[3]);
+    grows_to(3);
+    assert_eq!(bed.versions(1), 3);
+    let pid = rustix::process::Pid::from_child(&agents.0[1]);
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    let ended = agents.0[1].wait().unwrap();
+    assert_eq!(ended.code(), Some(0), "an agent that is asked to end ends well");
 }

@@ -1,11 +1,13 @@
 //! `toolbox ensemble`: whole commands against scripted servers and real ones.
 
 mod bed;
+mod controllers;
 mod ensembles;
 mod faults;
 mod live;
 mod membership;
 mod prestart;
+mod quorum;
 mod scripted;
 
 use crate::support::toolbox::{Ran, Toolbox};

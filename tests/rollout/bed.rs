@@ -142,31 +142,35 @@ struct Hands {
 impl Hands {
     /// Does what files ask for, until it is over.
     fn work(&self, cluster: &Cluster) {
-        while !self.is_over.load(Ordering::Relaxed) {
+        while !self.is_over() {
             for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-                let name = entry.file_name().into_string().unwrap_or_default();
-                let Some((verb, id)) =
-                    name.split_once('-').and_then(|(verb, id)| Some((verb, id.parse::<i32>().ok()?)))
-                else {
-                    continue;
-                };
-                let result = match (verb, cluster.pid(id)) {
-                    ("stop", Some(_)) => cluster.stop_broker(id, Signal::Term),
-                    ("start", None) => cluster.start_broker(id),
-                    _ => Ok(()),
-                };
-                if let Err(error) = result {
-                    eprintln!("{name}: {error:#}");
-                    let _ = std::fs::write(self.folder.join(format!("{name}.failed")), "");
-                }
-                locked(&self.done).push(format!("{verb} {id}"));
-                while self.holds.load(Ordering::Relaxed) && !self.is_over.load(Ordering::Relaxed) {
-                    std::thread::sleep(EVERY);
-                }
-                let _ = std::fs::remove_file(entry.path());
+                self.obey(cluster, &entry.file_name().into_string().unwrap_or_default());
             }
             std::thread::sleep(EVERY);
         }
+    }
+
+    /// Does what one file asks for, as `stop-2`, and takes it away.
+    fn obey(&self, cluster: &Cluster, name: &str) {
+        let asked = name.split_once('-').and_then(|(verb, id)| Some((verb, id.parse::<i32>().ok()?)));
+        let Some((verb, id)) = asked else { return };
+        let result = match (verb, cluster.pid(id)) {
+            ("stop", Some(_)) => cluster.stop_broker(id, Signal::Term),
+            ("start", None) => cluster.start_broker(id),
+            _ => Ok(()),
+        };
+        if let Err(error) = result {
+            let _ = std::fs::write(self.folder.join(format!("{name}.failed")), format!("{error:#}"));
+        }
+        locked(&self.done).push(format!("{verb} {id}"));
+        while self.holds.load(Ordering::Relaxed) && !self.is_over() {
+            std::thread::sleep(EVERY);
+        }
+        let _ = std::fs::remove_file(self.folder.join(name));
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
     }
 }
 

@@ -14,7 +14,7 @@ fn three() -> Memory {
 }
 
 async fn check(kafka: Memory, more: &[&str]) -> Said {
-    let line = ["rollout", "check", "--broker", "1", "--apart", "0s"];
+    let line = ["rollout", "check", "--broker", "1", "--apart", "1ms"];
     Desk::new(kafka).run(&[&line[..], more].concat()).await
 }
 
@@ -86,7 +86,7 @@ async fn state_that_cannot_be_read_never_means_may_stop() {
 
 #[tokio::test]
 async fn a_controller_may_stop_and_one_too_many_may_not() {
-    let line = ["rollout", "check", "--controller", "101", "--apart", "0s"];
+    let line = ["rollout", "check", "--controller", "101", "--apart", "1ms"];
     let said = Desk::new(three()).run(&line).await.ends_with(Exit::Done);
     assert!(said.out.contains("stop it last"), "{}", said.out);
     let behind = three();
@@ -99,28 +99,28 @@ async fn a_controller_may_stop_and_one_too_many_may_not() {
 async fn a_look_that_was_saved_gives_the_same_verdict() {
     let desk = Desk::new(behind());
     let file = desk.folder().join("look.json").display().to_string();
-    let line = ["rollout", "check", "--broker", "1", "--apart", "0s"];
-    let live = desk.run(&[&line[..], &["--save-observed", &file]].concat()).await;
+    let line = ["rollout", "check", "--broker", "1", "--apart", "1ms"];
+    let seen = desk.run(&[&line[..], &["--save-observed", &file]].concat()).await;
     let saved = Desk::new(Memory::kraft(1)).run(&[&line[..], &["--observed", &file]].concat()).await;
-    assert_eq!(saved.ends_with(Exit::Unhealthy).out, live.out);
+    assert_eq!(saved.ends_with(Exit::Unhealthy).out, seen.out);
 }
 
 #[tokio::test]
 async fn waiting_ends_when_the_broker_is_in_sync_or_may_stop_or_with_5_when_the_time_is_over() {
     let wait_within = async |within: &str, kafka: Memory, more: &[&str]| {
-        let line = ["rollout", "wait", "--apart", "0s", "--every", "10ms", "--within", within];
+        let line = ["rollout", "wait", "--apart", "1ms", "--every", "10ms", "--within", within];
         Desk::new(kafka).run(&[&line[..], more].concat()).await
     };
-    let wait = async |kafka: Memory, more: &[&str]| wait_within("100ms", kafka, more).await;
+    let wait = async |kafka: Memory, more: &[&str]| wait_within("20s", kafka, more).await;
     let said = wait(three(), &["--broker", "1", "--for", "in-sync"]).await.ends_with(Exit::Done);
     assert_eq!(said.out, "broker 1 is in sync\n");
-    let said = wait(behind(), &["--broker", "3", "--for", "in-sync"]).await.ends_with(Exit::Unhealthy);
+    let said = wait_within("100ms", behind(), &["--broker", "3", "--for", "in-sync"]).await.ends_with(Exit::Unhealthy);
     assert!(said.out.contains("1 of 2 replicas are not in sync: orders-0 behind leader 1"), "{}", said.out);
-    wait(behind(), &["--broker", "1", "--for", "stoppable"]).await.ends_with(Exit::Unhealthy);
+    wait_within("100ms", behind(), &["--broker", "1", "--for", "stoppable"]).await.ends_with(Exit::Unhealthy);
     wait(three(), &["--controller", "102", "--for", "in-sync"]).await.ends_with(Exit::Done);
     let heals = behind().after(Call::ListReassignments, 2, |model| {
         let topic = model.topics.values_mut().next().unwrap();
         topic.partitions[0].isr = topic.partitions[0].replicas.clone();
     });
-    wait_within("20s", heals, &["--broker", "1", "--for", "stoppable"]).await.ends_with(Exit::Done);
+    wait(heals, &["--broker", "1", "--for", "stoppable"]).await.ends_with(Exit::Done);
 }

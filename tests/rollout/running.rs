@@ -17,7 +17,7 @@ struct Bed {
     desk: Desk,
 }
 
-const FAST: [&str; 4] = ["--apart", "0s", "--every", "10ms"];
+const FAST: [&str; 4] = ["--apart", "1ms", "--every", "10ms"];
 
 impl Bed {
     fn new(kafka: Memory) -> Self {

@@ -76,6 +76,7 @@ impl Desk {
         let cli = Cli::try_parse_from(words.iter().chain(&["--state", place]).chain(arguments)).unwrap();
         let run = cli.run_in(|context| {
             let context = context.with_kafka(Arc::clone(&self.kafka) as Arc<dyn Kafka>);
+            let context = context.with_controllers(Arc::clone(&self.kafka) as Arc<dyn Kafka>);
             match &self.kubernetes {
                 Some(kubernetes) => context.with_kubernetes(Arc::clone(kubernetes)),
                 None => context,

@@ -9,7 +9,8 @@ pub(super) fn is_done(intent: &Event, membership: &str) -> Option<bool> {
         return None;
     }
     let servers = |text: &str| {
-        let lines = values(Some(text)).into_iter().filter(|(key, _)| key.starts_with("server."));
+        let lines =
+            values(Some(text)).into_iter().filter(|(key, _)| key.starts_with("server.") || key.starts_with("voter."));
         lines.map(|(key, value)| (key.to_owned(), value.to_owned())).collect::<Vec<_>>()
     };
     let (before, after) = (intent.before.as_deref().map(servers), intent.after.as_deref().map(servers));

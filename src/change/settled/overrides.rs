@@ -31,7 +31,7 @@ pub(super) fn verdict(intent: &Event, kept: Option<&KeptOverrides>) -> Verdict {
 
 /// Whether a rate that was given at `since` was kept; none where that does not show.
 fn is_set(intent: &Event, kept: &KeptOverrides, since: Timestamp) -> Option<bool> {
-    match of_subject(&intent.subject, &kept.value)? {
+    match of_subject(&intent.subject, &kept.value)?.first() {
         Some(found) if found.since == since => Some(true),
         // It would have been replaced.
         Some(found) if found.since < since => Some(false),
@@ -49,7 +49,7 @@ fn is_removed(intent: &Event, kept: &Overrides, key: &str) -> Option<bool> {
     let left: Vec<&Override> = match key {
         RATES_OF_BROKERS => kept.brokers.values().collect(),
         ALL_RATES => kept.brokers.values().chain(&kept.cluster).collect(),
-        _ => of_subject(&intent.subject, kept)?.into_iter().collect(),
+        _ => of_subject(&intent.subject, kept)?,
     };
     match left.as_slice() {
         [] => Some(true),
@@ -59,11 +59,11 @@ fn is_removed(intent: &Event, kept: &Overrides, key: &str) -> Option<bool> {
     }
 }
 
-/// The rate of a subject, if it has one; none where the subject is no broker.
-fn of_subject<'a>(subject: &str, kept: &'a Overrides) -> Option<Option<&'a Override>> {
+/// The rate of a subject, if it has one: at most one; none where the subject is no broker.
+fn of_subject<'a>(subject: &str, kept: &'a Overrides) -> Option<Vec<&'a Override>> {
     if subject == "brokers:all" {
-        return Some(kept.cluster.as_ref());
+        return Some(kept.cluster.iter().collect());
     }
     let broker = subject.strip_prefix("broker:")?.parse().ok().map(BrokerId)?;
-    Some(kept.brokers.get(&broker))
+    Some(kept.brokers.get(&broker).into_iter().collect())
 }

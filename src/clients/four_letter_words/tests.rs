@@ -112,7 +112,6 @@ async fn behave(mut stream: TcpStream, how: Peer) {
 
 fn words(port: u16, timeout: Duration) -> FourLetterWords {
     let settings = Settings {
-        bootstrap_controllers: Vec::new(),
         bootstrap: Vec::new(),
         bootstrap_controllers: Vec::new(),
         client_id: "test".to_owned(),

@@ -402,7 +402,9 @@ impl Workloads for Memory {
                 && pod.revision() != Some(&revision)
         };
         let old: Vec<_> = state.pods.values().filter(|pod| is_old(pod)).map(|pod| pod.name.clone()).collect();
-        old.iter().for_each(|name| state.make_anew(name));
+        for name in &old {
+            state.make_anew(name);
+        }
         Ok(())
     }
 }

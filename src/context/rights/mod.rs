@@ -174,6 +174,11 @@ impl Setup {
         [self.object(Purpose::Disruption), Identity::of_ensemble_lock(cluster).object_name()]
     }
 
+    /// The name of the record of its KRaft controllers.
+    fn controllers(&self) -> String {
+        Identity::of_controllers(self.cluster.name.as_ref().unwrap_or(&self.cluster.id)).object_name()
+    }
+
     /// The names of the registries of broker ids.
     fn registries(&self) -> impl Iterator<Item = String> {
         let cluster = self.cluster.name.as_ref().unwrap_or(&self.cluster.id);
@@ -273,6 +278,7 @@ pub fn rules(workload: Workload, setup: &Setup) -> Vec<Rule> {
         let reason = "What is kept between runs. Kubernetes can't limit a create to a name.";
         rules.push(Rule::new(reason, "", "configmaps", &["create"]));
         let mut kept = objects(workload.purposes());
+        kept.extend(workload.purposes().contains(&Purpose::Ensemble).then(|| setup.controllers()));
         if matches!(workload, Workload::Identity | Workload::Toolbox) {
             kept.extend(setup.registries());
         }

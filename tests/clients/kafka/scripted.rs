@@ -225,7 +225,9 @@ fn describes_partitions(to: &mut BytesMut, asked: &[u8]) {
     let lists: [&[i32]; 5] = if is_first { [&[1, 2], &[], &[2], &[1], &[1, 2]] } else { [&[1], &[1], &[], &[], &[]] };
     for list in lists {
         to.put_u8(u8::try_from(list.len() + 1).unwrap());
-        list.iter().for_each(|broker| to.put_i32(*broker));
+        for broker in list {
+            to.put_i32(*broker);
+        }
     }
     to.put_u8(0);
     to.put_i32(i32::MIN);

@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn many_topics_are_asked_for_in_several_requests_and_each_once() {
-        let names: Vec<_> = (0..TOPICS_MAX + 1).map(|number| name(&format!("t{number:05}"))).collect();
+        let names: Vec<_> = (0..=TOPICS_MAX).map(|number| name(&format!("t{number:05}"))).collect();
         let mut pages = Pages::of(&names);
         let mut asked = Vec::new();
         while let Some(request) = pages.next() {

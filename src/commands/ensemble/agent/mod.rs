@@ -6,13 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::agent::runtime::Ticked;
+use crate::change::carry_out::Ended;
 use crate::change::event::{Outcome, Severity};
 use crate::change::plan::Step;
 use crate::cluster::ensemble::tolerance::Tolerance;
+use crate::commands::ensemble::apply::kraft::{self, Quorum};
 use crate::commands::ensemble::apply::zookeeper::{Decided, Ensemble, decided};
+use crate::commands::ensemble::plan::Decision;
+use crate::commands::ensemble::plan::code::Refusal;
 use crate::commands::ensemble::plan::coherence::{Alert, Finding};
+use crate::commands::ensemble::plan::kraft::Decision as QuorumDecision;
 use crate::commands::ensemble::plan::steps::{SUBJECT, refusal};
-use crate::commands::ensemble::plan::{Decision, Pass};
 use crate::context::Context;
 use crate::output;
 
@@ -51,34 +55,84 @@ impl Board {
     }
 }
 
-/// The agent while it leads.
-#[derive(Debug)]
-pub struct Watcher {
-    /// The ensemble and its record.
-    pub ensemble: Ensemble,
-    /// Where it shows what it sees.
-    pub board: Arc<Board>,
-    /// What was said and recorded already, and still holds.
-    pub said: BTreeSet<String>,
+/// What a pass came to, of an ensemble or of a quorum.
+#[derive(Debug, Clone, Copy)]
+pub struct Outlook<'a> {
+    /// The ensemble's or the cluster's name.
+    pub name: &'a str,
+    /// How many voters there shall be.
+    pub size: Option<usize>,
+    /// How many failures are survived.
+    pub tolerance: Option<Tolerance>,
+    /// What is wrong.
+    pub findings: &'a [Finding],
+    /// What forbids a change.
+    pub refusal: Option<&'a Refusal>,
+    /// What is waited for.
+    pub waits: Option<&'a str>,
 }
 
-impl Watcher {
-    /// One pass. A change whose result is not known, or that failed, makes a tick that failed.
-    pub async fn tick(&mut self, context: &mut Context) -> anyhow::Result<Ticked> {
-        let look = self.ensemble.look(context).await?;
-        let Decided { pass, plan } = decided(&look, context, self.ensemble.rest());
-        self.ensemble.say_membership(context, &look, &pass);
-        self.show(&pass);
-        self.say_news(context, &pass).await;
-        if plan.steps.is_empty() {
-            return Ok(Ticked::Done);
+/// Shows what passes come to, and says and records what is new in it.
+#[derive(Debug)]
+pub struct Teller {
+    board: Arc<Board>,
+    /// What was said and recorded already, and still holds.
+    said: BTreeSet<String>,
+}
+
+impl Teller {
+    /// One that has said nothing yet.
+    pub fn new(board: Arc<Board>) -> Self {
+        Self { board, said: BTreeSet::new() }
+    }
+
+    /// Shows what a pass came to, and says and records what is new: alerts, refusals, and what it waits for.
+    pub async fn tell(&mut self, context: &mut Context, outlook: Outlook<'_>) {
+        self.board.show(|view| {
+            outlook.name.clone_into(&mut view.ensemble);
+            (view.tolerance, view.size) = (outlook.tolerance, outlook.size);
+            view.findings = outlook.findings.to_vec();
+            view.waits = outlook.waits.is_some();
+            view.refusal = outlook.refusal.map(|refusal| refusal.code.name().to_owned());
+        });
+        let mut now = BTreeSet::new();
+        for Finding { alert, text } in outlook.findings.iter().filter(|finding| finding.alert != Alert::Notice) {
+            let kind = match alert {
+                Alert::UnsafeNumber => "ensemble.unsafe_number",
+                Alert::IncoherentConfiguration | Alert::Notice => "ensemble.incoherent",
+            };
+            if self.is_new(&mut now, kind, text) {
+                output::complain(text);
+                context.record_finding(kind, SUBJECT, text, Severity::Warning).await;
+            }
         }
-        plan.steps.iter().for_each(|step| output::say(&step.to_string()));
-        let (locks, clock) = (context.lock_check(), context.run().clock);
-        let mut hands = self.ensemble.hands(look, locks, clock);
-        let ended = context.carry(&plan.steps, async |steps| hands.apply(steps).await).await;
+        if let Some(why) = outlook.refusal
+            && self.is_new(&mut now, why.code.name(), &why.why)
+        {
+            output::complain(&format!("refused: {why}"));
+            let event = context.run().refusal(&refusal(why));
+            context.recorder().record(&[event]).await;
+        }
+        if let Some(why) = outlook.waits
+            && self.is_new(&mut now, "waits", why)
+        {
+            output::say(&format!("waiting: {why}"));
+        }
+        self.said = now;
+    }
+
+    /// Whether this was not said at the last tick. Numbers, as the seconds since something, make nothing new.
+    fn is_new(&self, now: &mut BTreeSet<String>, kind: &str, text: &str) -> bool {
+        let key = format!("{kind} {}", text.replace(|c: char| c.is_ascii_digit(), ""));
+        let is_new = !self.said.contains(&key);
+        now.insert(key);
+        is_new
+    }
+
+    /// Says how steps ended and counts them. A change whose result is not known, or that failed, makes a tick that failed.
+    pub fn ended<S: Step>(&self, ended: &[(S, Ended)]) -> anyhow::Result<Ticked> {
         let mut wrong = Vec::new();
-        for (step, ended) in &ended {
+        for (step, ended) in ended {
             let (kind, outcome) = (step.kind(), ended.outcome.to_string());
             self.board.show(|view| *view.steps.entry((kind, outcome)).or_default() += 1);
             let why = ended.reason.as_deref().unwrap_or_default();
@@ -91,51 +145,67 @@ impl Watcher {
         anyhow::ensure!(wrong.is_empty(), "{}", wrong.join("; "));
         Ok(Ticked::Done)
     }
+}
 
-    fn show(&self, pass: &Pass) {
-        let size = self.ensemble.record.desired.as_ref().map(|desired| desired.size);
-        self.board.show(|view| {
-            self.ensemble.name.clone_into(&mut view.ensemble);
-            (view.tolerance, view.size) = (pass.tolerance, size);
-            view.findings.clone_from(&pass.findings);
-            view.waits = matches!(pass.decision, Decision::Wait(_));
-            view.refusal = match &pass.decision {
-                Decision::Refuse(refusal) => Some(refusal.code.name().to_owned()),
-                _ => None,
-            };
-        });
-    }
+/// The agent while it leads.
+#[derive(Debug)]
+pub enum Watcher {
+    /// Of a ZooKeeper ensemble.
+    Ensemble(Box<Ensemble>, Teller),
+    /// Of a quorum of KRaft controllers.
+    Quorum(Box<Quorum>, Teller),
+}
 
-    /// Says and records what is new since the last tick: alerts, refusals, and what it waits for.
-    async fn say_news(&mut self, context: &mut Context, pass: &Pass) {
-        let mut now = BTreeSet::new();
-        for Finding { alert, text } in pass.findings.iter().filter(|finding| finding.alert != Alert::Notice) {
-            let kind = match alert {
-                Alert::UnsafeNumber => "ensemble.unsafe_number",
-                Alert::IncoherentConfiguration | Alert::Notice => "ensemble.incoherent",
-            };
-            if self.is_new(&mut now, kind, text) {
-                output::complain(text);
-                context.record_finding(kind, SUBJECT, text, Severity::Warning).await;
-            }
+impl Watcher {
+    /// One pass.
+    pub async fn tick(&mut self, context: &mut Context) -> anyhow::Result<Ticked> {
+        match self {
+            Self::Ensemble(ensemble, teller) => tick_ensemble(context, ensemble, teller).await,
+            Self::Quorum(quorum, teller) => tick_quorum(context, quorum, teller).await,
         }
-        match &pass.decision {
-            Decision::Refuse(why) if self.is_new(&mut now, why.code.name(), &why.why) => {
-                output::complain(&format!("refused: {why}"));
-                let event = context.run().refusal(&refusal(why));
-                context.recorder().record(&[event]).await;
-            }
-            Decision::Wait(why) if self.is_new(&mut now, "waits", why) => output::say(&format!("waiting: {why}")),
-            _ => {}
-        }
-        self.said = now;
     }
+}
 
-    /// Whether this was not said at the last tick. Numbers, as the seconds since something, make nothing new.
-    fn is_new(&self, now: &mut BTreeSet<String>, kind: &str, text: &str) -> bool {
-        let key = format!("{kind} {}", text.replace(|c: char| c.is_ascii_digit(), ""));
-        let is_new = !self.said.contains(&key);
-        now.insert(key);
-        is_new
+async fn tick_ensemble(context: &mut Context, ensemble: &mut Ensemble, teller: &mut Teller) -> anyhow::Result<Ticked> {
+    let look = ensemble.look(context).await?;
+    let Decided { pass, plan } = decided(&look, context, ensemble.rest());
+    ensemble.say_membership(context, &look, &pass);
+    let (refusal, waits) = match &pass.decision {
+        Decision::Refuse(refusal) => (Some(refusal), None),
+        Decision::Wait(why) => (None, Some(why.as_str())),
+        _ => (None, None),
+    };
+    let size = ensemble.record.desired.as_ref().map(|desired| desired.size);
+    let (name, tolerance, findings) = (&ensemble.name, pass.tolerance, &pass.findings);
+    teller.tell(context, Outlook { name, size, tolerance, findings, refusal, waits }).await;
+    if plan.steps.is_empty() {
+        return Ok(Ticked::Done);
     }
+    plan.steps.iter().for_each(|step| output::say(&step.to_string()));
+    let (locks, clock) = (context.lock_check(), context.run().clock);
+    let mut hands = ensemble.hands(look, locks, clock);
+    let ended = context.carry(&plan.steps, async |steps| hands.apply(steps).await).await;
+    teller.ended(&ended)
+}
+
+async fn tick_quorum(context: &mut Context, quorum: &mut Quorum, teller: &mut Teller) -> anyhow::Result<Ticked> {
+    let look = quorum.look(context).await?;
+    let kraft::Decided { pass, plan } = kraft::decided(&look, context, quorum.rest());
+    let (refusal, waits) = match &pass.decision {
+        QuorumDecision::Refuse(refusal) => (Some(refusal), None),
+        QuorumDecision::Wait(why) => (None, Some(why.as_str())),
+        _ => (None, None),
+    };
+    let size = look.desired.as_ref().map(|desired| desired.size);
+    let name = context.cluster_name().unwrap_or_default().to_owned();
+    let (tolerance, findings) = (Some(pass.tolerance), &pass.findings);
+    teller.tell(context, Outlook { name: &name, size, tolerance, findings, refusal, waits }).await;
+    if plan.steps.is_empty() {
+        return Ok(Ticked::Done);
+    }
+    plan.steps.iter().for_each(|step| output::say(&step.to_string()));
+    let (locks, clock, brake) = (context.lock_check(), context.run().clock, context.brake().clone());
+    let mut hands = quorum.hands(locks, clock, brake);
+    let ended = context.carry(&plan.steps, async |steps| hands.apply(steps).await).await;
+    teller.ended(&ended)
 }

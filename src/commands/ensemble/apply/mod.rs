@@ -1,7 +1,9 @@
-//! Passes: each looks, decides, and changes one thing at most. [`zookeeper`] does one over an ensemble; [`record`] keeps what is
-//! desired, and what is under way, under compare-and-set. [`start`] and [`controller`] carry out what a server's start needs.
+//! Passes: each looks, decides, and changes one thing at most. [`zookeeper`] does one over an ensemble, [`kraft`] one over a quorum
+//! of controllers; [`record`] keeps what is desired, and what is under way, under compare-and-set. [`start`] and [`controller`]
+//! carry out what a server's start needs.
 
 mod controller;
+pub mod kraft;
 pub mod record;
 mod start;
 pub mod zookeeper;

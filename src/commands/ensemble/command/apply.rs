@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::commands::ensemble::apply::zookeeper::{Ensemble, decided, rehearse};
+use crate::commands::ensemble::apply::kraft::{Quorum, show as show_quorum};
+use crate::commands::ensemble::apply::zookeeper::{Ensemble, decided, show as show_ensemble};
 use crate::commands::ensemble::apply::{Limits, passes};
-use crate::commands::ensemble::command::flags::{EnsembleFlags, RestArgs};
+use crate::commands::ensemble::command::flags::{RestArgs, WhichArgs};
+use crate::commands::ensemble::command::kraft;
+use crate::commands::ensemble::observe::Observed;
 use crate::commands::ensemble::report::checks;
 use crate::context::{Context, duration};
 use crate::exit::Exit;
@@ -16,7 +19,7 @@ use crate::output;
 #[derive(Debug, Clone, Args)]
 pub(super) struct PlanArgs {
     #[command(flatten)]
-    ensemble: EnsembleFlags,
+    which: WhichArgs,
 
     #[command(flatten)]
     rest: RestArgs,
@@ -26,7 +29,7 @@ pub(super) struct PlanArgs {
 #[derive(Debug, Clone, Args)]
 pub(super) struct ApplyArgs {
     #[command(flatten)]
-    ensemble: EnsembleFlags,
+    which: WhichArgs,
 
     #[command(flatten)]
     rest: RestArgs,
@@ -47,7 +50,11 @@ pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> anyhow::Resu
     if context.flags.observed.is_some() {
         return rehearse(context, rest).await;
     }
-    let mut ensemble = Ensemble::open(context, args.ensemble.wanted(), rest).await?;
+    if let Some(controllers) = args.which.quorum(context)? {
+        let quorum = Quorum::open(context, &controllers, rest).await?;
+        return kraft::plan(context, quorum).await;
+    }
+    let mut ensemble = Ensemble::open(context, args.which.ensemble.wanted(), rest).await?;
     let look = ensemble.look(context).await?;
     if !context.output().is_structured() {
         output::print(&checks(&decided(&look, context, rest).pass.candidates))?;
@@ -61,11 +68,23 @@ pub(super) async fn apply(context: &mut Context, args: &ApplyArgs) -> anyhow::Re
     if context.flags.observed.is_some() {
         return rehearse(context, rest).await;
     }
-    let mut ensemble = Ensemble::open(context, args.ensemble.wanted(), rest).await?;
+    let limits = Limits { once: args.once || context.is_dry_run(), within: args.within };
+    if let Some(controllers) = args.which.quorum(context)? {
+        let quorum = Quorum::open(context, &controllers, rest).await?;
+        return kraft::apply(context, quorum, limits).await;
+    }
+    let mut ensemble = Ensemble::open(context, args.which.ensemble.wanted(), rest).await?;
     if !context.is_dry_run() {
         ensemble.lock(context).await?;
     }
-    let limits = Limits { once: args.once || context.is_dry_run(), within: args.within };
     let brake = context.brake().clone();
     passes(limits, &brake, async || ensemble.pass(context).await).await
+}
+
+/// Decides from what was saved, and shows it. No server is needed for that.
+async fn rehearse(context: &mut Context, rest: Duration) -> anyhow::Result<Exit> {
+    match context.observed(async || anyhow::bail!("nothing was saved")).await? {
+        Observed::Ensemble(look) => show_ensemble(context, &look, rest).await,
+        Observed::Quorum(look) => show_quorum(context, &look, rest).await,
+    }
 }

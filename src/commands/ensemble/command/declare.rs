@@ -8,16 +8,19 @@ use crate::change::plan::Plan;
 use crate::cluster::ensemble::desired::Desired;
 use crate::cluster::ensemble::member::{Role, ServerId, listed};
 use crate::cluster::ensemble::server_line::ServerLine;
+use crate::cluster::quorum::NodeId;
 use crate::commands::ensemble::apply::zookeeper::{Ensemble, Known, name, unreachable};
-use crate::commands::ensemble::command::flags::EnsembleFlags;
+use crate::commands::ensemble::command::flags::WhichArgs;
+use crate::commands::ensemble::command::kraft::{self, Wish};
 use crate::commands::ensemble::observe::pass::{Memory, observe};
 use crate::commands::ensemble::observe::servers::Look;
 use crate::commands::ensemble::observe::sessions::Connections;
 use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::declare::{
-    Adoption, Retired, adopt as adopted, join as joined, leave as left, resize, retire as retired,
+    Adoption, adopt as adopted, join as joined, leave as left, resize, retire as retired,
 };
 use crate::commands::ensemble::plan::guards::SETTLE;
+use crate::commands::ensemble::plan::kraft::declare::Adoption as QuorumAdoption;
 use crate::commands::ensemble::plan::refuse::not_adopted;
 use crate::commands::ensemble::plan::steps::{Act, Declared, EnsembleStep, refuse};
 use crate::context::Context;
@@ -27,7 +30,7 @@ use crate::exit::{Exit, Stop};
 #[derive(Debug, Clone, Args)]
 pub(super) struct AdoptArgs {
     #[command(flatten)]
-    ensemble: EnsembleFlags,
+    which: WhichArgs,
 
     /// How many voters there shall be: 3 or 5; 1 with --dev [default: as many as there are]
     #[arg(long, value_name = "NUMBER")]
@@ -42,12 +45,12 @@ pub(super) struct AdoptArgs {
 #[derive(Debug, Clone, Args)]
 pub(super) struct JoinArgs {
     #[command(flatten)]
-    ensemble: EnsembleFlags,
+    which: WhichArgs,
 
     /// Servers with their lines, as `4=zk-3.zk:2888:3888;2181` (`server.4=…` means the same); an id that is known gets this
-    /// address
+    /// address. KRaft controllers by their id, and `4=DIRECTORY_ID` for one that does not run yet or got a new disk
     #[arg(value_name = "ID=LINE", required = true, value_parser = joiner)]
-    servers: Vec<Joiner>,
+    joiners: Vec<Joiner>,
 
     /// How many voters there shall be from now on
     #[arg(long, value_name = "NUMBER")]
@@ -62,7 +65,7 @@ pub(super) struct JoinArgs {
 #[derive(Debug, Clone, Args)]
 pub(super) struct LeaveArgs {
     #[command(flatten)]
-    ensemble: EnsembleFlags,
+    which: WhichArgs,
 
     /// Ids of live servers
     #[arg(value_name = "ID", required = true)]
@@ -77,7 +80,7 @@ pub(super) struct LeaveArgs {
 #[derive(Debug, Clone, Args)]
 pub(super) struct RetireArgs {
     #[command(flatten)]
-    ensemble: EnsembleFlags,
+    which: WhichArgs,
 
     /// The server's id: never given again
     #[arg(value_name = "ID")]
@@ -92,18 +95,40 @@ pub(super) struct RetireArgs {
     size: Option<usize>,
 }
 
+/// A server or controller that is to join.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Joiner {
+    /// Of a ZooKeeper ensemble.
+    Server(Box<Server>),
+    /// Of a KRaft quorum.
+    Controller(kraft::Joiner),
+}
+
 /// A server that is to join.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Joiner {
+struct Server {
     id: ServerId,
     line: ServerLine,
 }
 
 fn joiner(text: &str) -> Result<Joiner, String> {
     let text = text.strip_prefix("server.").unwrap_or(text);
-    let (id, line) = text.split_once('=').ok_or("the form is ID=HOST:QUORUM_PORT:ELECTION_PORT[:ROLE];CLIENT_PORT")?;
-    let line = ServerLine::parse(line).map_err(|fault| format!("{fault}, at byte {}", fault.offset))?;
-    Ok(Joiner { id: id.parse()?, line })
+    let (id, rest) = text.split_once('=').map_or((text, None), |(id, rest)| (id, Some(rest)));
+    match rest {
+        Some(line) if line.contains(':') => {
+            let line = ServerLine::parse(line).map_err(|fault| format!("{fault}, at byte {}", fault.offset))?;
+            Ok(Joiner::Server(Box::new(Server { id: id.parse()?, line })))
+        }
+        directory => {
+            let directory = directory.map(str::parse).transpose()?;
+            Ok(Joiner::Controller(kraft::Joiner { node: node(id.parse()?)?, directory }))
+        }
+    }
+}
+
+fn node(id: ServerId) -> Result<NodeId, String> {
+    let words = || format!("{id} is no node id: 0 to {} is expected", i32::MAX);
+    i32::try_from(id.0).map(NodeId).map_err(|_| words())
 }
 
 /// Longest reason.
@@ -111,7 +136,11 @@ const REASON_MAX: usize = 500;
 
 /// Takes a running ensemble over: its id, its record.
 pub(super) async fn adopt(context: &mut Context, args: &AdoptArgs) -> anyhow::Result<Exit> {
-    let wanted = args.ensemble.wanted();
+    if let Some(controllers) = args.which.quorum(context)? {
+        let adoption = QuorumAdoption { size: args.size, dev: args.dev };
+        return kraft::adopt(context, &controllers, adoption).await;
+    }
+    let wanted = args.which.ensemble.wanted();
     let settings = context.zookeeper_settings(wanted.flags)?;
     let has_login = settings.login.is_some();
     let connections = Connections::new(settings);
@@ -170,15 +199,33 @@ fn is_same(former: &Desired, next: &Desired) -> bool {
 
 /// Lets servers join, or move.
 pub(super) async fn join(context: &mut Context, args: &JoinArgs) -> anyhow::Result<Exit> {
-    if args.pods.len() > args.servers.len() {
-        return Err(
-            Stop::usage(format!("--pods names {} pods for {} servers", args.pods.len(), args.servers.len())).into()
-        );
+    let quorum = args.which.quorum(context)?;
+    let (mut servers, mut controllers) = (Vec::new(), Vec::new());
+    for joiner in &args.joiners {
+        match joiner {
+            Joiner::Server(server) => servers.push(server),
+            Joiner::Controller(controller) => controllers.push(*controller),
+        }
     }
-    let mut ensemble = Ensemble::open(context, args.ensemble.wanted(), SETTLE).await?;
+    let (is_wrong, words) = if quorum.is_some() {
+        (!servers.is_empty() || !args.pods.is_empty(), "controllers are named as ID or ID=DIRECTORY_ID, without --pods")
+    } else {
+        (!controllers.is_empty(), "servers are named as ID=HOST:QUORUM_PORT:ELECTION_PORT[:ROLE];CLIENT_PORT")
+    };
+    if is_wrong {
+        return Err(Stop::usage(words).into());
+    }
+    if let Some(quorum) = quorum {
+        return kraft::declare(context, &quorum, Wish::Join(controllers), args.size).await;
+    }
+    if args.pods.len() > servers.len() {
+        return Err(Stop::usage(format!("--pods names {} pods for {} servers", args.pods.len(), servers.len())).into());
+    }
+    let mut ensemble = Ensemble::open(context, args.which.ensemble.wanted(), SETTLE).await?;
     let next = said(&ensemble, |desired| {
         let mut next = desired.clone();
-        for (position, Joiner { id, line }) in args.servers.iter().enumerate() {
+        for (position, server) in servers.iter().enumerate() {
+            let Server { id, line } = &***server;
             next = joined(&next, *id, line)?;
             if let (Some(member), Some(pod)) = (next.members.get_mut(id), args.pods.get(position)) {
                 member.pod = Some(pod.clone());
@@ -186,27 +233,31 @@ pub(super) async fn join(context: &mut Context, args: &JoinArgs) -> anyhow::Resu
         }
         resize(&next, args.size)
     });
-    let role = |role: Role| listed(args.servers.iter().filter(|it| it.line.role == role).map(|it| it.id));
+    let role = |role: Role| listed(servers.iter().filter(|it| it.line.role == role).map(|it| it.id));
     let mut words = Vec::new();
     for (of_role, verb) in [(Role::Participant, "shall vote"), (Role::Observer, "shall observe")] {
-        if args.servers.iter().any(|joiner| joiner.line.role == of_role) {
+        if servers.iter().any(|joiner| joiner.line.role == of_role) {
             words.push(format!("server {} {verb}", role(of_role)));
         }
     }
-    let said = Said { id: only(args.servers.iter().map(|it| it.id)), words: words.join(", ") };
-    declare(context, &mut ensemble, said, next).await
+    let said = Said { id: only(servers.iter().map(|it| it.id)), words: words.join(", ") };
+    Box::pin(declare(context, &mut ensemble, said, next)).await
 }
 
 /// Lets live servers leave.
 pub(super) async fn leave(context: &mut Context, args: &LeaveArgs) -> anyhow::Result<Exit> {
-    let mut ensemble = Ensemble::open(context, args.ensemble.wanted(), SETTLE).await?;
+    if let Some(controllers) = args.which.quorum(context)? {
+        let nodes = args.ids.iter().map(|id| node(*id)).collect::<Result<Vec<_>, _>>().map_err(Stop::usage)?;
+        return kraft::declare(context, &controllers, Wish::Leave(nodes), args.size).await;
+    }
+    let mut ensemble = Ensemble::open(context, args.which.ensemble.wanted(), SETTLE).await?;
     let next = said(&ensemble, |desired| {
         let next = args.ids.iter().try_fold(desired.clone(), |next, id| left(&next, *id))?;
         resize(&next, args.size)
     });
     let words = format!("server {} shall leave", listed(args.ids.iter().copied()));
     let said = Said { id: only(args.ids.iter().copied()), words };
-    declare(context, &mut ensemble, said, next).await
+    Box::pin(declare(context, &mut ensemble, said, next)).await
 }
 
 /// Declares a server gone for good.
@@ -215,13 +266,17 @@ pub(super) async fn retire(context: &mut Context, args: &RetireArgs) -> anyhow::
     if reason.is_empty() || reason.len() > REASON_MAX {
         return Err(Stop::usage(format!("--reason must have from 1 to {REASON_MAX} bytes")).into());
     }
-    let mut ensemble = Ensemble::open(context, args.ensemble.wanted(), SETTLE).await?;
+    if let Some(controllers) = args.which.quorum(context)? {
+        let wish = Wish::Retire(node(args.id).map_err(Stop::usage)?, reason.to_owned());
+        return kraft::declare(context, &controllers, wish, args.size).await;
+    }
+    let mut ensemble = Ensemble::open(context, args.which.ensemble.wanted(), SETTLE).await?;
     let look = observe(&ensemble.connections, ensemble.record.desired.as_ref(), &mut Memory::default()).await;
     let mut loss = String::new();
     let next = said(&ensemble, |desired| {
-        let Retired { desired, loss: lost } = retired(desired, &look.seen, args.id, reason)?;
-        loss = lost;
-        resize(&desired, args.size)
+        let without = retired(desired, &look.seen, args.id, reason)?;
+        loss = without.loss;
+        resize(&without.desired, args.size)
     });
     let mut plan = Plan::default();
     match next {
@@ -301,10 +356,14 @@ mod tests {
     #[test]
     fn a_joiner_is_written_as_zookeeper_writes_it_or_without_the_word() {
         let line = ServerLine::parse("zk-3.zk:2888:3888;2181").unwrap();
-        let expected = Joiner { id: ServerId(4), line };
+        let expected = Joiner::Server(Box::new(Server { id: ServerId(4), line }));
         assert_eq!(joiner("4=zk-3.zk:2888:3888;2181").unwrap(), expected);
         assert_eq!(joiner("server.4=zk-3.zk:2888:3888:participant;0.0.0.0:2181").unwrap(), expected);
-        for wrong in ["4", "x=a:1:2;3", "4=a:1", "=a:1:2;3"] {
+        let controller = |directory| Joiner::Controller(kraft::Joiner { node: NodeId(4), directory });
+        assert_eq!(joiner("4").unwrap(), controller(None));
+        let id = "AAECAwQFBgcICQoLDA0ODw";
+        assert_eq!(joiner(&format!("4={id}")).unwrap(), controller(Some(id.parse().unwrap())));
+        for wrong in ["x", "x=a:1:2;3", "4=a:1", "=a:1:2;3", "4=a", "4=", "9999999999"] {
             assert!(joiner(wrong).is_err(), "{wrong}");
         }
     }

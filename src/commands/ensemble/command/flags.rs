@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::commands::ensemble::apply::zookeeper::Wanted;
 use crate::commands::ensemble::observe::servers::SERVERS_MAX;
-use crate::context::{Context, ZooKeeperFlags, duration};
+use crate::context::{Context, ControllerArgs, ZooKeeperFlags, duration};
 use crate::exit::Stop;
 
 /// Which ensemble.
@@ -79,6 +79,21 @@ pub(super) enum Which {
 }
 
 impl WhichArgs {
+    /// The quorum of a KRaft cluster, where the flags do not name a ZooKeeper ensemble: its controllers, or those that its
+    /// brokers name.
+    pub(super) fn quorum(&self, context: &Context) -> Result<Option<ControllerArgs>, Stop> {
+        let bootstrap_controller = self.bootstrap_controller.clone();
+        match self.which(context) {
+            Ok(Which::Ensemble) => Ok(None),
+            Ok(Which::Quorum(_)) => Ok(Some(ControllerArgs { bootstrap_controller })),
+            // Without an address the client properties may have one.
+            Err(_) if context.flags.command_config.is_some() && bootstrap_controller.is_none() => {
+                Ok(Some(ControllerArgs::default()))
+            }
+            Err(stop) => Err(stop),
+        }
+    }
+
     /// What the flags name.
     pub(super) fn which(&self, context: &Context) -> Result<Which, Stop> {
         let flags = &self.ensemble.zookeeper;

@@ -4,6 +4,7 @@ mod apply;
 mod controller;
 mod declare;
 mod flags;
+mod kraft;
 mod prestart;
 mod status;
 mod watch;
@@ -37,12 +38,16 @@ enum Verb {
     ///
     /// Exit codes: 0 all is as desired; 3 something would be done; 4 refused, with an E_… name; 5 unhealthy, or waiting.
     Plan(apply::PlanArgs),
-    /// Make the membership of a ZooKeeper ensemble what the record says, one server at a time
+    /// Make the membership of a ZooKeeper ensemble or KRaft quorum what the record says, one server at a time
     ///
     /// Each pass asks every server, settles what an earlier pass left open, and makes one change at most: it replaces a voter
     /// that is gone for good, promotes a joiner that is caught up, removes a server that shall leave (the leader last), or
     /// changes an address. The change is written to the record first, sent for the version that was seen, read back, and
     /// confirmed on every member. What would endanger the quorum is refused. With -o json one document a pass is written.
+    ///
+    /// Of a KRaft quorum one voter is added or removed a pass, by way of the controllers (--bootstrap-controller, else those that
+    /// the brokers name). The old directory of a new disk is removed before the new one is added. Static quorums are refused with
+    /// the way to upgrade. Where controllers join by themselves, one is stopped before it is removed, and watched for a minute.
     ///
     /// Exit codes: 0 all is as desired; 1 failed, or the result is not known: run again; 3 a dry run found something to do;
     /// 4 refused, with an E_… name; 5 unhealthy, or still waiting when the time was over.
@@ -55,12 +60,16 @@ enum Verb {
     /// Take over a running ensemble: its members, addresses and version become the record
     ///
     /// The ensemble gets an id in the node /kafka-toolbox/ensemble-id, and the record (a ConfigMap, or a file) holds it. Run it
-    /// again after a change that was made without the toolbox and is right. Nothing in the membership is changed.
+    /// again after a change that was made without the toolbox and is right. Nothing in the membership is changed. Of a KRaft quorum
+    /// the record holds the voters with their directory ids.
     Adopt(declare::AdoptArgs),
     /// Let servers join: they are promoted once they follow and are caught up. Or give members new addresses
     ///
     /// Start each joiner with the present members and itself as observer in its dynamic configuration (`ensemble prestart` writes
     /// that). For an observer that stays one, write the role: `4=zk-3.zk:2888:3888:observer;2181`.
+    ///
+    /// A KRaft controller joins with the directory that follows the quorum under its id: format its disk with
+    /// `kafka-storage.sh format --no-initial-controllers` and start it, or name its directory id. The same for a voter's new disk.
     Join(declare::JoinArgs),
     /// Let live servers leave: they are removed one by one, the leader last
     Leave(declare::LeaveArgs),

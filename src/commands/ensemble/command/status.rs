@@ -6,8 +6,10 @@ use clap::Args;
 
 use crate::clients::kafka::live::Nodes;
 use crate::clients::kafka::settings::Settings;
+use crate::cluster::ensemble::controllers::DesiredQuorum;
 use crate::cluster::ensemble::desired::Desired;
 use crate::cluster::ensemble::member::ServerId;
+use crate::commands::ensemble::apply::kraft::of_controllers;
 use crate::commands::ensemble::apply::record::Record;
 use crate::commands::ensemble::apply::zookeeper::name;
 use crate::commands::ensemble::command::flags::{Which, WhichArgs};
@@ -73,7 +75,11 @@ async fn look(context: &Context, args: &StatusArgs) -> anyhow::Result<Observed> 
                 tokio::join!(quorum::look_at(&nodes, &named, limit), channels::cut_off(&nodes, &named, limit));
             match found {
                 Ok(seen) => {
-                    let (seen, desired, at) = (SeenQuorum { cut_off, ..seen }, None, Some(context.now()));
+                    let (seen, at) = (SeenQuorum { cut_off, ..seen }, Some(context.now()));
+                    let desired = quorum_record(context, &nodes, &named).await.unwrap_or_else(|error| {
+                        tracing::warn!("what is desired is not known: {error:#}");
+                        None
+                    });
                     Ok(Observed::Quorum(Box::new(QuorumLook { seen, desired, at })))
                 }
                 Err(NoQuorumSeen::NoLeader) => Ok(Observed::Quorum(Box::default())),
@@ -139,7 +145,7 @@ async fn of_id(context: &Context, connections: &Connections, look: &Look) -> any
 /// Asks the servers of a record that were not asked yet.
 async fn add_joiners(connections: &Connections, desired: Option<&Desired>, look: &mut Look) {
     let mut missing = desired.map(places).unwrap_or_default();
-    missing.retain(|_, id| !look.seen.servers.contains_key(id));
+    missing.retain(|_, &mut id| !look.seen.servers.contains_key(&id));
     if missing.is_empty() {
         return;
     }
@@ -147,6 +153,20 @@ async fn add_joiners(connections: &Connections, desired: Option<&Desired>, look:
     let is_missing = |id: &ServerId| missing.values().any(|one| one == id);
     look.seen.servers.extend(found.seen.servers.into_iter().filter(|(id, _)| is_missing(id)));
     look.addresses.extend(found.addresses.into_iter().filter(|(id, _)| is_missing(id)));
+}
+
+/// What is desired of the controllers.
+async fn quorum_record(
+    context: &Context,
+    nodes: &Nodes,
+    named: &[(String, u16)],
+) -> anyhow::Result<Option<DesiredQuorum>> {
+    // Without any record nobody needs the id.
+    if !context.keeps_state_in_kubernetes() && context.documents(Purpose::Ensemble).await?.is_empty() {
+        return Ok(None);
+    }
+    let Some(id) = quorum::cluster_id(nodes, named, RECORD_LIMIT).await else { return Ok(None) };
+    Ok(Record::open(context, &of_controllers(context, &id)).await?.desired)
 }
 
 /// How long one controller may take, and how it is spoken to.

@@ -1,6 +1,5 @@
 //! `toolbox ensemble watch`: the agent that does a pass every some seconds while it holds the locks.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +14,10 @@ use crate::agent::port::routes::{Port, routes};
 use crate::agent::port::server::{Served, serve};
 use crate::agent::runtime::{Agent, Pace};
 use crate::agent::status::Status;
-use crate::commands::ensemble::agent::{Board, Watcher, metrics};
+use crate::commands::ensemble::agent::{Board, Teller, Watcher, metrics};
+use crate::commands::ensemble::apply::kraft::Quorum;
 use crate::commands::ensemble::apply::zookeeper::{Ensemble, name};
-use crate::commands::ensemble::command::flags::{EnsembleFlags, RestArgs};
+use crate::commands::ensemble::command::flags::{RestArgs, WhichArgs};
 use crate::context::rights::Workload;
 use crate::context::{Context, duration};
 use crate::exit::{Exit, Stop};
@@ -42,7 +42,7 @@ HTTP port (--listen):
 #[command(after_help = ROUTES_HELP)]
 pub(super) struct WatchArgs {
     #[command(flatten)]
-    ensemble: EnsembleFlags,
+    which: WhichArgs,
 
     #[command(flatten)]
     rest: RestArgs,
@@ -81,9 +81,15 @@ pub(super) async fn run(context: &mut Context, args: &WatchArgs) -> anyhow::Resu
         None => None,
     };
     let lead = async |context: &mut Context| {
-        let ensemble = Ensemble::open(context, args.ensemble.wanted(), args.rest.rest).await?;
+        let teller = Teller::new(Arc::clone(&board));
+        if let Some(controllers) = args.which.quorum(context)? {
+            let quorum = Quorum::open(context, &controllers, args.rest.rest).await?;
+            quorum.lock(context).await?;
+            return Ok(Watcher::Quorum(Box::new(quorum), teller));
+        }
+        let ensemble = Ensemble::open(context, args.which.ensemble.wanted(), args.rest.rest).await?;
         ensemble.lock(context).await?;
-        Ok(Watcher { ensemble, board: Arc::clone(&board), said: BTreeSet::new() })
+        Ok(Watcher::Ensemble(Box::new(ensemble), teller))
     };
     let tick = async |context: &mut Context, watcher: &mut Watcher, _| watcher.tick(context).await;
     let ended = Box::pin(agent.run(context, lead, tick)).await;
@@ -97,7 +103,9 @@ pub(super) async fn run(context: &mut Context, args: &WatchArgs) -> anyhow::Resu
 /// Asks the API server for what the agent will need. With a name of its own, the ensemble's objects are not those of the table.
 async fn check_rights(context: &Context, args: &WatchArgs) -> anyhow::Result<()> {
     let cluster = context.flags.cluster.clone();
-    match (name(context, args.ensemble.wanted()), cluster) {
+    let is_quorum = args.which.quorum(context)?.is_some();
+    let name = if is_quorum { cluster.as_deref() } else { name(context, args.which.ensemble.wanted()) };
+    match (name, cluster.clone()) {
         (Some(name), Some(cluster)) if name == cluster => {
             context.check_rights(Workload::Ensemble, &context.rights_setup(&cluster)).await
         }

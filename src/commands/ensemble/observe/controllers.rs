@@ -30,6 +30,10 @@ const AUTO_JOIN: &str = "controller.quorum.auto.join.enable";
 /// Whether a node is broker, controller, or both.
 const ROLES: &str = "process.roles";
 
+/// What is answered while no controller leads.
+const LEADERLESS: [i16; 4] =
+    [codes::LEADER_NOT_AVAILABLE, codes::NOT_LEADER_OR_FOLLOWER, codes::REQUEST_TIMED_OUT, codes::NOT_CONTROLLER];
+
 /// What a controller says of itself.
 #[derive(Debug, Clone, Default)]
 struct Own {
@@ -41,7 +45,7 @@ struct Own {
 /// it reaches brokers.
 pub async fn observe(kafka: &dyn Kafka, desired: Option<&DesiredQuorum>) -> Result<SeenQuorum, KafkaError> {
     kafka.begin_look();
-    let quorum = kafka.quorum().await?;
+    let quorum = described(kafka).await?;
     let first = (quorum.leader, quorum.leader_epoch);
     let mut seen = SeenQuorum { quorum, ..SeenQuorum::default() };
     if let Some(controllers) = registered(kafka).await? {
@@ -50,14 +54,31 @@ pub async fn observe(kafka: &dyn Kafka, desired: Option<&DesiredQuorum>) -> Resu
         nodes.extend(seen.quorum.voters.iter().map(|voter| voter.key.id));
         let nodes: Vec<_> = nodes.into_iter().take(CONTROLLERS_MAX).collect();
         let said = join_all(nodes.iter().map(|node| own(kafka, *node))).await;
-        take_over(&mut seen, nodes.into_iter().zip(said).collect());
+        take_over(&mut seen, &nodes.into_iter().zip(said).collect());
     }
     if let Some(desired) = desired {
         samples(kafka, desired, &mut seen).await?;
     }
-    let last = kafka.quorum().await?;
-    seen.leader_changed = first != (last.leader, last.leader_epoch);
+    if first.0.is_some() {
+        let last = kafka.quorum().await?;
+        seen.leader_changed = first != (last.leader, last.leader_epoch);
+    }
     Ok(seen)
+}
+
+/// The quorum. Where controllers answer and none of them reaches a leader in time, there is none.
+async fn described(kafka: &dyn Kafka) -> Result<QuorumState, KafkaError> {
+    let error = match kafka.quorum().await {
+        Ok(quorum) => return Ok(quorum),
+        Err(error) => error,
+    };
+    let is_silent =
+        matches!(error, KafkaError::Unreachable { .. } | KafkaError::AnswerLost { .. } | KafkaError::TimedOut { .. });
+    let is_leaderless = is_silent || error.code().is_some_and(|code| LEADERLESS.contains(&code));
+    match kafka.controllers().await {
+        Ok(_) if is_leaderless => Ok(QuorumState::default()),
+        _ => Err(error),
+    }
 }
 
 /// The controllers that are registered; none where brokers were asked, or controllers before Kafka 3.7.
@@ -71,7 +92,7 @@ async fn registered(kafka: &dyn Kafka) -> Result<Option<Controllers>, KafkaError
 }
 
 /// Where each registered controller listens, by the name that the voters have for the listener that was asked.
-fn endpoints(quorum: &QuorumState, controllers: &Controllers) -> BTreeMap<NodeId, Option<Endpoint>> {
+pub(super) fn endpoints(quorum: &QuorumState, controllers: &Controllers) -> BTreeMap<NodeId, Option<Endpoint>> {
     let name_of = |(node, endpoints): (&NodeId, &Vec<Endpoint>)| {
         let at = controllers.nodes.get(node)?;
         endpoints.iter().find(|it| it.host == at.host && it.port == at.port).map(|it| it.listener.clone())
@@ -96,7 +117,7 @@ async fn own(kafka: &dyn Kafka, node: NodeId) -> Own {
     Own { features, configs }
 }
 
-fn take_over(seen: &mut SeenQuorum, said: BTreeMap<NodeId, Own>) {
+fn take_over(seen: &mut SeenQuorum, said: &BTreeMap<NodeId, Own>) {
     let value = |own: &Own, key: &str| {
         let entry = own.configs.as_ref()?.iter().find(|entry| entry.name == key)?;
         entry.value.clone()
@@ -110,7 +131,7 @@ fn take_over(seen: &mut SeenQuorum, said: BTreeMap<NodeId, Own>) {
     seen.combined = said.iter().filter(|(_, own)| is_both(own)).map(|(node, _)| *node).collect();
     let ready: Vec<_> = said.values().filter_map(|own| own.features.as_ref()).map(|it| it.zk_migration_ready).collect();
     seen.migrates = (!ready.is_empty()).then(|| ready.contains(&true));
-    seen.auto_join = auto_join(seen, &said, value);
+    seen.auto_join = auto_join(seen, said, value);
 }
 
 /// On if any controller says so; off only if every voter that follows said so, or has a version without the key (before 4.2).

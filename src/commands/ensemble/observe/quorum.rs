@@ -6,16 +6,21 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::clients::kafka::live::{Nodes, OneNode};
 use crate::clients::kafka::{KafkaError, codes};
 use crate::cluster::ensemble::controllers::DesiredQuorum;
-use crate::cluster::quorum::QuorumState;
+use crate::cluster::metadata::TopicSelection;
+use crate::cluster::quorum::{Controllers, QuorumState};
+use crate::commands::ensemble::observe::controllers::endpoints;
 use crate::commands::ensemble::plan::kraft::seen::SeenQuorum;
 
 /// How long one node may take, with the way over to the leader.
 pub const NODE_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long a node that described the quorum may take to say which controllers are registered.
+const REGISTERED_LIMIT: Duration = Duration::from_millis(300);
 
 /// One look at a quorum, as `--save-observed` writes it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -49,7 +54,7 @@ pub async fn look_at(nodes: &Nodes, named: &[(String, u16)], limit: Duration) ->
     let (mut is_leaderless, mut is_zookeeper) = (false, false);
     while let Some(answer) = asked.next().await {
         match answer {
-            Ok(quorum) => return Ok(SeenQuorum { quorum, ..SeenQuorum::default() }),
+            Ok(seen) => return Ok(seen),
             Err(NoQuorumSeen::ZooKeeperMode) => is_zookeeper = true,
             Err(NoQuorumSeen::NoLeader) => is_leaderless = true,
             Err(NoQuorumSeen::NoAnswer(words)) => why.extend(words),
@@ -62,26 +67,57 @@ pub async fn look_at(nodes: &Nodes, named: &[(String, u16)], limit: Duration) ->
     }
 }
 
-async fn ask(nodes: &Nodes, host: &str, port: u16, deadline: Instant) -> Result<QuorumState, NoQuorumSeen> {
+/// The cluster's id, as the first of the named nodes says that answers; none where none does in time.
+pub async fn cluster_id(nodes: &Nodes, named: &[(String, u16)], limit: Duration) -> Option<String> {
+    let deadline = Instant::now() + limit;
+    let ask = async |(host, port): &(String, u16)| {
+        let node = nodes.connect(host, *port, deadline).await.ok()?;
+        match node.controllers(deadline).await {
+            Ok(controllers) => Some(controllers.cluster_id),
+            // It is a broker.
+            Err(_) => Some(node.metadata(TopicSelection::None, deadline).await.ok()?.cluster_id),
+        }
+    };
+    let mut asked: FuturesUnordered<_> =
+        named.iter().map(|one| async move { timeout_at(deadline, ask(one)).await.ok().flatten() }).collect();
+    while let Some(id) = asked.next().await {
+        if id.as_ref().is_some_and(|id| !id.is_empty()) {
+            return id;
+        }
+    }
+    None
+}
+
+async fn ask(nodes: &Nodes, host: &str, port: u16, deadline: Instant) -> Result<SeenQuorum, NoQuorumSeen> {
     let late = || NoQuorumSeen::NoAnswer(vec![format!("{host}:{port} did not answer in time")]);
     timeout_at(deadline, ask_node(nodes, (host, port), deadline)).await.unwrap_or_else(|_| Err(late()))
 }
 
-async fn ask_node(nodes: &Nodes, (host, port): (&str, u16), deadline: Instant) -> Result<QuorumState, NoQuorumSeen> {
+async fn ask_node(nodes: &Nodes, (host, port): (&str, u16), deadline: Instant) -> Result<SeenQuorum, NoQuorumSeen> {
     let node = nodes.connect(host, port, deadline).await.map_err(|error| no_answer(&error))?;
     match node.quorum(deadline).await {
-        Ok(view) => Ok(view),
+        Ok(quorum) => {
+            // Brokers do not say which controllers are registered.
+            let registered = timeout(REGISTERED_LIMIT, node.controllers(deadline)).await;
+            Ok(seen(quorum, registered.ok().and_then(Result::ok)))
+        }
         Err(error) if error.code() == Some(codes::NOT_LEADER_OR_FOLLOWER) => of_leader(nodes, &node, deadline).await,
         Err(KafkaError::Unsupported { .. }) if !node.is_kraft() => Err(NoQuorumSeen::ZooKeeperMode),
         Err(error) => Err(no_answer(&error)),
     }
 }
 
-async fn of_leader(nodes: &Nodes, node: &OneNode, deadline: Instant) -> Result<QuorumState, NoQuorumSeen> {
+async fn of_leader(nodes: &Nodes, node: &OneNode, deadline: Instant) -> Result<SeenQuorum, NoQuorumSeen> {
     let controllers = node.controllers(deadline).await.map_err(|error| no_answer(&error))?;
     let leader = controllers.active.and_then(|active| controllers.nodes.get(&active)).ok_or(NoQuorumSeen::NoLeader)?;
-    let node = nodes.connect(&leader.host, leader.port, deadline).await.map_err(|error| no_answer(&error))?;
-    node.quorum(deadline).await.map_err(|error| no_answer(&error))
+    let leader = nodes.connect(&leader.host, leader.port, deadline).await.map_err(|error| no_answer(&error))?;
+    let quorum = leader.quorum(deadline).await.map_err(|error| no_answer(&error))?;
+    Ok(seen(quorum, Some(controllers)))
+}
+
+fn seen(quorum: QuorumState, controllers: Option<Controllers>) -> SeenQuorum {
+    let registered = controllers.map(|controllers| endpoints(&quorum, &controllers)).unwrap_or_default();
+    SeenQuorum { registered, quorum, ..SeenQuorum::default() }
 }
 
 fn no_answer(error: &KafkaError) -> NoQuorumSeen {

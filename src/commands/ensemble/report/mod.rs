@@ -3,12 +3,12 @@
 pub mod ensemble;
 pub mod quorum;
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use crate::commands::ensemble::plan::Candidate;
 use crate::commands::ensemble::plan::code::Refusal;
 use crate::commands::ensemble::plan::coherence::{Alert, Finding};
-use crate::commands::ensemble::plan::guards::Judgement;
+use crate::commands::ensemble::plan::guards::{Check, Judgement};
 
 /// What stands below a table: what is wrong, and what forbids every change.
 fn foot(findings: &[Finding], refusal: Option<&Refusal>) -> String {
@@ -40,20 +40,22 @@ fn foot(findings: &[Finding], refusal: Option<&Refusal>) -> String {
 
 /// Every change that could be next, with its guards and their numbers.
 pub fn checks(candidates: &[Candidate]) -> String {
-    let mut text = String::new();
-    for Candidate { change, checks } in candidates {
-        let _ = writeln!(text, "{change}");
-        for check in checks {
-            let judgement = match check.judgement {
-                Judgement::Holds => "holds".to_owned(),
-                Judgement::Refuses(code) => format!("refuses ({code})"),
-                Judgement::Waits => "waits".to_owned(),
-                Judgement::Unmeasured => "not measured".to_owned(),
-            };
-            let _ = writeln!(text, "  {:<4}{judgement}: {}", check.guard, check.numbers);
-        }
-        text.push('\n');
+    candidates.iter().map(|candidate| checks_of(&candidate.change, &candidate.checks)).collect()
+}
+
+/// A change with its guards and their numbers.
+fn checks_of(change: &dyn fmt::Display, checks: &[Check]) -> String {
+    let mut text = format!("{change}\n");
+    for check in checks {
+        let judgement = match check.judgement {
+            Judgement::Holds => "holds".to_owned(),
+            Judgement::Refuses(code) => format!("refuses ({code})"),
+            Judgement::Waits => "waits".to_owned(),
+            Judgement::Unmeasured => "not measured".to_owned(),
+        };
+        let _ = writeln!(text, "  {:<4}{judgement}: {}", check.guard, check.numbers);
     }
+    text.push('\n');
     text
 }
 

@@ -7,8 +7,8 @@ use crate::cluster::quorum::{DirectoryId, NodeId, QuorumReplica};
 use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::coherence::Finding;
 use crate::commands::ensemble::plan::kraft::seen::SeenQuorum;
-use crate::commands::ensemble::plan::kraft::{Decision, Pass};
-use crate::commands::ensemble::report::{foot, is_alert};
+use crate::commands::ensemble::plan::kraft::{Candidate, Decision, Pass};
+use crate::commands::ensemble::report::{checks_of, foot, is_alert};
 
 /// The page, as JSON has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -83,6 +83,11 @@ pub fn page(seen: &SeenQuorum, pass: &Pass, refusal: Option<Refusal>, has_record
         refusal,
         next_step: has_record.then(|| next_step(&pass.decision)),
     }
+}
+
+/// Every change that could be next, with its guards and their numbers.
+pub fn checks(candidates: &[Candidate]) -> String {
+    candidates.iter().map(|candidate| checks_of(&candidate.change, &candidate.checks)).collect()
 }
 
 /// What a pass would do, in one line.

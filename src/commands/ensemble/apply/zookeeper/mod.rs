@@ -201,14 +201,8 @@ pub fn decided(look: &Look, context: &Context, rest: Duration) -> Decided {
     Decided { pass, plan }
 }
 
-/// Decides from what was saved, and shows it. No server is needed for that.
-pub async fn rehearse(context: &mut Context, rest: Duration) -> anyhow::Result<Exit> {
-    let observed = context.observed(async || anyhow::bail!("nothing was saved")).await?;
-    let Observed::Ensemble(look) = observed else { return Err(not_an_ensemble()) };
-    show(context, &look, rest).await
-}
-
-async fn show(context: &mut Context, look: &Look, rest: Duration) -> anyhow::Result<Exit> {
+/// Shows what a look comes to, and changes nothing.
+pub async fn show(context: &mut Context, look: &Look, rest: Duration) -> anyhow::Result<Exit> {
     let Decided { pass, plan } = decided(look, context, rest);
     let untouched = async |steps: &[EnsembleStep]| steps.iter().map(|_| Ended::refused("dry run")).collect();
     let exit = context.settle(plan, untouched).await?.exit;

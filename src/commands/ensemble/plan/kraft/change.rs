@@ -122,7 +122,7 @@ fn one(desired: &DesiredQuorum, seen: &SeenQuorum, node: NodeId) -> Known {
     let runs = seen.answers.get(&node) == Some(&true) || seen.quorum.observers.iter().any(|it| follows(&it));
     let advice = match advice(row, state) {
         // Who was removed and stopped is listed as observer for some minutes.
-        Advice::StopServer if !runs => Advice::Fine,
+        Advice::StopServer if !runs && seen.quorum.voter(node).is_none() => Advice::Fine,
         advice => advice,
     };
     Known { row, state, advice, gone }
@@ -143,6 +143,8 @@ pub fn row(desired: &DesiredQuorum, seen: &SeenQuorum, node: NodeId) -> Row {
             }
         }
         Some(_) if observers().any(|it| recorded.is_some() && it.key.directory == recorded) => Row::DiskReplaced,
+        // Its disk was replaced, and the controller does not follow with the new one yet.
+        Some(voter) if !seen.is_caught_up(voter) => Row::VoterBehind,
         Some(_) => Row::UnknownDirectory,
         None if observers().any(|it| recorded.is_some() && it.key.directory == recorded) => Row::Observer,
         None if observers().next().is_some() => Row::UnknownDirectory,

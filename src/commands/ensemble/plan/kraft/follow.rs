@@ -63,7 +63,7 @@ mod tests {
         Voter { node: NodeId(node), directory }
     }
 
-    fn quorum(leader: i32, epoch: i32, (end, high_watermark): (i64, i64), voters: &[i32]) -> QuorumState {
+    fn quorum(leader: i32, epoch: i32, end: i64, high_watermark: i64, voters: &[i32]) -> QuorumState {
         let replica = |node: &i32| QuorumReplica {
             key: ReplicaKey::from(voter(*node)),
             log_end_offset: Some(end),
@@ -94,20 +94,20 @@ mod tests {
     #[test]
     fn new_voters_count_once_the_high_watermark_reached_the_end_of_the_log_that_showed_them() {
         let (op, mut follower) = (op(), Follower::default());
-        assert_eq!(follower.look(&op, &quorum(1, 5, (10, 10), &[1, 2, 3])), Progress::Before);
-        assert_eq!(follower.look(&op, &quorum(1, 5, (12, 11), &[1, 2, 3, 4])), Progress::Written);
-        assert_eq!(follower.look(&op, &quorum(1, 5, (20, 11), &[1, 2, 3, 4])), Progress::Written);
-        assert_eq!(follower.look(&op, &quorum(1, 5, (20, 12), &[1, 2, 3, 4])), Progress::Committed);
+        assert_eq!(follower.look(&op, &quorum(1, 5, 10, 10, &[1, 2, 3])), Progress::Before);
+        assert_eq!(follower.look(&op, &quorum(1, 5, 12, 11, &[1, 2, 3, 4])), Progress::Written);
+        assert_eq!(follower.look(&op, &quorum(1, 5, 20, 11, &[1, 2, 3, 4])), Progress::Written);
+        assert_eq!(follower.look(&op, &quorum(1, 5, 20, 12, &[1, 2, 3, 4])), Progress::Committed);
     }
 
     #[test]
     fn another_leader_is_counted_anew_and_may_have_lost_the_change() {
         let (op, mut follower) = (op(), Follower::default());
-        assert_eq!(follower.look(&op, &quorum(1, 5, (12, 11), &[1, 2, 3, 4])), Progress::Written);
-        assert_eq!(follower.look(&op, &quorum(2, 6, (30, 12), &[1, 2, 3, 4])), Progress::Written);
-        assert_eq!(follower.look(&op, &quorum(2, 6, (30, 30), &[1, 2, 3, 4])), Progress::Committed);
-        assert_eq!(follower.look(&op, &quorum(0, 7, (30, 30), &[1, 2, 3, 4])), Progress::Written, "nobody leads");
-        assert_eq!(follower.look(&op, &quorum(3, 8, (12, 12), &[1, 2, 3])), Progress::Before);
-        assert_eq!(follower.look(&op, &quorum(3, 8, (12, 12), &[1, 2])), Progress::Conflict);
+        assert_eq!(follower.look(&op, &quorum(1, 5, 12, 11, &[1, 2, 3, 4])), Progress::Written);
+        assert_eq!(follower.look(&op, &quorum(2, 6, 30, 12, &[1, 2, 3, 4])), Progress::Written);
+        assert_eq!(follower.look(&op, &quorum(2, 6, 30, 30, &[1, 2, 3, 4])), Progress::Committed);
+        assert_eq!(follower.look(&op, &quorum(0, 7, 30, 30, &[1, 2, 3, 4])), Progress::Written, "nobody leads");
+        assert_eq!(follower.look(&op, &quorum(3, 8, 12, 12, &[1, 2, 3])), Progress::Before);
+        assert_eq!(follower.look(&op, &quorum(3, 8, 12, 12, &[1, 2])), Progress::Conflict);
     }
 }

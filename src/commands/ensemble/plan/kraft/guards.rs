@@ -164,6 +164,10 @@ fn has_address(change: &Change, ground: Ground<'_>) -> Option<Check> {
             let numbers = format!("the name of the listener of controller {node} is not known");
             judged(Guard::I6, false, Code::BadAddress, numbers)
         }
+        None if ground.seen.registered.is_empty() => {
+            let numbers = "nobody says which controllers are registered".to_owned();
+            Check { guard: Guard::I6, judgement: Judgement::Unmeasured, numbers }
+        }
         None => waits(Guard::I6, format!("controller {node} has not registered itself yet")),
     })
 }
@@ -205,6 +209,9 @@ fn auto_join(change: &Change, ground: Ground<'_>) -> Option<Check> {
         (Some(true), true) => format!("auto-join is on and controller {node} runs: it would add itself again"),
         (None, true) => format!("controller {node} runs, and it is not known whether auto-join is on"),
     };
+    if runs && ground.seen.auto_join.is_none() {
+        return Some(Check { guard: Guard::I12, judgement: Judgement::Unmeasured, numbers });
+    }
     Some(judged(Guard::I12, ground.seen.auto_join == Some(false) || !runs, Code::AutoJoin, numbers))
 }
 

@@ -27,7 +27,7 @@ use crate::cluster::ensemble::tolerance::Tolerance;
 use crate::cluster::quorum::NodeId;
 use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::coherence::{Alert, Finding};
-use crate::commands::ensemble::plan::guards::{Check, Judgement, VOTERS_MIN};
+use crate::commands::ensemble::plan::guards::{Check, Guard, Judgement, VOTERS_MIN};
 use crate::commands::ensemble::plan::kraft::change::{Advice, Change, Known, candidates, known};
 use crate::commands::ensemble::plan::kraft::seen::SeenQuorum;
 use crate::commands::ensemble::plan::refuse::next_step;
@@ -116,7 +116,7 @@ fn decision(pass: &mut Pass, input: Input<'_>) -> Decision {
         return Decision::Refuse(refusal);
     }
     let Some(desired) = input.desired.filter(|desired| desired.last_voters.is_some()) else {
-        return Decision::Refuse(refusal(Code::NotAdopted, "there is no record of this quorum's voters"));
+        return Decision::Refuse(not_adopted());
     };
     let mut desired = desired.clone();
     if let Some(op) = desired.op.take() {
@@ -146,6 +146,11 @@ fn decision(pass: &mut Pass, input: Input<'_>) -> Decision {
     let candidate = |change: Change| Candidate { checks: guards::check(&change, ground), change };
     pass.candidates = candidates(&desired, seen, &known).into_iter().map(candidate).collect();
     chosen(&pass.candidates, &known, input.is_strict)
+}
+
+/// No quorum was adopted.
+pub fn not_adopted() -> Refusal {
+    refusal(Code::NotAdopted, "there is no record of this quorum's voters")
 }
 
 fn refusal(code: Code, why: impl Into<String>) -> Refusal {
@@ -248,7 +253,7 @@ fn chosen(candidates: &[Candidate], known: &BTreeMap<NodeId, Known>, is_strict: 
     let Some(Candidate { change, checks }) = candidates.first() else { return waiting(known) };
     let refuses = checks.iter().find_map(|check| match check.judgement {
         Judgement::Refuses(code) => Some((check, code)),
-        Judgement::Unmeasured => Some((check, Code::NotCaughtUp)),
+        Judgement::Unmeasured => Some((check, unmeasured(check.guard))),
         Judgement::Holds | Judgement::Waits => None,
     });
     if let Some((check, code)) = refuses {
@@ -258,6 +263,15 @@ fn chosen(candidates: &[Candidate], known: &BTreeMap<NodeId, Known>, is_strict: 
     let check = checks.iter().find(|check| check.judgement == Judgement::Waits);
     let why = check.map(|check| format!("guard {} waits: {}", check.guard, check.numbers)).unwrap_or_default();
     Decision::Wait(format!("{change}: {why}"))
+}
+
+/// What a change is refused with where a guard could not be measured.
+fn unmeasured(guard: Guard) -> Code {
+    match guard {
+        Guard::I6 => Code::BadAddress,
+        Guard::I12 => Code::AutoJoin,
+        _ => Code::NotCaughtUp,
+    }
 }
 
 fn waiting(known: &BTreeMap<NodeId, Known>) -> Decision {

@@ -113,7 +113,9 @@ impl SeenQuorum {
     pub fn ghosts(&self) -> BTreeSet<NodeId> {
         let known: BTreeSet<_> =
             self.quorum.voters.iter().chain(&self.quorum.observers).map(|replica| replica.key.id).collect();
-        let is_ghost = |node: &NodeId| !known.contains(node) && self.answers.get(node) != Some(&true);
+        // Without a leader nobody says who votes and who follows.
+        let is_ghost =
+            |node: &NodeId| !known.is_empty() && !known.contains(node) && self.answers.get(node) != Some(&true);
         self.registered.keys().copied().filter(is_ghost).collect()
     }
 }

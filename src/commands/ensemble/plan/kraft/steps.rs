@@ -293,7 +293,7 @@ impl Step for QuorumStep {
 }
 
 /// `key: value` lines of voters, for an event's table.
-fn voters(voters: &Voters) -> String {
+pub fn voters(voters: &Voters) -> String {
     voters.iter().map(|voter| format!("voter.{}: {}", voter.node, voter.directory)).collect::<Vec<_>>().join("\n")
 }
 

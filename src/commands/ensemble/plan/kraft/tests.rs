@@ -44,7 +44,6 @@ struct Scene {
     desired: DesiredQuorum,
     seen: SeenQuorum,
 }
-
 impl Scene {
     /// Voters 1 to N, all as desired; N leads. Auto-join is off.
     fn of(voters: i32) -> Self {
@@ -169,7 +168,10 @@ fn a_replaced_disk_waits_while_another_voter_is_behind() {
 }
 
 #[test]
-fn an_unknown_directory_is_a_conflict() {
+fn an_unknown_directory_is_a_conflict_and_a_replaced_disk_is_waited_for_until_it_follows() {
+    let mut scene = Scene::of(3);
+    scene.new_disk(1).seen.quorum.observers.clear();
+    assert!(scene.says().starts_with("wait: controller 1"), "{}", scene.says());
     let mut scene = Scene::of(3);
     scene.desired.members.get_mut(&NodeId(1)).unwrap().directory = Some(directory(77));
     assert!(scene.says().starts_with("E_ID_CONFLICT"), "{}", scene.says());

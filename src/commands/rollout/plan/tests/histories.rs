@@ -69,9 +69,6 @@ proptest! {
                     world.units[index].standing = Standing::Out("stopped".to_owned());
                     world.stopped = Some(world.units[index].id);
                     // A run that is killed here leaves it stopped; the next one starts it.
-                    if matches!(fate, Fate::Killed) {
-                        continue;
-                    }
                 }
                 Next::Start(index) => {
                     prop_assert_eq!(Some(world.units[index].id), world.stopped.take());

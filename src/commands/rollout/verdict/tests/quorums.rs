@@ -83,10 +83,10 @@ const VERSION: ConfigVersion = ConfigVersion(0x1_0000_0000);
 
 /// An ensemble of these voters; the first of those that live leads.
 fn ensemble(voters: &[i64], live: &[i64]) -> Seen {
-    let line = |id: &i64| {
+    let server = |id: &i64| {
         (ServerId(*id), ServerLine::parse(&format!("127.0.0.1:{}:{}:participant", 2000 + id, 3000 + id)).unwrap())
     };
-    let membership = Membership { servers: voters.iter().map(line).collect(), hierarchy: None };
+    let membership = Membership { servers: voters.iter().map(server).collect(), hierarchy: None };
     let config = EnsembleConfig { membership, version: VERSION };
     let view = |id: &i64| {
         let mode = if live.first() == Some(id) { Mode::Leader } else { Mode::Follower };

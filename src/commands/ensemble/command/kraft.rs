@@ -1,0 +1,162 @@
+//! The verbs of `toolbox ensemble` for a quorum of KRaft controllers.
+
+use crate::change::plan::Plan;
+use crate::cluster::ensemble::controllers::DesiredQuorum;
+use crate::cluster::quorum::{DirectoryId, NodeId};
+use crate::commands::ensemble::apply::kraft::{Quorum, decided};
+use crate::commands::ensemble::apply::{Limits, passes};
+use crate::commands::ensemble::observe::quorum::QuorumLook;
+use crate::commands::ensemble::plan::code::Refusal;
+use crate::commands::ensemble::plan::guards::SETTLE;
+use crate::commands::ensemble::plan::kraft::declare::{
+    Adoption, Retired, adopt as adopted, join as joined, leave as left, resize, retire as retired,
+};
+use crate::commands::ensemble::plan::kraft::not_adopted;
+use crate::commands::ensemble::plan::kraft::seen::SeenQuorum;
+use crate::commands::ensemble::plan::kraft::steps::{Declared, QuorumStep, refuse};
+use crate::commands::ensemble::report::quorum::checks;
+use crate::context::{Context, ControllerArgs};
+use crate::exit::Exit;
+use crate::output;
+
+/// A controller that is to vote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Joiner {
+    /// Its node.
+    pub(super) node: NodeId,
+    /// Its directory; none for the one that follows the quorum.
+    pub(super) directory: Option<DirectoryId>,
+}
+
+/// What is said of controllers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// These shall vote.
+    Join(Vec<Joiner>),
+    /// These shall leave.
+    Leave(Vec<NodeId>),
+    /// This one is gone for good; why.
+    Retire(NodeId, String),
+}
+
+/// Shows what a pass would do.
+pub(super) async fn plan(context: &mut Context, mut quorum: Quorum) -> anyhow::Result<Exit> {
+    let look = quorum.look(context).await?;
+    if !context.output().is_structured() {
+        output::print(&checks(&decided(&look, context, quorum.rest()).pass.candidates))?;
+    }
+    quorum.rehearse(context, look).await
+}
+
+/// Passes until nothing is left, one refuses, or the time is over.
+pub(super) async fn apply(context: &mut Context, mut quorum: Quorum, limits: Limits) -> anyhow::Result<Exit> {
+    if !context.is_dry_run() {
+        quorum.lock(context).await?;
+    }
+    let brake = context.brake().clone();
+    passes(limits, &brake, async || quorum.pass(context).await).await
+}
+
+/// Takes a running quorum over.
+pub(super) async fn adopt(
+    context: &mut Context,
+    controllers: &ControllerArgs,
+    adoption: Adoption,
+) -> anyhow::Result<Exit> {
+    let mut quorum = Quorum::open(context, controllers, SETTLE).await?;
+    let QuorumLook { seen, desired: former, .. } = quorum.look(context).await?;
+    let mut plan = Plan::default();
+    match adopted(&seen, adoption, former.as_ref(), context.now()) {
+        Err(refusal) => refuse(&mut plan, &refusal),
+        Ok(next) if former.as_ref().is_some_and(|former| is_same(former, &next)) => {}
+        Ok(next) => {
+            let words = format!("the record takes over {} voters, size {}", seen.voter_set().len(), next.size);
+            plan.steps.push(declared(None, words, former, next));
+        }
+    }
+    quorum.carry_out(context, plan).await
+}
+
+/// Whether two records say the same, but for when that was confirmed.
+fn is_same(former: &DesiredQuorum, next: &DesiredQuorum) -> bool {
+    let mut next = next.clone();
+    if let (Some(last), Some(former)) = (&mut next.last_voters, &former.last_voters) {
+        last.since = former.since;
+    }
+    next == *former
+}
+
+/// Writes down what is said of controllers, and how many shall vote from now on.
+pub(super) async fn declare(
+    context: &mut Context,
+    controllers: &ControllerArgs,
+    wish: Wish,
+    size: Option<usize>,
+) -> anyhow::Result<Exit> {
+    let mut quorum = Quorum::open(context, controllers, SETTLE).await?;
+    let QuorumLook { seen, desired: former, .. } = quorum.look(context).await?;
+    let mut plan = Plan::default();
+    let next = former.as_ref().ok_or_else(not_adopted).and_then(|former| said(former, &seen, &wish));
+    let next = next.and_then(|(next, loss)| Ok((size.map_or(Ok(next.clone()), |size| resize(&next, size))?, loss)));
+    match next {
+        Err(refusal) => refuse(&mut plan, &refusal),
+        Ok((next, _)) if former.as_ref() == Some(&next) => {}
+        Ok((next, loss)) => {
+            let mut words = wish.words();
+            if let Some(former) = former.as_ref().filter(|former| former.size != next.size) {
+                words = format!("{words}; size {} -> {}", former.size, next.size);
+            }
+            let mut step = declared(wish.only(), words, former, next);
+            if let (Some(loss), QuorumStep::Declare(declared)) = (loss, &mut step) {
+                plan.warn(loss);
+                declared.gives_up_data = true;
+            }
+            plan.steps.push(step);
+        }
+    }
+    quorum.carry_out(context, plan).await
+}
+
+/// The next record, and what is lost by it.
+fn said(former: &DesiredQuorum, seen: &SeenQuorum, wish: &Wish) -> Result<(DesiredQuorum, Option<String>), Refusal> {
+    let without_loss = |desired| (desired, None);
+    match wish {
+        Wish::Join(joiners) => {
+            let join = |next: DesiredQuorum, joiner: &Joiner| joined(&next, seen, joiner.node, joiner.directory);
+            joiners.iter().try_fold(former.clone(), join).map(without_loss)
+        }
+        Wish::Leave(nodes) => nodes.iter().try_fold(former.clone(), |next, node| left(&next, *node)).map(without_loss),
+        Wish::Retire(node, _) => retired(former, seen, *node).map(|Retired { desired, loss }| (desired, Some(loss))),
+    }
+}
+
+impl Wish {
+    fn nodes(&self) -> Vec<NodeId> {
+        match self {
+            Self::Join(joiners) => joiners.iter().map(|joiner| joiner.node).collect(),
+            Self::Leave(nodes) => nodes.clone(),
+            Self::Retire(node, _) => vec![*node],
+        }
+    }
+
+    /// The controller that it is about, where it is about one.
+    fn only(&self) -> Option<NodeId> {
+        let nodes = self.nodes();
+        nodes.first().copied().filter(|_| nodes.len() == 1)
+    }
+
+    fn words(&self) -> String {
+        let nodes: Vec<_> = self.nodes().iter().map(ToString::to_string).collect();
+        let nodes = nodes.join(", ");
+        match self {
+            Self::Join(_) => format!("controller {nodes} shall vote"),
+            Self::Leave(_) => format!("controller {nodes} shall leave"),
+            Self::Retire(_, reason) => format!("controller {nodes} is gone for good: {reason}"),
+        }
+    }
+}
+
+fn declared(node: Option<NodeId>, words: String, before: Option<DesiredQuorum>, after: DesiredQuorum) -> QuorumStep {
+    let (before, after) = (before.map(Box::new), Box::new(after));
+    QuorumStep::Declare(Box::new(Declared { node, words, gives_up_data: false, before, after }))
+}

@@ -1,0 +1,328 @@
+//! `ensemble` of real quorums of controllers that are no brokers, while clients write all the time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use kafka_toolbox::clients::kafka::live::Live;
+use kafka_toolbox::clients::kafka::settings::{Given, Settings};
+use kafka_toolbox::clients::kafka::{Cluster as _, Mode, NewTopic, Topics as _};
+use kafka_toolbox::cluster::metadata::TopicSelection;
+use kafka_toolbox::cluster::topic::TopicName;
+use serde_json::Value;
+
+use crate::live::kafka::records::{Writer, numbers_at};
+use crate::live::kafka::wait::say;
+use crate::live::kafka::{Kind, Quorum, QuorumShape, Signal, Voters};
+use crate::support::toolbox::{Ran, Toolbox};
+
+/// Longest wait for something that a server is to do.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Longest run of `apply`.
+const APPLY_LIMIT: Duration = Duration::from_mins(4);
+
+/// A quorum, and a toolbox that may change it.
+struct Bed {
+    quorum: Quorum,
+    toolbox: Toolbox,
+}
+
+impl Bed {
+    fn start(kind: Kind, shape: QuorumShape) -> Self {
+        let quorum = Quorum::start(kind, shape).unwrap();
+        let toolbox = Toolbox::alone()
+            .with("TOOLBOX_BOOTSTRAP_CONTROLLER", &quorum.controllers())
+            .with("TOOLBOX_ENSEMBLE_REST", "1s");
+        let bed = Self { quorum, toolbox };
+        // Controllers that have not read the level of metadata.version yet describe nobody.
+        let begun = Instant::now();
+        while bed.run(&["plan"]).code != Some(4) {
+            assert!(begun.elapsed() < PATIENCE, "{:#?}", bed.run(&["plan"]));
+            std::thread::sleep(Duration::from_millis(250));
+        }
+        bed
+    }
+
+    fn run(&self, words: &[&str]) -> Ran {
+        self.toolbox.run_within(APPLY_LIMIT, &[&["ensemble"], words, &["--yes"]].concat())
+    }
+
+    /// Passes until nothing is left or only a person can go on.
+    fn apply(&self, within: &str) -> Ran {
+        let ran = self.run(&["apply", "--within", within]);
+        assert!(matches!(ran.code, Some(0 | 5)), "{ran:#?}");
+        ran
+    }
+
+    /// A controller is started, and shall vote once it follows.
+    fn joins(&self, id: i32, size: &str) {
+        let directory = self.quorum.start_joiner(id).unwrap();
+        self.run(&["join", &format!("{id}={directory}"), "--size", size]).ends_with(0);
+    }
+
+    /// What `ensemble status` shows; nothing while nobody answers.
+    fn page(&self) -> Value {
+        let ran = self.toolbox.run(&["ensemble", "status", "-o", "json"]);
+        serde_json::from_str(&ran.out).unwrap_or_default()
+    }
+
+    /// The voters, and which of them leads.
+    fn voters(&self) -> (Vec<i64>, i64) {
+        let page = self.page();
+        let rows = page["replicas"].as_array().cloned().unwrap_or_default();
+        let votes = rows.iter().filter(|row| row["role"] != "observer");
+        (votes.map(|row| row["node"].as_i64().unwrap()).collect(), page["leader"].as_i64().unwrap_or_default())
+    }
+
+    #[track_caller]
+    fn has_voters(&self, wanted: &[i64]) {
+        let begun = Instant::now();
+        while self.voters().0 != wanted {
+            assert!(begun.elapsed() < PATIENCE, "{:#}", self.page());
+            std::thread::sleep(Duration::from_millis(250));
+        }
+    }
+
+    fn follower(&self, among: &[i64]) -> i32 {
+        let leader = self.voters().1;
+        i32::try_from(*among.iter().find(|id| **id != leader).unwrap()).unwrap()
+    }
+}
+
+fn shape(voters: Voters, controllers: &[i32], reserved: &[i32], brokers: &[i32]) -> QuorumShape {
+    QuorumShape {
+        voters,
+        controllers: controllers.to_vec(),
+        reserved: reserved.to_vec(),
+        brokers: brokers.to_vec(),
+        properties: Vec::new(),
+    }
+}
+
+/// Creates topics one after the other until it is stopped, and remembers those that were acknowledged.
+struct Creator {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Created>,
+}
+
+/// What was acknowledged, and the longest time without that.
+struct Created {
+    topics: Vec<TopicName>,
+    longest: Duration,
+}
+
+fn client(bootstrap: &str) -> Live {
+    let given = Given { bootstrap_server: Some(bootstrap), timeout: Some(Duration::from_secs(20)), ..Given::default() };
+    Live::new(Settings::load(None, given).unwrap()).unwrap()
+}
+
+fn block<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+fn create(kafka: &Live, name: &TopicName, partitions: i32) -> impl Future<Output = bool> {
+    let topic = NewTopic {
+        name: name.clone(),
+        partitions: Some(partitions),
+        replication_factor: Some(1),
+        assignment: None,
+        config: std::collections::BTreeMap::new(),
+    };
+    async move {
+        let done = kafka.create_topics(&[topic], Mode::Apply).await;
+        done.iter().all(Result::is_ok)
+    }
+}
+
+impl Creator {
+    fn start(bootstrap: &str) -> Self {
+        let (stop, bootstrap) = (Arc::new(AtomicBool::new(false)), bootstrap.to_owned());
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            block(async {
+                let kafka = client(&bootstrap);
+                let mut created = Created { topics: Vec::new(), longest: Duration::ZERO };
+                let mut last = Instant::now();
+                for number in 0.. {
+                    if stopped.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let name: TopicName = format!("created-{number}").parse().unwrap();
+                    if create(&kafka, &name, 1).await {
+                        created.longest = created.longest.max(last.elapsed());
+                        last = Instant::now();
+                        created.topics.push(name);
+                    }
+                    tokio::time::sleep(Duration::from_millis(300)).await;
+                }
+                created
+            })
+        });
+        Self { stop, thread }
+    }
+
+    fn finish(self) -> Created {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
+/// Whether the long ones run, as in `make acceptance`.
+fn is_long() -> bool {
+    std::env::var_os("TOOLBOX_TEST_KILLS").is_some()
+}
+
+#[test]
+fn a_quorum_of_kafka_4_3_grows_and_gets_a_new_disk_and_loses_nothing_that_was_acknowledged() {
+    grows_and_shrinks(Kind::Kafka43Kraft);
+}
+
+#[test]
+fn a_quorum_of_kafka_3_9_grows_shrinks_and_gets_a_new_disk_in_acceptance() {
+    if is_long() {
+        grows_and_shrinks(Kind::Kafka39Kraft);
+    }
+}
+
+fn grows_and_shrinks(kind: Kind) {
+    let bed = Bed::start(kind, shape(Voters::Standalone, &[101], &[102, 103, 104, 105], &[1]));
+    let bootstrap = bed.quorum.bootstrap();
+    let records: TopicName = "records".parse().unwrap();
+    assert!(block(async { create(&client(&bootstrap), &records, 2).await }));
+    let writer = Writer::start_at(&bootstrap, "records", 200, 200).unwrap();
+    let creator = Creator::start(&bootstrap);
+
+    bed.run(&["apply", "--once"]).ends_with(4);
+    bed.run(&["adopt", "--size", "3"]).ends_with(0);
+    bed.joins(102, "3");
+    bed.joins(103, "3");
+    // Killed after the change was sent: the next run finds it made, and makes no other one.
+    let sent = bed.toolbox.run_until("ensemble.sent:1", &["ensemble", "apply", "--yes", "--within", "1m"]);
+    assert_eq!(sent.code, None, "{sent:#?}");
+    let settled = bed.run(&["apply", "--within", "1m"]).ends_with(0);
+    assert!(settled.out.contains("was applied: confirm and record it"), "{settled:#?}");
+    bed.has_voters(&[101, 102, 103]);
+    bed.run(&["plan"]).ends_with(0);
+    gets_a_new_disk(&bed);
+    if is_long() {
+        grows_to_five_and_back(&bed);
+    }
+
+    let Created { topics, longest } = creator.finish();
+    let written = writer.finish().unwrap();
+    let found = numbers_at(&bootstrap, "records").unwrap();
+    assert_eq!(u64::try_from(found.len()).unwrap(), written, "records that were acknowledged are missing");
+    let there = block(async { client(&bootstrap).metadata(TopicSelection::All).await.unwrap() });
+    let missing: Vec<_> = topics.iter().filter(|topic| !there.topics.contains_key(*topic)).collect();
+    assert!(missing.is_empty() && topics.len() > 10, "acknowledged and gone: {missing:?} of {}", topics.len());
+    let (records, count) = (found.len(), topics.len());
+    say(&format!(
+        "{}: {records} records and {count} topics are all there; the longest time without a new topic was {} ms",
+        kind.name(),
+        longest.as_millis()
+    ));
+}
+
+/// A follower comes back with an empty disk: its old directory is removed before the new one is added.
+fn gets_a_new_disk(bed: &Bed) {
+    let all = [101, 102, 103];
+    let id = bed.follower(&all);
+    bed.quorum.stop(id, Signal::Kill).unwrap();
+    let directory = bed.quorum.replace_disk(id).unwrap();
+    bed.quorum.launch(id).unwrap();
+    bed.run(&["join", &format!("{id}={directory}")]).ends_with(0);
+    let ran = bed.apply("2m");
+    assert!(ran.out.contains("FORGET-DISK") && ran.out.contains("ADD"), "{ran:#?}");
+    bed.has_voters(&all);
+    let page = bed.page();
+    let row = page["replicas"].as_array().unwrap().iter().find(|row| row["node"] == id).unwrap().clone();
+    assert_eq!((&row["directory"], row["role"] == "observer"), (&Value::from(directory), false), "{page:#}");
+}
+
+fn grows_to_five_and_back(bed: &Bed) {
+    bed.joins(104, "5");
+    bed.joins(105, "5");
+    bed.apply("2m");
+    bed.has_voters(&[101, 102, 103, 104, 105]);
+    let leader = bed.voters().1;
+    let other = i64::from(bed.follower(&[101, 102, 103, 104, 105]));
+    let (first, second) = (leader.to_string(), other.to_string());
+    bed.run(&["leave", &first, &second, "--size", "3"]).ends_with(0);
+    // Auto-join is off: they are removed while they run, the leader last, then stopped by hand.
+    bed.apply("30s");
+    let mut left = vec![101, 102, 103, 104, 105];
+    left.retain(|id| *id != leader && *id != other);
+    bed.has_voters(&left);
+    for id in [leader, other] {
+        bed.quorum.stop(i32::try_from(id).unwrap(), Signal::Term).unwrap();
+    }
+    bed.run(&["apply", "--within", "1m"]).ends_with(0);
+}
+
+#[test]
+fn a_static_quorum_is_recognised_and_refused_with_the_way_to_upgrade() {
+    let kinds: &[Kind] = if is_long() { &[Kind::Kafka39Kraft, Kind::Kafka43Kraft] } else { &[Kind::Kafka39Kraft] };
+    for kind in kinds {
+        let bed = Bed::start(*kind, shape(Voters::Static, &[101], &[], &[]));
+        let begun = Instant::now();
+        while bed.page()["leader"] != 101 {
+            assert!(begun.elapsed() < PATIENCE, "{:#}", bed.page());
+            std::thread::sleep(Duration::from_millis(250));
+        }
+        assert_eq!(bed.page()["static"], true);
+        let refused = bed.run(&["adopt", "--dev"]).ends_with(4);
+        assert!(refused.out.contains("E_STATIC_QUORUM") && refused.out.contains("kraft.version=1"), "{refused:#?}");
+    }
+}
+
+#[test]
+fn with_auto_join_a_live_controller_is_stopped_before_it_is_removed() {
+    let auto_join = ("controller.quorum.auto.join.enable".to_owned(), "true".to_owned());
+    let shape = QuorumShape { properties: vec![auto_join], ..shape(Voters::Initial, &[101, 102, 103], &[104], &[]) };
+    let bed = Bed::start(Kind::Kafka43Kraft, shape);
+    bed.has_voters(&[101, 102, 103]);
+    bed.run(&["adopt"]).ends_with(0);
+    bed.quorum.start_joiner(104).unwrap();
+    bed.has_voters(&[101, 102, 103, 104]);
+    let regressed = bed.run(&["apply", "--once"]).ends_with(4);
+    assert!(regressed.out.contains("E_MEMBERSHIP_REGRESSED"), "nobody declared it: {regressed:#?}");
+    bed.run(&["adopt", "--size", "3"]).ends_with(0);
+    bed.run(&["leave", "104"]).ends_with(0);
+    let refused = bed.run(&["apply", "--once"]).ends_with(4);
+    assert!(refused.out.contains("E_AUTO_JOIN") && refused.out.contains("Stop the controller first"), "{refused:#?}");
+    bed.has_voters(&[101, 102, 103, 104]);
+    if is_long() {
+        bed.quorum.stop(104, Signal::Term).unwrap();
+        let begun = Instant::now();
+        let ran = bed.apply("2m");
+        assert!(begun.elapsed() > Duration::from_mins(1), "it is watched for a minute: {ran:#?}");
+        bed.has_voters(&[101, 102, 103]);
+    }
+}
+
+#[test]
+fn while_no_controller_answers_a_broker_is_alive_and_a_strict_look_does_not_find_it_ready() {
+    let bed = Bed::start(Kind::Kafka43Kraft, shape(Voters::Standalone, &[101], &[], &[1]));
+    let address = bed.quorum.address(1);
+    let probe = |what: &[&str]| bed.toolbox.run(&[&["probe", "kafka"], what, &["--address", &address]].concat());
+    let ready = &["ready", "--broker", "1", "--strict"];
+    let begun = Instant::now();
+    while probe(ready).code != Some(0) {
+        assert!(begun.elapsed() < PATIENCE, "{:#?}", probe(ready));
+        std::thread::sleep(Duration::from_millis(250));
+    }
+    bed.quorum.stop(101, Signal::Kill).unwrap();
+    probe(&["live"]).ends_with(0);
+    let strict = probe(ready);
+    assert_ne!(strict.code, Some(0), "{strict:#?}");
+    let refused = bed.run(&["adopt", "--dev"]);
+    assert!(matches!(refused.code, Some(1 | 4)), "{refused:#?}");
+    bed.quorum.launch(101).unwrap();
+    let begun = Instant::now();
+    while probe(ready).code != Some(0) {
+        assert!(begun.elapsed() < PATIENCE, "{:#?}", probe(ready));
+        std::thread::sleep(Duration::from_millis(250));
+    }
+}
