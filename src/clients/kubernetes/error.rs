@@ -26,6 +26,8 @@ pub enum Resource {
     Jobs,
     /// `replicasets` in `apps`: only their owners are read.
     ReplicaSets,
+    /// `validatingwebhookconfigurations` in `admissionregistration.k8s.io`; they belong to no namespace.
+    ValidatingWebhooks,
 }
 
 impl Resource {
@@ -38,6 +40,7 @@ impl Resource {
             Self::Reviews => "authorization.k8s.io",
             Self::Jobs => "batch",
             Self::ReplicaSets => "apps",
+            Self::ValidatingWebhooks => "admissionregistration.k8s.io",
         }
     }
 
@@ -53,6 +56,7 @@ impl Resource {
             Self::Claims => "persistentvolumeclaims",
             Self::Jobs => "jobs",
             Self::ReplicaSets => "replicasets",
+            Self::ValidatingWebhooks => "validatingwebhookconfigurations",
         }
     }
 
@@ -68,6 +72,7 @@ impl Resource {
             Self::Claims => "PersistentVolumeClaim",
             Self::Jobs => "Job",
             Self::ReplicaSets => "ReplicaSet",
+            Self::ValidatingWebhooks => "ValidatingWebhookConfiguration",
         }
     }
 }
