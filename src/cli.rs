@@ -10,6 +10,7 @@ use crate::commands::mapping::command as mapping;
 use crate::commands::probe::command as probe;
 use crate::commands::rbac::command as rbac;
 use crate::commands::reassign::command as reassign;
+use crate::commands::rollout::command as rollout;
 use crate::commands::throttle::command as throttle;
 use crate::commands::topics::command as topics;
 use crate::context::{Context, Flags, environment};
@@ -41,6 +42,8 @@ enum Command {
     Throttle(throttle::ThrottleArgs),
     /// A ZooKeeper ensemble or KRaft quorum: who votes, what it survives, what is wrong
     Ensemble(ensemble::EnsembleArgs),
+    /// Whether a broker, a controller or a ZooKeeper server may stop now; rolling restarts that keep to it
+    Rollout(Box<rollout::RolloutArgs>),
     /// Which id and rack a broker has: for the init container of its pod
     Identity(identity::IdentityArgs),
     /// The record of every side effect: add to it, read it, deliver it
@@ -119,6 +122,7 @@ impl Command {
             Self::Reassign(args) => args.may_ask(),
             Self::Throttle(args) => args.may_ask(),
             Self::Identity(args) => args.may_ask(),
+            Self::Rollout(args) => args.may_ask(),
             _ => false,
         }
     }
@@ -141,6 +145,7 @@ impl Command {
             Command::Reassign(args) => Box::pin(reassign::run(context, args)).await,
             Command::Throttle(args) => throttle::run(context, args).await,
             Command::Ensemble(args) => Box::pin(ensemble::run(context, args)).await,
+            Command::Rollout(args) => Box::pin(rollout::run(context, *args)).await,
             Command::Identity(args) => Box::pin(identity::run(context, args)).await,
             Command::Events(args) => events::run(context, args).await,
             Command::Probe(args) => Box::pin(probe::run(context, *args)).await,

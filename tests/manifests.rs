@@ -152,7 +152,7 @@ fn the_clusters_name_has_one_place_and_no_object_is_named_in_a_variable() {
             named += 1;
         }
     }
-    assert_eq!(named, 4);
+    assert_eq!(named, 5);
     assert!(containers().iter().flat_map(|container| &container.arguments).all(|one| !one.starts_with("--cluster")));
 }
 

@@ -29,6 +29,8 @@ mod probe;
 mod rbac;
 /// `toolbox reassign`.
 mod reassign;
+/// `toolbox rollout`, on memory twins and real servers.
+mod rollout;
 /// `make setup` on a new machine, and the recipes of the Makefile.
 mod setup;
 /// What is kept between runs, and what keeps runs apart.

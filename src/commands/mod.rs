@@ -7,5 +7,6 @@ pub mod mapping;
 pub mod probe;
 pub mod rbac;
 pub mod reassign;
+pub mod rollout;
 pub mod throttle;
 pub mod topics;

@@ -46,6 +46,7 @@ use crate::exit::Stop;
 use crate::output::Output;
 use crate::state::identity::ClusterRef;
 
+pub use connect::ControllerArgs;
 pub use flags::{Flags, RepeatFlags, duration};
 pub use locks::LockHolder;
 pub use recording::{EventSink, Flushed, OpenError, RecordingFlags};

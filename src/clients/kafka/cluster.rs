@@ -16,6 +16,10 @@ pub trait Cluster: Send + Sync {
     /// The cluster's id, brokers and topics, with one request.
     async fn metadata(&self, topics: TopicSelection<'_>) -> Result<Metadata, KafkaError>;
 
+    /// The same in the image of one broker, which is asked itself. In KRaft a broker that is cut off from the controllers goes
+    /// on answering with what it had.
+    async fn metadata_of(&self, broker: BrokerId, topics: TopicSelection<'_>) -> Result<Metadata, KafkaError>;
+
     /// Brokers that are registered and fenced, as those that died are: such a broker is down, whatever else lists it. None
     /// where brokers do not tell (before Kafka 4.0).
     async fn fenced_brokers(&self) -> Result<Option<BTreeSet<BrokerId>>, KafkaError>;

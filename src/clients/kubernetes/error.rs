@@ -28,6 +28,8 @@ pub enum Resource {
     ReplicaSets,
     /// `validatingwebhookconfigurations` in `admissionregistration.k8s.io`; they belong to no namespace.
     ValidatingWebhooks,
+    /// `statefulsets` in `apps`.
+    StatefulSets,
 }
 
 impl Resource {
@@ -39,7 +41,7 @@ impl Resource {
             Self::Events => "events.k8s.io",
             Self::Reviews => "authorization.k8s.io",
             Self::Jobs => "batch",
-            Self::ReplicaSets => "apps",
+            Self::ReplicaSets | Self::StatefulSets => "apps",
             Self::ValidatingWebhooks => "admissionregistration.k8s.io",
         }
     }
@@ -57,6 +59,7 @@ impl Resource {
             Self::Jobs => "jobs",
             Self::ReplicaSets => "replicasets",
             Self::ValidatingWebhooks => "validatingwebhookconfigurations",
+            Self::StatefulSets => "statefulsets",
         }
     }
 
@@ -73,6 +76,7 @@ impl Resource {
             Self::Jobs => "Job",
             Self::ReplicaSets => "ReplicaSet",
             Self::ValidatingWebhooks => "ValidatingWebhookConfiguration",
+            Self::StatefulSets => "StatefulSet",
         }
     }
 }
@@ -90,6 +94,8 @@ pub enum Verb {
     Update,
     /// Change parts of one.
     Patch,
+    /// Delete one.
+    Delete,
 }
 
 impl fmt::Display for Verb {
@@ -100,6 +106,7 @@ impl fmt::Display for Verb {
             Self::Create => "create",
             Self::Update => "update",
             Self::Patch => "patch",
+            Self::Delete => "delete",
         })
     }
 }

@@ -12,6 +12,8 @@
 //! | `pods`, `jobs.batch`, `replicasets.apps` | `get` | optional: which CronJob or Deployment the event is about |
 //! | `pods`, `persistentvolumeclaims`, `nodes` | `get`, `patch` | whether a pod runs, the volume of a claim, labels |
 //! | `validatingwebhookconfigurations` | `get`, `patch` | a webhook's own certificate, for the API server to trust |
+//! | `statefulsets.apps` | `get`, `patch` | rolling restarts: revisions, the partition of an update |
+//! | `pods` | `list`, `delete` | rolling restarts |
 
 mod access;
 mod error;
@@ -20,6 +22,7 @@ mod memory;
 mod objects;
 mod rights;
 mod selector;
+mod workloads;
 
 use std::collections::BTreeMap;
 
@@ -34,6 +37,7 @@ pub use objects::{
     Pod, Regarding, TrustBundles,
 };
 pub use rights::Right;
+pub use workloads::{PODS_MAX, PodState, REVISION_LABEL, StatefulSet, Strategy, Workloads};
 
 /// Most ConfigMaps that one selector may match.
 pub const CONFIG_MAPS_MAX: usize = 1_000;
@@ -48,7 +52,7 @@ pub const CONFIG_MAPS_BYTES_MAX: usize = 64 << 20;
 /// before the next. A write that replaces an object carries the `resource_version` that was read; if somebody was
 /// faster it ends in [`KubernetesError::Conflict`], and only what is read afresh may be written again.
 #[async_trait]
-pub trait Kubernetes: Send + Sync {
+pub trait Kubernetes: Workloads + Send + Sync {
     /// Who and where we are.
     fn identity(&self) -> &Identity;
 

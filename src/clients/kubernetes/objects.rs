@@ -16,7 +16,7 @@ pub const NOTE_BYTES_MAX: usize = 1_024;
 const EVENT_WORD_BYTES_MAX: usize = 128;
 
 /// Where an object is: namespace and name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct ObjectName {
     /// The namespace.
     pub namespace: String,

@@ -10,7 +10,7 @@ use crate::exit::{Exit, Stop};
 /// Arguments of `toolbox rbac`.
 #[derive(Debug, Clone, Args)]
 pub struct RbacArgs {
-    /// The command: `topics apply`, `reassign execute`, `throttle run` or `identity assign` (their first word is enough), or `toolbox` for
+    /// The command: `topics apply`, `reassign execute`, `throttle run`, `rollout run` or `identity assign` (their first word is enough), or `toolbox` for
     /// people who run all of them
     #[arg(value_name = "COMMAND", required = true, num_args = 1..=2)]
     command: Vec<String>,

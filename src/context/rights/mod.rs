@@ -22,6 +22,8 @@ pub enum Workload {
     Topics,
     /// `reassign execute`.
     Reassign,
+    /// `rollout run`, over StatefulSets.
+    Rollout,
     /// `throttle run`.
     Throttle,
     /// Every command, for people.
@@ -30,7 +32,8 @@ pub enum Workload {
 
 impl Workload {
     /// All of them, ordered by name.
-    pub const ALL: [Self; 5] = [Self::Identity, Self::Reassign, Self::Throttle, Self::Toolbox, Self::Topics];
+    pub const ALL: [Self; 6] =
+        [Self::Identity, Self::Reassign, Self::Rollout, Self::Throttle, Self::Toolbox, Self::Topics];
 
     /// Its name: of the folder in `manifests/`, the ServiceAccount, the Role.
     pub fn name(self) -> &'static str {
@@ -38,6 +41,7 @@ impl Workload {
             Self::Identity => "identity",
             Self::Topics => "topics",
             Self::Reassign => "reassign",
+            Self::Rollout => "rollout",
             Self::Throttle => "throttle",
             Self::Toolbox => "toolbox",
         }
@@ -49,6 +53,7 @@ impl Workload {
             Self::Identity => "identity assign",
             Self::Topics => "topics apply",
             Self::Reassign => "reassign execute",
+            Self::Rollout => "rollout run",
             Self::Throttle => "throttle run",
             Self::Toolbox => "toolbox",
         }
@@ -58,7 +63,7 @@ impl Workload {
     fn purposes(self) -> &'static [Purpose] {
         use Purpose::{Control, Handover, Moves, Overrides, Throttle, Topics};
         match self {
-            Self::Identity => &[],
+            Self::Identity | Self::Rollout => &[],
             Self::Topics => &[Topics],
             Self::Reassign => &[Moves, Control, Throttle, Overrides, Handover],
             Self::Throttle => &[Throttle, Overrides, Handover],
@@ -68,9 +73,11 @@ impl Workload {
 
     /// The purposes of the Leases that it takes.
     fn leases(self, lock: LockKind) -> Vec<Purpose> {
-        use Purpose::{Moves, Throttle, Topics};
+        use Purpose::{Disruption, Moves, Throttle, Topics};
         let (topics, moves, throttle) = match self {
-            Self::Identity => (false, false, false),
+            // It has no lock in Kafka, whose coordinator is restarted.
+            Self::Rollout if matches!(lock, LockKind::Kafka | LockKind::Lease) => return vec![Disruption],
+            Self::Rollout | Self::Identity => (false, false, false),
             Self::Topics => (true, false, false),
             Self::Reassign => (false, true, true),
             Self::Throttle => (false, false, true),
@@ -85,7 +92,7 @@ impl Workload {
     /// What is above its pod, by which Events find the Deployment or CronJob; a StatefulSet is the last owner.
     fn owner_of_pod(self) -> Option<(&'static str, &'static str)> {
         match self {
-            Self::Topics | Self::Reassign => Some(("batch", "jobs")),
+            Self::Topics | Self::Reassign | Self::Rollout => Some(("batch", "jobs")),
             Self::Throttle | Self::Toolbox => Some(("apps", "replicasets")),
             Self::Identity => None,
         }
@@ -213,13 +220,25 @@ pub fn rules(workload: Workload, setup: &Setup) -> Vec<Rule> {
         let verbs: &[_] = if setup.reads_config_maps { &["get", "list"] } else { &["list"] };
         rules.push(Rule::new(reason, "", "configmaps", verbs));
     }
-    let reason = "What is kept between runs. Kubernetes can't limit a create to a name.";
-    rules.push(Rule::new(reason, "", "configmaps", &["create"]));
-    let mut kept = objects(workload.purposes());
-    if matches!(workload, Workload::Identity | Workload::Toolbox) {
-        kept.extend(setup.registries());
+    if workload == Workload::Rollout {
+        // It keeps nothing: the pods' revisions say how far it is.
+        let reason = "The StatefulSets' revisions and pauses; the partition of an update is lowered.";
+        rules.push(Rule::new(reason, "apps", "statefulsets", &["get", "patch"]));
+        rules.push(Rule::new(
+            "The pods of the StatefulSets: deleted one by one, by uid.",
+            "",
+            "pods",
+            &["list", "delete"],
+        ));
+    } else {
+        let reason = "What is kept between runs. Kubernetes can't limit a create to a name.";
+        rules.push(Rule::new(reason, "", "configmaps", &["create"]));
+        let mut kept = objects(workload.purposes());
+        if matches!(workload, Workload::Identity | Workload::Toolbox) {
+            kept.extend(setup.registries());
+        }
+        rules.push(Rule::new("What is kept between runs, by name.", "", "configmaps", &["get", "update"]).named(kept));
     }
-    rules.push(Rule::new("What is kept between runs, by name.", "", "configmaps", &["get", "update"]).named(kept));
     let leases = workload.leases(setup.lock);
     if !leases.is_empty() {
         const GROUP: &str = "coordination.k8s.io";
@@ -281,5 +300,6 @@ mod tests {
         assert_eq!(leases(Workload::Throttle, LockKind::Lease), ["throttle"]);
         assert_eq!(leases(Workload::Toolbox, LockKind::Lease), ["topics", "moves", "throttle"]);
         assert_eq!(leases(Workload::Toolbox, LockKind::None), [""; 0]);
+        assert_eq!(leases(Workload::Rollout, LockKind::Kafka), ["disruption"]);
     }
 }

@@ -85,6 +85,9 @@ async fn topics_are_created_described_and_deleted(kafka: &dyn Kafka) {
     })
     .await;
     let all = kafka.metadata(TopicSelection::All).await.unwrap();
+    let of_one = kafka.metadata_of(BrokerId(1), TopicSelection::None).await.unwrap();
+    assert_eq!((&of_one.cluster_id, of_one.topics.len()), (&all.cluster_id, 0));
+    assert!(kafka.metadata_of(BrokerId(77), TopicSelection::None).await.is_err(), "nobody answers for another broker");
     assert!(all.topics.contains_key(&placed) && all.topics.contains_key(&spread));
 
     let results = kafka.delete_topics(&[placed.clone(), name("contract.missing"), spread.clone()]).await;

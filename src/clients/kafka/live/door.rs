@@ -88,6 +88,10 @@ impl crate::clients::kafka::Cluster for Live {
         topics::metadata(&self.cluster, topics).await
     }
 
+    async fn metadata_of(&self, broker: BrokerId, topics: TopicSelection<'_>) -> Result<Metadata, KafkaError> {
+        topics::metadata_of_one(&self.cluster, broker, topics).await
+    }
+
     async fn fenced_brokers(&self) -> Result<Option<BTreeSet<BrokerId>>, KafkaError> {
         registrations::fenced(&self.cluster).await
     }

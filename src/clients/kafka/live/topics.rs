@@ -64,11 +64,29 @@ pub(super) async fn metadata_until(
     topics: TopicSelection<'_>,
     deadline: Instant,
 ) -> Result<Metadata, KafkaError> {
+    metadata_from(cluster, Target::Any(None), topics, deadline).await
+}
+
+/// The same from one broker.
+pub(super) async fn metadata_of_one(
+    cluster: &Cluster,
+    broker: BrokerId,
+    topics: TopicSelection<'_>,
+) -> Result<Metadata, KafkaError> {
+    metadata_from(cluster, Target::Broker(broker), topics, cluster.deadline()).await
+}
+
+async fn metadata_from(
+    cluster: &Cluster,
+    target: Target,
+    topics: TopicSelection<'_>,
+    deadline: Instant,
+) -> Result<Metadata, KafkaError> {
     let mut patience = Patience::until(deadline);
     let asked = askable(topics, NAMES_MAX);
     let make = |version| metadata_request(asked, version);
     loop {
-        let (answer, address) = cluster.read(Target::Any(None), make, deadline).await?;
+        let (answer, address) = cluster.read(target, make, deadline).await?;
         cluster.learn(&answer, &address)?;
         let (mut metadata, unsettled) = metadata_of(answer)?;
         if let (TopicSelection::Named(names), TopicSelection::All) = (topics, asked) {

@@ -34,7 +34,7 @@ use crate::clients::kafka::memory::faults::Faults;
 use crate::clients::kafka::memory::lock_group::MemoryLockGroups;
 use crate::clients::kafka::memory::moves;
 use crate::clients::kafka::memory::shown::add_sizes;
-use crate::clients::kafka::memory::shown::described;
+use crate::clients::kafka::memory::shown::metadata;
 use crate::clients::kafka::memory::shown::states;
 use crate::clients::kafka::memory::topics;
 use crate::cluster::broker::BrokerId;
@@ -291,20 +291,11 @@ fn lost_answer(call: Call) -> KafkaError {
 #[async_trait]
 impl Cluster for Memory {
     async fn metadata(&self, topics: TopicSelection<'_>) -> Result<Metadata, KafkaError> {
-        self.read(Call::Metadata, |model| {
-            let wanted = |name: &&TopicName| match topics {
-                TopicSelection::All => true,
-                TopicSelection::None => false,
-                TopicSelection::Named(names) => names.contains(name),
-            };
-            let names = model.topics.keys().filter(wanted);
-            Ok(Metadata {
-                cluster_id: model.cluster_id.clone(),
-                controller: model.brokers.keys().next().copied(),
-                brokers: model.brokers.clone(),
-                topics: names.map(|name| (name.clone(), described(model, name))).collect(),
-            })
-        })
+        self.read(Call::Metadata, |model| Ok(metadata(model, topics)))
+    }
+
+    async fn metadata_of(&self, broker: BrokerId, topics: TopicSelection<'_>) -> Result<Metadata, KafkaError> {
+        self.read(Call::Metadata, |model| configs::check_broker(model, broker).map(|()| metadata(model, topics)))
     }
 
     async fn fenced_brokers(&self) -> Result<Option<BTreeSet<BrokerId>>, KafkaError> {

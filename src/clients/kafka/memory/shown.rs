@@ -9,7 +9,9 @@ use crate::clients::kafka::memory::ModelDir;
 use crate::clients::kafka::memory::ModelPartition;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::metadata::LogDir;
+use crate::cluster::metadata::Metadata;
 use crate::cluster::metadata::ReplicaSize;
+use crate::cluster::metadata::TopicSelection;
 use crate::cluster::topic::Partition;
 use crate::cluster::topic::PartitionState;
 use crate::cluster::topic::Topic;
@@ -37,6 +39,22 @@ pub(super) fn described(model: &Model, name: &TopicName) -> Topic {
         internal: topic.internal,
         id: topic.id,
         partitions: (0..).zip(&topic.partitions).map(partition).collect(),
+    }
+}
+
+/// The cluster as any broker shows it.
+pub(super) fn metadata(model: &Model, topics: TopicSelection<'_>) -> Metadata {
+    let wanted = |name: &&TopicName| match topics {
+        TopicSelection::All => true,
+        TopicSelection::None => false,
+        TopicSelection::Named(names) => names.contains(name),
+    };
+    let names = model.topics.keys().filter(wanted);
+    Metadata {
+        cluster_id: model.cluster_id.clone(),
+        controller: model.brokers.keys().next().copied(),
+        brokers: model.brokers.clone(),
+        topics: names.map(|name| (name.clone(), described(model, name))).collect(),
     }
 }
 

@@ -107,6 +107,11 @@ fn facts(object: Object) -> Facts {
 /// Where the object is. Names come from flags and variables: nothing else than a legal name gets into the path.
 fn path(resource: Resource, name: &ObjectName) -> Result<String, KubernetesError> {
     has_facts(resource)?;
+    path_of(resource, name)
+}
+
+/// The same for any resource.
+pub(super) fn path_of(resource: Resource, name: &ObjectName) -> Result<String, KubernetesError> {
     let is_legal = |text: &str| {
         let is_of_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
         !text.is_empty() && text.len() <= NAME_BYTES_MAX && text.chars().all(is_of_name) && !text.starts_with('.')
@@ -119,6 +124,7 @@ fn path(resource: Resource, name: &ObjectName) -> Result<String, KubernetesError
     let plural = resource.plural();
     Ok(match resource {
         Resource::Nodes => format!("/api/v1/{plural}/{object}"),
+        Resource::StatefulSets => format!("/apis/apps/v1/namespaces/{namespace}/{plural}/{object}"),
         _ => format!("/api/v1/namespaces/{namespace}/{plural}/{object}"),
     })
 }

@@ -33,6 +33,7 @@ use crate::clients::kubernetes::{
 mod convert;
 mod facts;
 mod webhooks;
+mod workloads;
 
 /// ConfigMaps a page: a page of the largest ones still fits in memory.
 const PAGE: u32 = 50;

@@ -1,0 +1,3 @@
+//! What runs for long: the loop of a roll.
+
+pub mod roll;

@@ -1,0 +1,243 @@
+//! Rolls of StatefulSets: on the API server in memory, whose controller makes pods anew, and on a real one, whose real
+//! controller does.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kafka_toolbox::clients::kafka::memory::Memory;
+use kafka_toolbox::clients::kubernetes::{
+    self, Access, Live, ObjectName, PodState, REVISION_LABEL, Resource, StatefulSet, Strategy, Verb, Workloads,
+};
+use kafka_toolbox::exit::Exit;
+
+use crate::clients::kubernetes::twin;
+use crate::live::kubernetes::control_plane::ControlPlane;
+use crate::support::desk::{Desk, Said};
+
+const ID: &str = "kafka-toolbox/broker-id";
+
+/// Two StatefulSets with two pods each, of brokers 1 and 2, and 3 and 4.
+struct Bed {
+    desk: Desk,
+    server: Arc<kubernetes::Memory>,
+}
+
+fn set(name: &str, strategy: Strategy) -> StatefulSet {
+    StatefulSet {
+        name: ObjectName::new("kafka", name),
+        uid: format!("uid-{name}"),
+        selector: format!("set={name}"),
+        replicas: 2,
+        strategy,
+        update_revision: "new".to_owned(),
+        is_observed: true,
+        ..StatefulSet::default()
+    }
+}
+
+fn pod(set: &str, ordinal: i32, id: i32) -> PodState {
+    let labels = [("set", set), (REVISION_LABEL, "old"), (ID, &id.to_string())];
+    PodState {
+        name: ObjectName::new("kafka", format!("{set}-{ordinal}")),
+        uid: format!("u{id}"),
+        controller_uid: Some(format!("uid-{set}")),
+        node: Some(format!("node-{id}")),
+        labels: labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<BTreeMap<_, _>>(),
+        is_ready: true,
+        ..PodState::default()
+    }
+}
+
+impl Bed {
+    fn new(strategy: Strategy) -> Self {
+        let kafka = Memory::zookeeper(4).topic("orders", &[&[1, 2, 3], &[2, 3, 4]]).config(
+            "orders",
+            "min.insync.replicas",
+            "2",
+        );
+        let server = Arc::new(twin());
+        for (name, first) in [("one", 1), ("two", 3)] {
+            server.add_stateful_set(set(name, strategy));
+            server.add_pod(pod(name, 0, first));
+            server.add_pod(pod(name, 1, first + 1));
+        }
+        Self { desk: Desk::new(kafka).in_kubernetes(server.clone()), server }
+    }
+
+    async fn roll(&self, more: &[&str]) -> Said {
+        let line = ["rollout", "run", "--yes", "--set", "one", "--set", "two", "--events-to", "none"];
+        let pace = ["--apart", "0s", "--every", "10ms", "--wait-max", "300ms"];
+        self.desk.run(&[&line[..], &pace, more].concat()).await
+    }
+
+    fn deleted(&self) -> Vec<String> {
+        self.server.deleted_pods().into_iter().map(|(name, uid)| format!("{} {uid}", name.name)).collect()
+    }
+
+    fn change(&self, set: &str, ordinal: i32, change: impl FnOnce(&mut PodState)) {
+        let mut pod = self.server.pod(&ObjectName::new("kafka", format!("{set}-{ordinal}"))).unwrap();
+        change(&mut pod);
+        self.server.add_pod(pod);
+    }
+}
+
+#[tokio::test]
+async fn pods_of_two_sets_are_deleted_one_by_one_by_uid_unready_ones_first_and_the_controller_last() {
+    let bed = Bed::new(Strategy::OnDelete);
+    bed.change("two", 1, |pod| pod.is_ready = false);
+    let said = bed.roll(&[]).await.ends_with(Exit::Done);
+    assert_eq!(bed.deleted(), ["two-1 u4", "one-1 u2", "two-0 u3", "one-0 u1"], "broker 1 is the controller");
+    assert!(said.out.contains("4 restarted"), "{}", said.out);
+    let said = bed.roll(&[]).await.ends_with(Exit::Done);
+    assert_eq!((bed.deleted().len(), said.out.as_str()), (4, "nothing to do\n"), "the pods' revisions say it");
+}
+
+#[tokio::test]
+async fn a_set_with_a_partition_is_stepped_from_its_highest_ordinal_down() {
+    let bed = Bed::new(Strategy::Partition(2));
+    bed.roll(&[]).await.ends_with(Exit::Done);
+    let deleted = bed.deleted();
+    let at = |name: &str| deleted.iter().position(|it| it.starts_with(name)).unwrap();
+    assert!(at("one-1") < at("one-0") && at("two-1") < at("two-0") && deleted.len() == 4, "{deleted:?}");
+    let plain = Bed::new(Strategy::Partition(0));
+    let said = plain.roll(&[]).await.ends_with(Exit::Refused);
+    assert!(said.err.contains("by readiness alone"), "{}", said.err);
+}
+
+#[tokio::test]
+async fn an_annotation_pauses_the_roll_and_a_roll_that_waits_too_long_ends_with_5() {
+    let bed = Bed::new(Strategy::OnDelete);
+    let annotations = BTreeMap::from([("kafka-toolbox/rollout-paused".to_owned(), "ann looks".to_owned())]);
+    bed.server.add_stateful_set(StatefulSet { annotations, ..set("two", Strategy::OnDelete) });
+    let said = bed.roll(&[]).await.ends_with(Exit::Unhealthy);
+    assert!(said.out.contains("ann looks") && bed.deleted().is_empty(), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_stuck_pod_of_the_new_revision_stops_the_roll_and_one_of_the_old_is_replaced() {
+    let bed = Bed::new(Strategy::OnDelete);
+    bed.change("one", 1, |pod| {
+        pod.is_ready = false;
+        pod.stuck = Some("CrashLoopBackOff".to_owned());
+        pod.labels.insert(REVISION_LABEL.to_owned(), "new".to_owned());
+    });
+    let said = bed.roll(&[]).await.ends_with(Exit::Unhealthy);
+    assert!(said.out.contains("CrashLoopBackOff") && bed.deleted().is_empty(), "{said:?}");
+    bed.change("one", 1, |pod| {
+        pod.labels.insert(REVISION_LABEL.to_owned(), "old".to_owned());
+    });
+    bed.roll(&[]).await.ends_with(Exit::Done);
+    assert_eq!(bed.deleted()[0], "one-1 u2");
+}
+
+#[tokio::test]
+async fn two_pods_with_one_id_a_pod_without_an_id_and_a_missing_right_are_refused() {
+    let bed = Bed::new(Strategy::OnDelete);
+    bed.change("two", 0, |pod| {
+        pod.labels.insert(ID.to_owned(), "1".to_owned());
+    });
+    let said = bed.roll(&[]).await.ends_with(Exit::Refused);
+    assert!(said.err.contains("two pods have broker id 1: kafka/one-0 and kafka/two-0"), "{}", said.err);
+    bed.change("two", 0, |pod| {
+        pod.labels.remove(ID);
+    });
+    let said = bed.roll(&[]).await.ends_with(Exit::Refused);
+    assert!(said.err.contains("the id of pod kafka/two-0 is not known"), "{}", said.err);
+    let bed = Bed::new(Strategy::OnDelete);
+    bed.server.forbid(Verb::Delete, Resource::Pods);
+    let said = bed.roll(&[]).await.ends_with(Exit::Refused);
+    assert!(said.err.contains("verbs: [list, delete]") && bed.deleted().is_empty(), "{}", said.err);
+}
+
+#[tokio::test]
+async fn a_pod_that_is_missing_is_waited_for() {
+    let bed = Bed::new(Strategy::OnDelete);
+    bed.server.add_stateful_set(StatefulSet { replicas: 3, ..set("one", Strategy::OnDelete) });
+    let said = bed.roll(&[]).await.ends_with(Exit::Unhealthy);
+    assert!(said.out.contains("pod one-2 is not there now"), "{said:?}");
+}
+
+const STATEFUL_SET: &str = "apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: kafka, labels: {app: kafka}}
+spec:
+  serviceName: kafka
+  replicas: 2
+  podManagementPolicy: Parallel
+  updateStrategy: STRATEGY
+  selector: {matchLabels: {app: kafka}}
+  template:
+    metadata: {labels: {app: kafka}, annotations: {version: 'VERSION'}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers: [{name: kafka, image: kafka}]
+";
+
+/// Pods have no node here: they stay pending, which is enough to be read, deleted and made anew.
+#[tokio::test]
+async fn a_real_api_server_shows_sets_and_pods_deletes_by_uid_and_steps_a_partition() {
+    let cluster = ControlPlane::shared();
+    let namespace = cluster.namespace("rollout");
+    let apply = |version: &str, strategy: &str| {
+        let text = STATEFUL_SET.replace("VERSION", version).replace("STRATEGY", strategy);
+        cluster.kubectl_with_input(&["--namespace", &namespace, "apply", "--validate=strict", "-f", "-"], &text);
+    };
+    apply("1", "{type: OnDelete}");
+    let access = Access {
+        kubeconfig: Some(cluster.admin_kubeconfig()),
+        namespace: Some(namespace.clone()),
+        ..Access::default()
+    };
+    let door = Live::connect(&access, Duration::from_secs(10)).await.unwrap();
+    let name = ObjectName::new(namespace.clone(), "kafka");
+    assert_eq!(door.stateful_set(&ObjectName::new(namespace.clone(), "other")).await.unwrap(), None);
+    let pods = until(async || {
+        let set = door.stateful_set(&name).await.unwrap().filter(|set| set.is_observed)?;
+        let pods = door.pods(&namespace, &set.selector).await.unwrap();
+        (pods.len() == 2).then_some(pods)
+    })
+    .await;
+    apply("2", "{type: OnDelete}");
+    let set = until(async || {
+        let set = door.stateful_set(&name).await.unwrap()?;
+        (set.is_observed && pods[0].revision() != Some(&set.update_revision)).then_some(set)
+    })
+    .await;
+    assert_eq!((set.strategy, set.replicas, set.selector.as_str()), (Strategy::OnDelete, 2, "app=kafka"));
+    assert_eq!((pods[1].ordinal(), pods[1].controller_uid.as_ref()), (Some(1), Some(&set.uid)));
+    door.delete_pod(&pods[0].name, "another-uid").await.unwrap_err();
+    door.delete_pod(&pods[0].name, &pods[0].uid).await.unwrap();
+    let anew = until(async || {
+        let pods = door.pods(&namespace, "app=kafka").await.unwrap();
+        pods.into_iter().find(|pod| pod.name == name_of(&namespace, 0) && pod.revision() == Some(&set.update_revision))
+    })
+    .await;
+    assert_ne!(anew.uid, pods[0].uid);
+
+    apply("3", "{type: RollingUpdate, rollingUpdate: {partition: 2}}");
+    let set = until(async || {
+        let set = door.stateful_set(&name).await.unwrap()?;
+        (set.is_observed && set.strategy == Strategy::Partition(2)).then_some(set)
+    })
+    .await;
+    door.set_partition(&StatefulSet { resource_version: "1".to_owned(), ..set.clone() }, 1).await.unwrap_err();
+    door.set_partition(&set, 1).await.unwrap();
+    let stepped = door.stateful_set(&name).await.unwrap().unwrap();
+    assert_eq!(stepped.strategy, Strategy::Partition(1));
+}
+
+fn name_of(namespace: &str, ordinal: u32) -> ObjectName {
+    ObjectName::new(namespace, format!("kafka-{ordinal}"))
+}
+
+async fn until<T>(look: impl AsyncFn() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "it does not come");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
