@@ -30,8 +30,13 @@ const FLOORS: &[(&str, &[&str])] = &[
 ];
 
 /// One command may import another's pure files only through a door: (importer, imported).
-const DOORS: &[(&str, &str)] =
-    &[("topics", "mapping"), ("reassign", "mapping"), ("reassign", "throttle"), ("rollout", "ensemble")];
+const DOORS: &[(&str, &str)] = &[
+    ("topics", "mapping"),
+    ("reassign", "mapping"),
+    ("reassign", "throttle"),
+    ("rollout", "ensemble"),
+    ("rollout", "identity"),
+];
 
 /// Every name that a file or folder in a command's folder may have.
 const ROOM: &[&str] = &["mod", "command", "spec", "observe", "plan", "apply", "agent", "verdict", "report"];

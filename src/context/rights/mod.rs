@@ -16,6 +16,8 @@ use crate::state::identity::{ClusterRef, Identity, Purpose};
 /// What runs in Kubernetes with a ServiceAccount of its own; named as its folder in `manifests/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Workload {
+    /// `rollout drain-guard`.
+    DrainGuard,
     /// `identity assign`, in the init container of a broker's pod.
     Identity,
     /// `topics apply`.
@@ -32,12 +34,13 @@ pub enum Workload {
 
 impl Workload {
     /// All of them, ordered by name.
-    pub const ALL: [Self; 6] =
-        [Self::Identity, Self::Reassign, Self::Rollout, Self::Throttle, Self::Toolbox, Self::Topics];
+    pub const ALL: [Self; 7] =
+        [Self::DrainGuard, Self::Identity, Self::Reassign, Self::Rollout, Self::Throttle, Self::Toolbox, Self::Topics];
 
     /// Its name: of the folder in `manifests/`, the ServiceAccount, the Role.
     pub fn name(self) -> &'static str {
         match self {
+            Self::DrainGuard => "drain-guard",
             Self::Identity => "identity",
             Self::Topics => "topics",
             Self::Reassign => "reassign",
@@ -50,6 +53,7 @@ impl Workload {
     /// The command that runs.
     pub fn command(self) -> &'static str {
         match self {
+            Self::DrainGuard => "rollout drain-guard",
             Self::Identity => "identity assign",
             Self::Topics => "topics apply",
             Self::Reassign => "reassign execute",
@@ -63,7 +67,7 @@ impl Workload {
     fn purposes(self) -> &'static [Purpose] {
         use Purpose::{Control, Handover, Moves, Overrides, Throttle, Topics};
         match self {
-            Self::Identity | Self::Rollout => &[],
+            Self::DrainGuard | Self::Identity | Self::Rollout => &[],
             Self::Topics => &[Topics],
             Self::Reassign => &[Moves, Control, Throttle, Overrides, Handover],
             Self::Throttle => &[Throttle, Overrides, Handover],
@@ -75,9 +79,11 @@ impl Workload {
     fn leases(self, lock: LockKind) -> Vec<Purpose> {
         use Purpose::{Disruption, Moves, Throttle, Topics};
         let (topics, moves, throttle) = match self {
-            // It has no lock in Kafka, whose coordinator is restarted.
-            Self::Rollout if matches!(lock, LockKind::Kafka | LockKind::Lease) => return vec![Disruption],
-            Self::Rollout | Self::Identity => (false, false, false),
+            // They have no lock in Kafka, whose coordinator is restarted.
+            Self::Rollout | Self::DrainGuard if matches!(lock, LockKind::Kafka | LockKind::Lease) => {
+                return vec![Disruption];
+            }
+            Self::Rollout | Self::DrainGuard | Self::Identity => (false, false, false),
             Self::Topics => (true, false, false),
             Self::Reassign => (false, true, true),
             Self::Throttle => (false, false, true),
@@ -93,7 +99,7 @@ impl Workload {
     fn owner_of_pod(self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::Topics | Self::Reassign | Self::Rollout => Some(("batch", "jobs")),
-            Self::Throttle | Self::Toolbox => Some(("apps", "replicasets")),
+            Self::DrainGuard | Self::Throttle | Self::Toolbox => Some(("apps", "replicasets")),
             Self::Identity => None,
         }
     }
@@ -220,25 +226,7 @@ pub fn rules(workload: Workload, setup: &Setup) -> Vec<Rule> {
         let verbs: &[_] = if setup.reads_config_maps { &["get", "list"] } else { &["list"] };
         rules.push(Rule::new(reason, "", "configmaps", verbs));
     }
-    if workload == Workload::Rollout {
-        // It keeps nothing: the pods' revisions say how far it is.
-        let reason = "The StatefulSets' revisions and pauses; the partition of an update is lowered.";
-        rules.push(Rule::new(reason, "apps", "statefulsets", &["get", "patch"]));
-        rules.push(Rule::new(
-            "The pods of the StatefulSets: deleted one by one, by uid.",
-            "",
-            "pods",
-            &["list", "delete"],
-        ));
-    } else {
-        let reason = "What is kept between runs. Kubernetes can't limit a create to a name.";
-        rules.push(Rule::new(reason, "", "configmaps", &["create"]));
-        let mut kept = objects(workload.purposes());
-        if matches!(workload, Workload::Identity | Workload::Toolbox) {
-            kept.extend(setup.registries());
-        }
-        rules.push(Rule::new("What is kept between runs, by name.", "", "configmaps", &["get", "update"]).named(kept));
-    }
+    rules.extend(kept(workload, setup));
     let leases = workload.leases(setup.lock);
     if !leases.is_empty() {
         const GROUP: &str = "coordination.k8s.io";
@@ -256,10 +244,38 @@ pub fn rules(workload: Workload, setup: &Setup) -> Vec<Rule> {
     }
     if let Some((group, resource)) = workload.owner_of_pod() {
         let reason = "What the pod belongs to: Events are about that.";
-        rules.push(Rule::new(reason, "", "pods", &["get"]).optional());
+        if workload != Workload::DrainGuard {
+            rules.push(Rule::new(reason, "", "pods", &["get"]).optional());
+        }
         rules.push(Rule::new(reason, group, resource, &["get"]).optional());
     }
     rules
+}
+
+/// What is kept between runs, and what is read instead where nothing is.
+fn kept(workload: Workload, setup: &Setup) -> Vec<Rule> {
+    match workload {
+        Workload::DrainGuard => {
+            let registries = Rule::new("Which broker runs in which pod.", "", "configmaps", &["get"]);
+            let reason = "Whether a pod runs, and whether it is being deleted.";
+            return vec![registries.named(setup.registries().collect()), Rule::new(reason, "", "pods", &["get"])];
+        }
+        Workload::Rollout => {
+            // It keeps nothing: the pods' revisions say how far it is.
+            let reason = "The StatefulSets' revisions and pauses; the partition of an update is lowered.";
+            let sets = Rule::new(reason, "apps", "statefulsets", &["get", "patch"]);
+            let reason = "The pods of the StatefulSets: deleted one by one, by uid.";
+            return vec![sets, Rule::new(reason, "", "pods", &["list", "delete"])];
+        }
+        _ => {}
+    }
+    let reason = "What is kept between runs. Kubernetes can't limit a create to a name.";
+    let create = Rule::new(reason, "", "configmaps", &["create"]);
+    let mut kept: Vec<_> = workload.purposes().iter().map(|purpose| setup.object(*purpose)).collect();
+    if matches!(workload, Workload::Identity | Workload::Toolbox) {
+        kept.extend(setup.registries());
+    }
+    vec![create, Rule::new("What is kept between runs, by name.", "", "configmaps", &["get", "update"]).named(kept)]
 }
 
 /// The ServiceAccount, the Role and the RoleBinding of a workload as YAML; without a namespace they go where they are
@@ -301,5 +317,7 @@ mod tests {
         assert_eq!(leases(Workload::Toolbox, LockKind::Lease), ["topics", "moves", "throttle"]);
         assert_eq!(leases(Workload::Toolbox, LockKind::None), [""; 0]);
         assert_eq!(leases(Workload::Rollout, LockKind::Kafka), ["disruption"]);
+        assert_eq!(leases(Workload::DrainGuard, LockKind::Kafka), ["disruption"]);
+        assert_eq!(leases(Workload::DrainGuard, LockKind::File), [""; 0]);
     }
 }
