@@ -36,6 +36,7 @@ const DOORS: &[(&str, &str)] = &[
     ("reassign", "throttle"),
     ("rollout", "ensemble"),
     ("ensemble", "identity"),
+    ("rollout", "identity"),
 ];
 
 /// Every name that a file or folder in a command's folder may have.

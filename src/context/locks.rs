@@ -202,6 +202,13 @@ impl Context {
         }
     }
 
+    /// Leaves the locks that this run holds as they are at its end, instead of giving them back: what they guard goes on
+    /// without it for a while. A Lease runs out by itself 30 s after its last renewal.
+    pub fn leave_locks_to_expire(&mut self) {
+        // What renews them ends with the process; to drop them would release them.
+        self.locks.drain(..).for_each(std::mem::forget);
+    }
+
     /// Whether every lock of this run is certainly held now; else why something must not be written.
     pub fn check_locks(&self) -> Result<(), String> {
         self.locks.iter().filter_map(|lock| lock.held.condition()).try_for_each(|condition| condition())

@@ -75,6 +75,11 @@ pub(super) struct OfCluster {
 }
 
 impl Context {
+    /// The cluster's ZooKeeper servers as toolbox.yaml has them, `HOST:PORT,…` and maybe a chroot.
+    pub fn zookeeper_servers(&self) -> Option<&str> {
+        self.zookeeper_of_cluster.servers.as_deref()
+    }
+
     /// A session with the ensemble of the flags, else of the cluster in toolbox.yaml; the same one each time.
     pub async fn zookeeper(&self, flags: &ZooKeeperFlags) -> anyhow::Result<Arc<dyn ZooKeeper>> {
         let open = || async {

@@ -3,6 +3,7 @@
 //! | what | limit |
 //! |---|---|
 //! | connections | 128; one more takes the place of the one that has been idle for longest |
+//! | a TLS handshake | done after 5 s |
 //! | headers | 64, 16 KiB together, complete after 5 s |
 //! | a connection that does nothing, or does not take its answer | closed after 15 s |
 //! | a request | answered after 75 s, whatever the agent does |
@@ -23,12 +24,14 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::agent::port::refusal::Refusal;
+use crate::clients::tls_server::Certificates;
 use crate::output;
 
 /// Most connections at a time.
@@ -36,6 +39,7 @@ pub const CONNECTIONS_MAX: usize = 128;
 
 const HEADERS_MAX: usize = 64;
 const BUFFER_BYTES_MAX: usize = 16 << 10;
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 const HEADERS_WITHIN: Duration = Duration::from_secs(5);
 const IDLE_MAX: Duration = Duration::from_secs(15);
 const REQUEST_MAX: Duration = Duration::from_secs(75);
@@ -66,13 +70,30 @@ impl Served {
 
 /// Listens on an address and serves routes there.
 pub async fn serve(address: SocketAddr, routes: Router) -> anyhow::Result<Served> {
+    listen(address, Service { routes, certificates: None }).await
+}
+
+/// The same as HTTPS.
+pub async fn serve_tls(address: SocketAddr, routes: Router, certificates: Arc<Certificates>) -> anyhow::Result<Served> {
+    listen(address, Service { routes, certificates: Some(certificates) }).await
+}
+
+/// What is served on each connection.
+#[derive(Debug, Clone)]
+struct Service {
+    routes: Router,
+    /// Of HTTPS.
+    certificates: Option<Arc<Certificates>>,
+}
+
+async fn listen(address: SocketAddr, service: Service) -> anyhow::Result<Served> {
     let listener = TcpListener::bind(address).await.with_context(|| format!("failed to listen on {address}"))?;
     let address = listener.local_addr()?;
     let (closes, closing) = watch::channel(false);
-    Ok(Served { address, closes, task: tokio::spawn(accept(listener, routes, closing)) })
+    Ok(Served { address, closes, task: tokio::spawn(accept(listener, service, closing)) })
 }
 
-async fn accept(listener: TcpListener, routes: Router, mut closing: watch::Receiver<bool>) {
+async fn accept(listener: TcpListener, service: Service, mut closing: watch::Receiver<bool>) {
     let (seats, mut connections, mut is_failing) = (Arc::new(Seats::default()), JoinSet::new(), false);
     loop {
         let accepted = tokio::select! {
@@ -94,7 +115,7 @@ async fn accept(listener: TcpListener, routes: Router, mut closing: watch::Recei
         is_failing = false;
         // Without a seat, every other connection has a request under way: this one is closed.
         if let Some(seat) = seats.take() {
-            connections.spawn(connection(stream, seat, routes.clone(), closing.clone()));
+            connections.spawn(connection(stream, seat, service.clone(), closing.clone()));
         }
     }
     drop(listener);
@@ -103,7 +124,27 @@ async fn accept(listener: TcpListener, routes: Router, mut closing: watch::Recei
     let _ = timeout(CLOSE_MAX, all).await;
 }
 
-async fn connection(stream: TcpStream, seat: Seat, routes: Router, mut closing: watch::Receiver<bool>) {
+async fn connection(stream: TcpStream, seat: Seat, service: Service, mut closing: watch::Receiver<bool>) {
+    let Service { routes, certificates } = service;
+    let Some(certificates) = certificates else { return requests(stream, seat, routes, closing).await };
+    let secured = tokio::select! {
+        secured = timeout(HANDSHAKE_WITHIN, certificates.accept(stream)) => secured,
+        () = seat.used.leave.notified() => return,
+        _ = closing.wait_for(|closes| *closes) => return,
+    };
+    match secured {
+        Ok(Ok(stream)) => Box::pin(requests(stream, seat, routes, closing)).await,
+        // A client that does not trust us, or speaks no TLS, is no fault of ours; whoever looks into that needs the reason.
+        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+        Err(_) => tracing::debug!("a TLS handshake took longer than {} s", HANDSHAKE_WITHIN.as_secs()),
+    }
+}
+
+/// Answers the requests of one connection.
+async fn requests<S>(stream: S, seat: Seat, routes: Router, mut closing: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let routes = TowerToHyperService::new(routes);
     let use_of_seat = Arc::clone(&seat.used);
     let service = service_fn(move |request: hyper::Request<Incoming>| {

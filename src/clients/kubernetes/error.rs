@@ -26,6 +26,8 @@ pub enum Resource {
     Jobs,
     /// `replicasets` in `apps`: only their owners are read.
     ReplicaSets,
+    /// `validatingwebhookconfigurations` in `admissionregistration.k8s.io`; they belong to no namespace.
+    ValidatingWebhooks,
     /// `statefulsets` in `apps`.
     StatefulSets,
 }
@@ -40,6 +42,7 @@ impl Resource {
             Self::Reviews => "authorization.k8s.io",
             Self::Jobs => "batch",
             Self::ReplicaSets | Self::StatefulSets => "apps",
+            Self::ValidatingWebhooks => "admissionregistration.k8s.io",
         }
     }
 
@@ -55,6 +58,7 @@ impl Resource {
             Self::Claims => "persistentvolumeclaims",
             Self::Jobs => "jobs",
             Self::ReplicaSets => "replicasets",
+            Self::ValidatingWebhooks => "validatingwebhookconfigurations",
             Self::StatefulSets => "statefulsets",
         }
     }
@@ -71,6 +75,7 @@ impl Resource {
             Self::Claims => "PersistentVolumeClaim",
             Self::Jobs => "Job",
             Self::ReplicaSets => "ReplicaSet",
+            Self::ValidatingWebhooks => "ValidatingWebhookConfiguration",
             Self::StatefulSets => "StatefulSet",
         }
     }

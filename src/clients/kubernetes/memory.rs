@@ -11,7 +11,7 @@ use crate::clients::kubernetes::error::{has_facts, has_owner};
 use crate::clients::kubernetes::selector::{Selector, within_limits};
 use crate::clients::kubernetes::{
     CONFIG_MAP_BYTES_MAX, ConfigMap, Facts, Identity, Kubernetes, KubernetesError, Lease, NewEvent, ObjectName, Owned,
-    PodState, REVISION_LABEL, Resource, Right, StatefulSet, Strategy, Verb, Workloads,
+    PodState, REVISION_LABEL, Resource, Right, StatefulSet, Strategy, TrustBundles, Verb, Workloads,
 };
 
 /// An API server in memory. Clones of an `Arc` of it are several clients of one server.
@@ -29,6 +29,7 @@ struct State {
     events: BTreeMap<ObjectName, NewEvent>,
     owned: BTreeMap<(Resource, ObjectName), Owned>,
     facts: BTreeMap<(Resource, ObjectName), Facts>,
+    trust_bundles: BTreeMap<String, TrustBundles>,
     stateful_sets: BTreeMap<ObjectName, StatefulSet>,
     pods: BTreeMap<ObjectName, PodState>,
     deleted_pods: Vec<(ObjectName, String)>,
@@ -82,6 +83,11 @@ impl Memory {
     /// Removes a pod, a node or a claim.
     pub fn remove_facts(&self, resource: Resource, name: &ObjectName) {
         self.lock().facts.remove(&(resource, name.clone()));
+    }
+
+    /// Makes or replaces a ValidatingWebhookConfiguration.
+    pub fn add_webhooks(&self, configuration: &str, bundles: TrustBundles) {
+        self.lock().trust_bundles.insert(configuration.to_owned(), bundles);
     }
 
     /// The events that were written, ordered by name, as they were kept.
@@ -309,6 +315,30 @@ impl Kubernetes for Memory {
             Some(facts) if facts.uid != uid => Err(KubernetesError::Conflict { what: call.to_string() }),
             Some(facts) => {
                 facts.labels.extend(labels.clone());
+                Ok(())
+            }
+        }
+    }
+
+    async fn trust_bundles(&self, configuration: &str) -> Result<Option<TrustBundles>, KubernetesError> {
+        let state = self.enter(Verb::Get, Resource::ValidatingWebhooks, "")?;
+        Ok(state.trust_bundles.get(configuration).cloned())
+    }
+
+    async fn set_trust_bundles(
+        &self,
+        configuration: &str,
+        read: &TrustBundles,
+        pem: &str,
+    ) -> Result<(), KubernetesError> {
+        let name = ObjectName::new("", configuration);
+        let call = Call(Verb::Patch, Resource::ValidatingWebhooks, &name);
+        let mut state = self.enter(call.0, call.1, "")?;
+        match state.trust_bundles.get_mut(configuration) {
+            None => Err(KubernetesError::NotFound { what: call.to_string() }),
+            Some(there) if there != read => Err(KubernetesError::Conflict { what: call.to_string() }),
+            Some(there) => {
+                there.webhooks.iter_mut().for_each(|(_, bundle)| *bundle = pem.as_bytes().to_vec());
                 Ok(())
             }
         }

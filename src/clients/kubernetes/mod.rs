@@ -11,6 +11,7 @@
 //! | `events.events.k8s.io` | `create` | the courtesy event on the pod or CronJob |
 //! | `pods`, `jobs.batch`, `replicasets.apps` | `get` | optional: which CronJob or Deployment the event is about |
 //! | `pods`, `persistentvolumeclaims`, `nodes` | `get`, `patch` | whether a pod runs, the volume of a claim, labels |
+//! | `validatingwebhookconfigurations` | `get`, `patch` | a webhook's own certificate, for the API server to trust |
 //! | `statefulsets.apps` | `get`, `patch` | rolling restarts: revisions, the partition of an update |
 //! | `pods` | `list`, `delete` | rolling restarts |
 
@@ -33,7 +34,7 @@ pub use live::Live;
 pub use memory::Memory;
 pub use objects::{
     CONFIG_MAP_BYTES_MAX, ConfigMap, EventType, Facts, Identity, Lease, NOTE_BYTES_MAX, NewEvent, ObjectName, Owned,
-    Pod, Regarding,
+    Pod, Regarding, TrustBundles,
 };
 pub use rights::Right;
 pub use workloads::{PODS_MAX, PodState, REVISION_LABEL, StatefulSet, Strategy, Workloads};
@@ -101,5 +102,18 @@ pub trait Kubernetes: Workloads + Send + Sync {
         name: &ObjectName,
         uid: &str,
         labels: &BTreeMap<String, String>,
+    ) -> Result<(), KubernetesError>;
+
+    /// What the API server trusts when it calls the webhooks of a ValidatingWebhookConfiguration; `None` if there is none of
+    /// that name.
+    async fn trust_bundles(&self, configuration: &str) -> Result<Option<TrustBundles>, KubernetesError>;
+
+    /// Has the API server trust these certificates (PEM) for all webhooks of the configuration. `read` is what was there
+    /// before; where somebody changed it since, it ends in [`KubernetesError::Conflict`].
+    async fn set_trust_bundles(
+        &self,
+        configuration: &str,
+        read: &TrustBundles,
+        pem: &str,
     ) -> Result<(), KubernetesError>;
 }

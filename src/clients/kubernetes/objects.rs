@@ -189,8 +189,19 @@ pub struct Facts {
     pub annotations: BTreeMap<String, String>,
     /// Of a pod: whether it has ended, as `Succeeded` and `Failed` ones.
     pub has_ended: bool,
+    /// Of a pod: whether none of its containers has been started, init containers aside (phase `Pending`).
+    pub is_pending: bool,
+    /// Whether somebody deletes it: it is there until it has stopped.
+    pub is_being_deleted: bool,
     /// Of a claim: the volume that it is bound to.
     pub volume: Option<String>,
+}
+
+/// What the API server trusts when it calls the webhooks of one configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TrustBundles {
+    /// By webhook, in their order: its name, and the certificates as PEM; empty where there are none.
+    pub webhooks: Vec<(String, Vec<u8>)>,
 }
 
 /// Who and where we are.

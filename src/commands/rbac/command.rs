@@ -10,8 +10,8 @@ use crate::exit::{Exit, Stop};
 /// Arguments of `toolbox rbac`.
 #[derive(Debug, Clone, Args)]
 pub struct RbacArgs {
-    /// The command: `topics apply`, `reassign execute`, `throttle run`, `rollout run`, `identity assign` or `ensemble watch` (their
-    /// first word is enough), or `toolbox` for people who run all of them
+    /// The command: `topics apply`, `reassign execute`, `throttle run`, `rollout run`, `identity assign`, `ensemble watch` (their first
+    /// word is enough) or `rollout drain-guard`, or `toolbox` for people who run all of them
     #[arg(value_name = "COMMAND", required = true, num_args = 1..=2)]
     command: Vec<String>,
 
@@ -19,7 +19,7 @@ pub struct RbacArgs {
     #[arg(long, env = "TOOLBOX_OWNER", value_name = "NAME")]
     owner: Option<String>,
 
-    /// The map whose broker ids `identity assign` gives out [default: all maps of the cluster in toolbox.yaml]
+    /// The map whose broker ids `identity assign` gives out, or `rollout drain-guard` reads [default: all maps of the cluster in toolbox.yaml]
     #[arg(long, env = "TOOLBOX_IDENTITY_MAP", value_name = "NAME")]
     map: Option<String>,
 }
@@ -37,7 +37,8 @@ pub fn run(context: &mut Context, args: &RbacArgs) -> anyhow::Result<Exit> {
     context.command = "rbac".into();
     let workload = workload(&args.command)?;
     // The name is all that is needed of a cluster: that toolbox.yaml knows it is of no importance here, but for its maps.
-    let needs_maps = workload == Workload::Identity && args.map.is_none();
+    let has_maps = matches!(workload, Workload::Identity | Workload::DrainGuard);
+    let needs_maps = has_maps && args.map.is_none();
     if context.flags.cluster.is_none() || needs_maps {
         context.read_toolbox_file()?;
     }
@@ -49,7 +50,7 @@ pub fn run(context: &mut Context, args: &RbacArgs) -> anyhow::Result<Exit> {
     let owner = args.owner.clone().unwrap_or_else(|| cluster.clone());
     let of_file = || context.maps.0.iter().map(|map| map.name.clone()).collect();
     let maps: Vec<_> = args.map.clone().map_or_else(of_file, |map| vec![map]);
-    if workload == Workload::Identity && maps.is_empty() {
+    if has_maps && maps.is_empty() {
         return Err(Stop::usage("the registry of broker ids is named after its map: name it with --map").into());
     }
     let setup = Setup { owner, reads_config_maps: true, maps, ..context.rights_setup(&cluster) };

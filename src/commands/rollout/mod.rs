@@ -7,4 +7,5 @@ pub mod command;
 pub mod observe;
 pub mod plan;
 pub mod report;
+pub mod spec;
 pub mod verdict;

@@ -18,6 +18,8 @@ use crate::state::identity::{ClusterRef, Identity, Purpose};
 pub enum Workload {
     /// `ensemble watch`, and `ensemble apply`.
     Ensemble,
+    /// `rollout drain-guard`.
+    DrainGuard,
     /// `identity assign`, in the init container of a broker's pod.
     Identity,
     /// `ensemble prestart zookeeper`, in the init container of a server's pod.
@@ -38,8 +40,9 @@ pub enum Workload {
 
 impl Workload {
     /// All of them, ordered by name.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Controllers,
+        Self::DrainGuard,
         Self::Ensemble,
         Self::Identity,
         Self::Reassign,
@@ -54,6 +57,7 @@ impl Workload {
     pub fn name(self) -> &'static str {
         match self {
             Self::Ensemble => "ensemble",
+            Self::DrainGuard => "drain-guard",
             Self::Identity => "identity",
             Self::Zookeeper => "zookeeper",
             Self::Controllers => "controllers",
@@ -69,6 +73,7 @@ impl Workload {
     pub fn command(self) -> &'static str {
         match self {
             Self::Ensemble => "ensemble watch",
+            Self::DrainGuard => "rollout drain-guard",
             Self::Identity => "identity assign",
             Self::Zookeeper => "ensemble prestart zookeeper",
             Self::Controllers => "ensemble prestart controller",
@@ -85,7 +90,7 @@ impl Workload {
         use Purpose::{Control, Ensemble, Handover, Moves, Overrides, Throttle, Topics};
         match self {
             Self::Ensemble | Self::Zookeeper => &[Ensemble],
-            Self::Identity | Self::Controllers | Self::Rollout => &[],
+            Self::DrainGuard | Self::Identity | Self::Controllers | Self::Rollout => &[],
             Self::Topics => &[Topics],
             Self::Reassign => &[Moves, Control, Throttle, Overrides, Handover],
             Self::Throttle => &[Throttle, Overrides, Handover],
@@ -97,11 +102,16 @@ impl Workload {
     fn leases(self, lock: LockKind) -> Vec<Purpose> {
         use Purpose::{Disruption, Moves, Throttle, Topics};
         let (topics, moves, throttle) = match self {
-            // It has no lock in Kafka, whose coordinator is restarted.
-            Self::Rollout if matches!(lock, LockKind::Kafka | LockKind::Lease) => return vec![Disruption],
-            Self::Ensemble | Self::Rollout | Self::Identity | Self::Zookeeper | Self::Controllers => {
-                (false, false, false)
+            // They have no lock in Kafka, whose coordinator is restarted.
+            Self::Rollout | Self::DrainGuard if matches!(lock, LockKind::Kafka | LockKind::Lease) => {
+                return vec![Disruption];
             }
+            Self::Ensemble
+            | Self::Rollout
+            | Self::DrainGuard
+            | Self::Identity
+            | Self::Zookeeper
+            | Self::Controllers => (false, false, false),
             Self::Topics => (true, false, false),
             Self::Reassign => (false, true, true),
             Self::Throttle => (false, false, true),
@@ -122,7 +132,7 @@ impl Workload {
     fn owner_of_pod(self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::Topics | Self::Reassign | Self::Rollout => Some(("batch", "jobs")),
-            Self::Ensemble | Self::Throttle | Self::Toolbox => Some(("apps", "replicasets")),
+            Self::DrainGuard | Self::Ensemble | Self::Throttle | Self::Toolbox => Some(("apps", "replicasets")),
             Self::Identity | Self::Zookeeper | Self::Controllers => None,
         }
     }
@@ -264,30 +274,7 @@ pub fn rules(workload: Workload, setup: &Setup) -> Vec<Rule> {
         let verbs: &[_] = if setup.reads_config_maps { &["get", "list"] } else { &["list"] };
         rules.push(Rule::new(reason, "", "configmaps", verbs));
     }
-    if workload == Workload::Rollout {
-        // It keeps nothing: the pods' revisions say how far it is.
-        let reason = "The StatefulSets' revisions and pauses; the partition of an update is lowered.";
-        rules.push(Rule::new(reason, "apps", "statefulsets", &["get", "patch"]));
-        rules.push(Rule::new(
-            "The pods of the StatefulSets: deleted one by one, by uid.",
-            "",
-            "pods",
-            &["list", "delete"],
-        ));
-    } else {
-        let reason = "What is kept between runs. Kubernetes can't limit a create to a name.";
-        rules.push(Rule::new(reason, "", "configmaps", &["create"]));
-        let mut kept = objects(workload.purposes());
-        kept.extend(workload.purposes().contains(&Purpose::Ensemble).then(|| setup.controllers()));
-        if matches!(workload, Workload::Identity | Workload::Toolbox) {
-            kept.extend(setup.registries());
-        }
-        if workload == Workload::Controllers {
-            let cluster = setup.cluster.name.as_ref().unwrap_or(&setup.cluster.id);
-            kept.push(Identity::of_controllers(cluster).object_name());
-        }
-        rules.push(Rule::new("What is kept between runs, by name.", "", "configmaps", &["get", "update"]).named(kept));
-    }
+    rules.extend(kept(workload, setup));
     let mut leases = objects(&workload.leases(setup.lock));
     if workload.disrupts(setup.lock) {
         leases.extend(setup.disruptions());
@@ -312,10 +299,43 @@ pub fn rules(workload: Workload, setup: &Setup) -> Vec<Rule> {
     }
     if let Some((group, resource)) = workload.owner_of_pod() {
         let reason = "What the pod belongs to: Events are about that.";
-        rules.push(Rule::new(reason, "", "pods", &["get"]).optional());
+        if workload != Workload::DrainGuard {
+            rules.push(Rule::new(reason, "", "pods", &["get"]).optional());
+        }
         rules.push(Rule::new(reason, group, resource, &["get"]).optional());
     }
     rules
+}
+
+/// What is kept between runs, and what is read instead where nothing is.
+fn kept(workload: Workload, setup: &Setup) -> Vec<Rule> {
+    match workload {
+        Workload::DrainGuard => {
+            let registries = Rule::new("Which broker runs in which pod.", "", "configmaps", &["get"]);
+            let reason = "Whether a pod runs, and whether it is being deleted.";
+            return vec![registries.named(setup.registries().collect()), Rule::new(reason, "", "pods", &["get"])];
+        }
+        Workload::Rollout => {
+            // It keeps nothing: the pods' revisions say how far it is.
+            let reason = "The StatefulSets' revisions and pauses; the partition of an update is lowered.";
+            let sets = Rule::new(reason, "apps", "statefulsets", &["get", "patch"]);
+            let reason = "The pods of the StatefulSets: deleted one by one, by uid.";
+            return vec![sets, Rule::new(reason, "", "pods", &["list", "delete"])];
+        }
+        _ => {}
+    }
+    let reason = "What is kept between runs. Kubernetes can't limit a create to a name.";
+    let create = Rule::new(reason, "", "configmaps", &["create"]);
+    let mut kept: Vec<_> = workload.purposes().iter().map(|purpose| setup.object(*purpose)).collect();
+    kept.extend(workload.purposes().contains(&Purpose::Ensemble).then(|| setup.controllers()));
+    if matches!(workload, Workload::Identity | Workload::Toolbox) {
+        kept.extend(setup.registries());
+    }
+    if workload == Workload::Controllers {
+        let cluster = setup.cluster.name.as_ref().unwrap_or(&setup.cluster.id);
+        kept.push(Identity::of_controllers(cluster).object_name());
+    }
+    vec![create, Rule::new("What is kept between runs, by name.", "", "configmaps", &["get", "update"]).named(kept)]
 }
 
 /// The ServiceAccount, the Role and the RoleBinding of a workload as YAML; without a namespace they go where they are
@@ -357,5 +377,7 @@ mod tests {
         assert_eq!(leases(Workload::Toolbox, LockKind::Lease), ["topics", "moves", "throttle"]);
         assert_eq!(leases(Workload::Toolbox, LockKind::None), [""; 0]);
         assert_eq!(leases(Workload::Rollout, LockKind::Kafka), ["disruption"]);
+        assert_eq!(leases(Workload::DrainGuard, LockKind::Kafka), ["disruption"]);
+        assert_eq!(leases(Workload::DrainGuard, LockKind::File), [""; 0]);
     }
 }

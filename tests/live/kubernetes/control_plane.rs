@@ -163,7 +163,7 @@ impl ControlPlane {
     }
 
     /// Where everything of this cluster is.
-    pub(super) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 

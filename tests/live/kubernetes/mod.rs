@@ -6,10 +6,10 @@
 mod address;
 mod certificates;
 pub(crate) mod control_plane;
-mod image;
+pub(crate) mod image;
 pub(crate) mod node;
 mod program;
-mod supervisor;
+pub(crate) mod supervisor;
 
 /// The control plane itself: starts, answers, ends without a trace.
 mod harness;

@@ -24,9 +24,10 @@ struct Object {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 struct Metadata {
     uid: String,
+    deletion_timestamp: Option<String>,
     labels: BTreeMap<String, String>,
     annotations: BTreeMap<String, String>,
 }
@@ -91,9 +92,16 @@ impl Live {
 }
 
 fn facts(object: Object) -> Facts {
-    let Object { metadata: Metadata { uid, labels, annotations }, spec, status } = object;
-    let has_ended = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
-    Facts { uid, labels, annotations, has_ended, volume: spec.volume_name.filter(|volume| !volume.is_empty()) }
+    let Object { metadata: Metadata { uid, deletion_timestamp, labels, annotations }, spec, status } = object;
+    Facts {
+        uid,
+        labels,
+        annotations,
+        has_ended: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
+        is_pending: status.phase.as_deref() == Some("Pending"),
+        is_being_deleted: deletion_timestamp.is_some(),
+        volume: spec.volume_name.filter(|volume| !volume.is_empty()),
+    }
 }
 
 /// Where the object is. Names come from flags and variables: nothing else than a legal name gets into the path.
@@ -150,5 +158,7 @@ mod tests {
         let claim = of(r#"{"metadata": {"uid": "u"}, "spec": {"volumeName": "pv-1"}, "status": {"phase": "Bound"}}"#);
         assert_eq!((claim.volume.as_deref(), claim.has_ended), (Some("pv-1"), false));
         assert!(of(r#"{"metadata": {}, "status": {"phase": "Failed"}}"#).has_ended);
+        let stopping = r#"{"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}, "status": {"phase": "Pending"}}"#;
+        assert!(of(stopping).is_being_deleted && of(stopping).is_pending && !of(stopping).has_ended);
     }
 }

@@ -27,11 +27,12 @@ use crate::clients::kubernetes::error::has_owner;
 use crate::clients::kubernetes::selector::within_limits;
 use crate::clients::kubernetes::{
     Access, CONFIG_MAPS_MAX, ConfigMap, Facts, Identity, Kubernetes, KubernetesError, Lease, NewEvent, ObjectName,
-    Owned, Resource, Right, Verb,
+    Owned, Resource, Right, TrustBundles, Verb,
 };
 
 mod convert;
 mod facts;
+mod webhooks;
 mod workloads;
 
 /// ConfigMaps a page: a page of the largest ones still fits in memory.
@@ -373,6 +374,19 @@ impl Kubernetes for Live {
         labels: &BTreeMap<String, String>,
     ) -> Result<(), KubernetesError> {
         self.label(resource, name, uid, labels).await
+    }
+
+    async fn trust_bundles(&self, configuration: &str) -> Result<Option<TrustBundles>, KubernetesError> {
+        self.webhook_bundles(configuration).await
+    }
+
+    async fn set_trust_bundles(
+        &self,
+        configuration: &str,
+        read: &TrustBundles,
+        pem: &str,
+    ) -> Result<(), KubernetesError> {
+        self.set_webhook_bundles(configuration, read, pem).await
     }
 }
 

@@ -1,3 +1,4 @@
-//! What runs for long: the loop of a roll.
+//! What runs for long: the loop of a roll, and the guard of node drains.
 
+pub mod drain;
 pub mod roll;

@@ -1,6 +1,7 @@
 //! `toolbox rollout`: its verbs and their arguments.
 
 mod check;
+mod drain_guard;
 mod flags;
 mod run;
 mod wait;
@@ -53,6 +54,14 @@ enum Verb {
     /// Exit codes: 0 all restarted and in sync; 5 paused; 4 refused; 3 a dry run found servers to restart; 1 a command failed,
     /// the lock was lost, or the state can't be read; 2 wrong usage.
     Run(Box<run::RunArgs>),
+    /// A webhook for node drains: a broker, controller or ZooKeeper server is evicted only when it may stop
+    ///
+    /// The API server asks before it evicts a pod (ValidatingWebhookConfiguration for the creation of pods/eviction, see
+    /// manifests/drain-guard). It is allowed where `rollout check` would allow a stop, by two looks; else it is denied with
+    /// the reason: with 429 what passes by itself, so that `kubectl drain` tries again, with 403 what does not. An allowed
+    /// eviction takes the lock of `rollout run` until the server is back in sync: one server at a time. Whatever can't be
+    /// read or decided in time is denied. A dry run (`kubectl drain --dry-run=server`) is answered and leaves no trace.
+    DrainGuard(Box<drain_guard::DrainGuardArgs>),
 }
 
 impl RolloutArgs {
@@ -79,6 +88,11 @@ pub async fn run(context: &mut Context, args: RolloutArgs) -> anyhow::Result<Exi
             "rollout run".clone_into(&mut context.command);
             context.read_toolbox_file()?;
             run::run(context, &args).await
+        }
+        Verb::DrainGuard(args) => {
+            "rollout drain-guard".clone_into(&mut context.command);
+            context.read_toolbox_file()?;
+            Box::pin(drain_guard::run(context, &args)).await
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Reads what a verdict needs: one look at a cluster ([`brokers`]), at its quorum, or at an ensemble ([`servers`]).
 
+pub mod back;
 pub mod brokers;
 pub mod fleet;
+pub mod pod;
 pub mod servers;
 
 use std::fmt;

@@ -3,6 +3,7 @@
 
 pub mod broker;
 pub mod controller;
+pub mod disruption;
 pub mod seen;
 pub mod server;
 pub mod steady;
