@@ -76,7 +76,7 @@ pub(super) struct OfCluster {
 
 impl Context {
     /// The cluster's ZooKeeper servers as toolbox.yaml has them, `HOST:PORT,…` and maybe a chroot.
-    pub fn zookeeper_servers(&self) -> Option<&str> {
+    pub fn zookeeper_of_cluster(&self) -> Option<&str> {
         self.zookeeper_of_cluster.servers.as_deref()
     }
 
@@ -113,7 +113,7 @@ impl Context {
 
     /// The servers that flags or toolbox.yaml name.
     pub fn zookeeper_servers<'a>(&'a self, flags: &'a ZooKeeperFlags) -> Option<&'a str> {
-        flags.zookeeper.as_deref().or(self.zookeeper_of_cluster.servers.as_deref())
+        flags.zookeeper.as_deref().or(self.zookeeper_of_cluster())
     }
 
     /// How the ensemble is reached; what is worth knowing about that goes to the log.

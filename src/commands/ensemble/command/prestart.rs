@@ -256,7 +256,7 @@ async fn look(
     let live =
         look_at_live(How { settings: &words, session: &session }, id, record.as_ref(), found.as_ref().ok(), more).await;
     let is_known = match &own {
-        Some(line) => resolves(line).await,
+        Some(own) => resolves(own).await,
         None => true,
     };
     Ok(Ground {

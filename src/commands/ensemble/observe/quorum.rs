@@ -117,7 +117,7 @@ async fn of_leader(nodes: &Nodes, node: &OneNode, deadline: Instant) -> Result<S
 
 fn seen(quorum: QuorumState, controllers: Option<Controllers>) -> SeenQuorum {
     let registered = controllers.map(|controllers| endpoints(&quorum, &controllers)).unwrap_or_default();
-    SeenQuorum { registered, quorum, ..SeenQuorum::default() }
+    SeenQuorum { quorum, registered, ..SeenQuorum::default() }
 }
 
 fn no_answer(error: &KafkaError) -> NoQuorumSeen {

@@ -156,12 +156,7 @@ struct WebhookArgs {
 
 /// Judges evictions until it is asked to stop.
 pub(super) async fn run(context: &mut Context, args: &DrainGuardArgs) -> anyhow::Result<Exit> {
-    check(context, args)?;
-    let Some(cluster) = context.flags.cluster.clone() else {
-        return Err(
-            Stop::usage("which cluster? the registries of broker ids have its name: give --cluster NAME").into()
-        );
-    };
+    let cluster = check(context, args)?;
     // Nothing is sent yet, but a wrong setting shows at once.
     context.kafka().await?;
     let kubernetes = context.kubernetes().await?;
@@ -218,8 +213,8 @@ pub(super) async fn run(context: &mut Context, args: &DrainGuardArgs) -> anyhow:
     Ok(Exit::Done)
 }
 
-/// What can't be asked of an agent that answers questions.
-fn check(context: &Context, args: &DrainGuardArgs) -> Result<(), Stop> {
+/// The cluster's name; refuses what can't be asked of an agent that answers questions.
+fn check(context: &Context, args: &DrainGuardArgs) -> Result<String, Stop> {
     let flags = &context.flags;
     if flags.dry_run || flags.observed.is_some() || flags.save_observed.is_some() {
         let message = "`rollout drain-guard` answers what the API server asks: there is nothing to rehearse or to save. \
@@ -229,12 +224,13 @@ fn check(context: &Context, args: &DrainGuardArgs) -> Result<(), Stop> {
     if !(ANSWER_MIN..=ANSWER_MAX).contains(&args.webhook.answer_within) {
         return Err(Stop::usage("--answer-within is from 2s to 25s"));
     }
-    Ok(())
+    let words = "which cluster? the registries of broker ids have its name: give --cluster NAME";
+    flags.cluster.clone().ok_or_else(|| Stop::usage(words))
 }
 
 fn kinds(context: &Context, cluster: &str, args: &PodArgs) -> Kinds {
     let named = |pattern: &Regex, first: i32| Named { pattern: pattern.clone(), first };
-    let servers = args.zookeeper.as_deref().or_else(|| context.zookeeper_servers());
+    let servers = args.zookeeper.as_deref().or_else(|| context.zookeeper_of_cluster());
     let zookeeper = |servers: &str| (named(&args.zookeeper_pods, args.first_zookeeper_id), servers.to_owned());
     Kinds {
         cluster: cluster.to_owned(),

@@ -161,8 +161,7 @@ async fn of_session(how: How<'_>, address: &str, config: Option<EnsembleConfig>)
     };
     let ensemble_id = match session.get(ENSEMBLE_ID_PATH).await {
         Ok(node) if node.data.len() <= ID_BYTES_MAX => Some(String::from_utf8_lossy(&node.data).trim().to_owned()),
-        Ok(_) => None,
-        Err(ZooKeeperError::Refused(Refusal::NoNode, _)) => None,
+        Ok(_) | Err(ZooKeeperError::Refused(Refusal::NoNode, _)) => None,
         Err(error) => {
             tracing::warn!("the ensemble id of the server at {address} can't be read: {error}");
             None
