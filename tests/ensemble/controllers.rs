@@ -140,27 +140,28 @@ impl Creator {
     fn start(bootstrap: &str) -> Self {
         let (stop, bootstrap) = (Arc::new(AtomicBool::new(false)), bootstrap.to_owned());
         let stopped = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || {
-            block(async {
-                let kafka = client(&bootstrap);
-                let mut created = Created { topics: Vec::new(), longest: Duration::ZERO };
-                let mut last = Instant::now();
-                for number in 0.. {
-                    if stopped.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    let name: TopicName = format!("created-{number}").parse().unwrap();
-                    if create(&kafka, &name, 1).await {
-                        created.longest = created.longest.max(last.elapsed());
-                        last = Instant::now();
-                        created.topics.push(name);
-                    }
-                    tokio::time::sleep(Duration::from_millis(300)).await;
-                }
-                created
-            })
-        });
+        let thread = std::thread::spawn(move || block(Self::creates(&bootstrap, &stopped)));
         Self { stop, thread }
+    }
+
+    /// Creates topics until it is stopped.
+    async fn creates(bootstrap: &str, stopped: &AtomicBool) -> Created {
+        let kafka = client(bootstrap);
+        let mut created = Created { topics: Vec::new(), longest: Duration::ZERO };
+        let mut last = Instant::now();
+        for number in 0.. {
+            if stopped.load(Ordering::Relaxed) {
+                break;
+            }
+            let name: TopicName = format!("created-{number}").parse().unwrap();
+            if create(&kafka, &name, 1).await {
+                created.longest = created.longest.max(last.elapsed());
+                last = Instant::now();
+                created.topics.push(name);
+            }
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        created
     }
 
     fn finish(self) -> Created {

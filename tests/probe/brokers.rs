@@ -19,6 +19,7 @@ const DESCRIBE_TOPIC_PARTITIONS: i16 = 75;
 
 /// What the brokers are like.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that a broker may do wrong, and a test sets one")]
 struct State {
     /// Broker 1 does not answer what only the controller knows.
     hangs: bool,
@@ -193,7 +194,9 @@ fn quorum(to: &mut BytesMut) {
 fn describe(to: &mut BytesMut, state: &State) {
     let compact = |to: &mut BytesMut, numbers: &[i32]| {
         to.put_u8(u8::try_from(numbers.len() + 1).unwrap());
-        numbers.iter().for_each(|number| to.put_i32(*number));
+        for number in numbers {
+            to.put_i32(*number);
+        }
     };
     let described = state.eligible.iter().flatten().zip(&state.partitions);
     let described: Vec<_> = described.filter(|_| !state.is_deleted).collect();

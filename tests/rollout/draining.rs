@@ -35,7 +35,9 @@ fn an_eviction_waits_for_the_brokers_and_one_server_is_out_at_a_time() {
     let namespace = kubernetes.namespace("draining");
     let mut guarded = Guarded::new(kubernetes, &kafka, &namespace);
     guarded.register(&kafka, &PODS);
-    PODS.iter().for_each(|pod| run_pod(&guarded, pod));
+    for pod in PODS {
+        run_pod(&guarded, pod);
+    }
 
     let (is_allowed, answer) = guarded.evict(PODS[0]);
     assert!(!is_allowed && answer.contains("failed calling webhook"), "nobody answers, so nobody goes: {answer}");

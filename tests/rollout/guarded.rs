@@ -71,14 +71,6 @@ impl<'a> Guarded<'a> {
         });
     }
 
-    /// Kills the guard, as a crash would.
-    pub(super) fn kill(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            process.kill().unwrap();
-            process.wait().unwrap();
-        }
-    }
-
     /// Asks the guard to stop, as a kubelet does, and gives all that it said.
     pub(super) fn stop(&mut self) -> String {
         if let Some(mut process) = self.process.take() {

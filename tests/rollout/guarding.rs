@@ -88,7 +88,7 @@ impl World {
         let guard = Guard::new(Arc::new(settings), server.clone(), certificate, Arc::new(Board::default()));
         let world = Self { kafka, server, context, guard, kept, _folder: folder };
         (0..3).for_each(|pod| {
-            world.pod(&format!("kafka-{pod}"), Facts { uid: format!("old-{pod}"), ..Facts::default() })
+            world.pod(&format!("kafka-{pod}"), Facts { uid: format!("old-{pod}"), ..Facts::default() });
         });
         world
     }

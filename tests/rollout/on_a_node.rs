@@ -59,13 +59,13 @@ patches:
 "#;
 
 /// One cluster of one map.
-const OVERLAY: &str = r#"namespace: NAMESPACE
+const OVERLAY: &str = "namespace: NAMESPACE
 resources: [../manifests/settings, ../manifests/kafka, ../manifests/kafka/storage, map1]
 configMapGenerator:
   - name: toolbox
     behavior: merge
     files: [toolbox.yaml]
-"#;
+";
 
 /// A probe of the broker whose id the pod was given.
 fn probe(kafka: &Cluster, verb: &str) -> String {
@@ -153,7 +153,7 @@ fn a_pod_is_ready_only_when_its_broker_is_in_sync_and_is_evicted_only_while_no_o
     assert_eq!(id, "3\n", "the disk's id, as the init container found it");
     assert!(!ready("kafka-map1-1"), "its broker is out");
     kafka.start_broker(2).unwrap();
-    wait_until("kafka-map1-1 to be ready", Duration::from_secs(60), || ready("kafka-map1-1"));
+    wait_until("kafka-map1-1 to be ready", Duration::from_mins(1), || ready("kafka-map1-1"));
     assert_eq!(under_replicated(&kafka).trim(), "");
     a_drain_waits(&kubernetes, &kafka, &namespace);
 }
@@ -171,9 +171,9 @@ fn a_drain_waits(kubernetes: &ControlPlane, kafka: &Cluster, namespace: &str) {
     let (is_allowed, answer) = guarded.evict("kafka-map1-0");
     assert!(!is_allowed && answer.contains("E_MAY_NOT_STOP: broker 1 may not stop now"), "{answer}");
     kafka.start_broker(3).unwrap();
-    guarded.evict_in_the_end("kafka-map1-0", Duration::from_secs(60));
+    guarded.evict_in_the_end("kafka-map1-0", Duration::from_mins(1));
     assert_eq!(under_replicated(kafka).trim(), "");
-    wait_until("a successor that is ready", Duration::from_secs(60), || {
+    wait_until("a successor that is ready", Duration::from_mins(1), || {
         is_ready(kubernetes, namespace, "kafka-map1-0") && uid() != before
     });
     wait_until("the lock to be given back", Duration::from_secs(30), || guarded.lock_holder().is_empty());

@@ -84,7 +84,7 @@ fn files_that_are_no_certificate_are_named_and_a_key_is_never_repeated() {
     let folder = tempfile::tempdir().unwrap();
     let (certificate, key) = pair("a.b.svc");
     for (certificate, key, words) in [
-        ("".to_owned(), key.clone(), "tls.crt: has 0 certificates"),
+        (String::new(), key.clone(), "tls.crt: has 0 certificates"),
         (certificate.clone(), "SECRET".to_owned(), "tls.key: has no private key"),
         (key.clone(), key.clone(), "tls.crt: has 0 certificates"),
         (certificate.repeat(21), key.clone(), "tls.crt: has 21 certificates"),

@@ -7,7 +7,8 @@ use crate::live::zookeeper::{Ensemble, Role, Shape};
 
 /// Lines of a template that lists these servers as voters.
 fn template(ensemble: &Ensemble, numbers: &[u32]) -> String {
-    numbers.iter().map(|&number| format!("{}\n", ensemble.member(number).line(Role::Participant))).collect()
+    let line = |number: &u32| ensemble.member(*number).line(Role::Participant) + "\n";
+    numbers.iter().map(line).collect()
 }
 
 #[test]

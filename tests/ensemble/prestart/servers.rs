@@ -97,13 +97,17 @@ impl Servers {
 
     #[track_caller]
     pub(super) fn stops(&self, numbers: &[u32]) {
-        numbers.iter().for_each(|&number| self.ensemble.stop(number, Signal::KILL).unwrap());
+        for number in numbers {
+            self.ensemble.stop(*number, Signal::KILL).unwrap();
+        }
     }
 
     /// Starts servers without any init container.
     #[track_caller]
     pub(super) fn launch(&self, numbers: &[u32]) {
-        numbers.iter().for_each(|&number| self.ensemble.launch(number).unwrap());
+        for number in numbers {
+            self.ensemble.launch(*number).unwrap();
+        }
     }
 
     /// Changes the document as a person or `ensemble apply` does.
@@ -126,20 +130,20 @@ impl Servers {
     /// Makes a server a voter, and records it.
     pub(super) fn promote(&self, number: u32) {
         let line = self.ensemble.member(number).line(Role::Participant);
-        self.change(1, Reconfiguration { joining: vec![line], ..Reconfiguration::default() });
+        self.change(1, &Reconfiguration { joining: vec![line], ..Reconfiguration::default() });
     }
 
     /// Removes a server, and records it.
     pub(super) fn remove(&self, by: u32, number: u32) {
-        self.change(by, Reconfiguration { leaving: vec![u64::from(number)], ..Reconfiguration::default() });
+        self.change(by, &Reconfiguration { leaving: vec![u64::from(number)], ..Reconfiguration::default() });
     }
 
-    fn change(&self, by: u32, change: Reconfiguration) {
+    fn change(&self, by: u32, change: &Reconfiguration) {
         let text = self.session(by).run(async |session: &Live| {
             // A follower that has just joined may not be counted yet.
             let mut left = 40;
             loop {
-                match session.reconfigure(&change).await {
+                match session.reconfigure(change).await {
                     Err(error) if left > 0 => {
                         left -= 1;
                         tracing::info!("{error}");

@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn a_patch_tests_what_was_read_and_touches_nothing_but_the_bundles() {
         let read = TrustBundles { webhooks: vec![("a.b.c".into(), Vec::new()), ("d.e.f".into(), b"old".to_vec())] };
-        let ops: Vec<_> = patch(&read, "new").as_array().unwrap().iter().map(|step| step.to_string()).collect();
+        let ops: Vec<_> = patch(&read, "new").as_array().unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(
             ops,
             [
