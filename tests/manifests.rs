@@ -80,7 +80,7 @@ fn images_have_the_version_of_this_program() {
         }
         assert!(tags.iter().all(|tag| *tag == version), "{}: {tags:?}", path.display());
     }
-    assert_eq!(found, 16);
+    assert_eq!(found, 15);
 }
 
 /// Whether an image is that of a Kafka or ZooKeeper server, not of this program.

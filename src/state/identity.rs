@@ -134,7 +134,7 @@ impl Identity {
     /// That of the lock by which restarts and changes of one ensemble's servers exclude each other. The clusters that it
     /// serves have locks of their own.
     pub fn of_ensemble_lock(name: &str) -> Self {
-        Self { purpose: Purpose::Disruption, owner: Some(format!("ensemble-{name}")), ..Self::of_ensemble(name) }
+        Self { purpose: Purpose::Disruption, owner: Some(format!("{name}-ensemble")), ..Self::of_ensemble(name) }
     }
 
     /// The name of its Kubernetes objects: `toolbox-<purpose>-<owner, else the cluster's name, else its id>`. A name that

@@ -12,7 +12,7 @@ use crate::exit::{Exit, Stop};
 pub struct RbacArgs {
     /// The command: `topics apply`, `reassign execute`, `throttle run`, `rollout run`, `identity assign`, `ensemble watch` (their first
     /// word is enough) or `rollout drain-guard`, or `toolbox` for people who run all of them
-    #[arg(value_name = "COMMAND", required = true, num_args = 1..=2)]
+    #[arg(value_name = "COMMAND", required = true, num_args = 1..=3)]
     command: Vec<String>,
 
     /// Who declares the topics, as `--owner` of `topics apply` [default: the cluster's name]

@@ -327,7 +327,8 @@ fn kept(workload: Workload, setup: &Setup) -> Vec<Rule> {
     let reason = "What is kept between runs. Kubernetes can't limit a create to a name.";
     let create = Rule::new(reason, "", "configmaps", &["create"]);
     let mut kept: Vec<_> = workload.purposes().iter().map(|purpose| setup.object(*purpose)).collect();
-    kept.extend(workload.purposes().contains(&Purpose::Ensemble).then(|| setup.controllers()));
+    let has_quorum = matches!(workload, Workload::Ensemble | Workload::Toolbox);
+    kept.extend(has_quorum.then(|| setup.controllers()));
     if matches!(workload, Workload::Identity | Workload::Toolbox) {
         kept.extend(setup.registries());
     }

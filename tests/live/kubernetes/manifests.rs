@@ -121,7 +121,8 @@ fn the_example_overlay_has_its_own_namespace_cluster_and_images_everywhere() {
     let lines = || rendered.lines().map(str::trim);
     assert!(lines().filter(|line| line.starts_with("namespace: ")).all(|line| line == "namespace: kafka-toolbox-prod"));
     let names = lines().filter(|line| line.starts_with("- toolbox-")).collect::<Vec<_>>();
-    let is_of_prod = |name: &&str| name.ends_with("-prod") || name.ends_with("-prod-controllers");
+    let is_of_prod =
+        |name: &&str| ["-prod", "-prod-controllers", "-prod-ensemble"].iter().any(|end| name.ends_with(end));
     assert!(names.len() > 10 && names.iter().all(is_of_prod), "{names:?}");
     let images: Vec<_> = lines().filter_map(|line| line.strip_prefix("image: ")).collect();
     assert!(images.len() == 4 && images.iter().all(|image| image.starts_with("registry.example.com/")), "{images:?}");

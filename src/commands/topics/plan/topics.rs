@@ -150,7 +150,7 @@ fn refuse_to_forget(name: &TopicName, edits: &mut Vec<ConfigEdit>, world: &World
              they hold may be lost. Wait until their brokers are back and in sync, then run again",
             shown.join(", ")
         );
-        plan.refuse(subject(name), &edit.difference(), reason);
+        plan.refuse(subject(name), &edit.to_string(), reason);
     }
 }
 

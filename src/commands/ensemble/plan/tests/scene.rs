@@ -102,6 +102,9 @@ impl Scene {
         let quorum = self.seen.quorum.as_mut().unwrap();
         quorum.membership.servers.insert(id(number), line(number).with_role(Role::Observer));
         self.desired.last_config.as_mut().unwrap().config = quorum.clone();
+        for view in self.seen.servers.values_mut().filter(|view| view.config.is_some()) {
+            view.config = Some(quorum.clone());
+        }
         self.serves(number, Mode::Observer)
     }
 
