@@ -21,7 +21,8 @@ pub fn wrong_variable<'a>(
     }
     let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else { return None };
     let flag = shown.split([' ', '=']).next()?;
-    let argument = argument(definition, flag.strip_prefix("--")?)?;
+    let line: Vec<_> = line.into_iter().collect();
+    let argument = argument(&meant(definition, &line), flag.strip_prefix("--")?)?;
     let variable = argument.get_env()?.to_string_lossy();
     let is_typed = |word: &OsStr| {
         let word = word.to_string_lossy();
@@ -77,10 +78,19 @@ fn empty(variable: &str, flag: &str) -> Stop {
     ))
 }
 
-/// The argument of that long name, of the command or of one of its own.
-fn argument<'a>(definition: &'a Command, long: &str) -> Option<&'a Arg> {
-    let own = definition.get_arguments().find(|argument| argument.get_long() == Some(long));
-    own.or_else(|| definition.get_subcommands().find_map(|inner| argument(inner, long)))
+/// The command and those of its own that the line names, the innermost first.
+fn meant<'a>(definition: &'a Command, line: &[&OsStr]) -> Vec<&'a Command> {
+    let mut commands = vec![definition];
+    for word in line {
+        commands.extend(commands.last().and_then(|last| last.find_subcommand(word)));
+    }
+    commands.reverse();
+    commands
+}
+
+/// The argument of that long name: several commands may have one of the same name.
+fn argument<'a>(commands: &[&'a Command], long: &str) -> Option<&'a Arg> {
+    commands.iter().find_map(|command| command.get_arguments().find(|argument| argument.get_long() == Some(long)))
 }
 
 #[cfg(test)]
@@ -102,6 +112,15 @@ mod tests {
             let error = definition.clone().try_get_matches_from(line).unwrap_err();
             assert!(wrong_variable(&error, &definition, line.map(OsStr::new)).is_none(), "{line:?}");
         }
+    }
+
+    #[test]
+    fn of_two_flags_of_one_name_the_one_of_the_command_on_the_line_counts() {
+        let other = Command::new("other").arg(Arg::new("way").long("way"));
+        let both = Command::new("t").subcommand(other).subcommand(definition(clap::value_parser!(u8).into()));
+        let line = ["t", "x"];
+        let error = both.clone().try_get_matches_from(line).unwrap_err();
+        assert!(wrong_variable(&error, &both, line.map(OsStr::new)).unwrap().message.contains("variable PATH"));
     }
 
     #[test]

@@ -62,7 +62,8 @@ impl World {
         let line = ["toolbox", "--state-folder", state, "--state", "kubernetes", "--cluster", "main", "rbac", "topics"];
         let flags = Cli::try_parse_from(line).unwrap().flags().clone();
         let context = Context::new(flags).with_kafka(kafka.clone()).with_kubernetes(server.clone());
-        let context = context.with_recorder(Box::new(kept.clone()));
+        let mut context = context.with_recorder(Box::new(kept.clone()));
+        "rollout drain-guard".clone_into(&mut context.command);
         let entries: Vec<_> = (0..3)
             .map(|pod| {
                 format!(

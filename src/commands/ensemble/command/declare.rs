@@ -147,7 +147,7 @@ pub(super) async fn adopt(context: &mut Context, args: &AdoptArgs) -> anyhow::Re
     let found = connections.ensemble_id(connections.named(), connections.timeout()).await;
     let found = match found {
         Ok(found) => found,
-        Err(why) => return Err(unreachable(&connections, &why).await),
+        Err(why) => return Err(unreachable(&connections, None, &why).await),
     };
     let ensemble_id = found.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
     let name = name(context, wanted).unwrap_or(&ensemble_id).to_owned();

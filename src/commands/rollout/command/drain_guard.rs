@@ -251,13 +251,15 @@ fn certificates(
         return Ok((Arc::new(read.map_err(|error| Stop::usage(error.to_string()))?), None));
     }
     let service = &args.service;
-    let names = [
+    let mut names = vec![
         service.clone(),
         format!("{service}.{namespace}"),
         format!("{service}.{namespace}.svc"),
         format!("{service}.{namespace}.svc.cluster.local"),
     ];
-    let made = Certificates::self_made(names.to_vec(), context.now())?;
+    // An API server may call an address instead of a Service.
+    names.extend((!args.listen.ip().is_unspecified()).then(|| args.listen.ip().to_string()));
+    let made = Certificates::self_made(names, context.now())?;
     Ok((Arc::new(made), Some(args.webhook_configuration.clone())))
 }
 

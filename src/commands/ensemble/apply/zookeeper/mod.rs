@@ -76,7 +76,7 @@ impl Ensemble {
             None => match connections.ensemble_id(connections.named(), connections.timeout()).await {
                 Ok(Some(id)) => id,
                 Ok(None) => return Err(Stop::refused(refuse::not_adopted().to_string()).into()),
-                Err(why) => return Err(unreachable(&connections, &why).await),
+                Err(why) => return Err(unreachable(&connections, None, &why).await),
             },
         };
         Self::of(context, connections, Known { name, has_login, rest }).await
@@ -95,7 +95,12 @@ impl Ensemble {
     pub async fn lock(&self, context: &mut Context) -> anyhow::Result<()> {
         let kafka = match self.connections.kafka_id(self.connections.timeout()).await {
             Ok(kafka) => kafka,
-            Err(error) => return Err(unreachable(&self.connections, &format!("{error:#}")).await),
+            Err(error) => {
+                return Err({
+                    let desired = self.record.desired.as_ref();
+                    unreachable(&self.connections, desired, &format!("{error:#}")).await
+                });
+            }
         };
         if let (Some(found), Some(expected)) = (&kafka, &context.flags.cluster_id)
             && found != expected
@@ -172,8 +177,8 @@ impl Ensemble {
 }
 
 /// Why no session is given: by its name where the servers themselves show it, as without a quorum.
-pub async fn unreachable(connections: &Connections, why: &str) -> anyhow::Error {
-    let look = views(connections, None).await;
+pub async fn unreachable(connections: &Connections, desired: Option<&Desired>, why: &str) -> anyhow::Error {
+    let look = views(connections, desired).await;
     let now = jiff::Timestamp::UNIX_EPOCH;
     let input = Input { desired: None, seen: &look.seen, now, rest: Duration::ZERO, is_strict: true };
     match refuse::at_once(input).filter(|_| !look.seen.servers.is_empty()) {
