@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::change::carry_out::Ended;
 use crate::change::plan::Plan;
 use crate::cluster::ensemble::desired::Desired;
+use crate::cluster::ensemble::view::Answer;
 use crate::commands::ensemble::apply::Passed;
 use crate::commands::ensemble::apply::record::Record;
 use crate::commands::ensemble::apply::zookeeper::steps::Hands;
@@ -181,7 +182,10 @@ pub async fn unreachable(connections: &Connections, desired: Option<&Desired>, w
     let look = views(connections, desired).await;
     let now = jiff::Timestamp::UNIX_EPOCH;
     let input = Input { desired: None, seen: &look.seen, now, rest: Duration::ZERO, is_strict: true };
-    match refuse::at_once(input).filter(|_| !look.seen.servers.is_empty()) {
+    let known = refuse::at_once(input).filter(|_| !look.seen.servers.is_empty());
+    // A server without a quorum does not say which one it is.
+    let waits = look.nameless.iter().any(|server| matches!(server.answer, Answer::NotServing));
+    match known.or_else(|| waits.then(|| refuse::no_quorum(&look.seen))) {
         Some(refusal) => Stop::refused(refusal.to_string()).into(),
         None => anyhow::anyhow!("the ensemble can't be asked: {why}"),
     }
