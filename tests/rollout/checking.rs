@@ -54,7 +54,7 @@ async fn a_single_replica_is_refused_until_that_is_accepted() {
     let said = check(single(), &[]).await.ends_with(Exit::Refused);
     assert!(said.out.contains("--accept-unavailable"), "{}", said.out);
     let said = check(single(), &["--accept-topic", "single"]).await.ends_with(Exit::Done);
-    assert!(said.out.contains("Partitions that suffer: 1"), "{}", said.out);
+    assert!(said.out.contains("Partitions that will be unavailable or below min ISR: 1"), "{}", said.out);
     check(single(), &["--accept-unavailable"]).await.ends_with(Exit::Done);
     check(single(), &["--accept-topic", "orders"]).await.ends_with(Exit::Refused);
 }

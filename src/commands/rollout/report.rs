@@ -45,7 +45,10 @@ pub fn check(subject: &impl std::fmt::Display, verdict: &Verdict, is_wide: bool)
     let most = if is_wide { usize::MAX } else { SHOWN_MAX };
     let blocking = partitions(verdict.blockers_count, &verdict.blockers, most);
     let suffering = partitions(verdict.unavoidable_count, &verdict.unavoidable, most);
-    for (title, rows) in [("Partitions that do not allow it", blocking), ("Partitions that suffer", suffering)] {
+    for (title, rows) in [
+        ("Partitions that do not allow it", blocking),
+        ("Partitions that will be unavailable or below min ISR", suffering),
+    ] {
         if !rows.is_empty() {
             let _ = write!(text, "\n{title}: {rows}");
         }

@@ -163,7 +163,11 @@ pub fn refuse(plan: &mut Plan<EnsembleStep>, why: &Refusal) {
 /// A refusal as plans and events have it: its name stands for the change that is refused, so that events and JSON show it by
 /// itself.
 pub fn refusal(why: &Refusal) -> plan::Refusal {
-    plan::Refusal { subject: SUBJECT.to_owned(), change: why.code.name().to_owned(), reason: why.to_string() }
+    plan::Refusal {
+        subject: SUBJECT.to_owned(),
+        change: why.code.name().to_owned(),
+        reason: format!("{}. {}", why.why, why.next),
+    }
 }
 
 fn planned(change: &Change, from: &EnsembleConfig, pass: &Pass, seen: &Seen) -> Planned {

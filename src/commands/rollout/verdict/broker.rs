@@ -159,7 +159,11 @@ fn judge(verdict: &mut Verdict, ground: &Ground<'_>, topic: &Topic, partition: &
 fn conclude(verdict: &mut Verdict, terms: &Terms) {
     if verdict.blockers_count > 0 {
         let named = verdict.blockers.iter().map(|it| format!("{}-{}: {}", it.topic, it.partition, it.why));
-        let text = format!("{} partitions do not allow it: {}", verdict.blockers_count, listed(named.take(3)));
+        let count = match verdict.blockers_count {
+            1 => "1 partition does".to_owned(),
+            count => format!("{count} partitions do"),
+        };
+        let text = format!("{count} not allow it: {}", listed(named.take(3)));
         verdict.waits(ReasonCode::Partitions, text);
     }
     let is_refused = |it: &&Blocker| it.why == Why::OnlyReplica && !terms.accepted_topics.contains(&it.topic);
@@ -170,10 +174,13 @@ fn conclude(verdict: &mut Verdict, terms: &Terms) {
         return;
     }
     let topics: BTreeSet<_> = refused.iter().map(|it| it.topic.to_string()).collect();
+    let count = match verdict.unavoidable_count {
+        1 => "1 partition has".to_owned(),
+        count => format!("{count} partitions have"),
+    };
     let text = format!(
-        "{} partitions have no other replica, and would be without a leader ({}); add replicas, or accept it with \
-         --accept-unavailable or --accept-topic",
-        verdict.unavoidable_count,
+        "{count} no other replica, and would be without a leader ({}); add replicas, or accept it with --accept-unavailable or \
+         --accept-topic",
         listed(topics)
     );
     verdict.refuses(ReasonCode::Unavailable, text);

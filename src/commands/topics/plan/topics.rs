@@ -297,8 +297,8 @@ pub fn warn_of_many(world: &World, plan: &mut Plan<TopicStep>) {
     let lone: Vec<_> = world.lone.iter().collect();
     if !lone.is_empty() {
         plan.warn(format!(
-            "replication factor 1: when one broker stops, so do {}, and when its disk is lost, so are their records: {}",
-            if lone.len() == 1 { "this topic" } else { "these topics" },
+            "replication factor 1: without the one broker of a partition nobody reads or writes it, and with its disk its \
+             records are lost: {}",
             some_of(&lone)
         ));
     }

@@ -97,10 +97,8 @@ impl Ensemble {
         let kafka = match self.connections.kafka_id(self.connections.timeout()).await {
             Ok(kafka) => kafka,
             Err(error) => {
-                return Err({
-                    let desired = self.record.desired.as_ref();
-                    unreachable(&self.connections, desired, &format!("{error:#}")).await
-                });
+                let desired = self.record.desired.as_ref();
+                return Err(unreachable(&self.connections, desired, &format!("{error:#}")).await);
             }
         };
         if let (Some(found), Some(expected)) = (&kafka, &context.flags.cluster_id)

@@ -140,7 +140,7 @@ pub fn plan(pass: &Pass, desired: Option<&DesiredQuorum>, seen: &SeenQuorum) -> 
 
 /// Adds a refusal: its name is the change that is refused, so that events and JSON show it by itself.
 pub fn refuse(plan: &mut Plan<QuorumStep>, refusal: &Refusal) {
-    plan.refuse(SUBJECT, refusal.code.name(), format!("{}: {}. {}", refusal.code, refusal.why, refusal.next));
+    plan.refuse(SUBJECT, refusal.code.name(), format!("{}. {}", refusal.why, refusal.next));
 }
 
 fn planned(change: &Change, pass: &Pass, seen: &SeenQuorum) -> Planned {

@@ -411,7 +411,7 @@ fn fewer_replicas_than_the_brokers_want_in_sync_are_refused() {
 #[test]
 fn a_single_replica_is_warned_about() {
     let shown = lines("- {name: x, replicationFactor: 1}", &three());
-    assert!(shown[1].starts_with("! replication factor 1: when one broker stops, so do this topic"), "{shown:?}");
+    assert!(shown[1].starts_with("! replication factor 1: without the one broker"), "{shown:?}");
     let there = three().topic("x", &[&[1]], &[]);
     assert_eq!(lines("- {name: x, replicationFactor: 1}", &there), ["nothing to do"], "only where something changes");
 }
