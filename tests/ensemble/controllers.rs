@@ -56,7 +56,7 @@ impl Bed {
         ran
     }
 
-    /// A controller is started, and shall vote once it follows.
+    /// A controller is started, and should vote once it follows.
     fn joins(&self, id: i32, size: &str) {
         let directory = self.quorum.start_joiner(id).unwrap();
         self.run(&["join", &format!("{id}={directory}"), "--size", size]).ends_with(0);

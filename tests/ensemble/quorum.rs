@@ -77,7 +77,7 @@ fn sent(desk: &Desk) -> Vec<Call> {
     desk.kafka.calls().into_iter().filter(is_change).collect()
 }
 
-/// Adopted, and two more controllers shall vote.
+/// Adopted, and two more controllers should vote.
 async fn growing(memory: Memory) -> Desk {
     let desk = Desk::new(memory);
     run(&desk, &["adopt"]).await.ends_with(Exit::Done);
@@ -89,7 +89,7 @@ async fn growing(memory: Memory) -> Desk {
     desk
 }
 
-/// Adopted with five voters, of which the fourth and fifth shall leave.
+/// Adopted with five voters, of which the fourth and fifth should leave.
 async fn shrinking(memory: Memory) -> Desk {
     let desk = Desk::new(memory);
     run(&desk, &["adopt"]).await.ends_with(Exit::Done);

@@ -44,7 +44,7 @@ bold "   … it is told apart from a change of the spec, and mended."
 step 3 topics diff -f topics
 step 0 topics apply -f topics --yes
 
-bold "5. Broker 4 shall go: what it holds moves to the others, and nothing else does."
+bold "5. Broker 4 should go: what it holds moves to the others, and nothing else does."
 printf '$ kafka-producer-perf-test.sh --topic shop.orders --num-records 20000 --record-size 1000 …\n'
 "$SERVERS_TOOL" org.apache.kafka.tools.ProducerPerformance --topic shop.orders --num-records 20000 --record-size 1000 \
   --throughput -1 --producer-props "bootstrap.servers=$TOOLBOX_BOOTSTRAP_SERVER" acks=all >"$work/producer.log" 2>&1 ||

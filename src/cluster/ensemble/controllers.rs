@@ -44,12 +44,12 @@ pub type Voters = BTreeSet<Voter>;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DesiredQuorum {
-    /// How many voters there shall be: 3 or 5; 1 with `dev`.
+    /// How many voters there should be: 3 or 5; 1 with `dev`.
     pub size: usize,
     /// Whether it may be small.
     #[serde(default)]
     pub dev: bool,
-    /// Every controller that is, shall be or was a voter.
+    /// Every controller that is, should be or was a voter.
     #[serde(default)]
     pub members: BTreeMap<NodeId, Controller>,
     /// The voters that the last pass left, or that were adopted.
@@ -77,7 +77,7 @@ pub struct Controller {
     pub pod: Option<String>,
 }
 
-/// The voters that the quorum shall have, unless somebody changes them behind us.
+/// The voters that the quorum should have, unless somebody changes them behind us.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LastVoters {
@@ -97,7 +97,7 @@ pub enum QuorumChangeKind {
     Add,
     /// A voter that is gone for good is removed.
     Drop,
-    /// A voter that shall leave is removed.
+    /// A voter that should leave is removed.
     Shrink,
     /// The same for the leader, last of all.
     ShrinkLeader,

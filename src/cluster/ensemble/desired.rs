@@ -19,7 +19,7 @@ pub const ENSEMBLE_ID_PATH: &str = "/kafka-toolbox/ensemble-id";
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Desired {
-    /// How many voters there shall be: 3 or 5; 1 with `dev`.
+    /// How many voters there should be: 3 or 5; 1 with `dev`.
     pub size: usize,
     /// Whether it may be small: 1 or 2 voters are allowed then, and no failure need be survived.
     #[serde(default)]
@@ -30,7 +30,7 @@ pub struct Desired {
     /// Whether the ensemble has ever committed a write: a server never starts one of its own afterwards.
     #[serde(default)]
     pub initialized: bool,
-    /// Every server that is, shall be or was a member.
+    /// Every server that is, should be or was a member.
     #[serde(default)]
     pub members: BTreeMap<ServerId, DesiredMember>,
     /// The configuration that the last pass left, or that was adopted.
@@ -48,7 +48,7 @@ pub struct Desired {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DesiredMember {
-    /// Its line; the role in it says whether it shall vote.
+    /// Its line; the role in it says whether it should vote.
     pub line: ServerLine,
     /// Where it stands on its way in or out.
     pub state: MemberState,
@@ -69,17 +69,17 @@ pub struct DesiredMember {
 pub enum MemberState {
     /// Its id is taken; the server does not have to run yet.
     Reserved,
-    /// It shall become a member as soon as it is caught up.
+    /// It should become a member as soon as it is caught up.
     Joining,
-    /// It is a member, and shall stay one. Named for voters; of observers it says the same.
+    /// It is a member, and should stay one. Named for voters; of observers it says the same.
     Voter,
-    /// It shall be removed though it lives.
+    /// It should be removed though it lives.
     Leaving,
     /// It is gone for good: its disk may never come back under this id.
     Retired,
 }
 
-/// The membership that the ensemble shall have, unless somebody changes it behind us.
+/// The membership that the ensemble should have, unless somebody changes it behind us.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LastConfig {
@@ -124,13 +124,13 @@ pub enum ChangeKind {
     Observe,
     /// A server that is gone for good is removed.
     Drop,
-    /// A live server that shall leave is removed.
+    /// A live server that should leave is removed.
     Shrink,
     /// The same for the leader, last of all.
     ShrinkLeader,
-    /// An observer that shall vote is removed first: ZooKeeper may refuse to promote it in one step.
+    /// An observer that should vote is removed first: ZooKeeper may refuse to promote it in one step.
     Unobserve,
-    /// A voter that shall observe.
+    /// A voter that should observe.
     Demote,
     /// A server gets another address.
     Readdress,
@@ -178,7 +178,7 @@ impl Desired {
         self.history.drain(..surplus);
     }
 
-    /// The servers that shall vote once everything is done.
+    /// The servers that should vote once everything is done.
     pub fn wanted_voters(&self) -> impl Iterator<Item = ServerId> {
         let is_wanted = |member: &DesiredMember| {
             member.line.role == Role::Participant

@@ -99,7 +99,7 @@ fn a_removed_server_that_restarts_ends_and_starts_again_only_if_it_is_wanted() {
     servers.launch(&[3]);
     servers.ensemble.await_end(3).unwrap();
     let ran = servers.waits(3);
-    assert!(ran.err.contains("server 3 is no member any more, and shall leave"), "{ran:#?}");
+    assert!(ran.err.contains("server 3 is no member any more, and should leave"), "{ran:#?}");
 
     servers.edit(|desired| {
         let member = desired.members.values_mut().last().unwrap();

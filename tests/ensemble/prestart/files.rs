@@ -98,7 +98,7 @@ fn a_fourth_server_of_three_is_not_let_in_and_a_pod_keeps_its_id() {
         pod.toolbox.run(&[&own[..], &["--within", "1s", "--server-line", "127.0.0.1:4:5;127.0.0.1:6"], more].concat())
     };
     let refused = run(&["--pod-name", "zookeeper-1"]).ends_with(4);
-    assert!(refused.out.contains("E_UNSAFE_SIZE: the ensemble shall have 1 voters"), "{refused:#?}");
+    assert!(refused.out.contains("E_UNSAFE_SIZE: the ensemble should have 1 voters"), "{refused:#?}");
     let refused = run(&["--pod-name", "zookeeper-1", "--id", "1"]).ends_with(4);
     assert!(refused.out.contains("E_ID_CONFLICT: the document has id 1 for pod zookeeper-0"), "{refused:#?}");
     let wrong = run(&["--size", "2", "--id", "2"]).ends_with(2);

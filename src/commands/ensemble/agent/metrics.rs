@@ -35,7 +35,7 @@ pub fn register(view: &View, registry: &mut Registry) {
         );
     }
     if let Some(size) = view.size {
-        gauge("voters_desired", "Voters that there shall be", one(size as f64));
+        gauge("voters_desired", "Voters that there should be", one(size as f64));
     }
     let count = |alert| view.findings.iter().filter(|finding| finding.alert == alert).count() as f64;
     let alerts = [("incoherent-configuration", Alert::IncoherentConfiguration), ("unsafe-number", Alert::UnsafeNumber)];

@@ -27,7 +27,7 @@ pub struct View {
     pub ensemble: String,
     /// How many failures it survives.
     pub tolerance: Option<Tolerance>,
-    /// How many voters it shall have.
+    /// How many voters it should have.
     pub size: Option<usize>,
     /// What is wrong, by alert.
     pub findings: Vec<Finding>,
@@ -60,7 +60,7 @@ impl Board {
 pub struct Outlook<'a> {
     /// The ensemble's or the cluster's name.
     pub name: &'a str,
-    /// How many voters there shall be.
+    /// How many voters there should be.
     pub size: Option<usize>,
     /// How many failures are survived.
     pub tolerance: Option<Tolerance>,

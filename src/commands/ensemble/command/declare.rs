@@ -32,7 +32,7 @@ pub(super) struct AdoptArgs {
     #[command(flatten)]
     which: WhichArgs,
 
-    /// How many voters there shall be: 3 or 5; 1 with --dev [default: as many as there are]
+    /// How many voters there should be: 3 or 5; 1 with --dev [default: as many as there are]
     #[arg(long, value_name = "NUMBER")]
     size: Option<usize>,
 
@@ -52,7 +52,7 @@ pub(super) struct JoinArgs {
     #[arg(value_name = "ID=LINE", required = true, value_parser = joiner)]
     joiners: Vec<Joiner>,
 
-    /// How many voters there shall be from now on
+    /// How many voters there should be from now on
     #[arg(long, value_name = "NUMBER")]
     size: Option<usize>,
 
@@ -71,7 +71,7 @@ pub(super) struct LeaveArgs {
     #[arg(value_name = "ID", required = true)]
     ids: Vec<ServerId>,
 
-    /// How many voters there shall be from now on
+    /// How many voters there should be from now on
     #[arg(long, value_name = "NUMBER")]
     size: Option<usize>,
 }
@@ -90,7 +90,7 @@ pub(super) struct RetireArgs {
     #[arg(long, value_name = "TEXT")]
     reason: String,
 
-    /// How many voters there shall be from now on
+    /// How many voters there should be from now on
     #[arg(long, value_name = "NUMBER")]
     size: Option<usize>,
 }
@@ -235,7 +235,7 @@ pub(super) async fn join(context: &mut Context, args: &JoinArgs) -> anyhow::Resu
     });
     let role = |role: Role| listed(servers.iter().filter(|it| it.line.role == role).map(|it| it.id));
     let mut words = Vec::new();
-    for (of_role, verb) in [(Role::Participant, "shall vote"), (Role::Observer, "shall observe")] {
+    for (of_role, verb) in [(Role::Participant, "should vote"), (Role::Observer, "should observe")] {
         if servers.iter().any(|joiner| joiner.line.role == of_role) {
             words.push(format!("server {} {verb}", role(of_role)));
         }
@@ -255,7 +255,7 @@ pub(super) async fn leave(context: &mut Context, args: &LeaveArgs) -> anyhow::Re
         let next = args.ids.iter().try_fold(desired.clone(), |next, id| left(&next, *id))?;
         resize(&next, args.size)
     });
-    let words = format!("server {} shall leave", listed(args.ids.iter().copied()));
+    let words = format!("server {} should leave", listed(args.ids.iter().copied()));
     let said = Said { id: only(args.ids.iter().copied()), words };
     Box::pin(declare(context, &mut ensemble, said, next)).await
 }

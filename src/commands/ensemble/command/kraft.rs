@@ -31,9 +31,9 @@ pub(super) struct Joiner {
 /// What is said of controllers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Wish {
-    /// These shall vote.
+    /// These should vote.
     Join(Vec<Joiner>),
-    /// These shall leave.
+    /// These should leave.
     Leave(Vec<NodeId>),
     /// This one is gone for good; why.
     Retire(NodeId, String),
@@ -86,7 +86,7 @@ fn is_same(former: &DesiredQuorum, next: &DesiredQuorum) -> bool {
     next == *former
 }
 
-/// Writes down what is said of controllers, and how many shall vote from now on.
+/// Writes down what is said of controllers, and how many should vote from now on.
 pub(super) async fn declare(
     context: &mut Context,
     controllers: &ControllerArgs,
@@ -149,8 +149,8 @@ impl Wish {
         let nodes: Vec<_> = self.nodes().iter().map(ToString::to_string).collect();
         let nodes = nodes.join(", ");
         match self {
-            Self::Join(_) => format!("controller {nodes} shall vote"),
-            Self::Leave(_) => format!("controller {nodes} shall leave"),
+            Self::Join(_) => format!("controller {nodes} should vote"),
+            Self::Leave(_) => format!("controller {nodes} should leave"),
             Self::Retire(_, reason) => format!("controller {nodes} is gone for good: {reason}"),
         }
     }

@@ -41,7 +41,7 @@ enum Verb {
     /// Make the membership of a ZooKeeper ensemble or KRaft quorum what the record says, one server at a time
     ///
     /// Each pass asks every server, settles what an earlier pass left open, and makes one change at most: it replaces a voter
-    /// that is gone for good, promotes a joiner that is caught up, removes a server that shall leave (the leader last), or
+    /// that is gone for good, promotes a joiner that is caught up, removes a server that should leave (the leader last), or
     /// changes an address. The change is written to the record first, sent for the version that was seen, read back, and
     /// confirmed on every member. What would endanger the quorum is refused. With -o json one document a pass is written.
     ///

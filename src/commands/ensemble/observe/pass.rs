@@ -107,7 +107,7 @@ pub fn serving(look: &Look, ids: &BTreeSet<ServerId>, leader: Option<ServerId>) 
     ids.into_iter().filter_map(place).collect()
 }
 
-/// Whether the hosts of servers that shall join, or move, are known here.
+/// Whether the hosts of servers that should join, or move, are known here.
 async fn resolve(desired: &Desired, look: &mut Look) {
     let wanted: Vec<_> = known(desired, &look.seen)
         .into_iter()

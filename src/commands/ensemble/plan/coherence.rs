@@ -1,4 +1,4 @@
-//! What is wrong with an ensemble, whether or not anything shall change: the two alerts *incoherent configuration* and
+//! What is wrong with an ensemble, whether or not anything should change: the two alerts *incoherent configuration* and
 //! *unsafe number*, and notices.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -92,7 +92,7 @@ fn check_addresses(membership: &Membership) -> Result<(), Refusal> {
     }
 }
 
-/// The document in which a server shall join, or shall have this line from now on.
+/// The document in which a server should join, or should have this line from now on.
 pub fn join(desired: &Desired, id: ServerId, line: &ServerLine) -> Result<Desired, Refusal> {
     if !id.is_usable() {
         return Err(refusal(Code::BadAddress, format!("{id} is no id for a server: 1 to 255 is expected")));
@@ -139,7 +139,7 @@ pub fn resize(desired: &Desired, size: Option<usize>) -> Result<Desired, Refusal
     Ok(Desired { size, ..desired.clone() })
 }
 
-/// The document in which a live server shall leave.
+/// The document in which a live server should leave.
 pub fn leave(desired: &Desired, id: ServerId) -> Result<Desired, Refusal> {
     let mut next = desired.clone();
     match next.members.get_mut(&id) {
@@ -152,7 +152,7 @@ pub fn leave(desired: &Desired, id: ServerId) -> Result<Desired, Refusal> {
 }
 
 fn unknown(id: ServerId) -> Refusal {
-    let why = format!("the document has no server {id} that is, or shall be, a member");
+    let why = format!("the document has no server {id} that is, or should be, a member");
     Refusal::new(Code::IdConflict, why, "Look at the ids in `toolbox ensemble status`")
 }
 

@@ -270,12 +270,12 @@ fn asked_for(change: &Change, ground: Ground<'_>) -> Option<Check> {
     let is_asked = known.want == Want::Leaving || change.kind == ChangeKind::Unobserve || is_demotion;
     let is_gone = gone.is_some_and(crate::cluster::ensemble::gone::Gone::is_for_good);
     let words = match (is_gone, gone) {
-        (false, _) if is_demotion => format!("server {id} shall observe"),
-        (false, _) if is_asked => format!("server {id} shall leave"),
+        (false, _) if is_demotion => format!("server {id} should observe"),
+        (false, _) if is_asked => format!("server {id} should leave"),
         (_, Some(gone)) => format!("server {id} is {gone}"),
         (_, None) => format!("server {id} answers"),
     };
-    // A server that does not run and shall leave may come back: it has to be retired first.
+    // A server that does not run and should leave may come back: it has to be retired first.
     let holds = if change.kind == ChangeKind::Drop || change.kind == ChangeKind::Replace { is_gone } else { is_asked };
     Some(judged(Guard::I7, holds, Code::NotGone, words))
 }

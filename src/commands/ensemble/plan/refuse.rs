@@ -52,7 +52,7 @@ pub fn next_step(code: Code) -> &'static str {
              below) to enough members by hand; never edit configuration files to get a quorum"
         }
         Code::SplitBrain => {
-            "Stop clients, compare both sides (members, zxid, ensemble id), stop the side that shall not \
+            "Stop clients, compare both sides (members, zxid, ensemble id), stop the side that should not \
                 live, and keep its disks"
         }
         Code::MembershipRegressed => {

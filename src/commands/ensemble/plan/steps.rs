@@ -85,7 +85,7 @@ pub struct Planned {
 pub struct Declared {
     /// The server that it is about; none for all of them.
     pub id: Option<ServerId>,
-    /// In words, as `server 4 shall join`.
+    /// In words, as `server 4 should join`.
     pub words: String,
     /// Whether the data of a server is given up.
     pub gives_up_data: bool,

@@ -48,17 +48,17 @@ pub enum Row {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Want {
-    /// It votes, and shall go on.
+    /// It votes, and should go on.
     Voter,
-    /// It shall vote.
+    /// It should vote.
     Joining,
-    /// It shall be removed.
+    /// It should be removed.
     Leaving,
     /// It was retired.
     Retired,
     /// The document does not know it.
     Unknown,
-    /// It shall observe.
+    /// It should observe.
     Observer,
 }
 

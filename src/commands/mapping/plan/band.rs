@@ -1,4 +1,4 @@
-//! [`Band`]: between which loads a broker shall end.
+//! [`Band`]: between which loads a broker should end.
 
 use super::layout::Layout;
 use super::model::Model;
@@ -6,7 +6,7 @@ use super::model::Node;
 use super::numbers;
 use super::window;
 
-/// Least and most that a broker shall hold.
+/// Least and most that a broker should hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Band {
     /// Least.
@@ -122,7 +122,7 @@ pub(super) fn sums(layout: &Layout<'_, '_>) -> Vec<(u128, u128)> {
     sums
 }
 
-/// The most that each open broker shall hold once the brokers that leave are empty: the mean of its rack.
+/// The most that each open broker should hold once the brokers that leave are empty: the mean of its rack.
 pub(super) fn ceilings(layout: &Layout<'_, '_>) -> Vec<u64> {
     let model = layout.model;
     let mut sums = vec![(0_u128, 0_u128); model.racks.len()];

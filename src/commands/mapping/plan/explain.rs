@@ -81,7 +81,7 @@ impl Why<'_, '_> {
         let before = one.from.first().copied();
         match (&self.model.goal.wish, before) {
             (Wish::Evacuate { brokers, leaders_only: true }, Some(before)) if brokers.contains(&before) => {
-                format!("because broker {before} shall lead nothing")
+                format!("because broker {before} should lead nothing")
             }
             (_, Some(before)) if !one.to.contains(&before) => {
                 format!("because broker {before}, which was, gives it away")
@@ -97,7 +97,7 @@ impl Why<'_, '_> {
             return format!("broker {id} is gone");
         }
         if node.leaving {
-            return format!("broker {id} shall hold none of these topics afterwards");
+            return format!("broker {id} should hold none of these topics afterwards");
         }
         if one.to.len() < one.from.len() {
             return format!("broker {id} gives up its replica: {} are wanted", one.to.len());
@@ -151,7 +151,7 @@ impl Why<'_, '_> {
         match &self.model.goal.wish {
             Wish::Evacuate { brokers, leaders_only: true } => {
                 let leads = ids.first().is_some_and(|id| brokers.contains(id));
-                (!leads).then_some("none of the brokers that shall lead nothing is its preferred leader")
+                (!leads).then_some("none of the brokers that should lead nothing is its preferred leader")
             }
             Wish::Evacuate { brokers, leaders_only: false } => {
                 let is_held = ids.iter().any(|id| brokers.contains(id));

@@ -79,7 +79,7 @@ impl<'m, 'a> Layout<'m, 'a> {
         self.account(partition, broker, true);
     }
 
-    /// Gives a partition more slots, empty ones, up to the number that it shall have.
+    /// Gives a partition more slots, empty ones, up to the number that it should have.
     pub(super) fn grow(&mut self, partition: usize) {
         let wanted = self.model.partitions[partition].wanted;
         let span = &mut self.spans[partition];

@@ -1,6 +1,6 @@
 //! Evens out preferred leaders by the order of replicas alone: no data moves.
 //!
-//! Each broker shall lead as many partitions as any other, give or take one. Leadership flows from brokers that lead too
+//! Each broker should lead as many partitions as any other, give or take one. Leadership flows from brokers that lead too
 //! many to those that lead too few, over the brokers that share partitions, by the shortest ways first: so few
 //! partitions change.
 
@@ -37,7 +37,7 @@ pub(super) fn even(layout: &mut Layout<'_, '_>, rules: &Rules<'_>) -> (u32, u32)
     (flow.least, flow.most)
 }
 
-/// How many levels between the most that a broker leads and the most that it shall lead are tried.
+/// How many levels between the most that a broker leads and the most that it should lead are tried.
 const LEVELS: usize = 64;
 
 /// From which brokers to which leadership flows.
@@ -57,7 +57,7 @@ struct Flow {
     led: Vec<Vec<u32>>,
     /// Partitions that each broker leads, all topics counted.
     leads: Vec<u32>,
-    /// Least and most that each shall lead.
+    /// Least and most that each should lead.
     least: u32,
     most: u32,
     /// Whether a broker counts.
@@ -118,7 +118,7 @@ impl Flow {
         self.most = u32::try_from(share.1).unwrap_or(u32::MAX);
     }
 
-    /// Where some can't come down to what each shall lead, since all that share their partitions lead as much: brings them
+    /// Where some can't come down to what each should lead, since all that share their partitions lead as much: brings them
     /// down as far as it goes, the highest level first.
     fn lower(&mut self, layout: &mut Layout<'_, '_>, rules: &Rules<'_>) {
         let most = self.most;

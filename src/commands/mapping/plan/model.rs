@@ -59,7 +59,7 @@ pub(super) struct Model<'a> {
     pub(super) has_inflow: bool,
     /// Whether replicas weigh 1 each, since no size is known.
     pub(super) by_count: bool,
-    /// How much of a load each broker shall carry, relative to others: its capacity if all are known, else 1.
+    /// How much of a load each broker should carry, relative to others: its capacity if all are known, else 1.
     shares: Vec<u64>,
 }
 
@@ -106,7 +106,7 @@ pub(super) struct Part<'a> {
     pub(super) first: usize,
     /// How many it has.
     pub(super) len: usize,
-    /// How many it shall have.
+    /// How many it should have.
     pub(super) wanted: usize,
     /// What a copy weighs: bytes, or 1 where no size is known at all.
     pub(super) weight: u64,
@@ -172,7 +172,7 @@ impl<'a> Model<'a> {
         model
     }
 
-    /// How much of a load a broker shall carry, relative to others. At least 1.
+    /// How much of a load a broker should carry, relative to others. At least 1.
     pub(super) fn share(&self, broker: u32) -> u64 {
         self.shares[numbers::wide(broker)]
     }

@@ -7,7 +7,7 @@ use super::numbers;
 use super::spread::Bounds;
 use super::spread::Spread;
 
-/// Empties the slots of brokers that leave, and brings a partition to the number of slots that it shall have.
+/// Empties the slots of brokers that leave, and brings a partition to the number of slots that it should have.
 ///
 /// Too many replicas are dropped by rack first, then those out of sync, then those on the fullest broker; the last one
 /// in sync stays.

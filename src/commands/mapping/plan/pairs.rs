@@ -34,7 +34,7 @@ pub(super) fn find(
         } else {
             let id = model.node(*to).id;
             let text = format!(
-                "it shall take the place of broker {}, but is not live or not allowed: its replicas go to others",
+                "it should take the place of broker {}, but is not live or not allowed: its replicas go to others",
                 model.node(*gone).id
             );
             notes.add(Severity::Blocking, "successor-unfit", format!("broker:{id}"), text);

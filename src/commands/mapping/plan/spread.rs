@@ -1,4 +1,4 @@
-//! [`Spread`]: how many replicas of a partition each rack shall hold, so that they are as spread as they can be.
+//! [`Spread`]: how many replicas of a partition each rack should hold, so that they are as spread as they can be.
 
 use super::model::Model;
 
@@ -38,7 +38,7 @@ impl Spread {
         self.open.iter().sum()
     }
 
-    /// Bounds for a number of replicas that a selected partition shall have.
+    /// Bounds for a number of replicas that a selected partition should have.
     pub(super) fn bounds(&self, replicas: usize) -> &Bounds {
         static NONE: Bounds = Bounds { least: Vec::new(), most: Vec::new() };
         self.by_replicas.get(replicas).and_then(Option::as_ref).unwrap_or(&NONE)

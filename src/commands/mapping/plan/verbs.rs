@@ -358,6 +358,6 @@ impl Work<'_, '_, '_> {
             );
             return Some(("min-insync", text));
         }
-        (part.wanted == 0 || part.len == 0).then(|| ("no-replicas", "it has no replicas, or shall have none".into()))
+        (part.wanted == 0 || part.len == 0).then(|| ("no-replicas", "it has no replicas, or should have none".into()))
     }
 }

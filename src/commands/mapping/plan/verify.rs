@@ -124,7 +124,7 @@ impl Laws<'_> {
         faults
     }
 
-    /// Whether an in-sync replica stays; one that is the only replica, or whose broker shall be empty, need not.
+    /// Whether an in-sync replica stays; one that is the only replica, or whose broker should be empty, need not.
     fn keeps_synced(&self, one: &PartitionMove, partition: &ObservedPartition) -> bool {
         let stays = |id: &BrokerId| self.model.brokers.iter().any(|node| node.id == *id && !node.leaving);
         let synced: Vec<_> = partition.replicas.iter().filter(|id| self.is_synced(partition, **id)).collect();

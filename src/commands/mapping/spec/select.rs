@@ -237,7 +237,7 @@ impl Selection<'_> {
         }
         match map {
             Some(map) => Ok(vec![Group { map: Some(map.name.clone()), topics, brokers: map.brokers.clone() }]),
-            // Those that are gone, too: that nobody named them does not mean that they shall be drained.
+            // Those that are gone, too: that nobody named them does not mean that they should be drained.
             None if maps.0.is_empty() => {
                 Ok(vec![Group { map: None, topics, brokers: observed.brokers.keys().copied().collect() }])
             }

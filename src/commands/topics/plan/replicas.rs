@@ -22,14 +22,14 @@ use crate::commands::topics::plan::step::{TopicStep, subject};
 /// The planner's word for partitions that move now.
 const MOVING: &str = "moving";
 
-/// A topic that shall have another replication factor.
+/// A topic that should have another replication factor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     /// The topic.
     pub name: TopicName,
     /// Its replication factor now.
     pub from: usize,
-    /// The one it shall have.
+    /// The one it should have.
     pub to: usize,
     /// Live brokers that its new replicas may be placed on.
     pub brokers: BTreeSet<BrokerId>,

@@ -32,7 +32,7 @@ pub struct World<'a> {
     lone: Vec<TopicName>,
     /// Topics with keys that the server sets again and again, and those keys.
     coming_back: BTreeMap<TopicName, Vec<String>>,
-    /// Topics that shall have another replication factor.
+    /// Topics that should have another replication factor.
     wanted: Vec<Wanted>,
 }
 
@@ -42,7 +42,7 @@ impl<'a> World<'a> {
         Self { observed, options, load: None, lone: Vec::new(), coming_back: BTreeMap::new(), wanted: Vec::new() }
     }
 
-    /// Topics that shall have another replication factor.
+    /// Topics that should have another replication factor.
     pub fn wanted(&self) -> &[Wanted] {
         &self.wanted
     }

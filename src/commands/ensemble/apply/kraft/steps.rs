@@ -232,7 +232,7 @@ impl Hands<'_> {
         Ok(Ended::done())
     }
 
-    /// It votes again, and shall leave still: the next pass removes it, once it is stopped.
+    /// It votes again, and should leave still: the next pass removes it, once it is stopped.
     async fn has_come_back(&mut self, node: NodeId, quorum: &QuorumState) -> Ended {
         let ended = Ended::failed(come_back(node).to_string());
         let Ok(mut next) = self.desired() else { return ended };

@@ -65,7 +65,7 @@ pub fn adopt(
     })
 }
 
-/// The document in which so many controllers shall vote.
+/// The document in which so many controllers should vote.
 pub fn resize(desired: &DesiredQuorum, size: usize) -> Result<DesiredQuorum, Refusal> {
     let size = checked_size(size, desired.dev, desired.size)?;
     Ok(DesiredQuorum { size, ..desired.clone() })
@@ -80,7 +80,7 @@ fn checked_size(size: usize, dev: bool, present: usize) -> Result<usize, Refusal
     Ok(size)
 }
 
-/// The document in which a controller shall vote with the disk that has this directory id: a new controller, or one that got a
+/// The document in which a controller should vote with the disk that has this directory id: a new controller, or one that got a
 /// new disk. Without an id it is the one that a single observer with this node id shows.
 pub fn join(
     desired: &DesiredQuorum,
@@ -136,12 +136,12 @@ fn of_observer(seen: &SeenQuorum, node: NodeId) -> Result<DirectoryId, Refusal> 
         }
         _ => {
             let why = format!("{} disks follow the quorum as controller {node}", ids.len());
-            Err(Refusal::new(Code::IdConflict, why, "Give the directory.id of the one that shall vote"))
+            Err(Refusal::new(Code::IdConflict, why, "Give the directory.id of the one that should vote"))
         }
     }
 }
 
-/// The document in which a live controller shall leave.
+/// The document in which a live controller should leave.
 pub fn leave(desired: &DesiredQuorum, node: NodeId) -> Result<DesiredQuorum, Refusal> {
     let mut next = desired.clone();
     match next.members.get_mut(&node) {
@@ -154,7 +154,7 @@ pub fn leave(desired: &DesiredQuorum, node: NodeId) -> Result<DesiredQuorum, Ref
 }
 
 fn unknown(node: NodeId) -> Refusal {
-    let why = format!("the document has no controller {node} that is, or shall be, a voter");
+    let why = format!("the document has no controller {node} that is, or should be, a voter");
     Refusal::new(Code::IdConflict, why, "Look at the ids in `toolbox ensemble status`")
 }
 
@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(adopt(&seen(1), Adoption::default(), None, now()).unwrap_err().code, Code::UnsafeSize);
         assert_eq!(adopt(&seen(1), Adoption { dev: true, size: None }, None, now()).unwrap().size, 1);
         let grows = Adoption { size: Some(3), dev: false };
-        assert_eq!(adopt(&seen(1), grows, None, now()).unwrap().size, 3, "it shall grow");
+        assert_eq!(adopt(&seen(1), grows, None, now()).unwrap().size, 3, "it should grow");
         let mut fixed = seen(3);
         fixed.quorum.voters[1].key.directory = None;
         assert_eq!(adopt(&fixed, Adoption::default(), None, now()).unwrap_err().code, Code::StaticQuorum);

@@ -179,7 +179,7 @@ fn asked_for(change: &Change, ground: Ground<'_>) -> Option<Check> {
         QuorumChangeKind::Add | QuorumChangeKind::ForgetDisk => None,
         QuorumChangeKind::Shrink | QuorumChangeKind::ShrinkLeader => {
             let is_asked = matches!(known.state, Some(MemberState::Leaving | MemberState::Retired));
-            Some(judged(Guard::I7, is_asked, Code::NotGone, format!("controller {node} shall leave")))
+            Some(judged(Guard::I7, is_asked, Code::NotGone, format!("controller {node} should leave")))
         }
         QuorumChangeKind::Drop => {
             let words = known.gone.as_ref().map_or("alive".to_owned(), ToString::to_string);

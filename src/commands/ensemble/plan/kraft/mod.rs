@@ -286,7 +286,7 @@ fn waiting(known: &BTreeMap<NodeId, Known>) -> Decision {
     if words.is_empty() { Decision::Nothing } else { Decision::Wait(words.join("; ")) }
 }
 
-/// What is wrong, whether or not anything shall change.
+/// What is wrong, whether or not anything should change.
 fn findings(input: Input<'_>, known: &BTreeMap<NodeId, Known>) -> Vec<Finding> {
     let (seen, tolerance) = (input.seen, input.seen.tolerance());
     let dev = input.desired.is_some_and(|desired| desired.dev);

@@ -184,7 +184,7 @@ fn place(terms: &Terms, ground: &Ground, disk: &Disk) -> Result<DesiredQuorum, B
         Some(member) => member.pod = member.pod.take().or_else(|| terms.pod.clone()),
         None if wanted >= desired.size => {
             let why =
-                format!("the quorum shall have {} voters, and {wanted} controllers have these places", desired.size);
+                format!("the quorum should have {} voters, and {wanted} controllers have these places", desired.size);
             let next = "Raise the size first, or let a controller leave";
             return Err(Box::new(Next::Refuse(Refusal::new(Code::UnsafeSize, why, next))));
         }
@@ -196,13 +196,13 @@ fn place(terms: &Terms, ground: &Ground, disk: &Disk) -> Result<DesiredQuorum, B
     Ok(desired)
 }
 
-/// Controllers that shall vote.
+/// Controllers that should vote.
 fn wanted(desired: &DesiredQuorum) -> impl Iterator<Item = NodeId> {
     let is_wanted = |state| matches!(state, MemberState::Reserved | MemberState::Joining | MemberState::Voter);
     desired.members.iter().filter(move |(_, member)| is_wanted(member.state)).map(|(node, _)| *node)
 }
 
-/// Whether the quorum has never been: the first controller that shall vote begins it.
+/// Whether the quorum has never been: the first controller that should vote begins it.
 fn begins(desired: &DesiredQuorum, node: NodeId) -> bool {
     desired.last_voters.is_none() && desired.op.is_none() && wanted(desired).next() == Some(node)
 }

@@ -77,7 +77,7 @@ pub struct Planned {
 pub struct Declared {
     /// The controller that it is about; none for all of them.
     pub node: Option<NodeId>,
-    /// In words, as `controller 4 shall vote`.
+    /// In words, as `controller 4 should vote`.
     pub words: String,
     /// Whether the data of a controller is given up.
     pub gives_up_data: bool,

@@ -121,7 +121,7 @@ pub fn decide(start: Start<'_>) -> Decision {
             Decision::Write { config, initialize: false, why: "as the live ensemble has it".to_owned() }
         }
         Ok(Some(_)) if member.state == MemberState::Leaving => Decision::Wait(format!(
-            "server {} is no member any more, and shall leave: its pod can be removed",
+            "server {} is no member any more, and should leave: its pod can be removed",
             start.id
         )),
         Ok(Some(mut config)) => {

@@ -111,7 +111,7 @@ fn enter(record: &Desired, asked: &Reservation<'_>) -> Result<Desired, Halt> {
     let voters: Vec<_> = record.wanted_voters().collect();
     if line.role == Role::Participant && voters.len() >= record.size {
         let why = format!(
-            "the ensemble shall have {} voters, and server {} have these places",
+            "the ensemble should have {} voters, and server {} have these places",
             record.size,
             listed(voters.iter().copied())
         );

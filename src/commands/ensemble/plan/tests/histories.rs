@@ -219,7 +219,7 @@ impl World {
             self.model.thaw();
             self.now += SignedDuration::from_secs(400);
             said = self.pass(Fate::Fine)?;
-            // Whoever is out and shall be out is stopped, as `apply` asks for.
+            // Whoever is out and should be out is stopped, as `apply` asks for.
             let members = &self.model.config.membership.servers;
             let is_out =
                 |id: &&ServerId| !members.contains_key(id) && !self.desired.wanted_voters().any(|it| it == **id);
