@@ -47,6 +47,7 @@ pub(super) async fn plan_as_it_is(
         let vanished = if round == 0 { doubt::vanished(spec, &observed) } else { BTreeSet::new() };
         let is_doubtful = round == 0
             && (!vanished.is_empty()
+                || doubt::has_hidden_keys(spec, &observed)
                 || doubt::has_doubtful_configs(&planned.plan.steps, observed.last_applied.as_ref()));
         if asked.there.is_empty() && asked.gone.is_empty() && !is_doubtful {
             planned.faults.extend(asked.faults);

@@ -11,6 +11,7 @@ use crate::cluster::broker::BrokerId;
 use crate::cluster::map::{Map, Maps};
 use crate::cluster::metadata::Reassignment;
 use crate::commands::topics::observe::{Observed, Use};
+use crate::commands::topics::plan::doubt::has_hidden_keys;
 use crate::commands::topics::plan::last::{LastApplied, Watched};
 use crate::commands::topics::plan::{Options, TopicStep, plan};
 
@@ -406,6 +407,18 @@ fn fewer_replicas_than_the_brokers_want_in_sync_are_refused() {
     observed.broker_defaults.as_mut().unwrap().min_insync_replicas = 2;
     let shown = lines("- {name: x, replicationFactor: 1}", &observed);
     assert!(shown[0].contains("replication factor 1 is below min.insync.replicas 2"), "{shown:?}");
+}
+
+#[test]
+fn a_key_of_ours_that_is_declared_no_longer_and_does_not_show_is_looked_for_again() {
+    let there =
+        |shown: &[(&str, &str)]| three().topic("a", &[&[1, 2]], shown).applied("a", &[("retention.ms", "1000")]);
+    let hides = |text: &str, observed: &Observed| has_hidden_keys(&spec(text), observed);
+    assert!(hides("- {name: a}", &there(&[])));
+    assert!(!hides("- {name: a}", &there(&[("retention.ms", "1000")])), "it is unset");
+    assert!(!hides("- {name: a, config: {retention.ms: 1000}}", &there(&[])), "it is set");
+    assert!(!hides("- {name: a, state: absent}", &there(&[])), "it is deleted");
+    assert!(!hides("- {name: a}", &three().topic("a", &[&[1, 2]], &[])), "nothing was applied");
 }
 
 #[test]
