@@ -1,6 +1,9 @@
 //! The command line: global flags and one line a command. The only file that names all commands.
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::agent::repeat::{can_repeat, repeat};
 use crate::commands::ensemble::command as ensemble;
@@ -58,6 +61,25 @@ enum Command {
     Man(manual::ManArgs),
 }
 
+/// Adds the arguments of a command.
+type Arguments = fn(clap::Command) -> clap::Command;
+
+/// The arguments of each command, by its name.
+const ARGUMENTS: [(&str, Arguments); 12] = [
+    ("topics", topics::TopicsArgs::augment_args),
+    ("mapping", mapping::MappingArgs::augment_args),
+    ("reassign", reassign::ReassignArgs::augment_args),
+    ("throttle", throttle::ThrottleArgs::augment_args),
+    ("ensemble", ensemble::EnsembleArgs::augment_args),
+    ("rollout", rollout::RolloutArgs::augment_args),
+    ("identity", identity::IdentityArgs::augment_args),
+    ("events", events::EventsArgs::augment_args),
+    ("probe", probe::ProbeArgs::augment_args),
+    ("rbac", rbac::RbacArgs::augment_args),
+    ("completions", manual::CompletionsArgs::augment_args),
+    ("man", manual::ManArgs::augment_args),
+];
+
 impl Cli {
     /// The definition of the command line, whole. Help names environment variables, never their values: some are secrets.
     pub fn definition() -> clap::Command {
@@ -66,21 +88,36 @@ impl Cli {
         definition
     }
 
-    /// The same without the global flags in each command: to build all commands takes as long as everything else that a
-    /// short command does, and parsing builds those that the line names.
+    /// The same without the global flags in each command.
     fn unbuilt() -> clap::Command {
         hide_values(globals_last(Self::command()))
+    }
+
+    /// The flags of every command, and the commands that the line may name: a command whose name is no word of it is not
+    /// meant. To define all commands takes longer than everything else that a probe does. It lacks the texts for people: a line
+    /// that it does not understand is parsed again with the whole definition.
+    fn of_line(line: &[OsString]) -> clap::Command {
+        let root = clap::Command::new("toolbox").version(env!("CARGO_PKG_VERSION")).subcommand_required(true);
+        let named = ARGUMENTS.iter().filter(|(name, _)| line.iter().any(|word| word == *name));
+        named.fold(Flags::augment_args(root), |root, (name, arguments)| {
+            root.subcommand(arguments(clap::Command::new(*name)))
+        })
     }
 
     /// Reads this process's arguments; prints help or what is wrong with them, and ends the process, where clap does.
     ///
     /// A value of the environment that no flag takes is an error of ours, which names the variable.
     pub fn read() -> Result<Self, Stop> {
-        let mut definition = Self::unbuilt();
-        let matches = match definition.try_get_matches_from_mut(std::env::args_os()) {
+        let line: Vec<_> = std::env::args_os().collect();
+        let mut definition = Self::of_line(&line);
+        let mut matches = definition.try_get_matches_from_mut(&line);
+        if matches.as_ref().is_err_and(|error| error.kind() != ErrorKind::DisplayVersion) {
+            definition = Self::unbuilt();
+            matches = definition.try_get_matches_from_mut(&line);
+        }
+        let matches = match matches {
             Ok(matches) => matches,
             Err(error) => {
-                let line: Vec<_> = std::env::args_os().collect();
                 let line = || line.iter().map(AsRef::as_ref);
                 let wrong = environment::wrong_variable(&error, &definition, line());
                 let wrong = wrong.or_else(|| environment::unfit_argument(&error, line()));
@@ -173,4 +210,45 @@ fn globals_last(command: clap::Command) -> clap::Command {
 
 fn hide_values(command: clap::Command) -> clap::Command {
     command.mut_args(|argument| argument.hide_env_values(true)).mut_subcommands(hide_values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names and arguments of a command and of those below it; of an argument what decides how a line is read.
+    fn shape(command: &clap::Command, path: &str, shape: &mut Vec<String>) {
+        let path = format!("{path} {}", command.get_name());
+        let argument = |it: &clap::Arg| {
+            let takes = (it.get_num_args(), it.get_default_values(), it.get_env(), it.is_required_set());
+            format!("{path} {:?} {:?} {:?} {takes:?}", it.get_id(), it.get_long(), it.get_short())
+        };
+        let mut own: Vec<_> = command.get_arguments().map(argument).collect();
+        own.sort();
+        shape.append(&mut own);
+        shape.push(format!(
+            "{path} {:?} {}",
+            command.get_all_aliases().collect::<Vec<_>>(),
+            command.is_subcommand_required_set()
+        ));
+        for below in command.get_subcommands() {
+            self::shape(below, &path, shape);
+        }
+    }
+
+    #[test]
+    fn a_line_that_names_a_command_is_read_as_by_the_whole_definition() {
+        let (mut whole, mut of_line) = (Vec::new(), Vec::new());
+        let names: Vec<OsString> = ARGUMENTS.iter().map(|(name, _)| OsString::from(name)).collect();
+        shape(&Cli::command(), "", &mut whole);
+        shape(&Cli::of_line(&names), "", &mut of_line);
+        assert_eq!(of_line, whole);
+        let line: Vec<OsString> = ["toolbox", "--cluster", "mapping", "topics", "list"].map(OsString::from).into();
+        let mut definition = Cli::of_line(&line);
+        let names: Vec<_> = definition.get_subcommands().map(|it| it.get_name().to_owned()).collect();
+        assert_eq!(names, ["topics", "mapping"], "a value may look like a command");
+        let matches = definition.try_get_matches_from_mut(&line).unwrap();
+        assert_eq!(matches.subcommand_name(), Some("topics"));
+        assert!(Cli::from_arg_matches(&matches).is_ok());
+    }
 }

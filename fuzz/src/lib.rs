@@ -18,6 +18,7 @@
 
 use std::time::Duration;
 
+use kafka_protocol::protocol::{Decodable, Message};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 pub mod targets;
@@ -51,6 +52,8 @@ pub mod spec_of_topics;
 mod keys;
 #[path = "../../src/clients/kafka/live/member_bytes.rs"]
 mod member_bytes;
+#[path = "../../src/clients/kafka/live/schemas/mod.rs"]
+mod schemas;
 #[path = "../../src/clients/kafka/sasl/scram.rs"]
 mod scram;
 #[path = "../../src/clients/kafka/live/shape.rs"]
@@ -68,9 +71,12 @@ pub fn have_scrams_shape(first: &[u8], last: &[u8]) -> (bool, bool) {
     (scram::check_first(first).is_ok(), scram::check_final(last).is_ok())
 }
 
-/// Whether an answer may be handed to the codec.
-pub fn has_shape(key: kafka_protocol::messages::ApiKey, version: i16, bytes: &[u8]) -> bool {
-    shapes::shape_of(key as i16).expect("a shape").check(version, bytes).is_ok()
+/// Reads an answer as a connection does: its shape is checked, then the codec reads it. Messages that the codec lacks check
+/// their own bytes.
+fn read_answer<T: Decodable + Message>(key: i16, version: i16, bytes: &[u8]) {
+    if shapes::shape_of(key).is_none_or(|shape| shape.check(version, bytes).is_ok()) {
+        let _ = T::decode(&mut bytes::Bytes::copy_from_slice(bytes), version);
+    }
 }
 
 /// What the files from the clients call each other.

@@ -162,9 +162,11 @@ impl Context {
             }
             Some(Kind::Lease) => {
                 let kubernetes = self.kubernetes().await?;
-                let found = kubernetes.lease(&object_of(kubernetes.as_ref(), identity)).await;
-                let found = found.context("failed to look whether another run is working")?;
-                let found = found.filter(|lease| lease::is_renewed(lease, self.now()));
+                let name = object_of(kubernetes.as_ref(), identity);
+                let failed = "failed to look whether another run is working";
+                let mut found = lease::other_names(kubernetes.as_ref(), identity, &name).await.context(failed)?;
+                found.extend(kubernetes.lease(&name).await.context(failed)?);
+                let found = found.into_iter().find(|lease| lease::is_renewed(lease, self.now()));
                 Ok(found.map(|lease| LockHolder { words: lease::words(&lease), ..LockHolder::default() }))
             }
         }

@@ -22,7 +22,7 @@ const PASSWORD: &str = "TOOLBOX_ZOOKEEPER_PASSWORD";
 const PASSWORD_BYTES_MAX: u64 = 4096;
 
 /// Flags about ZooKeeper.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct ZooKeeperFlags {
     /// ZooKeeper servers to connect to, the first that answers, and the node that paths are relative to [default: `zookeeper`
     /// of the cluster in toolbox.yaml]

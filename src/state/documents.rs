@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::clients::files::state as files;
 use crate::clients::kubernetes::ConfigMap;
@@ -47,10 +47,32 @@ pub struct Owned<D> {
     pub document: D,
 }
 
+/// One document of some cluster.
+#[derive(Debug)]
+pub struct Named<D> {
+    /// The id of the cluster that it is of; where that has none from the beginning, its name.
+    pub name: String,
+    /// Where it is kept, for messages.
+    pub place: String,
+    /// What it holds.
+    pub document: D,
+}
+
 impl Documents {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.texts.is_empty()
+    }
+
+    /// Every one, whatever cluster it is of. One that can't be understood is an error that names it.
+    pub fn all<D: DeserializeOwned>(&self) -> anyhow::Result<Vec<Named<D>>> {
+        let read = |Unread { place, text, .. }: &Unread| {
+            let failed = || format!("{place} can't be understood");
+            let envelope: Envelope<D> = serde_json::from_str(text).with_context(failed)?;
+            of_this_form(place, envelope.form)?;
+            anyhow::Ok(Named { name: envelope.cluster_id, place: place.clone(), document: envelope.document })
+        };
+        self.texts.iter().map(read).collect()
     }
 
     /// Those of a cluster, as what borrows from them. One that can't be understood is an error that names it.
@@ -73,11 +95,7 @@ impl Documents {
                 envelope.cluster_id,
                 envelope.purpose
             );
-            anyhow::ensure!(
-                envelope.form == FORM,
-                "{place} has form {}, this toolbox reads form {FORM}",
-                envelope.form
-            );
+            of_this_form(place, envelope.form)?;
             let whole: Envelope<D> = serde_json::from_str(text).with_context(failed)?;
             let (owner, place) = (envelope.owner.unwrap_or_default(), place.clone());
             found.push(Owned { owner, place, saved_at: envelope.saved_at, document: whole.document });
@@ -98,6 +116,11 @@ impl Documents {
         self.texts.retain(|found| found.place != place);
         self
     }
+}
+
+fn of_this_form(place: &str, form: u32) -> anyhow::Result<()> {
+    anyhow::ensure!(form == FORM, "{place} has form {form}, this toolbox reads form {FORM}");
+    Ok(())
 }
 
 /// The documents of one purpose.

@@ -131,17 +131,23 @@ impl Identity {
         Self { owner: Some(format!("{name}-controllers")), ..Self::of_ensemble(name) }
     }
 
-    /// That of the lock by which restarts and changes of one ensemble's servers exclude each other. The clusters that it
-    /// serves have locks of their own.
-    pub fn of_ensemble_lock(name: &str) -> Self {
-        Self { purpose: Purpose::Disruption, owner: Some(format!("{name}-ensemble")), ..Self::of_ensemble(name) }
+    /// That of the lock by which restarts and changes of one ensemble's servers exclude each other, by the ensemble's id. The
+    /// name is for people. The clusters that the ensemble serves have locks of their own.
+    pub fn of_ensemble_lock(id: &str, name: &str) -> Self {
+        let cluster = ClusterRef { id: id.to_owned(), name: Some(format!("{name}-ensemble")) };
+        Self { purpose: Purpose::Disruption, cluster, owner: None }
     }
 
     /// The name of its Kubernetes objects: `toolbox-<purpose>-<owner, else the cluster's name, else its id>`. A name that
     /// Kubernetes would refuse is made legal, and ends in a hash of what it was.
     pub fn object_name(&self) -> String {
         let part = self.owner.as_ref().or(self.cluster.name.as_ref()).unwrap_or(&self.cluster.id);
-        format!("toolbox-{}-{}", self.purpose.word(), legal_part(part, is_of_object))
+        self.object_name_of(&legal_part(part, is_of_object))
+    }
+
+    /// The name of Kubernetes objects of its purpose that end so.
+    pub fn object_name_of(&self, part: &str) -> String {
+        format!("toolbox-{}-{part}", self.purpose.word())
     }
 
     /// The name of its file, without an ending: purpose, the cluster's id, and the owner.
@@ -232,6 +238,15 @@ mod tests {
         assert_eq!(Identity::of_ensemble("main").object_name(), "toolbox-ensemble-main");
         assert_eq!(Identity::of_controllers("main").object_name(), "toolbox-ensemble-main-controllers");
         assert_ne!(Identity::of_ensemble("main").file_name(), Identity::of_controllers("main").file_name());
+    }
+
+    #[test]
+    fn the_lock_of_an_ensemble_is_named_for_people_and_known_by_its_id() {
+        let (one, other) = (Identity::of_ensemble_lock("id-1", "main"), Identity::of_ensemble_lock("id-1", "shop"));
+        assert_eq!(one.object_name(), "toolbox-disruption-main-ensemble");
+        assert_ne!(one.object_name(), other.object_name());
+        assert_eq!((one.file_name(), one.cluster_label()), (other.file_name(), other.cluster_label()));
+        assert_ne!(one.file_name(), Identity::of_ensemble_lock("id-2", "main").file_name());
     }
 
     #[test]

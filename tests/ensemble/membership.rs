@@ -31,6 +31,23 @@ fn an_ensemble_grows_from_one_to_three_and_a_second_run_finds_nothing_to_do() {
 }
 
 #[test]
+fn one_ensemble_has_one_record_and_one_lock_whatever_name_leads_to_it() {
+    let bed = Bed::start(&Shape::of(1));
+    let adopt = |name: &[&str]| bed.run(&[&["adopt", "--dev", "--size", "1"], name].concat());
+    adopt(&["--ensemble", "one"]).ends_with(0);
+    let second = adopt(&["--ensemble", "second"]).ends_with(4);
+    let words = "it is recorded already";
+    assert!(second.out.contains("E_CONFLICT") && second.out.contains(words), "{second:#?}");
+    assert!(second.out.contains("Give --ensemble one"), "{second:#?}");
+    assert!(adopt(&[]).ends_with(0).out.contains("nothing to do"), "without a name it is found by the ensemble's id");
+    bed.run(&["apply", "--ensemble", "one"]).ends_with(0);
+    let id = bed.record()["ensembleId"].as_str().unwrap().to_owned();
+    let locks = std::fs::read_dir(bed.toolbox.state().join("locks")).unwrap();
+    let locks: Vec<_> = locks.map(|lock| lock.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(locks.iter().any(|name| name.starts_with(&format!("disruption-{id}"))), "{locks:?}");
+}
+
+#[test]
 fn a_joiner_that_does_not_run_is_waited_for_though_zookeeper_would_accept_it() {
     let bed = Bed::adopted(&Shape::of(3).spares(2), 3);
     bed.join(&[4, 5], Role::Participant, 5).ends_with(0);

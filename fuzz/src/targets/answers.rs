@@ -4,14 +4,13 @@ use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Decodable, Message};
 
 use crate::metric_answers::{datadog, prometheus, refusal};
+use crate::schemas::{DescribeLogDirsResponse, UnregisterControllerResponse};
 use crate::token_answer::{Answer, expiry};
-use crate::{StoreKind, has_shape, opens, topics_of_member, words_of_certificate};
+use crate::{StoreKind, keys, opens, read_answer, topics_of_member, words_of_certificate};
 
-fn read<T: Decodable + Message>(key: ApiKey, version: u8, bytes: &[u8]) {
+fn read<T: Decodable + Message>(key: i16, version: u8, bytes: &[u8]) {
     let version = T::VERSIONS.min + i16::from(version) % (T::VERSIONS.max - T::VERSIONS.min + 1);
-    if has_shape(key, version, bytes) {
-        let _ = T::decode(&mut bytes::Bytes::copy_from_slice(bytes), version);
-    }
+    read_answer::<T>(key, version, bytes);
 }
 
 /// A broker's answer of any kind and version: what passes our check of its shape, the codec reads without a panic and without
@@ -19,32 +18,37 @@ fn read<T: Decodable + Message>(key: ApiKey, version: u8, bytes: &[u8]) {
 pub fn answers(bytes: &[u8]) {
     let [kind, version, rest @ ..] = bytes else { return };
     let version = *version;
-    match kind % 25 {
-        0 => read::<AlterPartitionReassignmentsResponse>(ApiKey::AlterPartitionReassignments, version, rest),
-        1 => read::<ApiVersionsResponse>(ApiKey::ApiVersions, version, rest),
-        2 => read::<ConsumerGroupDescribeResponse>(ApiKey::ConsumerGroupDescribe, version, rest),
-        3 => read::<CreatePartitionsResponse>(ApiKey::CreatePartitions, version, rest),
-        4 => read::<CreateTopicsResponse>(ApiKey::CreateTopics, version, rest),
-        5 => read::<DeleteTopicsResponse>(ApiKey::DeleteTopics, version, rest),
-        6 => read::<DescribeClusterResponse>(ApiKey::DescribeCluster, version, rest),
-        7 => read::<DescribeConfigsResponse>(ApiKey::DescribeConfigs, version, rest),
-        8 => read::<DescribeGroupsResponse>(ApiKey::DescribeGroups, version, rest),
-        9 => read::<DescribeQuorumResponse>(ApiKey::DescribeQuorum, version, rest),
-        10 => read::<ElectLeadersResponse>(ApiKey::ElectLeaders, version, rest),
-        11 => read::<FindCoordinatorResponse>(ApiKey::FindCoordinator, version, rest),
-        12 => read::<HeartbeatResponse>(ApiKey::Heartbeat, version, rest),
-        13 => read::<IncrementalAlterConfigsResponse>(ApiKey::IncrementalAlterConfigs, version, rest),
-        14 => read::<JoinGroupResponse>(ApiKey::JoinGroup, version, rest),
-        15 => read::<LeaveGroupResponse>(ApiKey::LeaveGroup, version, rest),
-        16 => read::<ListGroupsResponse>(ApiKey::ListGroups, version, rest),
-        17 => read::<ListOffsetsResponse>(ApiKey::ListOffsets, version, rest),
-        18 => read::<ListPartitionReassignmentsResponse>(ApiKey::ListPartitionReassignments, version, rest),
-        19 => read::<MetadataResponse>(ApiKey::Metadata, version, rest),
-        20 => read::<SaslAuthenticateResponse>(ApiKey::SaslAuthenticate, version, rest),
-        21 => read::<SaslHandshakeResponse>(ApiKey::SaslHandshake, version, rest),
-        22 => read::<ShareGroupDescribeResponse>(ApiKey::ShareGroupDescribe, version, rest),
-        23 => read::<DescribeTopicPartitionsResponse>(ApiKey::DescribeTopicPartitions, version, rest),
-        _ => read::<SyncGroupResponse>(ApiKey::SyncGroup, version, rest),
+    match kind % 30 {
+        0 => read::<AlterPartitionReassignmentsResponse>(keys::AlterPartitionReassignments, version, rest),
+        1 => read::<ApiVersionsResponse>(keys::ApiVersions, version, rest),
+        2 => read::<ConsumerGroupDescribeResponse>(keys::ConsumerGroupDescribe, version, rest),
+        3 => read::<CreatePartitionsResponse>(keys::CreatePartitions, version, rest),
+        4 => read::<CreateTopicsResponse>(keys::CreateTopics, version, rest),
+        5 => read::<DeleteTopicsResponse>(keys::DeleteTopics, version, rest),
+        6 => read::<DescribeClusterResponse>(keys::DescribeCluster, version, rest),
+        7 => read::<DescribeConfigsResponse>(keys::DescribeConfigs, version, rest),
+        8 => read::<DescribeGroupsResponse>(keys::DescribeGroups, version, rest),
+        9 => read::<DescribeQuorumResponse>(keys::DescribeQuorum, version, rest),
+        10 => read::<ElectLeadersResponse>(keys::ElectLeaders, version, rest),
+        11 => read::<FindCoordinatorResponse>(keys::FindCoordinator, version, rest),
+        12 => read::<HeartbeatResponse>(keys::Heartbeat, version, rest),
+        13 => read::<IncrementalAlterConfigsResponse>(keys::IncrementalAlterConfigs, version, rest),
+        14 => read::<JoinGroupResponse>(keys::JoinGroup, version, rest),
+        15 => read::<LeaveGroupResponse>(keys::LeaveGroup, version, rest),
+        16 => read::<ListGroupsResponse>(keys::ListGroups, version, rest),
+        17 => read::<ListOffsetsResponse>(keys::ListOffsets, version, rest),
+        18 => read::<ListPartitionReassignmentsResponse>(keys::ListPartitionReassignments, version, rest),
+        19 => read::<MetadataResponse>(keys::Metadata, version, rest),
+        20 => read::<SaslAuthenticateResponse>(keys::SaslAuthenticate, version, rest),
+        21 => read::<SaslHandshakeResponse>(keys::SaslHandshake, version, rest),
+        22 => read::<ShareGroupDescribeResponse>(keys::ShareGroupDescribe, version, rest),
+        23 => read::<DescribeTopicPartitionsResponse>(keys::DescribeTopicPartitions, version, rest),
+        24 => read::<AddRaftVoterResponse>(keys::AddRaftVoter, version, rest),
+        25 => read::<RemoveRaftVoterResponse>(keys::RemoveRaftVoter, version, rest),
+        26 => read::<UnregisterBrokerResponse>(keys::UnregisterBroker, version, rest),
+        27 => read::<UnregisterControllerResponse>(keys::UnregisterController, version, rest),
+        28 => read::<DescribeLogDirsResponse>(keys::DescribeLogDirs, version, rest),
+        _ => read::<SyncGroupResponse>(keys::SyncGroup, version, rest),
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::clients::kubernetes::error::{has_facts, has_owner};
-use crate::clients::kubernetes::selector::{Selector, within_limits};
+use crate::clients::kubernetes::selector::{Selector, few_leases, within_limits};
 use crate::clients::kubernetes::{
     CONFIG_MAP_BYTES_MAX, ConfigMap, Facts, Identity, Kubernetes, KubernetesError, Lease, NewEvent, ObjectName, Owned,
     PodState, REVISION_LABEL, Resource, Right, StatefulSet, Strategy, TrustBundles, Verb, Workloads,
@@ -171,6 +171,13 @@ fn check_config_map(call: &Call<'_>, config_map: &ConfigMap) -> Result<(), Kuber
     Ok(())
 }
 
+fn selector_of(resource: Resource, namespace: &str, selector: &str) -> Result<Selector, KubernetesError> {
+    Selector::parse(selector).map_err(|message| KubernetesError::Invalid {
+        what: format!("{} of namespace {namespace}", resource.plural()),
+        message: format!("unable to parse requirement: {message}"),
+    })
+}
+
 fn check_lease(call: &Call<'_>, lease: &Lease) -> Result<(), KubernetesError> {
     if lease.duration_seconds <= 0 || lease.transitions < 0 {
         let message = "spec.leaseDurationSeconds: Invalid value: must be greater than 0".into();
@@ -202,10 +209,7 @@ impl Kubernetes for Memory {
 
     async fn config_maps(&self, namespace: &str, selector: &str) -> Result<Vec<ConfigMap>, KubernetesError> {
         let state = self.enter(Verb::List, Resource::ConfigMaps, namespace)?;
-        let wanted = Selector::parse(selector).map_err(|message| KubernetesError::Invalid {
-            what: format!("{} of namespace {namespace}", Resource::ConfigMaps.plural()),
-            message: format!("unable to parse requirement: {message}"),
-        })?;
+        let wanted = selector_of(Resource::ConfigMaps, namespace, selector)?;
         let is_wanted = |found: &&ConfigMap| found.name.namespace == namespace && wanted.matches(&found.labels);
         let found: Vec<_> = state.config_maps.values().filter(is_wanted).cloned().collect();
         within_limits(namespace, selector, found.len(), found.iter().map(ConfigMap::bytes).sum())?;
@@ -238,6 +242,15 @@ impl Kubernetes for Memory {
     async fn lease(&self, name: &ObjectName) -> Result<Option<Lease>, KubernetesError> {
         let state = self.enter(Verb::Get, Resource::Leases, &name.namespace)?;
         Ok(state.leases.get(name).cloned())
+    }
+
+    async fn leases(&self, namespace: &str, selector: &str) -> Result<Vec<Lease>, KubernetesError> {
+        let state = self.enter(Verb::List, Resource::Leases, namespace)?;
+        let wanted = selector_of(Resource::Leases, namespace, selector)?;
+        let is_wanted = |found: &&Lease| found.name.namespace == namespace && wanted.matches(&found.labels);
+        let found: Vec<_> = state.leases.values().filter(is_wanted).cloned().collect();
+        few_leases(namespace, selector, found.len())?;
+        Ok(found)
     }
 
     async fn create_lease(&self, lease: &Lease) -> Result<Lease, KubernetesError> {

@@ -8,6 +8,7 @@
 //! | `configmaps` | `get`, `list` | specs by name and by label |
 //! | `configmaps` | `get`, `create`, `update` | what was last applied |
 //! | `leases.coordination.k8s.io` | `get`, `create`, `update` | one run at a time |
+//! | `leases.coordination.k8s.io` | `list` | locks of one cluster under other names |
 //! | `events.events.k8s.io` | `create` | the courtesy event on the pod or CronJob |
 //! | `pods`, `jobs.batch`, `replicasets.apps` | `get` | optional: which CronJob or Deployment the event is about |
 //! | `pods`, `persistentvolumeclaims`, `nodes` | `get`, `patch` | whether a pod runs, the volume of a claim, labels |
@@ -45,6 +46,9 @@ pub const CONFIG_MAPS_MAX: usize = 1_000;
 /// Most bytes that the ConfigMaps of one selector may hold together.
 pub const CONFIG_MAPS_BYTES_MAX: usize = 64 << 20;
 
+/// Most Leases that one selector may match.
+pub const LEASES_MAX: u32 = 500;
+
 /// The part of the Kubernetes API that the toolbox uses.
 ///
 /// Every call has a deadline. Reads are retried until then. A write is sent once, and again only where the server said
@@ -71,6 +75,9 @@ pub trait Kubernetes: Workloads + Send + Sync {
 
     /// The Lease of that name, if there is one.
     async fn lease(&self, name: &ObjectName) -> Result<Option<Lease>, KubernetesError>;
+
+    /// The Leases of a namespace that a label selector matches, ordered by name; [`LEASES_MAX`] at most.
+    async fn leases(&self, namespace: &str, selector: &str) -> Result<Vec<Lease>, KubernetesError>;
 
     /// Creates a Lease; its `resource_version` is not sent. Returns what is there now.
     async fn create_lease(&self, lease: &Lease) -> Result<Lease, KubernetesError>;

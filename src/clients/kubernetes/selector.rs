@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::clients::kubernetes::{CONFIG_MAPS_BYTES_MAX, CONFIG_MAPS_MAX, KubernetesError};
+use crate::clients::kubernetes::{CONFIG_MAPS_BYTES_MAX, CONFIG_MAPS_MAX, KubernetesError, LEASES_MAX};
 
 /// Whether a list is still one that a run takes in.
 pub(super) fn within_limits(
@@ -17,6 +17,15 @@ pub(super) fn within_limits(
     }
     if bytes > CONFIG_MAPS_BYTES_MAX {
         return Err(KubernetesError::TooMuch { what, limit: format!("{} MiB", CONFIG_MAPS_BYTES_MAX >> 20) });
+    }
+    Ok(())
+}
+
+/// Refuses more Leases than a namespace has locks of one cluster.
+pub(super) fn few_leases(namespace: &str, selector: &str, count: usize) -> Result<(), KubernetesError> {
+    if count > LEASES_MAX as usize {
+        let what = format!("the Leases of namespace {namespace} that `{selector}` matches");
+        return Err(KubernetesError::TooMuch { what, limit: format!("{LEASES_MAX} objects") });
     }
     Ok(())
 }

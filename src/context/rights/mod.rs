@@ -102,8 +102,8 @@ impl Workload {
     fn leases(self, lock: LockKind) -> Vec<Purpose> {
         use Purpose::{Disruption, Moves, Throttle, Topics};
         let (topics, moves, throttle) = match self {
-            // They have no lock in Kafka, whose coordinator is restarted.
-            Self::Rollout | Self::DrainGuard if matches!(lock, LockKind::Kafka | LockKind::Lease) => {
+            // It has no lock in Kafka, whose coordinator is restarted.
+            Self::DrainGuard if matches!(lock, LockKind::Kafka | LockKind::Lease) => {
                 return vec![Disruption];
             }
             Self::Ensemble
@@ -125,7 +125,8 @@ impl Workload {
 
     /// Whether it restarts servers, or changes who votes: then it takes the locks of that, which are never in Kafka.
     fn disrupts(self, lock: LockKind) -> bool {
-        matches!(self, Self::Ensemble | Self::Toolbox) && matches!(lock, LockKind::Kafka | LockKind::Lease)
+        matches!(self, Self::Ensemble | Self::Rollout | Self::Toolbox)
+            && matches!(lock, LockKind::Kafka | LockKind::Lease)
     }
 
     /// What is above its pod, by which Events find the Deployment or CronJob; a StatefulSet is the last owner.
@@ -181,7 +182,7 @@ impl Setup {
     /// The names of the locks of restarts and changes of membership: of the cluster, and of its ensemble.
     fn disruptions(&self) -> [String; 2] {
         let cluster = self.cluster.name.as_ref().unwrap_or(&self.cluster.id);
-        [self.object(Purpose::Disruption), Identity::of_ensemble_lock(cluster).object_name()]
+        [self.object(Purpose::Disruption), Identity::of_ensemble_lock("", cluster).object_name()]
     }
 
     /// The name of the record of its KRaft controllers.
@@ -281,7 +282,12 @@ pub fn rules(workload: Workload, setup: &Setup) -> Vec<Rule> {
     }
     if !leases.is_empty() {
         const GROUP: &str = "coordination.k8s.io";
-        rules.push(Rule::new("One run at a time.", GROUP, "leases", &["create"]));
+        rules.push(if workload == Workload::Topics {
+            Rule::new("One run at a time.", GROUP, "leases", &["create"])
+        } else {
+            let reason = "One run at a time, also where another run has another name for the cluster.";
+            Rule::new(reason, GROUP, "leases", &["create", "list"])
+        });
         let rule = Rule::new("One run at a time, by name.", GROUP, "leases", &["get", "update"]);
         rules.push(rule.named(leases));
     }
@@ -377,7 +383,8 @@ mod tests {
         assert_eq!(leases(Workload::Throttle, LockKind::Lease), ["throttle"]);
         assert_eq!(leases(Workload::Toolbox, LockKind::Lease), ["topics", "moves", "throttle"]);
         assert_eq!(leases(Workload::Toolbox, LockKind::None), [""; 0]);
-        assert_eq!(leases(Workload::Rollout, LockKind::Kafka), ["disruption"]);
+        assert_eq!(leases(Workload::Rollout, LockKind::Kafka), [""; 0]);
+        assert!(Workload::Rollout.disrupts(LockKind::Kafka) && !Workload::Rollout.disrupts(LockKind::File));
         assert_eq!(leases(Workload::DrainGuard, LockKind::Kafka), ["disruption"]);
         assert_eq!(leases(Workload::DrainGuard, LockKind::File), [""; 0]);
     }

@@ -97,6 +97,21 @@ pub(super) async fn a_selector_finds_all_pages_in_order(door: &dyn Kubernetes) {
     assert!(names.is_sorted(), "{names:?}");
 }
 
+pub(super) async fn leases_are_found_by_label_in_order(door: &dyn Kubernetes) {
+    let namespace = door.identity().namespace.clone();
+    for (name, set) in [("lock-b", "found"), ("lock-a", "found"), ("lock-c", "other")] {
+        let mut lease = Lease::new(ObjectName::new(namespace.clone(), name));
+        lease.labels.insert("locks".into(), set.into());
+        lease.duration_seconds = 1;
+        door.create_lease(&lease).await.unwrap();
+    }
+    let found = door.leases(&namespace, "locks=found").await.unwrap();
+    let names: Vec<_> = found.iter().map(|found| found.name.name.as_str()).collect();
+    assert_eq!(names, ["lock-a", "lock-b"]);
+    assert_eq!(door.leases(&namespace, "locks=nobody").await, Ok(vec![]));
+    assert!(matches!(door.leases(&namespace, "=").await, Err(KubernetesError::Invalid { .. })));
+}
+
 pub(super) async fn every_kind_of_selector_means_the_same(door: &dyn Kubernetes) {
     let sets: [(&str, &[(&str, &str)]); 3] = [
         ("sel-a", &[("set", "sel"), ("app", "a")]),

@@ -49,6 +49,7 @@ async fn without_a_role_every_call_names_the_account_and_the_missing_rule() {
         (Verb::List, Resource::ConfigMaps, door.config_maps(&namespace, "a=b").await.unwrap_err()),
         (Verb::Create, Resource::ConfigMaps, door.create_config_map(&config_map).await.unwrap_err()),
         (Verb::Get, Resource::Leases, door.lease(&name).await.unwrap_err()),
+        (Verb::List, Resource::Leases, door.leases(&namespace, "a=b").await.unwrap_err()),
         (Verb::Create, Resource::Leases, door.create_lease(&lease).await.unwrap_err()),
         (Verb::Create, Resource::Events, door.create_event(&event).await.unwrap_err()),
         (Verb::Update, Resource::ConfigMaps, {

@@ -44,6 +44,7 @@ contract!(
     a_lease_is_read_as_it_was_written,
     of_two_that_take_a_lease_one_is_told_of_the_conflict,
     a_lease_without_a_duration_is_invalid,
+    leases_are_found_by_label_in_order,
     an_event_is_cut_to_the_limits_and_written_once,
 );
 

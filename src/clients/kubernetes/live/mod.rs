@@ -24,10 +24,10 @@ use tower::util::MapResponseLayer;
 
 use crate::clients::kubernetes::access::chain;
 use crate::clients::kubernetes::error::has_owner;
-use crate::clients::kubernetes::selector::within_limits;
+use crate::clients::kubernetes::selector::{few_leases, within_limits};
 use crate::clients::kubernetes::{
-    Access, CONFIG_MAPS_MAX, ConfigMap, Facts, Identity, Kubernetes, KubernetesError, Lease, NewEvent, ObjectName,
-    Owned, Resource, Right, TrustBundles, Verb,
+    Access, CONFIG_MAPS_MAX, ConfigMap, Facts, Identity, Kubernetes, KubernetesError, LEASES_MAX, Lease, NewEvent,
+    ObjectName, Owned, Resource, Right, TrustBundles, Verb,
 };
 
 mod convert;
@@ -301,6 +301,18 @@ impl Kubernetes for Live {
         let api = self.leases_of(&name.namespace);
         let call = Call::new(Verb::Get, Resource::Leases, name);
         Ok(self.read(call, || api.get_opt(&name.name)).await?.map(convert::lease))
+    }
+
+    async fn leases(&self, namespace: &str, selector: &str) -> Result<Vec<Lease>, KubernetesError> {
+        let api = self.leases_of(namespace);
+        let call = Call { verb: Verb::List, resource: Resource::Leases, namespace, name: None };
+        let params = ListParams::default().labels(selector).limit(LEASES_MAX);
+        let page = self.read(call, || api.list(&params)).await?;
+        let more = usize::from(page.metadata.continue_.is_some_and(|token| !token.is_empty()));
+        let mut found: Vec<_> = page.items.into_iter().map(convert::lease).collect();
+        few_leases(namespace, selector, found.len() + more)?;
+        found.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(found)
     }
 
     async fn create_lease(&self, lease: &Lease) -> Result<Lease, KubernetesError> {

@@ -3,6 +3,7 @@
 //! carry out what a server's start needs.
 
 mod controller;
+pub mod found;
 pub mod kraft;
 pub mod record;
 mod start;

@@ -9,7 +9,8 @@ use crate::cluster::ensemble::desired::Desired;
 use crate::cluster::ensemble::member::{Role, ServerId, listed};
 use crate::cluster::ensemble::server_line::ServerLine;
 use crate::cluster::quorum::NodeId;
-use crate::commands::ensemble::apply::zookeeper::{Ensemble, Known, name, unreachable};
+use crate::commands::ensemble::apply::found::{self, recorded_elsewhere};
+use crate::commands::ensemble::apply::zookeeper::{Ensemble, Known, name, name_of, unreachable};
 use crate::commands::ensemble::command::flags::WhichArgs;
 use crate::commands::ensemble::command::kraft::{self, Wish};
 use crate::commands::ensemble::observe::pass::{Memory, observe};
@@ -150,7 +151,10 @@ pub(super) async fn adopt(context: &mut Context, args: &AdoptArgs) -> anyhow::Re
         Err(why) => return Err(unreachable(&connections, None, &why).await),
     };
     let ensemble_id = found.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
-    let name = name(context, wanted).unwrap_or(&ensemble_id).to_owned();
+    let name = match name(context, wanted) {
+        Some(name) => name.to_owned(),
+        None => name_of(context, ensemble_id.clone()).await?,
+    };
     let mut ensemble = Ensemble::of(context, connections, Known { name, has_login, rest: SETTLE }).await?;
     context.is_ensemble(&ensemble.name, Some(&ensemble_id));
     let former = ensemble.record.desired.clone();
@@ -158,7 +162,13 @@ pub(super) async fn adopt(context: &mut Context, args: &AdoptArgs) -> anyhow::Re
     let adoption = Adoption { size: args.size, dev: args.dev, ensemble_id: Some(ensemble_id.clone()) };
     let mut plan = Plan::default();
     let is_other = former.as_ref().and_then(|it| it.ensemble_id.as_ref()).is_some_and(|id| *id != ensemble_id);
-    let next = if is_other {
+    let others = match (&former, &found) {
+        (None, Some(id)) => found::of_ensemble(context, id).await?,
+        _ => Vec::new(),
+    };
+    let next = if let Some(refusal) = recorded_elsewhere(&others, "--ensemble") {
+        Err(refusal)
+    } else if is_other {
         let why = format!("{} is the record of another ensemble", ensemble.record.place());
         Err(Refusal::new(
             Code::SplitBrain,

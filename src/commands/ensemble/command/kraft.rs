@@ -3,6 +3,7 @@
 use crate::change::plan::Plan;
 use crate::cluster::ensemble::controllers::DesiredQuorum;
 use crate::cluster::quorum::{DirectoryId, NodeId};
+use crate::commands::ensemble::apply::found::{self, recorded_elsewhere};
 use crate::commands::ensemble::apply::kraft::{Quorum, decided};
 use crate::commands::ensemble::apply::{Limits, passes};
 use crate::commands::ensemble::observe::quorum::QuorumLook;
@@ -65,8 +66,16 @@ pub(super) async fn adopt(
 ) -> anyhow::Result<Exit> {
     let mut quorum = Quorum::open(context, controllers, SETTLE).await?;
     let QuorumLook { seen, desired: former, .. } = quorum.look(context).await?;
+    let others = match former {
+        None => found::of_quorum(context, &seen.voter_set().iter().map(|voter| voter.directory).collect()).await?,
+        Some(_) => Vec::new(),
+    };
     let mut plan = Plan::default();
-    match adopted(&seen, adoption, former.as_ref(), context.now()) {
+    let next = match recorded_elsewhere(&others, "--cluster") {
+        Some(refusal) => Err(refusal),
+        None => adopted(&seen, adoption, former.as_ref(), context.now()),
+    };
+    match next {
         Err(refusal) => refuse(&mut plan, &refusal),
         Ok(next) if former.as_ref().is_some_and(|former| is_same(former, &next)) => {}
         Ok(next) => {

@@ -250,9 +250,9 @@ async fn look(
     if let (None, Some(line)) = (&record, &args.server_line) {
         more.extend(siblings(line, me, args.me.pod_namespace.as_deref()));
     }
-    let words = context.settings_of("zookeeper:2181", limit)?;
     let session = ZooKeeperFlags { zookeeper: Some("zookeeper:2181".to_owned()), ..args.zookeeper.clone() };
     let session = context.zookeeper_settings(&session)?;
+    let words = session.of_words(limit);
     let live =
         look_at_live(How { settings: &words, session: &session }, id, record.as_ref(), found.as_ref().ok(), more).await;
     let is_known = match &own {

@@ -11,7 +11,7 @@ use crate::cluster::ensemble::desired::Desired;
 use crate::cluster::ensemble::member::ServerId;
 use crate::commands::ensemble::apply::kraft::of_controllers;
 use crate::commands::ensemble::apply::record::Record;
-use crate::commands::ensemble::apply::zookeeper::name;
+use crate::commands::ensemble::apply::zookeeper::{name, name_of};
 use crate::commands::ensemble::command::flags::{Which, WhichArgs};
 use crate::commands::ensemble::observe::Observed;
 use crate::commands::ensemble::observe::channels;
@@ -136,7 +136,7 @@ async fn of_id(context: &Context, connections: &Connections, look: &Look) -> any
     let all = look.seen.servers.keys().copied().collect();
     let serving = serving(look, &all, look.seen.leader());
     match connections.ensemble_id(&serving, RECORD_LIMIT).await {
-        Ok(Some(id)) => of_name(context, &id).await,
+        Ok(Some(id)) => of_name(context, &name_of(context, id).await?).await,
         Ok(None) => Ok(None),
         Err(why) => anyhow::bail!("the ensemble's id can't be read: {why}"),
     }

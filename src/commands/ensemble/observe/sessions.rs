@@ -5,13 +5,14 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 
 use crate::clients::kafka::settings::Settings as Words;
 use crate::clients::zookeeper::live::Live;
 use crate::clients::zookeeper::settings::Settings;
 use crate::clients::zookeeper::{Refusal, ZooKeeper, ZooKeeperError};
 use crate::cluster::ensemble::member::ServerId;
-use crate::cluster::ensemble::membership::EnsembleConfig;
+use crate::cluster::ensemble::membership::{EnsembleConfig, Membership};
 use crate::commands::ensemble::observe::server::Address;
 use crate::formats::ensemble_config::read;
 
@@ -117,6 +118,19 @@ impl Connections {
         id
     }
 
+    /// What locks know the ensemble by: its id, however it is addressed. One that was never adopted has none yet, and is known by
+    /// its members.
+    pub async fn lock_id(&self, limit: Duration) -> Result<String, String> {
+        let session = self.session(self.named(), limit).await.map_err(|error| error.to_string())?;
+        let id = match id_of(&session).await {
+            Ok(Some(id)) => Ok(id),
+            Ok(None) => config(&session).await.map(|config| members_id(&config.membership)),
+            Err(error) => Err(error.to_string()),
+        };
+        leave(&session).await;
+        id
+    }
+
     /// The id of the Kafka cluster that the ensemble serves, at the chroot that was named, else at its root; none where there is
     /// none.
     pub async fn kafka_id(&self, limit: Duration) -> anyhow::Result<Option<String>> {
@@ -140,6 +154,16 @@ pub async fn leave(session: &Live) {
     if let Err(error) = session.close().await {
         tracing::debug!(%error, "a session could not be closed; it ends by itself");
     }
+}
+
+/// Members as an id: the same for everybody who reads the same configuration.
+fn members_id(membership: &Membership) -> String {
+    let mut hash = Sha256::new();
+    for (id, line) in &membership.servers {
+        hash.update(format!("server.{id}={line}\n"));
+    }
+    let id = hash.finalize().iter().take(8).fold(0, |id, byte| id << 8 | u64::from(*byte));
+    format!("members-{id:016x}")
 }
 
 /// The configuration that the server of a session has.

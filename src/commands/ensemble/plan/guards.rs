@@ -202,10 +202,20 @@ fn caught_up(change: &Change, ground: Ground<'_>) -> Option<Check> {
     let Answer::Serving { mode: Mode::Follower, zxid } = &view.answer else {
         return refused(format!("server {id} does not follow"));
     };
-    if let (Some(own), Some(expected)) = (&view.ensemble_id, &ground.desired.ensemble_id)
-        && own != expected
-    {
-        return Some(judged(Guard::I5, false, Code::SplitBrain, format!("server {id} belongs to another ensemble")));
+    match (&view.ensemble_id, &ground.desired.ensemble_id) {
+        (Some(own), Some(expected)) if own != expected => {
+            return Some(judged(
+                Guard::I5,
+                false,
+                Code::SplitBrain,
+                format!("server {id} belongs to another ensemble"),
+            ));
+        }
+        (None, Some(_)) => {
+            let numbers = format!("the ensemble's id was not read through the own port of server {id}");
+            return Some(Check { guard: Guard::I5, judgement: Judgement::Unmeasured, numbers });
+        }
+        _ => {}
     }
     let Some(catch_up) = &view.catch_up else {
         let numbers = format!("server {id} follows at {zxid}; {SAMPLES_MIN} samples are taken before a change is sent");

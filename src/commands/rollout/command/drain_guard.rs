@@ -22,7 +22,7 @@ use crate::commands::rollout::agent::drain::http::{self, Api, Asks};
 use crate::commands::rollout::command::flags::RuleArgs;
 use crate::commands::rollout::observe::pod::{Kinds, Named};
 use crate::context::rights::{Setup, Workload};
-use crate::context::{Context, ControllerArgs, duration};
+use crate::context::{Context, ControllerArgs, ZooKeeperFlags, duration};
 use crate::exit::{Exit, Stop};
 use crate::output;
 
@@ -79,9 +79,8 @@ struct PodArgs {
           value_parser = clap::value_parser!(i32).range(0..=255), help_heading = "Pods")]
     first_zookeeper_id: i32,
 
-    /// Servers of the ZooKeeper ensemble, `HOST:PORT,HOST:PORT,…` [default: `zookeeper` of the cluster in toolbox.yaml]
-    #[arg(long, env = "TOOLBOX_ZOOKEEPER", value_name = "SERVERS", help_heading = "Pods")]
-    zookeeper: Option<String>,
+    #[command(flatten)]
+    zookeeper: ZooKeeperFlags,
 }
 
 /// How the API server reaches the webhook.
@@ -230,13 +229,12 @@ fn check(context: &Context, args: &DrainGuardArgs) -> Result<String, Stop> {
 
 fn kinds(context: &Context, cluster: &str, args: &PodArgs) -> Kinds {
     let named = |pattern: &Regex, first: i32| Named { pattern: pattern.clone(), first };
-    let servers = args.zookeeper.as_deref().or_else(|| context.zookeeper_of_cluster());
-    let zookeeper = |servers: &str| (named(&args.zookeeper_pods, args.first_zookeeper_id), servers.to_owned());
+    let zookeepers = || (named(&args.zookeeper_pods, args.first_zookeeper_id), args.zookeeper.clone());
     Kinds {
         cluster: cluster.to_owned(),
         maps: context.maps.0.iter().map(|map| map.name.clone()).collect(),
         controllers: Some(named(&args.controller_pods, args.first_controller_id)),
-        zookeepers: servers.map(zookeeper),
+        zookeepers: context.names_zookeeper(&args.zookeeper).then(zookeepers),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::cluster::quorum::NodeId;
 use crate::cluster::topic::TopicName;
 use crate::commands::rollout::observe::Subject;
 use crate::commands::rollout::verdict::Terms;
-use crate::context::duration;
+use crate::context::{ZooKeeperFlags, duration};
 use crate::exit::Stop;
 
 /// Which server.
@@ -26,21 +26,20 @@ pub(super) struct WhichArgs {
     controller: Option<BrokerId>,
 
     /// A ZooKeeper server, by its id (`myid`)
-    #[arg(long, value_name = "ID", requires = "zookeeper", conflicts_with = "broker")]
+    #[arg(long, value_name = "ID", conflicts_with = "broker")]
     server: Option<ServerId>,
 
-    /// Servers of the ZooKeeper ensemble, `HOST:PORT,HOST:PORT,…`: one that answers is enough, it names the others
-    #[arg(long, env = "TOOLBOX_ZOOKEEPER", value_name = "SERVERS")]
-    zookeeper: Option<String>,
+    #[command(flatten)]
+    zookeeper: ZooKeeperFlags,
 }
 
 impl WhichArgs {
     /// The server that is named.
     pub(super) fn subject(&self) -> Result<Subject, Stop> {
-        match (self.broker, self.controller, self.server, &self.zookeeper) {
+        match (self.broker, self.controller, self.server) {
             (Some(broker), ..) => Ok(Subject::Broker(broker)),
-            (None, Some(controller), ..) => Ok(Subject::Controller(NodeId(controller.0))),
-            (None, None, Some(id), Some(servers)) => Ok(Subject::Server { id, servers: servers.clone() }),
+            (None, Some(controller), _) => Ok(Subject::Controller(NodeId(controller.0))),
+            (None, None, Some(id)) => Ok(Subject::Server { id, zookeeper: Box::new(self.zookeeper.clone()) }),
             _ => Err(Stop::usage("which server? give --broker, --controller, or --server with --zookeeper")),
         }
     }

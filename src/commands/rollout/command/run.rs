@@ -11,6 +11,7 @@ use crate::change::plan::Plan;
 use crate::clients::kubernetes::{ObjectName, PodState, StatefulSet, Strategy};
 use crate::cluster::broker::{BrokerId, BrokerRange};
 use crate::cluster::metadata::TopicSelection;
+use crate::commands::ensemble::observe::sessions::Connections;
 use crate::commands::rollout::agent::roll::Roll;
 use crate::commands::rollout::apply::Commands;
 use crate::commands::rollout::command::flags::RuleArgs;
@@ -22,7 +23,7 @@ use crate::commands::rollout::plan::{End, order};
 use crate::commands::rollout::report;
 use crate::commands::rollout::verdict::Answer;
 use crate::context::rights::Workload;
-use crate::context::{Agreed, Context, ControllerArgs, duration};
+use crate::context::{Agreed, Context, ControllerArgs, ZooKeeperFlags, duration};
 use crate::exit::{Exit, Stop};
 use crate::state::identity::{Identity, Purpose};
 
@@ -48,10 +49,9 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "IDS", value_delimiter = ',', help_heading = "Servers")]
     ids: Vec<BrokerRange>,
 
-    /// Servers of the ZooKeeper ensemble, `HOST:PORT,HOST:PORT,…`, for --kind server; the Kafka cluster that it serves is
-    /// named, too, since one lock is for both
-    #[arg(long, env = "TOOLBOX_ZOOKEEPER", value_name = "SERVERS", help_heading = "Servers")]
-    zookeeper: Option<String>,
+    /// The ensemble, for --kind server; the Kafka cluster that it serves is named, too, since both are locked.
+    #[command(flatten)]
+    zookeeper: ZooKeeperFlags,
 
     /// The label of a pod that holds its server's id
     #[arg(long, value_name = "LABEL", default_value = ID_LABEL, help_heading = "Servers")]
@@ -120,6 +120,9 @@ async fn roll(context: &mut Context, args: &RunArgs) -> anyhow::Result<Exit> {
         if !args.set.is_empty() {
             context.check_rights(Workload::Rollout, &context.rights_setup(&cluster_id)).await?;
         }
+        if args.kind == Kind::Server {
+            lock_ensemble(context, &args.zookeeper, &cluster_id).await?;
+        }
         context.lock(&identity).await?;
     }
     let mut fleet = fleet(context, args).await?;
@@ -147,6 +150,15 @@ async fn roll(context: &mut Context, args: &RunArgs) -> anyhow::Result<Exit> {
     Ok(if done.end == End::Finished { Exit::Done } else { Exit::Unhealthy })
 }
 
+/// Makes sure that nobody changes the membership of the ensemble, or restarts its servers for another cluster.
+async fn lock_ensemble(context: &mut Context, zookeeper: &ZooKeeperFlags, cluster_id: &str) -> anyhow::Result<()> {
+    let connections = Connections::new(context.zookeeper_settings(zookeeper)?);
+    let id = connections.lock_id(connections.timeout()).await;
+    let id = id.map_err(|why| anyhow::anyhow!("failed to read which ensemble this is: {why}"))?;
+    let name = context.cluster_ref(cluster_id).name.unwrap_or_else(|| cluster_id.to_owned());
+    context.lock(&Identity::of_ensemble_lock(&id, &name)).await
+}
+
 /// The id of the Kafka cluster whose lock is taken.
 async fn cluster_id(context: &Context, args: &RunArgs) -> anyhow::Result<String> {
     if args.kind == Kind::Controller && args.controllers.bootstrap_controller.is_some() {
@@ -163,7 +175,7 @@ async fn fleet(context: &Context, args: &RunArgs) -> anyhow::Result<Fleet> {
     if args.set.is_empty() && args.stop_cmd.is_none() {
         return Err(Stop::usage("what is to be restarted? give --set, or --stop-cmd and --start-cmd").into());
     }
-    if args.kind == Kind::Server && args.zookeeper.is_none() {
+    if args.kind == Kind::Server && !context.names_zookeeper(&args.zookeeper) {
         return Err(Stop::usage("--kind server needs --zookeeper HOST:PORT").into());
     }
     if args.set.is_empty() && ids.is_empty() {

@@ -13,7 +13,7 @@ use crate::commands::rollout::plan::standing::Standing;
 use crate::commands::rollout::report;
 use crate::commands::rollout::verdict::steady::Steady;
 use crate::commands::rollout::verdict::{Answer, ReasonCode, Verdict};
-use crate::context::{Context, ControllerArgs, duration};
+use crate::context::{Context, ControllerArgs, ZooKeeperFlags, duration};
 use crate::exit::{Exit, Stop};
 use crate::output;
 
@@ -103,12 +103,12 @@ async fn once(
         return Ok((observed.judge(subject, &args.rules.terms()), observed.at()));
     }
     let (kind, id, zookeeper) = match subject {
-        Subject::Broker(id) => (Kind::Broker, id.0, None),
-        Subject::Controller(id) => (Kind::Controller, id.0, None),
-        Subject::Server { id, servers } => (
+        Subject::Broker(id) => (Kind::Broker, id.0, ZooKeeperFlags::default()),
+        Subject::Controller(id) => (Kind::Controller, id.0, ZooKeeperFlags::default()),
+        Subject::Server { id, zookeeper } => (
             Kind::Server,
             i32::try_from(id.0).map_err(|_| Stop::usage("--server is too large"))?,
-            Some(servers.clone()),
+            (**zookeeper).clone(),
         ),
     };
     let fleet = Fleet {

@@ -17,7 +17,7 @@ use crate::commands::rollout::plan::record::Record;
 use crate::commands::rollout::plan::standing::{Standing, of_broker, of_controller, of_server};
 use crate::commands::rollout::plan::{PodSeen, Unit};
 use crate::commands::rollout::verdict::seen::Sample;
-use crate::context::{Context, ControllerArgs};
+use crate::context::{Context, ControllerArgs, ZooKeeperFlags};
 use crate::exit::Stop;
 
 /// Annotation of a StatefulSet that pauses its roll; its value says why.
@@ -58,8 +58,8 @@ pub struct Fleet {
     pub ids_by: IdsBy,
     /// Controllers to ask directly.
     pub controllers: ControllerArgs,
-    /// Servers of the ZooKeeper ensemble.
-    pub zookeeper: Option<String>,
+    /// How the ZooKeeper ensemble is reached.
+    pub zookeeper: ZooKeeperFlags,
 }
 
 /// How the id of a pod's server is found.
@@ -91,7 +91,7 @@ impl Fleet {
             Kind::Broker => Subject::Broker(BrokerId(id)),
             Kind::Controller => Subject::Controller(NodeId(id)),
             Kind::Server => {
-                Subject::Server { id: ServerId(i64::from(id)), servers: self.zookeeper.clone().unwrap_or_default() }
+                Subject::Server { id: ServerId(i64::from(id)), zookeeper: Box::new(self.zookeeper.clone()) }
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::cluster::quorum::{NodeId, QuorumState};
 use crate::commands::ensemble::observe::servers::Look;
 use crate::commands::rollout::verdict::seen::Sample;
 use crate::commands::rollout::verdict::{ReasonCode, Terms, Verdict, broker, controller, server};
-use crate::context::{Context, ControllerArgs};
+use crate::context::{Context, ControllerArgs, ZooKeeperFlags};
 
 /// Which server may stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +30,8 @@ pub enum Subject {
     Server {
         /// Its id.
         id: ServerId,
-        /// Servers of its ensemble, `HOST:PORT,…`.
-        servers: String,
+        /// How its ensemble is reached.
+        zookeeper: Box<ZooKeeperFlags>,
     },
 }
 
@@ -108,8 +108,8 @@ pub async fn look(
             quorum.begin_look();
             Ok(Observed::Quorum { at: context.now(), quorum: Box::new(quorum.quorum().await?) })
         }
-        Subject::Server { servers, .. } => {
-            let look = servers::look(context, servers).await?;
+        Subject::Server { zookeeper, .. } => {
+            let look = servers::look(context, zookeeper).await?;
             Ok(Observed::Ensemble { at: context.now(), look: Box::new(look) })
         }
     }

@@ -9,7 +9,7 @@ use crate::cluster::quorum::NodeId;
 use crate::commands::identity::plan::Registry;
 use crate::commands::identity::spec::name::ordinal;
 use crate::commands::rollout::observe::Subject;
-use crate::context::Context;
+use crate::context::{Context, ZooKeeperFlags};
 use crate::state::identity::Identity;
 
 /// Pods of one kind, known by their names; the id of each is its ordinal added to the first one.
@@ -42,7 +42,7 @@ pub struct Kinds {
     /// KRaft controllers.
     pub controllers: Option<Named>,
     /// ZooKeeper servers, and how their ensemble is reached.
-    pub zookeepers: Option<(Named, String)>,
+    pub zookeepers: Option<(Named, ZooKeeperFlags)>,
 }
 
 impl Kinds {
@@ -51,10 +51,10 @@ impl Kinds {
         if let Some(id) = self.controllers.as_ref().and_then(|named| named.id(pod)) {
             return Ok(Some(Subject::Controller(NodeId(id))));
         }
-        if let Some((named, servers)) = &self.zookeepers
+        if let Some((named, zookeeper)) = &self.zookeepers
             && let Some(id) = named.id(pod)
         {
-            return Ok(Some(Subject::Server { id: ServerId(id.into()), servers: servers.clone() }));
+            return Ok(Some(Subject::Server { id: ServerId(id.into()), zookeeper: Box::new(zookeeper.clone()) }));
         }
         Ok(self.broker(context, pod).await?.map(Subject::Broker))
     }

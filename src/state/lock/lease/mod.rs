@@ -3,6 +3,10 @@
 //! Others' clocks are not trusted. A Lease that somebody holds is taken over only after it was seen unchanged for its
 //! whole duration, by our own monotonic clock; if it changes meanwhile, its holder lives, and we are refused.
 //!
+//! A run takes the Lease that its name for the cluster leads to, and then looks for Leases of the same cluster under other
+//! names, by label: of two runs that began at once under two names, each sees the other's. One whose holder is dead is taken
+//! over and given back, so that its holder can't renew it any more.
+//!
 //! A holder that could not renew its Lease in time stops: another run that still reaches the API server may hold it by
 //! then. Renewals have a thread of their own, so that planning cannot delay them, and a limit of their own.
 
@@ -45,6 +49,9 @@ const WAIT_MAX: Duration = Duration::from_secs(90);
 
 /// Longest time that a run which is done gives to the release.
 const RELEASE_MAX: Duration = Duration::from_secs(5);
+
+/// What the label of components says of a Lease of ours.
+const RUN_LOCK: &str = "run-lock";
 
 /// The annotation for what one holder leaves for the next one.
 const NOTE: &str = "kafka-toolbox/refused";
@@ -122,7 +129,13 @@ pub async fn take(kubernetes: Arc<dyn Kubernetes>, claim: Claim, renewals: Renew
     let renewal = Arc::new(Renewal::new(claim.age, SAFE, sent, format!("the Lease {}", claim.name)));
     let (release, released) = oneshot::channel();
     let (ends, ended) = oneshot::channel();
-    let renewer = Renewer { kubernetes, claim, renewal: Arc::clone(&renewal), lease, is_silent: false };
+    let renewer = Renewer {
+        kubernetes: Arc::clone(&kubernetes),
+        claim: claim.clone(),
+        renewal: Arc::clone(&renewal),
+        lease,
+        is_silent: false,
+    };
     match renewals {
         Renewals::Task => {
             tokio::spawn(async move {
@@ -135,7 +148,52 @@ pub async fn take(kubernetes: Arc<dyn Kubernetes>, claim: Claim, renewals: Renew
             thread.spawn(move || on_its_own_thread(renewer, connect, (released, ends)))?;
         }
     }
-    Ok(Held { release, ended, renewal, found, note: None })
+    let held = Held { release, ended, renewal, found, note: None };
+    match exclude_other_names(&*kubernetes, &claim).await {
+        Ok(()) => Ok(held),
+        Err(error) => {
+            held.release().await;
+            Err(error)
+        }
+    }
+}
+
+/// Makes sure that nobody holds the same lock under another name of the cluster. Called with the own Lease taken.
+async fn exclude_other_names(kubernetes: &dyn Kubernetes, claim: &Claim) -> anyhow::Result<()> {
+    for found in other_names(kubernetes, &claim.identity, &claim.name).await? {
+        if found.holder.as_deref() == Some(&claim.holder) {
+            continue;
+        }
+        let other = Claim { name: found.name.clone(), ..claim.clone() };
+        let (dead, _) = acquire(kubernetes, &other).await?;
+        // Where this fails, somebody else took it, who then looks for ours.
+        if let Err(error) = kubernetes.replace_lease(&freed(&dead)).await {
+            tracing::debug!(%error, "the Lease {} of a dead run could not be given back", other.name);
+        }
+    }
+    Ok(())
+}
+
+/// Leases of the same lock that somebody holds, under other names. An identity with an owner has one name, however the cluster
+/// is addressed.
+pub async fn other_names(
+    kubernetes: &dyn Kubernetes,
+    identity: &Identity,
+    own: &ObjectName,
+) -> Result<Vec<Lease>, KubernetesError> {
+    if identity.owner.is_some() {
+        return Ok(Vec::new());
+    }
+    let selector = format!("{COMPONENT}={RUN_LOCK},{CLUSTER_ID}={}", identity.cluster_label());
+    let mut found = kubernetes.leases(&own.namespace, &selector).await?;
+    let begins = identity.object_name_of("");
+    found.retain(|lease| lease.name != *own && lease.holder.is_some() && lease.name.name.starts_with(&begins));
+    Ok(found)
+}
+
+/// The Lease as nobody's.
+fn freed(lease: &Lease) -> Lease {
+    Lease { holder: None, duration_seconds: 1, ..lease.clone() }
 }
 
 /// Renews on this thread, until the Lease is released or lost.
@@ -267,7 +325,7 @@ impl Claim {
         let is_new = lease.resource_version.is_empty();
         let mut taken = self.renewed(lease);
         taken.labels.insert(MANAGED_BY.0.into(), MANAGED_BY.1.into());
-        taken.labels.insert(COMPONENT.into(), "run-lock".into());
+        taken.labels.insert(COMPONENT.into(), RUN_LOCK.into());
         taken.labels.insert(CLUSTER_ID.into(), self.identity.cluster_label());
         taken.annotations.insert(IDENTITY.into(), self.identity.to_string());
         taken.holder = Some(self.holder.clone());
@@ -391,7 +449,7 @@ impl Renewer {
 
     async fn write_free(&self, note: Option<&str>) -> Result<(), KubernetesError> {
         let free = |lease: &Lease| {
-            let mut free = Lease { holder: None, duration_seconds: 1, ..lease.clone() };
+            let mut free = freed(lease);
             match note {
                 Some("") => drop(free.annotations.remove(NOTE)),
                 Some(note) => drop(free.annotations.insert(NOTE.to_owned(), note.to_owned())),

@@ -216,3 +216,59 @@ async fn a_server_that_is_away_or_a_missing_role_stops_the_run_before_it_starts(
     let words = take_as(&server, "one").await.unwrap_err().to_string();
     assert!(words.contains("may not create leases in namespace kafka"), "{words}");
 }
+
+/// The lock of restarts of one cluster, under a name for it.
+fn disruption(name: &str, holder: &str) -> Claim {
+    let cluster = ClusterRef { id: "id-1".into(), name: Some(name.into()) };
+    let identity = Identity { purpose: Purpose::Disruption, cluster, owner: None };
+    Claim { name: ObjectName::new("kafka", identity.object_name()), identity, ..claim(holder) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_names_for_one_cluster_lead_to_one_lock() {
+    let server = server();
+    let door = || Arc::clone(&server) as Arc<dyn Kubernetes>;
+    let held = take(door(), disruption("main", "one"), Renewals::Task).await.unwrap();
+    let words = take(door(), disruption("orders", "two"), Renewals::Task).await.unwrap_err().to_string();
+    assert!(words.contains("the Lease kafka/toolbox-disruption-main is held by one"), "{words}");
+    let own = server.lease(&disruption("orders", "").name).await.unwrap().unwrap();
+    assert_eq!(own.holder, None, "what was taken is given back");
+    held.release().await;
+    let held = take(door(), disruption("orders", "two"), Renewals::Task).await.unwrap();
+    held.release().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn locks_of_other_clusters_purposes_and_owners_are_not_in_the_way() {
+    let server = server();
+    let door = || Arc::clone(&server) as Arc<dyn Kubernetes>;
+    let other_cluster = ClusterRef { id: "id-2".into(), name: Some("second".into()) };
+    let identity = Identity { cluster: other_cluster, ..disruption("main", "").identity };
+    let name = ObjectName::new("kafka", identity.object_name());
+    let second = take(door(), Claim { name, identity, ..claim("second") }, Renewals::Task).await.unwrap();
+    let (topics, _) = take_as(&server, "topics").await.unwrap();
+    let held = take(door(), disruption("main", "one"), Renewals::Task).await.unwrap();
+    server.forbid(crate::clients::kubernetes::Verb::List, crate::clients::kubernetes::Resource::Leases);
+    let of_owner = Claim { name: ObjectName::new("kafka", "b"), ..claim("b") };
+    let b = take(door(), of_owner, Renewals::Task).await.unwrap();
+    let words = take(door(), disruption("third", "x"), Renewals::Task).await.unwrap_err().to_string();
+    assert!(words.contains("may not list leases"), "what can't be read counts as held: {words}");
+    for held in [second, topics, held, b] {
+        held.release().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_runs_lease_under_another_name_is_taken_over_and_can_not_be_renewed() {
+    let server = server();
+    let door = || Arc::clone(&server) as Arc<dyn Kubernetes>;
+    let dead = disruption("main", "dead");
+    let dead = server.create_lease(&dead.taken(&Lease::new(dead.name.clone()))).await.unwrap();
+    let started = Instant::now();
+    let held = take(door(), disruption("orders", "two"), Renewals::Task).await.unwrap();
+    assert!(started.elapsed() >= DURATION, "{:?}", started.elapsed());
+    let now = server.lease(&dead.name).await.unwrap().unwrap();
+    assert_eq!(now.holder, None);
+    assert!(server.replace_lease(&dead).await.is_err(), "a holder that wakes up does not renew it");
+    held.release().await;
+}

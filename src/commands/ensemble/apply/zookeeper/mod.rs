@@ -9,6 +9,7 @@ use crate::change::plan::Plan;
 use crate::cluster::ensemble::desired::Desired;
 use crate::cluster::ensemble::view::Answer;
 use crate::commands::ensemble::apply::Passed;
+use crate::commands::ensemble::apply::found;
 use crate::commands::ensemble::apply::record::Record;
 use crate::commands::ensemble::apply::zookeeper::steps::Hands;
 use crate::commands::ensemble::observe::Observed;
@@ -65,6 +66,21 @@ pub fn name<'a>(context: &'a Context, wanted: Wanted<'a>) -> Option<&'a str> {
     wanted.name.or(context.flags.cluster.as_deref())
 }
 
+/// The name of the ensemble with this id: that of its record; the id, where it has no record. An ensemble with several records is
+/// refused.
+pub async fn name_of(context: &Context, id: String) -> anyhow::Result<String> {
+    let mut found = found::of_ensemble(context, &id).await?;
+    match (found.pop(), found.is_empty()) {
+        (None, _) => Ok(id),
+        (Some(only), true) => Ok(only.name),
+        (Some(last), false) => {
+            found.push(last);
+            let names: Vec<_> = found.iter().map(|it| format!("{} (--ensemble {})", it.place, it.name)).collect();
+            Err(Stop::refused(format!("the ensemble has several records: {}. Choose one", names.join(", "))).into())
+        }
+    }
+}
+
 impl Ensemble {
     /// Opens the record of the ensemble that the flags name. One without a name is known by its id; without that, it was
     /// never adopted.
@@ -75,7 +91,7 @@ impl Ensemble {
         let name = match name(context, wanted) {
             Some(name) => name.to_owned(),
             None => match connections.ensemble_id(connections.named(), connections.timeout()).await {
-                Ok(Some(id)) => id,
+                Ok(Some(id)) => name_of(context, id).await?,
                 Ok(None) => return Err(Stop::refused(refuse::not_adopted().to_string()).into()),
                 Err(why) => return Err(unreachable(&connections, None, &why).await),
             },
@@ -110,7 +126,11 @@ impl Ensemble {
             ))
             .into());
         }
-        context.lock(&Identity::of_ensemble_lock(&self.name)).await?;
+        let id = match self.connections.lock_id(self.connections.timeout()).await {
+            Ok(id) => id,
+            Err(why) => return Err(unreachable(&self.connections, self.record.desired.as_ref(), &why).await),
+        };
+        context.lock(&Identity::of_ensemble_lock(&id, &self.name)).await?;
         if let Some(id) = kafka {
             let identity = context.identity(Purpose::Disruption, &id);
             context.lock(&identity).await?;

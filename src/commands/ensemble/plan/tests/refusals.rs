@@ -77,6 +77,7 @@ fn a_joiner_that_lags_is_not_promoted() {
     };
     let said = growth(|scene| scene.view(4).catch_up = Some(lagging()));
     assert!(!said.starts_with("PROMOTE"), "{said}");
+    refused("E_NOT_CAUGHT_UP", |scene| scene.view(4).ensemble_id = None);
     refused("E_NOT_CAUGHT_UP", |scene| scene.view(4).catch_up.as_mut().unwrap().counted_by_leader = Some(0));
     let hasty = |scene: &mut Scene| {
         for sample in &mut scene.view(4).catch_up.as_mut().unwrap().samples {
