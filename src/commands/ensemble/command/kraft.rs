@@ -66,7 +66,7 @@ pub(super) async fn adopt(
     let mut quorum = Quorum::open(context, controllers, SETTLE).await?;
     let QuorumLook { seen, desired: former, .. } = quorum.look(context).await?;
     let mut plan = Plan::default();
-    match adopted(&seen, adoption, former.as_ref(), context.now()) {
+    match adopted(&seen, adoption, former.as_ref(), context.steady().now()) {
         Err(refusal) => refuse(&mut plan, &refusal),
         Ok(next) if former.as_ref().is_some_and(|former| is_same(former, &next)) => {}
         Ok(next) => {
