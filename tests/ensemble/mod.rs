@@ -9,6 +9,7 @@ mod membership;
 mod prestart;
 mod quorum;
 mod scripted;
+mod trouble;
 
 use crate::support::toolbox::{Ran, Toolbox};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::ensemble::member::{Role, ServerId};
@@ -11,6 +11,9 @@ use crate::cluster::ensemble::server_line::ServerLine;
 
 /// Most entries of the history.
 pub const HISTORY_MAX: usize = 20;
+
+/// Clocks of machines may differ by so much: a time that is later than that is wrong.
+pub const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(10);
 
 /// The node whose data is the ensemble id, whatever chroot clients have.
 pub const ENSEMBLE_ID_PATH: &str = "/kafka-toolbox/ensemble-id";
@@ -170,12 +173,32 @@ pub struct Entry {
     pub is_leader: bool,
 }
 
+/// Makes a time that lies in the future the present one, and says whether it did.
+pub(super) fn corrected_time(time: &mut Timestamp, now: Timestamp) -> bool {
+    let is_wrong = time.duration_since(now) > CLOCKS_DIFFER;
+    if is_wrong {
+        *time = now;
+    }
+    is_wrong
+}
+
 impl Desired {
     /// Adds a step to the history; the oldest makes place.
     pub fn remember(&mut self, entry: Entry) {
         self.history.push(entry);
         let surplus = self.history.len().saturating_sub(HISTORY_MAX);
         self.history.drain(..surplus);
+    }
+
+    /// The same with the present time in the place of later ones; nothing where there are none.
+    #[must_use]
+    pub fn without_future(&self, now: Timestamp) -> Option<Self> {
+        let mut next = self.clone();
+        let op = next.op.iter_mut().map(|op| &mut op.started_at);
+        let last = next.last_config.iter_mut().map(|last| &mut last.since);
+        let all = op.chain(last).chain(next.history.iter_mut().map(|entry| &mut entry.at));
+        let corrected = all.fold(false, |corrected, time| corrected_time(time, now) || corrected);
+        corrected.then_some(next)
     }
 
     /// The servers that should vote once everything is done.

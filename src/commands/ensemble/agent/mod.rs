@@ -182,7 +182,7 @@ async fn tick_ensemble(context: &mut Context, ensemble: &mut Ensemble, teller: &
         return Ok(Ticked::Done);
     }
     plan.steps.iter().for_each(|step| output::say(&step.to_string()));
-    let (locks, clock) = (context.lock_check(), context.run().clock);
+    let (locks, clock) = (context.lock_check(), context.steady());
     let mut hands = ensemble.hands(look, locks, clock);
     let ended = context.carry(&plan.steps, async |steps| hands.apply(steps).await).await;
     teller.ended(&ended)
@@ -204,7 +204,7 @@ async fn tick_quorum(context: &mut Context, quorum: &mut Quorum, teller: &mut Te
         return Ok(Ticked::Done);
     }
     plan.steps.iter().for_each(|step| output::say(&step.to_string()));
-    let (locks, clock, brake) = (context.lock_check(), context.run().clock, context.brake().clone());
+    let (locks, clock, brake) = (context.lock_check(), context.steady(), context.brake().clone());
     let mut hands = quorum.hands(locks, clock, brake);
     let ended = context.carry(&plan.steps, async |steps| hands.apply(steps).await).await;
     teller.ended(&ended)

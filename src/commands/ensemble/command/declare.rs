@@ -177,7 +177,7 @@ pub(super) async fn adopt(context: &mut Context, args: &AdoptArgs) -> anyhow::Re
              was built anew",
         ))
     } else {
-        adopted(&look.seen, &adoption, former.as_ref(), context.now())
+        adopted(&look.seen, &adoption, former.as_ref(), context.steady().now())
     };
     match next {
         Err(refusal) => refuse(&mut plan, &refusal),
@@ -354,7 +354,7 @@ async fn carry_out(
     plan: Plan<EnsembleStep>,
     look: Look,
 ) -> anyhow::Result<Exit> {
-    let (locks, clock) = (context.lock_check(), context.run().clock);
+    let (locks, clock) = (context.lock_check(), context.steady());
     let mut hands = ensemble.hands(look, locks, clock);
     Ok(context.settle(plan, async |steps| hands.apply(steps).await).await?.exit)
 }

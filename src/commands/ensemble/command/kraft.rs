@@ -73,7 +73,7 @@ pub(super) async fn adopt(
     let mut plan = Plan::default();
     let next = match recorded_elsewhere(&others, "--cluster") {
         Some(refusal) => Err(refusal),
-        None => adopted(&seen, adoption, former.as_ref(), context.now()),
+        None => adopted(&seen, adoption, former.as_ref(), context.steady().now()),
     };
     match next {
         Err(refusal) => refuse(&mut plan, &refusal),

@@ -228,7 +228,7 @@ fn terms(
         dev: args.dev,
         layout: layout(args, settings),
         settings: settings.lines.clone(),
-        now: context.now(),
+        now: context.steady().now(),
     })
 }
 

@@ -75,7 +75,7 @@ async fn look(context: &Context, args: &StatusArgs) -> anyhow::Result<Observed> 
                 tokio::join!(quorum::look_at(&nodes, &named, limit), channels::cut_off(&nodes, &named, limit));
             match found {
                 Ok(seen) => {
-                    let (seen, at) = (SeenQuorum { cut_off, ..seen }, Some(context.now()));
+                    let (seen, at) = (SeenQuorum { cut_off, ..seen }, Some(context.steady().now()));
                     let desired = quorum_record(context, &nodes, &named).await.unwrap_or_else(|error| {
                         tracing::warn!("what is desired is not known: {error:#}");
                         None
@@ -112,7 +112,7 @@ async fn ensemble_look(context: &Context, args: &StatusArgs) -> anyhow::Result<L
         add_joiners(&connections, desired.as_ref(), &mut look).await;
     }
     look.notes.iter().for_each(|note| tracing::warn!("{note}"));
-    Ok(Look { desired, at: Some(context.now()), ..look })
+    Ok(Look { desired, at: Some(context.steady().now()), ..look })
 }
 
 /// What is desired, where it can be read; why not is said.
@@ -184,7 +184,7 @@ fn exit(is_healthy: bool) -> Exit {
 }
 
 fn show_ensemble(context: &Context, look: &Look) -> anyhow::Result<Exit> {
-    let now = look.at.unwrap_or_else(|| context.now());
+    let now = look.at.unwrap_or_else(|| context.steady().now());
     let input = Input { desired: look.desired.as_ref(), seen: &look.seen, now, rest: SETTLE, is_strict: false };
     let stranger = |it: &Nameless| ensemble::Stranger { address: it.address.clone(), answer: it.answer.clone() };
     let strangers: Vec<_> = look.nameless.iter().map(stranger).collect();
@@ -201,7 +201,7 @@ fn show_ensemble(context: &Context, look: &Look) -> anyhow::Result<Exit> {
 
 fn show_quorum(context: &Context, look: &QuorumLook) -> anyhow::Result<Exit> {
     let QuorumLook { seen, desired, at } = look;
-    let now = at.unwrap_or_else(|| context.now());
+    let now = at.unwrap_or_else(|| context.steady().now());
     let input = kraft::Input { desired: desired.as_ref(), seen, now, rest: SETTLE, is_strict: false };
     let page = quorum_report::page(seen, &kraft::decide(input), kraft::at_once(seen), desired.is_some());
     let text = |is_wide| {

@@ -26,6 +26,7 @@ use crate::commands::ensemble::plan::kraft::{Decision, Input, Pass, decide};
 use crate::commands::ensemble::report::is_alert;
 use crate::context::{Context, ControllerArgs, LockCheck};
 use crate::exit::{Exit, Stop};
+use crate::state::clock::SteadyClock;
 use crate::state::identity::{Identity, Purpose};
 
 /// A quorum whose record is known.
@@ -75,10 +76,13 @@ impl Quorum {
     /// Looks at everything, and reads the record anew.
     pub async fn look(&mut self, context: &mut Context) -> anyhow::Result<QuorumLook> {
         self.record.reload().await?;
+        if !context.is_dry_run() {
+            self.record.correct_times(context.steady().now()).await;
+        }
         let desired = self.record.desired.clone();
         let seen = observe(self.kafka.as_ref(), desired.as_ref()).await?;
         context.shows_membership(voters(&seen.voter_set()));
-        Ok(QuorumLook { seen, desired, at: Some(context.now()) })
+        Ok(QuorumLook { seen, desired, at: Some(context.steady().now()) })
     }
 
     /// One pass: shown, agreed to, carried out and recorded as any other plan.
@@ -102,13 +106,13 @@ impl Quorum {
 
     /// Shows a plan and carries it out, as far as that is agreed to.
     pub async fn carry_out(&mut self, context: &mut Context, plan: Plan<QuorumStep>) -> anyhow::Result<Exit> {
-        let (locks, clock, brake) = (context.lock_check(), context.run().clock, context.brake().clone());
+        let (locks, clock, brake) = (context.lock_check(), context.steady(), context.brake().clone());
         let mut hands = self.hands(locks, clock, brake);
         Ok(context.settle(plan, async |steps| hands.apply(steps).await).await?.exit)
     }
 
     /// What carries steps out.
-    pub fn hands(&mut self, locks: LockCheck, clock: fn() -> Timestamp, brake: Brake) -> Hands<'_> {
+    pub fn hands(&mut self, locks: LockCheck, clock: SteadyClock, brake: Brake) -> Hands<'_> {
         Hands { kafka: self.kafka.as_ref(), record: &mut self.record, locks, clock, brake, is_broken: false }
     }
 
@@ -171,7 +175,7 @@ fn addresses(quorum: &QuorumState) -> Option<String> {
 
 /// What a look comes to.
 pub fn decided(look: &QuorumLook, context: &Context, rest: Duration) -> Decided {
-    let now: Timestamp = look.at.unwrap_or_else(|| context.now());
+    let now: Timestamp = look.at.unwrap_or_else(|| context.steady().now());
     let pass = decide(Input { desired: look.desired.as_ref(), seen: &look.seen, now, rest, is_strict: true });
     let plan = plan(&pass, look.desired.as_ref(), &look.seen);
     Decided { pass, plan }

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
@@ -24,6 +23,7 @@ use crate::commands::ensemble::plan::kraft::steps::{Planned, QuorumStep, refusal
 use crate::commands::ensemble::plan::kraft::{not_adopted, recorded};
 use crate::commands::ensemble::plan::refuse::next_step;
 use crate::context::LockCheck;
+use crate::state::clock::SteadyClock;
 
 /// How long it takes at most until a change that was answered as made is committed.
 const CONFIRM_LIMIT: Duration = Duration::from_secs(30);
@@ -49,8 +49,8 @@ pub struct Hands<'a> {
     pub record: &'a mut Record<DesiredQuorum>,
     /// Whether the locks are held.
     pub locks: LockCheck,
-    /// The clock.
-    pub clock: fn() -> Timestamp,
+    /// The clock by which ages are counted.
+    pub clock: SteadyClock,
     /// Ends the watch early.
     pub brake: Brake,
     /// Whether a step did not end as it should: the ones after it are not begun.
@@ -116,7 +116,7 @@ impl Hands<'_> {
     /// Sends a change: the intent first, so that whoever comes next can find out what became of it.
     async fn change(&mut self, planned: &Planned) -> Result<Ended, Ended> {
         self.is_as_planned(planned).await?;
-        let (desired, op) = (self.desired()?, planned.op(Uuid::now_v7().to_string(), (self.clock)()));
+        let (desired, op) = (self.desired()?, planned.op(Uuid::now_v7().to_string(), self.clock.now()));
         fail_point("ensemble.decided");
         self.record.save(&DesiredQuorum { op: Some(op.clone()), ..desired }).await?;
         fail_point("ensemble.intended");
@@ -197,7 +197,7 @@ impl Hands<'_> {
 
     async fn record(&mut self, op: &QuorumOp) -> Result<Ended, Ended> {
         fail_point("ensemble.confirmed");
-        let next = recorded(&self.desired()?, op, (self.clock)());
+        let next = recorded(&self.desired()?, op, self.clock.now());
         let saved = self.record.save(&next).await;
         fail_point("ensemble.recorded");
         saved.map_err(|ended| {
@@ -239,7 +239,7 @@ impl Hands<'_> {
         if let Some(member) = next.members.get_mut(&node) {
             member.state = MemberState::Leaving;
         }
-        next.last_voters = Some(LastVoters { voters: voters_of(quorum), since: (self.clock)() });
+        next.last_voters = Some(LastVoters { voters: voters_of(quorum), since: self.clock.now() });
         if let Err(why) = self.record.save(&next).await {
             tracing::warn!(reason = why.reason, "the record does not say that the controller votes again");
         }

@@ -22,6 +22,7 @@ use crate::commands::ensemble::plan::{Decision, Input, Pass, decide, refuse};
 use crate::commands::ensemble::report::is_alert;
 use crate::context::{Context, LockCheck, ZooKeeperFlags};
 use crate::exit::{Exit, Stop};
+use crate::state::clock::SteadyClock;
 use crate::state::identity::{Identity, Purpose};
 
 /// How an ensemble is found.
@@ -141,9 +142,12 @@ impl Ensemble {
     /// Looks at everything, and reads the record anew.
     pub async fn look(&mut self, context: &Context) -> anyhow::Result<Look> {
         self.record.reload().await?;
+        if !context.is_dry_run() {
+            self.record.correct_times(context.steady().now()).await;
+        }
         let look = observe(&self.connections, self.record.desired.as_ref(), &mut self.memory).await;
         look.notes.iter().for_each(|note| tracing::info!("{note}"));
-        Ok(Look { desired: self.record.desired.clone(), at: Some(context.now()), ..look })
+        Ok(Look { desired: self.record.desired.clone(), at: Some(context.steady().now()), ..look })
     }
 
     /// One pass: shown, agreed to, carried out and recorded as any other plan.
@@ -159,7 +163,7 @@ impl Ensemble {
         }
         self.has_waited = waits;
         let has_steps = !plan.steps.is_empty();
-        let (locks, clock) = (context.lock_check(), context.run().clock);
+        let (locks, clock) = (context.lock_check(), context.steady());
         let mut hands = self.hands(*look, locks, clock);
         let settled = context.settle(plan, async |steps| hands.apply(steps).await).await?;
         Ok(match settled.exit {
@@ -184,7 +188,7 @@ impl Ensemble {
     }
 
     /// What carries steps out.
-    pub fn hands(&mut self, look: Look, locks: LockCheck, clock: fn() -> jiff::Timestamp) -> Hands<'_> {
+    pub fn hands(&mut self, look: Look, locks: LockCheck, clock: SteadyClock) -> Hands<'_> {
         let Self { connections, record, has_login, .. } = self;
         Hands { connections, record, look, locks, clock, has_login: *has_login, is_broken: false }
     }
@@ -222,7 +226,7 @@ pub struct Known {
 
 /// What a look comes to.
 pub fn decided(look: &Look, context: &Context, rest: Duration) -> Decided {
-    let now = look.at.unwrap_or_else(|| context.now());
+    let now = look.at.unwrap_or_else(|| context.steady().now());
     let pass = decide(Input { desired: look.desired.as_ref(), seen: &look.seen, now, rest, is_strict: true });
     let plan = plan(&pass, look.desired.as_ref(), &look.seen);
     Decided { pass, plan }

@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -27,6 +26,7 @@ use crate::commands::ensemble::plan::refuse::next_step;
 use crate::commands::ensemble::plan::settle::{is_confirmed, recorded};
 use crate::commands::ensemble::plan::steps::{Act, EnsembleStep, Planned};
 use crate::context::LockCheck;
+use crate::state::clock::SteadyClock;
 
 /// How long a change may take to be seen everywhere.
 const CONFIRM: Duration = Duration::from_secs(30);
@@ -48,8 +48,8 @@ pub struct Hands<'a> {
     pub look: Look,
     /// Whether the locks are held.
     pub locks: LockCheck,
-    /// The clock.
-    pub clock: fn() -> Timestamp,
+    /// The clock by which ages are counted.
+    pub clock: SteadyClock,
     /// Whether nodes belong to whoever is logged in, or to everybody.
     pub has_login: bool,
     /// Whether a step did not end as it should: the ones after it are not begun.
@@ -110,7 +110,7 @@ impl Hands<'_> {
     /// Sends a change: the intent first, so that whoever comes next can find out what became of it.
     async fn change(&mut self, planned: &Planned) -> Result<Ended, Ended> {
         let Some(desired) = self.record.desired.clone() else { return Err(Ended::refused("there is no record")) };
-        let op = planned.op(Uuid::now_v7().to_string(), (self.clock)());
+        let op = planned.op(Uuid::now_v7().to_string(), self.clock.now());
         fail_point("ensemble.decided");
         self.record.save(&Desired { op: Some(op.clone()), ..desired }).await?;
         fail_point("ensemble.intended");
@@ -166,11 +166,15 @@ impl Hands<'_> {
         fail_point("ensemble.activated");
         self.seen_by_all(op, deadline).await?;
         fail_point("ensemble.confirmed");
-        let now = (self.clock)();
+        let now = self.clock.now();
         let is_open = |desired: &Desired| desired.op.as_ref().is_some_and(|open| open.id == op.id);
         let next = |desired: &Desired| is_open(desired).then(|| recorded(desired, op, &config, now));
-        self.record.update(next).await?;
+        let saved = self.record.update(next).await;
         fail_point("ensemble.recorded");
+        saved.map_err(|ended| {
+            let why = ended.reason.unwrap_or_default();
+            unknown(&format!("{} of server {} was made, and is not in the record: {why}", op.kind.word(), op.target))
+        })?;
         Ok(Ended::done())
     }
 
@@ -217,7 +221,7 @@ impl Hands<'_> {
     }
 
     async fn count(&self, session: &Live) -> Result<(), ZooKeeperError> {
-        let data = (self.clock)().to_string();
+        let data = self.clock.now().to_string();
         match session.set(CHANGES_PATH, data.as_bytes(), None).await {
             Err(error) if error.refusal() == Some(Answer::NoNode) => {
                 self.folder(session).await?;

@@ -1,6 +1,7 @@
 //! The state table, every guard and refusal as cases, and histories against a model of ZooKeeper's own rules.
 
 mod cases;
+mod clocks;
 mod declare;
 mod histories;
 mod model;
