@@ -4,6 +4,7 @@ mod cases;
 mod declare;
 mod histories;
 mod model;
+mod pods;
 mod prestart;
 mod refusals;
 mod scene;
