@@ -24,7 +24,8 @@ const METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s
 #[serde(default)]
 struct NodeList {
     metadata: ListMetadata,
-    items: Vec<Node>,
+    /// Of metadata alone the API server writes `null` where there are none.
+    items: Option<Vec<Node>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -101,7 +102,7 @@ impl Nodes for Live {
             return Err(KubernetesError::TooMuch { what, limit: format!("{NODES_MAX} nodes") });
         }
         let node = |Node { metadata: Metadata { name, labels, .. } }| NodeState { name, labels };
-        let mut nodes: Vec<_> = list.items.into_iter().map(node).collect();
+        let mut nodes: Vec<_> = list.items.unwrap_or_default().into_iter().map(node).collect();
         nodes.sort_by(|one, two| one.name.cmp(&two.name));
         Ok(nodes)
     }
@@ -137,6 +138,12 @@ fn hosts(spec: VolumeSpec) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_without_nodes_may_be_null() {
+        let list: NodeList = serde_json::from_str(r#"{"metadata": {"resourceVersion": "1"}, "items": null}"#).unwrap();
+        assert!(list.items.is_none() && list.metadata.r#continue.is_none());
+    }
 
     #[test]
     fn a_local_volume_names_its_hosts_and_any_other_names_none() {

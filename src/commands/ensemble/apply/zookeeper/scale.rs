@@ -45,3 +45,61 @@ async fn read_back(
         _ => Err(unknown(&error.to_string())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::event::Outcome;
+    use crate::clients::kubernetes::{Identity, Memory, Resource, StatefulSet, Verb};
+    use crate::cluster::ensemble::member::ServerId;
+
+    /// A server in memory with a StatefulSet of four replicas, and the wish for three.
+    fn bed() -> (Memory, ScaleDown) {
+        let server = Memory::new(Identity {
+            namespace: "kafka".to_owned(),
+            pod: None,
+            service_account: None,
+            source: "memory".to_owned(),
+            server: "memory".to_owned(),
+        });
+        let name = ObjectName::new("kafka", "zk");
+        let uid = "u".to_owned();
+        server.add_stateful_set(StatefulSet { name, uid: uid.clone(), replicas: 4, ..StatefulSet::default() });
+        let (pod, set, resource_version) = ("zk-3".to_owned(), "zk".to_owned(), "1".to_owned());
+        (server, ScaleDown { id: ServerId(4), pod, set, uid, resource_version, from: 4, to: 3 })
+    }
+
+    async fn ends(server: &Memory, it: &ScaleDown) -> (Outcome, String) {
+        let ended = lower(Some(server), it).await.unwrap_or_else(|ended| ended);
+        (ended.outcome, ended.reason.unwrap_or_default())
+    }
+
+    #[tokio::test]
+    async fn replicas_are_lowered_for_the_version_that_was_seen_and_for_no_other() {
+        let (server, it) = bed();
+        assert_eq!(ends(&server, &it).await.0, Outcome::Done);
+        let (outcome, why) = ends(&server, &it).await;
+        assert!(outcome == Outcome::Refused && why.starts_with("E_CONFLICT: "), "{outcome} {why}");
+        let (server, it) = bed();
+        let other = ScaleDown { uid: "other".to_owned(), ..it.clone() };
+        assert_eq!(ends(&server, &other).await.0, Outcome::Refused);
+        let absent = ScaleDown { set: "other".to_owned(), ..it };
+        assert_eq!(ends(&server, &absent).await.0, Outcome::Refused);
+    }
+
+    #[tokio::test]
+    async fn a_missing_right_is_named_an_error_is_read_back_and_what_nobody_knows_is_unknown() {
+        let (server, it) = bed();
+        server.set_broken(Verb::Update, Resource::Scales, true);
+        assert_eq!(ends(&server, &it).await.0, Outcome::Failed, "the version is the one that was seen still");
+        server.set_broken(Verb::Get, Resource::StatefulSets, true);
+        assert_eq!(ends(&server, &it).await.0, Outcome::Unknown);
+        server.set_down(true);
+        assert_eq!(ends(&server, &it).await.0, Outcome::Unknown);
+        let (server, it) = bed();
+        server.forbid(Verb::Update, Resource::Scales);
+        let (outcome, why) = ends(&server, &it).await;
+        assert!(outcome == Outcome::Refused && why.contains("statefulsets/scale"), "{outcome} {why}");
+        assert_eq!(lower(None, &it).await.unwrap_err().outcome, Outcome::Failed);
+    }
+}
