@@ -4,6 +4,7 @@ mod bed;
 mod controllers;
 mod ensembles;
 mod faults;
+mod in_kubernetes;
 mod live;
 mod membership;
 mod prestart;

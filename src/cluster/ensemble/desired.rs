@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::ensemble::member::{Role, ServerId};
 use crate::cluster::ensemble::membership::{ConfigVersion, EnsembleConfig, Membership};
+use crate::cluster::ensemble::pods::{Disk, Missing};
 use crate::cluster::ensemble::server_line::ServerLine;
 
 /// Most entries of the history.
@@ -64,6 +65,19 @@ pub struct DesiredMember {
     /// Why it was retired, in the words of whoever did it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retired_reason: Option<String>,
+    /// Its disk in Kubernetes, as it was when the server was seen well last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<Disk>,
+    /// Since when the disk has lacked something that does not come back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Missing>,
+}
+
+impl DesiredMember {
+    /// A server of which nothing else is known.
+    pub fn new(line: ServerLine, state: MemberState) -> Self {
+        Self { line, state, pod: None, ordinal: None, retired_reason: None, disk: None, missing: None }
+    }
 }
 
 /// Where a member stands on its way in or out.

@@ -16,6 +16,7 @@ use crate::commands::ensemble::command::flags::{Which, WhichArgs};
 use crate::commands::ensemble::observe::Observed;
 use crate::commands::ensemble::observe::channels;
 use crate::commands::ensemble::observe::pass::{places, serving};
+use crate::commands::ensemble::observe::pods::{Pods, SHOWN_WITHIN};
 use crate::commands::ensemble::observe::quorum::{self, NODE_LIMIT, NoQuorumSeen, QuorumLook};
 use crate::commands::ensemble::observe::servers::{self, Look, Nameless, SERVER_LIMIT};
 use crate::commands::ensemble::observe::sessions::Connections;
@@ -51,8 +52,9 @@ pub(super) struct StatusArgs {
 /// Shows the ensemble or quorum. Ends with 5 where something is wrong at the last look.
 pub(super) async fn run(context: &mut Context, args: &StatusArgs) -> anyhow::Result<Exit> {
     let brake = context.brake().clone();
+    let mut pods = Pods::default();
     loop {
-        let observed = context.observed(async || look(context, args).await).await?;
+        let observed = context.observed(async || look(context, args, &mut pods).await).await?;
         let exit = match observed {
             Observed::Ensemble(look) => show_ensemble(context, &look)?,
             Observed::Quorum(look) => show_quorum(context, &look)?,
@@ -65,9 +67,9 @@ pub(super) async fn run(context: &mut Context, args: &StatusArgs) -> anyhow::Res
     }
 }
 
-async fn look(context: &Context, args: &StatusArgs) -> anyhow::Result<Observed> {
+async fn look(context: &Context, args: &StatusArgs, pods: &mut Pods) -> anyhow::Result<Observed> {
     match args.which.which(context)? {
-        Which::Ensemble => Ok(Observed::Ensemble(Box::new(ensemble_look(context, args).await?))),
+        Which::Ensemble => Ok(Observed::Ensemble(Box::new(ensemble_look(context, args, pods).await?))),
         Which::Quorum(named) => {
             let (limit, settings) = settings(context, &named, NODE_LIMIT)?;
             let nodes = Nodes::new(settings).map_err(|error| Stop::usage(error.to_string()))?;
@@ -75,11 +77,13 @@ async fn look(context: &Context, args: &StatusArgs) -> anyhow::Result<Observed> 
                 tokio::join!(quorum::look_at(&nodes, &named, limit), channels::cut_off(&nodes, &named, limit));
             match found {
                 Ok(seen) => {
-                    let (seen, at) = (SeenQuorum { cut_off, ..seen }, Some(context.steady().now()));
+                    let (mut seen, at) = (SeenQuorum { cut_off, ..seen }, Some(context.steady().now()));
                     let desired = quorum_record(context, &nodes, &named).await.unwrap_or_else(|error| {
                         tracing::warn!("what is desired is not known: {error:#}");
                         None
                     });
+                    let limit = limit.min(SHOWN_WITHIN);
+                    pods.look_at_controllers(context, desired.as_ref(), &mut seen, Some(limit)).await;
                     Ok(Observed::Quorum(Box::new(QuorumLook { seen, desired, at })))
                 }
                 Err(NoQuorumSeen::NoLeader) => Ok(Observed::Quorum(Box::default())),
@@ -93,7 +97,7 @@ async fn look(context: &Context, args: &StatusArgs) -> anyhow::Result<Observed> 
 }
 
 /// The servers, and the record where there is one. Looking opens no session but the one that finds an unnamed record.
-async fn ensemble_look(context: &Context, args: &StatusArgs) -> anyhow::Result<Look> {
+async fn ensemble_look(context: &Context, args: &StatusArgs, pods: &mut Pods) -> anyhow::Result<Look> {
     let flags = &args.which.ensemble;
     let settings = context.zookeeper_settings(&flags.zookeeper)?;
     let limit = context.flags.timeout.unwrap_or(SERVER_LIMIT).min(SERVER_LIMIT);
@@ -112,6 +116,9 @@ async fn ensemble_look(context: &Context, args: &StatusArgs) -> anyhow::Result<L
         add_joiners(&connections, desired.as_ref(), &mut look).await;
     }
     look.notes.iter().for_each(|note| tracing::warn!("{note}"));
+    // What the record has to remember is written by `apply` and `watch` alone.
+    let limit = context.flags.timeout.unwrap_or(SHOWN_WITHIN).min(SHOWN_WITHIN);
+    pods.look(context, desired.as_ref(), &mut look.seen, Some(limit)).await;
     Ok(Look { desired, at: Some(context.steady().now()), ..look })
 }
 
@@ -192,7 +199,7 @@ fn show_ensemble(context: &Context, look: &Look) -> anyhow::Result<Exit> {
     let places = ensemble::Places { strangers, has_record: look.desired.is_some(), address: &address };
     let page = ensemble::page(&look.seen, &decide(input), refuse::at_once(input), &places);
     let text = |is_wide| {
-        let table = output::table(&ensemble::Page::columns(is_wide), &page.rows(is_wide));
+        let table = output::table(&page.columns(is_wide), &page.rows(is_wide));
         format!("{}{table}{}", page.head(), page.foot())
     };
     context.output().result(&page, text)?;

@@ -9,11 +9,13 @@ pub mod coherence;
 pub mod declare;
 pub mod guards;
 pub mod kraft;
+pub mod pods;
 pub mod prestart;
 pub mod refuse;
 pub mod seen;
 pub mod settle;
 pub mod steps;
+pub mod stop;
 pub mod table;
 
 use std::collections::BTreeMap;
@@ -31,6 +33,7 @@ use crate::commands::ensemble::plan::coherence::Finding;
 use crate::commands::ensemble::plan::guards::{Check, Ground, Judgement};
 use crate::commands::ensemble::plan::seen::Seen;
 use crate::commands::ensemble::plan::settle::Settlement;
+use crate::commands::ensemble::plan::stop::ScaleDown;
 use crate::commands::ensemble::plan::table::{Advice, Want};
 
 /// What a pass looks at.
@@ -63,6 +66,9 @@ pub struct Pass {
     pub clears_op: bool,
     /// All changes that could be next, each with its guards.
     pub candidates: Vec<Candidate>,
+    /// The replicas of a StatefulSet that are lowered, as the server of its last pod was removed: never together with a change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale_down: Option<ScaleDown>,
     /// What is done.
     pub decision: Decision,
 }
@@ -105,6 +111,7 @@ pub fn decide(input: Input<'_>) -> Pass {
         marks: BTreeMap::new(),
         clears_op: false,
         candidates: Vec::new(),
+        scale_down: None,
         decision: Decision::Nothing,
     };
     pass.decision = decision(&mut pass, input);
@@ -138,7 +145,11 @@ fn decision(pass: &mut Pass, input: Input<'_>) -> Decision {
     // What is marked is known anew: a joiner that is a member already is a voter from now on.
     let known = change::known(&desired, input.seen);
     pass.candidates = checked(&desired, input, &known);
-    chosen(&pass.candidates, &known, input.is_strict)
+    let decision = chosen(&pass.candidates, &known, input.is_strict);
+    if !matches!(decision, Decision::Change(_)) {
+        pass.scale_down = stop::scale_down(&desired, input.seen);
+    }
+    decision
 }
 
 fn waits_for_op(op: &Op, seconds: u64) -> String {

@@ -14,6 +14,7 @@ use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::coherence::Alert;
 use crate::commands::ensemble::plan::guards::Check;
 use crate::commands::ensemble::plan::seen::Seen;
+use crate::commands::ensemble::plan::stop::ScaleDown;
 use crate::commands::ensemble::plan::{Decision, Pass};
 
 /// The event of a refusal names this subject.
@@ -50,6 +51,8 @@ pub enum Act {
     },
     /// A change is sent.
     Change(Box<Planned>),
+    /// The pod of a server that was removed is stopped.
+    ScaleDown(Box<ScaleDown>),
     /// The ensemble gets an id of its own, in a znode.
     Identify {
         /// The id.
@@ -106,6 +109,8 @@ pub enum Batch {
     Confirm,
     /// See [`Act::Change`].
     Reconfigure,
+    /// See [`Act::ScaleDown`].
+    ScaleDown,
     /// See [`Act::Identify`].
     Identify,
     /// See [`Act::Declare`].
@@ -119,6 +124,7 @@ impl fmt::Display for Batch {
             Self::Mark => "mark",
             Self::Confirm => "confirm",
             Self::Reconfigure => "reconfigure",
+            Self::ScaleDown => "scale-down",
             Self::Identify => "identify",
             Self::Declare => "declare",
         })
@@ -141,6 +147,9 @@ pub fn plan(pass: &Pass, desired: Option<&Desired>, seen: &Seen) -> Plan<Ensembl
     }
     for (id, state) in &pass.marks {
         add(Act::Mark { id: *id, state: *state });
+    }
+    if let Some(scale_down) = &pass.scale_down {
+        add(Act::ScaleDown(Box::new(scale_down.clone())));
     }
     match &pass.decision {
         Decision::Nothing => {}
@@ -234,6 +243,7 @@ impl fmt::Display for EnsembleStep {
                 let Planned { change, arguments, impact, .. } = &**planned;
                 write!(f, "{} {change}: {arguments} ({impact})", kind_sign(change.kind))
             }
+            Act::ScaleDown(scale_down) => write!(f, "- {scale_down}"),
             Act::Identify { ensemble_id } => write!(f, "+ the ensemble gets the id {ensemble_id}"),
             Act::Declare(declared) => {
                 write!(f, "{} {}", if declared.before.is_some() { '~' } else { '+' }, declared.words)
@@ -250,6 +260,7 @@ impl Step for EnsembleStep {
             Act::Forget { op } | Act::Confirm { op } => Some(op.target),
             Act::Mark { id, .. } => Some(*id),
             Act::Change(planned) => Some(planned.change.target),
+            Act::ScaleDown(scale_down) => Some(scale_down.id),
             Act::Identify { .. } => None,
             Act::Declare(declared) => declared.id,
         };
@@ -269,6 +280,7 @@ impl Step for EnsembleStep {
             Act::Mark { .. } => "ensemble.member_marked",
             Act::Confirm { .. } => "ensemble.change_confirmed",
             Act::Change(_) => "ensemble.reconfigured",
+            Act::ScaleDown(_) => "ensemble.replicas_lowered",
             Act::Identify { .. } => "ensemble.identified",
             Act::Declare(_) => "ensemble.declared",
         }
@@ -280,6 +292,7 @@ impl Step for EnsembleStep {
             Act::Mark { .. } => Batch::Mark,
             Act::Confirm { .. } => Batch::Confirm,
             Act::Change(_) => Batch::Reconfigure,
+            Act::ScaleDown(_) => Batch::ScaleDown,
             Act::Identify { .. } => Batch::Identify,
             Act::Declare(_) => Batch::Declare,
         }
@@ -300,6 +313,10 @@ impl Step for EnsembleStep {
             }
             Act::Confirm { op } => {
                 (Some(membership(&op.before, Some(op.from_version))), Some(membership(&op.after, None)))
+            }
+            Act::ScaleDown(scale_down) => {
+                let replicas = |count: u32| Some(format!("statefulset: {}\nreplicas: {count}", scale_down.set));
+                (replicas(scale_down.from), replicas(scale_down.to))
             }
             Act::Declare(declared) => (declared.before.as_deref().map(members), Some(members(&declared.after))),
             _ => (None, None),

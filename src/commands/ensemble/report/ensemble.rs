@@ -8,7 +8,7 @@ use crate::cluster::ensemble::tolerance::Tolerance;
 use crate::cluster::ensemble::view::{Answer, Mode, ServerView, Zxid};
 use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::coherence::{Alert, Finding};
-use crate::commands::ensemble::plan::seen::Seen;
+use crate::commands::ensemble::plan::seen::{PodSeen, Seen};
 use crate::commands::ensemble::plan::{Decision, Pass};
 use crate::commands::ensemble::report::{foot, is_alert};
 
@@ -57,6 +57,9 @@ pub struct Row {
     pub version: Option<ConfigVersion>,
     /// Its line in the configuration.
     pub line: Option<String>,
+    /// Its pod in Kubernetes, where the record names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<PodSeen>,
 }
 
 /// A server that did not say who it is.
@@ -96,6 +99,7 @@ pub fn page(seen: &Seen, pass: &Pass, refusal: Option<Refusal>, places: &Places<
             answer,
             version: view.and_then(|view| view.config.as_ref()).map(|config| config.version),
             line: line.map(ToString::to_string),
+            pod: seen.workload.as_ref().and_then(|workload| workload.pods.get(&id).cloned()),
         }
     };
     let mut servers: Vec<_> = pass.servers.keys().map(|id| row(*id, seen.servers.get(id))).collect();
@@ -108,6 +112,7 @@ pub fn page(seen: &Seen, pass: &Pass, refusal: Option<Refusal>, places: &Places<
         behind: None,
         version: None,
         line: None,
+        pod: None,
     }));
     // An ensemble that can't be reconfigured is as healthy as any.
     let is_bad = refusal.as_ref().is_some_and(|refusal| refusal.code != Code::ReconfigOff);
@@ -126,8 +131,13 @@ pub fn page(seen: &Seen, pass: &Pass, refusal: Option<Refusal>, places: &Places<
         servers,
         findings,
         refusal,
-        next_step: places.has_record.then(|| next_step(&pass.decision)),
+        next_step: places.has_record.then(|| next_steps(pass)),
     }
+}
+
+fn next_steps(pass: &Pass) -> String {
+    let next = next_step(&pass.decision);
+    pass.scale_down.as_ref().map_or_else(|| next.clone(), |scale_down| format!("{scale_down}; {next}"))
 }
 
 /// What a pass would do, in one line.
@@ -166,18 +176,25 @@ impl Page {
         format!("{leader}, {version}\nNow: {now}\n{after}\n")
     }
 
-    /// The table's head; `is_wide`: with the addresses between servers.
-    pub fn columns(is_wide: bool) -> Vec<&'static str> {
+    /// The table's head; `is_wide`: with pods and nodes, where they are known, and the addresses between servers.
+    pub fn columns(&self, is_wide: bool) -> Vec<&'static str> {
         let mut columns = vec!["ID", "ADDRESS", "ROLE", "MODE", "ZXID", "BEHIND", "STATE"];
+        if is_wide && self.has_pods() {
+            columns.extend(["POD", "NODE"]);
+        }
         if is_wide {
             columns.extend(["VERSION", "SERVER LINE"]);
         }
         columns
     }
 
+    fn has_pods(&self) -> bool {
+        self.servers.iter().any(|row| row.pod.is_some())
+    }
+
     /// The table's rows.
     pub fn rows(&self, is_wide: bool) -> Vec<Vec<String>> {
-        self.servers.iter().map(|row| row.cells(is_wide)).collect()
+        self.servers.iter().map(|row| row.cells(is_wide, self.has_pods())).collect()
     }
 
     /// What stands below the table.
@@ -188,7 +205,7 @@ impl Page {
 }
 
 impl Row {
-    fn cells(&self, is_wide: bool) -> Vec<String> {
+    fn cells(&self, is_wide: bool, has_pods: bool) -> Vec<String> {
         let dash = || "-".to_owned();
         let mode = match &self.answer {
             Answer::Serving { mode, .. } => mode.to_string(),
@@ -206,6 +223,10 @@ impl Row {
             self.behind.map_or_else(dash, |count| count.to_string()),
             self.state.clone(),
         ];
+        if is_wide && has_pods {
+            cells.push(self.pod.as_ref().map_or_else(dash, |pod| format!("{} ({})", pod.name, pod.state)));
+            cells.push(self.pod.as_ref().map_or_else(dash, PodSeen::place));
+        }
         if is_wide {
             cells.push(self.version.map_or_else(dash, |version| version.to_string()));
             cells.push(self.line.clone().unwrap_or_else(dash));

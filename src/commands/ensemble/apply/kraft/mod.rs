@@ -19,6 +19,7 @@ use crate::commands::ensemble::apply::kraft::steps::Hands;
 use crate::commands::ensemble::apply::record::Record;
 use crate::commands::ensemble::observe::Observed;
 use crate::commands::ensemble::observe::controllers::observe;
+use crate::commands::ensemble::observe::pods::Pods;
 use crate::commands::ensemble::observe::quorum::QuorumLook;
 use crate::commands::ensemble::plan::coherence::Finding;
 use crate::commands::ensemble::plan::kraft::steps::{QuorumStep, plan, voters};
@@ -37,6 +38,8 @@ pub struct Quorum {
     cluster_id: String,
     /// Its record.
     pub record: Record<DesiredQuorum>,
+    /// What Kubernetes is asked about the controllers' pods.
+    pods: Pods,
     /// How long it rests between two changes.
     rest: Duration,
     /// Whether the last pass waited: the next one that does says nothing.
@@ -64,7 +67,7 @@ impl Quorum {
         let (kafka, cluster_id) = reach(context, controllers).await?;
         context.is_cluster(&cluster_id)?;
         let record = Record::open(context, &of_controllers(context, &cluster_id)).await?;
-        Ok(Self { kafka, cluster_id, record, rest, has_waited: false })
+        Ok(Self { kafka, cluster_id, record, pods: Pods::default(), rest, has_waited: false })
     }
 
     /// Makes sure that nobody else restarts servers of this cluster, or changes who votes.
@@ -80,7 +83,8 @@ impl Quorum {
             self.record.correct_times(context.steady().now()).await;
         }
         let desired = self.record.desired.clone();
-        let seen = observe(self.kafka.as_ref(), desired.as_ref()).await?;
+        let mut seen = observe(self.kafka.as_ref(), desired.as_ref()).await?;
+        self.pods.look_at_controllers(context, desired.as_ref(), &mut seen, None).await;
         context.shows_membership(voters(&seen.voter_set()));
         Ok(QuorumLook { seen, desired, at: Some(context.steady().now()) })
     }

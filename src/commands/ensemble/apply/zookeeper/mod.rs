@@ -1,5 +1,6 @@
 //! A ZooKeeper ensemble and its record: opened from flags, locked, and passed over.
 
+mod scale;
 pub mod steps;
 
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::commands::ensemble::apply::record::Record;
 use crate::commands::ensemble::apply::zookeeper::steps::Hands;
 use crate::commands::ensemble::observe::Observed;
 use crate::commands::ensemble::observe::pass::{Memory, observe, views};
+use crate::commands::ensemble::observe::pods::Pods;
 use crate::commands::ensemble::observe::servers::Look;
 use crate::commands::ensemble::observe::sessions::Connections;
 use crate::commands::ensemble::plan::coherence::Finding;
@@ -47,6 +49,8 @@ pub struct Ensemble {
     pub has_login: bool,
     /// What looks remember.
     memory: Memory,
+    /// What Kubernetes is asked about the servers' pods.
+    pods: Pods,
     /// How long it rests between two changes.
     rest: Duration,
     /// Whether the last pass waited: the next one that does says nothing.
@@ -106,7 +110,16 @@ impl Ensemble {
         context.is_ensemble(&name, None);
         let record: Record<Desired> = Record::open(context, &Identity::of_ensemble(&name)).await?;
         context.is_ensemble(&name, record.desired.as_ref().and_then(|desired| desired.ensemble_id.as_deref()));
-        Ok(Self { name, connections, record, has_login, memory: Memory::default(), rest, has_waited: false })
+        Ok(Self {
+            name,
+            connections,
+            record,
+            has_login,
+            memory: Memory::default(),
+            pods: Pods::default(),
+            rest,
+            has_waited: false,
+        })
     }
 
     /// Makes sure that nobody else restarts servers, of the ensemble or of the cluster that it serves, or changes who votes.
@@ -145,9 +158,20 @@ impl Ensemble {
         if !context.is_dry_run() {
             self.record.correct_times(context.steady().now()).await;
         }
-        let look = observe(&self.connections, self.record.desired.as_ref(), &mut self.memory).await;
+        let mut look = observe(&self.connections, self.record.desired.as_ref(), &mut self.memory).await;
+        let next = self.pods.look(context, self.record.desired.as_ref(), &mut look.seen, None).await;
+        self.remember(context, next).await;
         look.notes.iter().for_each(|note| tracing::info!("{note}"));
         Ok(Look { desired: self.record.desired.clone(), at: Some(context.steady().now()), ..look })
+    }
+
+    /// Keeps what the record has to remember of the servers' disks, where something may be changed.
+    async fn remember(&mut self, context: &Context, next: Option<Desired>) {
+        let Some(next) = next.filter(|_| !context.is_dry_run() && context.lock_check().check().is_ok()) else { return };
+        if let Err(why) = self.record.save(&next).await {
+            // The next look notes it again.
+            tracing::warn!(reason = why.reason, "what was seen of the servers' disks could not be kept");
+        }
     }
 
     /// One pass: shown, agreed to, carried out and recorded as any other plan.
@@ -189,8 +213,9 @@ impl Ensemble {
 
     /// What carries steps out.
     pub fn hands(&mut self, look: Look, locks: LockCheck, clock: SteadyClock) -> Hands<'_> {
-        let Self { connections, record, has_login, .. } = self;
-        Hands { connections, record, look, locks, clock, has_login: *has_login, is_broken: false }
+        let Self { connections, record, has_login, pods, .. } = self;
+        let kubernetes = pods.kubernetes();
+        Hands { connections, record, kubernetes, look, locks, clock, has_login: *has_login, is_broken: false }
     }
 
     /// How long it rests between two changes.

@@ -2,6 +2,8 @@
 //! active by a write, and recorded.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -10,6 +12,7 @@ use uuid::Uuid;
 use crate::change::carry_out::Ended;
 use crate::change::event::Outcome;
 use crate::change::fail_point::fail_point;
+use crate::clients::kubernetes::Kubernetes;
 use crate::clients::zookeeper::live::Live;
 use crate::clients::zookeeper::{
     Acl, Creation, Mode, Permissions, Reconfiguration, Refusal as Answer, ZooKeeper, ZooKeeperError,
@@ -18,6 +21,7 @@ use crate::cluster::ensemble::desired::{Desired, MemberState, Op};
 use crate::cluster::ensemble::member::ServerId;
 use crate::cluster::ensemble::membership::{EnsembleConfig, Membership};
 use crate::commands::ensemble::apply::record::{Record, refused, unknown};
+use crate::commands::ensemble::apply::zookeeper::scale::lower;
 use crate::commands::ensemble::observe::pass::{serving, views};
 use crate::commands::ensemble::observe::servers::Look;
 use crate::commands::ensemble::observe::sessions::{CHANGES_PATH, Connections, FOLDER, ID_PATH, leave};
@@ -38,12 +42,13 @@ const CONFIRM_PAUSE: Duration = Duration::from_millis(200);
 const CALL: Duration = Duration::from_secs(5);
 
 /// What steps need.
-#[derive(Debug)]
 pub struct Hands<'a> {
     /// How the servers are reached.
     pub connections: &'a Connections,
     /// The record.
     pub record: &'a mut Record<Desired>,
+    /// The API server that the servers' pods belong to, where one does.
+    pub kubernetes: Option<Arc<dyn Kubernetes>>,
     /// What was seen.
     pub look: Look,
     /// Whether the locks are held.
@@ -62,6 +67,12 @@ enum Sent {
     Maybe,
     /// It was not carried out.
     Not(Ended),
+}
+
+impl fmt::Debug for Hands<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hands").field("record", &self.record).field("look", &self.look).finish_non_exhaustive()
+    }
 }
 
 impl Hands<'_> {
@@ -93,6 +104,7 @@ impl Hands<'_> {
             Act::Mark { id, state } => self.mark(*id, *state).await?,
             Act::Confirm { op } => return self.confirm(op).await,
             Act::Change(planned) => return self.change(planned).await,
+            Act::ScaleDown(scale_down) => return lower(self.kubernetes.as_deref(), scale_down).await,
             Act::Identify { ensemble_id } => self.identify(ensemble_id).await?,
             Act::Declare(declared) => self.record.save(&declared.after).await?,
         }

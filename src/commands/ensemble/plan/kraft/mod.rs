@@ -8,6 +8,7 @@ pub mod change;
 pub mod declare;
 pub mod follow;
 pub mod guards;
+pub mod pods;
 pub mod prestart;
 pub mod prestart_steps;
 pub mod seen;

@@ -5,6 +5,7 @@ mod clocks;
 mod declare;
 mod histories;
 mod model;
+mod pods;
 mod prestart;
 mod refusals;
 mod scene;
