@@ -1,4 +1,4 @@
-//! A storm of shrunken ISRs on every broker of a real cluster at once: what readiness must not take part in.
+//! A storm of shrunken ISRs on every broker of a real cluster at once: what readiness must not take part in. For `make acceptance`.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -69,11 +69,15 @@ where
 }
 
 #[test]
-fn a_storm_of_shrunken_isrs_makes_no_latched_broker_unready_and_rollout_check_names_every_one() {
+fn a_storm_of_shrunken_isrs_makes_no_latched_broker_unready_and_rollout_check_names_what_each_leads_alone() {
+    if std::env::var_os("TOOLBOX_TEST_MEMBERSHIP").is_none() {
+        return;
+    }
     let shape = Shape::brokers(3)
         .property("replica.lag.time.max.ms", "1500")
         .property("replica.fetch.max.bytes", "65536")
-        .property("min.insync.replicas", "2");
+        // One that stands still for a moment stays registered, and leads what it led.
+        .property("broker.session.timeout.ms", "60000");
     let cluster = Cluster::start(Kind::Kafka43Kraft, &shape).unwrap();
     let (toolbox, bootstrap) = (Toolbox::alone(), cluster.bootstrap());
     let all = ["leader.replication.throttled.replicas=*", "follower.replication.throttled.replicas=*"];
@@ -129,12 +133,9 @@ fn a_storm_of_shrunken_isrs_makes_no_latched_broker_unready_and_rollout_check_na
         let check =
             ["rollout", "check", "--bootstrap-server", &bootstrap, "--broker", &id.to_string(), "--timeout", "20s"];
         let check = toolbox.run(&check).ends_with(5);
-        for leader in BROKERS {
-            let row = |line: &&str| line.starts_with(&format!("storm-{}", leader - 1));
-            let row = check.out.lines().find(row).unwrap_or_else(|| panic!("storm-{}: {check:#?}", leader - 1));
-            let words: Vec<_> = row.split_whitespace().collect();
-            assert_eq!(words[1..3], [leader.to_string().as_str(), "2"], "ISR and minimum: {row}");
-        }
+        let row = check.out.lines().find(|line| line.starts_with(&format!("storm-{}", id - 1)));
+        let words: Vec<_> = row.unwrap_or_else(|| panic!("{check:#?}")).split_whitespace().collect();
+        assert_eq!(words[1..3], [id.to_string().as_str(), "1"], "ISR and minimum: {words:?}");
     }
     assert_eq!(isr(&cluster, 1), alone, "all of that while nothing had come back");
 }

@@ -128,7 +128,8 @@ fn with_disk(terms: &Terms, seen: &Seen, on_disk: &OnDisk) -> Result<Chosen, Hal
     if mine == Some(id) {
         return Ok(chosen);
     }
-    if let Some(entry) = seen.registry.ids.get(&id) {
+    // Of a pod that has another id the disk is the wrong one, whether or not the other pod runs: waiting for that would not help.
+    if let Some(entry) = seen.registry.ids.get(&id).filter(|_| mine.is_none()) {
         check_gone(seen, id, &entry.pod)?;
     }
     let (expected, who) = match mine {

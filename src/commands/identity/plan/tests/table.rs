@@ -52,6 +52,12 @@ fn disks_that_were_exchanged_are_refused_and_never_rewritten() {
     let (code, words) = refused(&terms(), &gone);
     assert_eq!(code, Code::DiskMismatch);
     assert!(words.contains("by the registry the pod has id 1003"), "{words}");
+    let runs = with_pod(gone, "kafka-0", PodSeen::Running("u0".into()));
+    assert_eq!(
+        refused(&terms(), &runs).0,
+        Code::DiskMismatch,
+        "exchanged, though the other pod runs with the other's disk"
+    );
     let terms = Terms { allocation: Allocation::FirstFree, ..terms() };
     let (code, words) = refused(&terms, &with_disk(2001));
     assert_eq!(code, Code::DiskMismatch);
