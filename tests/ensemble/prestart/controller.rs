@@ -47,6 +47,10 @@ impl Controllers {
     }
 
     fn prestart(&self, id: usize, more: &[&str]) -> Ran {
+        self.prestart_within("1s", id, more)
+    }
+
+    fn prestart_within(&self, within: &str, id: usize, more: &[&str]) -> Ran {
         let all: Vec<_> = (1..=self.ports.len()).map(|id| self.address(id)).collect();
         let own = self.address(id);
         let properties = format!(
@@ -59,7 +63,7 @@ impl Controllers {
         let file = self.toolbox.file(&format!("{id}.properties"), &properties);
         let (number, out) = (id.to_string(), self.out(id));
         let own = ["ensemble", "prestart", "controller", "--yes", "--cluster", "main", "--cluster-id", CLUSTER];
-        let places = ["--id", &number, "--properties", &file, "--out", &out, "--size", "3", "--within", "1s"];
+        let places = ["--id", &number, "--properties", &file, "--out", &out, "--size", "3", "--within", within];
         self.toolbox.run(&[&own[..], &places, &["--format-cmd", &self.format_cmd], more].concat())
     }
 
@@ -269,6 +273,19 @@ fn disks_that_are_lost_swapped_static_or_of_another_cluster_do_not_start() {
     let ran =
         controllers.toolbox.run(&[&own[..], &["--properties", &fixed, "--out", "/dev/null"]].concat()).ends_with(4);
     assert!(ran.out.contains("E_STATIC_QUORUM"), "{ran:#?}");
+}
+
+#[test]
+fn a_disk_that_is_formatted_when_the_time_is_over_is_recorded_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let controllers = Controllers::new(&fake(folder.path()), vec![1, 2, 3]);
+    for id in [1, 2] {
+        let ran = controllers.prestart_within("0s", id, &[]).ends_with(0);
+        assert!(ran.out.contains("the disk is formatted with"), "{ran:#?}");
+        let recorded = controllers.recorded_directory(i32::try_from(id).unwrap());
+        assert_eq!(recorded, Some(controllers.directory(id)), "{ran:#?}");
+    }
+    assert_eq!(controllers.record().last_voters.unwrap().voters.len(), 1);
 }
 
 #[test]

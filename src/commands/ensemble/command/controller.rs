@@ -112,7 +112,8 @@ pub(super) async fn run(context: &mut Context, args: &ControllerArgs) -> anyhow:
         setup.terms.now = context.steady().now();
         let next = with_command(decide(&setup.terms, &ground), &setup, args);
         let is_over = Instant::now() >= deadline;
-        let is_last = is_over || context.is_dry_run() || context.flags.observed.is_some();
+        let is_rehearsed = context.is_dry_run() || context.flags.observed.is_some();
+        let is_last = is_over || is_rehearsed;
         if let Next::Wait(why) = &next {
             if is_last {
                 output::complain(&format!("controller {} does not start yet: {why}", setup.terms.node));
@@ -141,8 +142,9 @@ pub(super) async fn run(context: &mut Context, args: &ControllerArgs) -> anyhow:
             is_broken: false,
         };
         let exit = context.settle(plan, async |steps: &[ControllerStep]| hands.apply(steps).await).await?.exit;
-        let is_again = hands.is_outrun || (matches!(next, Next::Format { .. }) && exit == Exit::Done);
-        if !is_again || is_last {
+        // Its directory id is in the document before the controller starts, however late it is: else nobody would give it its vote.
+        let is_formatted = matches!(next, Next::Format { .. }) && exit == Exit::Done && !is_rehearsed;
+        if !is_formatted && (!hands.is_outrun || is_last) {
             return Ok(exit);
         }
         sleep(pause()).await;
