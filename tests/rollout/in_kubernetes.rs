@@ -226,23 +226,28 @@ async fn a_real_api_server_shows_sets_and_pods_deletes_by_uid_and_steps_a_partit
     door.set_partition(&set, 1).await.unwrap();
     let stepped = door.stateful_set(&name).await.unwrap().unwrap();
     assert_eq!(stepped.strategy, Strategy::Partition(1));
+    replicas_are_lowered(&door, &name, &set).await;
+}
 
+/// For the version that was read, and for no other.
+async fn replicas_are_lowered(door: &Live, name: &ObjectName, former: &StatefulSet) {
     let of = |set: &StatefulSet| Version { uid: set.uid.clone(), resource_version: set.resource_version.clone() };
-    let stale = door.set_replicas(&name, &of(&set), 1).await.unwrap_err();
+    let stale = door.set_replicas(name, &of(former), 1).await.unwrap_err();
     assert!(matches!(stale, KubernetesError::Conflict { .. }), "{stale:?}");
-    let other = Version { uid: "another".to_owned(), ..of(&stepped) };
-    assert!(matches!(door.set_replicas(&name, &other, 1).await.unwrap_err(), KubernetesError::Conflict { .. }));
+    let there = door.stateful_set(name).await.unwrap().unwrap();
+    let other = Version { uid: "another".to_owned(), ..of(&there) };
+    assert!(matches!(door.set_replicas(name, &other, 1).await.unwrap_err(), KubernetesError::Conflict { .. }));
     let lowered = until(async || {
-        let set = door.stateful_set(&name).await.unwrap()?;
+        let set = door.stateful_set(name).await.unwrap()?;
         // Its status may change in between: then it is read again.
-        door.set_replicas(&name, &of(&set), 1).await.ok()?;
-        door.stateful_set(&name).await.unwrap()
+        door.set_replicas(name, &of(&set), 1).await.ok()?;
+        door.stateful_set(name).await.unwrap()
     })
     .await;
     assert_eq!((lowered.replicas, lowered.first_ordinal), (1, 0));
-    let first = door.pod(&name_of(&namespace, 0)).await.unwrap().unwrap();
+    let first = door.pod(&name_of(&name.namespace, 0)).await.unwrap().unwrap();
     assert_eq!((first.stateful_set.as_deref(), first.claims.len()), (Some("kafka"), 0));
-    assert_eq!(door.pod(&name_of(&namespace, 7)).await.unwrap(), None);
+    assert_eq!(door.pod(&name_of(&name.namespace, 7)).await.unwrap(), None);
 }
 
 fn name_of(namespace: &str, ordinal: u32) -> ObjectName {

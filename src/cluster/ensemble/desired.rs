@@ -211,8 +211,8 @@ impl Desired {
         let op = next.op.iter_mut().map(|op| &mut op.started_at);
         let last = next.last_config.iter_mut().map(|last| &mut last.since);
         let all = op.chain(last).chain(next.history.iter_mut().map(|entry| &mut entry.at));
-        let corrected = all.fold(false, |corrected, time| corrected_time(time, now) || corrected);
-        corrected.then_some(next)
+        let corrected = all.filter_map(|time| corrected_time(time, now).then_some(())).count();
+        (corrected > 0).then_some(next)
     }
 
     /// The servers that should vote once everything is done.

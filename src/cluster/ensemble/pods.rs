@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn the_last_pod_of_a_set_is_counted_from_its_first() {
-        let set = |first_ordinal, replicas| Set { first_ordinal, replicas, ..Set::default() }.last_ordinal();
+        let set = |first_ordinal, replicas| Set { replicas, first_ordinal, ..Set::default() }.last_ordinal();
         assert_eq!((set(0, 3), set(5, 3), set(0, 0), set(u32::MAX, 2)), (Some(2), Some(7), None, None));
     }
 }

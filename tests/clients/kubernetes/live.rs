@@ -214,7 +214,7 @@ async fn pods_nodes_and_claims_are_read_and_labels_are_set_only_on_the_object_th
          [ReadWriteOnce], storageClassName: none, local: {{path: /x}}, nodeAffinity: {affinity}}}}}"
     );
     cluster.kubectl_with_input(&["apply", "-f", "-"], &local);
-    assert_eq!(door.volume(&volume).await.unwrap().unwrap().hosts, [node.clone()]);
+    assert_eq!(door.volume(&volume).await.unwrap().unwrap().hosts, std::slice::from_ref(&node));
     assert_eq!(door.volume("volume-of-nobody").await.unwrap(), None);
     let nodes = door.nodes("kafka-toolbox/broker-id in (7)").await.unwrap();
     assert!(nodes.iter().any(|it| it.name == node && it.labels["zone"] == "a"), "{nodes:?}");

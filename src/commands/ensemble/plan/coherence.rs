@@ -63,7 +63,9 @@ pub fn findings(
     addresses(&mut list, seen);
     own_states(&mut list, seen);
     without_a_vote(&mut list, seen, known);
-    pods::notices(desired, seen, now).into_iter().for_each(|text| list.notice(text));
+    for text in pods::notices(desired, seen, now) {
+        list.notice(text);
+    }
     number(&mut list, desired, seen, now);
     if let Some(desired) = desired {
         against_document(&mut list, desired, seen, known);

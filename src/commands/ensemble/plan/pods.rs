@@ -44,7 +44,7 @@ pub fn fill(desired: &Desired, read: &PodsRead, seen: &mut Seen) {
         (workload.rollout, workload.settling) = rollouts(of_members, read);
         workload.surplus = membership.map(|members| surplus(desired, members, read)).unwrap_or_default();
         seen.zones = workload.pods.iter().filter_map(|(id, pod)| Some((*id, pod.zone.clone()?))).collect();
-        seen.cluster_zones = read.cluster_zones.clone();
+        seen.cluster_zones.clone_from(&read.cluster_zones);
     }
     seen.workload = Some(workload);
 }

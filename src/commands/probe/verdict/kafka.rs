@@ -66,8 +66,7 @@ impl Memory {
     /// the future counts as now: the clock was set back since.
     pub fn or_new(kept: Option<Self>, start: String, broker: BrokerId, now: Timestamp) -> Self {
         kept.filter(|kept| kept.start == start && kept.broker == broker)
-            .map(|kept| Self { since: kept.since.min(now), ..kept })
-            .unwrap_or_else(|| Self::new(start, broker, now))
+            .map_or_else(|| Self::new(start, broker, now), |kept| Self { since: kept.since.min(now), ..kept })
     }
 
     /// What is to be looked at.

@@ -74,9 +74,10 @@ impl Bed {
     }
 
     fn answers(&mut self, number: i64, answers: bool) {
-        let answer = match answers {
-            true => Answer::Serving { mode: Mode::Follower, zxid: Zxid(1) },
-            false => Answer::Down { why: "connection refused".to_owned() },
+        let answer = if answers {
+            Answer::Serving { mode: Mode::Follower, zxid: Zxid(1) }
+        } else {
+            Answer::Down { why: "connection refused".to_owned() }
         };
         self.seen.servers.insert(ServerId(number), ServerView::of(answer));
     }

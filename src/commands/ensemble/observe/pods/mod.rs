@@ -87,7 +87,7 @@ impl Pods {
         limit: Option<Duration>,
     ) -> Option<Desired> {
         let desired = desired.filter(|desired| !named(desired).is_empty() && context.sees_kubernetes())?;
-        let now = context.now();
+        let now = context.steady().now();
         let deadline = Instant::now() + limit.unwrap_or_else(|| context.timeout() + BEYOND);
         let read = match context.kubernetes().await {
             Ok(kubernetes) => {
@@ -299,10 +299,9 @@ async fn disks(
             (false, Some(pod), disk) if disk.as_ref().is_none_or(|disk| disk.pod_uid != pod.uid) => {
                 present(kubernetes, &read.namespace, pod).await?
             }
-            (false, ..) => continue,
+            (false, ..) | (true, None, None) => continue,
             (true, _, Some(disk)) => lost(kubernetes, &read.namespace, disk).await?,
             (true, Some(pod), None) => lost(kubernetes, &read.namespace, &unseen(pod)).await?,
-            (true, None, None) => continue,
         };
         found.insert(name.to_owned(), state);
     }
@@ -369,10 +368,10 @@ async fn look_for(kubernetes: &dyn Kubernetes, namespace: &str, claim: &Claim) -
         exists = exists || kubernetes.facts(Resource::Nodes, &ObjectName::new("", host.clone())).await?.is_some();
     }
     let shown_hosts = visible::value(&hosts).into_owned();
-    Ok(match exists {
-        true => there(Some(volume)),
-        false => Found::Nodeless(format!("volume {shown} is bound to node {shown_hosts}, which does not exist")),
-    })
+    if exists {
+        return Ok(there(Some(volume)));
+    }
+    Ok(Found::Nodeless(format!("volume {shown} is bound to node {shown_hosts}, which does not exist")))
 }
 
 /// Whether we may lower the replicas of the StatefulSets for which that is due.
