@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::ensemble::desired::{HISTORY_MAX, MemberState};
+use crate::cluster::ensemble::desired::{DesiredState, HISTORY_MAX, MemberState};
 use crate::cluster::quorum::{DirectoryId, NodeId, QuorumReplica, ReplicaKey};
 
 /// A voter: a node, and the directory of its metadata log. The same node with a new disk is another voter.
@@ -144,6 +144,33 @@ pub struct QuorumEntry {
     pub kind: QuorumChangeKind,
     /// Whom it was about.
     pub target: Voter,
+}
+
+impl fmt::Display for QuorumOp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of controller {}", self.kind.word(), self.target)
+    }
+}
+
+impl DesiredState for DesiredQuorum {
+    type Id = NodeId;
+    type Op = QuorumOp;
+
+    fn op(&self) -> Option<&QuorumOp> {
+        self.op.as_ref()
+    }
+
+    fn is_open(&self, op: &QuorumOp) -> bool {
+        self.op.as_ref().is_some_and(|open| open.id == op.id)
+    }
+
+    fn with_op(self, op: Option<QuorumOp>) -> Self {
+        Self { op, ..self }
+    }
+
+    fn state_mut(&mut self, node: NodeId) -> Option<&mut MemberState> {
+        self.members.get_mut(&node).map(|member| &mut member.state)
+    }
 }
 
 impl DesiredQuorum {

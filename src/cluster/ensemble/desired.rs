@@ -1,8 +1,10 @@
 //! What is desired of an ensemble, and what is under way: the document that every pass reads first and writes under compare-and-set.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::ensemble::member::{Role, ServerId};
@@ -42,6 +44,27 @@ pub struct Desired {
     /// The last steps, oldest first, at most [`HISTORY_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<Entry>,
+}
+
+/// What the documents of a ZooKeeper ensemble and of a quorum of KRaft controllers have in common.
+pub trait DesiredState: fmt::Debug + Clone + Default + Eq + Serialize + DeserializeOwned + Send + Sync {
+    /// What identifies a member.
+    type Id: fmt::Debug + fmt::Display + Copy + Ord + Serialize + Send + Sync;
+    /// A change that is under way. Its text is as `PROMOTE of server 4`.
+    type Op: fmt::Debug + fmt::Display + Clone + Eq + Serialize + Send + Sync;
+
+    /// The change that is under way.
+    fn op(&self) -> Option<&Self::Op>;
+
+    /// Whether this change is the one that is under way.
+    fn is_open(&self, op: &Self::Op) -> bool;
+
+    /// The same document with this change under way, or none.
+    #[must_use]
+    fn with_op(self, op: Option<Self::Op>) -> Self;
+
+    /// Where a member stands; none where the document does not have it.
+    fn state_mut(&mut self, id: Self::Id) -> Option<&mut MemberState>;
 }
 
 /// One server as it is desired.
@@ -168,6 +191,33 @@ pub struct Entry {
     /// Whether the leader was removed, demoted or moved by it.
     #[serde(default)]
     pub is_leader: bool,
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of server {}", self.kind.word(), self.target)
+    }
+}
+
+impl DesiredState for Desired {
+    type Id = ServerId;
+    type Op = Op;
+
+    fn op(&self) -> Option<&Op> {
+        self.op.as_ref()
+    }
+
+    fn is_open(&self, op: &Op) -> bool {
+        self.op.as_ref().is_some_and(|open| open.id == op.id)
+    }
+
+    fn with_op(self, op: Option<Op>) -> Self {
+        Self { op, ..self }
+    }
+
+    fn state_mut(&mut self, id: ServerId) -> Option<&mut MemberState> {
+        self.members.get_mut(&id).map(|member| &mut member.state)
+    }
 }
 
 impl Desired {

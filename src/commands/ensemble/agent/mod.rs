@@ -8,14 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::agent::runtime::Ticked;
 use crate::change::carry_out::Ended;
 use crate::change::event::{Outcome, Severity};
-use crate::change::plan::Step;
+use crate::change::in_order::{Executor, InOrder};
+use crate::change::plan::{Plan, Step};
 use crate::cluster::ensemble::tolerance::Tolerance;
-use crate::commands::ensemble::apply::kraft::{self, Quorum};
-use crate::commands::ensemble::apply::zookeeper::{Decided, Ensemble, decided};
-use crate::commands::ensemble::plan::Decision;
+use crate::commands::ensemble::apply::kraft::Quorum;
+use crate::commands::ensemble::apply::pass::{Decided, decided};
+use crate::commands::ensemble::apply::zookeeper::Ensemble;
 use crate::commands::ensemble::plan::code::Refusal;
 use crate::commands::ensemble::plan::coherence::{Alert, Finding};
-use crate::commands::ensemble::plan::kraft::Decision as QuorumDecision;
+use crate::commands::ensemble::plan::pass::{Decision, Pass, Protocol};
 use crate::commands::ensemble::plan::steps::{SUBJECT, refusal};
 use crate::context::Context;
 use crate::output;
@@ -70,6 +71,18 @@ pub struct Outlook<'a> {
     pub refusal: Option<&'a Refusal>,
     /// What is waited for.
     pub waits: Option<&'a str>,
+}
+
+impl<'a> Outlook<'a> {
+    /// What a pass came to.
+    fn of<P: Protocol>(name: &'a str, size: Option<usize>, pass: &'a Pass<P>) -> Self {
+        let (refusal, waits) = match &pass.decision {
+            Decision::Refuse(refusal) => (Some(refusal), None),
+            Decision::Wait(why) => (None, Some(why.as_str())),
+            _ => (None, None),
+        };
+        Self { name, size, tolerance: pass.tolerance, findings: &pass.findings, refusal, waits }
+    }
 }
 
 /// Shows what passes come to, and says and records what is new in it.
@@ -129,6 +142,19 @@ impl Teller {
         is_new
     }
 
+    /// Says the steps of a plan, carries them out and says how they ended.
+    async fn carry_out<S: Step>(
+        &self,
+        context: &mut Context,
+        plan: Plan<S>,
+        executor: impl Executor<Step = S>,
+    ) -> anyhow::Result<Ticked> {
+        plan.steps.iter().for_each(|step| output::say(&step.to_string()));
+        let mut order = InOrder::new(executor);
+        let ended = context.carry(&plan.steps, async |steps| order.apply(steps).await).await;
+        self.ended(&ended)
+    }
+
     /// Says how steps ended and counts them. A change whose result is not known, or that failed, makes a tick that failed.
     pub fn ended<S: Step>(&self, ended: &[(S, Ended)]) -> anyhow::Result<Ticked> {
         let mut wrong = Vec::new();
@@ -168,44 +194,20 @@ impl Watcher {
 
 async fn tick_ensemble(context: &mut Context, ensemble: &mut Ensemble, teller: &mut Teller) -> anyhow::Result<Ticked> {
     let look = ensemble.look(context).await?;
-    let Decided { pass, plan } = decided(&look, context, ensemble.rest());
+    let Decided { pass, plan } = decided(look.input(context.now(), ensemble.rest()));
     ensemble.say_membership(context, &look, &pass);
-    let (refusal, waits) = match &pass.decision {
-        Decision::Refuse(refusal) => (Some(refusal), None),
-        Decision::Wait(why) => (None, Some(why.as_str())),
-        _ => (None, None),
-    };
     let size = ensemble.record.desired.as_ref().map(|desired| desired.size);
-    let (name, tolerance, findings) = (&ensemble.name, pass.tolerance, &pass.findings);
-    teller.tell(context, Outlook { name, size, tolerance, findings, refusal, waits }).await;
-    if plan.steps.is_empty() {
-        return Ok(Ticked::Done);
-    }
-    plan.steps.iter().for_each(|step| output::say(&step.to_string()));
-    let (locks, clock) = (context.lock_check(), context.run().clock);
-    let mut hands = ensemble.hands(look, locks, clock);
-    let ended = context.carry(&plan.steps, async |steps| hands.apply(steps).await).await;
-    teller.ended(&ended)
+    teller.tell(context, Outlook::of(&ensemble.name, size, &pass)).await;
+    let executor = ensemble.executor(look, context);
+    teller.carry_out(context, plan, executor).await
 }
 
 async fn tick_quorum(context: &mut Context, quorum: &mut Quorum, teller: &mut Teller) -> anyhow::Result<Ticked> {
     let look = quorum.look(context).await?;
-    let kraft::Decided { pass, plan } = kraft::decided(&look, context, quorum.rest());
-    let (refusal, waits) = match &pass.decision {
-        QuorumDecision::Refuse(refusal) => (Some(refusal), None),
-        QuorumDecision::Wait(why) => (None, Some(why.as_str())),
-        _ => (None, None),
-    };
+    let Decided { pass, plan } = decided(look.input(context.now(), quorum.rest()));
     let size = look.desired.as_ref().map(|desired| desired.size);
     let name = context.cluster_name().unwrap_or_default().to_owned();
-    let (tolerance, findings) = (Some(pass.tolerance), &pass.findings);
-    teller.tell(context, Outlook { name: &name, size, tolerance, findings, refusal, waits }).await;
-    if plan.steps.is_empty() {
-        return Ok(Ticked::Done);
-    }
-    plan.steps.iter().for_each(|step| output::say(&step.to_string()));
-    let (locks, clock, brake) = (context.lock_check(), context.run().clock, context.brake().clone());
-    let mut hands = quorum.hands(locks, clock, brake);
-    let ended = context.carry(&plan.steps, async |steps| hands.apply(steps).await).await;
-    teller.ended(&ended)
+    teller.tell(context, Outlook::of(&name, size, &pass)).await;
+    let executor = quorum.executor(context);
+    teller.carry_out(context, plan, executor).await
 }

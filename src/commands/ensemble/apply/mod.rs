@@ -1,10 +1,11 @@
-//! Passes: each looks, decides, and changes one thing at most. [`zookeeper`] does one over an ensemble, [`kraft`] one over a quorum
-//! of controllers; [`record`] keeps what is desired, and what is under way, under compare-and-set. [`start`] and [`controller`]
-//! carry out what a server's start needs.
+//! Passes: each looks, decides, and changes one thing at most. [`zookeeper`] looks at an ensemble and changes it, [`kraft`] a quorum
+//! of controllers; [`pass`] is what comes in between. [`record`] keeps what is desired, and what is under way, under
+//! compare-and-set. [`start`] and [`controller`] carry out what a server's start needs.
 
 mod controller;
 pub mod found;
 pub mod kraft;
+pub mod pass;
 pub mod record;
 mod start;
 pub mod zookeeper;

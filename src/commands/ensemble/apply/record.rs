@@ -1,10 +1,8 @@
 //! The record of an ensemble or a quorum: desired members, last good configuration, the change under way. It is written only over
 //! what was read.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
 use crate::change::carry_out::Ended;
+use crate::cluster::ensemble::desired::{DesiredState, MemberState};
 use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::refuse::next_step;
 use crate::context::Context;
@@ -22,7 +20,7 @@ pub struct Record<D> {
     pub desired: Option<D>,
 }
 
-impl<D: Serialize + DeserializeOwned + Clone> Record<D> {
+impl<D: DesiredState> Record<D> {
     /// Reads the record of an identity.
     pub async fn open(context: &Context, identity: &Identity) -> anyhow::Result<Self> {
         let mut document = context.document(identity).await?;
@@ -50,7 +48,7 @@ impl<D: Serialize + DeserializeOwned + Clone> Record<D> {
             }
             Err(error) if error.is::<Changed>() => {
                 let why = format!("{} was changed by another run in the meantime", self.document.place());
-                Err(refused(&Refusal::new(Code::Conflict, why, next_step(Code::Conflict))))
+                Err(conflict(why))
             }
             Err(error) => Err(Ended::failed(format!("{error:#}"))),
         }
@@ -71,6 +69,43 @@ impl<D: Serialize + DeserializeOwned + Clone> Record<D> {
         }
         Ok(())
     }
+
+    /// What is desired, where a record is needed.
+    pub fn known(&self) -> Result<D, Ended> {
+        self.desired.clone().ok_or_else(|| Ended::refused("there is no record"))
+    }
+
+    /// Writes down what a member has become.
+    pub async fn mark(&mut self, id: D::Id, state: MemberState) -> Result<(), Ended> {
+        let mut next = self.known()?;
+        if let Some(member) = next.state_mut(id) {
+            *member = state;
+        }
+        self.save(&next).await
+    }
+
+    /// Writes down the intent to make a change.
+    pub async fn intend(&mut self, op: &D::Op) -> Result<(), Ended> {
+        let next = self.known()?.with_op(Some(op.clone()));
+        self.save(&next).await
+    }
+
+    /// Takes the intent out again, unless another change is under way by now.
+    pub async fn forget(&mut self, op: &D::Op) -> Result<(), Ended> {
+        self.update(|desired| desired.is_open(op).then(|| desired.clone().with_op(None))).await
+    }
+
+    /// The same for a change that was not made. Where it fails, the next pass finds that it was not applied.
+    pub async fn forget_unmade(&mut self, op: &D::Op) {
+        if let Err(why) = self.forget(op).await {
+            tracing::warn!(reason = why.reason, "the record still names a change that was not made");
+        }
+    }
+}
+
+/// A step that is refused because somebody else changes the same.
+pub fn conflict(why: impl Into<String>) -> Ended {
+    refused(&Refusal::new(Code::Conflict, why, next_step(Code::Conflict)))
 }
 
 /// A step that is refused by name.

@@ -10,6 +10,7 @@ use crate::cluster::ensemble::member::{Role, ServerId, listed};
 use crate::cluster::ensemble::server_line::ServerLine;
 use crate::cluster::quorum::NodeId;
 use crate::commands::ensemble::apply::found::{self, recorded_elsewhere};
+use crate::commands::ensemble::apply::pass::carry_out;
 use crate::commands::ensemble::apply::zookeeper::{Ensemble, Known, name, name_of, unreachable};
 use crate::commands::ensemble::command::flags::WhichArgs;
 use crate::commands::ensemble::command::kraft::{self, Wish};
@@ -22,8 +23,9 @@ use crate::commands::ensemble::plan::declare::{
 };
 use crate::commands::ensemble::plan::guards::SETTLE;
 use crate::commands::ensemble::plan::kraft::declare::Adoption as QuorumAdoption;
+use crate::commands::ensemble::plan::planned::{Declared, EnsembleId, EnsembleStep};
 use crate::commands::ensemble::plan::refuse::not_adopted;
-use crate::commands::ensemble::plan::steps::{Act, Declared, EnsembleStep, refuse};
+use crate::commands::ensemble::plan::steps::refuse;
 use crate::context::Context;
 use crate::exit::{Exit, Stop};
 
@@ -183,7 +185,7 @@ pub(super) async fn adopt(context: &mut Context, args: &AdoptArgs) -> anyhow::Re
         Err(refusal) => refuse(&mut plan, &refusal),
         Ok(next) => {
             if found.is_none() {
-                plan.steps.push(EnsembleStep { act: Act::Identify { ensemble_id } });
+                plan.steps.push(EnsembleStep::Identify(EnsembleId { ensemble_id }));
             }
             let same = former.as_ref().is_some_and(|former| is_same(former, &next));
             if !same {
@@ -194,7 +196,8 @@ pub(super) async fn adopt(context: &mut Context, args: &AdoptArgs) -> anyhow::Re
             }
         }
     }
-    carry_out(context, &mut ensemble, plan, look).await
+    let executor = ensemble.executor(look, context);
+    carry_out(context, plan, executor).await
 }
 
 /// Whether two records say the same, but for when that was confirmed.
@@ -303,7 +306,8 @@ pub(super) async fn retire(context: &mut Context, args: &RetireArgs) -> anyhow::
             }));
         }
     }
-    carry_out(context, &mut ensemble, plan, look).await
+    let executor = ensemble.executor(look, context);
+    carry_out(context, plan, executor).await
 }
 
 fn only(mut ids: impl Iterator<Item = ServerId>) -> Option<ServerId> {
@@ -316,7 +320,7 @@ fn said(ensemble: &Ensemble, change: impl FnOnce(&Desired) -> Result<Desired, Re
 }
 
 fn declared(declared: Declared) -> EnsembleStep {
-    EnsembleStep { act: Act::Declare(Box::new(declared)) }
+    EnsembleStep::Declare(Box::new(declared))
 }
 
 /// What is said, and of which server.
@@ -345,18 +349,8 @@ async fn declare(
             plan.steps.push(declared(Declared { id, words, gives_up_data: false, before, after }));
         }
     }
-    carry_out(context, ensemble, plan, Look::default()).await
-}
-
-async fn carry_out(
-    context: &mut Context,
-    ensemble: &mut Ensemble,
-    plan: Plan<EnsembleStep>,
-    look: Look,
-) -> anyhow::Result<Exit> {
-    let (locks, clock) = (context.lock_check(), context.run().clock);
-    let mut hands = ensemble.hands(look, locks, clock);
-    Ok(context.settle(plan, async |steps| hands.apply(steps).await).await?.exit)
+    let executor = ensemble.executor(Look::default(), context);
+    carry_out(context, plan, executor).await
 }
 
 #[cfg(test)]

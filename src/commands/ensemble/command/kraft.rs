@@ -4,7 +4,8 @@ use crate::change::plan::Plan;
 use crate::cluster::ensemble::controllers::DesiredQuorum;
 use crate::cluster::quorum::{DirectoryId, NodeId};
 use crate::commands::ensemble::apply::found::{self, recorded_elsewhere};
-use crate::commands::ensemble::apply::kraft::{Quorum, decided};
+use crate::commands::ensemble::apply::kraft::Quorum;
+use crate::commands::ensemble::apply::pass::{carry_out, decided};
 use crate::commands::ensemble::apply::{Limits, passes};
 use crate::commands::ensemble::observe::quorum::QuorumLook;
 use crate::commands::ensemble::plan::code::Refusal;
@@ -13,9 +14,10 @@ use crate::commands::ensemble::plan::kraft::declare::{
     Adoption, Retired, adopt as adopted, join as joined, leave as left, resize, retire as retired,
 };
 use crate::commands::ensemble::plan::kraft::not_adopted;
+use crate::commands::ensemble::plan::kraft::planned::{Declared, QuorumStep};
 use crate::commands::ensemble::plan::kraft::seen::SeenQuorum;
-use crate::commands::ensemble::plan::kraft::steps::{Declared, QuorumStep, refuse};
-use crate::commands::ensemble::report::quorum::checks;
+use crate::commands::ensemble::plan::steps::refuse;
+use crate::commands::ensemble::report::checks;
 use crate::context::{Context, ControllerArgs};
 use crate::exit::Exit;
 use crate::output;
@@ -44,7 +46,7 @@ pub(super) enum Wish {
 pub(super) async fn plan(context: &mut Context, mut quorum: Quorum) -> anyhow::Result<Exit> {
     let look = quorum.look(context).await?;
     if !context.output().is_structured() {
-        output::print(&checks(&decided(&look, context, quorum.rest()).pass.candidates))?;
+        output::print(&checks(&decided(look.input(context.now(), quorum.rest())).pass.candidates))?;
     }
     quorum.rehearse(context, look).await
 }
@@ -83,7 +85,8 @@ pub(super) async fn adopt(
             plan.steps.push(declared(None, words, former, next));
         }
     }
-    quorum.carry_out(context, plan).await
+    let executor = quorum.executor(context);
+    carry_out(context, plan, executor).await
 }
 
 /// Whether two records say the same, but for when that was confirmed.
@@ -123,7 +126,8 @@ pub(super) async fn declare(
             plan.steps.push(step);
         }
     }
-    quorum.carry_out(context, plan).await
+    let executor = quorum.executor(context);
+    carry_out(context, plan, executor).await
 }
 
 /// The next record, and what is lost by it.
@@ -167,5 +171,5 @@ impl Wish {
 
 fn declared(node: Option<NodeId>, words: String, before: Option<DesiredQuorum>, after: DesiredQuorum) -> QuorumStep {
     let (before, after) = (before.map(Box::new), Box::new(after));
-    QuorumStep::Declare(Box::new(Declared { node, words, gives_up_data: false, before, after }))
+    QuorumStep::Declare(Box::new(Declared { id: node, words, gives_up_data: false, before, after }))
 }

@@ -184,8 +184,7 @@ fn exit(is_healthy: bool) -> Exit {
 }
 
 fn show_ensemble(context: &Context, look: &Look) -> anyhow::Result<Exit> {
-    let now = look.at.unwrap_or_else(|| context.now());
-    let input = Input { desired: look.desired.as_ref(), seen: &look.seen, now, rest: SETTLE, is_strict: false };
+    let input = Input { is_strict: false, ..look.input(context.now(), SETTLE) };
     let stranger = |it: &Nameless| ensemble::Stranger { address: it.address.clone(), answer: it.answer.clone() };
     let strangers: Vec<_> = look.nameless.iter().map(stranger).collect();
     let address = |id| look.addresses.get(&id).cloned().unwrap_or_else(|| "-".to_owned());
@@ -193,20 +192,19 @@ fn show_ensemble(context: &Context, look: &Look) -> anyhow::Result<Exit> {
     let page = ensemble::page(&look.seen, &decide(input), refuse::at_once(input), &places);
     let text = |is_wide| {
         let table = output::table(&ensemble::Page::columns(is_wide), &page.rows(is_wide));
-        format!("{}{table}{}", page.head(), page.foot())
+        format!("{}{table}{}", page.head(), page.foot)
     };
     context.output().result(&page, text)?;
     Ok(exit(page.healthy))
 }
 
 fn show_quorum(context: &Context, look: &QuorumLook) -> anyhow::Result<Exit> {
-    let QuorumLook { seen, desired, at } = look;
-    let now = at.unwrap_or_else(|| context.now());
-    let input = kraft::Input { desired: desired.as_ref(), seen, now, rest: SETTLE, is_strict: false };
-    let page = quorum_report::page(seen, &kraft::decide(input), kraft::at_once(seen), desired.is_some());
+    let QuorumLook { seen, desired, .. } = look;
+    let input = kraft::Input { is_strict: false, ..look.input(context.now(), SETTLE) };
+    let page = quorum_report::page(seen, &decide(input), kraft::at_once(seen), desired.is_some());
     let text = |is_wide| {
         let table = output::table(&quorum_report::Page::columns(is_wide), &page.rows(is_wide));
-        format!("{}{table}{}", page.head(), page.foot())
+        format!("{}{table}{}", page.head(), page.foot)
     };
     context.output().result(&page, text)?;
     Ok(exit(page.healthy))

@@ -14,6 +14,7 @@ use crate::cluster::ensemble::controllers::DesiredQuorum;
 use crate::cluster::metadata::TopicSelection;
 use crate::cluster::quorum::{Controllers, QuorumState};
 use crate::commands::ensemble::observe::controllers::endpoints;
+use crate::commands::ensemble::plan::kraft::Input;
 use crate::commands::ensemble::plan::kraft::seen::SeenQuorum;
 
 /// How long one node may take, with the way over to the leader.
@@ -33,6 +34,14 @@ pub struct QuorumLook {
     /// When it was looked, where ages matter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
+}
+
+impl QuorumLook {
+    /// What a pass looks at that may send a change.
+    pub fn input(&self, now: Timestamp, rest: Duration) -> Input<'_> {
+        let now = self.at.unwrap_or(now);
+        Input { desired: self.desired.as_ref(), seen: &self.seen, now, rest, is_strict: true }
+    }
 }
 
 /// Why nobody said what the quorum is.

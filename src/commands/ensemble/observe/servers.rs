@@ -16,6 +16,7 @@ use crate::cluster::ensemble::membership::EnsembleConfig;
 use crate::cluster::ensemble::server_line::{ServerLine, is_unspecified};
 use crate::cluster::ensemble::view::{Answer, Mode, ServerView};
 use crate::commands::ensemble::observe::server::{Address, Said, look, zxid};
+use crate::commands::ensemble::plan::Input;
 use crate::commands::ensemble::plan::seen::Seen;
 
 /// How long one server may take.
@@ -47,6 +48,14 @@ pub struct Look {
     /// When it was looked, where ages matter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
+}
+
+impl Look {
+    /// What a pass looks at that may send a change.
+    pub fn input(&self, now: Timestamp, rest: Duration) -> Input<'_> {
+        let now = self.at.unwrap_or(now);
+        Input { desired: self.desired.as_ref(), seen: &self.seen, now, rest, is_strict: true }
+    }
 }
 
 /// A server that was named and did not say who it is.
