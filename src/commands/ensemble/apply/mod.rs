@@ -17,8 +17,8 @@ use tokio::time::{Instant, sleep};
 use crate::change::brake::Brake;
 use crate::exit::Exit;
 
-pub use controller::{ControllerHands, FormatCommand};
-pub use start::{Hands, load, pause};
+pub use controller::{ControllerExecutor, FormatCommand};
+pub use start::StartExecutor;
 
 /// How often a pass is tried again that waits for something.
 const PAUSE: Duration = Duration::from_secs(3);
