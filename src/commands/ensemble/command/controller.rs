@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 use crate::change::in_order::InOrder;
 use crate::clients::files;
 use crate::clients::kafka::live::Nodes;
+use crate::cluster::address::Address;
 use crate::cluster::ensemble::controllers::DesiredQuorum;
 use crate::cluster::quorum::NodeId;
 use crate::commands::ensemble::apply::{ControllerExecutor, FormatCommand};
@@ -83,7 +84,7 @@ struct Setup {
     terms: Terms,
     properties: Properties,
     file: PropertiesFile,
-    named: Vec<(String, u16)>,
+    named: Vec<Address>,
 }
 
 /// Formats the disk once, records its directory id, and writes the properties. Looks again until the controller may start.

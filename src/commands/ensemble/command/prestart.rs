@@ -11,11 +11,12 @@ use uuid::Uuid;
 use crate::change::in_order::InOrder;
 use crate::clients::files;
 use crate::clients::zookeeper::settings::parse_servers;
+use crate::cluster::address::Address;
 use crate::cluster::ensemble::desired::Desired;
 use crate::cluster::ensemble::member::ServerId;
 use crate::commands::ensemble::apply::StartExecutor;
 use crate::commands::ensemble::observe::servers::SERVER_LIMIT;
-use crate::commands::ensemble::observe::start::{How, client_address, look_at_disk, look_at_live, resolves};
+use crate::commands::ensemble::observe::start::{How, look_at_disk, look_at_live, resolves};
 use crate::commands::ensemble::plan::prestart::{Ground, Layout, Me, Outcome, PrestartStep, Terms, my_id, plan};
 use crate::commands::ensemble::spec::own_line::{OwnLine, Values};
 use crate::commands::ensemble::spec::zoo_cfg;
@@ -302,20 +303,20 @@ async fn look(
 
 /// The other pods of the StatefulSet, at the addresses that they would have: where there is no document, one of them may serve all
 /// the same, and then no ensemble is begun beside it.
-fn siblings(line: &OwnLine, me: &Me, namespace: Option<&str>) -> Vec<(String, u16)> {
+fn siblings(line: &OwnLine, me: &Me, namespace: Option<&str>) -> Vec<Address> {
     let (Some(pod), Some(own)) = (&me.pod, me.ordinal) else { return Vec::new() };
     let Some(set) = pod.strip_suffix(&own.to_string()) else { return Vec::new() };
     let one = |ordinal: u32| {
         let name = format!("{set}{ordinal}");
         let id = ServerId(me.base.checked_add(i64::from(ordinal))?);
         let values = Values { pod: Some(&name), namespace, ordinal: Some(ordinal) };
-        client_address(&line.filled(id, &values).ok()?)
+        line.filled(id, &values).ok()?.client_address()
     };
     (0..SIBLINGS_MAX).filter(|ordinal| *ordinal != own).filter_map(one).collect()
 }
 
 /// Servers that the flags name.
-fn more(context: &Context, args: &PrestartArgs) -> anyhow::Result<Vec<(String, u16)>> {
+fn more(context: &Context, args: &PrestartArgs) -> anyhow::Result<Vec<Address>> {
     let Some(list) = context.zookeeper_servers(&args.zookeeper) else { return Ok(Vec::new()) };
     let (addresses, _) = parse_servers(list).map_err(Stop::usage).context("other servers to ask")?;
     Ok(addresses)
@@ -331,8 +332,8 @@ mod tests {
         let me = Me { id: None, base: 1, pod: Some("zk-1".to_owned()), ordinal: Some(1) };
         let asked = siblings(&line, &me, Some("kafka"));
         assert_eq!(asked.len(), 8);
-        assert_eq!(asked[0], ("zk-0.zk.kafka.svc".to_owned(), 2181));
-        assert_eq!(asked[1], ("zk-2.zk.kafka.svc".to_owned(), 2181));
+        assert_eq!(asked[0], Address::new("zk-0.zk.kafka.svc", 2181));
+        assert_eq!(asked[1], Address::new("zk-2.zk.kafka.svc", 2181));
         assert!(siblings(&line, &Me::default(), None).is_empty());
     }
 }

@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::clients::kafka::live::Nodes;
 use crate::clients::kafka::settings::Settings;
+use crate::cluster::address::Address;
 use crate::cluster::ensemble::controllers::DesiredQuorum;
 use crate::cluster::ensemble::desired::Desired;
 use crate::cluster::ensemble::member::ServerId;
@@ -156,11 +157,7 @@ async fn add_joiners(connections: &Connections, desired: Option<&Desired>, look:
 }
 
 /// What is desired of the controllers.
-async fn quorum_record(
-    context: &Context,
-    nodes: &Nodes,
-    named: &[(String, u16)],
-) -> anyhow::Result<Option<DesiredQuorum>> {
+async fn quorum_record(context: &Context, nodes: &Nodes, named: &[Address]) -> anyhow::Result<Option<DesiredQuorum>> {
     // Without any record nobody needs the id.
     if !context.keeps_state_in_kubernetes() && context.documents(Purpose::Ensemble).await?.is_empty() {
         return Ok(None);
@@ -170,12 +167,9 @@ async fn quorum_record(
 }
 
 /// How long one controller may take, and how it is spoken to.
-fn settings(context: &Context, named: &[(String, u16)], most: Duration) -> Result<(Duration, Settings), Stop> {
+fn settings(context: &Context, named: &[Address], most: Duration) -> Result<(Duration, Settings), Stop> {
     let limit = context.flags.timeout.unwrap_or(most).min(most);
-    let address = |(host, port): &(String, u16)| {
-        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-    };
-    let first = named.first().map(address).unwrap_or_default();
+    let first = named.first().map(ToString::to_string).unwrap_or_default();
     Ok((limit, context.settings_of(&first, limit)?))
 }
 

@@ -7,8 +7,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::clients::first_answer::{Greeting, greet};
 use crate::clients::kafka::live::{Nodes, OneNode};
-use crate::clients::kafka::tls::show_address;
 use crate::clients::kafka::{KafkaError, codes};
+use crate::cluster::address::show_address;
 use crate::cluster::broker::{Broker, BrokerId};
 use crate::cluster::in_sync::{Beside, replicas_of};
 use crate::cluster::metadata::{Metadata, Reassignment, TopicSelection};

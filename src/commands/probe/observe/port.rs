@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::clients::first_answer::{Greeting, greet};
-use crate::clients::kafka::tls::show_address;
 use crate::clients::processes::{CpuTime, Processes};
+use crate::cluster::address::show_address;
 use crate::cluster::reaction::{CpuUse, Reaction};
 use crate::commands::probe::verdict::alive::Tries;
 

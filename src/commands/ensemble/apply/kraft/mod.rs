@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clients::kafka::{Kafka, KafkaError};
+use crate::cluster::address::show_address;
 use crate::cluster::ensemble::controllers::DesiredQuorum;
 use crate::cluster::metadata::TopicSelection;
 use crate::cluster::quorum::QuorumState;
@@ -135,10 +136,7 @@ async fn reach(context: &Context, args: &ControllerArgs) -> anyhow::Result<(Arc<
 /// The first endpoint of each voter; none where the leader tells none.
 fn addresses(quorum: &QuorumState) -> Option<String> {
     let first = quorum.voters.iter().filter_map(|voter| quorum.endpoints.get(&voter.key.id)?.first());
-    let show = |host: &str, port: u16| {
-        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-    };
-    let all: Vec<_> = first.map(|endpoint| show(&endpoint.host, endpoint.port)).collect();
+    let all: Vec<_> = first.map(|endpoint| show_address(&endpoint.host, endpoint.port)).collect();
     (!all.is_empty()).then(|| all.join(","))
 }
 

@@ -15,6 +15,7 @@ use crate::clients::zookeeper::live::Live;
 use crate::clients::zookeeper::{
     Acl, Creation, Mode, Permissions, Reconfiguration, Refusal as Answer, ZooKeeper as _, ZooKeeperError,
 };
+use crate::cluster::address::Address;
 use crate::cluster::ensemble::desired::{Desired, DesiredState as _, Op};
 use crate::cluster::ensemble::membership::{EnsembleConfig, Membership};
 use crate::commands::ensemble::apply::record::{Record, conflict, refused, unknown};
@@ -256,7 +257,7 @@ fn made(created: Result<String, ZooKeeperError>) -> Result<(), ZooKeeperError> {
 }
 
 /// Where a change is read back: at members after it, never at a server that it removes.
-fn places(look: &Look, after: &Membership, op: &Op) -> Vec<(String, u16)> {
+fn places(look: &Look, after: &Membership, op: &Op) -> Vec<Address> {
     let ids: BTreeSet<_> = after.servers.keys().copied().collect();
     // The one that is added, or moved, last: it may have other things to do.
     let mut addresses = serving(look, &ids.iter().filter(|id| **id != op.target).copied().collect(), None);

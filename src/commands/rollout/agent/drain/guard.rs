@@ -190,7 +190,7 @@ impl Guard {
         if let Some(answer) = self.is_taken(context, &facts).await {
             return answer;
         }
-        self.judge(context, eviction, (facts.uid, subject)).await
+        self.judge(context, eviction, facts.uid, subject).await
     }
 
     /// The answer where another eviction is under way here.
@@ -212,7 +212,7 @@ impl Guard {
     }
 
     /// Whether the server may stop; then takes the lock, unless nothing is to happen.
-    async fn judge(&mut self, context: &mut Context, eviction: &Eviction, (uid, subject): (String, Subject)) -> Answer {
+    async fn judge(&mut self, context: &mut Context, eviction: &Eviction, uid: String, subject: Subject) -> Answer {
         let name = &eviction.pod.name;
         let (verdict, cluster_id) = match self.look(context, &subject).await {
             Ok(seen) => seen,
@@ -357,7 +357,7 @@ impl Guard {
         let Some(open) = &mut self.open else { return Standing::Over(End::Back) };
         open.back_since = if is_seen_back { open.back_since.or(Some(now)) } else { None };
         let is_back = open.back_since.is_some_and(|since| now.duration_since(since) >= apart);
-        standing(&open.disruption, &pod, is_back, (now, self.settings.limit))
+        standing(&open.disruption, &pod, is_back, now, self.settings.limit)
     }
 
     /// Records an allowance, and a denial that is new.
