@@ -4,12 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use clap::Args;
 
 use crate::agent::inbox::Inbox;
-use crate::agent::port::access::Access;
-use crate::agent::port::origin::Hosts;
 use crate::agent::port::routes::{Port, routes};
 use crate::agent::port::server::{Served, serve};
 use crate::agent::runtime::{Agent, Pace};
@@ -115,14 +112,7 @@ async fn check_rights(context: &Context, args: &WatchArgs) -> anyhow::Result<()>
 
 async fn listen(address: SocketAddr, status: &Arc<Status>, board: &Arc<Board>) -> anyhow::Result<Served> {
     let shown = Arc::clone(board);
-    let port = Port {
-        status: Arc::clone(status),
-        access: Access::Open,
-        hosts: Hosts::new(Vec::new()),
-        api: Router::new(),
-        table: Vec::new(),
-        metrics: Arc::new(move |registry| metrics::register(&shown.view(), registry)),
-    };
+    let port = Port::of_health(status, move |registry| metrics::register(&shown.view(), registry));
     let served = serve(address, routes(port)).await?;
     output::say(&format!("serving metrics and health on http://{}", served.address));
     Ok(served)
