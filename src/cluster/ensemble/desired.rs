@@ -112,7 +112,7 @@ pub struct LastConfig {
     pub since: Timestamp,
 }
 
-/// A change that is about to be sent: written first, so that whoever comes next can find out what became of it.
+/// A change that is about to be sent: written first, so that whoever comes next can find out how it ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Op {

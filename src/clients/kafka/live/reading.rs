@@ -302,7 +302,7 @@ fn nonsense(address: &Address, message: String) -> KafkaError {
     KafkaError::Protocol { address: address.to_string(), message }
 }
 
-/// Who was asked, and what became of it.
+/// Who was asked, and with which result.
 #[derive(Debug, Default)]
 struct Race {
     asked: BTreeMap<Address, Option<String>>,

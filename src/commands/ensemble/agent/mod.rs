@@ -1,4 +1,4 @@
-//! The agent of `ensemble watch`: a pass a tick while it leads, said and recorded where something is new, and shown to Prometheus.
+//! The agent of `ensemble watch`: a pass a tick while it leads, printed and recorded where something is new, and shown to Prometheus.
 
 pub mod metrics;
 
@@ -85,22 +85,22 @@ impl<'a> Outlook<'a> {
     }
 }
 
-/// Shows what passes come to, and says and records what is new in it.
+/// Shows what passes come to, and prints and records what is new in it.
 #[derive(Debug)]
-pub struct Teller {
+pub struct Reporter {
     board: Arc<Board>,
-    /// What was said and recorded already, and still holds.
-    said: BTreeSet<String>,
+    /// What was printed and recorded already, and still holds.
+    reported: BTreeSet<String>,
 }
 
-impl Teller {
-    /// One that has said nothing yet.
+impl Reporter {
+    /// One that has reported nothing yet.
     pub fn new(board: Arc<Board>) -> Self {
-        Self { board, said: BTreeSet::new() }
+        Self { board, reported: BTreeSet::new() }
     }
 
-    /// Shows what a pass came to, and says and records what is new: alerts, refusals, and what it waits for.
-    pub async fn tell(&mut self, context: &mut Context, outlook: Outlook<'_>) {
+    /// Shows what a pass came to, and prints and records what is new: alerts, refusals, and what it waits for.
+    pub async fn report(&mut self, context: &mut Context, outlook: Outlook<'_>) {
         self.board.show(|view| {
             outlook.name.clone_into(&mut view.ensemble);
             (view.tolerance, view.size) = (outlook.tolerance, outlook.size);
@@ -131,18 +131,18 @@ impl Teller {
         {
             output::say(&format!("waiting: {why}"));
         }
-        self.said = now;
+        self.reported = now;
     }
 
-    /// Whether this was not said at the last tick. Numbers, as the seconds since something, make nothing new.
+    /// Whether this was not reported at the last tick. Numbers, as the seconds since something, make nothing new.
     fn is_new(&self, now: &mut BTreeSet<String>, kind: &str, text: &str) -> bool {
         let key = format!("{kind} {}", text.replace(|c: char| c.is_ascii_digit(), ""));
-        let is_new = !self.said.contains(&key);
+        let is_new = !self.reported.contains(&key);
         now.insert(key);
         is_new
     }
 
-    /// Says the steps of a plan, carries them out and says how they ended.
+    /// Prints the steps of a plan, carries them out and prints how they ended.
     async fn carry_out<S: Step>(
         &self,
         context: &mut Context,
@@ -155,7 +155,7 @@ impl Teller {
         self.ended(&ended)
     }
 
-    /// Says how steps ended and counts them. A change whose result is not known, or that failed, makes a tick that failed.
+    /// Prints how steps ended and counts them. A change whose result is not known, or that failed, makes a tick that failed.
     pub fn ended<S: Step>(&self, ended: &[(S, Ended)]) -> anyhow::Result<Ticked> {
         let mut wrong = Vec::new();
         for (step, ended) in ended {
@@ -177,37 +177,41 @@ impl Teller {
 #[derive(Debug)]
 pub enum Watcher {
     /// Of a ZooKeeper ensemble.
-    Ensemble(Box<Ensemble>, Teller),
+    Ensemble(Box<Ensemble>, Reporter),
     /// Of a quorum of KRaft controllers.
-    Quorum(Box<Quorum>, Teller),
+    Quorum(Box<Quorum>, Reporter),
 }
 
 impl Watcher {
     /// One pass.
     pub async fn tick(&mut self, context: &mut Context) -> anyhow::Result<Ticked> {
         match self {
-            Self::Ensemble(ensemble, teller) => tick_ensemble(context, ensemble, teller).await,
-            Self::Quorum(quorum, teller) => tick_quorum(context, quorum, teller).await,
+            Self::Ensemble(ensemble, reporter) => tick_ensemble(context, ensemble, reporter).await,
+            Self::Quorum(quorum, reporter) => tick_quorum(context, quorum, reporter).await,
         }
     }
 }
 
-async fn tick_ensemble(context: &mut Context, ensemble: &mut Ensemble, teller: &mut Teller) -> anyhow::Result<Ticked> {
+async fn tick_ensemble(
+    context: &mut Context,
+    ensemble: &mut Ensemble,
+    reporter: &mut Reporter,
+) -> anyhow::Result<Ticked> {
     let look = ensemble.look(context).await?;
     let Decided { pass, plan } = decided(look.input(context.now(), ensemble.rest()));
     ensemble.say_membership(context, &look, &pass);
     let size = ensemble.record.desired.as_ref().map(|desired| desired.size);
-    teller.tell(context, Outlook::of(&ensemble.name, size, &pass)).await;
+    reporter.report(context, Outlook::of(&ensemble.name, size, &pass)).await;
     let executor = ensemble.executor(look, context);
-    teller.carry_out(context, plan, executor).await
+    reporter.carry_out(context, plan, executor).await
 }
 
-async fn tick_quorum(context: &mut Context, quorum: &mut Quorum, teller: &mut Teller) -> anyhow::Result<Ticked> {
+async fn tick_quorum(context: &mut Context, quorum: &mut Quorum, reporter: &mut Reporter) -> anyhow::Result<Ticked> {
     let look = quorum.look(context).await?;
     let Decided { pass, plan } = decided(look.input(context.now(), quorum.rest()));
     let size = look.desired.as_ref().map(|desired| desired.size);
     let name = context.cluster_name().unwrap_or_default().to_owned();
-    teller.tell(context, Outlook::of(&name, size, &pass)).await;
+    reporter.report(context, Outlook::of(&name, size, &pass)).await;
     let executor = quorum.executor(context);
-    teller.carry_out(context, plan, executor).await
+    reporter.carry_out(context, plan, executor).await
 }

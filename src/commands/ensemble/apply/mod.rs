@@ -33,7 +33,7 @@ pub enum Passed {
     Nothing,
     /// It changed something: there may be more.
     Changed,
-    /// Nothing can be done yet; it has said why.
+    /// Nothing can be done yet; why was printed.
     Waits,
     /// The run ends with this: a refusal, a failure, a dry run.
     Ends(Exit),
@@ -80,12 +80,12 @@ pub async fn passes(
 mod tests {
     use super::*;
 
-    async fn ends(limits: Limits, said: &[Passed]) -> (Exit, usize) {
+    async fn ends(limits: Limits, results: &[Passed]) -> (Exit, usize) {
         let mut done = 0;
         let brake = Brake::default();
         let exit = passes(limits, &brake, async || {
             done += 1;
-            Ok(said.get(done - 1).copied().unwrap_or(Passed::Waits))
+            Ok(results.get(done - 1).copied().unwrap_or(Passed::Waits))
         });
         (exit.await.unwrap(), done)
     }

@@ -27,7 +27,7 @@ pub fn decided<P: Steps>(input: Input<'_, P>) -> Decided<P> {
 }
 
 impl<P: Steps> Decided<P> {
-    /// Whether it only waits, as the pass before it did: then it says nothing. `has_waited` is kept from pass to pass.
+    /// Whether it only waits, as the pass before it did: then it prints nothing. `has_waited` is kept from pass to pass.
     pub(super) fn waits_still(&self, has_waited: &mut bool) -> bool {
         let waits = matches!(self.pass.decision, Decision::Wait(_)) && self.plan.steps.is_empty();
         std::mem::replace(has_waited, waits) && waits

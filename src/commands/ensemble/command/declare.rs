@@ -13,7 +13,7 @@ use crate::commands::ensemble::apply::found::{self, recorded_elsewhere};
 use crate::commands::ensemble::apply::pass::carry_out;
 use crate::commands::ensemble::apply::zookeeper::{Ensemble, Known, name, name_of, unreachable};
 use crate::commands::ensemble::command::flags::WhichArgs;
-use crate::commands::ensemble::command::kraft::{self, Wish};
+use crate::commands::ensemble::command::kraft::{self, Declaration};
 use crate::commands::ensemble::observe::pass::{Memory, observe};
 use crate::commands::ensemble::observe::servers::Look;
 use crate::commands::ensemble::observe::sessions::Connections;
@@ -229,13 +229,13 @@ pub(super) async fn join(context: &mut Context, args: &JoinArgs) -> anyhow::Resu
         return Err(Stop::usage(words).into());
     }
     if let Some(quorum) = quorum {
-        return kraft::declare(context, &quorum, Wish::Join(controllers), args.size).await;
+        return kraft::declare(context, &quorum, Declaration::Join(controllers), args.size).await;
     }
     if args.pods.len() > servers.len() {
         return Err(Stop::usage(format!("--pods names {} pods for {} servers", args.pods.len(), servers.len())).into());
     }
     let mut ensemble = Ensemble::open(context, args.which.ensemble.wanted(), SETTLE).await?;
-    let next = said(&ensemble, |desired| {
+    let next = next_record(&ensemble, |desired| {
         let mut next = desired.clone();
         for (position, server) in servers.iter().enumerate() {
             let Server { id, line } = &***server;
@@ -253,24 +253,24 @@ pub(super) async fn join(context: &mut Context, args: &JoinArgs) -> anyhow::Resu
             words.push(format!("server {} {verb}", role(of_role)));
         }
     }
-    let said = Said { id: only(servers.iter().map(|it| it.id)), words: words.join(", ") };
-    Box::pin(declare(context, &mut ensemble, said, next)).await
+    let statement = Statement { id: only(servers.iter().map(|it| it.id)), words: words.join(", ") };
+    Box::pin(declare(context, &mut ensemble, statement, next)).await
 }
 
 /// Lets live servers leave.
 pub(super) async fn leave(context: &mut Context, args: &LeaveArgs) -> anyhow::Result<Exit> {
     if let Some(controllers) = args.which.quorum(context)? {
         let nodes = args.ids.iter().map(|id| node(*id)).collect::<Result<Vec<_>, _>>().map_err(Stop::usage)?;
-        return kraft::declare(context, &controllers, Wish::Leave(nodes), args.size).await;
+        return kraft::declare(context, &controllers, Declaration::Leave(nodes), args.size).await;
     }
     let mut ensemble = Ensemble::open(context, args.which.ensemble.wanted(), SETTLE).await?;
-    let next = said(&ensemble, |desired| {
+    let next = next_record(&ensemble, |desired| {
         let next = args.ids.iter().try_fold(desired.clone(), |next, id| left(&next, *id))?;
         resize(&next, args.size)
     });
     let words = format!("server {} should leave", listed(args.ids.iter().copied()));
-    let said = Said { id: only(args.ids.iter().copied()), words };
-    Box::pin(declare(context, &mut ensemble, said, next)).await
+    let statement = Statement { id: only(args.ids.iter().copied()), words };
+    Box::pin(declare(context, &mut ensemble, statement, next)).await
 }
 
 /// Declares a server gone for good.
@@ -280,13 +280,13 @@ pub(super) async fn retire(context: &mut Context, args: &RetireArgs) -> anyhow::
         return Err(Stop::usage(format!("--reason must have from 1 to {REASON_MAX} bytes")).into());
     }
     if let Some(controllers) = args.which.quorum(context)? {
-        let wish = Wish::Retire(node(args.id).map_err(Stop::usage)?, reason.to_owned());
-        return kraft::declare(context, &controllers, wish, args.size).await;
+        let declaration = Declaration::Retire(node(args.id).map_err(Stop::usage)?, reason.to_owned());
+        return kraft::declare(context, &controllers, declaration, args.size).await;
     }
     let mut ensemble = Ensemble::open(context, args.which.ensemble.wanted(), SETTLE).await?;
     let look = observe(&ensemble.connections, ensemble.record.desired.as_ref(), &mut Memory::default()).await;
     let mut loss = String::new();
-    let next = said(&ensemble, |desired| {
+    let next = next_record(&ensemble, |desired| {
         let without = retired(desired, &look.seen, args.id, reason)?;
         loss = without.loss;
         resize(&without.desired, args.size)
@@ -315,7 +315,10 @@ fn only(mut ids: impl Iterator<Item = ServerId>) -> Option<ServerId> {
     ids.next().is_none().then_some(first)
 }
 
-fn said(ensemble: &Ensemble, change: impl FnOnce(&Desired) -> Result<Desired, Refusal>) -> Result<Desired, Refusal> {
+fn next_record(
+    ensemble: &Ensemble,
+    change: impl FnOnce(&Desired) -> Result<Desired, Refusal>,
+) -> Result<Desired, Refusal> {
     change(ensemble.record.desired.as_ref().ok_or_else(not_adopted)?)
 }
 
@@ -323,8 +326,8 @@ fn declared(declared: Declared) -> EnsembleStep {
     EnsembleStep::Declare(Box::new(declared))
 }
 
-/// What is said, and of which server.
-struct Said {
+/// What is declared, in words, and of which server; none for several.
+struct Statement {
     id: Option<ServerId>,
     words: String,
 }
@@ -332,10 +335,10 @@ struct Said {
 async fn declare(
     context: &mut Context,
     ensemble: &mut Ensemble,
-    said: Said,
+    statement: Statement,
     next: Result<Desired, Refusal>,
 ) -> anyhow::Result<Exit> {
-    let Said { id, mut words } = said;
+    let Statement { id, mut words } = statement;
     let mut plan = Plan::default();
     let before = ensemble.record.desired.clone();
     match next {

@@ -31,9 +31,9 @@ pub(super) struct Joiner {
     pub(super) directory: Option<DirectoryId>,
 }
 
-/// What is said of controllers.
+/// What is declared of controllers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum Declaration {
     /// These should vote.
     Join(Vec<Joiner>),
     /// These should leave.
@@ -98,27 +98,27 @@ fn is_same(former: &DesiredQuorum, next: &DesiredQuorum) -> bool {
     next == *former
 }
 
-/// Writes down what is said of controllers, and how many should vote from now on.
+/// Writes down what is declared of controllers, and how many should vote from now on.
 pub(super) async fn declare(
     context: &mut Context,
     controllers: &ControllerArgs,
-    wish: Wish,
+    declaration: Declaration,
     size: Option<usize>,
 ) -> anyhow::Result<Exit> {
     let mut quorum = Quorum::open(context, controllers, SETTLE).await?;
     let QuorumLook { seen, desired: former, .. } = quorum.look(context).await?;
     let mut plan = Plan::default();
-    let next = former.as_ref().ok_or_else(not_adopted).and_then(|former| said(former, &seen, &wish));
+    let next = former.as_ref().ok_or_else(not_adopted).and_then(|former| next_record(former, &seen, &declaration));
     let next = next.and_then(|(next, loss)| Ok((size.map_or(Ok(next.clone()), |size| resize(&next, size))?, loss)));
     match next {
         Err(refusal) => refuse(&mut plan, &refusal),
         Ok((next, _)) if former.as_ref() == Some(&next) => {}
         Ok((next, loss)) => {
-            let mut words = wish.words();
+            let mut words = declaration.words();
             if let Some(former) = former.as_ref().filter(|former| former.size != next.size) {
                 words = format!("{words}; size {} -> {}", former.size, next.size);
             }
-            let mut step = declared(wish.only(), words, former, next);
+            let mut step = declared(declaration.only(), words, former, next);
             if let (Some(loss), QuorumStep::Declare(declared)) = (loss, &mut step) {
                 plan.warn(loss);
                 declared.gives_up_data = true;
@@ -131,19 +131,27 @@ pub(super) async fn declare(
 }
 
 /// The next record, and what is lost by it.
-fn said(former: &DesiredQuorum, seen: &SeenQuorum, wish: &Wish) -> Result<(DesiredQuorum, Option<String>), Refusal> {
+fn next_record(
+    former: &DesiredQuorum,
+    seen: &SeenQuorum,
+    declaration: &Declaration,
+) -> Result<(DesiredQuorum, Option<String>), Refusal> {
     let without_loss = |desired| (desired, None);
-    match wish {
-        Wish::Join(joiners) => {
+    match declaration {
+        Declaration::Join(joiners) => {
             let join = |next: DesiredQuorum, joiner: &Joiner| joined(&next, seen, joiner.node, joiner.directory);
             joiners.iter().try_fold(former.clone(), join).map(without_loss)
         }
-        Wish::Leave(nodes) => nodes.iter().try_fold(former.clone(), |next, node| left(&next, *node)).map(without_loss),
-        Wish::Retire(node, _) => retired(former, seen, *node).map(|Retired { desired, loss }| (desired, Some(loss))),
+        Declaration::Leave(nodes) => {
+            nodes.iter().try_fold(former.clone(), |next, node| left(&next, *node)).map(without_loss)
+        }
+        Declaration::Retire(node, _) => {
+            retired(former, seen, *node).map(|Retired { desired, loss }| (desired, Some(loss)))
+        }
     }
 }
 
-impl Wish {
+impl Declaration {
     fn nodes(&self) -> Vec<NodeId> {
         match self {
             Self::Join(joiners) => joiners.iter().map(|joiner| joiner.node).collect(),

@@ -36,7 +36,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How many pods of the set are asked where there is no document.
 const SIBLINGS_MAX: u32 = 9;
 
-/// How often all is decided anew because something is waited for, or others wrote the document.
+/// How often all is decided again because something is waited for, or others wrote the document.
 pub(super) const ROUNDS_MAX: usize = 10_000;
 
 /// Who this server is.
@@ -140,20 +140,20 @@ pub(super) fn check_size(size: Option<u8>, dev: bool) -> Result<(), Stop> {
 /// What a start waits for, look after look.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    /// What was said: only news are.
-    said: Option<String>,
+    /// What was printed last: the same is not printed again.
+    printed: Option<String>,
 }
 
 impl Waiting {
-    /// Says why a server, or controller, does not start yet, and waits a moment; after the last look the run ends.
+    /// Prints why a server, or controller, does not start yet, and waits a moment; after the last look the run ends.
     pub(super) async fn look_again(&mut self, who: &str, why: String, is_last: bool) -> Option<Exit> {
         if is_last {
             output::complain(&format!("{who} does not start yet: {why}"));
             return Some(Exit::Unhealthy);
         }
-        if self.said.as_ref() != Some(&why) {
+        if self.printed.as_ref() != Some(&why) {
             output::say(&format!("waiting: {why}"));
-            self.said = Some(why);
+            self.printed = Some(why);
         }
         sleep(LOOK_AGAIN).await;
         None

@@ -87,7 +87,7 @@ async fn look(context: &Context, args: &StatusArgs) -> anyhow::Result<Observed> 
                 Err(NoQuorumSeen::ZooKeeperMode) => {
                     Err(Stop::usage("this cluster keeps its metadata in ZooKeeper: give --zookeeper HOST:PORT").into())
                 }
-                Err(NoQuorumSeen::NoAnswer(why)) => anyhow::bail!("nobody says what the quorum is: {}", why.join("; ")),
+                Err(NoQuorumSeen::NoAnswer(why)) => anyhow::bail!("no node describes the quorum: {}", why.join("; ")),
             }
         }
     }

@@ -45,7 +45,7 @@ impl QuorumLook {
     }
 }
 
-/// Why nobody said what the quorum is.
+/// Why no node described the quorum.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoQuorumSeen {
     /// The cluster keeps its metadata in ZooKeeper.

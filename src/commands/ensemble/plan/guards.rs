@@ -324,7 +324,7 @@ fn leader_last(change: &Change, ground: Ground<'_>) -> Option<Check> {
     }
     match last {
         Some(last) if last < LEADER_REST => wait(format!(
-            "the leader was changed {} s ago, {} s lie between two",
+            "the leader was changed {} s ago; {} s must pass between two changes of the leader",
             last.as_secs(),
             LEADER_REST.as_secs()
         )),

@@ -25,7 +25,7 @@ use crate::exit::Exit;
 use crate::state::identity::{ClusterRef, Identity};
 use crate::state::patience::pause;
 
-/// How often an id is decided anew because another pod took it.
+/// How often an id is decided again because another pod took it.
 const ROUNDS_MAX: usize = 200;
 
 /// Arguments of `toolbox identity assign`.

@@ -44,8 +44,8 @@ enum Verb {
     ///
     /// Strict first: it must be registered, not fenced, and in every ISR in two looks, as another broker sees it. Not waited
     /// for are replicas that a running move adds, and partitions without a leader whose other replicas are down. Then
-    /// latched: it stays ready while its port is open, until its process starts anew; --latch keeps that. A broker that
-    /// answers but gets nothing through to the controller is named (KRaft; in ZooKeeper mode that can't be seen).
+    /// latched: it stays ready while its port is open, until its process restarts; --latch keeps that. A broker that
+    /// answers, and whose requests do not reach the controller, is named (KRaft; in ZooKeeper mode that can't be seen).
     Ready(ReadyVerb<OnceArgs>),
     /// Whether a KRaft controller is ready: it leads or follows, and the voters have its id with its directory id
     ///

@@ -32,7 +32,7 @@ pub struct Quorum {
     pub record: Record<DesiredQuorum>,
     /// How long it rests between two changes.
     rest: Duration,
-    /// Whether the last pass waited: the next one that does says nothing.
+    /// Whether the last pass waited: the next one that does prints nothing.
     has_waited: bool,
 }
 
@@ -57,7 +57,7 @@ impl Quorum {
         context.lock(&identity).await
     }
 
-    /// Looks at everything, and reads the record anew.
+    /// Looks at everything, and reads the record again.
     pub async fn look(&mut self, context: &mut Context) -> anyhow::Result<QuorumLook> {
         self.record.reload().await?;
         let desired = self.record.desired.clone();
@@ -133,7 +133,7 @@ async fn reach(context: &Context, args: &ControllerArgs) -> anyhow::Result<(Arc<
     Ok((kafka, described.cluster_id))
 }
 
-/// The first endpoint of each voter; none where the leader tells none.
+/// The first endpoint of each voter; none where the leader shows none.
 fn addresses(quorum: &QuorumState) -> Option<String> {
     let first = quorum.voters.iter().filter_map(|voter| quorum.endpoints.get(&voter.key.id)?.first());
     let all: Vec<_> = first.map(|endpoint| show_address(&endpoint.host, endpoint.port)).collect();

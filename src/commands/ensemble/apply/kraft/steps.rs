@@ -146,11 +146,11 @@ impl QuorumExecutor<'_> {
             (Ok(Progress::Written), _) => "is not committed yet".to_owned(),
             (Err(error), _) => format!("can't be seen: {error}"),
         };
-        let said = match answer {
+        let answered = match answer {
             Answer::Made => "it was answered as made".to_owned(),
             Answer::Unknown(error) | Answer::NotMade(error) => error.to_string(),
         };
-        Err(unknown(&format!("{op} {shows} ({said})")))
+        Err(unknown(&format!("{op} {shows} ({answered})")))
     }
 
     async fn follow(&self, op: &QuorumOp, limit: Duration) -> Result<Progress, KafkaError> {

@@ -45,7 +45,7 @@ pub struct Ensemble {
     memory: Memory,
     /// How long it rests between two changes.
     rest: Duration,
-    /// Whether the last pass waited: the next one that does says nothing.
+    /// Whether the last pass waited: the next one that does prints nothing.
     has_waited: bool,
 }
 
@@ -126,7 +126,7 @@ impl Ensemble {
         Ok(())
     }
 
-    /// Looks at everything, and reads the record anew.
+    /// Looks at everything, and reads the record again.
     pub async fn look(&mut self, context: &Context) -> anyhow::Result<Look> {
         self.record.reload().await?;
         let look = observe(&self.connections, self.record.desired.as_ref(), &mut self.memory).await;

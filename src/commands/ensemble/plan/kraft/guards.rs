@@ -150,7 +150,7 @@ fn has_address(change: &Change, ground: Ground<'_>) -> Option<Check> {
             judged(Guard::I6, false, Code::BadAddress, numbers)
         }
         None if ground.seen.registered.is_empty() => {
-            let numbers = "nobody says which controllers are registered".to_owned();
+            let numbers = "no node lists the registered controllers".to_owned();
             unmeasured(Guard::I6, numbers)
         }
         None => waits(Guard::I6, format!("controller {node} has not registered itself yet")),

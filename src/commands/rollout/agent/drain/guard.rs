@@ -52,7 +52,7 @@ const PODS_MAX: usize = 500;
 pub struct Settings {
     /// The namespace of the pods.
     pub namespace: String,
-    /// How pods are told apart.
+    /// How the kinds of pods are distinguished.
     pub kinds: Kinds,
     /// What verdicts take for granted.
     pub terms: Terms,
@@ -139,7 +139,7 @@ impl Guard {
             Err(_) => not_now("E_NO_ANSWER", "the cluster, or the API server, did not answer in time"),
         };
         if self.open.is_none() {
-            // Whatever was begun for an answer that became a no.
+            // Whatever was begun for an answer that is now a no.
             context.leave().await;
         }
         if !eviction.is_dry_run {
@@ -402,7 +402,7 @@ async fn is_locked(context: &Context, identity: &Identity) -> Option<Answer> {
     }
 }
 
-/// The cluster's id, as its brokers tell it.
+/// The cluster's id, as its brokers show it.
 async fn cluster_id(context: &Context) -> anyhow::Result<String> {
     let kafka = context.kafka().await?;
     Ok(timeout(LOOK_MAX, kafka.metadata(TopicSelection::None)).await??.cluster_id)
