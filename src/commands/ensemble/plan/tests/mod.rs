@@ -8,4 +8,5 @@ mod prestart;
 mod refusals;
 mod scene;
 mod starts;
+mod steps;
 mod table;
