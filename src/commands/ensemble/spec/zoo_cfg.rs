@@ -117,7 +117,7 @@ mod tests {
         for (line, why) in [
             ("server.1=a:1:2;3", "members come from the live servers"),
             ("dynamicConfigFile=/x", "members come from the live servers"),
-            ("clientPort=2181", "stands behind `;`"),
+            ("clientPort=2181", "after the `;`"),
             ("dataDir=/other", "--data-dir"),
             ("db.autocreate=true", "must be false"),
             ("zookeeper.db.autocreate=true", "must be false"),
