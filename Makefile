@@ -42,7 +42,7 @@ acceptance: setup ## the whole story of moves with a gigabyte on each kind of cl
 	@TOOLBOX_TEST_BYTES=$(ACCEPTANCE_BYTES) TOOLBOX_TEST_KILLS=$(ACCEPTANCE_KILLS) TOOLBOX_TEST_FROZEN_SECONDS=90 \
 	  TOOLBOX_TEST_WRITERS=$(ACCEPTANCE_WRITERS) TOOLBOX_TEST_ROUNDS=$(ACCEPTANCE_ROUNDS) \
 	  TOOLBOX_TEST_SECONDS=$(ACCEPTANCE_SECONDS) TOOLBOX_TEST_IDENTITY_ROUNDS=200 TOOLBOX_TEST_MEMBERSHIP=1 $(PHASE) acceptance $(CARGO) test --locked --test suite -- \
-	  --test-threads=1 --nocapture state::kafka_lock reassign::acceptance:: reassign::eta:: reassign::faults:: a_move_ends_beside_a_producer throttle::outages:: throttle::lists::six_thousand topics::live::behind:: topics::live::settled:: events::killed:: identity::racing:: ensemble::faults:: rollout::acceptance:: ensemble::controllers:: ensemble::prestart::acceptance::
+	  --test-threads=1 --nocapture state::kafka_lock reassign::acceptance:: reassign::eta:: reassign::faults:: a_move_ends_beside_a_producer throttle::outages:: throttle::lists::six_thousand topics::live::behind:: topics::live::settled:: events::killed:: identity::racing:: ensemble::faults:: rollout::acceptance:: ensemble::controllers:: ensemble::prestart::acceptance:: ensemble::prestart::controller::three_real ensemble::trouble:: probe::storm::
 
 .PHONY: rooms
 rooms: ## which command's folder has which file

@@ -44,6 +44,7 @@ use crate::cluster::map::Maps;
 use crate::cluster::visible;
 use crate::exit::Stop;
 use crate::output::Output;
+use crate::state::clock::{SteadyClock, boot_clock};
 use crate::state::identity::ClusterRef;
 
 pub use connect::ControllerArgs;
@@ -66,6 +67,8 @@ pub struct Context {
     /// The cluster's tags from toolbox.yaml, for events.
     pub tags: BTreeMap<String, String>,
     clock: fn() -> Timestamp,
+    /// The same at the begin of this run, going on whatever becomes of the machine's clock.
+    steady: SteadyClock,
     /// The cluster's name for events: known once its metadata was read.
     cluster: Option<String>,
     /// The toolbox.yaml of the working folder, where this run takes its cluster from it.
@@ -116,6 +119,7 @@ impl Context {
             maps: Maps::default(),
             tags: BTreeMap::new(),
             clock: Timestamp::now,
+            steady: SteadyClock::new(Timestamp::now(), boot_clock),
             cluster: None,
             working_folder_file: None,
             is_config_implicit: false,
@@ -178,12 +182,18 @@ impl Context {
     #[must_use]
     pub fn with_clock(mut self, clock: fn() -> Timestamp) -> Self {
         self.clock = clock;
+        self.steady = SteadyClock::new(clock(), boot_clock);
         self
     }
 
-    /// The time.
+    /// The time, as the machine's clock has it: for schedules, and for what people read.
     pub fn now(&self) -> Timestamp {
         (self.clock)()
+    }
+
+    /// The clock for everything whose age decides: it does not jump while this run goes on.
+    pub fn steady(&self) -> SteadyClock {
+        self.steady
     }
 
     /// Leaves moves for the command that carries moves out: it takes over when this one has ended.

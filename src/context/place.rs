@@ -62,6 +62,11 @@ impl Context {
         }
     }
 
+    /// Whether Kubernetes is asked about the servers: where documents are kept there, and inside of it.
+    pub fn sees_kubernetes(&self) -> bool {
+        self.keeps_state_in_kubernetes() || Access::is_in_cluster()
+    }
+
     /// What a lock or a document for this purpose belongs to, on the cluster of that id.
     pub fn identity(&self, purpose: Purpose, cluster_id: &str) -> Identity {
         Identity { purpose, cluster: self.cluster_ref(cluster_id), owner: None }

@@ -44,6 +44,12 @@ impl Bed {
         Self { servers, toolbox }
     }
 
+    /// The same with a variable of the environment.
+    #[must_use]
+    pub(super) fn with(self, name: &str, value: &str) -> Self {
+        Self { toolbox: self.toolbox.with(name, value), ..self }
+    }
+
     /// The same, adopted with this size.
     pub(super) fn adopted(shape: &Shape, size: usize) -> Self {
         let bed = Self::start(shape);
@@ -116,13 +122,18 @@ impl Bed {
         });
     }
 
-    /// The ids of the members, as one of these servers has them.
-    pub(super) fn members(&self, numbers: &[u32]) -> BTreeSet<u32> {
-        let text = block(async {
+    /// The configuration that one of these servers has.
+    pub(super) fn configuration(&self, numbers: &[u32]) -> String {
+        block(async {
             let session = self.session(numbers).await;
             session.sync("/").await.unwrap();
             String::from_utf8(session.configuration().await.unwrap().text).unwrap()
-        });
+        })
+    }
+
+    /// The ids of the members, as one of these servers has them.
+    pub(super) fn members(&self, numbers: &[u32]) -> BTreeSet<u32> {
+        let text = self.configuration(numbers);
         let id = |line: &str| line.strip_prefix("server.")?.split_once('=')?.0.parse().ok();
         text.lines().filter_map(id).collect()
     }

@@ -360,3 +360,64 @@ fn of_two_agents_one_works_and_the_other_one_goes_on_when_that_is_killed() {
     let ended = agents.0[1].wait().unwrap();
     assert_eq!(ended.code(), Some(0), "an agent that is asked to end ends well");
 }
+
+/// Nodes of 900 KB, which a joiner has to copy before it follows.
+const NODES: usize = 110;
+
+#[test]
+fn a_joiner_that_copies_a_large_snapshot_in_bursts_is_not_promoted_before_it_has_caught_up() {
+    if !is_wanted() {
+        return;
+    }
+    // A joiner may take 60 s for the snapshot (initLimit), and the servers hold it in memory.
+    let shape = Shape::of(3).spares(2).heap(512).property("initLimit", "240").property("syncLimit", "60");
+    let bed = Bed::adopted(&shape, 3);
+    block(async {
+        let client = bed.session(&[1, 2, 3]).await;
+        let creation = Creation::open(Mode::Persistent);
+        client.create("/large", b"", &creation).await.unwrap();
+        let data = vec![b'x'; 900_000];
+        for number in 0..NODES {
+            client.create(&format!("/large/{number}"), &data, &creation).await.unwrap();
+        }
+        client.close().await.unwrap();
+    });
+    bed.join(&[4, 5], Role::Participant, 5).ends_with(0);
+    bed.servers.launch(4).unwrap();
+    // It runs for 0.2 s of each second and a half, and is not a follower that keeps up.
+    let stop = Arc::new(AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let bursts = scope.spawn(|| {
+            while !stop.load(Ordering::SeqCst) {
+                bed.servers.freeze(4).unwrap();
+                std::thread::sleep(Duration::from_millis(1_300));
+                bed.servers.thaw(4).unwrap();
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        });
+        let begun = Instant::now();
+        let (mut waited, mut passes) = (0, 0);
+        while begun.elapsed() < Duration::from_secs(25) {
+            let ran = bed.pass();
+            passes += 1;
+            assert!(matches!(ran.code, Some(4 | 5)), "{ran:#?}");
+            waited += usize::from(ran.out.contains("E_NOT_CAUGHT_UP"));
+            assert_eq!((bed.versions(1), bed.members(&[1, 2, 3])), (1, [1, 2, 3].into()), "{ran:#?}");
+        }
+        assert!(waited > 0, "none of {passes} passes said what it waits for");
+        stop.store(true, Ordering::SeqCst);
+        bursts.join().unwrap();
+    });
+    let begun = Instant::now();
+    bed.servers.await_serving(&[4]).unwrap();
+    let ran = bed.pass_until(0);
+    assert!(ran.out.contains("PROMOTE: server 4"), "{ran:#?}");
+    println!("a joiner with {} MB caught up and was promoted within {} s", NODES * 9 / 10, begun.elapsed().as_secs());
+    assert_eq!((bed.versions(1), bed.members(&[1])), (2, [1, 2, 3, 4].into()));
+    let has_all = block(async {
+        let client = bed.session(&[4]).await;
+        client.sync("/").await.unwrap();
+        client.children("/large").await.unwrap().len()
+    });
+    assert_eq!(has_all, NODES);
+}

@@ -4,11 +4,13 @@ mod bed;
 mod controllers;
 mod ensembles;
 mod faults;
+mod in_kubernetes;
 mod live;
 mod membership;
 mod prestart;
 mod quorum;
 mod scripted;
+mod trouble;
 
 use crate::support::toolbox::{Ran, Toolbox};
 

@@ -1,6 +1,8 @@
 //! `ensemble` of a KRaft quorum in memory: every command as a whole, answers that are lost, and what the controllers would accept
 //! and must not be asked for.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use kafka_toolbox::clients::kafka::memory::{Call, Memory, Model};
 use kafka_toolbox::clients::kafka::{KafkaError, codes};
 use kafka_toolbox::cluster::address::Address;
@@ -333,4 +335,33 @@ async fn a_voter_that_runs_is_not_retired_and_a_dead_one_is_replaced() {
     tokio::time::pause();
     once(&desk).await.ends_with(Exit::Done);
     assert_eq!((voters(&desk), sent(&desk)), (vec![101, 102, 104], vec![Call::AddRaftVoter, Call::RemoveRaftVoter]));
+}
+
+/// By how many hours the machine's clock is wrong.
+static WRONG_BY: AtomicI64 = AtomicI64::new(0);
+
+fn wrong_clock() -> jiff::Timestamp {
+    jiff::Timestamp::now() + jiff::SignedDuration::from_hours(WRONG_BY.load(Ordering::SeqCst))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_between_two_passes_delays_the_next_change_by_one_rest_and_no_longer() {
+    let desk = growing(quorum(3)).await.at(wrong_clock);
+    WRONG_BY.store(24 * 365, Ordering::SeqCst);
+    let first = once(&desk).await;
+    assert!(first.exit == Exit::Done && sent(&desk).len() == 1, "{first:#?}");
+    // The clock is right again: what was written of that change lies a year ahead.
+    WRONG_BY.store(0, Ordering::SeqCst);
+    let corrected = std::time::Instant::now();
+    let waits = once(&desk).await.ends_with(Exit::Unhealthy);
+    assert!(waits.err.contains("has times that lie in the future") && sent(&desk).len() == 1, "{waits:#?}");
+    let said = loop {
+        let said = once(&desk).await;
+        assert!(!said.err.contains("lie in the future"), "it was corrected: {said:#?}");
+        if said.exit == Exit::Done || corrected.elapsed() > std::time::Duration::from_secs(30) {
+            break said;
+        }
+    };
+    assert!(corrected.elapsed() >= std::time::Duration::from_secs(1), "not before the rest: {said:#?}");
+    assert_eq!((voters(&desk), sent(&desk).len()), (vec![101, 102, 103, 104, 105], 2), "{said:#?}");
 }

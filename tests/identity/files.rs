@@ -101,6 +101,68 @@ fn disks_of_others_are_refused_and_never_written() {
 }
 
 #[test]
+fn the_disks_of_broker_a_under_the_ordinal_of_broker_b_are_refused_and_keep_every_byte() {
+    let pods = Pods::new();
+    let folders = |pod: &str| [1, 2].map(|number| pods.disk(pod).join(format!("data-{number}")));
+    let assign = |pod: &str| {
+        let [one, other] = folders(pod);
+        let dirs = format!("{},{}", text(&one), text(&other));
+        let out = pods.out(pod);
+        let own =
+            ["identity", "assign", "--yes", OPTIONAL, "--pod-name", pod, "--cluster-id", "a", "--log-dirs", &dirs];
+        pods.toolbox.run(&[&own[..], &["--out", text(&out)]].concat())
+    };
+    let meta = |pod: &str| folders(pod).map(|folder| folder.join("meta.properties"));
+    for (pod, id) in [("kafka-2", 1003), ("kafka-3", 1004)] {
+        folders(pod).iter().for_each(|folder| std::fs::create_dir(folder).unwrap());
+        assign(pod).ends_with(0);
+        assert_eq!(pods.output(pod, "broker.id"), format!("{id}\n"));
+        // As Kafka writes it: a comment with the time first.
+        for (number, path) in (1..).zip(meta(pod)) {
+            let text = format!(
+                "#Sun Nov 29 12:00:00 UTC 2026\nnode.id={id}\ndirectory.id=d{id}{number}\nversion=1\ncluster.id=a\n"
+            );
+            std::fs::write(path, text).unwrap();
+        }
+        assign(pod).ends_with(0);
+    }
+
+    let swap = || {
+        let [one, other] = ["kafka-2", "kafka-3"].map(|pod| pods.disk(pod));
+        let aside = one.with_extension("aside");
+        for (from, to) in [(&one, &aside), (&other, &one), (&aside, &other)] {
+            std::fs::rename(from, to).unwrap();
+        }
+    };
+    let bytes =
+        |pod: &str| meta(pod).map(|path| (std::fs::read(&path).unwrap(), path.metadata().unwrap().modified().unwrap()));
+    let outputs = || ["kafka-2", "kafka-3"].map(|pod| pods.output(pod, "identity.json"));
+    let (of_one, of_other, written) = (bytes("kafka-2"), bytes("kafka-3"), outputs());
+    swap();
+    for (pod, own, other) in [("kafka-2", 1003, 1004), ("kafka-3", 1004, 1003)] {
+        let refused = assign(pod).ends_with(4);
+        assert!(refused.out.contains("E_DISK_MISMATCH: "), "{refused:#?}");
+        assert!(refused.out.contains(&own.to_string()) && refused.out.contains(&other.to_string()), "{refused:#?}");
+    }
+    assert_eq!((bytes("kafka-2"), bytes("kafka-3"), outputs()), (of_other, of_one, written));
+
+    // One folder of two is another broker's.
+    swap();
+    let [_, mine] = folders("kafka-2");
+    let [_, foreign] = folders("kafka-3");
+    let aside = mine.with_extension("aside");
+    std::fs::rename(&mine, &aside).unwrap();
+    std::fs::rename(&foreign, &mine).unwrap();
+    let before = bytes("kafka-2");
+    assert!(assign("kafka-2").ends_with(4).out.contains("E_DISK_MISMATCH: "));
+    assert_eq!(bytes("kafka-2"), before);
+    std::fs::rename(&mine, &foreign).unwrap();
+    std::fs::rename(&aside, &mine).unwrap();
+    assign("kafka-2").ends_with(0);
+    assign("kafka-3").ends_with(0);
+}
+
+#[test]
 fn a_disk_that_holds_the_id_is_believed_and_a_lost_one_is_refused() {
     let pods = Pods::new();
     pods.assign("kafka-2", &[OPTIONAL]).ends_with(0);

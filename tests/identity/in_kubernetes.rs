@@ -9,6 +9,7 @@ use kafka_toolbox::exit::Exit;
 use super::pods::text;
 use crate::clients::kubernetes::twin;
 use crate::support::desk::{Desk, Said};
+use crate::support::toolbox::audited;
 
 /// A cluster in memory with a registry in Kubernetes.
 struct Node {
@@ -36,12 +37,26 @@ impl Node {
     }
 
     async fn assign(&self, pod: &str, more: &[&str]) -> Said {
+        self.run(pod, &[&["--rack-optional", "--events-to", "none"], more].concat()).await
+    }
+
+    async fn run(&self, pod: &str, more: &[&str]) -> Said {
         let place = |name: &str| self.desk.folder().join(name);
         let (file, disk, out) = (place("toolbox.yaml"), place("disk"), place(&format!("{pod}-out")));
         let uid = format!("uid-{pod}");
         let own = ["identity", "assign", "--yes", "--toolbox-file", text(&file), "--log-dirs", text(&disk), "--out"];
-        let pod = [text(&out), "--pod-name", pod, "--pod-uid", &uid, "--rack-optional", "--events-to", "none"];
-        self.desk.run(&[&own[..], &pod, more].concat()).await
+        self.desk.run(&[&own[..], &[text(&out), "--pod-name", pod, "--pod-uid", &uid], more].concat()).await
+    }
+
+    /// The same where a rack is needed, and the pod's own label names none.
+    async fn start(&self, pod: &str, more: &[&str]) -> Said {
+        self.run(pod, &[&["--node-name", "n1"], more].concat()).await
+    }
+
+    /// Node `n1` is in this zone, if it is in any.
+    fn is_in_zone(&self, zone: Option<&str>) {
+        let label = zone.map(|zone| ("topology.kubernetes.io/zone".to_owned(), zone.to_owned()));
+        self.has(Resource::Nodes, "n1", Facts { labels: label.into_iter().collect(), ..facts("node") });
     }
 
     fn disk_holds(&self, id: i32) {
@@ -105,6 +120,65 @@ async fn the_node_and_the_pod_are_labelled_only_where_that_is_asked_for() {
     node.has(Resource::Pods, "kafka-1", facts("another"));
     let failed = node.assign("kafka-1", &both).await.ends_with(Exit::Failed);
     assert!(failed.out.contains("failed to label kafka-1"), "{failed:#?}");
+}
+
+#[tokio::test]
+async fn a_broker_whose_node_has_no_zone_does_not_start_and_writes_nothing_until_it_has_one() {
+    let node = Node::new(young());
+    let refused = async |words: &str| {
+        let said = node.start("kafka-1", &[]).await.ends_with(Exit::Refused);
+        assert!(
+            said.out.contains("E_RACK_UNKNOWN: no rack is known") && said.out.contains(words),
+            "{words}: {said:#?}"
+        );
+        assert!(!node.desk.folder().join("kafka-1-out").exists());
+    };
+    refused("the node can't be read (there is no node n1)").await;
+    node.is_in_zone(None);
+    refused("the node has no such label").await;
+    node.is_in_zone(Some(" "));
+    refused("the node has no such label").await;
+    node.is_in_zone(Some("eu 1a"));
+    let illegal = node.start("kafka-1", &[]).await.ends_with(Exit::Refused);
+    assert!(illegal.out.contains("`eu 1a` is no legal rack"), "{illegal:#?}");
+    node.is_in_zone(Some("eu-1a"));
+    node.start("kafka-1", &[]).await.ends_with(Exit::Done);
+    let rack = |pod: &str| std::fs::read_to_string(node.desk.folder().join(format!("{pod}-out/rack.id"))).unwrap();
+    assert_eq!(rack("kafka-1"), "eu-1a\n");
+    node.server.forbid(Verb::Get, Resource::Nodes);
+    let refused = node.start("kafka-2", &[]).await.ends_with(Exit::Refused);
+    assert!(
+        refused.out.contains("the node can't be read (") && refused.out.contains("may not get nodes"),
+        "{refused:#?}"
+    );
+}
+
+#[tokio::test]
+async fn a_zone_that_changed_between_two_starts_is_an_event_or_a_refusal_where_racks_are_not_to_change() {
+    let node = Node::new(young());
+    node.is_in_zone(Some("eu-1a"));
+    node.start("kafka-1", &[]).await.ends_with(Exit::Done);
+    node.disk_holds(2);
+    node.start("kafka-1", &[]).await.ends_with(Exit::Done);
+    let output = |name: &str| std::fs::read_to_string(node.desk.folder().join("kafka-1-out").join(name)).unwrap();
+    let changes = || {
+        let events = audited(&node.desk.folder().join("state"));
+        events.iter().filter(|event| event.kind == "identity.rack_changed").count()
+    };
+    let before = output("identity.json");
+    node.is_in_zone(Some("eu-1b"));
+    let refused = node.start("kafka-1", &["--rack-immutable"]).await.ends_with(Exit::Refused);
+    assert!(refused.out.contains("E_RACK_CHANGED: ") && refused.out.contains("eu-1a -> eu-1b"), "{refused:#?}");
+    assert_eq!((output("identity.json"), output("rack.id"), changes()), (before, "eu-1a\n".to_owned(), 0));
+    let moved = node.start("kafka-1", &[]).await.ends_with(Exit::Done);
+    assert!(moved.out.contains("! broker 2: rack eu-1a -> eu-1b"), "{moved:#?}");
+    assert_eq!((output("rack.id"), changes()), ("eu-1b\n".to_owned(), 1));
+    node.start("kafka-1", &[]).await.ends_with(Exit::Done);
+    assert_eq!(changes(), 1, "the next start has nothing to tell");
+    // The label is gone since: the rack that was is no rack to start with.
+    node.is_in_zone(None);
+    assert!(node.start("kafka-1", &[]).await.ends_with(Exit::Refused).out.contains("E_RACK_UNKNOWN: "));
+    assert_eq!(output("rack.id"), "eu-1b\n");
 }
 
 #[tokio::test]

@@ -44,6 +44,8 @@ fn the_component_gives_a_stateful_set_an_init_container_that_the_api_server_acce
     {
         assert!(applied.contains(&format!("{object} created")), "{applied}");
     }
+    let subject = format!("- kind: ServiceAccount\n  name: identity\n  namespace: {namespace}\n");
+    assert_eq!(rendered.matches(&subject).count(), 2, "both bindings are for the overlay's namespace: {rendered}");
     let path = "jsonpath={.spec.template.spec.initContainers[0].args}";
     let shown = cluster.kubectl(&["--namespace", &namespace, "get", "statefulset", "kafka-map1", "-o", path]);
     assert!(shown.starts_with(r#"["identity","assign","--yes","#), "{shown}");

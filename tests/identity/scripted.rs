@@ -1,4 +1,4 @@
-//! An API server that holds one kind of object, ConfigMaps, and answers them as a test wants it to.
+//! An API server that holds ConfigMaps and Leases, and answers them as a test wants it to.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -21,15 +21,22 @@ pub(crate) enum Fault {
     Late(Duration),
     /// Another pod writes before it, so that a write is a conflict.
     Outrun,
+    /// Another run writes the same document before it: another text, so that a write is a conflict.
+    Rewritten,
+    /// The object that it is about is deleted before.
+    Gone,
 }
 
 /// The server's state.
 #[derive(Debug, Default)]
 pub(crate) struct Script {
+    /// By kind and name, as `configmaps/NAME`.
     objects: BTreeMap<String, Value>,
     version: u64,
     faults: VecDeque<Fault>,
-    requests: usize,
+    /// The methods of the requests about ConfigMaps.
+    asked: Vec<String>,
+    are_leases_down: bool,
 }
 
 /// A running server. It ends with the test's process.
@@ -74,14 +81,54 @@ impl Server {
     /// The document of a ConfigMap.
     pub(crate) fn document(&self, name: &str) -> Value {
         let script = self.script.lock().unwrap();
-        let text = script.objects[name]["data"]["record.json"].as_str().unwrap().to_owned();
+        let text = script.objects[&key(CONFIG_MAPS, name)]["data"]["record.json"].as_str().unwrap().to_owned();
         serde_json::from_str::<Value>(&text).unwrap()["document"].clone()
+    }
+
+    /// Writes the document of a ConfigMap that is there.
+    pub(crate) fn edit(&self, name: &str, change: impl FnOnce(&mut Value)) {
+        let mut script = self.script.lock().unwrap();
+        let mut object = script.objects[&key(CONFIG_MAPS, name)].clone();
+        let mut record: Value = serde_json::from_str(object["data"]["record.json"].as_str().unwrap()).unwrap();
+        change(&mut record["document"]);
+        object["data"]["record.json"] = json!(serde_json::to_string_pretty(&record).unwrap());
+        script.keep(key(CONFIG_MAPS, name), object);
+    }
+
+    /// Deletes a ConfigMap.
+    pub(crate) fn delete(&self, name: &str) {
+        self.script.lock().unwrap().objects.remove(&key(CONFIG_MAPS, name)).unwrap();
     }
 
     /// How many requests about ConfigMaps came.
     pub(crate) fn requests(&self) -> usize {
-        self.script.lock().unwrap().requests
+        self.asked().len()
     }
+
+    /// The methods of the requests about ConfigMaps, in their order.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.script.lock().unwrap().asked.clone()
+    }
+
+    /// Whether any Lease is held.
+    pub(crate) fn is_a_lease_held(&self) -> bool {
+        let script = self.script.lock().unwrap();
+        let held =
+            |(key, object): (&String, &Value)| key.starts_with(LEASES) && object["spec"]["holderIdentity"].is_string();
+        script.objects.iter().any(held)
+    }
+
+    /// From now on requests about Leases are answered with 500, or answered again.
+    pub(crate) fn set_leases_down(&self, are_down: bool) {
+        self.script.lock().unwrap().are_leases_down = are_down;
+    }
+}
+
+const CONFIG_MAPS: &str = "configmaps";
+const LEASES: &str = "leases";
+
+fn key(kind: &str, name: &str) -> String {
+    format!("{kind}/{name}")
 }
 
 fn status(code: u16, reason: &str) -> Response {
@@ -91,13 +138,21 @@ fn status(code: u16, reason: &str) -> Response {
 }
 
 async fn answer(script: Arc<Mutex<Script>>, method: Method, uri: Uri, body: Bytes) -> Response {
+    if uri.path().contains("/leases") {
+        let mut script = script.lock().unwrap();
+        return if script.are_leases_down {
+            status(500, "Scripted")
+        } else {
+            script.answer(LEASES, &method, uri.path(), &body)
+        };
+    }
     if uri.path().contains("/configmaps") {
         let fault = {
             let mut script = script.lock().unwrap();
-            script.requests += 1;
+            script.asked.push(method.to_string());
             script.faults.pop_front()
         };
-        let done = || script.lock().unwrap().answer(&method, uri.path(), &body);
+        let done = || script.lock().unwrap().answer(CONFIG_MAPS, &method, uri.path(), &body);
         return match fault {
             None => done(),
             Some(Fault::Status(code)) => status(code, "Scripted"),
@@ -114,6 +169,10 @@ async fn answer(script: Arc<Mutex<Script>>, method: Method, uri: Uri, body: Byte
                 script.lock().unwrap().outrun();
                 done()
             }
+            Some(fault @ (Fault::Rewritten | Fault::Gone)) => {
+                script.lock().unwrap().interfere(fault, uri.path());
+                done()
+            }
         };
     }
     if uri.path().contains("/selfsubjectrulesreviews") {
@@ -128,12 +187,13 @@ async fn answer(script: Arc<Mutex<Script>>, method: Method, uri: Uri, body: Byte
 }
 
 impl Script {
-    fn answer(&mut self, method: &Method, path: &str, body: &[u8]) -> Response {
+    fn answer(&mut self, kind: &str, method: &Method, path: &str, body: &[u8]) -> Response {
         let sent: Value = serde_json::from_slice(body).unwrap_or_default();
         let name = match sent["metadata"]["name"].as_str() {
-            Some(name) => name.to_owned(),
-            None => path.rsplit('/').next().unwrap_or_default().to_owned(),
+            Some(name) => name,
+            None => path.rsplit('/').next().unwrap_or_default(),
         };
+        let name = key(kind, name);
         let there = self.objects.get(&name).cloned();
         match (method.as_str(), there) {
             ("GET", Some(there)) => axum::Json(there).into_response(),
@@ -153,12 +213,24 @@ impl Script {
         object
     }
 
+    /// Somebody deletes the ConfigMap of a path, or writes its document anew.
+    fn interfere(&mut self, fault: Fault, path: &str) {
+        let name = key(CONFIG_MAPS, path.rsplit('/').next().unwrap_or_default());
+        let Some(mut object) = self.objects.get(&name).cloned() else { return };
+        if matches!(fault, Fault::Gone) {
+            self.objects.remove(&name);
+            return;
+        }
+        let mut record: Value = serde_json::from_str(object["data"]["record.json"].as_str().unwrap()).unwrap();
+        record["saved_at"] = json!(format!("2026-01-01T00:00:{:02}Z", self.version % 60));
+        object["data"]["record.json"] = json!(serde_json::to_string_pretty(&record).unwrap());
+        self.keep(name, object);
+    }
+
     /// Pod `kafka-other` takes the lowest id that nobody has.
     fn outrun(&mut self) {
-        let Some((name, mut object)) = self.objects.iter().next().map(|(name, object)| (name.clone(), object.clone()))
-        else {
-            return;
-        };
+        let mut maps = self.objects.iter().filter(|(name, _)| name.starts_with(CONFIG_MAPS));
+        let Some((name, mut object)) = maps.next().map(|(name, object)| (name.clone(), object.clone())) else { return };
         let mut record: Value = serde_json::from_str(object["data"]["record.json"].as_str().unwrap()).unwrap();
         let ids = record["document"]["ids"].as_object_mut().unwrap();
         let mut entry = ids.values().next().unwrap().clone();

@@ -6,6 +6,7 @@ mod http;
 mod live;
 mod processes;
 mod scripted;
+mod storm;
 
 use crate::support::toolbox::{Ran, Toolbox};
 

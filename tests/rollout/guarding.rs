@@ -1,6 +1,7 @@
 //! The drain guard's decisions on a cluster and an API server in memory: what is allowed, what is denied and why, and what is
 //! held meanwhile.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -218,6 +219,29 @@ async fn what_the_guard_does_not_know_stays_until_a_person_decides() {
     world.kafka.edit(|cluster| cluster.stop_broker(2));
     world.server.set_down(true);
     denied(&world.evict("kafka-0").await, "E_UNREADABLE: pod kafka/kafka-0 can't be read");
+}
+
+/// By how many hours the machine's clock is wrong.
+static WRONG_BY: AtomicI64 = AtomicI64::new(0);
+
+#[tokio::test]
+async fn a_clock_that_jumps_forward_and_back_lets_no_second_server_go() {
+    let jumping = || Timestamp::now() + SignedDuration::from_hours(WRONG_BY.load(Ordering::SeqCst));
+    let mut world = World::new(Duration::from_secs(30)).await.at(jumping);
+    denied(&world.evict("kafka-0").await, "a second look in 30 s decides");
+    WRONG_BY.store(24, Ordering::SeqCst);
+    denied(&world.evict("kafka-0").await, "a second look in 30 s decides");
+    let mut world = World::new(Duration::ZERO).await.at(jumping);
+    assert!(world.evict("kafka-0").await.is_allowed());
+    world.server.remove_facts(Resource::Pods, &ObjectName::new("kafka", "kafka-0"));
+    world.kafka.edit(|cluster| cluster.stop_broker(1));
+    for hours in [48, -48, 24 * 365] {
+        WRONG_BY.store(hours, Ordering::SeqCst);
+        // The certificate is looked after by the machine's clock: what becomes of it is not the point here.
+        drop(world.guard.tick(&mut world.context, Why::Due).await);
+        assert!(world.guard.is_open() && world.is_locked().await, "{hours} h");
+        denied(&world.evict("kafka-1").await, "its successor does not run yet");
+    }
 }
 
 #[tokio::test]

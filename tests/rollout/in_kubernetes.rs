@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use kafka_toolbox::clients::kafka::memory::Memory;
 use kafka_toolbox::clients::kubernetes::{
-    self, Access, Live, ObjectName, PodState, REVISION_LABEL, Resource, StatefulSet, Strategy, Verb, Workloads,
+    self, Access, KubernetesError, Live, ObjectName, PodState, REVISION_LABEL, Resource, StatefulSet, Strategy, Verb,
+    Version, Workloads,
 };
 use kafka_toolbox::exit::Exit;
 
@@ -76,7 +77,7 @@ impl Bed {
     }
 
     fn change(&self, set: &str, ordinal: i32, change: impl FnOnce(&mut PodState)) {
-        let mut pod = self.server.pod(&ObjectName::new("kafka", format!("{set}-{ordinal}"))).unwrap();
+        let mut pod = self.server.peek_pod(&ObjectName::new("kafka", format!("{set}-{ordinal}"))).unwrap();
         change(&mut pod);
         self.server.add_pod(pod);
     }
@@ -225,6 +226,23 @@ async fn a_real_api_server_shows_sets_and_pods_deletes_by_uid_and_steps_a_partit
     door.set_partition(&set, 1).await.unwrap();
     let stepped = door.stateful_set(&name).await.unwrap().unwrap();
     assert_eq!(stepped.strategy, Strategy::Partition(1));
+
+    let of = |set: &StatefulSet| Version { uid: set.uid.clone(), resource_version: set.resource_version.clone() };
+    let stale = door.set_replicas(&name, &of(&set), 1).await.unwrap_err();
+    assert!(matches!(stale, KubernetesError::Conflict { .. }), "{stale:?}");
+    let other = Version { uid: "another".to_owned(), ..of(&stepped) };
+    assert!(matches!(door.set_replicas(&name, &other, 1).await.unwrap_err(), KubernetesError::Conflict { .. }));
+    let lowered = until(async || {
+        let set = door.stateful_set(&name).await.unwrap()?;
+        // Its status may change in between: then it is read again.
+        door.set_replicas(&name, &of(&set), 1).await.ok()?;
+        door.stateful_set(&name).await.unwrap()
+    })
+    .await;
+    assert_eq!((lowered.replicas, lowered.first_ordinal), (1, 0));
+    let first = door.pod(&name_of(&namespace, 0)).await.unwrap().unwrap();
+    assert_eq!((first.stateful_set.as_deref(), first.claims.len()), (Some("kafka"), 0));
+    assert_eq!(door.pod(&name_of(&namespace, 7)).await.unwrap(), None);
 }
 
 fn name_of(namespace: &str, ordinal: u32) -> ObjectName {

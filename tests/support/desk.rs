@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::Parser;
+use jiff::Timestamp;
 use kafka_toolbox::cli::Cli;
 use kafka_toolbox::clients::kafka::Kafka;
 use kafka_toolbox::clients::kafka::memory::Memory;
@@ -16,6 +17,7 @@ use tempfile::TempDir;
 pub(crate) struct Desk {
     pub(crate) kafka: Arc<Memory>,
     kubernetes: Option<Arc<dyn Kubernetes>>,
+    clock: fn() -> Timestamp,
     folder: TempDir,
 }
 
@@ -30,13 +32,18 @@ pub(crate) struct Said {
 
 impl Desk {
     pub(crate) fn new(kafka: Memory) -> Self {
-        Self { kafka: Arc::new(kafka), kubernetes: None, folder: tempfile::tempdir().unwrap() }
+        Self { kafka: Arc::new(kafka), kubernetes: None, clock: Timestamp::now, folder: tempfile::tempdir().unwrap() }
     }
 
     /// The same with an API server, which then keeps the lock and what was last applied.
     pub(crate) fn in_kubernetes(mut self, kubernetes: Arc<dyn Kubernetes>) -> Self {
         self.kubernetes = Some(kubernetes);
         self
+    }
+
+    /// The same where the machine's clock shows something else.
+    pub(crate) fn at(self, clock: fn() -> Timestamp) -> Self {
+        Self { clock, ..self }
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -75,7 +82,7 @@ impl Desk {
         let place = if self.kubernetes.is_some() { "kubernetes" } else { "file" };
         let cli = Cli::try_parse_from(words.iter().chain(&["--state", place]).chain(arguments)).unwrap();
         let run = cli.run_in(|context| {
-            let context = context.with_kafka(Arc::clone(&self.kafka) as Arc<dyn Kafka>);
+            let context = context.with_clock(self.clock).with_kafka(Arc::clone(&self.kafka) as Arc<dyn Kafka>);
             let context = context.with_controllers(Arc::clone(&self.kafka) as Arc<dyn Kafka>);
             match &self.kubernetes {
                 Some(kubernetes) => context.with_kubernetes(Arc::clone(kubernetes)),

@@ -64,8 +64,20 @@ impl Toolbox {
 
     /// A command that is not started yet.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_toolbox"));
+        self.command_by(&[], arguments)
+    }
+
+    /// The same where file modes bind it even if root runs the tests.
+    pub(crate) fn bound_command(&self, arguments: &[&str]) -> Command {
+        self.command_by(&bound_by_modes(), arguments)
+    }
+
+    fn command_by(&self, before: &[String], arguments: &[&str]) -> Command {
+        let program = env!("CARGO_BIN_EXE_toolbox");
+        let line = [before, &[program.to_owned()]].concat();
+        let mut command = Command::new(&line[0]);
         command
+            .args(&line[1..])
             .args(arguments)
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
@@ -158,6 +170,14 @@ impl Ran {
     pub(crate) fn lines(&self) -> Vec<&str> {
         self.out.lines().filter(|line| !line.starts_with("! there is no record")).collect()
     }
+}
+
+/// What a command line begins with so that file modes bind the program: root is not bound by them, unless it gives that right away.
+pub(crate) fn bound_by_modes() -> Vec<String> {
+    if !rustix::process::geteuid().is_root() {
+        return Vec::new();
+    }
+    ["/usr/bin/setpriv", "--bounding-set=-dac_override,-dac_read_search", "--"].map(str::to_owned).into()
 }
 
 /// Every readable line of a state folder's audit log, the oldest first.

@@ -30,18 +30,22 @@ pub enum Resource {
     ValidatingWebhooks,
     /// `statefulsets` in `apps`.
     StatefulSets,
+    /// `statefulsets/scale` in `apps`: how many pods one is to have.
+    Scales,
+    /// `persistentvolumes`, in the core group; they belong to no namespace.
+    Volumes,
 }
 
 impl Resource {
     /// Its API group; the core group's is empty.
     pub fn group(self) -> &'static str {
         match self {
-            Self::ConfigMaps | Self::Pods | Self::Nodes | Self::Claims => "",
+            Self::ConfigMaps | Self::Pods | Self::Nodes | Self::Claims | Self::Volumes => "",
             Self::Leases => "coordination.k8s.io",
             Self::Events => "events.k8s.io",
             Self::Reviews => "authorization.k8s.io",
             Self::Jobs => "batch",
-            Self::ReplicaSets | Self::StatefulSets => "apps",
+            Self::ReplicaSets | Self::StatefulSets | Self::Scales => "apps",
             Self::ValidatingWebhooks => "admissionregistration.k8s.io",
         }
     }
@@ -60,6 +64,8 @@ impl Resource {
             Self::ReplicaSets => "replicasets",
             Self::ValidatingWebhooks => "validatingwebhookconfigurations",
             Self::StatefulSets => "statefulsets",
+            Self::Scales => "statefulsets/scale",
+            Self::Volumes => "persistentvolumes",
         }
     }
 
@@ -77,6 +83,8 @@ impl Resource {
             Self::ReplicaSets => "ReplicaSet",
             Self::ValidatingWebhooks => "ValidatingWebhookConfiguration",
             Self::StatefulSets => "StatefulSet",
+            Self::Scales => "scale of StatefulSet",
+            Self::Volumes => "PersistentVolume",
         }
     }
 }

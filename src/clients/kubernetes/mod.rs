@@ -14,12 +14,15 @@
 //! | `pods`, `persistentvolumeclaims`, `nodes` | `get`, `patch` | whether a pod runs, the volume of a claim, labels |
 //! | `validatingwebhookconfigurations` | `get`, `patch` | a webhook's own certificate, for the API server to trust |
 //! | `statefulsets.apps` | `get`, `patch` | rolling restarts: revisions, the partition of an update |
+//! | `statefulsets.apps/scale` | `update` | the pod of a server that was removed from an ensemble |
+//! | `nodes`, `persistentvolumes` | `list`; `get` | zones, and whether the node of a volume still exists |
 //! | `pods` | `list`, `delete` | rolling restarts |
 
 mod access;
 mod error;
 mod live;
 mod memory;
+mod nodes;
 mod objects;
 mod rights;
 mod selector;
@@ -33,12 +36,13 @@ pub use access::Access;
 pub use error::{KubernetesError, Resource, Verb};
 pub use live::Live;
 pub use memory::Memory;
+pub use nodes::{NODES_MAX, NodeState, Nodes, VolumeState};
 pub use objects::{
     CONFIG_MAP_BYTES_MAX, ConfigMap, EventType, Facts, Identity, Lease, NOTE_BYTES_MAX, NewEvent, ObjectName, Owned,
     Pod, Regarding, TrustBundles,
 };
 pub use rights::Right;
-pub use workloads::{PODS_MAX, PodState, REVISION_LABEL, StatefulSet, Strategy, Workloads};
+pub use workloads::{PODS_MAX, PodState, REVISION_LABEL, StatefulSet, Strategy, Version, Workloads};
 
 /// Most ConfigMaps that one selector may match.
 pub const CONFIG_MAPS_MAX: usize = 1_000;
@@ -56,7 +60,7 @@ pub const LEASES_MAX: u32 = 500;
 /// before the next. A write that replaces an object carries the `resource_version` that was read; if somebody was
 /// faster it ends in [`KubernetesError::Conflict`], and only what is read afresh may be written again.
 #[async_trait]
-pub trait Kubernetes: Workloads + Send + Sync {
+pub trait Kubernetes: Workloads + Nodes + Send + Sync {
     /// Who and where we are.
     fn identity(&self) -> &Identity;
 

@@ -1,4 +1,4 @@
-//! [`Workloads`]: StatefulSets and their pods, as far as rolling restarts need them.
+//! [`Workloads`]: StatefulSets and their pods, as far as rolling restarts and ensembles need them.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +15,9 @@ pub trait Workloads: Send + Sync {
     /// The StatefulSet of that name, if there is one.
     async fn stateful_set(&self, name: &ObjectName) -> Result<Option<StatefulSet>, KubernetesError>;
 
+    /// The pod of that name, if there is one.
+    async fn pod(&self, name: &ObjectName) -> Result<Option<PodState>, KubernetesError>;
+
     /// The pods of a namespace that a label selector matches, ordered by name, at most [`PODS_MAX`].
     async fn pods(&self, namespace: &str, selector: &str) -> Result<Vec<PodState>, KubernetesError>;
 
@@ -25,6 +28,19 @@ pub trait Workloads: Send + Sync {
     /// Sets `spec.updateStrategy.rollingUpdate.partition` of the StatefulSet that was read; one that was changed since is
     /// [`KubernetesError::Conflict`].
     async fn set_partition(&self, set: &StatefulSet, partition: u32) -> Result<(), KubernetesError>;
+
+    /// Sets `spec.replicas` of the StatefulSet of this name, by its subresource `scale`; one that was changed since it was read
+    /// is [`KubernetesError::Conflict`].
+    async fn set_replicas(&self, name: &ObjectName, read: &Version, replicas: u32) -> Result<(), KubernetesError>;
+}
+
+/// Which object was read, and which version of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Version {
+    /// Its uid.
+    pub uid: String,
+    /// Its `resourceVersion`.
+    pub resource_version: String,
 }
 
 /// A StatefulSet.
@@ -42,6 +58,8 @@ pub struct StatefulSet {
     pub selector: String,
     /// How many pods it is to have.
     pub replicas: u32,
+    /// The ordinal of its first pod (`spec.ordinals.start`).
+    pub first_ordinal: u32,
     /// How its pods get a new revision.
     pub strategy: Strategy,
     /// The revision that pods are to have.
@@ -69,10 +87,14 @@ pub struct PodState {
     pub uid: String,
     /// The uid of its controller, as of its StatefulSet.
     pub controller_uid: Option<String>,
+    /// The name of its StatefulSet, where it belongs to one.
+    pub stateful_set: Option<String>,
     /// The node that it is on.
     pub node: Option<String>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// The claims that it mounts, in their order.
+    pub claims: Vec<String>,
     /// Whether it is being deleted.
     pub is_deleting: bool,
     /// Whether it is ready.

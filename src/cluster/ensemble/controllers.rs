@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::ensemble::desired::{DesiredState, HISTORY_MAX, MemberState};
+use crate::cluster::ensemble::desired::{DesiredState, HISTORY_MAX, MemberState, corrected_time};
 use crate::cluster::quorum::{DirectoryId, NodeId, QuorumReplica, ReplicaKey};
 
 /// A voter: a node, and the directory of its metadata log. The same node with a new disk is another voter.
@@ -170,6 +170,15 @@ impl DesiredState for DesiredQuorum {
 
     fn state_mut(&mut self, node: NodeId) -> Option<&mut MemberState> {
         self.members.get_mut(&node).map(|member| &mut member.state)
+    }
+
+    fn without_future(&self, now: Timestamp) -> Option<Self> {
+        let mut next = self.clone();
+        let op = next.op.iter_mut().map(|op| &mut op.started_at);
+        let last = next.last_voters.iter_mut().map(|last| &mut last.since);
+        let all = op.chain(last).chain(next.history.iter_mut().map(|entry| &mut entry.at));
+        let corrected = all.fold(false, |corrected, time| corrected_time(time, now) || corrected);
+        corrected.then_some(next)
     }
 }
 

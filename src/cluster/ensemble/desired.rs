@@ -3,16 +3,20 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::ensemble::member::{Role, ServerId};
 use crate::cluster::ensemble::membership::{ConfigVersion, EnsembleConfig, Membership};
+use crate::cluster::ensemble::pods::{Disk, Missing};
 use crate::cluster::ensemble::server_line::ServerLine;
 
 /// Most entries of the history.
 pub const HISTORY_MAX: usize = 20;
+
+/// Clocks of machines may differ by so much: a time that is later than that is wrong.
+pub const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(10);
 
 /// The node whose data is the ensemble id, whatever chroot clients have.
 pub const ENSEMBLE_ID_PATH: &str = "/kafka-toolbox/ensemble-id";
@@ -65,6 +69,10 @@ pub trait DesiredState: fmt::Debug + Clone + Default + Eq + Serialize + Deserial
 
     /// Where a member stands; none where the document does not have it.
     fn state_mut(&mut self, id: Self::Id) -> Option<&mut MemberState>;
+
+    /// The same with the present time in the place of later ones; nothing where there are none.
+    #[must_use]
+    fn without_future(&self, now: Timestamp) -> Option<Self>;
 }
 
 /// One server as it is desired.
@@ -84,6 +92,19 @@ pub struct DesiredMember {
     /// Why it was retired, in the words of whoever did it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retired_reason: Option<String>,
+    /// Its disk in Kubernetes, as it was when the server was seen well last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<Disk>,
+    /// Since when the disk has lacked something that does not come back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Missing>,
+}
+
+impl DesiredMember {
+    /// A server of which nothing else is known.
+    pub fn new(line: ServerLine, state: MemberState) -> Self {
+        Self { line, state, pod: None, ordinal: None, retired_reason: None, disk: None, missing: None }
+    }
 }
 
 /// Where a member stands on its way in or out.
@@ -193,6 +214,15 @@ pub struct Entry {
     pub is_leader: bool,
 }
 
+/// Makes a time that lies in the future the present one, and says whether it did.
+pub(super) fn corrected_time(time: &mut Timestamp, now: Timestamp) -> bool {
+    let is_wrong = time.duration_since(now) > CLOCKS_DIFFER;
+    if is_wrong {
+        *time = now;
+    }
+    is_wrong
+}
+
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} of server {}", self.kind.word(), self.target)
@@ -217,6 +247,15 @@ impl DesiredState for Desired {
 
     fn state_mut(&mut self, id: ServerId) -> Option<&mut MemberState> {
         self.members.get_mut(&id).map(|member| &mut member.state)
+    }
+
+    fn without_future(&self, now: Timestamp) -> Option<Self> {
+        let mut next = self.clone();
+        let op = next.op.iter_mut().map(|op| &mut op.started_at);
+        let last = next.last_config.iter_mut().map(|last| &mut last.since);
+        let all = op.chain(last).chain(next.history.iter_mut().map(|entry| &mut entry.at));
+        let corrected = all.fold(false, |corrected, time| corrected_time(time, now) || corrected);
+        corrected.then_some(next)
     }
 }
 

@@ -9,6 +9,7 @@ pub mod desired;
 pub mod gone;
 pub mod member;
 pub mod membership;
+pub mod pods;
 pub mod server_line;
 pub mod tolerance;
 pub mod view;

@@ -75,7 +75,7 @@ impl IdentityExecutor<'_> {
             sleep(pause()).await;
             let found = load(self.document, self.deadline).await;
             let found = found.map_err(|error| Ended::unknown(format!("{error:#}; the next start reads it again")))?;
-            let seen = Seen { registry: found, ..self.seen.clone() };
+            let seen = Seen { registry: found.without_future(self.terms.now), ..self.seen.clone() };
             match decide(self.terms, &seen) {
                 Ok(again) if again.id == self.decision.id && again.registry == seen.registry => {
                     return Ok(Ended::done());

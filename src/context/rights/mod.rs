@@ -303,14 +303,31 @@ pub fn rules(workload: Workload, setup: &Setup) -> Vec<Rule> {
         let reason = "Which StatefulSet the pod belongs to: Events are about that.";
         rules.push(Rule::new(reason, "", "pods", &["get"]).optional());
     }
+    let sees_servers = matches!(workload, Workload::Ensemble | Workload::Toolbox);
+    if sees_servers {
+        rules.extend(of_servers(workload == Workload::Toolbox));
+    }
     if let Some((group, resource)) = workload.owner_of_pod() {
         let reason = "What the pod belongs to: Events are about that.";
-        if workload != Workload::DrainGuard {
+        if workload != Workload::DrainGuard && !sees_servers {
             rules.push(Rule::new(reason, "", "pods", &["get"]).optional());
         }
         rules.push(Rule::new(reason, group, resource, &["get"]).optional());
     }
     rules
+}
+
+/// What is read of the servers' pods before a change of who votes. Nodes and volumes belong to no namespace: manifests/ensemble/nodes
+/// has the ClusterRole; the right to lower replicas names its StatefulSet: manifests/ensemble/scale.
+fn of_servers(is_optional: bool) -> Vec<Rule> {
+    let reason = "Whether the servers' pods are ready; what this pod belongs to: Events are about that.";
+    let pods = Rule::new(reason, "", "pods", &["get"]);
+    let reason = "Whether the servers' StatefulSet is being rolled out: then nobody who votes is changed.";
+    let sets = Rule::new(reason, "apps", "statefulsets", &["get"]);
+    let reason = "Whether the disk of a server that does not answer was deleted.";
+    let claims = Rule::new(reason, "", "persistentvolumeclaims", &["get"]).optional();
+    let needed = [pods, sets].map(|rule| if is_optional { rule.optional() } else { rule });
+    needed.into_iter().chain([claims]).collect()
 }
 
 /// What is kept between runs, and what is read instead where nothing is.

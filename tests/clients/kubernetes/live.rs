@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kafka_toolbox::clients::kubernetes::{
-    Access, ConfigMap, EventType, Kubernetes, KubernetesError, Lease, Live, NewEvent, ObjectName, Pod, Resource, Verb,
+    Access, ConfigMap, EventType, Kubernetes, KubernetesError, Lease, Live, NewEvent, Nodes, ObjectName, Pod, Resource,
+    Verb,
 };
 
 use crate::live::kubernetes::control_plane::ControlPlane;
@@ -204,5 +205,20 @@ async fn pods_nodes_and_claims_are_read_and_labels_are_set_only_on_the_object_th
     let refused = door.set_labels(Resource::Pods, &named("kafka-0"), &found.uid, &labels).await.unwrap_err();
     assert!(matches!(refused, KubernetesError::Conflict { .. }), "{refused:?}");
     door.set_labels(Resource::Pods, &named("kafka-0"), &pod.uid, &labels).await.unwrap();
+    let volume = format!("volume-{namespace}");
+    let affinity = format!(
+        "{{required: {{nodeSelectorTerms: [{{matchExpressions: [{{key: kubernetes.io/hostname, operator: In, values: [{node}]}}]}}]}}}}"
+    );
+    let local = format!(
+        "{{apiVersion: v1, kind: PersistentVolume, metadata: {{name: {volume}}}, spec: {{capacity: {{storage: 1Gi}}, accessModes: \
+         [ReadWriteOnce], storageClassName: none, local: {{path: /x}}, nodeAffinity: {affinity}}}}}"
+    );
+    cluster.kubectl_with_input(&["apply", "-f", "-"], &local);
+    assert_eq!(door.volume(&volume).await.unwrap().unwrap().hosts, [node.clone()]);
+    assert_eq!(door.volume("volume-of-nobody").await.unwrap(), None);
+    let nodes = door.nodes("kafka-toolbox/broker-id in (7)").await.unwrap();
+    assert!(nodes.iter().any(|it| it.name == node && it.labels["zone"] == "a"), "{nodes:?}");
+    assert_eq!(door.nodes(&format!("kubernetes.io/hostname in ({node})")).await.unwrap(), [], "it has no such label");
     cluster.kubectl(&["delete", "node", &node]);
+    cluster.kubectl(&["delete", "persistentvolume", &volume]);
 }

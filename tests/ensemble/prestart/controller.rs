@@ -17,6 +17,9 @@ use crate::support::toolbox::{Ran, Toolbox};
 
 const CLUSTER: &str = "MkU3OEVBNTcwNTJENDM2Qg";
 
+/// Longest run of `apply`.
+const APPLY_LIMIT: std::time::Duration = std::time::Duration::from_mins(4);
+
 /// Controllers on one machine, with one document.
 struct Controllers {
     toolbox: Toolbox,
@@ -81,6 +84,30 @@ impl Controllers {
         let ran = self.toolbox.run(&["ensemble", "status", "-o", "json", "--bootstrap-controller", &self.address(1)]);
         serde_json::from_str(&ran.out).unwrap_or_default()
     }
+
+    /// Passes until the quorum is as the document has it.
+    fn apply(&self) -> Ran {
+        let all = self.addresses();
+        let words = ["ensemble", "apply", "--yes", "--cluster", "main", "--rest", "1s", "--within", "2m"];
+        self.toolbox.run_within(APPLY_LIMIT, &[&words[..], &["--bootstrap-controller", &all]].concat())
+    }
+
+    fn addresses(&self) -> String {
+        (1..=self.ports.len()).map(|id| self.address(id)).collect::<Vec<_>>().join(",")
+    }
+
+    /// The voters with their directories, as the quorum has them, and the leader.
+    fn voters(&self) -> (Vec<(usize, String)>, usize) {
+        let all = self.addresses();
+        let ran = self.toolbox.run(&["ensemble", "status", "-o", "json", "--bootstrap-controller", &all]);
+        let page: Value = serde_json::from_str(&ran.out).unwrap_or_default();
+        let rows = page["replicas"].as_array().cloned().unwrap_or_default();
+        let number = |value: &Value| usize::try_from(value.as_u64().unwrap_or_default()).unwrap();
+        let votes = rows.iter().filter(|row| row["role"] != "observer");
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let voters = votes.map(|row| (number(&row["node"]), text(&row["directory"]))).collect();
+        (voters, number(&page["leader"]))
+    }
 }
 
 #[test]
@@ -118,6 +145,77 @@ fn the_first_controller_begins_the_others_follow_and_no_disk_is_formatted_twice(
     let before = controllers.directory(2);
     assert_eq!(controllers.prestart(2, &[]).ends_with(0).lines(), ["nothing to do"]);
     assert_eq!(controllers.directory(2), before);
+}
+
+#[test]
+fn three_real_controllers_of_kafka_4_3_begin_join_and_get_a_new_disk_by_prestart_and_apply() {
+    begin_join_and_get_a_new_disk(Kind::Kafka43Kraft);
+}
+
+#[test]
+fn three_real_controllers_of_kafka_3_9_begin_join_and_get_a_new_disk_by_prestart_and_apply() {
+    begin_join_and_get_a_new_disk(Kind::Kafka39Kraft);
+}
+
+/// Kafka's own tool formats every disk. For `make acceptance`.
+fn begin_join_and_get_a_new_disk(kind: Kind) {
+    if std::env::var_os("TOOLBOX_TEST_KILLS").is_none() {
+        return;
+    }
+    let cluster = Cluster::shared(kind);
+    let ports: Vec<_> = (0..3).map(|_| Cluster::port_beside().unwrap()).collect();
+    let tool = cluster.folder().join("tool");
+    let tool = tool.to_str().unwrap();
+    let format_cmd = format!("{tool} kafka.tools.StorageTool");
+    let controllers = Controllers::new(&format_cmd, ports.iter().map(|port| port.number).collect());
+    let name = |id: usize| format!("controller-of-three-{id}");
+    let launch = |id: usize| {
+        let command = [tool, "kafka.Kafka", &controllers.out(id)].map(str::to_owned);
+        cluster.run_beside(&name(id), &command).unwrap();
+    };
+    let until = |what: &str, is: &dyn Fn() -> bool| {
+        let look = || Ok(if is() { Ok(()) } else { Err(format!("{:?}", controllers.voters())) });
+        wait::until(LIMIT, what, look).unwrap();
+    };
+    let disks = || (1..=3).map(|id| (id, controllers.directory(id))).collect::<Vec<_>>();
+
+    assert!(controllers.prestart(1, &[]).ends_with(0).out.contains("formatted with --standalone"));
+    launch(1);
+    until("controller 1 to lead", &|| controllers.voters() == (vec![(1, controllers.directory(1))], 1));
+    for id in [2, 3] {
+        let ran = controllers.prestart(id, &[]).ends_with(0);
+        assert!(ran.out.contains("formatted with --no-initial-controllers"), "{ran:#?}");
+        launch(id);
+    }
+    controllers.apply().ends_with(0);
+    until("three voters", &|| controllers.voters().0 == disks());
+    assert_eq!(controllers.record().last_voters.unwrap().voters.len(), 3);
+
+    // The disk of a follower is lost: a new one is formatted once the others are known to have a quorum, and gets the vote.
+    let leader = controllers.voters().1;
+    let id = if leader == 3 { 2 } else { 3 };
+    let former = controllers.directory(id);
+    cluster.stop_beside(&name(id)).unwrap();
+    std::fs::remove_dir_all(controllers.disk(id)).unwrap();
+    let begun = std::time::Instant::now();
+    let ran = loop {
+        // For some seconds the leader takes the old one for one that runs.
+        let ran = controllers.prestart(id, &[]);
+        if ran.code == Some(0) {
+            break ran;
+        }
+        assert!(ran.code == Some(5) && begun.elapsed() < LIMIT, "{ran:#?}");
+    };
+    assert!(ran.out.contains("formatted with --no-initial-controllers"), "{ran:#?}");
+    assert_ne!(controllers.directory(id), former);
+    launch(id);
+    let ran = controllers.apply().ends_with(0);
+    assert!(ran.out.contains("FORGET-DISK") && ran.out.contains("ADD"), "{ran:#?}");
+    until("three voters, one with another disk", &|| controllers.voters().0 == disks());
+    for id in 1..=3 {
+        assert_eq!(controllers.prestart(id, &[]).ends_with(0).lines(), ["nothing to do"]);
+    }
+    (1..=3).for_each(|id| cluster.stop_beside(&name(id)).unwrap());
 }
 
 /// A command in the place of Kafka's tool, which writes what that writes.

@@ -16,9 +16,10 @@ fn an_ensemble_and_a_quorum_are_put_together_from_parts_that_the_api_server_acce
     copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests"), &folder.path().join("manifests"));
     let overlay = folder.path().join("overlay");
     fs::create_dir(&overlay).unwrap();
-    let parts = ["zookeeper", "controllers", "settings"].map(|part| format!("../manifests/{part}")).join(", ");
+    let parts =
+        ["zookeeper", "controllers", "ensemble", "settings"].map(|part| format!("../manifests/{part}")).join(", ");
     let text = format!(
-        "namespace: {namespace}\nresources: [{parts}]\ncomponents: [../manifests/probe, ../manifests/cluster-name]\n\
+        "namespace: {namespace}\nresources: [{parts}]\ncomponents: [../manifests/probe, ../manifests/ensemble/nodes, ../manifests/ensemble/scale, ../manifests/cluster-name]\n\
          configMapGenerator: [{{name: toolbox, behavior: merge, literals: [cluster=eu]}}]\n"
     );
     fs::write(overlay.join("kustomization.yaml"), text).unwrap();
@@ -56,4 +57,13 @@ fn an_ensemble_and_a_quorum_are_put_together_from_parts_that_the_api_server_acce
     let names = |role: &str| get("role", role)["rules"][1]["resourceNames"].clone();
     assert_eq!(names("zookeeper"), serde_json::json!(["toolbox-ensemble-eu"]));
     assert_eq!(names("controllers"), serde_json::json!(["toolbox-ensemble-eu-controllers"]));
+    let watcher = format!("--as=system:serviceaccount:{namespace}:ensemble");
+    let may = |words: &[&str]| {
+        let asked = [&["--namespace", namespace.as_str(), "auth", "can-i", watcher.as_str()], words].concat();
+        cluster.try_kubectl(&asked).0
+    };
+    assert!(may(&["update", "statefulsets.apps/zookeeper", "--subresource=scale"]), "not the name of the cluster");
+    assert!(!may(&["update", "statefulsets.apps/other", "--subresource=scale"]));
+    assert!(!may(&["update", "statefulsets.apps/zookeeper"]) && !may(&["delete", "pods"]));
+    assert!(may(&["list", "nodes"]) && may(&["get", "persistentvolumes"]) && may(&["get", "statefulsets.apps"]));
 }

@@ -5,6 +5,7 @@ mod controller;
 mod faults;
 mod files;
 mod manifests;
+mod persisted;
 mod servers;
 mod trouble;
 

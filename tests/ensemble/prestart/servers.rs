@@ -19,7 +19,7 @@ use rustix::process::Signal;
 use uuid::Uuid;
 
 use crate::live::zookeeper::{Ensemble, Role, Shape};
-use crate::support::toolbox::{Ran, Toolbox};
+use crate::support::toolbox::{Ran, Toolbox, finish};
 
 /// Servers with one document.
 pub(super) struct Servers {
@@ -31,8 +31,13 @@ pub(super) struct Servers {
 impl Servers {
     /// So many servers with empty disks, of which none runs.
     pub(super) fn bare(count: u32) -> Self {
-        let servers = Self::of(Ensemble::start(&Shape::of(0).spares(count)).unwrap());
-        (1..=count).for_each(|number| servers.ensemble.bare(number).unwrap());
+        Self::bare_of(&Shape::of(0).spares(count))
+    }
+
+    /// The same in this shape.
+    pub(super) fn bare_of(shape: &Shape) -> Self {
+        let servers = Self::of(Ensemble::start(shape).unwrap());
+        (1..=shape.spares).for_each(|number| servers.ensemble.bare(number).unwrap());
         servers
     }
 
@@ -61,15 +66,26 @@ impl Servers {
         self.prestart_as(number, number, more)
     }
 
+    /// The same where file modes bind it.
+    pub(super) fn bound_prestart(&self, number: u32) -> Ran {
+        let words = self.words(number, number);
+        finish(&mut self.toolbox.bound_command(&words.iter().map(String::as_str).collect::<Vec<_>>()))
+    }
+
     /// The same on the disk and at the address of a server, as another one.
     pub(super) fn prestart_as(&self, number: u32, id: u32, more: &[&str]) -> Ran {
+        let words = self.words(number, id);
+        self.toolbox.run(&words.iter().map(String::as_str).chain(more.iter().copied()).collect::<Vec<_>>())
+    }
+
+    fn words(&self, number: u32, id: u32) -> Vec<String> {
         let line = self.ensemble.member(number).line(Role::Participant);
         let line = line.split_once('=').unwrap().1;
         let (id, data, home) =
             (id.to_string(), text(&self.ensemble.data_of(number)), text(&self.ensemble.home_of(number)));
         let own = ["ensemble", "prestart", "zookeeper", "--yes", "--cluster", "main", "--id", &id, "--size", "3"];
         let places = ["--data-dir", &data, "--conf-dir", &home, "--zoo-cfg", &self.own, "--server-line", line];
-        self.toolbox.run(&[&own[..], &places, more].concat())
+        [&own[..], &places].concat().into_iter().map(str::to_owned).collect()
     }
 
     /// The same, where it is to wait in vain.

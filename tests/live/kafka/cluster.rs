@@ -149,6 +149,12 @@ impl Cluster {
         self.keeper.launch(name, command)
     }
 
+    /// Ends another server beside the brokers as a power cut would, and waits until its process is gone.
+    pub(crate) fn stop_beside(&self, name: &str) -> anyhow::Result<()> {
+        self.keeper.signal(name, Posix::KILL)?;
+        self.keeper.ended(name, STOP_LIMIT)
+    }
+
     /// A free port for a server beside the brokers.
     pub(crate) fn port_beside() -> anyhow::Result<Port> {
         reserve(1)?.pop().context("a port was reserved")

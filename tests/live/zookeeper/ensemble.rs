@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::live::kafka::ports::{Port, reserve};
 use crate::live::kafka::start::{slot, trained_zookeeper};
 use crate::live::kafka::{ask, wait};
 use crate::live::security::certificates::{Authority, BROKER_NAMES};
+use crate::support::toolbox::bound_by_modes;
 
 /// Longest wait for servers to start or to elect a leader, also on a machine that does much else.
 pub(crate) const LIMIT: Duration = Duration::from_mins(2);
@@ -192,7 +194,9 @@ impl Ensemble {
     }
 
     fn command(&self, flags: &[String], home: &Path, files: &Path) -> anyhow::Result<Vec<String>> {
-        let mut command = vec![java()?.display().to_string(), "-Xmx96m".to_owned()];
+        let heap = if self.shape.heap == 0 { 96 } else { self.shape.heap };
+        let mut command = if self.shape.obeys_modes { bound_by_modes() } else { Vec::new() };
+        command.extend([java()?.display().to_string(), format!("-Xmx{heap}m")]);
         command.push("-Dorg.slf4j.simpleLogger.showDateTime=true".to_owned());
         if let Some(password) = self.shape.super_password {
             let digest = Sha1::digest(format!("super:{password}"));
@@ -261,6 +265,14 @@ impl Ensemble {
     /// Lets a frozen server go on.
     pub(crate) fn thaw(&self, number: u32) -> anyhow::Result<()> {
         self.keeper.signal(&self.member(number).name(), Signal::CONT)
+    }
+
+    /// Runs a server that is to end by itself; its exit code, and what it said.
+    pub(crate) fn run_to_its_end(&self, number: u32) -> anyhow::Result<(Option<i32>, String)> {
+        let mut command = Command::new("timeout");
+        let ended = command.arg(LIMIT.as_secs().to_string()).args(&self.member(number).command).output()?;
+        let said = [ended.stdout, ended.stderr].concat();
+        Ok((ended.status.code(), String::from_utf8_lossy(&said).into_owned()))
     }
 
     /// Waits until a server has ended by itself.

@@ -45,6 +45,10 @@ pub(crate) struct Shape {
     pub(crate) tls: Option<Tls>,
     /// Users of SASL DIGEST-MD5 with their passwords.
     pub(crate) sasl_users: Vec<(&'static str, &'static str)>,
+    /// Whether file modes bind the servers even where root runs the tests.
+    pub(crate) obeys_modes: bool,
+    /// Memory of each server, in MB; 0 for the usual 96.
+    pub(crate) heap: u32,
     /// Lines of zoo.cfg, which win over those of the harness; one with an empty value removes that of the harness.
     pub(crate) properties: Vec<(String, String)>,
 }
@@ -60,6 +64,18 @@ impl Shape {
     pub(crate) fn spares(mut self, spares: u32) -> Self {
         self.spares = spares;
         self
+    }
+
+    /// The same with servers that file modes bind.
+    #[must_use]
+    pub(crate) fn obeying_modes(self) -> Self {
+        Self { obeys_modes: true, ..self }
+    }
+
+    /// The same with servers that have so many MB of memory.
+    #[must_use]
+    pub(crate) fn heap(self, heap: u32) -> Self {
+        Self { heap, ..self }
     }
 
     /// The same with one more line of zoo.cfg.

@@ -150,10 +150,13 @@ pub(super) fn granted(review: authorization::SelfSubjectRulesReview) -> Vec<Gran
 
 /// The question whether we have one right.
 pub(super) fn access_review(namespace: &str, right: &Right) -> authorization::SelfSubjectAccessReview {
+    let (resource, subresource) =
+        right.resource.split_once('/').map_or((right.resource, None), |(resource, part)| (resource, Some(part)));
     let attributes = authorization::ResourceAttributes {
         namespace: Some(namespace.to_owned()),
         group: Some(right.group.to_owned()),
-        resource: Some(right.resource.to_owned()),
+        resource: Some(resource.to_owned()),
+        subresource: subresource.map(str::to_owned),
         name: right.name.clone(),
         verb: Some(right.verb.to_owned()),
         ..<_>::default()

@@ -123,7 +123,8 @@ pub(super) fn path_of(resource: Resource, name: &ObjectName) -> Result<String, K
     }
     let plural = resource.plural();
     Ok(match resource {
-        Resource::Nodes => format!("/api/v1/{plural}/{object}"),
+        Resource::Nodes | Resource::Volumes => format!("/api/v1/{plural}/{object}"),
+        Resource::Scales => format!("/apis/apps/v1/namespaces/{namespace}/statefulsets/{object}/scale"),
         Resource::StatefulSets => format!("/apis/apps/v1/namespaces/{namespace}/{plural}/{object}"),
         _ => format!("/api/v1/namespaces/{namespace}/{plural}/{object}"),
     })

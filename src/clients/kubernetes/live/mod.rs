@@ -32,6 +32,7 @@ use crate::clients::kubernetes::{
 
 mod convert;
 mod facts;
+mod nodes;
 mod webhooks;
 mod workloads;
 
@@ -89,6 +90,7 @@ impl fmt::Display for Call<'_> {
         match self.name {
             Some(name) if self.namespace.is_empty() => write!(f, "{} {name}", self.resource.kind()),
             Some(name) => write!(f, "{} {}/{name}", self.resource.kind(), self.namespace),
+            None if self.namespace.is_empty() => f.write_str(self.resource.plural()),
             None => write!(f, "{} of namespace {}", self.resource.plural(), self.namespace),
         }
     }

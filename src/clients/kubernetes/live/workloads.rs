@@ -10,9 +10,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::facts::path_of;
-use super::{Call, Live};
+use super::{Call, Live, was_read};
 use crate::clients::kubernetes::{
-    KubernetesError, ObjectName, PODS_MAX, PodState, Resource, StatefulSet, Strategy, Verb, Workloads,
+    KubernetesError, ObjectName, PODS_MAX, PodState, Resource, StatefulSet, Strategy, Verb, Version, Workloads,
 };
 
 #[derive(Deserialize, Default)]
@@ -31,6 +31,8 @@ struct Metadata {
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Owner {
+    kind: String,
+    name: String,
     uid: String,
     controller: bool,
 }
@@ -47,8 +49,15 @@ struct Set {
 #[serde(rename_all = "camelCase", default)]
 struct SetSpec {
     replicas: Option<u32>,
+    ordinals: Ordinals,
     selector: Labels,
     update_strategy: UpdateStrategy,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Ordinals {
+    start: u32,
 }
 
 #[derive(Deserialize, Default)]
@@ -111,6 +120,19 @@ struct Pod {
 #[serde(rename_all = "camelCase", default)]
 struct PodSpec {
     node_name: Option<String>,
+    volumes: Vec<PodVolume>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct PodVolume {
+    persistent_volume_claim: Option<ClaimOfPod>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct ClaimOfPod {
+    claim_name: String,
 }
 
 #[derive(Deserialize, Default)]
@@ -165,6 +187,20 @@ impl Workloads for Live {
         }
     }
 
+    async fn pod(&self, name: &ObjectName) -> Result<Option<PodState>, KubernetesError> {
+        let path = path_of(Resource::Pods, name)?;
+        let call = Call::new(Verb::Get, Resource::Pods, name);
+        let ask = || async {
+            let request = Request::get(&path).body(Vec::new()).map_err(Error::HttpError)?;
+            self.client.request::<Pod>(request).await
+        };
+        match self.read(call, ask).await {
+            Ok(pod) => Ok(Some(PodState { name: name.clone(), ..pod_state(&name.namespace, pod) })),
+            Err(KubernetesError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn pods(&self, namespace: &str, selector: &str) -> Result<Vec<PodState>, KubernetesError> {
         let any = ObjectName::new(namespace, "x");
         let folder = path_of(Resource::Pods, &any)?;
@@ -214,6 +250,24 @@ impl Workloads for Live {
         };
         self.write(call, send).await.map(|_| ())
     }
+
+    async fn set_replicas(&self, name: &ObjectName, read: &Version, replicas: u32) -> Result<(), KubernetesError> {
+        let path = path_of(Resource::Scales, name)?;
+        let call = Call::new(Verb::Update, Resource::Scales, name);
+        was_read(&call, &read.resource_version)?;
+        let ObjectName { namespace, name } = name;
+        let Version { uid, resource_version } = read;
+        let metadata = json!({ "name": name, "namespace": namespace, "uid": uid, "resourceVersion": resource_version });
+        let spec = json!({ "replicas": replicas });
+        let body =
+            json!({ "apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": metadata, "spec": spec }).to_string();
+        let send = || async {
+            let request = Request::put(&path).header("Content-Type", "application/json");
+            let request = request.body(body.clone().into_bytes()).map_err(Error::HttpError)?;
+            self.client.request::<Value>(request).await
+        };
+        self.write(call, send).await.map(|_| ())
+    }
 }
 
 fn stateful_set(name: &ObjectName, set: Set) -> StatefulSet {
@@ -230,6 +284,7 @@ fn stateful_set(name: &ObjectName, set: Set) -> StatefulSet {
         selector: selector(&spec.selector),
         // Kubernetes' own default.
         replicas: spec.replicas.unwrap_or(1),
+        first_ordinal: spec.ordinals.start,
         strategy,
         update_revision: status.update_revision,
         is_observed: status.observed_generation >= metadata.generation,
@@ -251,12 +306,16 @@ fn pod_state(namespace: &str, pod: Pod) -> PodState {
     let Pod { metadata, spec, status } = pod;
     let is_ready = status.conditions.iter().any(|it| it.r#type == "Ready" && it.status == "True");
     let stuck = stuck(&status);
+    let controller = metadata.owner_references.into_iter().find(|owner| owner.controller);
+    let claims = spec.volumes.into_iter().filter_map(|volume| Some(volume.persistent_volume_claim?.claim_name));
     PodState {
         name: ObjectName::new(namespace, metadata.name),
         uid: metadata.uid,
-        controller_uid: metadata.owner_references.into_iter().find(|owner| owner.controller).map(|owner| owner.uid),
+        stateful_set: controller.as_ref().filter(|owner| owner.kind == "StatefulSet").map(|owner| owner.name.clone()),
+        controller_uid: controller.map(|owner| owner.uid),
         node: spec.node_name.filter(|node| !node.is_empty()),
         labels: metadata.labels,
+        claims: claims.collect(),
         is_deleting: metadata.deletion_timestamp.is_some(),
         is_ready,
         stuck,
@@ -281,7 +340,7 @@ fn stuck(status: &PodStatus) -> Option<String> {
 }
 
 /// A selector as part of a query.
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len() * 2);
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
@@ -326,6 +385,20 @@ mod tests {
         assert_eq!(of(r#"{"containerStatuses": [{"state": {"running": {}}}]}"#), None);
         let pending = r#"{"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]}"#;
         assert_eq!(of(pending).as_deref(), Some("Unschedulable"));
+    }
+
+    #[test]
+    fn a_pod_names_its_set_and_its_claims() {
+        let pod: Pod = serde_json::from_str(
+            r#"{"metadata": {"name": "zk-0", "uid": "p", "ownerReferences": [
+                  {"kind": "Other", "name": "x", "uid": "1", "controller": false},
+                  {"kind": "StatefulSet", "name": "zk", "uid": "2", "controller": true}]},
+                "spec": {"volumes": [{"name": "tmp"}, {"name": "data", "persistentVolumeClaim": {"claimName": "data-zk-0"}}]}}"#,
+        )
+        .unwrap();
+        let pod = pod_state("n", pod);
+        assert_eq!((pod.stateful_set.as_deref(), pod.controller_uid.as_deref()), (Some("zk"), Some("2")));
+        assert_eq!(pod.claims, ["data-zk-0"]);
     }
 
     #[test]

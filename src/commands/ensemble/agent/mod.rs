@@ -198,7 +198,7 @@ async fn tick_ensemble(
     reporter: &mut Reporter,
 ) -> anyhow::Result<Ticked> {
     let look = ensemble.look(context).await?;
-    let Decided { pass, plan } = decided(look.input(context.now(), ensemble.rest()));
+    let Decided { pass, plan } = decided(look.input(context.steady().now(), ensemble.rest()));
     ensemble.say_membership(context, &look, &pass);
     let size = ensemble.record.desired.as_ref().map(|desired| desired.size);
     reporter.report(context, Outlook::of(&ensemble.name, size, &pass)).await;
@@ -208,7 +208,7 @@ async fn tick_ensemble(
 
 async fn tick_quorum(context: &mut Context, quorum: &mut Quorum, reporter: &mut Reporter) -> anyhow::Result<Ticked> {
     let look = quorum.look(context).await?;
-    let Decided { pass, plan } = decided(look.input(context.now(), quorum.rest()));
+    let Decided { pass, plan } = decided(look.input(context.steady().now(), quorum.rest()));
     let size = look.desired.as_ref().map(|desired| desired.size);
     let name = context.cluster_name().unwrap_or_default().to_owned();
     reporter.report(context, Outlook::of(&name, size, &pass)).await;

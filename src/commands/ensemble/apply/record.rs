@@ -1,11 +1,14 @@
 //! The record of an ensemble or a quorum: desired members, last good configuration, the change under way. It is written only over
 //! what was read.
 
+use jiff::Timestamp;
+
 use crate::change::carry_out::Ended;
 use crate::cluster::ensemble::desired::{DesiredState, MemberState};
 use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::refuse::next_step;
 use crate::context::Context;
+use crate::output;
 use crate::state::document::{Changed, Document};
 use crate::state::identity::Identity;
 
@@ -32,6 +35,19 @@ impl<D: DesiredState> Record<D> {
     pub async fn reload(&mut self) -> anyhow::Result<()> {
         self.desired = self.document.load().await?;
         Ok(())
+    }
+
+    /// Corrects times that lie in the future: a clock was wrong when they were written, and nothing could be changed until they
+    /// have come. The rest between two changes then begins now. Where it can't be written, the next pass tries again.
+    pub async fn correct_times(&mut self, now: Timestamp) {
+        let Some(corrected) = self.desired.as_ref().and_then(|desired| desired.without_future(now)) else { return };
+        output::complain(&format!(
+            "{} has times that lie in the future: a clock is, or was, wrong. They count as now",
+            self.place()
+        ));
+        if let Err(why) = self.save(&corrected).await {
+            tracing::warn!(reason = why.reason, "times of the record can't be corrected");
+        }
     }
 
     /// Where it is kept, for messages.
@@ -63,6 +79,9 @@ impl<D: DesiredState> Record<D> {
                 Err(ended) if attempt < TRIES => {
                     tracing::debug!(reason = ended.reason, "the record is read again");
                     self.reload().await.map_err(|error| Ended::failed(format!("{error:#}")))?;
+                    if self.desired.is_none() {
+                        return Err(Ended::failed(format!("{} is gone", self.place())));
+                    }
                 }
                 saved => return saved,
             }

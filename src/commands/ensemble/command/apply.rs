@@ -58,7 +58,7 @@ pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> anyhow::Resu
     let mut ensemble = Ensemble::open(context, args.which.ensemble.wanted(), rest).await?;
     let look = ensemble.look(context).await?;
     if !context.output().is_structured() {
-        output::print(&checks(&decided(look.input(context.now(), rest)).pass.candidates))?;
+        output::print(&checks(&decided(look.input(context.steady().now(), rest)).pass.candidates))?;
     }
     ensemble.rehearse(context, look).await
 }
@@ -84,7 +84,7 @@ pub(super) async fn apply(context: &mut Context, args: &ApplyArgs) -> anyhow::Re
 
 /// Decides from what was saved, and shows it. No server is needed for that.
 async fn rehearse(context: &mut Context, rest: Duration) -> anyhow::Result<Exit> {
-    let now = context.now();
+    let now = context.steady().now();
     match context.observed(async || anyhow::bail!("nothing was saved")).await? {
         Observed::Ensemble(look) => show(context, look.input(now, rest)).await,
         Observed::Quorum(look) => show(context, look.input(now, rest)).await,

@@ -105,7 +105,7 @@ pub(super) async fn run(context: &mut Context, args: &ControllerArgs) -> anyhow:
         };
         let ground = context.observed(observe).await?;
         setup.file.is_there = is_there(&setup.file);
-        setup.terms.now = context.now();
+        setup.terms.now = context.steady().now();
         let next = with_command(decide(&setup.terms, &ground), &setup, args);
         let is_over = Instant::now() >= deadline;
         let is_last = is_over || context.is_dry_run() || context.flags.observed.is_some();
@@ -184,7 +184,7 @@ fn setup(context: &Context, args: &ControllerArgs) -> anyhow::Result<Setup> {
         size: args.size.map(usize::from),
         dev: args.dev,
         is_static: properties.is_static,
-        now: context.now(),
+        now: context.steady().now(),
     };
     Ok(Setup { terms, properties, file, named })
 }

@@ -179,7 +179,7 @@ pub(super) async fn adopt(context: &mut Context, args: &AdoptArgs) -> anyhow::Re
              was built anew",
         ))
     } else {
-        adopted(&look.seen, &adoption, former.as_ref(), context.now())
+        adopted(&look.seen, &adoption, former.as_ref(), context.steady().now())
     };
     match next {
         Err(refusal) => refuse(&mut plan, &refusal),

@@ -46,7 +46,7 @@ pub(super) enum Declaration {
 pub(super) async fn plan(context: &mut Context, mut quorum: Quorum) -> anyhow::Result<Exit> {
     let look = quorum.look(context).await?;
     if !context.output().is_structured() {
-        output::print(&checks(&decided(look.input(context.now(), quorum.rest())).pass.candidates))?;
+        output::print(&checks(&decided(look.input(context.steady().now(), quorum.rest())).pass.candidates))?;
     }
     quorum.rehearse(context, look).await
 }
@@ -75,7 +75,7 @@ pub(super) async fn adopt(
     let mut plan = Plan::default();
     let next = match recorded_elsewhere(&others, "--cluster") {
         Some(refusal) => Err(refusal),
-        None => adopted(&seen, adoption, former.as_ref(), context.now()),
+        None => adopted(&seen, adoption, former.as_ref(), context.steady().now()),
     };
     match next {
         Err(refusal) => refuse(&mut plan, &refusal),

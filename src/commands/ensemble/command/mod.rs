@@ -29,7 +29,8 @@ enum Verb {
     /// `mntr`, for at most 2 s. Only srvr is allowed by default: set `4lw.commands.whitelist=srvr,conf,mntr` in zoo.cfg. For TLS
     /// ports give --zookeeper-config with `zookeeper.client.secure=true` and `zookeeper.ssl.*`. Of a KRaft quorum the leader is
     /// asked, by way of a controller (--bootstrap-controller) or a broker (--bootstrap-server). Nothing is changed. Where the
-    /// ensemble was adopted, the next step of `ensemble apply` is shown, or why it refuses.
+    /// ensemble was adopted, the next step of `ensemble apply` is shown, or why it refuses. In Kubernetes `-o wide` shows pods, nodes
+    /// and zones.
     ///
     /// Exit codes: 0 nothing is wrong; 5 no quorum, incoherent configuration or unsafe number; 2 wrong usage; 1 nobody
     /// answered.
@@ -45,6 +46,12 @@ enum Verb {
     /// changes an address. The change is written to the record first, sent for the version that was seen, read back, and
     /// confirmed on every member. What would endanger the quorum is refused. With -o json one document a pass is written.
     ///
+    /// In Kubernetes the pods that the record names are read before each change, with their StatefulSet: while one of another member
+    /// is not ready or terminates, while the StatefulSet is being rolled out, or where that can't be read, nothing is changed
+    /// (E_ROLLOUT). A server whose claim or volume was deleted, or whose volume's node does not exist, at every pass of 15 minutes is
+    /// gone for good; passes must not lie more than 10 minutes apart for that. After a live server was removed, the replicas of its
+    /// StatefulSet are lowered by one if its pod is the last one; else it is said how to stop it.
+    ///
     /// Of a KRaft quorum one voter is added or removed a pass, by way of the controllers (--bootstrap-controller, else those that
     /// the brokers name). The old directory of a new disk is removed before the new one is added. Static quorums are refused with
     /// the way to upgrade. Where controllers join by themselves, one is stopped before it is removed, and watched for a minute.
@@ -54,7 +61,8 @@ enum Verb {
     Apply(apply::ApplyArgs),
     /// Do what `apply` does, every some seconds, until it is stopped: an agent
     ///
-    /// In Kubernetes a Deployment: one pod holds the Leases and works, others stand by. Alerts, refusals and changes are said and
+    /// In Kubernetes a Deployment: one pod holds the Leases and works, others stand by. What Kubernetes knows of the servers' pods
+    /// enters every pass, as for `apply`. Alerts, refusals and changes are said and
     /// recorded when they are new.
     Watch(watch::WatchArgs),
     /// Take over a running ensemble: its members, addresses and version become the record

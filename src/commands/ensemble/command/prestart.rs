@@ -259,7 +259,7 @@ fn terms(
         dev: args.dev,
         layout: layout(args, settings),
         settings: settings.lines.clone(),
-        now: context.now(),
+        now: context.steady().now(),
     })
 }
 

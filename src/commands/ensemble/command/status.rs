@@ -17,6 +17,7 @@ use crate::commands::ensemble::command::flags::{Which, WhichArgs};
 use crate::commands::ensemble::observe::Observed;
 use crate::commands::ensemble::observe::channels;
 use crate::commands::ensemble::observe::pass::{places, serving};
+use crate::commands::ensemble::observe::pods::{Pods, SHOWN_WITHIN};
 use crate::commands::ensemble::observe::quorum::{self, NODE_LIMIT, NoQuorumSeen, QuorumLook};
 use crate::commands::ensemble::observe::servers::{self, Look, Nameless, SERVER_LIMIT};
 use crate::commands::ensemble::observe::sessions::Connections;
@@ -52,8 +53,9 @@ pub(super) struct StatusArgs {
 /// Shows the ensemble or quorum. Ends with 5 where something is wrong at the last look.
 pub(super) async fn run(context: &mut Context, args: &StatusArgs) -> anyhow::Result<Exit> {
     let brake = context.brake().clone();
+    let mut pods = Pods::default();
     loop {
-        let observed = context.observed(async || look(context, args).await).await?;
+        let observed = context.observed(async || look(context, args, &mut pods).await).await?;
         let exit = match observed {
             Observed::Ensemble(look) => show_ensemble(context, &look)?,
             Observed::Quorum(look) => show_quorum(context, &look)?,
@@ -66,9 +68,9 @@ pub(super) async fn run(context: &mut Context, args: &StatusArgs) -> anyhow::Res
     }
 }
 
-async fn look(context: &Context, args: &StatusArgs) -> anyhow::Result<Observed> {
+async fn look(context: &Context, args: &StatusArgs, pods: &mut Pods) -> anyhow::Result<Observed> {
     match args.which.which(context)? {
-        Which::Ensemble => Ok(Observed::Ensemble(Box::new(ensemble_look(context, args).await?))),
+        Which::Ensemble => Ok(Observed::Ensemble(Box::new(ensemble_look(context, args, pods).await?))),
         Which::Quorum(named) => {
             let (limit, settings) = settings(context, &named, NODE_LIMIT)?;
             let nodes = Nodes::new(settings).map_err(|error| Stop::usage(error.to_string()))?;
@@ -76,11 +78,13 @@ async fn look(context: &Context, args: &StatusArgs) -> anyhow::Result<Observed> 
                 tokio::join!(quorum::look_at(&nodes, &named, limit), channels::cut_off(&nodes, &named, limit));
             match found {
                 Ok(seen) => {
-                    let (seen, at) = (SeenQuorum { cut_off, ..seen }, Some(context.now()));
+                    let (mut seen, at) = (SeenQuorum { cut_off, ..seen }, Some(context.steady().now()));
                     let desired = quorum_record(context, &nodes, &named).await.unwrap_or_else(|error| {
                         tracing::warn!("what is desired is not known: {error:#}");
                         None
                     });
+                    let limit = limit.min(SHOWN_WITHIN);
+                    pods.look_at_controllers(context, desired.as_ref(), &mut seen, Some(limit)).await;
                     Ok(Observed::Quorum(Box::new(QuorumLook { seen, desired, at })))
                 }
                 Err(NoQuorumSeen::NoLeader) => Ok(Observed::Quorum(Box::default())),
@@ -94,7 +98,7 @@ async fn look(context: &Context, args: &StatusArgs) -> anyhow::Result<Observed> 
 }
 
 /// The servers, and the record where there is one. Looking opens no session but the one that finds an unnamed record.
-async fn ensemble_look(context: &Context, args: &StatusArgs) -> anyhow::Result<Look> {
+async fn ensemble_look(context: &Context, args: &StatusArgs, pods: &mut Pods) -> anyhow::Result<Look> {
     let flags = &args.which.ensemble;
     let settings = context.zookeeper_settings(&flags.zookeeper)?;
     let limit = context.flags.timeout.unwrap_or(SERVER_LIMIT).min(SERVER_LIMIT);
@@ -113,7 +117,10 @@ async fn ensemble_look(context: &Context, args: &StatusArgs) -> anyhow::Result<L
         add_joiners(&connections, desired.as_ref(), &mut look).await;
     }
     look.notes.iter().for_each(|note| tracing::warn!("{note}"));
-    Ok(Look { desired, at: Some(context.now()), ..look })
+    // What the record has to remember is written by `apply` and `watch` alone.
+    let limit = context.flags.timeout.unwrap_or(SHOWN_WITHIN).min(SHOWN_WITHIN);
+    pods.look(context, desired.as_ref(), &mut look.seen, Some(limit)).await;
+    Ok(Look { desired, at: Some(context.steady().now()), ..look })
 }
 
 /// What is desired, where it can be read; why not is said.
@@ -178,14 +185,14 @@ fn exit(is_healthy: bool) -> Exit {
 }
 
 fn show_ensemble(context: &Context, look: &Look) -> anyhow::Result<Exit> {
-    let input = Input { is_strict: false, ..look.input(context.now(), SETTLE) };
+    let input = Input { is_strict: false, ..look.input(context.steady().now(), SETTLE) };
     let stranger = |it: &Nameless| ensemble::Stranger { address: it.address.clone(), answer: it.answer.clone() };
     let strangers: Vec<_> = look.nameless.iter().map(stranger).collect();
     let address = |id| look.addresses.get(&id).cloned().unwrap_or_else(|| "-".to_owned());
     let places = ensemble::Places { strangers, has_record: look.desired.is_some(), address: &address };
     let page = ensemble::page(&look.seen, &decide(input), refuse::at_once(input), &places);
     let text = |is_wide| {
-        let table = output::table(&ensemble::Page::columns(is_wide), &page.rows(is_wide));
+        let table = output::table(&page.columns(is_wide), &page.rows(is_wide));
         format!("{}{table}{}", page.head(), page.foot)
     };
     context.output().result(&page, text)?;
@@ -194,7 +201,7 @@ fn show_ensemble(context: &Context, look: &Look) -> anyhow::Result<Exit> {
 
 fn show_quorum(context: &Context, look: &QuorumLook) -> anyhow::Result<Exit> {
     let QuorumLook { seen, desired, .. } = look;
-    let input = kraft::Input { is_strict: false, ..look.input(context.now(), SETTLE) };
+    let input = kraft::Input { is_strict: false, ..look.input(context.steady().now(), SETTLE) };
     let page = quorum_report::page(seen, &decide(input), kraft::at_once(seen), desired.is_some());
     let text = |is_wide| {
         let table = output::table(&quorum_report::Page::columns(is_wide), &page.rows(is_wide));

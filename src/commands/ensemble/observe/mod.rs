@@ -4,6 +4,7 @@
 pub mod channels;
 pub mod controllers;
 pub mod pass;
+pub mod pods;
 pub mod quorum;
 mod server;
 pub mod servers;

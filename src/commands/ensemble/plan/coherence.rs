@@ -12,7 +12,9 @@ use crate::cluster::ensemble::member::{ServerId, listed};
 use crate::cluster::ensemble::view::Answer;
 use crate::commands::ensemble::plan::change::Known;
 use crate::commands::ensemble::plan::guards::VOTERS_MIN;
+use crate::commands::ensemble::plan::pods;
 use crate::commands::ensemble::plan::seen::{Seen, age, last_change};
+use crate::commands::ensemble::plan::stop::is_ending;
 use crate::commands::ensemble::plan::table::{Advice, Row, Want};
 
 /// How long servers may disagree about the configuration: a change reaches them one after the other.
@@ -23,6 +25,9 @@ pub const PERSIST: Duration = Duration::from_mins(1);
 
 /// How long the number of voters may be even: between two steps of one plan.
 pub const EVEN_MAX: Duration = Duration::from_mins(10);
+
+/// With so many zones, no zone need have a majority of the voters.
+pub const ZONES_ENOUGH: usize = 3;
 
 /// Which alert a finding belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -57,7 +62,8 @@ pub fn findings(
     views(&mut list, seen);
     addresses(&mut list, seen);
     own_states(&mut list, seen);
-    without_a_vote(&mut list, known);
+    without_a_vote(&mut list, seen, known);
+    pods::notices(desired, seen, now).into_iter().for_each(|text| list.notice(text));
     number(&mut list, desired, seen, now);
     if let Some(desired) = desired {
         against_document(&mut list, desired, seen, known);
@@ -206,22 +212,18 @@ fn number(list: &mut List, desired: Option<&Desired>, seen: &Seen, now: Timestam
 
 /// Losing one zone should not lose the quorum where there are three.
 fn zones(list: &mut List, seen: &Seen) {
-    let Some(membership) = seen.membership() else { return };
-    let live = seen.live();
-    let all: BTreeSet<_> = seen.zones.values().collect();
-    for zone in all.iter().filter(|_| all.len() >= 3) {
-        let left = live.iter().filter(|id| seen.zones.get(id) != Some(zone)).copied().collect();
-        if membership.tolerance(&left).spare() < 0 {
-            list.notice(format!("losing zone {zone} would lose the quorum, though there are {} zones", all.len()));
-        }
+    let all: BTreeSet<_> = seen.zones.values().chain(&seen.cluster_zones).collect();
+    for zone in seen.zones_to_lose().into_iter().filter(|_| all.len() >= ZONES_ENOUGH) {
+        list.notice(format!("losing zone {zone} would lose the quorum although {} zones exist", all.len()));
     }
 }
 
 /// A follower that is no member, and that nobody wants to become one, has no vote.
-fn without_a_vote(list: &mut List, known: &BTreeMap<ServerId, Known>) {
+fn without_a_vote(list: &mut List, seen: &Seen, known: &BTreeMap<ServerId, Known>) {
     let follows = |known: &Known| matches!(known.row, Row::NonVoting | Row::NonVotingLagging);
     let is_unwanted = |known: &Known| matches!(known.want, Want::Retired | Want::Unknown);
-    for (id, _) in known.iter().filter(|(_, known)| follows(known) && is_unwanted(known)) {
+    let stays = |id: ServerId| !is_ending(seen, id);
+    for (id, _) in known.iter().filter(|(id, known)| follows(known) && is_unwanted(known) && stays(**id)) {
         list.incoherent(format!("server {id} says `follower` and is no member: it has no vote; stop it by hand"));
     }
 }

@@ -54,13 +54,7 @@ pub fn adopt(seen: &Seen, adoption: &Adoption, former: Option<&Desired>, now: Ti
     members.retain(|_, member| !matches!(member.state, MemberState::Voter | MemberState::Leaving));
     for (id, line) in &config.membership.servers {
         let known = former.and_then(|former| former.members.get(id)).cloned();
-        let fresh = || DesiredMember {
-            line: line.clone(),
-            state: MemberState::Voter,
-            pod: None,
-            ordinal: None,
-            retired_reason: None,
-        };
+        let fresh = || DesiredMember::new(line.clone(), MemberState::Voter);
         let member = known.map_or_else(fresh, |known| DesiredMember { line: line.clone(), ..known });
         members.insert(*id, DesiredMember { state: MemberState::Voter, retired_reason: None, ..member });
     }
@@ -113,14 +107,7 @@ pub fn join(desired: &Desired, id: ServerId, line: &ServerLine) -> Result<Desire
             }
         }
         None => {
-            let member = DesiredMember {
-                line: line.clone(),
-                state: MemberState::Joining,
-                pod: None,
-                ordinal: None,
-                retired_reason: None,
-            };
-            next.members.insert(id, member);
+            next.members.insert(id, DesiredMember::new(line.clone(), MemberState::Joining));
         }
     }
     let is_in = |member: &DesiredMember| member.state != MemberState::Retired;

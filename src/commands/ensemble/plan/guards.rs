@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::ensemble::desired::{ChangeKind, Desired};
+use crate::cluster::ensemble::gone::Gone;
 use crate::cluster::ensemble::member::{ServerId, listed};
 use crate::cluster::ensemble::membership::Membership;
 use crate::cluster::ensemble::tolerance::Tolerance;
@@ -294,7 +295,7 @@ fn asked_for(change: &Change, ground: Ground<'_>) -> Option<Check> {
     let known = ground.known.get(&id)?;
     let gone = known.gone.as_ref();
     let is_asked = known.want == Want::Leaving || change.kind == ChangeKind::Unobserve || is_demotion;
-    let is_gone = gone.is_some_and(crate::cluster::ensemble::gone::Gone::is_for_good);
+    let is_gone = gone.is_some_and(Gone::is_for_good);
     let words = match (is_gone, gone) {
         (false, _) if is_demotion => format!("server {id} should observe"),
         (false, _) if is_asked => format!("server {id} should leave"),
@@ -344,17 +345,29 @@ fn as_left(ground: Ground<'_>) -> Check {
 
 fn no_rollout(change: &Change, ground: Ground<'_>) -> Check {
     let Some(workload) = &ground.seen.workload else {
-        return judged(Guard::I10, true, Code::Rollout, "no StatefulSet".to_owned());
+        return judged(Guard::I10, true, Code::Rollout, "no pods are known".to_owned());
     };
+    if let Some(why) = &workload.unknown {
+        return judged(Guard::I10, false, Code::Rollout, format!("the servers' pods are not known: {why}"));
+    }
     if let Some(rollout) = &workload.rollout {
         return judged(Guard::I10, false, Code::Rollout, rollout.clone());
     }
-    let is_exempt =
-        |id: &ServerId| *id == change.target || change.leaving() == Some(*id) || is_joiner(ground.known.get(id));
+    // Neither joiners nor servers that are gone for good become ready by waiting.
+    let is_exempt = |id: &ServerId| {
+        let known = ground.known.get(id);
+        let is_gone = known.is_some_and(|known| known.gone.as_ref().is_some_and(Gone::is_for_good));
+        let is_outside = !ground.membership.servers.contains_key(id);
+        *id == change.target || change.leaving() == Some(*id) || is_joiner(known) || is_outside || is_gone
+    };
     let unready: Vec<_> = workload.unready.iter().filter(|(id, _)| !is_exempt(id)).collect();
     match unready.first() {
         Some((id, why)) => {
             judged(Guard::I10, false, Code::Rollout, format!("the pod of server {id} is not ready: {why}"))
+        }
+        None if workload.settling.is_some() => {
+            let numbers = workload.settling.clone().unwrap_or_default();
+            Check { guard: Guard::I10, judgement: Judgement::Waits, numbers }
         }
         None => judged(Guard::I10, true, Code::Rollout, "no rollout, all other pods are ready".to_owned()),
     }
@@ -387,9 +400,8 @@ fn afterwards(change: &Change, ground: Ground<'_>) -> Option<Check> {
     if !removes_live {
         return None;
     }
-    let ordinal = ground.desired.members.get(&change.target).and_then(|member| member.ordinal);
-    let highest = ground.seen.workload.as_ref().and_then(|workload| workload.highest_ordinal);
-    let words = if ordinal.is_some() && ordinal == highest {
+    let pod = ground.seen.workload.as_ref().and_then(|workload| workload.pods.get(&change.target));
+    let words = if pod.is_some_and(|pod| pod.is_last) {
         "afterwards: a write, then the StatefulSet's replicas are lowered by one"
     } else {
         "afterwards: a write, then the server must be stopped by hand"

@@ -9,11 +9,13 @@ pub mod guards;
 pub mod kraft;
 pub mod pass;
 pub mod planned;
+pub mod pods;
 pub mod prestart;
 pub mod refuse;
 pub mod seen;
 pub mod settle;
 pub mod steps;
+pub mod stop;
 pub mod table;
 
 use crate::cluster::ensemble::desired::{Desired, MemberState, Op};
@@ -26,6 +28,7 @@ use crate::commands::ensemble::plan::guards::{Ground, Judgement};
 use crate::commands::ensemble::plan::pass::{Members, Protocol};
 use crate::commands::ensemble::plan::seen::Seen;
 use crate::commands::ensemble::plan::settle::Settlement;
+use crate::commands::ensemble::plan::stop::ScaleDown;
 use crate::commands::ensemble::plan::table::{Advice, Want};
 
 pub use pass::decide;
@@ -53,6 +56,7 @@ impl Protocol for ZooKeeper {
     type Seen = Seen;
     type Known = Known;
     type Change = Change;
+    type ScaleDown = ScaleDown;
 
     fn tolerance(seen: &Seen) -> Option<Tolerance> {
         seen.tolerance()
@@ -126,6 +130,10 @@ impl Protocol for ZooKeeper {
         let open = known.iter().filter(|(_, it)| is_open(it.advice));
         let words: Vec<_> = open.map(|(id, it)| waits_for(*id, it)).collect();
         if words.is_empty() { Decision::Nothing } else { Decision::Wait(words.join("; ")) }
+    }
+
+    fn scale_down(desired: &Desired, seen: &Seen) -> Option<ScaleDown> {
+        stop::scale_down(desired, seen)
     }
 }
 

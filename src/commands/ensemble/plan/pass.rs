@@ -9,6 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use crate::cluster::ensemble::desired::{DesiredState, MemberState};
 use crate::cluster::ensemble::tolerance::Tolerance;
@@ -40,6 +41,8 @@ pub trait Protocol: fmt::Debug + Copy + Eq + Send + Sync + 'static {
     type Known: fmt::Debug + Clone + Eq;
     /// One change, not yet sent.
     type Change: fmt::Debug + fmt::Display + Clone + Eq;
+    /// How the process of a member that was removed is stopped; [`Never`] where a person does it.
+    type ScaleDown: fmt::Debug + Clone + Eq;
 
     /// How many failures the members survive now; none where nobody knows who they are.
     fn tolerance(seen: &Self::Seen) -> Option<Tolerance>;
@@ -73,6 +76,19 @@ pub trait Protocol: fmt::Debug + Copy + Eq + Send + Sync + 'static {
 
     /// What a pass without any candidate does.
     fn without_candidate(known: &Members<Self>) -> Decision<Self>;
+
+    /// The process to stop of a member that was removed.
+    fn scale_down(desired: &Self::Desired, seen: &Self::Seen) -> Option<Self::ScaleDown>;
+}
+
+/// What a protocol does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Never {}
+
+impl fmt::Display for Never {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {}
+    }
 }
 
 /// What a pass looks at.
@@ -113,6 +129,8 @@ pub struct Pass<P: Protocol> {
     pub clears_op: bool,
     /// All changes that could be next, each with its guards.
     pub candidates: Vec<Candidate<P>>,
+    /// The process of a removed member that is stopped: never together with a change.
+    pub scale_down: Option<P::ScaleDown>,
     /// What is done.
     pub decision: Decision<P>,
 }
@@ -152,6 +170,7 @@ pub fn decide<P: Protocol>(input: Input<'_, P>) -> Pass<P> {
         marks: BTreeMap::new(),
         clears_op: false,
         candidates: Vec::new(),
+        scale_down: None,
         decision: Decision::Nothing,
     };
     pass.decision = decision(&mut pass, input).unwrap_or_else(Decision::Refuse);
@@ -183,7 +202,11 @@ fn decision<P: Protocol>(pass: &mut Pass<P>, input: Input<'_, P>) -> Result<Deci
     // What is marked is known anew: a joiner that is a member already is a voter from now on.
     let known = P::known(&desired, input.seen);
     pass.candidates = P::candidates(&desired, input, &known);
-    chosen(&pass.candidates, &known, input.is_strict)
+    let chosen = chosen(&pass.candidates, &known, input.is_strict);
+    if !matches!(chosen, Ok(Decision::Change(_))) {
+        pass.scale_down = P::scale_down(&desired, input.seen);
+    }
+    chosen
 }
 
 fn waits_for_op<P: Protocol>(op: &Op<P>, seconds: u64) -> String {

@@ -13,6 +13,7 @@ use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::guards::Check;
 use crate::commands::ensemble::plan::seen::Seen;
 use crate::commands::ensemble::plan::steps::{MembershipStep, Steps, state_word};
+use crate::commands::ensemble::plan::stop::ScaleDown;
 use crate::commands::ensemble::plan::{Pass, ZooKeeper, steps};
 
 /// One step of a pass over an ensemble, or of a declaration.
@@ -100,6 +101,15 @@ impl Steps for ZooKeeper {
             .iter()
             .map(|(id, member)| format!("server.{id}: {} ({})", member.line, state_word::<Self>(member.state)));
         std::iter::once(format!("size: {}", desired.size)).chain(lines).collect::<Vec<_>>().join("\n")
+    }
+
+    fn stopped(scale_down: &ScaleDown) -> ServerId {
+        scale_down.id
+    }
+
+    fn replicas(scale_down: &ScaleDown) -> (String, String) {
+        let lines = |count: u32| format!("statefulset: {}\nreplicas: {count}", scale_down.set);
+        (lines(scale_down.from), lines(scale_down.to))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::cluster::ensemble::member::ServerId;
 use crate::cluster::ensemble::membership::{EnsembleConfig, Membership};
 use crate::cluster::ensemble::tolerance::Tolerance;
 use crate::cluster::ensemble::view::{Mode, ServerView, Zxid};
+use crate::commands::ensemble::plan::stop::Surplus;
 use crate::formats::ensemble_config::{Different, views};
 
 /// One look at an ensemble.
@@ -37,19 +38,62 @@ pub struct Seen {
     pub evidence: BTreeMap<ServerId, Evidence>,
     /// The zone of each server, where it is known.
     pub zones: BTreeMap<ServerId, String>,
+    /// The zones of all nodes of the Kubernetes cluster, where they were asked for.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub cluster_zones: BTreeSet<String>,
 }
 
 /// What Kubernetes knows of the servers' pods.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Workload {
-    /// Why the StatefulSet is not settled, where it is not: a rollout in progress.
+    /// Why a StatefulSet is not settled, where it is not: a rollout in progress.
     pub rollout: Option<String>,
+    /// Why a StatefulSet is not settled, where that passes within seconds.
+    #[serde(default)]
+    pub settling: Option<String>,
+    /// Why nothing is known of the pods: the API server does not answer, or a right is missing.
+    #[serde(default)]
+    pub unknown: Option<String>,
     /// Pods that are terminating, pending or not ready, and why.
     pub unready: BTreeMap<ServerId, String>,
     /// Pods whose server exits again and again, and its last words.
     pub crash_loops: BTreeMap<ServerId, String>,
-    /// The highest ordinal of the StatefulSet.
-    pub highest_ordinal: Option<u32>,
+    /// The pod of each server whose pod the record names.
+    #[serde(default)]
+    pub pods: BTreeMap<ServerId, PodSeen>,
+    /// What becomes of the pods of servers that were removed.
+    #[serde(default)]
+    pub surplus: BTreeMap<ServerId, Surplus>,
+    /// What could not be read of nodes and volumes.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+/// The pod of a server.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodSeen {
+    /// Its name.
+    pub name: String,
+    /// What it does, as `ready`, `terminating`, `does not exist`.
+    pub state: String,
+    /// The node that it is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// The zone of that node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// Whether it is the last one of its StatefulSet: the one that goes when there is to be one fewer.
+    #[serde(default)]
+    pub is_last: bool,
+}
+
+impl PodSeen {
+    /// Its node, with the zone of that: `node-1 (zone a)`.
+    pub fn place(&self) -> String {
+        let zone = self.zone.as_ref().map(|zone| format!(" (zone {zone})")).unwrap_or_default();
+        self.node.as_ref().map_or_else(|| "-".to_owned(), |node| format!("{node}{zone}"))
+    }
 }
 
 impl Seen {
@@ -105,6 +149,20 @@ impl Seen {
             }
         }
         ids
+    }
+
+    /// The zones whose loss would lose the quorum that there is now.
+    pub fn zones_to_lose(&self) -> BTreeSet<&str> {
+        let Some(membership) = self.membership() else { return BTreeSet::new() };
+        let live = self.live();
+        if membership.tolerance(&live).spare() < 0 {
+            return BTreeSet::new();
+        }
+        let is_needed = |zone: &&String| {
+            let left = live.iter().filter(|id| self.zones.get(id) != Some(*zone)).copied().collect();
+            membership.tolerance(&left).spare() < 0
+        };
+        self.zones.values().filter(is_needed).map(String::as_str).collect()
     }
 
     /// Whether a server does not answer: down, frozen, cut off, or never looked at.

@@ -19,7 +19,7 @@ use crate::commands::ensemble::plan::pass::{Decision, Id, Op, Pass, Protocol};
 pub const SUBJECT: &str = "ensemble:membership";
 
 /// What the steps of a protocol say and hold.
-pub trait Steps: Protocol {
+pub trait Steps: Protocol<ScaleDown: fmt::Display + Serialize + Send + Sync> {
     /// What a member is called, as `server`.
     const MEMBER: &'static str;
     /// What JSON calls a member's id.
@@ -46,6 +46,12 @@ pub trait Steps: Protocol {
 
     /// `key: value` lines of a document.
     fn lines(desired: &Self::Desired) -> String;
+
+    /// The member whose process is stopped.
+    fn stopped(scale_down: &Self::ScaleDown) -> Id<Self>;
+
+    /// What runs before and after a process is stopped, `key: value` lines.
+    fn replicas(scale_down: &Self::ScaleDown) -> (String, String);
 }
 
 /// One step of a pass, or of a declaration.
@@ -72,6 +78,8 @@ pub enum MembershipStep<P: Steps> {
     },
     /// A change is sent.
     Change(Box<P::Planned>),
+    /// The pod of a member that was removed is stopped.
+    ScaleDown(Box<P::ScaleDown>),
     /// The ensemble gets an id of its own.
     Identify(P::Identity),
     /// The document is written.
@@ -113,6 +121,8 @@ pub enum Batch {
     Confirm,
     /// See [`MembershipStep::Change`].
     Reconfigure,
+    /// See [`MembershipStep::ScaleDown`].
+    ScaleDown,
     /// See [`MembershipStep::Identify`].
     Identify,
     /// See [`MembershipStep::Declare`].
@@ -126,6 +136,7 @@ impl fmt::Display for Batch {
             Self::Mark => "mark",
             Self::Confirm => "confirm",
             Self::Reconfigure => "reconfigure",
+            Self::ScaleDown => "scale-down",
             Self::Identify => "identify",
             Self::Declare => "declare",
         })
@@ -146,6 +157,9 @@ pub fn plan<P: Steps>(pass: &Pass<P>, desired: Option<&P::Desired>, seen: &P::Se
         plan.steps.push(MembershipStep::Forget { op: Box::new(op.clone()) });
     }
     plan.steps.extend(pass.marks.iter().map(|(id, state)| MembershipStep::Mark { id: *id, state: *state }));
+    if let Some(scale_down) = &pass.scale_down {
+        plan.steps.push(MembershipStep::ScaleDown(Box::new(scale_down.clone())));
+    }
     match &pass.decision {
         Decision::Nothing => {}
         Decision::Wait(why) => plan.warn(format!("waiting: {why}")),
@@ -207,6 +221,7 @@ impl<P: Steps> fmt::Display for MembershipStep<P> {
             }
             Self::Confirm { op } => write!(f, "~ {op} was applied: confirm and record it"),
             Self::Change(planned) => write!(f, "{planned}"),
+            Self::ScaleDown(scale_down) => write!(f, "- {scale_down}"),
             Self::Identify(identity) => write!(f, "{identity}"),
             Self::Declare(declared) => {
                 write!(f, "{} {}", if declared.before.is_some() { '~' } else { '+' }, declared.words)
@@ -223,6 +238,7 @@ impl<P: Steps> Step for MembershipStep<P> {
             Self::Forget { op } | Self::Confirm { op } => Some(P::target(op)),
             Self::Mark { id, .. } => Some(*id),
             Self::Change(planned) => Some(P::target(&draft::<P>(planned))),
+            Self::ScaleDown(scale_down) => Some(P::stopped(scale_down)),
             Self::Identify(_) => None,
             Self::Declare(declared) => declared.id,
         };
@@ -242,6 +258,7 @@ impl<P: Steps> Step for MembershipStep<P> {
             Self::Mark { .. } => "ensemble.member_marked",
             Self::Confirm { .. } => "ensemble.change_confirmed",
             Self::Change(_) => "ensemble.reconfigured",
+            Self::ScaleDown(_) => "ensemble.replicas_lowered",
             Self::Identify(_) => "ensemble.identified",
             Self::Declare(_) => "ensemble.declared",
         }
@@ -253,6 +270,7 @@ impl<P: Steps> Step for MembershipStep<P> {
             Self::Mark { .. } => Batch::Mark,
             Self::Confirm { .. } => Batch::Confirm,
             Self::Change(_) => Batch::Reconfigure,
+            Self::ScaleDown(_) => Batch::ScaleDown,
             Self::Identify(_) => Batch::Identify,
             Self::Declare(_) => Batch::Declare,
         }
@@ -266,13 +284,11 @@ impl<P: Steps> Step for MembershipStep<P> {
     }
 
     fn before_after(&self) -> (Option<String>, Option<String>) {
-        let of = |op: &Op<P>| {
-            let (before, after) = P::before_after(op);
-            (Some(before), Some(after))
-        };
+        let both = |(before, after)| (Some(before), Some(after));
         match self {
-            Self::Change(planned) => of(&draft::<P>(planned)),
-            Self::Confirm { op } => of(op),
+            Self::Change(planned) => both(P::before_after(&draft::<P>(planned))),
+            Self::Confirm { op } => both(P::before_after(op)),
+            Self::ScaleDown(scale_down) => both(P::replicas(scale_down)),
             Self::Declare(declared) => (declared.before.as_deref().map(P::lines), Some(P::lines(&declared.after))),
             _ => (None, None),
         }

@@ -7,10 +7,9 @@ use crate::cluster::ensemble::membership::ConfigVersion;
 use crate::cluster::ensemble::tolerance::Tolerance;
 use crate::cluster::ensemble::view::{Answer, Mode, ServerView, Zxid};
 use crate::commands::ensemble::plan::Pass;
-use crate::commands::ensemble::plan::change::Change;
 use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::coherence::{Alert, Finding};
-use crate::commands::ensemble::plan::seen::Seen;
+use crate::commands::ensemble::plan::seen::{PodSeen, Seen};
 use crate::commands::ensemble::report::{Foot, next_step};
 
 /// The page, as JSON has it.
@@ -54,6 +53,9 @@ pub struct Row {
     pub version: Option<ConfigVersion>,
     /// Its line in the configuration.
     pub line: Option<String>,
+    /// Its pod in Kubernetes, where the record names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<PodSeen>,
 }
 
 /// A server that did not say who it is.
@@ -93,6 +95,7 @@ pub fn page(seen: &Seen, pass: &Pass, refusal: Option<Refusal>, places: &Places<
             answer,
             version: view.and_then(|view| view.config.as_ref()).map(|config| config.version),
             line: line.map(ToString::to_string),
+            pod: seen.workload.as_ref().and_then(|workload| workload.pods.get(&id).cloned()),
         }
     };
     let mut servers: Vec<_> = pass.members.keys().map(|id| row(*id, seen.servers.get(id))).collect();
@@ -105,6 +108,7 @@ pub fn page(seen: &Seen, pass: &Pass, refusal: Option<Refusal>, places: &Places<
         behind: None,
         version: None,
         line: None,
+        pod: None,
     }));
     let (findings, refusal) = if is_membership_unknown(seen, places) {
         let text = "no server shows the membership: `conf` is not in 4lw.commands.whitelist of zoo.cfg".to_owned();
@@ -112,8 +116,7 @@ pub fn page(seen: &Seen, pass: &Pass, refusal: Option<Refusal>, places: &Places<
     } else {
         (pass.findings.clone(), refusal)
     };
-    let change = |change: &Change| format!("{change} ({})", change.impact());
-    let foot = Foot { findings, refusal, next_step: places.has_record.then(|| next_step(&pass.decision, change)) };
+    let foot = Foot { findings, refusal, next_step: places.has_record.then(|| next_steps(pass)) };
     Page {
         // An ensemble that can't be reconfigured is as healthy as any.
         healthy: foot.is_healthy(Code::ReconfigOff),
@@ -124,6 +127,11 @@ pub fn page(seen: &Seen, pass: &Pass, refusal: Option<Refusal>, places: &Places<
         servers,
         foot,
     }
+}
+
+fn next_steps(pass: &Pass) -> String {
+    let next = next_step(&pass.decision, |change| format!("{change} ({})", change.impact()));
+    pass.scale_down.as_ref().map_or_else(|| next.clone(), |scale_down| format!("{scale_down}; {next}"))
 }
 
 /// Whether servers serve, and none of them says who the members are.
@@ -151,23 +159,30 @@ impl Page {
         format!("{leader}, {version}\nNow: {now}\n{after}\n")
     }
 
-    /// The table's head; `is_wide`: with the addresses between servers.
-    pub fn columns(is_wide: bool) -> Vec<&'static str> {
+    /// The table's head; `is_wide`: with pods and nodes, where they are known, and the addresses between servers.
+    pub fn columns(&self, is_wide: bool) -> Vec<&'static str> {
         let mut columns = vec!["ID", "ADDRESS", "ROLE", "MODE", "ZXID", "BEHIND", "STATE"];
+        if is_wide && self.has_pods() {
+            columns.extend(["POD", "NODE"]);
+        }
         if is_wide {
             columns.extend(["VERSION", "SERVER LINE"]);
         }
         columns
     }
 
+    fn has_pods(&self) -> bool {
+        self.servers.iter().any(|row| row.pod.is_some())
+    }
+
     /// The table's rows.
     pub fn rows(&self, is_wide: bool) -> Vec<Vec<String>> {
-        self.servers.iter().map(|row| row.cells(is_wide)).collect()
+        self.servers.iter().map(|row| row.cells(is_wide, self.has_pods())).collect()
     }
 }
 
 impl Row {
-    fn cells(&self, is_wide: bool) -> Vec<String> {
+    fn cells(&self, is_wide: bool, has_pods: bool) -> Vec<String> {
         let dash = || "-".to_owned();
         let mode = match &self.answer {
             Answer::Serving { mode, .. } => mode.to_string(),
@@ -185,6 +200,10 @@ impl Row {
             self.behind.map_or_else(dash, |count| count.to_string()),
             self.state.clone(),
         ];
+        if is_wide && has_pods {
+            cells.push(self.pod.as_ref().map_or_else(dash, |pod| format!("{} ({})", pod.name, pod.state)));
+            cells.push(self.pod.as_ref().map_or_else(dash, PodSeen::place));
+        }
         if is_wide {
             cells.push(self.version.map_or_else(dash, |version| version.to_string()));
             cells.push(self.line.clone().unwrap_or_else(dash));

@@ -184,7 +184,7 @@ pub(super) async fn run(context: &mut Context, args: &AssignArgs) -> anyhow::Res
     for _ in 0..ROUNDS_MAX {
         let mut document = context.document(&Identity::of_brokers(&cluster, &terms.map)).await?;
         let observe = async || {
-            let registry = load(&mut document, deadline).await?;
+            let registry = load(&mut document, deadline).await?.without_future(terms.now);
             reader.observe(&terms, &places, me.clone(), registry).await
         };
         let seen = context.observed(observe).await?;

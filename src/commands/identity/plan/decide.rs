@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::broker::BrokerId;
+use crate::cluster::ensemble::desired::CLOCKS_DIFFER;
 use crate::cluster::visible;
 use crate::commands::identity::plan::disk::{self, OnDisk};
 use crate::commands::identity::plan::evidence::{ClusterSeen, NodeSeen, PodSeen, Seen};
@@ -261,7 +262,7 @@ fn known(terms: &Terms, seen: &Seen, chosen: Chosen, has_hint: bool) -> Result<C
             lost::lost(terms, seen, chosen)
         }
         Some(entry) if !may_be_unwritten(seen, entry) => lost::lost(terms, seen, chosen),
-        Some(entry) if terms.now.duration_since(entry.since) < FIRST_START => Ok(chosen),
+        Some(entry) if is_first_start(entry, terms.now) => Ok(chosen),
         Some(_) => match &seen.cluster {
             _ if terms.kind == Kind::Zookeeper => lost::lost(terms, seen, chosen),
             ClusterSeen::NotAsked => Err(Halt::Ask(Question::Cluster)),
@@ -270,6 +271,12 @@ fn known(terms: &Terms, seen: &Seen, chosen: Chosen, has_hint: bool) -> Result<C
             ClusterSeen::NoAnswer(why) => free::unknown(id, why),
         },
     }
+}
+
+/// Whether the id was given out so lately that its broker may not have begun. A time in the future says nothing: then the cluster
+/// is asked.
+fn is_first_start(entry: &Entry, now: Timestamp) -> bool {
+    (-CLOCKS_DIFFER..FIRST_START).contains(&now.duration_since(entry.since))
 }
 
 /// An id without any trace: a cluster that lists it had a disk for it before the registry was begun.

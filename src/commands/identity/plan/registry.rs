@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::broker::BrokerId;
+use crate::cluster::ensemble::desired::CLOCKS_DIFFER;
 use crate::commands::identity::spec::disk::DiskId;
 
 /// For so long a retired id is not given to anybody.
@@ -113,6 +114,18 @@ impl Registry {
         self.retired_disks.drain(..surplus);
     }
 
+    /// The same with the present time where an id was retired at a later one, by a clock that was wrong: it would rest until then.
+    /// Of an assigned id a wrong time stays: it is no reason to take an empty disk for a new one.
+    #[must_use]
+    pub fn without_future(mut self, now: Timestamp) -> Self {
+        let is_wrong =
+            |entry: &&mut Entry| entry.state == State::Retired && entry.since.duration_since(now) > CLOCKS_DIFFER;
+        for entry in self.ids.values_mut().filter(is_wrong) {
+            entry.since = now;
+        }
+        self
+    }
+
     /// Retires an id that a pod had: nobody has it from now on.
     pub fn retire_id(&mut self, id: BrokerId, pod: &str, now: Timestamp) {
         self.retire_disk(id, now, &Place { volume: None, node: None });
@@ -160,7 +173,8 @@ pub struct Place<'a> {
 }
 
 impl Entry {
-    /// Whether a retired id may be given out again, as far as time goes.
+    /// Whether a retired id may be given out again, as far as time goes. One that was retired in the future rests from the time
+    /// at which the registry was corrected ([`Registry::without_future`]).
     pub fn has_rested(&self, now: Timestamp) -> bool {
         now.duration_since(self.since) >= REST
     }

@@ -1,5 +1,7 @@
 //! One look at a server: whether it is alive, whether it is ready, and what is remembered for the next one.
 
+use std::path::PathBuf;
+
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -45,6 +47,8 @@ pub struct ZookeeperServer {
     pub expected: Expected,
     /// Whether its role is enough.
     pub role_only: bool,
+    /// The folder of its zoo.cfg, where that is looked at.
+    pub conf_dir: Option<PathBuf>,
 }
 
 /// A broker, and what is remembered of it.
@@ -85,7 +89,8 @@ impl Looks {
         let ready = async {
             match readiness {
                 Readiness::Zookeeper(server) => {
-                    let seen = observe_zookeeper::look(&server.words, server.role_only).await;
+                    let seen =
+                        observe_zookeeper::look(&server.words, server.role_only, server.conf_dir.as_deref()).await;
                     let answer = Answer::new(verdict_zookeeper::ready(&seen, server.expected), seen);
                     (answer.verdict(), false, serde_json::to_value(answer))
                 }

@@ -76,7 +76,7 @@ pub(super) async fn serve(context: &mut Context, args: &ServeArgs, mut looks: Lo
     output::say(&format!("answering for {} on http://{}", looks.port.address(), served.address));
     let lead = async |_: &mut Context| Ok::<_, anyhow::Error>(());
     let tick = async |context: &mut Context, (): &mut (), _: Why<(), ()>| {
-        board.keep(looks.look(context.now(), flags::deadline(context)).await);
+        board.keep(looks.look(context.steady().now(), flags::deadline(context)).await);
         Ok::<_, anyhow::Error>(Ticked::Done)
     };
     let ended = Box::pin(agent.run(context, lead, tick)).await;

@@ -53,6 +53,19 @@ struct ReadyArgs {
     #[arg(long, env = "TOOLBOX_PROBE_ROLE_ONLY", help_heading = "Readiness")]
     role_only: bool,
 
+    /// The folder of the server's zoo.cfg: a server whose file there is older than the configuration that it serves is not ready
+    ///
+    /// ZooKeeper answers a change as made though a member can't write its folder, as with a ConfigMap mounted there, or a full or
+    /// read-only volume: that member has the new configuration until it restarts (E_CONFIG_NOT_PERSISTED).
+    #[arg(
+        long,
+        env = "TOOLBOX_PROBE_CONF_DIR",
+        value_name = "FOLDER",
+        help_heading = "Readiness",
+        conflicts_with = "role_only"
+    )]
+    conf_dir: Option<PathBuf>,
+
     /// Take a server for ready that runs standalone, as no member of an ensemble
     #[arg(long, env = "TOOLBOX_PROBE_STANDALONE", help_heading = "Readiness")]
     standalone: bool,
@@ -68,7 +81,7 @@ impl ReadyArgs {
         let settings = flags::settings(context, address)?;
         let words = FourLetterWords::new(&settings, &host, port).map_err(|error| Stop::usage(error.to_string()))?;
         let expected = Expected { id, standalone: self.standalone };
-        Ok(ZookeeperServer { words, expected, role_only: self.role_only })
+        Ok(ZookeeperServer { words, expected, role_only: self.role_only, conf_dir: self.conf_dir.clone() })
     }
 }
 
@@ -77,9 +90,8 @@ pub(super) async fn run(context: &mut Context, args: ZookeeperArgs) -> anyhow::R
         Verb::Live(args) => live(context, &args, ZOOKEEPER).await,
         Verb::Ready(args) => {
             let server = args.ready.server(context, &args.address.of(ZOOKEEPER))?;
-            let ZookeeperServer { words, expected, role_only } = server;
-            let seen = observe::look(&words, role_only).await;
-            end(context, &Answer::new(ready(&seen, expected), seen))
+            let seen = observe::look(&server.words, server.role_only, server.conf_dir.as_deref()).await;
+            end(context, &Answer::new(ready(&seen, server.expected), seen))
         }
         Verb::Serve(args) => {
             let address = args.address.of(ZOOKEEPER);

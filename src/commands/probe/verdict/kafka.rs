@@ -62,9 +62,11 @@ impl Memory {
         Self { start, broker, since: now, ready_since: None, complete_looks: 0, pending: Vec::new(), image: None }
     }
 
-    /// What was kept, where it belongs to this start of this broker; else the begin of the strict phase.
+    /// What was kept, where it belongs to this start of this broker; else the begin of the strict phase. A begin that lies in
+    /// the future counts as now: the clock was set back since.
     pub fn or_new(kept: Option<Self>, start: String, broker: BrokerId, now: Timestamp) -> Self {
         kept.filter(|kept| kept.start == start && kept.broker == broker)
+            .map(|kept| Self { since: kept.since.min(now), ..kept })
             .unwrap_or_else(|| Self::new(start, broker, now))
     }
 

@@ -31,6 +31,18 @@ pub struct Seen {
     pub state: Result<ServerState, NoWord>,
     /// What `conf` says; none where it is not asked for.
     pub config: Option<Result<ServerConfig, NoWord>>,
+    /// What its folder has; none where that is not looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stored: Option<Stored>,
+}
+
+/// The configuration from which a server would restart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Stored {
+    /// The folder.
+    pub folder: String,
+    /// Its version, 0 for a file that ZooKeeper has not written; why it can't be read, where it can't.
+    pub version: Result<u64, String>,
 }
 
 /// What is expected.
@@ -68,7 +80,10 @@ pub fn ready(seen: &Seen, expected: Expected) -> Verdict {
         None => {
             Verdict::new(State::Ready, format!("{address} is {mode}; its membership is not looked at (--role-only)"))
         }
-        Some(Ok(config)) => member(address, mode, config, expected),
+        Some(Ok(config)) => {
+            let verdict = member(address, mode, config, expected);
+            not_persisted(config, seen.stored.as_ref()).filter(|_| verdict.state == State::Ready).unwrap_or(verdict)
+        }
         Some(Err(why)) => no_config(address, mode, why),
     }
 }
@@ -104,6 +119,24 @@ fn no_config(address: &str, mode: ServerMode, why: &NoWord) -> Verdict {
         NoWord::NoAnswer(why) => Verdict::new(State::NotReady, format!("{address} is {mode}, but {why}")),
         NoWord::Unknown(why) => Verdict::new(State::Unknown, format!("{address} is {mode}, but {why}")),
     }
+}
+
+/// A server that serves a newer configuration than its folder has restarts with former members.
+fn not_persisted(config: &ServerConfig, stored: Option<&Stored>) -> Option<Verdict> {
+    let Stored { folder, version } = stored?;
+    let (served, id) = (config.version?, config.own_id.unwrap_or_default());
+    let reason = match version {
+        Err(why) => {
+            return Some(Verdict::new(State::Unknown, format!("whether server {id} keeps what it serves: {why}")));
+        }
+        Ok(version) if *version >= served => return None,
+        Ok(0) => format!("{folder} has none that it wrote"),
+        Ok(version) => format!("{folder} has version {version:x}"),
+    };
+    let next = "A restart would bring former members back: make the folder writable, and restart the server by way of \
+                `toolbox ensemble prestart zookeeper`";
+    let reason = format!("E_CONFIG_NOT_PERSISTED: server {id} serves configuration {served:x}, and {reason}. {next}");
+    Some(Verdict::new(State::NotReady, reason))
 }
 
 fn member(address: &str, mode: ServerMode, config: &ServerConfig, expected: Expected) -> Verdict {

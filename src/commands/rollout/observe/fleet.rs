@@ -124,7 +124,7 @@ impl Fleet {
         let kafka = context.kafka().await?;
         let hosts: Vec<_> = units.iter().map(|unit| BrokerId(unit.id)).collect();
         let ask = Ask { not: None, hosts: &hosts, turn };
-        Ok(Observed::Brokers(Box::new(look_for(kafka.as_ref(), ask, context.now()).await?)))
+        Ok(Observed::Brokers(Box::new(look_for(kafka.as_ref(), ask, context.steady().now()).await?)))
     }
 
     async fn standings(

@@ -101,16 +101,16 @@ pub async fn look(
     match subject {
         Subject::Broker(id) => {
             let kafka = context.kafka().await?;
-            Ok(Observed::Brokers(Box::new(brokers::look(kafka.as_ref(), *id, turn, context.now()).await?)))
+            Ok(Observed::Brokers(Box::new(brokers::look(kafka.as_ref(), *id, turn, context.steady().now()).await?)))
         }
         Subject::Controller(_) => {
             let quorum = context.quorum(controllers).await?;
             quorum.begin_look();
-            Ok(Observed::Quorum { at: context.now(), quorum: Box::new(quorum.quorum().await?) })
+            Ok(Observed::Quorum { at: context.steady().now(), quorum: Box::new(quorum.quorum().await?) })
         }
         Subject::Server { zookeeper, .. } => {
             let look = servers::look(context, zookeeper).await?;
-            Ok(Observed::Ensemble { at: context.now(), look: Box::new(look) })
+            Ok(Observed::Ensemble { at: context.steady().now(), look: Box::new(look) })
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::commands::ensemble::apply::pass::{decided, show};
 use crate::commands::ensemble::apply::record::Record;
 use crate::commands::ensemble::observe::Observed;
 use crate::commands::ensemble::observe::controllers::observe;
+use crate::commands::ensemble::observe::pods::Pods;
 use crate::commands::ensemble::observe::quorum::QuorumLook;
 use crate::commands::ensemble::plan::kraft::planned::voters;
 use crate::context::{Context, ControllerArgs};
@@ -30,6 +31,8 @@ pub struct Quorum {
     cluster_id: String,
     /// Its record.
     pub record: Record<DesiredQuorum>,
+    /// What Kubernetes is asked about the controllers' pods.
+    pods: Pods,
     /// How long it rests between two changes.
     rest: Duration,
     /// Whether the last pass waited: the next one that does prints nothing.
@@ -48,7 +51,7 @@ impl Quorum {
         let (kafka, cluster_id) = reach(context, controllers).await?;
         context.is_cluster(&cluster_id)?;
         let record = Record::open(context, &of_controllers(context, &cluster_id)).await?;
-        Ok(Self { kafka, cluster_id, record, rest, has_waited: false })
+        Ok(Self { kafka, cluster_id, record, pods: Pods::default(), rest, has_waited: false })
     }
 
     /// Makes sure that nobody else restarts servers of this cluster, or changes who votes.
@@ -60,10 +63,14 @@ impl Quorum {
     /// Looks at everything, and reads the record again.
     pub async fn look(&mut self, context: &mut Context) -> anyhow::Result<QuorumLook> {
         self.record.reload().await?;
+        if !context.is_dry_run() {
+            self.record.correct_times(context.steady().now()).await;
+        }
         let desired = self.record.desired.clone();
-        let seen = observe(self.kafka.as_ref(), desired.as_ref()).await?;
+        let mut seen = observe(self.kafka.as_ref(), desired.as_ref()).await?;
+        self.pods.look_at_controllers(context, desired.as_ref(), &mut seen, None).await;
         context.shows_membership(voters(&seen.voter_set()));
-        Ok(QuorumLook { seen, desired, at: Some(context.now()) })
+        Ok(QuorumLook { seen, desired, at: Some(context.steady().now()) })
     }
 
     /// One pass: shown, agreed to, carried out and recorded as any other plan.
@@ -71,7 +78,7 @@ impl Quorum {
         let look = self.look(context).await?;
         let observed = context.observed(async || Ok(Observed::Quorum(Box::new(look)))).await?;
         let Observed::Quorum(look) = observed else { return Err(not_a_quorum()) };
-        let decided = decided(look.input(context.now(), self.rest));
+        let decided = decided(look.input(context.steady().now(), self.rest));
         if decided.waits_still(&mut self.has_waited) {
             return Ok(Passed::Waits);
         }
@@ -81,7 +88,7 @@ impl Quorum {
 
     /// What carries steps out.
     pub fn executor(&mut self, context: &Context) -> QuorumExecutor<'_> {
-        let (locks, clock, brake) = (context.lock_check(), context.run().clock, context.brake().clone());
+        let (locks, clock, brake) = (context.lock_check(), context.steady(), context.brake().clone());
         QuorumExecutor { kafka: self.kafka.as_ref(), record: &mut self.record, locks, clock, brake }
     }
 
@@ -93,7 +100,7 @@ impl Quorum {
     /// Shows what a look comes to, and changes nothing.
     pub async fn rehearse(&self, context: &mut Context, look: QuorumLook) -> anyhow::Result<Exit> {
         context.observed(async || Ok(Observed::Quorum(Box::new(look.clone())))).await?;
-        let now = context.now();
+        let now = context.steady().now();
         show(context, look.input(now, self.rest)).await
     }
 }

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
@@ -25,6 +24,7 @@ use crate::commands::ensemble::plan::kraft::{Kraft, recorded};
 use crate::commands::ensemble::plan::refuse::next_step;
 use crate::commands::ensemble::plan::steps::Steps as _;
 use crate::context::LockCheck;
+use crate::state::clock::SteadyClock;
 
 /// How long it takes at most until a change that was answered as made is committed.
 const CONFIRM_LIMIT: Duration = Duration::from_secs(30);
@@ -50,8 +50,8 @@ pub struct QuorumExecutor<'a> {
     pub record: &'a mut Record<DesiredQuorum>,
     /// Whether the locks are held.
     pub locks: LockCheck,
-    /// The clock.
-    pub clock: fn() -> Timestamp,
+    /// The clock by which ages are counted.
+    pub clock: SteadyClock,
     /// Ends the watch early.
     pub brake: Brake,
 }
@@ -76,6 +76,7 @@ impl Executor for QuorumExecutor<'_> {
             QuorumStep::Mark { id, state } => self.record.mark(*id, *state).await?,
             QuorumStep::Confirm { op } => return self.confirm(op, &Answer::Made).await,
             QuorumStep::Change(planned) => return self.change(planned).await,
+            QuorumStep::ScaleDown(nothing) => match **nothing {},
             QuorumStep::Identify(nothing) => match *nothing {},
             QuorumStep::Declare(declared) => self.record.save(&declared.after).await?,
         }
@@ -87,7 +88,7 @@ impl QuorumExecutor<'_> {
     /// Sends a change: the intent first, so that whoever comes next can find out how it ended.
     async fn change(&mut self, planned: &Planned) -> Result<Ended, Ended> {
         self.is_as_planned(planned).await?;
-        let op = Kraft::op(planned, Uuid::now_v7().to_string(), (self.clock)());
+        let op = Kraft::op(planned, Uuid::now_v7().to_string(), self.clock.now());
         fail_point("ensemble.decided");
         self.record.intend(&op).await?;
         fail_point("ensemble.intended");
@@ -168,7 +169,7 @@ impl QuorumExecutor<'_> {
 
     async fn record(&mut self, op: &QuorumOp) -> Result<Ended, Ended> {
         fail_point("ensemble.confirmed");
-        let next = recorded(&self.record.known()?, op, (self.clock)());
+        let next = recorded(&self.record.known()?, op, self.clock.now());
         let saved = self.record.save(&next).await;
         fail_point("ensemble.recorded");
         saved.map_err(|ended| {
@@ -203,7 +204,7 @@ impl QuorumExecutor<'_> {
         if let Some(member) = next.members.get_mut(&node) {
             member.state = MemberState::Leaving;
         }
-        next.last_voters = Some(LastVoters { voters: voters_of(quorum), since: (self.clock)() });
+        next.last_voters = Some(LastVoters { voters: voters_of(quorum), since: self.clock.now() });
         if let Err(why) = self.record.save(&next).await {
             tracing::warn!(reason = why.reason, "the record does not say that the controller votes again");
         }

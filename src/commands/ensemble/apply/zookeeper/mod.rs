@@ -1,5 +1,6 @@
 //! A ZooKeeper ensemble and its record: opened from flags, locked, and passed over.
 
+mod scale;
 pub mod steps;
 
 use std::time::Duration;
@@ -13,6 +14,7 @@ use crate::commands::ensemble::apply::record::Record;
 use crate::commands::ensemble::apply::zookeeper::steps::EnsembleExecutor;
 use crate::commands::ensemble::observe::Observed;
 use crate::commands::ensemble::observe::pass::{Memory, observe, views};
+use crate::commands::ensemble::observe::pods::Pods;
 use crate::commands::ensemble::observe::servers::Look;
 use crate::commands::ensemble::observe::sessions::Connections;
 use crate::commands::ensemble::plan::planned::membership;
@@ -43,6 +45,8 @@ pub struct Ensemble {
     pub has_login: bool,
     /// What looks remember.
     memory: Memory,
+    /// What Kubernetes is asked about the servers' pods.
+    pods: Pods,
     /// How long it rests between two changes.
     rest: Duration,
     /// Whether the last pass waited: the next one that does prints nothing.
@@ -93,7 +97,16 @@ impl Ensemble {
         context.is_ensemble(&name, None);
         let record: Record<Desired> = Record::open(context, &Identity::of_ensemble(&name)).await?;
         context.is_ensemble(&name, record.desired.as_ref().and_then(|desired| desired.ensemble_id.as_deref()));
-        Ok(Self { name, connections, record, has_login, memory: Memory::default(), rest, has_waited: false })
+        Ok(Self {
+            name,
+            connections,
+            record,
+            has_login,
+            memory: Memory::default(),
+            pods: Pods::default(),
+            rest,
+            has_waited: false,
+        })
     }
 
     /// Makes sure that nobody else restarts servers, of the ensemble or of the cluster that it serves, or changes who votes.
@@ -129,9 +142,23 @@ impl Ensemble {
     /// Looks at everything, and reads the record again.
     pub async fn look(&mut self, context: &Context) -> anyhow::Result<Look> {
         self.record.reload().await?;
-        let look = observe(&self.connections, self.record.desired.as_ref(), &mut self.memory).await;
+        if !context.is_dry_run() {
+            self.record.correct_times(context.steady().now()).await;
+        }
+        let mut look = observe(&self.connections, self.record.desired.as_ref(), &mut self.memory).await;
+        let next = self.pods.look(context, self.record.desired.as_ref(), &mut look.seen, None).await;
+        self.remember(context, next).await;
         look.notes.iter().for_each(|note| tracing::info!("{note}"));
-        Ok(Look { desired: self.record.desired.clone(), at: Some(context.now()), ..look })
+        Ok(Look { desired: self.record.desired.clone(), at: Some(context.steady().now()), ..look })
+    }
+
+    /// Keeps what the record has to remember of the servers' disks, where something may be changed.
+    async fn remember(&mut self, context: &Context, next: Option<Desired>) {
+        let Some(next) = next.filter(|_| !context.is_dry_run() && context.lock_check().check().is_ok()) else { return };
+        if let Err(why) = self.record.save(&next).await {
+            // The next look notes it again.
+            tracing::warn!(reason = why.reason, "what was seen of the servers' disks could not be kept");
+        }
     }
 
     /// One pass: shown, agreed to, carried out and recorded as any other plan.
@@ -139,7 +166,7 @@ impl Ensemble {
         let look = self.look(context).await?;
         let observed = context.observed(async || Ok(Observed::Ensemble(Box::new(look)))).await?;
         let Observed::Ensemble(look) = observed else { return Err(not_an_ensemble()) };
-        let decided = decided(look.input(context.now(), self.rest));
+        let decided = decided(look.input(context.steady().now(), self.rest));
         self.say_membership(context, &look, &decided.pass);
         if decided.waits_still(&mut self.has_waited) {
             return Ok(Passed::Waits);
@@ -160,15 +187,15 @@ impl Ensemble {
     /// Shows what a look comes to, and changes nothing.
     pub async fn rehearse(&self, context: &mut Context, look: Look) -> anyhow::Result<Exit> {
         context.observed(async || Ok(Observed::Ensemble(Box::new(look.clone())))).await?;
-        let now = context.now();
+        let now = context.steady().now();
         show(context, look.input(now, self.rest)).await
     }
 
     /// What carries steps out.
     pub fn executor(&mut self, look: Look, context: &Context) -> EnsembleExecutor<'_> {
-        let Self { connections, record, has_login, .. } = self;
-        let (locks, clock) = (context.lock_check(), context.run().clock);
-        EnsembleExecutor { connections, record, look, locks, clock, has_login: *has_login }
+        let Self { connections, record, has_login, pods, .. } = self;
+        let (kubernetes, locks, clock) = (pods.kubernetes(), context.lock_check(), context.steady());
+        EnsembleExecutor { connections, record, kubernetes, look, locks, clock, has_login: *has_login }
     }
 
     /// How long it rests between two changes.

@@ -2,15 +2,17 @@
 //! active by a write, and recorded.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::change::carry_out::Ended;
 use crate::change::fail_point::fail_point;
 use crate::change::in_order::Executor;
+use crate::clients::kubernetes::Kubernetes;
 use crate::clients::zookeeper::live::Live;
 use crate::clients::zookeeper::{
     Acl, Creation, Mode, Permissions, Reconfiguration, Refusal as Answer, ZooKeeper as _, ZooKeeperError,
@@ -19,6 +21,7 @@ use crate::cluster::address::Address;
 use crate::cluster::ensemble::desired::{Desired, DesiredState as _, Op};
 use crate::cluster::ensemble::membership::{EnsembleConfig, Membership};
 use crate::commands::ensemble::apply::record::{Record, conflict, refused, unknown};
+use crate::commands::ensemble::apply::zookeeper::scale::lower;
 use crate::commands::ensemble::observe::pass::{serving, views};
 use crate::commands::ensemble::observe::servers::Look;
 use crate::commands::ensemble::observe::sessions::{CHANGES_PATH, Connections, FOLDER, ID_PATH, leave};
@@ -29,6 +32,7 @@ use crate::commands::ensemble::plan::refuse::next_step;
 use crate::commands::ensemble::plan::settle::{is_confirmed, recorded};
 use crate::commands::ensemble::plan::steps::Steps as _;
 use crate::context::LockCheck;
+use crate::state::clock::SteadyClock;
 
 /// How long a change may take to be seen everywhere.
 const CONFIRM: Duration = Duration::from_secs(30);
@@ -40,18 +44,19 @@ const CONFIRM_PAUSE: Duration = Duration::from_millis(200);
 const CALL: Duration = Duration::from_secs(5);
 
 /// Carries out the steps of a pass over an ensemble.
-#[derive(Debug)]
 pub struct EnsembleExecutor<'a> {
     /// How the servers are reached.
     pub connections: &'a Connections,
     /// The record.
     pub record: &'a mut Record<Desired>,
+    /// The API server that the servers' pods belong to, where one does.
+    pub kubernetes: Option<Arc<dyn Kubernetes>>,
     /// What was seen.
     pub look: Look,
     /// Whether the locks are held.
     pub locks: LockCheck,
-    /// The clock.
-    pub clock: fn() -> Timestamp,
+    /// The clock by which ages are counted.
+    pub clock: SteadyClock,
     /// Whether nodes belong to whoever is logged in, or to everybody.
     pub has_login: bool,
 }
@@ -64,6 +69,13 @@ enum Sent {
     Not(Ended),
 }
 
+impl fmt::Debug for EnsembleExecutor<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { record, look, .. } = self;
+        f.debug_struct("EnsembleExecutor").field("record", record).field("look", look).finish_non_exhaustive()
+    }
+}
+
 impl Executor for EnsembleExecutor<'_> {
     type Step = EnsembleStep;
 
@@ -74,6 +86,7 @@ impl Executor for EnsembleExecutor<'_> {
             EnsembleStep::Mark { id, state } => self.record.mark(*id, *state).await?,
             EnsembleStep::Confirm { op } => return self.confirm(op).await,
             EnsembleStep::Change(planned) => return self.change(planned).await,
+            EnsembleStep::ScaleDown(scale_down) => return lower(self.kubernetes.as_deref(), scale_down).await,
             EnsembleStep::Identify(EnsembleId { ensemble_id }) => self.identify(ensemble_id).await?,
             EnsembleStep::Declare(declared) => self.record.save(&declared.after).await?,
         }
@@ -84,7 +97,7 @@ impl Executor for EnsembleExecutor<'_> {
 impl EnsembleExecutor<'_> {
     /// Sends a change: the intent first, so that whoever comes next can find out how it ended.
     async fn change(&mut self, planned: &Planned) -> Result<Ended, Ended> {
-        let op = ZooKeeper::op(planned, Uuid::now_v7().to_string(), (self.clock)());
+        let op = ZooKeeper::op(planned, Uuid::now_v7().to_string(), self.clock.now());
         fail_point("ensemble.decided");
         self.record.intend(&op).await?;
         fail_point("ensemble.intended");
@@ -135,10 +148,14 @@ impl EnsembleExecutor<'_> {
         fail_point("ensemble.activated");
         self.seen_by_all(op, deadline).await?;
         fail_point("ensemble.confirmed");
-        let now = (self.clock)();
+        let now = self.clock.now();
         let next = |desired: &Desired| desired.is_open(op).then(|| recorded(desired, op, &config, now));
-        self.record.update(next).await?;
+        let saved = self.record.update(next).await;
         fail_point("ensemble.recorded");
+        saved.map_err(|ended| {
+            let why = ended.reason.unwrap_or_default();
+            unknown(&format!("{op} was made, and is not in the record: {why}"))
+        })?;
         Ok(Ended::done())
     }
 
@@ -184,7 +201,7 @@ impl EnsembleExecutor<'_> {
     }
 
     async fn count(&self, session: &Live) -> Result<(), ZooKeeperError> {
-        let data = (self.clock)().to_string();
+        let data = self.clock.now().to_string();
         match session.set(CHANGES_PATH, data.as_bytes(), None).await {
             Err(error) if error.refusal() == Some(Answer::NoNode) => {
                 self.folder(session).await?;

@@ -42,7 +42,7 @@ pub fn check(change: &Change, ground: Ground<'_>) -> Vec<Check> {
     checks.extend(asked_for(change, ground));
     checks.extend(auto_join(change, ground));
     checks.extend(leader_last(change, ground));
-    checks.extend([no_rollout(ground), rested(ground)]);
+    checks.extend([no_rollout(change, ground), rested(ground)]);
     checks
 }
 
@@ -219,8 +219,15 @@ fn leader_last(change: &Change, ground: Ground<'_>) -> Option<Check> {
     }
 }
 
-fn no_rollout(ground: Ground<'_>) -> Check {
-    let rollout = ground.seen.rollout.clone();
+fn no_rollout(change: &Change, ground: Ground<'_>) -> Check {
+    // Neither joiners nor controllers that are gone for good become ready by waiting.
+    let is_exempt = |node: &NodeId| {
+        let gone = ground.known.get(node).and_then(|known| known.gone.as_ref());
+        *node == change.voter.node || ground.seen.quorum.voter(*node).is_none() || gone.is_some_and(Gone::is_for_good)
+    };
+    let unready = ground.seen.unready.iter().find(|(node, _)| !is_exempt(node));
+    let unready = unready.map(|(node, why)| format!("the pod of controller {node} is not ready: {why}"));
+    let rollout = ground.seen.rollout.clone().or(unready);
     judged(Guard::I10, rollout.is_none(), Code::Rollout, rollout.unwrap_or_else(|| "no rollout".to_owned()))
 }
 

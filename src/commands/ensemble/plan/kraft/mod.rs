@@ -9,6 +9,7 @@ pub mod declare;
 pub mod follow;
 pub mod guards;
 pub mod planned;
+pub mod pods;
 pub mod prestart;
 pub mod prestart_steps;
 pub mod seen;
@@ -27,7 +28,7 @@ use crate::commands::ensemble::plan::guards::{Guard, Judgement, VOTERS_MIN};
 use crate::commands::ensemble::plan::kraft::change::{Advice, Change, Known};
 use crate::commands::ensemble::plan::kraft::guards::Ground;
 use crate::commands::ensemble::plan::kraft::seen::SeenQuorum;
-use crate::commands::ensemble::plan::pass::{self, Members, Protocol};
+use crate::commands::ensemble::plan::pass::{self, Members, Never, Protocol};
 use crate::commands::ensemble::plan::refuse::next_step;
 use crate::commands::ensemble::plan::settle::{Settlement, not_yet};
 
@@ -56,6 +57,7 @@ impl Protocol for Kraft {
     type Seen = SeenQuorum;
     type Known = Known;
     type Change = Change;
+    type ScaleDown = Never;
 
     fn tolerance(seen: &SeenQuorum) -> Option<Tolerance> {
         Some(seen.tolerance())
@@ -117,6 +119,10 @@ impl Protocol for Kraft {
         let words: Vec<_> =
             open.map(|(node, it)| format!("controller {node} ({}): {}", it.row.words(), it.advice.words())).collect();
         if words.is_empty() { Decision::Nothing } else { Decision::Wait(words.join("; ")) }
+    }
+
+    fn scale_down(_: &DesiredQuorum, _: &SeenQuorum) -> Option<Never> {
+        None
     }
 }
 

@@ -12,6 +12,7 @@ use crate::commands::ensemble::plan::guards::Check;
 use crate::commands::ensemble::plan::kraft::change::Change;
 use crate::commands::ensemble::plan::kraft::seen::SeenQuorum;
 use crate::commands::ensemble::plan::kraft::{Kraft, Pass};
+use crate::commands::ensemble::plan::pass::Never;
 use crate::commands::ensemble::plan::refuse::next_step;
 use crate::commands::ensemble::plan::steps::{self, MembershipStep, Steps, state_word};
 
@@ -44,23 +45,14 @@ pub struct Planned {
     pub checks: Vec<Check>,
 }
 
-/// Controllers need no id of their own: the cluster has one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub enum NoIdentity {}
-
-impl fmt::Display for NoIdentity {
-    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {}
-    }
-}
-
 impl Steps for Kraft {
     const MEMBER: &'static str = "controller";
     const ID: &'static str = "node";
     const VOTER: &'static str = "a voter";
 
     type Planned = Planned;
-    type Identity = NoIdentity;
+    // The cluster has an id already.
+    type Identity = Never;
 
     fn planned(change: &Change, pass: &Pass, seen: &SeenQuorum) -> Result<Planned, Refusal> {
         let before = seen.voter_set();
@@ -97,6 +89,14 @@ impl Steps for Kraft {
             format!("controller.{node}: {directory} ({})", state_word::<Self>(member.state))
         });
         std::iter::once(format!("size: {}", desired.size)).chain(lines).collect::<Vec<_>>().join("\n")
+    }
+
+    fn stopped(nothing: &Never) -> NodeId {
+        match *nothing {}
+    }
+
+    fn replicas(nothing: &Never) -> (String, String) {
+        match *nothing {}
     }
 }
 

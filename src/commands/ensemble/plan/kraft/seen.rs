@@ -46,8 +46,10 @@ pub struct SeenQuorum {
     pub samples: BTreeMap<NodeId, usize>,
     /// What is known of controllers that do not answer.
     pub evidence: BTreeMap<NodeId, Evidence>,
-    /// Why the StatefulSet is not settled, where it is not.
+    /// Why the StatefulSet is not settled, where it is not; or why nothing is known of the pods.
     pub rollout: Option<String>,
+    /// Pods that are terminating, pending or not ready, and why.
+    pub unready: BTreeMap<NodeId, String>,
     /// Brokers that answer, and get no answer from the controller; why.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub cut_off: BTreeMap<BrokerId, String>,

@@ -12,7 +12,6 @@ use crate::cluster::quorum::{DirectoryId, Endpoint, QuorumReplica, QuorumState, 
 use crate::commands::ensemble::plan::guards::SETTLE;
 
 const NOW_MS: i64 = 1_000_000;
-
 fn now() -> Timestamp {
     "2026-01-01T12:00:00Z".parse().unwrap()
 }
@@ -233,6 +232,7 @@ fn other_refusals_have_their_names() {
     refused("E_COMBINED_ROLE", &|scene| scene.seen.combined = [NodeId(1)].into());
     refused("E_NOT_ADOPTED", &|scene| scene.desired.last_voters = None);
     refused("E_ROLLOUT", &|scene| scene.seen.rollout = Some("1 of 3 pods updated".to_owned()));
+    refused("E_ROLLOUT", &|scene| scene.seen.unready = [(NodeId(2), "c-2 terminating".to_owned())].into());
     refused("wait: ", &|scene| scene.seen.leader_changed = true);
     refused("E_MEMBERSHIP_REGRESSED", &|scene| {
         scene.desired.last_voters.as_mut().unwrap().voters.remove(&voter(2, 2));

@@ -30,7 +30,7 @@ pub(super) fn line(number: i64) -> ServerLine {
 }
 
 pub(super) fn member(number: i64, state: MemberState) -> DesiredMember {
-    DesiredMember { line: line(number), state, pod: None, ordinal: None, retired_reason: None }
+    DesiredMember::new(line(number), state)
 }
 
 pub(super) fn config(voters: impl IntoIterator<Item = i64>) -> EnsembleConfig {

@@ -109,6 +109,30 @@ fn a_retired_id_rests_for_seven_days_and_for_as_long_as_partitions_list_it() {
 }
 
 #[test]
+fn an_id_that_a_wrong_clock_retired_in_the_future_rests_from_now_and_not_from_then() {
+    let entry = Entry { state: State::Retired, since: ago(-24 * 365), pod: "kafka-9".into(), ..entry(2) };
+    let seen = registered(seen(), &[(1003, entry)]);
+    let registry = seen.registry.clone().without_future(now());
+    assert_eq!(registry.ids[&BrokerId(1003)].since, now());
+    let later = Terms { now: now() + SignedDuration::from_hours(7 * 24), ..terms() };
+    let known = ClusterSeen::Known(cluster(&[], &[]));
+    assert_eq!(refused(&later, &Seen { cluster: known.clone(), ..seen.clone() }).0, Code::IdRetired, "as it stands");
+    let corrected = Seen { cluster: known, registry, ..seen };
+    assert_eq!(refused(&terms(), &corrected).0, Code::IdRetired);
+    assert_eq!(assigned(&later, &corrected).id, BrokerId(1003));
+}
+
+#[test]
+fn an_id_that_was_given_out_in_the_future_is_no_reason_to_take_an_empty_disk_for_a_new_one() {
+    let entry = Entry { is_on_disk: false, since: ago(-2), ..entry(2) };
+    let given = registered(seen(), &[(1003, entry)]);
+    assert_eq!(given.registry.clone().without_future(now()), given.registry);
+    assert_eq!(asks(&terms(), &Seen { cluster: ClusterSeen::NotAsked, ..given.clone() }), Question::Cluster);
+    let listed = ClusterSeen::Known(cluster(&[], &[1003]));
+    assert_eq!(refused(&terms(), &Seen { cluster: listed, ..given }).0, Code::DiskLost);
+}
+
+#[test]
 fn an_empty_disk_that_its_broker_never_wrote_to_keeps_its_id() {
     let unwritten = |since: Timestamp, uid: &str, volume: Option<&str>| {
         let entry = Entry {

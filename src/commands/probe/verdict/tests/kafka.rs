@@ -51,6 +51,14 @@ fn port(reaction: Reaction) -> Seen {
 }
 
 #[test]
+fn a_strict_phase_that_began_in_the_future_begins_now() {
+    let kept = Memory { since: at(86_400), ready_since: Some(at(86_400)), ..fresh() };
+    let memory = Memory::or_new(Some(kept), "1@2@boot".to_owned(), ME, at(5));
+    assert_eq!((memory.since, memory.ready_since), (at(5), Some(at(86_400))), "what is latched stays latched");
+    assert_eq!(Memory::or_new(Some(fresh()), "1@2@boot".to_owned(), ME, at(5)).since, at(0));
+}
+
+#[test]
 fn a_broker_is_ready_when_nothing_is_missing_in_two_looks_and_then_latched() {
     let (verdict, memory) = judge(fresh(), lacks(&["a", "b", "c", "d"]), 0);
     assert_eq!(verdict.state, State::NotReady);

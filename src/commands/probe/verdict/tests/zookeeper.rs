@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use crate::cluster::four_letter::{Member, MemberRole, ServerConfig, ServerMode, ServerState};
 use crate::commands::probe::verdict::State;
-use crate::commands::probe::verdict::zookeeper::{Expected, NoWord, Seen, ready};
+use crate::commands::probe::verdict::zookeeper::{Expected, NoWord, Seen, Stored, ready};
 
 fn state(mode: ServerMode) -> ServerState {
     ServerState {
@@ -25,7 +25,7 @@ fn config(own: u64, members: &[(u64, MemberRole)]) -> ServerConfig {
 }
 
 fn seen(mode: ServerMode, config: Result<ServerConfig, NoWord>) -> Seen {
-    Seen { address: "127.0.0.1:2181".to_owned(), state: Ok(state(mode)), config: Some(config) }
+    Seen { address: "127.0.0.1:2181".to_owned(), state: Ok(state(mode)), config: Some(config), stored: None }
 }
 
 const VOTERS: [(u64, MemberRole); 3] =
@@ -57,6 +57,23 @@ fn a_server_that_was_removed_or_joins_follows_and_is_not_ready() {
 }
 
 #[test]
+fn a_server_whose_folder_has_an_older_configuration_than_it_serves_is_not_ready() {
+    let with = |own: u64, version: Result<u64, String>| {
+        let stored = Some(Stored { folder: "/data/conf".to_owned(), version });
+        ready(&Seen { stored, ..seen(ServerMode::Follower, Ok(config(own, &VOTERS))) }, Expected::default())
+    };
+    assert_eq!(with(2, Ok(0x1_0000_0000)).state, State::Ready);
+    assert_eq!(with(2, Ok(0x1_0000_0001)).state, State::Ready, "it was changed since it was asked");
+    let behind = with(2, Ok(0xff));
+    assert_eq!(behind.state, State::NotReady);
+    let words = "E_CONFIG_NOT_PERSISTED: server 2 serves configuration 100000000, and /data/conf has version ff. ";
+    assert!(behind.reason.starts_with(words), "{}", behind.reason);
+    assert!(with(2, Ok(0)).reason.contains("/data/conf has none that it wrote"));
+    assert_eq!(with(2, Err("failed to read".to_owned())).state, State::Unknown);
+    assert!(with(4, Ok(0)).reason.contains("without a vote"), "what is worse comes first");
+}
+
+#[test]
 fn a_word_outside_the_whitelist_is_unknown_with_what_to_do_and_the_role_may_be_enough() {
     let words = seen(ServerMode::Leader, Err(NoWord::NotWhitelisted));
     let verdict = ready(&words, Expected::default());
@@ -68,7 +85,7 @@ fn a_word_outside_the_whitelist_is_unknown_with_what_to_do_and_the_role_may_be_e
 
 #[test]
 fn a_server_without_a_quorum_is_not_ready_and_one_that_is_down_neither() {
-    let down = |why| Seen { address: "a:1".to_owned(), state: Err(why), config: None };
+    let down = |why| Seen { address: "a:1".to_owned(), state: Err(why), config: None, stored: None };
     let waits = ready(&down(NoWord::NotServing), Expected::default());
     assert_eq!(waits.state, State::NotReady);
     assert!(waits.reason.contains("is up, but has no quorum"), "{}", waits.reason);

@@ -200,7 +200,7 @@ impl Guard {
             return None;
         }
         let (pod, since) = (open.disruption.pod.clone(), open.disruption.since);
-        let passed = context.now().duration_since(since).as_secs();
+        let passed = context.steady().now().duration_since(since).as_secs();
         let words = self.standing(context).await.words();
         Some(not_now(
             "E_DISRUPTION",
@@ -226,7 +226,7 @@ impl Guard {
         if eviction.is_dry_run {
             return answer_of(&subject, &verdict);
         }
-        let now = context.now();
+        let now = context.steady().now();
         let apart = if holds { Duration::ZERO } else { self.settings.apart };
         let (mut steady, last) = self.looks.remove(name).unwrap_or_default();
         if now.duration_since(last) > LOOK_COUNTS_FOR {
@@ -244,7 +244,7 @@ impl Guard {
         // Once more, now that nobody else stops or changes anything.
         match self.look(context, &subject).await {
             Ok((verdict, _)) if verdict.may_stop() => {
-                let disruption = Disruption { pod: name.clone(), uid, since: context.now() };
+                let disruption = Disruption { pod: name.clone(), uid, since: context.steady().now() };
                 self.open = Some(Open { disruption, subject: subject.clone(), back_since: None });
                 self.board.set_open(true);
                 self.looks.remove(name);
@@ -352,7 +352,7 @@ impl Guard {
             let is_back = is_back(context, &open.subject, &self.settings.controllers, self.turn);
             matches!(timeout(LOOK_MAX, is_back).await, Ok(Ok(true)))
         };
-        let now = context.now();
+        let now = context.steady().now();
         let apart = SignedDuration::try_from(self.settings.apart).unwrap_or(SignedDuration::MAX);
         let Some(open) = &mut self.open else { return Standing::Over(End::Back) };
         open.back_since = if is_seen_back { open.back_since.or(Some(now)) } else { None };
@@ -363,7 +363,7 @@ impl Guard {
     /// Records an allowance, and a denial that is new.
     async fn record(&mut self, context: &mut Context, eviction: &Eviction, answer: &Answer) {
         let Eviction { pod, user, .. } = eviction;
-        let (subject, now) = (format!("pod:{pod}"), context.now());
+        let (subject, now) = (format!("pod:{pod}"), context.steady().now());
         let change = format!("eviction of pod {pod}, asked for by {user}");
         let event = match answer {
             Answer::Allowed { .. } => {

@@ -10,9 +10,12 @@ use async_trait::async_trait;
 use crate::clients::kubernetes::error::{has_facts, has_owner};
 use crate::clients::kubernetes::selector::{Selector, few_leases, within_limits};
 use crate::clients::kubernetes::{
-    CONFIG_MAP_BYTES_MAX, ConfigMap, Facts, Identity, Kubernetes, KubernetesError, Lease, NewEvent, ObjectName, Owned,
-    PodState, REVISION_LABEL, Resource, Right, StatefulSet, Strategy, TrustBundles, Verb, Workloads,
+    CONFIG_MAP_BYTES_MAX, ConfigMap, Facts, Identity, Kubernetes, KubernetesError, Lease, NewEvent, NodeState,
+    ObjectName, Owned, PodState, Resource, Right, StatefulSet, TrustBundles, Verb, VolumeState,
 };
+
+mod nodes;
+mod workloads;
 
 /// An API server in memory. Clones of an `Arc` of it are several clients of one server.
 #[derive(Debug)]
@@ -33,7 +36,10 @@ struct State {
     stateful_sets: BTreeMap<ObjectName, StatefulSet>,
     pods: BTreeMap<ObjectName, PodState>,
     deleted_pods: Vec<(ObjectName, String)>,
+    nodes: BTreeMap<String, NodeState>,
+    volumes: BTreeMap<String, VolumeState>,
     forbidden: BTreeSet<(Verb, Resource)>,
+    broken: BTreeSet<(Verb, Resource)>,
     is_down: bool,
     version: u64,
     requests: u64,
@@ -63,6 +69,16 @@ impl Memory {
     /// From now on nobody may do this (403).
     pub fn forbid(&self, verb: Verb, resource: Resource) {
         self.lock().forbidden.insert((verb, resource));
+    }
+
+    /// From now on this ends with an error of the server (500), or does not any more.
+    pub fn set_broken(&self, verb: Verb, resource: Resource, is_broken: bool) {
+        let mut state = self.lock();
+        if is_broken {
+            state.broken.insert((verb, resource));
+        } else {
+            state.broken.remove(&(verb, resource));
+        }
     }
 
     /// Makes a namespace.
@@ -115,6 +131,10 @@ impl Memory {
         if state.forbidden.contains(&(verb, resource)) {
             let (who, namespace) = (self.identity.asker(), namespace.to_owned());
             return Err(KubernetesError::Forbidden { who, verb, resource, namespace });
+        }
+        if state.broken.contains(&(verb, resource)) {
+            let (server, message) = (self.identity.server.clone(), "etcdserver: request timed out".to_owned());
+            return Err(KubernetesError::Server { server, code: 500, message });
         }
         Ok(state)
     }
@@ -355,99 +375,5 @@ impl Kubernetes for Memory {
                 Ok(())
             }
         }
-    }
-}
-
-impl Memory {
-    /// Makes or replaces a StatefulSet.
-    pub fn add_stateful_set(&self, set: StatefulSet) {
-        let mut state = self.lock();
-        let resource_version = state.next_version();
-        state.stateful_sets.insert(set.name.clone(), StatefulSet { resource_version, ..set });
-    }
-
-    /// Makes or replaces a pod.
-    pub fn add_pod(&self, pod: PodState) {
-        self.lock().pods.insert(pod.name.clone(), pod);
-    }
-
-    /// A pod, if it is there.
-    pub fn pod(&self, name: &ObjectName) -> Option<PodState> {
-        self.lock().pods.get(name).cloned()
-    }
-
-    /// The pods that were deleted so far, with their uids, in order.
-    pub fn deleted_pods(&self) -> Vec<(ObjectName, String)> {
-        self.lock().deleted_pods.clone()
-    }
-}
-
-impl State {
-    /// What the StatefulSets' controller does: the pod is made anew, from the set's new revision, and is ready at once.
-    fn make_anew(&mut self, name: &ObjectName) {
-        let Some(pod) = self.pods.remove(name) else { return };
-        self.deleted_pods.push((name.clone(), pod.uid.clone()));
-        let set = self.stateful_sets.values().find(|set| Some(&set.uid) == pod.controller_uid.as_ref());
-        let Some(set) = set else { return };
-        let revision = set.update_revision.clone();
-        let mut anew = PodState { uid: format!("{}+", pod.uid), is_ready: true, stuck: None, ..pod };
-        anew.labels.insert(REVISION_LABEL.to_owned(), revision);
-        self.pods.insert(name.clone(), anew);
-    }
-}
-
-#[async_trait]
-impl Workloads for Memory {
-    async fn stateful_set(&self, name: &ObjectName) -> Result<Option<StatefulSet>, KubernetesError> {
-        let state = self.enter(Verb::Get, Resource::StatefulSets, &name.namespace)?;
-        Ok(state.stateful_sets.get(name).cloned())
-    }
-
-    async fn pods(&self, namespace: &str, selector: &str) -> Result<Vec<PodState>, KubernetesError> {
-        let state = self.enter(Verb::List, Resource::Pods, namespace)?;
-        let wanted = Selector::parse(selector).map_err(|message| KubernetesError::Invalid {
-            what: format!("pods of namespace {namespace}"),
-            message: format!("unable to parse requirement: {message}"),
-        })?;
-        let is_wanted = |pod: &&PodState| pod.name.namespace == namespace && wanted.matches(&pod.labels);
-        Ok(state.pods.values().filter(is_wanted).cloned().collect())
-    }
-
-    async fn delete_pod(&self, name: &ObjectName, uid: &str) -> Result<(), KubernetesError> {
-        let call = Call(Verb::Delete, Resource::Pods, name);
-        let mut state = self.enter(call.0, call.1, &name.namespace)?;
-        match state.pods.get(name) {
-            None => Ok(()),
-            Some(pod) if pod.uid != uid => Err(KubernetesError::Conflict { what: call.to_string() }),
-            Some(_) => {
-                state.make_anew(name);
-                Ok(())
-            }
-        }
-    }
-
-    async fn set_partition(&self, set: &StatefulSet, partition: u32) -> Result<(), KubernetesError> {
-        let call = Call(Verb::Patch, Resource::StatefulSets, &set.name);
-        let mut state = self.enter(call.0, call.1, &set.name.namespace)?;
-        let version = state.next_version();
-        let Some(there) = state.stateful_sets.get_mut(&set.name) else {
-            return Err(KubernetesError::NotFound { what: call.to_string() });
-        };
-        if there.resource_version != set.resource_version || there.uid != set.uid {
-            return Err(KubernetesError::Conflict { what: call.to_string() });
-        }
-        there.strategy = Strategy::Partition(partition);
-        there.resource_version = version;
-        let (uid, revision) = (there.uid.clone(), there.update_revision.clone());
-        let is_old = |pod: &PodState| {
-            pod.controller_uid.as_ref() == Some(&uid)
-                && pod.ordinal().is_some_and(|ordinal| ordinal >= partition)
-                && pod.revision() != Some(&revision)
-        };
-        let old: Vec<_> = state.pods.values().filter(|pod| is_old(pod)).map(|pod| pod.name.clone()).collect();
-        for name in &old {
-            state.make_anew(name);
-        }
-        Ok(())
     }
 }
