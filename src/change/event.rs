@@ -170,7 +170,7 @@ pub trait Recorder: Send {
     /// The next [`Recorder::close`] waits for nothing.
     fn hurry(&mut self) {}
 
-    /// Delivers what is waiting, within the flush budget, and says what became of all of it. What is recorded after
+    /// Delivers what is waiting, within the flush budget, and reports the result. What is recorded after
     /// that needs another call.
     async fn close(&mut self) -> Delivery;
 }
@@ -200,7 +200,7 @@ impl CommandEnded {
     }
 }
 
-/// What became of the events of a run.
+/// How the events of a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Delivery {
     /// Taken by every sink.

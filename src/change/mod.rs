@@ -10,6 +10,7 @@ pub mod brake;
 pub mod carry_out;
 pub mod event;
 pub mod fail_point;
+pub mod in_order;
 pub mod looks;
 pub mod plan;
 pub mod render;

@@ -159,7 +159,7 @@ pub fn highest_risk<S: Step>(steps: &[S]) -> Option<Risk> {
     steps.iter().map(Step::risk).max()
 }
 
-/// What became of a plan: each step that is not done with its reason (the first ones, unless `whole`), then the counts.
+/// The result of a plan: each step that is not done with its reason (the first ones, unless `whole`), then the counts.
 pub fn result_text<S: Step>(ended: &[(S, Ended)], tally: Tally, whole: bool) -> String {
     let line = |(step, Ended { outcome, reason, .. }): &(S, Ended)| {
         let line = format!("{outcome}: {step}: {}", reason.as_deref().unwrap_or("no reason is known"));

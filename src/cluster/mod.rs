@@ -1,5 +1,6 @@
 //! Nouns: what Kafka is made of, as plain, serialisable data. Pure: no I/O, no libraries of outside systems.
 
+pub mod address;
 pub mod assignment;
 pub mod broker;
 pub mod config;

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::cluster::address::Address;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::visible;
 
@@ -183,16 +184,7 @@ pub struct Controllers {
     /// The active controller; none while there is none.
     pub active: Option<NodeId>,
     /// Those that are registered: host and port of each. Dead ones are among them.
-    pub nodes: BTreeMap<NodeId, HostPort>,
-}
-
-/// Where a node listens.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct HostPort {
-    /// Host name or address. Text of a peer.
-    pub host: String,
-    /// The port.
-    pub port: u16,
+    pub nodes: BTreeMap<NodeId, Address>,
 }
 
 /// The levels of a feature that a node supports.

@@ -92,6 +92,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+    use crate::cluster::address::Address;
     use crate::context::Flags;
 
     #[test]
@@ -100,7 +101,7 @@ mod tests {
             Context::new(Flags::of(line.iter().copied())).kafka_settings(controllers)
         };
         let direct = settings(&[], Some("c:9093, [::1]:9094")).unwrap();
-        assert_eq!(direct.bootstrap_controllers, [("c".to_owned(), 9_093), ("::1".to_owned(), 9_094)]);
+        assert_eq!(direct.bootstrap_controllers, [Address::new("c", 9_093), Address::new("::1", 9_094)]);
         assert_eq!(direct.bootstrap, []);
         assert!(settings(&["--bootstrap-server", "a:1"], Some("c:9093")).unwrap().bootstrap.is_empty());
         let error = settings(&[], Some("c")).unwrap_err().to_string();

@@ -1,5 +1,5 @@
-//! Recording: builds the outbox from flags and environment, names the actor, and says at the end what became of the
-//! events.
+//! Recording: builds the outbox from flags and environment, names the actor, and reports at the end how the events
+//! ended.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -165,7 +165,7 @@ impl Context {
         AuditLog::new(&self.state_folder()).each(take)
     }
 
-    /// Ends the recording of a run: delivers what waits, within the flush budget, and says what became of it. The exit
+    /// Ends the recording of a run: delivers what waits, within the flush budget, and reports how it ended. The exit
     /// code changes only with `--require-events`.
     pub async fn close(&mut self, ended: anyhow::Result<Exit>) -> anyhow::Result<Exit> {
         let Some(mut recorder) = self.recorder.take() else { return ended };

@@ -194,6 +194,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::cluster::address::Address;
     use crate::context::Flags;
     use crate::formats::secret::ExposeSecret;
 
@@ -248,7 +249,7 @@ mod tests {
         assert_eq!(context.zookeeper_of_cluster.config, Some(config));
         let none = file("jute.maxbuffer=4096\n");
         let flags = ZooKeeperFlags { zookeeper_config: Some(none.path().to_owned()), ..flags("c:3") };
-        assert_eq!(context.zookeeper_settings(&flags).unwrap().addresses, [("c".to_owned(), 3)]);
+        assert_eq!(context.zookeeper_settings(&flags).unwrap().addresses, [Address::new("c", 3)]);
         context.zookeeper_of_cluster.is_implicit = true;
         let user = ZooKeeperFlags { zookeeper_user: Some("ada".to_owned()), ..ZooKeeperFlags::default() };
         assert!(context.zookeeper_settings(&user).unwrap_err().message.contains("is not sent"));

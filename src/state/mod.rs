@@ -8,4 +8,5 @@ pub mod document;
 pub mod documents;
 pub mod identity;
 pub mod lock;
+pub mod patience;
 pub mod place;

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use kafka_toolbox::clients::kafka::memory::{Call, Memory, Model};
 use kafka_toolbox::clients::kafka::{KafkaError, codes};
-use kafka_toolbox::cluster::quorum::{DirectoryId, HostPort, NodeId, QuorumReplica, ReplicaKey};
+use kafka_toolbox::cluster::address::Address;
+use kafka_toolbox::cluster::quorum::{DirectoryId, NodeId, QuorumReplica, ReplicaKey};
 use kafka_toolbox::exit::Exit;
 use uuid::Uuid;
 
@@ -27,7 +28,7 @@ fn replica(id: i32, disk: u128) -> QuorumReplica {
 /// A controller runs and follows, with a disk of this number.
 fn starts(model: &mut Model, id: i32, disk: u128) {
     let port = u16::try_from(9_092 + id).unwrap();
-    model.controllers.insert(NodeId(id), HostPort { host: "127.0.0.1".to_owned(), port });
+    model.controllers.insert(NodeId(id), Address { host: "127.0.0.1".to_owned(), port });
     let file = model.controller_files[&NodeId(101)].clone();
     model.controller_files.insert(NodeId(id), file);
     if model.quorum.voter(NodeId(id)).is_none_or(|voter| voter.key.directory != Some(directory(disk))) {
@@ -308,7 +309,7 @@ async fn a_registration_without_a_controller_is_named_before_it_blocks_an_upgrad
     let desk = Desk::new(quorum(3));
     run(&desk, &["adopt"]).await.ends_with(Exit::Done);
     desk.kafka.edit(|model| {
-        let at = HostPort { host: "127.0.0.1".to_owned(), port: 1 };
+        let at = Address { host: "127.0.0.1".to_owned(), port: 1 };
         model.controllers.insert(NodeId(109), at);
     });
     let plan = run(&desk, &["plan"]).await;

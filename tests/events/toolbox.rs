@@ -13,7 +13,7 @@ impl Toolbox {
         Self::alone().with("DD_API_KEY", super::double::KEY).with("TOOLBOX_DATADOG_URL", url)
     }
 
-    /// Records something with a title, and says what became of it.
+    /// Records something with a title, and prints the result.
     pub(crate) fn send(&self, title: &str) -> Ran {
         self.run(&["events", "send", "--title", title])
     }

@@ -43,6 +43,20 @@ pub struct Port {
     pub metrics: Arc<dyn Fn(&mut Registry) + Send + Sync>,
 }
 
+impl Port {
+    /// Health and metrics alone, for whoever reaches the port.
+    pub fn of_health(status: &Arc<Status>, metrics: impl Fn(&mut Registry) + Send + Sync + 'static) -> Self {
+        Self {
+            status: Arc::clone(status),
+            access: Access::Closed,
+            hosts: Hosts::default(),
+            api: Router::new(),
+            table: Vec::new(),
+            metrics: Arc::new(metrics),
+        }
+    }
+}
+
 impl fmt::Debug for Port {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Port").field("hosts", &self.hosts).field("table", &self.table).finish_non_exhaustive()

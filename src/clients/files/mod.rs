@@ -14,4 +14,6 @@ pub mod state;
 #[cfg(test)]
 mod tests;
 
-pub use named::{Readers, check_length, make_folder, may_write_in, read_bounded, read_text, write, write_all};
+pub use named::{
+    Readers, check_length, make_folder, may_write_in, read_bounded, read_text, write, write_all, write_with_folder,
+};

@@ -41,6 +41,12 @@ pub fn write(path: &Path, bytes: impl AsRef<[u8]>, readers: Readers) -> io::Resu
     File::open(folder_of(&path))?.sync_all()
 }
 
+/// Writes a whole file, as [`write`] does, into a folder that is made where it is missing.
+pub fn write_with_folder(path: &Path, bytes: impl AsRef<[u8]>, readers: Readers) -> io::Result<()> {
+    make_folder(path.parent().unwrap_or(Path::new(".")))?;
+    write(path, bytes, readers)
+}
+
 /// Writes files of one folder, which is made where it is missing. None is replaced before all are on the disk; the
 /// last one is replaced last. The error names the file.
 pub fn write_all(folder: &Path, files: &[(&str, String)], readers: Readers) -> Result<(), (PathBuf, io::Error)> {

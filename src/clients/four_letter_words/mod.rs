@@ -17,7 +17,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::settings::Settings;
-use crate::clients::kafka::tls::{Connector, Stream, show_address};
+use crate::clients::kafka::tls::{Connector, Stream};
+use crate::cluster::address::show_address;
 use crate::cluster::four_letter::{ServerConfig, ServerMetrics, ServerState};
 use crate::cluster::visible;
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::clients::kafka::settings::zookeeper::{ZooKeeperProperties, parse};
 use crate::clients::kafka::settings::{Note, Outside, Security, TlsSettings, environment, read};
 use crate::clients::zookeeper::ZooKeeperError;
+use crate::cluster::address::Address;
 use crate::cluster::visible;
 use crate::formats::secret::SecretString;
 
@@ -28,8 +29,8 @@ const FORM: &str = "the form is HOST:PORT[,HOST:PORT…][/chroot], an IPv6 addre
 /// What a session needs to know.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Servers, tried in this order: host (name or address, no brackets) and port.
-    pub addresses: Vec<(String, u16)>,
+    /// Servers, tried in this order.
+    pub addresses: Vec<Address>,
     /// The node that paths are relative to, as `/kafka`; empty for none.
     pub chroot: String,
     /// The deadline of one call.
@@ -131,7 +132,7 @@ impl Settings {
 }
 
 /// Servers and chroot of a text such as `a:2181,b:2181/kafka`; what is wrong with it, as a fragment.
-pub fn parse_servers(text: &str) -> Result<(Vec<(String, u16)>, String), String> {
+pub fn parse_servers(text: &str) -> Result<(Vec<Address>, String), String> {
     let wrong = |what: &str| format!("--zookeeper: {what} ({FORM})");
     let (servers, chroot) = match text.split_once('/') {
         Some((servers, chroot)) => (servers, format!("/{chroot}")),
@@ -142,7 +143,7 @@ pub fn parse_servers(text: &str) -> Result<(Vec<(String, u16)>, String), String>
     if chroot.split('/').skip(1).any(is_bad) {
         return Err(wrong(&format!("`{}` is no path of a node", visible::value(&chroot))));
     }
-    let mut addresses: Vec<(String, u16)> = Vec::new();
+    let mut addresses: Vec<Address> = Vec::new();
     for piece in servers.split(',').map(str::trim).filter(|piece| !piece.is_empty()) {
         let address = address(piece).ok_or_else(|| wrong(&format!("`{}` is no address", visible::value(piece))))?;
         if !addresses.contains(&address) {
@@ -155,19 +156,19 @@ pub fn parse_servers(text: &str) -> Result<(Vec<(String, u16)>, String), String>
     if addresses.is_empty() { Err(wrong("no server is named")) } else { Ok((addresses, chroot)) }
 }
 
-fn address(text: &str) -> Option<(String, u16)> {
+fn address(text: &str) -> Option<Address> {
     let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
     if let Some(rest) = text.strip_prefix('[') {
         let (host, rest) = rest.split_once(']')?;
         host.parse::<Ipv6Addr>().ok()?;
-        return Some((host.to_owned(), if rest.is_empty() { PORT } else { port(rest.strip_prefix(':')?)? }));
+        return Some(Address::new(host, if rest.is_empty() { PORT } else { port(rest.strip_prefix(':')?)? }));
     }
     let (host, port) = match text.split_once(':') {
         Some((host, digits)) => (host, port(digits)?),
         None => (text, PORT),
     };
     let is_name = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '.' | '_');
-    (!host.is_empty() && host.chars().all(is_name)).then(|| (host.to_owned(), port))
+    (!host.is_empty() && host.chars().all(is_name)).then(|| Address::new(host, port))
 }
 
 #[cfg(test)]
@@ -178,10 +179,10 @@ mod tests {
     fn servers_and_chroot_are_read_as_zookeepers_clients_read_them() {
         let read = |text: &str| parse_servers(text).unwrap();
         let (addresses, chroot) = read("a:2181, b-1.c:2182,[::1]:2183,a:2181/kafka/x");
-        assert_eq!(addresses, [("a".to_owned(), 2181), ("b-1.c".to_owned(), 2182), ("::1".to_owned(), 2183)]);
+        assert_eq!(addresses, [Address::new("a", 2181), Address::new("b-1.c", 2182), Address::new("::1", 2183)]);
         assert_eq!(chroot, "/kafka/x");
-        assert_eq!(read("a"), (vec![("a".to_owned(), 2181)], String::new()));
-        assert_eq!(read("[::1]/").0, [("::1".to_owned(), 2181)]);
+        assert_eq!(read("a"), (vec![Address::new("a", 2181)], String::new()));
+        assert_eq!(read("[::1]/").0, [Address::new("::1", 2181)]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::ensemble::desired::{HISTORY_MAX, MemberState, corrected_time};
+use crate::cluster::ensemble::desired::{DesiredState, HISTORY_MAX, MemberState, corrected_time};
 use crate::cluster::quorum::{DirectoryId, NodeId, QuorumReplica, ReplicaKey};
 
 /// A voter: a node, and the directory of its metadata log. The same node with a new disk is another voter.
@@ -146,10 +146,33 @@ pub struct QuorumEntry {
     pub target: Voter,
 }
 
-impl DesiredQuorum {
-    /// The same with the present time in the place of later ones; nothing where there are none.
-    #[must_use]
-    pub fn without_future(&self, now: Timestamp) -> Option<Self> {
+impl fmt::Display for QuorumOp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of controller {}", self.kind.word(), self.target)
+    }
+}
+
+impl DesiredState for DesiredQuorum {
+    type Id = NodeId;
+    type Op = QuorumOp;
+
+    fn op(&self) -> Option<&QuorumOp> {
+        self.op.as_ref()
+    }
+
+    fn is_open(&self, op: &QuorumOp) -> bool {
+        self.op.as_ref().is_some_and(|open| open.id == op.id)
+    }
+
+    fn with_op(self, op: Option<QuorumOp>) -> Self {
+        Self { op, ..self }
+    }
+
+    fn state_mut(&mut self, node: NodeId) -> Option<&mut MemberState> {
+        self.members.get_mut(&node).map(|member| &mut member.state)
+    }
+
+    fn without_future(&self, now: Timestamp) -> Option<Self> {
         let mut next = self.clone();
         let op = next.op.iter_mut().map(|op| &mut op.started_at);
         let last = next.last_voters.iter_mut().map(|last| &mut last.since);
@@ -157,7 +180,9 @@ impl DesiredQuorum {
         let corrected = all.filter_map(|time| corrected_time(time, now).then_some(())).count();
         (corrected > 0).then_some(next)
     }
+}
 
+impl DesiredQuorum {
     /// Adds a step to the history; the oldest makes place.
     pub fn remember(&mut self, entry: QuorumEntry) {
         self.history.push(entry);

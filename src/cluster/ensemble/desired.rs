@@ -1,8 +1,10 @@
 //! What is desired of an ensemble, and what is under way: the document that every pass reads first and writes under compare-and-set.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::ensemble::member::{Role, ServerId};
@@ -46,6 +48,31 @@ pub struct Desired {
     /// The last steps, oldest first, at most [`HISTORY_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<Entry>,
+}
+
+/// What the documents of a ZooKeeper ensemble and of a quorum of KRaft controllers have in common.
+pub trait DesiredState: fmt::Debug + Clone + Default + Eq + Serialize + DeserializeOwned + Send + Sync {
+    /// What identifies a member.
+    type Id: fmt::Debug + fmt::Display + Copy + Ord + Serialize + Send + Sync;
+    /// A change that is under way. Its text is as `PROMOTE of server 4`.
+    type Op: fmt::Debug + fmt::Display + Clone + Eq + Serialize + Send + Sync;
+
+    /// The change that is under way.
+    fn op(&self) -> Option<&Self::Op>;
+
+    /// Whether this change is the one that is under way.
+    fn is_open(&self, op: &Self::Op) -> bool;
+
+    /// The same document with this change under way, or none.
+    #[must_use]
+    fn with_op(self, op: Option<Self::Op>) -> Self;
+
+    /// Where a member stands; none where the document does not have it.
+    fn state_mut(&mut self, id: Self::Id) -> Option<&mut MemberState>;
+
+    /// The same with the present time in the place of later ones; nothing where there are none.
+    #[must_use]
+    fn without_future(&self, now: Timestamp) -> Option<Self>;
 }
 
 /// One server as it is desired.
@@ -106,7 +133,7 @@ pub struct LastConfig {
     pub since: Timestamp,
 }
 
-/// A change that is about to be sent: written first, so that whoever comes next can find out what became of it.
+/// A change that is about to be sent: written first, so that whoever comes next can find out how it ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Op {
@@ -196,23 +223,48 @@ pub(super) fn corrected_time(time: &mut Timestamp, now: Timestamp) -> bool {
     is_wrong
 }
 
-impl Desired {
-    /// Adds a step to the history; the oldest makes place.
-    pub fn remember(&mut self, entry: Entry) {
-        self.history.push(entry);
-        let surplus = self.history.len().saturating_sub(HISTORY_MAX);
-        self.history.drain(..surplus);
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of server {}", self.kind.word(), self.target)
+    }
+}
+
+impl DesiredState for Desired {
+    type Id = ServerId;
+    type Op = Op;
+
+    fn op(&self) -> Option<&Op> {
+        self.op.as_ref()
     }
 
-    /// The same with the present time in the place of later ones; nothing where there are none.
-    #[must_use]
-    pub fn without_future(&self, now: Timestamp) -> Option<Self> {
+    fn is_open(&self, op: &Op) -> bool {
+        self.op.as_ref().is_some_and(|open| open.id == op.id)
+    }
+
+    fn with_op(self, op: Option<Op>) -> Self {
+        Self { op, ..self }
+    }
+
+    fn state_mut(&mut self, id: ServerId) -> Option<&mut MemberState> {
+        self.members.get_mut(&id).map(|member| &mut member.state)
+    }
+
+    fn without_future(&self, now: Timestamp) -> Option<Self> {
         let mut next = self.clone();
         let op = next.op.iter_mut().map(|op| &mut op.started_at);
         let last = next.last_config.iter_mut().map(|last| &mut last.since);
         let all = op.chain(last).chain(next.history.iter_mut().map(|entry| &mut entry.at));
         let corrected = all.filter_map(|time| corrected_time(time, now).then_some(())).count();
         (corrected > 0).then_some(next)
+    }
+}
+
+impl Desired {
+    /// Adds a step to the history; the oldest makes place.
+    pub fn remember(&mut self, entry: Entry) {
+        self.history.push(entry);
+        let surplus = self.history.len().saturating_sub(HISTORY_MAX);
+        self.history.drain(..surplus);
     }
 
     /// The servers that should vote once everything is done.

@@ -9,6 +9,7 @@ use std::fmt;
 use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::address::Address;
 use crate::cluster::ensemble::member::Role;
 use crate::cluster::visible;
 
@@ -100,6 +101,13 @@ impl ServerLine {
     /// them as itself. As client address they are usual.
     pub fn unspecified_hosts(&self) -> impl Iterator<Item = &str> {
         self.addresses.iter().map(|address| address.host.as_str()).filter(|host| is_unspecified(host))
+    }
+
+    /// Where it takes clients: its own host where the line names none.
+    pub fn client_address(&self) -> Option<Address> {
+        let client = self.client.as_ref()?;
+        let host = if is_unspecified(&client.host) { &self.addresses.first()?.host } else { &client.host };
+        Some(Address::new(host, client.port))
     }
 
     /// Each (host, port) that it listens on; client addresses without a host of their own are those of its hosts.

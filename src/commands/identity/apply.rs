@@ -3,27 +3,24 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use uuid::Uuid;
 
 use crate::change::carry_out::Ended;
+use crate::change::in_order::Executor;
 use crate::clients::files::{self, Readers};
-use crate::clients::kubernetes::{Kubernetes, KubernetesError, ObjectName, Resource};
+use crate::clients::kubernetes::{Kubernetes, ObjectName, Resource};
 use crate::commands::identity::plan::{
     Act, Decision, IdentityStep, NodeSeen, OutputFile, POD_LABEL, Registry, Seen, Terms, decide, node_label,
 };
 use crate::state::document::{Changed, Document};
+use crate::state::patience::{self, is_passing, pause};
 
 /// How often the registry is read again because other pods wrote it in between.
 const TRIES_MAX: usize = 100;
 
-/// Longest pause between two tries; a part of it by chance, so that many pods do not keep step.
-const PAUSE_MAX: Duration = Duration::from_millis(400);
-
-/// What steps need.
-pub struct Hands<'a> {
+/// Carries out the steps of a pod's identity.
+pub struct IdentityExecutor<'a> {
     /// The registry, as it was read.
     pub document: &'a mut Document,
     /// What was asked for.
@@ -42,33 +39,23 @@ pub struct Hands<'a> {
     pub deadline: Instant,
     /// Whether another pod took the id in the meantime: the whole is decided again.
     pub is_outrun: bool,
-    /// Whether a step did not end as it should: the ones after it are not begun.
-    pub is_broken: bool,
 }
 
-impl Hands<'_> {
-    /// Carries out one batch.
-    pub async fn apply(&mut self, steps: &[IdentityStep]) -> Vec<Ended> {
-        let mut all = Vec::with_capacity(steps.len());
-        for step in steps {
-            if self.is_broken {
-                all.push(Ended::refused("not begun: a step before it did not end well"));
-                continue;
-            }
-            let ended = match &step.act {
-                Act::Register(_) => self.register().await,
-                Act::WriteMyid { folder } => write_myid(&PathBuf::from(folder), step.id.0),
-                Act::WriteOutputs { .. } => self.write_outputs(),
-                Act::LabelPod { pod } => self.label_pod(pod).await,
-                Act::LabelNode { node, map } => self.label_node(node, map).await,
-            };
-            let ended = ended.unwrap_or_else(|ended| ended);
-            self.is_broken = ended.outcome != crate::change::event::Outcome::Done;
-            all.push(ended);
-        }
-        all
-    }
+impl Executor for IdentityExecutor<'_> {
+    type Step = IdentityStep;
 
+    async fn execute(&mut self, step: &IdentityStep) -> Result<Ended, Ended> {
+        match &step.act {
+            Act::Register(_) => self.register().await,
+            Act::WriteMyid { folder } => write_myid(&PathBuf::from(folder), step.id.0),
+            Act::WriteOutputs { .. } => self.write_outputs(),
+            Act::LabelPod { pod } => self.label_pod(pod).await,
+            Act::LabelNode { node, map } => self.label_node(node, map).await,
+        }
+    }
+}
+
+impl IdentityExecutor<'_> {
     /// Writes the registry. Where another pod wrote it in between, the decision is made again on what is there: as long
     /// as it is the same id, it is written.
     async fn register(&mut self) -> Result<Ended, Ended> {
@@ -158,37 +145,11 @@ fn write_myid(folder: &Path, id: i32) -> Result<Ended, Ended> {
     if std::fs::symlink_metadata(&path).is_ok() {
         return Err(Ended::refused(format!("{} is there in the meantime, and is never written over", path.display())));
     }
-    files::make_folder(folder).map_err(failed)?;
-    files::write(&path, format!("{id}\n"), Readers::Everyone).map_err(failed)?;
+    files::write_with_folder(&path, format!("{id}\n"), Readers::Everyone).map_err(failed)?;
     Ok(Ended::done())
 }
 
 /// The registry, read again and again while the API server is in trouble, until the deadline.
 pub async fn load(document: &mut Document, deadline: Instant) -> anyhow::Result<Registry> {
-    loop {
-        match document.load::<Registry>().await {
-            Ok(found) => return Ok(found.unwrap_or_default()),
-            Err(error) if is_passing(&error) && Instant::now() < deadline => {
-                tracing::info!("the registry is read again: {error:#}");
-                sleep(pause()).await;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Whether the API server may answer otherwise soon.
-fn is_passing(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.downcast_ref::<KubernetesError>().is_some_and(|error| {
-            error.is_passing()
-                || matches!(error, KubernetesError::Conflict { .. } | KubernetesError::AlreadyExists { .. })
-        })
-    })
-}
-
-/// A pause of half the longest to the longest. The end of a UUIDv7 is random.
-pub fn pause() -> Duration {
-    let [.., chance] = Uuid::now_v7().into_bytes();
-    PAUSE_MAX / 2 + PAUSE_MAX / 2 * u32::from(chance) / 255
+    Ok(patience::load(document, "registry", deadline).await?.unwrap_or_default())
 }

@@ -120,7 +120,7 @@ impl Commands {
     }
 }
 
-/// Has a pod made anew: deletes it, or lets its StatefulSet replace it. A conflict means that it is another one by now: the
+/// Has a pod created again: deletes it, or lets its StatefulSet replace it. A conflict means that it is another one by now: the
 /// next look shows it.
 ///
 /// # Errors

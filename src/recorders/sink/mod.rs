@@ -43,7 +43,7 @@ pub struct Message<'a> {
     pub short: bool,
 }
 
-/// What became of a message.
+/// How a message ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// The sink has it.

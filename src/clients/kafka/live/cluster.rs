@@ -27,7 +27,6 @@ use tokio::time::timeout_at;
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::gate::WriteGate;
 use crate::clients::kafka::live::calls::Call;
-use crate::clients::kafka::live::connection::Address;
 use crate::clients::kafka::live::connection::Connection;
 use crate::clients::kafka::live::connection::Dialer;
 use crate::clients::kafka::live::connection::Trouble;
@@ -36,6 +35,7 @@ use crate::clients::kafka::live::quorum::check_described;
 use crate::clients::kafka::live::quorum::controllers_only;
 use crate::clients::kafka::settings::Settings;
 use crate::clients::kafka::tls::Connector;
+use crate::cluster::address::Address;
 use crate::cluster::broker::BrokerId;
 
 /// How long a broker that did not answer in time is asked only if no other can be.
@@ -128,7 +128,7 @@ impl Cluster {
             (_, controllers) => (Side::Controllers, controllers),
         };
         let connector = Connector::new(&settings)?;
-        let bootstrap = addresses.iter().map(|(host, port)| Address { host: host.clone(), port: *port }).collect();
+        let bootstrap = addresses.to_vec();
         let dialer = Arc::new(Dialer { settings, connector, salted: Arc::default(), requests_sent: AtomicU64::new(0) });
         Ok(Self::of(dialer, (side, bootstrap)))
     }

@@ -43,25 +43,10 @@ use crate::clients::kafka::sasl::SaslAnswer;
 use crate::clients::kafka::sasl::SaslExchange;
 use crate::clients::kafka::settings::Settings;
 use crate::clients::kafka::tls::Connector;
-use crate::clients::kafka::tls::show_address;
+use crate::cluster::address::Address;
 
 /// The biggest request that is sent: a broker's default `socket.request.max.bytes`.
 const REQUEST_BYTES_MAX: usize = 100 << 20;
-
-/// Where a broker listens.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Address {
-    /// Name or number, no brackets.
-    pub(super) host: String,
-    /// The port.
-    pub(super) port: u16,
-}
-
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&show_address(&self.host, self.port))
-    }
-}
 
 /// What it takes to open connections, and how many requests went over them.
 #[derive(Debug)]

@@ -29,7 +29,6 @@ use crate::clients::kafka::codes;
 use crate::clients::kafka::live::calls::Call;
 use crate::clients::kafka::live::cluster::Cluster;
 use crate::clients::kafka::live::cluster::Target;
-use crate::clients::kafka::live::connection::Address;
 use crate::clients::kafka::live::patience::Patience;
 use crate::clients::kafka::live::schemas::AddRaftVoterRequest;
 use crate::clients::kafka::live::schemas::NamedApiVersionsRequest;
@@ -37,12 +36,12 @@ use crate::clients::kafka::live::schemas::UnregisterControllerRequest;
 use crate::clients::kafka::live::schemas::UnregisterControllerResponse;
 use crate::clients::kafka::live::schemas::VoterListener;
 use crate::clients::kafka::live::writing::Batch;
+use crate::cluster::address::Address;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::quorum::Controllers;
 use crate::cluster::quorum::DirectoryId;
 use crate::cluster::quorum::Endpoint;
 use crate::cluster::quorum::Features;
-use crate::cluster::quorum::HostPort;
 use crate::cluster::quorum::Levels;
 use crate::cluster::quorum::NewVoter;
 use crate::cluster::quorum::NodeId;
@@ -135,7 +134,7 @@ pub(super) async fn controllers(cluster: &Cluster) -> Result<Controllers, KafkaE
 pub(super) fn controllers_of(answer: DescribeClusterResponse) -> Controllers {
     let nodes = answer.brokers.into_iter().filter_map(|node| {
         let port = u16::try_from(node.port).ok()?;
-        Some((NodeId(node.broker_id.0), HostPort { host: node.host.to_string(), port }))
+        Some((NodeId(node.broker_id.0), Address { host: node.host.to_string(), port }))
     });
     Controllers {
         cluster_id: answer.cluster_id.to_string(),

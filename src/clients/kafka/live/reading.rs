@@ -21,12 +21,12 @@ use crate::clients::kafka::live::cluster::Errand;
 use crate::clients::kafka::live::cluster::Side;
 use crate::clients::kafka::live::cluster::Target;
 use crate::clients::kafka::live::cluster::brokers_only;
-use crate::clients::kafka::live::connection::Address;
 use crate::clients::kafka::live::connection::Connection;
 use crate::clients::kafka::live::connection::Trouble;
 use crate::clients::kafka::live::patience::Patience;
 use crate::clients::kafka::live::quorum::check_described;
 use crate::clients::kafka::live::quorum::controllers_only;
+use crate::cluster::address::Address;
 
 /// How long one address may take to connect before the next one is tried beside it.
 const CONNECTING: Duration = Duration::from_millis(300);
@@ -302,7 +302,7 @@ fn nonsense(address: &Address, message: String) -> KafkaError {
     KafkaError::Protocol { address: address.to_string(), message }
 }
 
-/// Who was asked, and what became of it.
+/// Who was asked, and with which result.
 #[derive(Debug, Default)]
 struct Race {
     asked: BTreeMap<Address, Option<String>>,

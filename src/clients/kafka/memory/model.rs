@@ -7,13 +7,13 @@ use uuid::Uuid;
 
 use crate::clients::kafka::memory::lock_group::Coordinators;
 use crate::clients::kafka::memory::quorum;
+use crate::cluster::address::Address;
 use crate::cluster::broker::Broker;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::broker::Rack;
 use crate::cluster::group::LiveGroup;
 use crate::cluster::metadata::Reassignment;
 use crate::cluster::quorum::Features;
-use crate::cluster::quorum::HostPort;
 use crate::cluster::quorum::NodeId;
 use crate::cluster::quorum::QuorumState;
 use crate::cluster::topic::TopicName;
@@ -51,7 +51,7 @@ pub struct Model {
     /// The controllers as their leader describes them; in ZooKeeper mode there are none.
     pub quorum: QuorumState,
     /// The controllers that are registered, and where they listen.
-    pub controllers: BTreeMap<NodeId, HostPort>,
+    pub controllers: BTreeMap<NodeId, Address>,
     /// What stands in the file of each controller that runs.
     pub controller_files: BTreeMap<NodeId, BTreeMap<String, String>>,
     /// Whether the client talks to the controllers directly: only they describe themselves.

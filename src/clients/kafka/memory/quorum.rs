@@ -13,12 +13,12 @@ use crate::clients::kafka::memory::Call;
 use crate::clients::kafka::memory::Memory;
 use crate::clients::kafka::memory::Model;
 use crate::clients::kafka::memory::shown::unsupported;
+use crate::cluster::address::Address;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::quorum::Controllers;
 use crate::cluster::quorum::DirectoryId;
 use crate::cluster::quorum::Endpoint;
 use crate::cluster::quorum::Features;
-use crate::cluster::quorum::HostPort;
 use crate::cluster::quorum::Levels;
 use crate::cluster::quorum::NewVoter;
 use crate::cluster::quorum::NodeId;
@@ -45,8 +45,8 @@ pub(super) fn three_voters() -> QuorumState {
 }
 
 /// The same controllers, registered.
-pub(super) fn three_controllers() -> BTreeMap<NodeId, HostPort> {
-    CONTROLLERS.map(|id| (NodeId(id), HostPort { host: "127.0.0.1".to_owned(), port: port(id) })).into()
+pub(super) fn three_controllers() -> BTreeMap<NodeId, Address> {
+    CONTROLLERS.map(|id| (NodeId(id), Address { host: "127.0.0.1".to_owned(), port: port(id) })).into()
 }
 
 /// What stands in their files.

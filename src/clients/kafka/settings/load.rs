@@ -15,6 +15,7 @@ use crate::clients::kafka::settings::sasl;
 use crate::clients::kafka::settings::substitute;
 use crate::clients::kafka::settings::tls;
 use crate::clients::kafka::settings::{SaslSettings, Source};
+use crate::cluster::address::Address;
 use crate::formats::place::Fault;
 use crate::formats::place::Faults;
 use crate::formats::place::Place;
@@ -132,7 +133,7 @@ fn timeout(reader: &mut Reader, given: Option<Duration>) -> Duration {
     given.or_else(|| whole.or(request).map(Duration::from_millis)).unwrap_or(TIMEOUT)
 }
 
-fn bootstrap(reader: &mut Reader, given: Option<&str>, source: &str) -> Vec<(String, u16)> {
+fn bootstrap(reader: &mut Reader, given: Option<&str>, source: &str) -> Vec<Address> {
     let from_file = reader.get("bootstrap.servers").map(|value| (value.text.clone(), value.place()));
     if let Some(flag) = given {
         if let Some((_, place)) = from_file {
@@ -153,7 +154,7 @@ fn bootstrap(reader: &mut Reader, given: Option<&str>, source: &str) -> Vec<(Str
     addresses(reader, &text, |offset| place_at.as_ref().map_or_else(|| place.clone(), |place_at| place_at(offset)))
 }
 
-fn addresses(reader: &mut Reader, text: &str, place: impl Fn(usize) -> Place) -> Vec<(String, u16)> {
+fn addresses(reader: &mut Reader, text: &str, place: impl Fn(usize) -> Place) -> Vec<Address> {
     let protocol = reader.get("security.protocol").map_or("PLAINTEXT".to_owned(), |value| value.text.to_uppercase());
     let mut addresses = Vec::new();
     let mut offset = 0;
@@ -191,7 +192,7 @@ fn addresses(reader: &mut Reader, text: &str, place: impl Fn(usize) -> Place) ->
 }
 
 /// One address; none if it is empty. As in Java, a listener's protocol may stand before it.
-fn address(text: &str) -> Result<Option<(String, u16)>, &'static str> {
+fn address(text: &str) -> Result<Option<Address>, &'static str> {
     if text.is_empty() {
         return Ok(None);
     }
@@ -213,7 +214,7 @@ fn address(text: &str) -> Result<Option<(String, u16)>, &'static str> {
     };
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
     match inner {
-        Some(inner) if inner.parse::<std::net::Ipv6Addr>().is_ok() => Ok(Some((inner.to_owned(), port))),
+        Some(inner) if inner.parse::<std::net::Ipv6Addr>().is_ok() => Ok(Some(Address::new(inner, port))),
         Some(inner) if inner.contains('%') => {
             Err("an IPv6 address with a zone (`%…`) is not taken: give the broker's name or another address of it")
         }
@@ -221,7 +222,7 @@ fn address(text: &str) -> Result<Option<(String, u16)>, &'static str> {
         None if host.contains(':') => Err("an IPv6 address stands in brackets, as [::1]:9092"),
         None if host.is_empty() => Err("this address has no host"),
         None if !host.chars().all(is_name) => Err("this host has characters that no host name has"),
-        None => Ok(Some((host.to_owned(), port))),
+        None => Ok(Some(Address::new(host, port))),
     }
 }
 

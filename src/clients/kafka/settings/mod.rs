@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
+use crate::cluster::address::Address;
 use crate::formats::place::Fault;
 use crate::formats::place::Place;
 use crate::formats::secret::SecretString;
@@ -33,10 +34,10 @@ pub(in crate::clients) use substitute::{environment, read};
 /// What a connection needs to know.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Brokers to start from: host (name or address, no brackets) and port.
-    pub bootstrap: Vec<(String, u16)>,
+    /// Brokers to start from.
+    pub bootstrap: Vec<Address>,
     /// Controllers to start from, where the client talks to them and not to brokers (Kafka 3.7); else empty.
-    pub bootstrap_controllers: Vec<(String, u16)>,
+    pub bootstrap_controllers: Vec<Address>,
     /// What the brokers' logs and quotas call this client.
     pub client_id: String,
     /// The deadline of one call.

@@ -29,7 +29,7 @@ fn notes(text: &str) -> Vec<String> {
 fn no_properties_are_plaintext() {
     let settings = settings("");
     assert_eq!(settings.security.protocol(), "PLAINTEXT");
-    assert_eq!(settings.bootstrap, [("localhost".to_owned(), 9092)]);
+    assert_eq!(settings.bootstrap, [Address::new("localhost", 9092)]);
     assert_eq!((settings.client_id.as_str(), settings.timeout), ("kafka-toolbox", Duration::from_secs(10)));
 }
 
@@ -110,7 +110,7 @@ fn addresses_are_those_of_java() {
             .map(|settings| settings.bootstrap)
             .map_err(|faults| faults.to_string())
     };
-    let address = |host: &str, port| (host.to_owned(), port);
+    let address = |host: &str, port| Address::new(host, port);
     assert_eq!(bootstrap("a:1, b:2,,a:1"), Ok(vec![address("a", 1), address("b", 2)]));
     assert_eq!(bootstrap("[::1]:9092,PLAINTEXT://k-1.x_y:9"), Ok(vec![address("::1", 9092), address("k-1.x_y", 9)]));
     for (flag, words) in [
@@ -226,7 +226,7 @@ fn a_listener_before_an_address_that_is_not_the_protocol_is_refused() {
     let said = Settings::parse("", b"", flag, NOTHING).unwrap_err().to_string();
     assert!(said.contains("SSL listener"), "{said}");
     let same = parse("bootstrap.servers=SSL://b:9093\nsecurity.protocol=ssl\n").unwrap();
-    assert_eq!(same, [("b".to_owned(), 9093)]);
+    assert_eq!(same, [Address::new("b", 9093)]);
 }
 
 #[test]

@@ -20,6 +20,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::settings::Settings;
+use crate::cluster::address::show_address;
 
 pub(in crate::clients) use config::{Shown, client_config};
 pub use stream::Stream;
@@ -141,9 +142,4 @@ impl Connector {
     fn unreachable(&self, address: &str, why: &str) -> KafkaError {
         KafkaError::Unreachable { tried: vec![(address.to_owned(), why.to_owned())], within: self.timeout }
     }
-}
-
-/// `HOST:PORT`, an IPv6 address in brackets.
-pub fn show_address(host: &str, port: u16) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }

@@ -10,9 +10,10 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::clients::kafka::tls::{Shown, Stream, client_config, of_tls, show_address, show_tcp};
+use crate::clients::kafka::tls::{Shown, Stream, client_config, of_tls, show_tcp};
 use crate::clients::zookeeper::ZooKeeperError;
 use crate::clients::zookeeper::settings::Settings;
+use crate::cluster::address::show_address;
 
 /// Opens connections with the settings of one ensemble. A plaintext one touches no TLS code.
 #[derive(Debug)]

@@ -9,9 +9,9 @@ use super::dial::{Dialer, Failed};
 use super::digest_md5::Exchange;
 use super::jute::{Reader, Writer};
 use super::wire::{Header, Wire};
-use crate::clients::kafka::tls::show_address;
 use crate::clients::zookeeper::ZooKeeperError;
 use crate::clients::zookeeper::settings::{Login, Scheme};
+use crate::cluster::address::show_address;
 use crate::formats::secret::ExposeSecret;
 
 /// The code of a refused login.

@@ -20,9 +20,9 @@ use super::handshake::{Identity, open};
 use super::jute::{Reader, Writer};
 use super::requests::Request;
 use super::wire::{Header, Wire};
-use crate::clients::kafka::tls::show_address;
 use crate::clients::zookeeper::nodes::Watcher;
 use crate::clients::zookeeper::{Event, EventKind, WatchKind, ZooKeeperError};
+use crate::cluster::address::{Address, show_address};
 
 /// Requests under way; more wait.
 const IN_FLIGHT_MAX: usize = 1000;
@@ -123,7 +123,7 @@ impl Session {
         let share = share.clamp(TRY_MIN, TRY_MAX);
         let (mut tried, mut certain) = (Vec::new(), None);
         for _ in 0..addresses {
-            let (host, port) = self.dialer.settings.addresses[self.next % addresses].clone();
+            let Address { host, port } = self.dialer.settings.addresses[self.next % addresses].clone();
             let limit = deadline.min(Instant::now() + share);
             let attempt = open(&self.dialer, &mut self.identity, &host, port);
             let failed = match timeout_at(limit, attempt).await {

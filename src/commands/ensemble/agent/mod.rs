@@ -1,4 +1,4 @@
-//! The agent of `ensemble watch`: a pass a tick while it leads, said and recorded where something is new, and shown to Prometheus.
+//! The agent of `ensemble watch`: a pass a tick while it leads, printed and recorded where something is new, and shown to Prometheus.
 
 pub mod metrics;
 
@@ -8,14 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::agent::runtime::Ticked;
 use crate::change::carry_out::Ended;
 use crate::change::event::{Outcome, Severity};
-use crate::change::plan::Step;
+use crate::change::in_order::{Executor, InOrder};
+use crate::change::plan::{Plan, Step};
 use crate::cluster::ensemble::tolerance::Tolerance;
-use crate::commands::ensemble::apply::kraft::{self, Quorum};
-use crate::commands::ensemble::apply::zookeeper::{Decided, Ensemble, decided};
-use crate::commands::ensemble::plan::Decision;
+use crate::commands::ensemble::apply::kraft::Quorum;
+use crate::commands::ensemble::apply::pass::{Decided, decided};
+use crate::commands::ensemble::apply::zookeeper::Ensemble;
 use crate::commands::ensemble::plan::code::Refusal;
 use crate::commands::ensemble::plan::coherence::{Alert, Finding};
-use crate::commands::ensemble::plan::kraft::Decision as QuorumDecision;
+use crate::commands::ensemble::plan::pass::{Decision, Pass, Protocol};
 use crate::commands::ensemble::plan::steps::{SUBJECT, refusal};
 use crate::context::Context;
 use crate::output;
@@ -72,22 +73,34 @@ pub struct Outlook<'a> {
     pub waits: Option<&'a str>,
 }
 
-/// Shows what passes come to, and says and records what is new in it.
-#[derive(Debug)]
-pub struct Teller {
-    board: Arc<Board>,
-    /// What was said and recorded already, and still holds.
-    said: BTreeSet<String>,
+impl<'a> Outlook<'a> {
+    /// What a pass came to.
+    fn of<P: Protocol>(name: &'a str, size: Option<usize>, pass: &'a Pass<P>) -> Self {
+        let (refusal, waits) = match &pass.decision {
+            Decision::Refuse(refusal) => (Some(refusal), None),
+            Decision::Wait(why) => (None, Some(why.as_str())),
+            _ => (None, None),
+        };
+        Self { name, size, tolerance: pass.tolerance, findings: &pass.findings, refusal, waits }
+    }
 }
 
-impl Teller {
-    /// One that has said nothing yet.
+/// Shows what passes come to, and prints and records what is new in it.
+#[derive(Debug)]
+pub struct Reporter {
+    board: Arc<Board>,
+    /// What was printed and recorded already, and still holds.
+    reported: BTreeSet<String>,
+}
+
+impl Reporter {
+    /// One that has reported nothing yet.
     pub fn new(board: Arc<Board>) -> Self {
-        Self { board, said: BTreeSet::new() }
+        Self { board, reported: BTreeSet::new() }
     }
 
-    /// Shows what a pass came to, and says and records what is new: alerts, refusals, and what it waits for.
-    pub async fn tell(&mut self, context: &mut Context, outlook: Outlook<'_>) {
+    /// Shows what a pass came to, and prints and records what is new: alerts, refusals, and what it waits for.
+    pub async fn report(&mut self, context: &mut Context, outlook: Outlook<'_>) {
         self.board.show(|view| {
             outlook.name.clone_into(&mut view.ensemble);
             (view.tolerance, view.size) = (outlook.tolerance, outlook.size);
@@ -118,18 +131,31 @@ impl Teller {
         {
             output::say(&format!("waiting: {why}"));
         }
-        self.said = now;
+        self.reported = now;
     }
 
-    /// Whether this was not said at the last tick. Numbers, as the seconds since something, make nothing new.
+    /// Whether this was not reported at the last tick. Numbers, as the seconds since something, make nothing new.
     fn is_new(&self, now: &mut BTreeSet<String>, kind: &str, text: &str) -> bool {
         let key = format!("{kind} {}", text.replace(|c: char| c.is_ascii_digit(), ""));
-        let is_new = !self.said.contains(&key);
+        let is_new = !self.reported.contains(&key);
         now.insert(key);
         is_new
     }
 
-    /// Says how steps ended and counts them. A change whose result is not known, or that failed, makes a tick that failed.
+    /// Prints the steps of a plan, carries them out and prints how they ended.
+    async fn carry_out<S: Step>(
+        &self,
+        context: &mut Context,
+        plan: Plan<S>,
+        executor: impl Executor<Step = S>,
+    ) -> anyhow::Result<Ticked> {
+        plan.steps.iter().for_each(|step| output::say(&step.to_string()));
+        let mut order = InOrder::new(executor);
+        let ended = context.carry(&plan.steps, async |steps| order.apply(steps).await).await;
+        self.ended(&ended)
+    }
+
+    /// Prints how steps ended and counts them. A change whose result is not known, or that failed, makes a tick that failed.
     pub fn ended<S: Step>(&self, ended: &[(S, Ended)]) -> anyhow::Result<Ticked> {
         let mut wrong = Vec::new();
         for (step, ended) in ended {
@@ -151,61 +177,41 @@ impl Teller {
 #[derive(Debug)]
 pub enum Watcher {
     /// Of a ZooKeeper ensemble.
-    Ensemble(Box<Ensemble>, Teller),
+    Ensemble(Box<Ensemble>, Reporter),
     /// Of a quorum of KRaft controllers.
-    Quorum(Box<Quorum>, Teller),
+    Quorum(Box<Quorum>, Reporter),
 }
 
 impl Watcher {
     /// One pass.
     pub async fn tick(&mut self, context: &mut Context) -> anyhow::Result<Ticked> {
         match self {
-            Self::Ensemble(ensemble, teller) => tick_ensemble(context, ensemble, teller).await,
-            Self::Quorum(quorum, teller) => tick_quorum(context, quorum, teller).await,
+            Self::Ensemble(ensemble, reporter) => tick_ensemble(context, ensemble, reporter).await,
+            Self::Quorum(quorum, reporter) => tick_quorum(context, quorum, reporter).await,
         }
     }
 }
 
-async fn tick_ensemble(context: &mut Context, ensemble: &mut Ensemble, teller: &mut Teller) -> anyhow::Result<Ticked> {
+async fn tick_ensemble(
+    context: &mut Context,
+    ensemble: &mut Ensemble,
+    reporter: &mut Reporter,
+) -> anyhow::Result<Ticked> {
     let look = ensemble.look(context).await?;
-    let Decided { pass, plan } = decided(&look, context, ensemble.rest());
+    let Decided { pass, plan } = decided(look.input(context.steady().now(), ensemble.rest()));
     ensemble.say_membership(context, &look, &pass);
-    let (refusal, waits) = match &pass.decision {
-        Decision::Refuse(refusal) => (Some(refusal), None),
-        Decision::Wait(why) => (None, Some(why.as_str())),
-        _ => (None, None),
-    };
     let size = ensemble.record.desired.as_ref().map(|desired| desired.size);
-    let (name, tolerance, findings) = (&ensemble.name, pass.tolerance, &pass.findings);
-    teller.tell(context, Outlook { name, size, tolerance, findings, refusal, waits }).await;
-    if plan.steps.is_empty() {
-        return Ok(Ticked::Done);
-    }
-    plan.steps.iter().for_each(|step| output::say(&step.to_string()));
-    let (locks, clock) = (context.lock_check(), context.steady());
-    let mut hands = ensemble.hands(look, locks, clock);
-    let ended = context.carry(&plan.steps, async |steps| hands.apply(steps).await).await;
-    teller.ended(&ended)
+    reporter.report(context, Outlook::of(&ensemble.name, size, &pass)).await;
+    let executor = ensemble.executor(look, context);
+    reporter.carry_out(context, plan, executor).await
 }
 
-async fn tick_quorum(context: &mut Context, quorum: &mut Quorum, teller: &mut Teller) -> anyhow::Result<Ticked> {
+async fn tick_quorum(context: &mut Context, quorum: &mut Quorum, reporter: &mut Reporter) -> anyhow::Result<Ticked> {
     let look = quorum.look(context).await?;
-    let kraft::Decided { pass, plan } = kraft::decided(&look, context, quorum.rest());
-    let (refusal, waits) = match &pass.decision {
-        QuorumDecision::Refuse(refusal) => (Some(refusal), None),
-        QuorumDecision::Wait(why) => (None, Some(why.as_str())),
-        _ => (None, None),
-    };
+    let Decided { pass, plan } = decided(look.input(context.steady().now(), quorum.rest()));
     let size = look.desired.as_ref().map(|desired| desired.size);
     let name = context.cluster_name().unwrap_or_default().to_owned();
-    let (tolerance, findings) = (Some(pass.tolerance), &pass.findings);
-    teller.tell(context, Outlook { name: &name, size, tolerance, findings, refusal, waits }).await;
-    if plan.steps.is_empty() {
-        return Ok(Ticked::Done);
-    }
-    plan.steps.iter().for_each(|step| output::say(&step.to_string()));
-    let (locks, clock, brake) = (context.lock_check(), context.steady(), context.brake().clone());
-    let mut hands = quorum.hands(locks, clock, brake);
-    let ended = context.carry(&plan.steps, async |steps| hands.apply(steps).await).await;
-    teller.ended(&ended)
+    reporter.report(context, Outlook::of(&name, size, &pass)).await;
+    let executor = quorum.executor(context);
+    reporter.carry_out(context, plan, executor).await
 }

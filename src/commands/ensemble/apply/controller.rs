@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::change::carry_out::Ended;
-use crate::change::event::Outcome;
+use crate::change::in_order::Executor;
 use crate::clients::files::{self, Readers};
 use crate::clients::programs;
 use crate::cluster::visible;
@@ -48,8 +48,8 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// What steps need.
-pub struct ControllerHands<'a> {
+/// Carries out the steps of a controller's start.
+pub struct ControllerExecutor<'a> {
     /// The document, as it was read.
     pub document: &'a mut Document,
     /// What was decided.
@@ -62,31 +62,21 @@ pub struct ControllerHands<'a> {
     pub deadline: Instant,
     /// Whether somebody else changed the document in the meantime: the whole is decided again.
     pub is_outrun: bool,
-    /// Whether a step did not end as it should: the ones after it are not begun.
-    pub is_broken: bool,
 }
 
-impl ControllerHands<'_> {
-    /// Carries out one batch. After a step that did not end well, none is begun.
-    pub async fn apply(&mut self, steps: &[ControllerStep]) -> Vec<Ended> {
-        let mut all = Vec::with_capacity(steps.len());
-        for step in steps {
-            if self.is_broken {
-                all.push(Ended::refused("not begun: a step before it did not end well"));
-                continue;
-            }
-            let ended = match &step.act {
-                Act::Record { .. } => self.record().await,
-                Act::WriteProperties { .. } => self.write(),
-                Act::Format { how, .. } => self.format(*how).await,
-            };
-            let ended = ended.unwrap_or_else(|ended| ended);
-            self.is_broken = ended.outcome != Outcome::Done;
-            all.push(ended);
-        }
-        all
-    }
+impl Executor for ControllerExecutor<'_> {
+    type Step = ControllerStep;
 
+    async fn execute(&mut self, step: &ControllerStep) -> Result<Ended, Ended> {
+        match &step.act {
+            Act::Record { .. } => self.record().await,
+            Act::WriteProperties { .. } => self.write(),
+            Act::Format { how, .. } => self.format(*how).await,
+        }
+    }
+}
+
+impl ControllerExecutor<'_> {
     async fn record(&mut self) -> Result<Ended, Ended> {
         match self.next {
             Next::Start(desired) | Next::Format { desired, .. } => {
@@ -98,9 +88,8 @@ impl ControllerHands<'_> {
 
     fn write(&self) -> Result<Ended, Ended> {
         let path = Path::new(&self.file.path);
-        let folder = path.parent().unwrap_or(Path::new("."));
         // It may hold passwords; the controller's server runs as the same user.
-        let written = files::make_folder(folder).and_then(|()| files::write(path, &self.file.text, Readers::Owner));
+        let written = files::write_with_folder(path, &self.file.text, Readers::Owner);
         let failed = |error| Ended::failed(format!("{}: failed to write {}: {error}", Code::DiskIo, path.display()));
         written.map(|()| Ended::done()).map_err(failed)
     }

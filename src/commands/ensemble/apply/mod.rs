@@ -1,10 +1,11 @@
-//! Passes: each looks, decides, and changes one thing at most. [`zookeeper`] does one over an ensemble, [`kraft`] one over a quorum
-//! of controllers; [`record`] keeps what is desired, and what is under way, under compare-and-set. [`start`] and [`controller`]
-//! carry out what a server's start needs.
+//! Passes: each looks, decides, and changes one thing at most. [`zookeeper`] looks at an ensemble and changes it, [`kraft`] a quorum
+//! of controllers; [`pass`] is what comes in between. [`record`] keeps what is desired, and what is under way, under
+//! compare-and-set. [`start`] and [`controller`] carry out what a server's start needs.
 
 mod controller;
 pub mod found;
 pub mod kraft;
+pub mod pass;
 pub mod record;
 mod start;
 pub mod zookeeper;
@@ -16,8 +17,8 @@ use tokio::time::{Instant, sleep};
 use crate::change::brake::Brake;
 use crate::exit::Exit;
 
-pub use controller::{ControllerHands, FormatCommand};
-pub use start::{Hands, load, pause};
+pub use controller::{ControllerExecutor, FormatCommand};
+pub use start::StartExecutor;
 
 /// How often a pass is tried again that waits for something.
 const PAUSE: Duration = Duration::from_secs(3);
@@ -32,7 +33,7 @@ pub enum Passed {
     Nothing,
     /// It changed something: there may be more.
     Changed,
-    /// Nothing can be done yet; it has said why.
+    /// Nothing can be done yet; why was printed.
     Waits,
     /// The run ends with this: a refusal, a failure, a dry run.
     Ends(Exit),
@@ -79,12 +80,12 @@ pub async fn passes(
 mod tests {
     use super::*;
 
-    async fn ends(limits: Limits, said: &[Passed]) -> (Exit, usize) {
+    async fn ends(limits: Limits, results: &[Passed]) -> (Exit, usize) {
         let mut done = 0;
         let brake = Brake::default();
         let exit = passes(limits, &brake, async || {
             done += 1;
-            Ok(said.get(done - 1).copied().unwrap_or(Passed::Waits))
+            Ok(results.get(done - 1).copied().unwrap_or(Passed::Waits))
         });
         (exit.await.unwrap(), done)
     }

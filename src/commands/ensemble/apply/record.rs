@@ -2,12 +2,9 @@
 //! what was read.
 
 use jiff::Timestamp;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::change::carry_out::Ended;
-use crate::cluster::ensemble::controllers::DesiredQuorum;
-use crate::cluster::ensemble::desired::Desired;
+use crate::cluster::ensemble::desired::{DesiredState, MemberState};
 use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::refuse::next_step;
 use crate::context::Context;
@@ -18,24 +15,6 @@ use crate::state::identity::Identity;
 /// How often a change of the record is made again because somebody else wrote it in between.
 const TRIES: usize = 5;
 
-/// What has times in it that machines with other clocks may have written.
-pub trait Times: Sized {
-    /// The same with the present time in the place of later ones; nothing where there are none.
-    fn without_future(&self, now: Timestamp) -> Option<Self>;
-}
-
-impl Times for Desired {
-    fn without_future(&self, now: Timestamp) -> Option<Self> {
-        self.without_future(now)
-    }
-}
-
-impl Times for DesiredQuorum {
-    fn without_future(&self, now: Timestamp) -> Option<Self> {
-        self.without_future(now)
-    }
-}
-
 /// The record, as it was read or written last.
 #[derive(Debug)]
 pub struct Record<D> {
@@ -44,7 +23,7 @@ pub struct Record<D> {
     pub desired: Option<D>,
 }
 
-impl<D: Serialize + DeserializeOwned + Clone> Record<D> {
+impl<D: DesiredState> Record<D> {
     /// Reads the record of an identity.
     pub async fn open(context: &Context, identity: &Identity) -> anyhow::Result<Self> {
         let mut document = context.document(identity).await?;
@@ -60,10 +39,7 @@ impl<D: Serialize + DeserializeOwned + Clone> Record<D> {
 
     /// Corrects times that lie in the future: a clock was wrong when they were written, and nothing could be changed until they
     /// have come. The rest between two changes then begins now. Where it can't be written, the next pass tries again.
-    pub async fn correct_times(&mut self, now: Timestamp)
-    where
-        D: Times,
-    {
+    pub async fn correct_times(&mut self, now: Timestamp) {
         let Some(corrected) = self.desired.as_ref().and_then(|desired| desired.without_future(now)) else { return };
         output::complain(&format!(
             "{} has times that lie in the future: a clock is, or was, wrong. They count as now",
@@ -88,7 +64,7 @@ impl<D: Serialize + DeserializeOwned + Clone> Record<D> {
             }
             Err(error) if error.is::<Changed>() => {
                 let why = format!("{} was changed by another run in the meantime", self.document.place());
-                Err(refused(&Refusal::new(Code::Conflict, why, next_step(Code::Conflict))))
+                Err(conflict(why))
             }
             Err(error) => Err(Ended::failed(format!("{error:#}"))),
         }
@@ -112,6 +88,43 @@ impl<D: Serialize + DeserializeOwned + Clone> Record<D> {
         }
         Ok(())
     }
+
+    /// What is desired, where a record is needed.
+    pub fn known(&self) -> Result<D, Ended> {
+        self.desired.clone().ok_or_else(|| Ended::refused("there is no record"))
+    }
+
+    /// Writes down what a member has become.
+    pub async fn mark(&mut self, id: D::Id, state: MemberState) -> Result<(), Ended> {
+        let mut next = self.known()?;
+        if let Some(member) = next.state_mut(id) {
+            *member = state;
+        }
+        self.save(&next).await
+    }
+
+    /// Writes down the intent to make a change.
+    pub async fn intend(&mut self, op: &D::Op) -> Result<(), Ended> {
+        let next = self.known()?.with_op(Some(op.clone()));
+        self.save(&next).await
+    }
+
+    /// Takes the intent out again, unless another change is under way by now.
+    pub async fn forget(&mut self, op: &D::Op) -> Result<(), Ended> {
+        self.update(|desired| desired.is_open(op).then(|| desired.clone().with_op(None))).await
+    }
+
+    /// The same for a change that was not made. Where it fails, the next pass finds that it was not applied.
+    pub async fn forget_unmade(&mut self, op: &D::Op) {
+        if let Err(why) = self.forget(op).await {
+            tracing::warn!(reason = why.reason, "the record still names a change that was not made");
+        }
+    }
+}
+
+/// A step that is refused because somebody else changes the same.
+pub fn conflict(why: impl Into<String>) -> Ended {
+    refused(&Refusal::new(Code::Conflict, why, next_step(Code::Conflict)))
 }
 
 /// A step that is refused by name.

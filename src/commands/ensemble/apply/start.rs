@@ -2,30 +2,24 @@
 
 use std::io;
 use std::path::Path;
-use std::time::Duration;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep};
-use uuid::Uuid;
 
 use crate::change::carry_out::Ended;
-use crate::change::event::Outcome;
+use crate::change::in_order::Executor;
 use crate::clients::files::{self, Readers};
-use crate::clients::kubernetes::KubernetesError;
 use crate::cluster::ensemble::desired::Desired;
 use crate::commands::ensemble::plan::code::Code;
 use crate::commands::ensemble::plan::prestart::{Act, PrestartStep};
 use crate::state::document::{Changed, Document};
+use crate::state::patience::{is_passing, pause};
 
 /// How often the document is written again because the API server was in trouble.
 const TRIES_MAX: usize = 100;
 
-/// Longest pause between two tries; a part of it by chance, so that many pods do not keep step.
-const PAUSE_MAX: Duration = Duration::from_millis(400);
-
-/// What steps need.
-pub struct Hands<'a> {
+/// Carries out the steps of a server's start.
+pub struct StartExecutor<'a> {
     /// The document, as it was read.
     pub document: &'a mut Document,
     /// As it is to be.
@@ -34,35 +28,21 @@ pub struct Hands<'a> {
     pub deadline: Instant,
     /// Whether somebody else changed the document in the meantime: the whole is decided again.
     pub is_outrun: bool,
-    /// Whether a step did not end as it should: the ones after it are not begun.
-    pub is_broken: bool,
 }
 
-impl Hands<'_> {
-    /// Carries out one batch.
-    pub async fn apply(&mut self, steps: &[PrestartStep]) -> Vec<Ended> {
-        let mut all = Vec::with_capacity(steps.len());
-        for step in steps {
-            if self.is_broken {
-                all.push(Ended::refused("not begun: a step before it did not end well"));
-                continue;
-            }
-            let ended = match &step.act {
-                Act::Record { .. } => self.record().await,
-                Act::Write { path, text, .. } => write(path, text),
-                Act::Initialize { path } => write(path, ""),
-                Act::RemoveInitialize { path } => remove(path),
-            };
-            let ended = ended.unwrap_or_else(|ended| ended);
-            self.is_broken = ended.outcome != Outcome::Done;
-            all.push(ended);
-        }
-        all
-    }
+impl Executor for StartExecutor<'_> {
+    type Step = PrestartStep;
 
-    async fn record(&mut self) -> Result<Ended, Ended> {
-        let Some(desired) = self.desired else { return Ok(Ended::done()) };
-        save(self.document, desired, self.deadline, &mut self.is_outrun).await
+    async fn execute(&mut self, step: &PrestartStep) -> Result<Ended, Ended> {
+        match &step.act {
+            Act::Record { .. } => match self.desired {
+                Some(desired) => save(self.document, desired, self.deadline, &mut self.is_outrun).await,
+                None => Ok(Ended::done()),
+            },
+            Act::Write { path, text, .. } => write(path, text),
+            Act::Initialize { path } => write(path, ""),
+            Act::RemoveInitialize { path } => remove(path),
+        }
     }
 }
 
@@ -96,8 +76,7 @@ pub(super) async fn save<D: Serialize>(
 
 fn write(path: &str, text: &str) -> Result<Ended, Ended> {
     let path = Path::new(path);
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let written = files::make_folder(folder).and_then(|()| files::write(path, text, Readers::Umask));
+    let written = files::write_with_folder(path, text, Readers::Umask);
     written.map(|()| Ended::done()).map_err(|error| failed(path, &error))
 }
 
@@ -114,34 +93,4 @@ fn failed(path: &Path, error: &io::Error) -> Ended {
         _ => Code::DiskIo,
     };
     Ended::failed(format!("{code}: failed to write {}: {error}", path.display()))
-}
-
-/// The document, read again and again while the API server is in trouble, until the deadline.
-pub async fn load<D: DeserializeOwned>(document: &mut Document, deadline: Instant) -> anyhow::Result<Option<D>> {
-    loop {
-        match document.load::<D>().await {
-            Ok(found) => return Ok(found),
-            Err(error) if is_passing(&error) && Instant::now() < deadline => {
-                tracing::info!("the document is read again: {error:#}");
-                sleep(pause()).await;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Whether the API server may answer otherwise soon.
-fn is_passing(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.downcast_ref::<KubernetesError>().is_some_and(|error| {
-            error.is_passing()
-                || matches!(error, KubernetesError::Conflict { .. } | KubernetesError::AlreadyExists { .. })
-        })
-    })
-}
-
-/// A pause of half the longest to the longest. The end of a UUIDv7 is random.
-pub fn pause() -> Duration {
-    let [.., chance] = Uuid::now_v7().into_bytes();
-    PAUSE_MAX / 2 + PAUSE_MAX / 2 * u32::from(chance) / 255
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::commands::ensemble::apply::kraft::{Quorum, show as show_quorum};
-use crate::commands::ensemble::apply::zookeeper::{Ensemble, decided, show as show_ensemble};
+use crate::commands::ensemble::apply::kraft::Quorum;
+use crate::commands::ensemble::apply::pass::{decided, show};
+use crate::commands::ensemble::apply::zookeeper::Ensemble;
 use crate::commands::ensemble::apply::{Limits, passes};
 use crate::commands::ensemble::command::flags::{RestArgs, WhichArgs};
 use crate::commands::ensemble::command::kraft;
@@ -57,7 +58,7 @@ pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> anyhow::Resu
     let mut ensemble = Ensemble::open(context, args.which.ensemble.wanted(), rest).await?;
     let look = ensemble.look(context).await?;
     if !context.output().is_structured() {
-        output::print(&checks(&decided(&look, context, rest).pass.candidates))?;
+        output::print(&checks(&decided(look.input(context.steady().now(), rest)).pass.candidates))?;
     }
     ensemble.rehearse(context, look).await
 }
@@ -83,8 +84,9 @@ pub(super) async fn apply(context: &mut Context, args: &ApplyArgs) -> anyhow::Re
 
 /// Decides from what was saved, and shows it. No server is needed for that.
 async fn rehearse(context: &mut Context, rest: Duration) -> anyhow::Result<Exit> {
+    let now = context.steady().now();
     match context.observed(async || anyhow::bail!("nothing was saved")).await? {
-        Observed::Ensemble(look) => show_ensemble(context, &look, rest).await,
-        Observed::Quorum(look) => show_quorum(context, &look, rest).await,
+        Observed::Ensemble(look) => show(context, look.input(now, rest)).await,
+        Observed::Quorum(look) => show(context, look.input(now, rest)).await,
     }
 }

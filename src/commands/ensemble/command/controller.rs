@@ -6,31 +6,29 @@ use std::time::Duration;
 use clap::Args;
 use tokio::time::{Instant, sleep};
 
+use crate::change::in_order::InOrder;
 use crate::clients::files;
 use crate::clients::kafka::live::Nodes;
+use crate::cluster::address::Address;
 use crate::cluster::ensemble::controllers::DesiredQuorum;
 use crate::cluster::quorum::NodeId;
-use crate::commands::ensemble::apply::{ControllerHands, FormatCommand, load, pause};
+use crate::commands::ensemble::apply::{ControllerExecutor, FormatCommand};
 use crate::commands::ensemble::command::flags::servers;
+use crate::commands::ensemble::command::prestart::{
+    ROUNDS_MAX, Waiting, check_rights, check_size, ensemble_name, pod_ordinal,
+};
 use crate::commands::ensemble::observe::quorum::{self, NODE_LIMIT, NoQuorumSeen};
 use crate::commands::ensemble::observe::start::look_at_controller_disk;
 use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::kraft::prestart::{Ground, Next, Terms, decide};
 use crate::commands::ensemble::plan::kraft::prestart_steps::{ControllerStep, PropertiesFile, steps};
 use crate::commands::ensemble::spec::controller::{Properties, of_node, read};
-use crate::commands::identity::spec::name::ordinal;
 use crate::context::rights::Workload;
 use crate::context::{Context, duration};
 use crate::exit::{Exit, Stop};
 use crate::formats::properties::FILE_BYTES_MAX;
-use crate::output;
 use crate::state::identity::Identity;
-
-/// How long is waited between two looks.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
-
-/// Most looks of one run.
-const ROUNDS_MAX: usize = 10_000;
+use crate::state::patience::{load, pause};
 
 /// Arguments of `toolbox ensemble prestart controller`.
 #[derive(Debug, Clone, Args)]
@@ -86,25 +84,23 @@ struct Setup {
     terms: Terms,
     properties: Properties,
     file: PropertiesFile,
-    named: Vec<(String, u16)>,
+    named: Vec<Address>,
 }
 
 /// Formats the disk once, records its directory id, and writes the properties. Looks again until the controller may start.
 pub(super) async fn run(context: &mut Context, args: &ControllerArgs) -> anyhow::Result<Exit> {
     context.as_init_container();
-    let name = super::prestart::ensemble_name(context)?;
+    let name = ensemble_name(context)?;
     let mut setup = setup(context, args)?;
     let nodes = Nodes::new(context.settings_of("controller:9093", limit(context))?);
     let nodes = nodes.map_err(|error| Stop::usage(error.to_string()))?;
-    if !context.is_dry_run() && context.flags.observed.is_none() {
-        context.check_rights(Workload::Controllers, &context.rights_setup(&name)).await?;
-    }
+    check_rights(context, Workload::Controllers, &name).await?;
     let deadline = Instant::now() + args.within;
-    let mut said = None;
+    let mut waiting = Waiting::default();
     for _ in 0..ROUNDS_MAX {
         let mut document = context.document(&Identity::of_controllers(&name)).await?;
         let observe = async || {
-            let record = load::<DesiredQuorum>(&mut document, deadline).await?;
+            let record = load::<DesiredQuorum>(&mut document, "document", deadline).await?;
             Ok(look(&setup, &nodes, record, limit(context)).await)
         };
         let ground = context.observed(observe).await?;
@@ -115,15 +111,10 @@ pub(super) async fn run(context: &mut Context, args: &ControllerArgs) -> anyhow:
         let is_rehearsed = context.is_dry_run() || context.flags.observed.is_some();
         let is_last = is_over || is_rehearsed;
         if let Next::Wait(why) = &next {
-            if is_last {
-                output::complain(&format!("controller {} does not start yet: {why}", setup.terms.node));
-                return Ok(Exit::Unhealthy);
+            let who = format!("controller {}", setup.terms.node);
+            if let Some(exit) = waiting.look_again(&who, why.clone(), is_last).await {
+                return Ok(exit);
             }
-            if said.as_ref() != Some(why) {
-                output::say(&format!("waiting: {why}"));
-                said = Some(why.clone());
-            }
-            sleep(LOOK_AGAIN).await;
             continue;
         }
         let plan = steps(&setup.terms, &ground, &next, &setup.file);
@@ -132,19 +123,13 @@ pub(super) async fn run(context: &mut Context, args: &ControllerArgs) -> anyhow:
             cluster_id: &setup.terms.cluster_id,
             properties: &setup.file.path,
         });
-        let mut hands = ControllerHands {
-            document: &mut document,
-            next: &next,
-            file: &setup.file,
-            command,
-            deadline,
-            is_outrun: false,
-            is_broken: false,
-        };
-        let exit = context.settle(plan, async |steps: &[ControllerStep]| hands.apply(steps).await).await?.exit;
+        let (document, file) = (&mut document, &setup.file);
+        let executor = ControllerExecutor { document, next: &next, file, command, deadline, is_outrun: false };
+        let mut order = InOrder::new(executor);
+        let exit = context.settle(plan, async |steps: &[ControllerStep]| order.apply(steps).await).await?.exit;
         // Its directory id is in the document before the controller starts, however late it is: else nobody would give it its vote.
         let is_formatted = matches!(next, Next::Format { .. }) && exit == Exit::Done && !is_rehearsed;
-        if !is_formatted && (!hands.is_outrun || is_last) {
+        if !is_formatted && (!order.executor.is_outrun || is_last) {
             return Ok(exit);
         }
         sleep(pause()).await;
@@ -174,20 +159,14 @@ fn with_command(next: Next, setup: &Setup, args: &ControllerArgs) -> Next {
 
 fn setup(context: &Context, args: &ControllerArgs) -> anyhow::Result<Setup> {
     let pod = args.pod_name.clone().filter(|name| !name.is_empty());
-    let number = match (pod.as_deref().map(ordinal), args.id) {
-        (Some(Ok(number)), _) => u32::try_from(number).ok(),
-        (Some(Err(why)), None) => return Err(Stop::usage(format!("--pod-name: {why}; or give --id")).into()),
-        _ => None,
-    };
+    let number = pod_ordinal(pod.as_deref(), args.id.is_some())?;
     let by_ordinal = || args.first_id.checked_add(i32::try_from(number?).ok()?);
     let node = args.id.or_else(by_ordinal).map(NodeId);
     let node = node.ok_or_else(|| Stop::usage("which controller is this? give --id, or the pod's name (POD_NAME)"))?;
     let cluster_id = context.flags.cluster_id.clone().ok_or_else(|| {
         Stop::usage("give --cluster-id (or `clusterId` in toolbox.yaml): disks are formatted for that cluster")
     })?;
-    if args.size.is_some_and(|size| size.is_multiple_of(2) || (size < 3 && !args.dev)) {
-        return Err(Stop::usage("--size: 3 or 5 voters are safe; 1 with --dev; an even number survives no more").into());
-    }
+    check_size(args.size, args.dev)?;
     let source = args.properties.display().to_string();
     let wrong = |why: String| Stop::usage(format!("--properties {source}: {why}"));
     let text = files::read_text(&args.properties, FILE_BYTES_MAX as u64).map_err(|error| wrong(error.to_string()))?;

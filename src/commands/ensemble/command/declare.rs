@@ -10,9 +10,10 @@ use crate::cluster::ensemble::member::{Role, ServerId, listed};
 use crate::cluster::ensemble::server_line::ServerLine;
 use crate::cluster::quorum::NodeId;
 use crate::commands::ensemble::apply::found::{self, recorded_elsewhere};
+use crate::commands::ensemble::apply::pass::carry_out;
 use crate::commands::ensemble::apply::zookeeper::{Ensemble, Known, name, name_of, unreachable};
 use crate::commands::ensemble::command::flags::WhichArgs;
-use crate::commands::ensemble::command::kraft::{self, Wish};
+use crate::commands::ensemble::command::kraft::{self, Declaration};
 use crate::commands::ensemble::observe::pass::{Memory, observe};
 use crate::commands::ensemble::observe::servers::Look;
 use crate::commands::ensemble::observe::sessions::Connections;
@@ -22,8 +23,9 @@ use crate::commands::ensemble::plan::declare::{
 };
 use crate::commands::ensemble::plan::guards::SETTLE;
 use crate::commands::ensemble::plan::kraft::declare::Adoption as QuorumAdoption;
+use crate::commands::ensemble::plan::planned::{Declared, EnsembleId, EnsembleStep};
 use crate::commands::ensemble::plan::refuse::not_adopted;
-use crate::commands::ensemble::plan::steps::{Act, Declared, EnsembleStep, refuse};
+use crate::commands::ensemble::plan::steps::refuse;
 use crate::context::Context;
 use crate::exit::{Exit, Stop};
 
@@ -183,7 +185,7 @@ pub(super) async fn adopt(context: &mut Context, args: &AdoptArgs) -> anyhow::Re
         Err(refusal) => refuse(&mut plan, &refusal),
         Ok(next) => {
             if found.is_none() {
-                plan.steps.push(EnsembleStep { act: Act::Identify { ensemble_id } });
+                plan.steps.push(EnsembleStep::Identify(EnsembleId { ensemble_id }));
             }
             let same = former.as_ref().is_some_and(|former| is_same(former, &next));
             if !same {
@@ -194,7 +196,8 @@ pub(super) async fn adopt(context: &mut Context, args: &AdoptArgs) -> anyhow::Re
             }
         }
     }
-    carry_out(context, &mut ensemble, plan, look).await
+    let executor = ensemble.executor(look, context);
+    carry_out(context, plan, executor).await
 }
 
 /// Whether two records say the same, but for when that was confirmed.
@@ -226,13 +229,13 @@ pub(super) async fn join(context: &mut Context, args: &JoinArgs) -> anyhow::Resu
         return Err(Stop::usage(words).into());
     }
     if let Some(quorum) = quorum {
-        return kraft::declare(context, &quorum, Wish::Join(controllers), args.size).await;
+        return kraft::declare(context, &quorum, Declaration::Join(controllers), args.size).await;
     }
     if args.pods.len() > servers.len() {
         return Err(Stop::usage(format!("--pods names {} pods for {} servers", args.pods.len(), servers.len())).into());
     }
     let mut ensemble = Ensemble::open(context, args.which.ensemble.wanted(), SETTLE).await?;
-    let next = said(&ensemble, |desired| {
+    let next = next_record(&ensemble, |desired| {
         let mut next = desired.clone();
         for (position, server) in servers.iter().enumerate() {
             let Server { id, line } = &***server;
@@ -250,24 +253,24 @@ pub(super) async fn join(context: &mut Context, args: &JoinArgs) -> anyhow::Resu
             words.push(format!("server {} {verb}", role(of_role)));
         }
     }
-    let said = Said { id: only(servers.iter().map(|it| it.id)), words: words.join(", ") };
-    Box::pin(declare(context, &mut ensemble, said, next)).await
+    let statement = Statement { id: only(servers.iter().map(|it| it.id)), words: words.join(", ") };
+    Box::pin(declare(context, &mut ensemble, statement, next)).await
 }
 
 /// Lets live servers leave.
 pub(super) async fn leave(context: &mut Context, args: &LeaveArgs) -> anyhow::Result<Exit> {
     if let Some(controllers) = args.which.quorum(context)? {
         let nodes = args.ids.iter().map(|id| node(*id)).collect::<Result<Vec<_>, _>>().map_err(Stop::usage)?;
-        return kraft::declare(context, &controllers, Wish::Leave(nodes), args.size).await;
+        return kraft::declare(context, &controllers, Declaration::Leave(nodes), args.size).await;
     }
     let mut ensemble = Ensemble::open(context, args.which.ensemble.wanted(), SETTLE).await?;
-    let next = said(&ensemble, |desired| {
+    let next = next_record(&ensemble, |desired| {
         let next = args.ids.iter().try_fold(desired.clone(), |next, id| left(&next, *id))?;
         resize(&next, args.size)
     });
     let words = format!("server {} should leave", listed(args.ids.iter().copied()));
-    let said = Said { id: only(args.ids.iter().copied()), words };
-    Box::pin(declare(context, &mut ensemble, said, next)).await
+    let statement = Statement { id: only(args.ids.iter().copied()), words };
+    Box::pin(declare(context, &mut ensemble, statement, next)).await
 }
 
 /// Declares a server gone for good.
@@ -277,13 +280,13 @@ pub(super) async fn retire(context: &mut Context, args: &RetireArgs) -> anyhow::
         return Err(Stop::usage(format!("--reason must have from 1 to {REASON_MAX} bytes")).into());
     }
     if let Some(controllers) = args.which.quorum(context)? {
-        let wish = Wish::Retire(node(args.id).map_err(Stop::usage)?, reason.to_owned());
-        return kraft::declare(context, &controllers, wish, args.size).await;
+        let declaration = Declaration::Retire(node(args.id).map_err(Stop::usage)?, reason.to_owned());
+        return kraft::declare(context, &controllers, declaration, args.size).await;
     }
     let mut ensemble = Ensemble::open(context, args.which.ensemble.wanted(), SETTLE).await?;
     let look = observe(&ensemble.connections, ensemble.record.desired.as_ref(), &mut Memory::default()).await;
     let mut loss = String::new();
-    let next = said(&ensemble, |desired| {
+    let next = next_record(&ensemble, |desired| {
         let without = retired(desired, &look.seen, args.id, reason)?;
         loss = without.loss;
         resize(&without.desired, args.size)
@@ -303,7 +306,8 @@ pub(super) async fn retire(context: &mut Context, args: &RetireArgs) -> anyhow::
             }));
         }
     }
-    carry_out(context, &mut ensemble, plan, look).await
+    let executor = ensemble.executor(look, context);
+    carry_out(context, plan, executor).await
 }
 
 fn only(mut ids: impl Iterator<Item = ServerId>) -> Option<ServerId> {
@@ -311,16 +315,19 @@ fn only(mut ids: impl Iterator<Item = ServerId>) -> Option<ServerId> {
     ids.next().is_none().then_some(first)
 }
 
-fn said(ensemble: &Ensemble, change: impl FnOnce(&Desired) -> Result<Desired, Refusal>) -> Result<Desired, Refusal> {
+fn next_record(
+    ensemble: &Ensemble,
+    change: impl FnOnce(&Desired) -> Result<Desired, Refusal>,
+) -> Result<Desired, Refusal> {
     change(ensemble.record.desired.as_ref().ok_or_else(not_adopted)?)
 }
 
 fn declared(declared: Declared) -> EnsembleStep {
-    EnsembleStep { act: Act::Declare(Box::new(declared)) }
+    EnsembleStep::Declare(Box::new(declared))
 }
 
-/// What is said, and of which server.
-struct Said {
+/// What is declared, in words, and of which server; none for several.
+struct Statement {
     id: Option<ServerId>,
     words: String,
 }
@@ -328,10 +335,10 @@ struct Said {
 async fn declare(
     context: &mut Context,
     ensemble: &mut Ensemble,
-    said: Said,
+    statement: Statement,
     next: Result<Desired, Refusal>,
 ) -> anyhow::Result<Exit> {
-    let Said { id, mut words } = said;
+    let Statement { id, mut words } = statement;
     let mut plan = Plan::default();
     let before = ensemble.record.desired.clone();
     match next {
@@ -345,18 +352,8 @@ async fn declare(
             plan.steps.push(declared(Declared { id, words, gives_up_data: false, before, after }));
         }
     }
-    carry_out(context, ensemble, plan, Look::default()).await
-}
-
-async fn carry_out(
-    context: &mut Context,
-    ensemble: &mut Ensemble,
-    plan: Plan<EnsembleStep>,
-    look: Look,
-) -> anyhow::Result<Exit> {
-    let (locks, clock) = (context.lock_check(), context.steady());
-    let mut hands = ensemble.hands(look, locks, clock);
-    Ok(context.settle(plan, async |steps| hands.apply(steps).await).await?.exit)
+    let executor = ensemble.executor(Look::default(), context);
+    carry_out(context, plan, executor).await
 }
 
 #[cfg(test)]

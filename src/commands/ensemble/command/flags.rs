@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::cluster::address::Address;
 use crate::commands::ensemble::apply::zookeeper::Wanted;
 use crate::commands::ensemble::observe::servers::SERVERS_MAX;
 use crate::context::{Context, ControllerArgs, ZooKeeperFlags, duration};
@@ -69,13 +70,13 @@ pub(super) struct WhichArgs {
     bootstrap_controller: Option<String>,
 }
 
-/// What is asked, and where: host, without brackets, and port.
+/// What is asked, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Which {
     /// A ZooKeeper ensemble, by its own flags or toolbox.yaml.
     Ensemble,
     /// Controllers, or brokers, of a KRaft cluster.
-    Quorum(Vec<(String, u16)>),
+    Quorum(Vec<Address>),
 }
 
 impl WhichArgs {
@@ -112,26 +113,15 @@ impl WhichArgs {
     }
 }
 
-pub(super) fn servers(flag: &str, list: &str) -> Result<Vec<(String, u16)>, Stop> {
-    let servers = list.split(',').map(|server| host_and_port(flag, server.trim())).collect::<Result<Vec<_>, _>>()?;
+/// The servers of a list; `flag` names it in what is refused.
+pub(super) fn servers(flag: &str, list: &str) -> Result<Vec<Address>, Stop> {
+    let wrong = |server: &str| format!("{flag}: `{server}` is not HOST:PORT, as zk-0.zk:2181 or [::1]:2181");
+    let read = |server: &str| Address::parse(server).ok_or_else(|| Stop::usage(wrong(server)));
+    let servers = list.split(',').map(|server| read(server.trim())).collect::<Result<Vec<_>, _>>()?;
     if servers.len() > SERVERS_MAX {
         return Err(Stop::usage(format!("{flag} names {} servers, at most {SERVERS_MAX} are asked", servers.len())));
     }
     Ok(servers)
-}
-
-fn host_and_port(flag: &str, server: &str) -> Result<(String, u16), Stop> {
-    let wrong = || Stop::usage(format!("{flag}: `{server}` is not HOST:PORT, as zk-0.zk:2181 or [::1]:2181"));
-    let (host, port) = server.rsplit_once(':').ok_or_else(wrong)?;
-    let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let is_name = |host: &str| !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
-    let host = match inner {
-        Some(inner) if inner.parse::<std::net::Ipv6Addr>().is_ok() => inner,
-        None if is_name(host) => host,
-        _ => return Err(wrong()),
-    };
-    let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
-    Ok((host.to_owned(), port))
 }
 
 #[cfg(test)]
@@ -141,7 +131,7 @@ mod tests {
     #[test]
     fn a_list_of_servers_is_read_and_what_is_wrong_is_named() {
         let read = |text: &str| servers("--zookeeper", text);
-        assert_eq!(read("a:2181, [::1]:2182").unwrap(), [("a".to_owned(), 2181), ("::1".to_owned(), 2182)]);
+        assert_eq!(read("a:2181, [::1]:2182").unwrap(), [Address::new("a", 2181), Address::new("::1", 2182)]);
         for wrong in ["", "a", "a:0", "a:b", "a:1,,b:1", "[a]:1", "a b:1", "a:70000"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }

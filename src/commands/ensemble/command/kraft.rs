@@ -4,7 +4,8 @@ use crate::change::plan::Plan;
 use crate::cluster::ensemble::controllers::DesiredQuorum;
 use crate::cluster::quorum::{DirectoryId, NodeId};
 use crate::commands::ensemble::apply::found::{self, recorded_elsewhere};
-use crate::commands::ensemble::apply::kraft::{Quorum, decided};
+use crate::commands::ensemble::apply::kraft::Quorum;
+use crate::commands::ensemble::apply::pass::{carry_out, decided};
 use crate::commands::ensemble::apply::{Limits, passes};
 use crate::commands::ensemble::observe::quorum::QuorumLook;
 use crate::commands::ensemble::plan::code::Refusal;
@@ -13,9 +14,10 @@ use crate::commands::ensemble::plan::kraft::declare::{
     Adoption, Retired, adopt as adopted, join as joined, leave as left, resize, retire as retired,
 };
 use crate::commands::ensemble::plan::kraft::not_adopted;
+use crate::commands::ensemble::plan::kraft::planned::{Declared, QuorumStep};
 use crate::commands::ensemble::plan::kraft::seen::SeenQuorum;
-use crate::commands::ensemble::plan::kraft::steps::{Declared, QuorumStep, refuse};
-use crate::commands::ensemble::report::quorum::checks;
+use crate::commands::ensemble::plan::steps::refuse;
+use crate::commands::ensemble::report::checks;
 use crate::context::{Context, ControllerArgs};
 use crate::exit::Exit;
 use crate::output;
@@ -29,9 +31,9 @@ pub(super) struct Joiner {
     pub(super) directory: Option<DirectoryId>,
 }
 
-/// What is said of controllers.
+/// What is declared of controllers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum Declaration {
     /// These should vote.
     Join(Vec<Joiner>),
     /// These should leave.
@@ -44,7 +46,7 @@ pub(super) enum Wish {
 pub(super) async fn plan(context: &mut Context, mut quorum: Quorum) -> anyhow::Result<Exit> {
     let look = quorum.look(context).await?;
     if !context.output().is_structured() {
-        output::print(&checks(&decided(&look, context, quorum.rest()).pass.candidates))?;
+        output::print(&checks(&decided(look.input(context.steady().now(), quorum.rest())).pass.candidates))?;
     }
     quorum.rehearse(context, look).await
 }
@@ -83,7 +85,8 @@ pub(super) async fn adopt(
             plan.steps.push(declared(None, words, former, next));
         }
     }
-    quorum.carry_out(context, plan).await
+    let executor = quorum.executor(context);
+    carry_out(context, plan, executor).await
 }
 
 /// Whether two records say the same, but for when that was confirmed.
@@ -95,27 +98,27 @@ fn is_same(former: &DesiredQuorum, next: &DesiredQuorum) -> bool {
     next == *former
 }
 
-/// Writes down what is said of controllers, and how many should vote from now on.
+/// Writes down what is declared of controllers, and how many should vote from now on.
 pub(super) async fn declare(
     context: &mut Context,
     controllers: &ControllerArgs,
-    wish: Wish,
+    declaration: Declaration,
     size: Option<usize>,
 ) -> anyhow::Result<Exit> {
     let mut quorum = Quorum::open(context, controllers, SETTLE).await?;
     let QuorumLook { seen, desired: former, .. } = quorum.look(context).await?;
     let mut plan = Plan::default();
-    let next = former.as_ref().ok_or_else(not_adopted).and_then(|former| said(former, &seen, &wish));
+    let next = former.as_ref().ok_or_else(not_adopted).and_then(|former| next_record(former, &seen, &declaration));
     let next = next.and_then(|(next, loss)| Ok((size.map_or(Ok(next.clone()), |size| resize(&next, size))?, loss)));
     match next {
         Err(refusal) => refuse(&mut plan, &refusal),
         Ok((next, _)) if former.as_ref() == Some(&next) => {}
         Ok((next, loss)) => {
-            let mut words = wish.words();
+            let mut words = declaration.words();
             if let Some(former) = former.as_ref().filter(|former| former.size != next.size) {
                 words = format!("{words}; size {} -> {}", former.size, next.size);
             }
-            let mut step = declared(wish.only(), words, former, next);
+            let mut step = declared(declaration.only(), words, former, next);
             if let (Some(loss), QuorumStep::Declare(declared)) = (loss, &mut step) {
                 plan.warn(loss);
                 declared.gives_up_data = true;
@@ -123,23 +126,32 @@ pub(super) async fn declare(
             plan.steps.push(step);
         }
     }
-    quorum.carry_out(context, plan).await
+    let executor = quorum.executor(context);
+    carry_out(context, plan, executor).await
 }
 
 /// The next record, and what is lost by it.
-fn said(former: &DesiredQuorum, seen: &SeenQuorum, wish: &Wish) -> Result<(DesiredQuorum, Option<String>), Refusal> {
+fn next_record(
+    former: &DesiredQuorum,
+    seen: &SeenQuorum,
+    declaration: &Declaration,
+) -> Result<(DesiredQuorum, Option<String>), Refusal> {
     let without_loss = |desired| (desired, None);
-    match wish {
-        Wish::Join(joiners) => {
+    match declaration {
+        Declaration::Join(joiners) => {
             let join = |next: DesiredQuorum, joiner: &Joiner| joined(&next, seen, joiner.node, joiner.directory);
             joiners.iter().try_fold(former.clone(), join).map(without_loss)
         }
-        Wish::Leave(nodes) => nodes.iter().try_fold(former.clone(), |next, node| left(&next, *node)).map(without_loss),
-        Wish::Retire(node, _) => retired(former, seen, *node).map(|Retired { desired, loss }| (desired, Some(loss))),
+        Declaration::Leave(nodes) => {
+            nodes.iter().try_fold(former.clone(), |next, node| left(&next, *node)).map(without_loss)
+        }
+        Declaration::Retire(node, _) => {
+            retired(former, seen, *node).map(|Retired { desired, loss }| (desired, Some(loss)))
+        }
     }
 }
 
-impl Wish {
+impl Declaration {
     fn nodes(&self) -> Vec<NodeId> {
         match self {
             Self::Join(joiners) => joiners.iter().map(|joiner| joiner.node).collect(),
@@ -167,5 +179,5 @@ impl Wish {
 
 fn declared(node: Option<NodeId>, words: String, before: Option<DesiredQuorum>, after: DesiredQuorum) -> QuorumStep {
     let (before, after) = (before.map(Box::new), Box::new(after));
-    QuorumStep::Declare(Box::new(Declared { node, words, gives_up_data: false, before, after }))
+    QuorumStep::Declare(Box::new(Declared { id: node, words, gives_up_data: false, before, after }))
 }

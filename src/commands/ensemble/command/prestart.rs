@@ -8,13 +8,15 @@ use clap::Args;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use crate::change::in_order::InOrder;
 use crate::clients::files;
 use crate::clients::zookeeper::settings::parse_servers;
+use crate::cluster::address::Address;
 use crate::cluster::ensemble::desired::Desired;
 use crate::cluster::ensemble::member::ServerId;
-use crate::commands::ensemble::apply::{Hands, load, pause};
+use crate::commands::ensemble::apply::StartExecutor;
 use crate::commands::ensemble::observe::servers::SERVER_LIMIT;
-use crate::commands::ensemble::observe::start::{How, client_address, look_at_disk, look_at_live, resolves};
+use crate::commands::ensemble::observe::start::{How, look_at_disk, look_at_live, resolves};
 use crate::commands::ensemble::plan::prestart::{Ground, Layout, Me, Outcome, PrestartStep, Terms, my_id, plan};
 use crate::commands::ensemble::spec::own_line::{OwnLine, Values};
 use crate::commands::ensemble::spec::zoo_cfg;
@@ -26,6 +28,7 @@ use crate::exit::{Exit, Stop};
 use crate::formats::properties::FILE_BYTES_MAX;
 use crate::output;
 use crate::state::identity::Identity;
+use crate::state::patience::{load, pause};
 
 /// How long is waited between two looks.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -33,8 +36,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How many pods of the set are asked where there is no document.
 const SIBLINGS_MAX: u32 = 9;
 
-/// How often all is decided anew because others wrote the document.
-const ROUNDS_MAX: usize = 10_000;
+/// How often all is decided again because something is waited for, or others wrote the document.
+pub(super) const ROUNDS_MAX: usize = 10_000;
 
 /// Who this server is.
 #[derive(Debug, Clone, Args)]
@@ -111,14 +114,49 @@ pub(super) fn ensemble_name(context: &Context) -> Result<String, Stop> {
 impl MeArgs {
     /// Who this is.
     pub(super) fn me(&self) -> Result<Me, Stop> {
-        let given = self.pod_name.as_deref().filter(|name| !name.is_empty());
-        let number = given.map(ordinal);
-        let number = match (number, self.id) {
-            (Some(Ok(number)), _) => u32::try_from(number).ok(),
-            (Some(Err(why)), None) => return Err(Stop::usage(format!("--pod-name: {why}; or give --id"))),
-            _ => None,
-        };
-        Ok(Me { id: self.id, base: self.first_id, pod: given.map(str::to_owned), ordinal: number })
+        let pod = self.pod_name.clone().filter(|name| !name.is_empty());
+        let ordinal = pod_ordinal(pod.as_deref(), self.id.is_some())?;
+        Ok(Me { id: self.id, base: self.first_id, pod, ordinal })
+    }
+}
+
+/// The pod's number in its StatefulSet. A name without one is refused where no id is given.
+pub(super) fn pod_ordinal(pod: Option<&str>, has_id: bool) -> Result<Option<u32>, Stop> {
+    match pod.map(ordinal) {
+        Some(Ok(number)) => Ok(u32::try_from(number).ok()),
+        Some(Err(why)) if !has_id => Err(Stop::usage(format!("--pod-name: {why}; or give --id"))),
+        _ => Ok(None),
+    }
+}
+
+/// Refuses a number of voters with which nothing should begin.
+pub(super) fn check_size(size: Option<u8>, dev: bool) -> Result<(), Stop> {
+    if size.is_some_and(|size| size.is_multiple_of(2) || (size < 3 && !dev)) {
+        return Err(Stop::usage("--size: 3 or 5 voters are safe; 1 with --dev; an even number survives no more"));
+    }
+    Ok(())
+}
+
+/// What a start waits for, look after look.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    /// What was printed last: the same is not printed again.
+    printed: Option<String>,
+}
+
+impl Waiting {
+    /// Prints why a server, or controller, does not start yet, and waits a moment; after the last look the run ends.
+    pub(super) async fn look_again(&mut self, who: &str, why: String, is_last: bool) -> Option<Exit> {
+        if is_last {
+            output::complain(&format!("{who} does not start yet: {why}"));
+            return Some(Exit::Unhealthy);
+        }
+        if self.printed.as_ref() != Some(&why) {
+            output::say(&format!("waiting: {why}"));
+            self.printed = Some(why);
+        }
+        sleep(LOOK_AGAIN).await;
+        None
     }
 }
 
@@ -126,54 +164,47 @@ impl MeArgs {
 pub(super) async fn run(context: &mut Context, args: &PrestartArgs) -> anyhow::Result<Exit> {
     context.as_init_container();
     let (name, me) = (ensemble_name(context)?, args.me.me()?);
-    if args.size.is_some_and(|size| size.is_multiple_of(2) || (size < 3 && !args.dev)) {
-        return Err(Stop::usage("--size: 3 or 5 voters are safe; 1 with --dev; an even number survives no more").into());
-    }
-    check_rights(context, &name).await?;
+    check_size(args.size, args.dev)?;
+    check_rights(context, Workload::Zookeeper, &name).await?;
     let settings = own_settings(args)?;
     let deadline = Instant::now() + args.within;
-    let mut said = None;
+    let mut waiting = Waiting::default();
     for _ in 0..ROUNDS_MAX {
         let mut document = context.document(&Identity::of_ensemble(&name)).await?;
         let observe = async || {
-            let record = load::<Desired>(&mut document, deadline).await?;
+            let record = load::<Desired>(&mut document, "document", deadline).await?;
             look(context, args, &me, record, &settings).await
         };
         let ground = context.observed(observe).await?;
         let terms = terms(context, args, &me, &settings, &ground)?;
         let Outcome { plan, waits, desired } = plan(&terms, &ground);
         let is_over = Instant::now() >= deadline;
-        let mut hands =
-            Hands { document: &mut document, desired: desired.as_ref(), deadline, is_outrun: false, is_broken: false };
+        let (document, desired) = (&mut document, desired.as_ref());
+        let mut order = InOrder::new(StartExecutor { document, desired, deadline, is_outrun: false });
         let has_steps = !plan.steps.is_empty() || !plan.refusals.is_empty();
         let mut exit = Exit::Done;
         if has_steps || waits.is_none() {
-            exit = context.settle(plan, async |steps: &[PrestartStep]| hands.apply(steps).await).await?.exit;
+            exit = context.settle(plan, async |steps: &[PrestartStep]| order.apply(steps).await).await?.exit;
         }
-        if hands.is_outrun && !is_over {
+        if order.executor.is_outrun && !is_over {
             sleep(pause()).await;
             continue;
         }
         let Some(why) = waits.filter(|_| exit == Exit::Done || exit == Exit::Changes) else { return Ok(exit) };
-        if is_over || context.is_dry_run() || context.flags.observed.is_some() {
-            output::complain(&format!("server {} does not start yet: {why}", terms.id));
-            return Ok(Exit::Unhealthy);
+        let is_last = is_over || context.is_dry_run() || context.flags.observed.is_some();
+        if let Some(exit) = waiting.look_again(&format!("server {}", terms.id), why, is_last).await {
+            return Ok(exit);
         }
-        if said.as_ref() != Some(&why) {
-            output::say(&format!("waiting: {why}"));
-            said = Some(why);
-        }
-        sleep(LOOK_AGAIN).await;
     }
     anyhow::bail!("others changed the document {ROUNDS_MAX} times in the meantime; start again")
 }
 
 /// Asks for rights before anything is written.
-async fn check_rights(context: &Context, name: &str) -> anyhow::Result<()> {
+pub(super) async fn check_rights(context: &Context, workload: Workload, name: &str) -> anyhow::Result<()> {
     if context.is_dry_run() || context.flags.observed.is_some() {
         return Ok(());
     }
-    context.check_rights(Workload::Zookeeper, &context.rights_setup(name)).await
+    context.check_rights(workload, &context.rights_setup(name)).await
 }
 
 fn own_settings(args: &PrestartArgs) -> anyhow::Result<zoo_cfg::Settings> {
@@ -272,20 +303,20 @@ async fn look(
 
 /// The other pods of the StatefulSet, at the addresses that they would have: where there is no document, one of them may serve all
 /// the same, and then no ensemble is begun beside it.
-fn siblings(line: &OwnLine, me: &Me, namespace: Option<&str>) -> Vec<(String, u16)> {
+fn siblings(line: &OwnLine, me: &Me, namespace: Option<&str>) -> Vec<Address> {
     let (Some(pod), Some(own)) = (&me.pod, me.ordinal) else { return Vec::new() };
     let Some(set) = pod.strip_suffix(&own.to_string()) else { return Vec::new() };
     let one = |ordinal: u32| {
         let name = format!("{set}{ordinal}");
         let id = ServerId(me.base.checked_add(i64::from(ordinal))?);
         let values = Values { pod: Some(&name), namespace, ordinal: Some(ordinal) };
-        client_address(&line.filled(id, &values).ok()?)
+        line.filled(id, &values).ok()?.client_address()
     };
     (0..SIBLINGS_MAX).filter(|ordinal| *ordinal != own).filter_map(one).collect()
 }
 
 /// Servers that the flags name.
-fn more(context: &Context, args: &PrestartArgs) -> anyhow::Result<Vec<(String, u16)>> {
+fn more(context: &Context, args: &PrestartArgs) -> anyhow::Result<Vec<Address>> {
     let Some(list) = context.zookeeper_servers(&args.zookeeper) else { return Ok(Vec::new()) };
     let (addresses, _) = parse_servers(list).map_err(Stop::usage).context("other servers to ask")?;
     Ok(addresses)
@@ -301,8 +332,8 @@ mod tests {
         let me = Me { id: None, base: 1, pod: Some("zk-1".to_owned()), ordinal: Some(1) };
         let asked = siblings(&line, &me, Some("kafka"));
         assert_eq!(asked.len(), 8);
-        assert_eq!(asked[0], ("zk-0.zk.kafka.svc".to_owned(), 2181));
-        assert_eq!(asked[1], ("zk-2.zk.kafka.svc".to_owned(), 2181));
+        assert_eq!(asked[0], Address::new("zk-0.zk.kafka.svc", 2181));
+        assert_eq!(asked[1], Address::new("zk-2.zk.kafka.svc", 2181));
         assert!(siblings(&line, &Me::default(), None).is_empty());
     }
 }

@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::clients::kafka::live::Nodes;
 use crate::clients::kafka::settings::Settings;
+use crate::cluster::address::Address;
 use crate::cluster::ensemble::controllers::DesiredQuorum;
 use crate::cluster::ensemble::desired::Desired;
 use crate::cluster::ensemble::member::ServerId;
@@ -90,7 +91,7 @@ async fn look(context: &Context, args: &StatusArgs, pods: &mut Pods) -> anyhow::
                 Err(NoQuorumSeen::ZooKeeperMode) => {
                     Err(Stop::usage("this cluster keeps its metadata in ZooKeeper: give --zookeeper HOST:PORT").into())
                 }
-                Err(NoQuorumSeen::NoAnswer(why)) => anyhow::bail!("nobody says what the quorum is: {}", why.join("; ")),
+                Err(NoQuorumSeen::NoAnswer(why)) => anyhow::bail!("no node describes the quorum: {}", why.join("; ")),
             }
         }
     }
@@ -163,11 +164,7 @@ async fn add_joiners(connections: &Connections, desired: Option<&Desired>, look:
 }
 
 /// What is desired of the controllers.
-async fn quorum_record(
-    context: &Context,
-    nodes: &Nodes,
-    named: &[(String, u16)],
-) -> anyhow::Result<Option<DesiredQuorum>> {
+async fn quorum_record(context: &Context, nodes: &Nodes, named: &[Address]) -> anyhow::Result<Option<DesiredQuorum>> {
     // Without any record nobody needs the id.
     if !context.keeps_state_in_kubernetes() && context.documents(Purpose::Ensemble).await?.is_empty() {
         return Ok(None);
@@ -177,12 +174,9 @@ async fn quorum_record(
 }
 
 /// How long one controller may take, and how it is spoken to.
-fn settings(context: &Context, named: &[(String, u16)], most: Duration) -> Result<(Duration, Settings), Stop> {
+fn settings(context: &Context, named: &[Address], most: Duration) -> Result<(Duration, Settings), Stop> {
     let limit = context.flags.timeout.unwrap_or(most).min(most);
-    let address = |(host, port): &(String, u16)| {
-        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-    };
-    let first = named.first().map(address).unwrap_or_default();
+    let first = named.first().map(ToString::to_string).unwrap_or_default();
     Ok((limit, context.settings_of(&first, limit)?))
 }
 
@@ -191,8 +185,7 @@ fn exit(is_healthy: bool) -> Exit {
 }
 
 fn show_ensemble(context: &Context, look: &Look) -> anyhow::Result<Exit> {
-    let now = look.at.unwrap_or_else(|| context.steady().now());
-    let input = Input { desired: look.desired.as_ref(), seen: &look.seen, now, rest: SETTLE, is_strict: false };
+    let input = Input { is_strict: false, ..look.input(context.steady().now(), SETTLE) };
     let stranger = |it: &Nameless| ensemble::Stranger { address: it.address.clone(), answer: it.answer.clone() };
     let strangers: Vec<_> = look.nameless.iter().map(stranger).collect();
     let address = |id| look.addresses.get(&id).cloned().unwrap_or_else(|| "-".to_owned());
@@ -200,20 +193,19 @@ fn show_ensemble(context: &Context, look: &Look) -> anyhow::Result<Exit> {
     let page = ensemble::page(&look.seen, &decide(input), refuse::at_once(input), &places);
     let text = |is_wide| {
         let table = output::table(&page.columns(is_wide), &page.rows(is_wide));
-        format!("{}{table}{}", page.head(), page.foot())
+        format!("{}{table}{}", page.head(), page.foot)
     };
     context.output().result(&page, text)?;
     Ok(exit(page.healthy))
 }
 
 fn show_quorum(context: &Context, look: &QuorumLook) -> anyhow::Result<Exit> {
-    let QuorumLook { seen, desired, at } = look;
-    let now = at.unwrap_or_else(|| context.steady().now());
-    let input = kraft::Input { desired: desired.as_ref(), seen, now, rest: SETTLE, is_strict: false };
-    let page = quorum_report::page(seen, &kraft::decide(input), kraft::at_once(seen), desired.is_some());
+    let QuorumLook { seen, desired, .. } = look;
+    let input = kraft::Input { is_strict: false, ..look.input(context.steady().now(), SETTLE) };
+    let page = quorum_report::page(seen, &decide(input), kraft::at_once(seen), desired.is_some());
     let text = |is_wide| {
         let table = output::table(&quorum_report::Page::columns(is_wide), &page.rows(is_wide));
-        format!("{}{table}{}", page.head(), page.foot())
+        format!("{}{table}{}", page.head(), page.foot)
     };
     context.output().result(&page, text)?;
     Ok(exit(page.healthy))

@@ -4,17 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use clap::Args;
 
 use crate::agent::inbox::Inbox;
-use crate::agent::port::access::Access;
-use crate::agent::port::origin::Hosts;
 use crate::agent::port::routes::{Port, routes};
 use crate::agent::port::server::{Served, serve};
 use crate::agent::runtime::{Agent, Pace};
 use crate::agent::status::Status;
-use crate::commands::ensemble::agent::{Board, Teller, Watcher, metrics};
+use crate::commands::ensemble::agent::{Board, Reporter, Watcher, metrics};
 use crate::commands::ensemble::apply::kraft::Quorum;
 use crate::commands::ensemble::apply::zookeeper::{Ensemble, name};
 use crate::commands::ensemble::command::flags::{RestArgs, WhichArgs};
@@ -81,15 +78,15 @@ pub(super) async fn run(context: &mut Context, args: &WatchArgs) -> anyhow::Resu
         None => None,
     };
     let lead = async |context: &mut Context| {
-        let teller = Teller::new(Arc::clone(&board));
+        let reporter = Reporter::new(Arc::clone(&board));
         if let Some(controllers) = args.which.quorum(context)? {
             let quorum = Quorum::open(context, &controllers, args.rest.rest).await?;
             quorum.lock(context).await?;
-            return Ok(Watcher::Quorum(Box::new(quorum), teller));
+            return Ok(Watcher::Quorum(Box::new(quorum), reporter));
         }
         let ensemble = Ensemble::open(context, args.which.ensemble.wanted(), args.rest.rest).await?;
         ensemble.lock(context).await?;
-        Ok(Watcher::Ensemble(Box::new(ensemble), teller))
+        Ok(Watcher::Ensemble(Box::new(ensemble), reporter))
     };
     let tick = async |context: &mut Context, watcher: &mut Watcher, _| watcher.tick(context).await;
     let ended = Box::pin(agent.run(context, lead, tick)).await;
@@ -115,14 +112,7 @@ async fn check_rights(context: &Context, args: &WatchArgs) -> anyhow::Result<()>
 
 async fn listen(address: SocketAddr, status: &Arc<Status>, board: &Arc<Board>) -> anyhow::Result<Served> {
     let shown = Arc::clone(board);
-    let port = Port {
-        status: Arc::clone(status),
-        access: Access::Open,
-        hosts: Hosts::new(Vec::new()),
-        api: Router::new(),
-        table: Vec::new(),
-        metrics: Arc::new(move |registry| metrics::register(&shown.view(), registry)),
-    };
+    let port = Port::of_health(status, move |registry| metrics::register(&shown.view(), registry));
     let served = serve(address, routes(port)).await?;
     output::say(&format!("serving metrics and health on http://{}", served.address));
     Ok(served)

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::live::Nodes;
+use crate::cluster::address::Address;
 use crate::cluster::broker::{Broker, BrokerId};
 use crate::cluster::metadata::TopicSelection;
 
@@ -19,7 +20,7 @@ const BROKERS_MAX: usize = 200;
 
 /// Asks all live brokers at once, as one of the named nodes lists them; nobody where these are controllers, which list none.
 /// Brokers that can't be reached are no part of it.
-pub async fn cut_off(nodes: &Nodes, named: &[(String, u16)], limit: Duration) -> BTreeMap<BrokerId, String> {
+pub async fn cut_off(nodes: &Nodes, named: &[Address], limit: Duration) -> BTreeMap<BrokerId, String> {
     let deadline = Instant::now() + limit;
     let brokers = timeout_at(deadline, brokers(nodes, named, deadline)).await.unwrap_or_default();
     let asked = brokers.iter().take(BROKERS_MAX).map(|broker| why_cut_off(nodes, broker, deadline));
@@ -27,9 +28,9 @@ pub async fn cut_off(nodes: &Nodes, named: &[(String, u16)], limit: Duration) ->
 }
 
 /// The live brokers, by the first of the named nodes that lists some.
-async fn brokers(nodes: &Nodes, named: &[(String, u16)], deadline: Instant) -> Vec<Broker> {
-    let ask = async |(host, port): &(String, u16)| {
-        let node = nodes.connect(host, *port, deadline).await?;
+async fn brokers(nodes: &Nodes, named: &[Address], deadline: Instant) -> Vec<Broker> {
+    let ask = async |address: &Address| {
+        let node = nodes.connect(&address.host, address.port, deadline).await?;
         node.metadata(TopicSelection::None, deadline).await
     };
     let mut asked: FuturesUnordered<_> = named.iter().map(ask).collect();

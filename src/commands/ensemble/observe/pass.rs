@@ -9,11 +9,12 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::clients::four_letter_words::FourLetterWords;
+use crate::cluster::address::Address;
 use crate::cluster::ensemble::desired::Desired;
 use crate::cluster::ensemble::member::ServerId;
 use crate::cluster::ensemble::view::{Answer, CatchUp, Mode, Sample, Zxid};
-use crate::commands::ensemble::observe::server::{Address, zxid};
-use crate::commands::ensemble::observe::servers::{Look, SERVER_LIMIT, address, look_at_known, parsed};
+use crate::commands::ensemble::observe::server::zxid;
+use crate::commands::ensemble::observe::servers::{Look, SERVER_LIMIT, look_at_known, parsed};
 use crate::commands::ensemble::observe::sessions::Connections;
 use crate::commands::ensemble::plan::change::known;
 use crate::commands::ensemble::plan::table::{Advice, SAMPLES_MIN};
@@ -56,12 +57,12 @@ pub async fn views(connections: &Connections, desired: Option<&Desired>) -> Look
     // `conf` may not be in the whitelist: then only a session says who the members are.
     let config = connections.unsynced(connections.named(), SERVER_LIMIT).await;
     for (id, line) in config.iter().flat_map(|config| &config.membership.servers) {
-        places.extend(address(line).map(|Address { host, port }| ((host, port), *id)));
+        places.extend(line.client_address().map(|address| (address, *id)));
     }
     let mut look = look_at_known(&connections.words(SERVER_LIMIT), connections.named(), &places, SERVER_LIMIT).await;
     let serves = |id: &ServerId| look.seen.servers.get(id).is_some_and(|view| view.answer.mode().is_some());
     let asked: Vec<_> = look.addresses.iter().filter(|(id, _)| serves(id)).collect();
-    let asked: Vec<_> = asked.into_iter().filter_map(|(id, shown)| Some((*id, parsed(shown)?))).collect();
+    let asked = asked.into_iter().filter_map(|(id, shown)| Some((*id, parsed(shown)?))).collect();
     for (id, own) in connections.own(&asked, SERVER_LIMIT).await {
         if let Some(view) = look.seen.servers.get_mut(&id) {
             view.config = own.config.or(view.config.take());
@@ -72,9 +73,8 @@ pub async fn views(connections: &Connections, desired: Option<&Desired>) -> Look
 }
 
 /// Where the servers of a record take clients.
-pub fn places(desired: &Desired) -> BTreeMap<(String, u16), ServerId> {
-    let place = |line| address(line).map(|Address { host, port }| (host, port));
-    desired.members.iter().filter_map(|(id, member)| Some((place(&member.line)?, *id))).collect()
+pub fn places(desired: &Desired) -> BTreeMap<Address, ServerId> {
+    desired.members.iter().filter_map(|(id, member)| Some((member.line.client_address()?, *id))).collect()
 }
 
 /// What the quorum has, by way of members: one that was removed may still serve, and knows less.
@@ -96,15 +96,11 @@ async fn quorum(connections: &Connections, look: &mut Look) {
 }
 
 /// Where these servers take clients, of those that serve: the leader first.
-pub fn serving(look: &Look, ids: &BTreeSet<ServerId>, leader: Option<ServerId>) -> Vec<(String, u16)> {
+pub fn serving(look: &Look, ids: &BTreeSet<ServerId>, leader: Option<ServerId>) -> Vec<Address> {
     let serves = |id: &&ServerId| look.seen.servers.get(id).is_some_and(|view| view.answer.mode().is_some());
     let mut ids: Vec<_> = ids.iter().filter(serves).copied().collect();
     ids.sort_by_key(|id| Some(*id) != leader);
-    let place = |id: ServerId| {
-        let Address { host, port } = parsed(look.addresses.get(&id)?)?;
-        Some((host, port))
-    };
-    ids.into_iter().filter_map(place).collect()
+    ids.into_iter().filter_map(|id| parsed(look.addresses.get(&id)?)).collect()
 }
 
 /// Whether the hosts of servers that should join, or move, are known here.
@@ -129,7 +125,7 @@ async fn resolve(desired: &Desired, look: &mut Look) {
 /// Takes samples of servers that may be added: each must have what the leader had 3 s before.
 async fn catch_up(connections: &Connections, desired: &Desired, look: &mut Look) {
     let is_joiner = |advice: Advice| matches!(advice, Advice::Promote | Advice::Observe);
-    let joiners: Vec<_> = known(desired, &look.seen)
+    let joiners: BTreeMap<_, _> = known(desired, &look.seen)
         .into_iter()
         .filter(|(_, known)| is_joiner(known.advice))
         .filter_map(|(id, _)| Some((id, parsed(look.addresses.get(&id)?)?)))
@@ -141,7 +137,7 @@ async fn catch_up(connections: &Connections, desired: &Desired, look: &mut Look)
     let mut samples: Vec<_> = samples.collect().await;
     samples.sort_by_key(|(number, _)| *number);
     let counted = counted(connections, &leader).await;
-    for (id, _) in &joiners {
+    for id in joiners.keys() {
         let Some(view) = look.seen.servers.get_mut(id) else { continue };
         let of_server = samples.iter().filter_map(|(_, taken)| taken.get(id).copied()).collect();
         view.catch_up = Some(CatchUp { samples: of_server, counted_by_leader: counted });
@@ -152,7 +148,7 @@ async fn catch_up(connections: &Connections, desired: &Desired, look: &mut Look)
 async fn sample(
     connections: &Connections,
     leader: &Address,
-    joiners: &[(ServerId, Address)],
+    joiners: &BTreeMap<ServerId, Address>,
     number: usize,
 ) -> (usize, BTreeMap<ServerId, Sample>) {
     let words = connections.words(SAMPLE_LIMIT);

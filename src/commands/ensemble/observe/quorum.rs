@@ -10,10 +10,12 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::clients::kafka::live::{Nodes, OneNode};
 use crate::clients::kafka::{KafkaError, codes};
+use crate::cluster::address::Address;
 use crate::cluster::ensemble::controllers::DesiredQuorum;
 use crate::cluster::metadata::TopicSelection;
 use crate::cluster::quorum::{Controllers, QuorumState};
 use crate::commands::ensemble::observe::controllers::endpoints;
+use crate::commands::ensemble::plan::kraft::Input;
 use crate::commands::ensemble::plan::kraft::seen::SeenQuorum;
 
 /// How long one node may take, with the way over to the leader.
@@ -35,7 +37,15 @@ pub struct QuorumLook {
     pub at: Option<Timestamp>,
 }
 
-/// Why nobody said what the quorum is.
+impl QuorumLook {
+    /// What a pass looks at that may send a change.
+    pub fn input(&self, now: Timestamp, rest: Duration) -> Input<'_> {
+        let now = self.at.unwrap_or(now);
+        Input { desired: self.desired.as_ref(), seen: &self.seen, now, rest, is_strict: true }
+    }
+}
+
+/// Why no node described the quorum.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoQuorumSeen {
     /// The cluster keeps its metadata in ZooKeeper.
@@ -47,9 +57,9 @@ pub enum NoQuorumSeen {
 }
 
 /// Asks all nodes at once; the first that knows the quorum is believed.
-pub async fn look_at(nodes: &Nodes, named: &[(String, u16)], limit: Duration) -> Result<SeenQuorum, NoQuorumSeen> {
+pub async fn look_at(nodes: &Nodes, named: &[Address], limit: Duration) -> Result<SeenQuorum, NoQuorumSeen> {
     let deadline = Instant::now() + limit;
-    let mut asked: FuturesUnordered<_> = named.iter().map(|(host, port)| ask(nodes, host, *port, deadline)).collect();
+    let mut asked: FuturesUnordered<_> = named.iter().map(|address| ask(nodes, address, deadline)).collect();
     let mut why = Vec::new();
     let (mut is_leaderless, mut is_zookeeper) = (false, false);
     while let Some(answer) = asked.next().await {
@@ -68,10 +78,10 @@ pub async fn look_at(nodes: &Nodes, named: &[(String, u16)], limit: Duration) ->
 }
 
 /// The cluster's id, as the first of the named nodes says that answers; none where none does in time.
-pub async fn cluster_id(nodes: &Nodes, named: &[(String, u16)], limit: Duration) -> Option<String> {
+pub async fn cluster_id(nodes: &Nodes, named: &[Address], limit: Duration) -> Option<String> {
     let deadline = Instant::now() + limit;
-    let ask = async |(host, port): &(String, u16)| {
-        let node = nodes.connect(host, *port, deadline).await.ok()?;
+    let ask = async |address: &Address| {
+        let node = nodes.connect(&address.host, address.port, deadline).await.ok()?;
         match node.controllers(deadline).await {
             Ok(controllers) => Some(controllers.cluster_id),
             // It is a broker.
@@ -88,13 +98,13 @@ pub async fn cluster_id(nodes: &Nodes, named: &[(String, u16)], limit: Duration)
     None
 }
 
-async fn ask(nodes: &Nodes, host: &str, port: u16, deadline: Instant) -> Result<SeenQuorum, NoQuorumSeen> {
-    let late = || NoQuorumSeen::NoAnswer(vec![format!("{host}:{port} did not answer in time")]);
-    timeout_at(deadline, ask_node(nodes, (host, port), deadline)).await.unwrap_or_else(|_| Err(late()))
+async fn ask(nodes: &Nodes, address: &Address, deadline: Instant) -> Result<SeenQuorum, NoQuorumSeen> {
+    let late = || NoQuorumSeen::NoAnswer(vec![format!("{address} did not answer in time")]);
+    timeout_at(deadline, ask_node(nodes, address, deadline)).await.unwrap_or_else(|_| Err(late()))
 }
 
-async fn ask_node(nodes: &Nodes, (host, port): (&str, u16), deadline: Instant) -> Result<SeenQuorum, NoQuorumSeen> {
-    let node = nodes.connect(host, port, deadline).await.map_err(|error| no_answer(&error))?;
+async fn ask_node(nodes: &Nodes, address: &Address, deadline: Instant) -> Result<SeenQuorum, NoQuorumSeen> {
+    let node = nodes.connect(&address.host, address.port, deadline).await.map_err(|error| no_answer(&error))?;
     match node.quorum(deadline).await {
         Ok(quorum) => {
             // Brokers do not say which controllers are registered.

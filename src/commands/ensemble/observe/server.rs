@@ -6,18 +6,10 @@ use tokio::time::Instant;
 
 use crate::clients::four_letter_words::{FourLetterWords, Word, WordError};
 use crate::clients::kafka::settings::Settings;
+use crate::cluster::address::Address;
 use crate::cluster::ensemble::view::{Answer, Mode, ServerView, Zxid};
 use crate::cluster::four_letter::{ServerMode, ServerState};
 use crate::formats::ensemble_config::read;
-
-/// Where a server takes clients.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Address {
-    /// Host name or IP address, without brackets.
-    pub(super) host: String,
-    /// The port.
-    pub(super) port: u16,
-}
 
 /// What one server said.
 #[derive(Debug, Clone)]

@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::clients::kafka::settings::Settings;
+use crate::cluster::address::Address;
 use crate::cluster::ensemble::desired::Desired;
 use crate::cluster::ensemble::member::ServerId;
 use crate::cluster::ensemble::membership::EnsembleConfig;
-use crate::cluster::ensemble::server_line::{ServerLine, is_unspecified};
 use crate::cluster::ensemble::view::{Answer, Mode, ServerView};
-use crate::commands::ensemble::observe::server::{Address, Said, look, zxid};
+use crate::commands::ensemble::observe::server::{Said, look, zxid};
+use crate::commands::ensemble::plan::Input;
 use crate::commands::ensemble::plan::seen::Seen;
 
 /// How long one server may take.
@@ -49,6 +50,14 @@ pub struct Look {
     pub at: Option<Timestamp>,
 }
 
+impl Look {
+    /// What a pass looks at that may send a change.
+    pub fn input(&self, now: Timestamp, rest: Duration) -> Input<'_> {
+        let now = self.at.unwrap_or(now);
+        Input { desired: self.desired.as_ref(), seen: &self.seen, now, rest, is_strict: true }
+    }
+}
+
 /// A server that was named and did not say who it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Nameless {
@@ -58,23 +67,20 @@ pub struct Nameless {
     pub answer: Answer,
 }
 
-/// Looks at the servers at these addresses (host, port), and at every member that they know.
-pub async fn look_at(settings: &Settings, named: &[(String, u16)], limit: Duration) -> Look {
+/// Looks at the servers at these addresses, and at every member that they know.
+pub async fn look_at(settings: &Settings, named: &[Address], limit: Duration) -> Look {
     look_at_known(settings, named, &BTreeMap::new(), limit).await
 }
 
 /// The same, where it is known already which servers take clients where: by the record, or by what a session showed.
 pub async fn look_at_known(
     settings: &Settings,
-    named: &[(String, u16)],
-    known: &BTreeMap<(String, u16), ServerId>,
+    named: &[Address],
+    known: &BTreeMap<Address, ServerId>,
     limit: Duration,
 ) -> Look {
     let start = Instant::now();
-    let known: BTreeMap<_, _> =
-        known.iter().map(|((host, port), id)| (Address { host: host.clone(), port: *port }, *id)).collect();
-    let named = named.iter().map(|(host, port)| Address { host: host.clone(), port: *port });
-    let named: Vec<_> = named.chain(known.keys().cloned()).collect();
+    let named: Vec<_> = named.iter().chain(known.keys()).cloned().collect();
     let mut asked: BTreeSet<Address> = BTreeSet::new();
     let mut running = FuturesUnordered::new();
     for address in named {
@@ -94,7 +100,7 @@ pub async fn look_at_known(
         said.push(one);
     }
     drop(running);
-    let mut look = assembled(said, known);
+    let mut look = assembled(said, known.clone());
     again(settings, &mut look).await;
     look
 }
@@ -102,14 +108,7 @@ pub async fn look_at_known(
 /// Where the members that a server knows take clients, without those that have answered under another name.
 fn members(said: &Said, known: &BTreeSet<ServerId>) -> Vec<Address> {
     let servers = said.view.config.iter().flat_map(|config| &config.membership.servers);
-    servers.filter(|(id, _)| !known.contains(id)).filter_map(|(_, line)| address(line)).collect()
-}
-
-/// Where a server takes clients: its own hosts where the line names none.
-pub(super) fn address(line: &ServerLine) -> Option<Address> {
-    let client = line.client.as_ref()?;
-    let host = if is_unspecified(&client.host) { &line.addresses.first()?.host } else { &client.host };
-    Some(Address { host: host.clone(), port: client.port })
+    servers.filter(|(id, _)| !known.contains(id)).filter_map(|(_, line)| line.client_address()).collect()
 }
 
 fn assembled(said: Vec<Said>, known: BTreeMap<Address, ServerId>) -> Look {
@@ -119,7 +118,7 @@ fn assembled(said: Vec<Said>, known: BTreeMap<Address, ServerId>) -> Look {
         .iter()
         .filter_map(|said| said.view.config.as_ref())
         .flat_map(|config| &config.membership.servers)
-        .filter_map(|(id, line)| Some((address(line)?, *id)));
+        .filter_map(|(id, line)| Some((line.client_address()?, *id)));
     of_address.extend(shown_by_servers);
     let mut look = Look {
         seen: Seen::default(),
@@ -130,7 +129,7 @@ fn assembled(said: Vec<Said>, known: BTreeMap<Address, ServerId>) -> Look {
         at: None,
     };
     for Said { address, view, no_config } in said {
-        let shown = shown(&address);
+        let shown = address.to_string();
         if let Some(why) = no_config.filter(|_| view.answer.mode().is_some()) {
             look.notes.push(why);
         }
@@ -193,13 +192,9 @@ async fn again(settings: &Settings, look: &mut Look) {
     }
 }
 
-fn shown(address: &Address) -> String {
-    let Address { host, port } = address;
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-}
-
+/// An address as it was shown; peers may name hosts that no flag could.
 pub(super) fn parsed(shown: &str) -> Option<Address> {
     let (host, port) = shown.rsplit_once(':')?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    Some(Address { host: host.to_owned(), port: port.parse().ok()? })
+    Some(Address::new(host, port.parse().ok()?))
 }

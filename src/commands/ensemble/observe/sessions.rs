@@ -1,5 +1,6 @@
 //! Sessions with the servers of an ensemble: what each has as configuration, the ensemble's id, and what the quorum has.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -11,9 +12,9 @@ use crate::clients::kafka::settings::Settings as Words;
 use crate::clients::zookeeper::live::Live;
 use crate::clients::zookeeper::settings::Settings;
 use crate::clients::zookeeper::{Refusal, ZooKeeper, ZooKeeperError};
+use crate::cluster::address::Address;
 use crate::cluster::ensemble::member::ServerId;
 use crate::cluster::ensemble::membership::{EnsembleConfig, Membership};
-use crate::commands::ensemble::observe::server::Address;
 use crate::formats::ensemble_config::read;
 
 /// Below this node is all that the toolbox keeps in an ensemble.
@@ -58,7 +59,7 @@ impl Connections {
     }
 
     /// The servers that were named.
-    pub fn named(&self) -> &[(String, u16)] {
+    pub fn named(&self) -> &[Address] {
         &self.settings.addresses
     }
 
@@ -73,13 +74,13 @@ impl Connections {
     }
 
     /// A session with the first of these servers that gives one. Connecting, and each call, take as long as `limit` at most.
-    pub async fn session(&self, addresses: &[(String, u16)], limit: Duration) -> Result<Live, ZooKeeperError> {
+    pub async fn session(&self, addresses: &[Address], limit: Duration) -> Result<Live, ZooKeeperError> {
         let (addresses, timeout) = (addresses.to_vec(), limit.min(self.settings.timeout));
         Live::connect(Settings { addresses, timeout, ..self.settings.clone() }).await
     }
 
     /// What the quorum has, by way of one of these servers: read after `sync`.
-    pub async fn quorum(&self, addresses: &[(String, u16)], limit: Duration) -> Result<EnsembleConfig, String> {
+    pub async fn quorum(&self, addresses: &[Address], limit: Duration) -> Result<EnsembleConfig, String> {
         let session = self.session(addresses, limit).await.map_err(|error| error.to_string())?;
         let config = match session.sync("/").await {
             Ok(()) => config(&session).await,
@@ -90,7 +91,7 @@ impl Connections {
     }
 
     /// What one of these servers has, without `sync`.
-    pub async fn unsynced(&self, addresses: &[(String, u16)], limit: Duration) -> Result<EnsembleConfig, String> {
+    pub async fn unsynced(&self, addresses: &[Address], limit: Duration) -> Result<EnsembleConfig, String> {
         let session = self.session(addresses, limit).await.map_err(|error| error.to_string())?;
         let config = config(&session).await;
         leave(&session).await;
@@ -98,9 +99,9 @@ impl Connections {
     }
 
     /// What each of these servers has itself.
-    pub(super) async fn own(&self, servers: &[(ServerId, Address)], limit: Duration) -> Vec<(ServerId, Own)> {
+    pub(super) async fn own(&self, servers: &BTreeMap<ServerId, Address>, limit: Duration) -> Vec<(ServerId, Own)> {
         let one = async |id: ServerId, address: Address| {
-            let session = self.session(&[(address.host, address.port)], limit).await;
+            let session = self.session(&[address], limit).await;
             let Ok(session) = session else { return (id, Own::default()) };
             let own = Own { config: config(&session).await.ok(), ensemble_id: id_of(&session).await.ok().flatten() };
             leave(&session).await;
@@ -111,7 +112,7 @@ impl Connections {
     }
 
     /// The ensemble's id; none where it has none yet.
-    pub async fn ensemble_id(&self, addresses: &[(String, u16)], limit: Duration) -> Result<Option<String>, String> {
+    pub async fn ensemble_id(&self, addresses: &[Address], limit: Duration) -> Result<Option<String>, String> {
         let session = self.session(addresses, limit).await.map_err(|error| error.to_string())?;
         let id = id_of(&session).await.map_err(|error| error.to_string());
         leave(&session).await;

@@ -11,6 +11,7 @@ use crate::cluster::ensemble::desired::{ChangeKind, Desired};
 use crate::cluster::ensemble::gone::Gone;
 use crate::cluster::ensemble::member::{ServerId, listed};
 use crate::cluster::ensemble::membership::Membership;
+use crate::cluster::ensemble::tolerance::Tolerance;
 use crate::cluster::ensemble::view::{Answer, Mode};
 use crate::commands::ensemble::plan::change::{Change, Known};
 use crate::commands::ensemble::plan::code::Code;
@@ -118,8 +119,32 @@ pub fn check(change: &Change, ground: Ground<'_>) -> Vec<Check> {
     checks
 }
 
-fn judged(guard: Guard, holds: bool, code: Code, numbers: String) -> Check {
+/// A guard that holds, or refuses by this name.
+pub fn judged(guard: Guard, holds: bool, code: Code, numbers: String) -> Check {
     Check { guard, judgement: if holds { Judgement::Holds } else { Judgement::Refuses(code) }, numbers }
+}
+
+/// A guard that does not hold yet.
+pub fn waits(guard: Guard, numbers: String) -> Check {
+    Check { guard, judgement: Judgement::Waits, numbers }
+}
+
+/// A guard that was not measured in this look.
+pub fn unmeasured(guard: Guard, numbers: String) -> Check {
+    Check { guard, judgement: Judgement::Unmeasured, numbers }
+}
+
+/// How many failures are survived before and after a change; `live`: what a voter has to be to count.
+pub fn spare_voters(old: Tolerance, new: Tolerance, live: &str) -> String {
+    format!(
+        "spare voters {} -> {} ({}/{} -> {}/{} {live})",
+        old.spare(),
+        new.spare(),
+        old.live,
+        old.voters,
+        new.live,
+        new.voters
+    )
 }
 
 fn one_server(change: &Change, after: &Membership, ground: Ground<'_>) -> Check {
@@ -149,17 +174,8 @@ fn tolerance(change: &Change, after: &Membership, ground: Ground<'_>) -> Check {
     };
     let wanted = i64::from(!ground.desired.dev);
     let holds = new.spare() >= wanted || (new.spare() >= old.spare() && !hits_live_voter);
-    let numbers = format!(
-        "spare voters {} -> {} ({}/{} -> {}/{} live)",
-        old.spare(),
-        new.spare(),
-        old.live,
-        old.voters,
-        new.live,
-        new.voters
-    );
     // A change that leaves no majority is refused whatever it improves.
-    judged(Guard::I2, holds && new.spare() >= 0, Code::UnsafeSize, numbers)
+    judged(Guard::I2, holds && new.spare() >= 0, Code::UnsafeSize, spare_voters(old, new, "live"))
 }
 
 fn enough_voters(change: &Change, after: &Membership, ground: Ground<'_>) -> Option<Check> {
@@ -220,7 +236,7 @@ fn caught_up(change: &Change, ground: Ground<'_>) -> Option<Check> {
     }
     let Some(catch_up) = &view.catch_up else {
         let numbers = format!("server {id} follows at {zxid}; {SAMPLES_MIN} samples are taken before a change is sent");
-        return Some(Check { guard: Guard::I5, judgement: Judgement::Unmeasured, numbers });
+        return Some(unmeasured(Guard::I5, numbers));
     };
     let passed = catch_up.samples.iter().filter(|sample| sample.is_caught_up()).count();
     let numbers = format!("{passed} of {} samples had the leader's zxid of 3 s before", catch_up.samples.len());
@@ -303,13 +319,13 @@ fn leader_last(change: &Change, ground: Ground<'_>) -> Option<Check> {
     });
     let others: Vec<_> = others.map(|(id, _)| *id).collect();
     let last = ground.desired.history.iter().rfind(|entry| entry.is_leader).map(|entry| age(entry.at, ground.now));
-    let wait = |numbers: String| Some(Check { guard: Guard::I8, judgement: Judgement::Waits, numbers });
+    let wait = |numbers: String| Some(waits(Guard::I8, numbers));
     if !others.is_empty() {
         return wait(format!("server {} leads: {} come first", change.target, listed(others)));
     }
     match last {
         Some(last) if last < LEADER_REST => wait(format!(
-            "the leader was changed {} s ago, {} s lie between two",
+            "the leader was changed {} s ago; {} s must pass between two changes of the leader",
             last.as_secs(),
             LEADER_REST.as_secs()
         )),
@@ -363,16 +379,16 @@ fn is_joiner(known: Option<&Known>) -> bool {
 }
 
 fn rested(ground: Ground<'_>) -> Check {
-    let waits = |numbers: String| Check { guard: Guard::I11, judgement: Judgement::Waits, numbers };
+    let wait = |numbers: String| waits(Guard::I11, numbers);
     if ground.seen.leader_changed {
-        return waits("the leader changed during this look".to_owned());
+        return wait("the leader changed during this look".to_owned());
     }
     if ground.seen.views().len() > 1 {
-        return waits("the servers disagree about the configuration".to_owned());
+        return wait("the servers disagree about the configuration".to_owned());
     }
     match last_change(ground.desired).map(|at| age(at, ground.now)) {
         Some(rest) if rest < ground.rest => {
-            waits(format!("{} s since the last change, {} s are waited for", rest.as_secs(), ground.rest.as_secs()))
+            wait(format!("{} s since the last change, {} s are waited for", rest.as_secs(), ground.rest.as_secs()))
         }
         Some(rest) => judged(Guard::I11, true, Code::InProgress, format!("{} s since the last change", rest.as_secs())),
         None => judged(Guard::I11, true, Code::InProgress, "no change is known".to_owned()),

@@ -86,13 +86,13 @@ pub fn next_step(code: Code) -> &'static str {
              controller.quorum.voters by controller.quorum.bootstrap.servers and restart the controllers one by one. \
              Kafka 3.9 can't be upgraded to a dynamic quorum"
         }
-        Code::AutoJoin => "Stop the controller first, then run again: it would add itself anew while it runs",
+        Code::AutoJoin => "Stop the controller first, then run again: it would add itself again while it runs",
         Code::KraftVersionMixed => "Upgrade or unregister the nodes that do not support kraft.version 1",
         Code::CombinedRole => {
             "Take the controller role out of process.roles and restart the node; a membership call can't do that"
         }
         Code::Migration => "Finish the migration from ZooKeeper, or roll it back, first",
-        Code::UnknownResult => "Run again: the next pass reads what became of it",
+        Code::UnknownResult => "Run again: the next pass finds out how it ended",
     }
 }
 

@@ -1,10 +1,9 @@
-//! What became of a change that an earlier pass sent: it is never sent again before that is known.
+//! How a change ended that an earlier pass sent: it is never sent again before that is known.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use crate::cluster::ensemble::desired::{ChangeKind, Desired, Entry, LastConfig, MemberState, Op};
 use crate::cluster::ensemble::member::{ServerId, listed};
@@ -14,18 +13,15 @@ use crate::commands::ensemble::plan::seen::{Seen, age};
 /// How long a change that shows no effect may still be applied by a leader that was frozen.
 pub const LATE: Duration = Duration::from_mins(1);
 
-/// What became of an open change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// How an open change ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settlement {
-    /// The ensemble has no quorum: it is not known.
-    Unknown,
     /// Not applied yet, and it may still be.
     Waits {
         /// For so long already, in seconds.
         seconds: u64,
     },
-    /// Not applied, and it will not be: a new call from the same version is refused by ZooKeeper if it is after all.
+    /// Not applied, and it will not be: if it is after all, ZooKeeper refuses a new call from the same version.
     NotApplied,
     /// Applied: it has to be confirmed.
     Applied,
@@ -33,16 +29,20 @@ pub enum Settlement {
     Conflict,
 }
 
-/// What became of an open change, by the configuration that the quorum has now.
-pub fn settle(op: &Op, quorum: Option<&EnsembleConfig>, now: Timestamp) -> Settlement {
-    let Some(config) = quorum else { return Settlement::Unknown };
+/// How an open change ended, by the configuration that the quorum has now.
+pub fn settle(op: &Op, config: &EnsembleConfig, now: Timestamp) -> Settlement {
     if config.membership == op.after {
         return Settlement::Applied;
     }
     if config.membership != op.before || config.version != op.from_version {
         return Settlement::Conflict;
     }
-    let waited = age(op.started_at, now);
+    not_yet(op.started_at, now)
+}
+
+/// A change that shows no effect yet.
+pub fn not_yet(started_at: Timestamp, now: Timestamp) -> Settlement {
+    let waited = age(started_at, now);
     if waited < LATE { Settlement::Waits { seconds: waited.as_secs() } } else { Settlement::NotApplied }
 }
 

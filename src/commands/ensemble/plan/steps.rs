@@ -1,119 +1,131 @@
-//! A pass as a plan: what the document takes over, what an earlier change came to, and at most one new change.
+//! A pass as a plan: what the document takes over, how an earlier change ended, and at most one new change. The steps are the same
+//! for servers of ZooKeeper and for controllers of KRaft; what differs is in [`Steps`].
 
 use std::fmt;
 
-use serde::Serialize;
+use jiff::Timestamp;
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
 
 use crate::change::event::Severity;
 use crate::change::plan::{self, Plan, Risk, Step};
-use crate::cluster::ensemble::desired::{ChangeKind, Desired, MemberState, Op};
-use crate::cluster::ensemble::member::ServerId;
-use crate::cluster::ensemble::membership::{ConfigVersion, EnsembleConfig, Membership};
-use crate::commands::ensemble::plan::change::Change;
-use crate::commands::ensemble::plan::code::{Code, Refusal};
+use crate::cluster::ensemble::desired::{DesiredState, MemberState};
+use crate::commands::ensemble::plan::code::Refusal;
 use crate::commands::ensemble::plan::coherence::Alert;
 use crate::commands::ensemble::plan::guards::Check;
-use crate::commands::ensemble::plan::seen::Seen;
-use crate::commands::ensemble::plan::stop::ScaleDown;
-use crate::commands::ensemble::plan::{Decision, Pass};
+use crate::commands::ensemble::plan::pass::{Decision, Id, Op, Pass, Protocol};
 
 /// The event of a refusal names this subject.
 pub const SUBJECT: &str = "ensemble:membership";
 
-/// One step of a pass, or of a declaration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct EnsembleStep {
-    /// What is done.
-    #[serde(flatten)]
-    pub act: Act,
+/// What the steps of a protocol say and hold.
+pub trait Steps: Protocol<ScaleDown: fmt::Display + Serialize + Send + Sync> {
+    /// What a member is called, as `server`.
+    const MEMBER: &'static str;
+    /// What JSON calls a member's id.
+    const ID: &'static str;
+    /// What a member in the state [`MemberState::Voter`] is.
+    const VOTER: &'static str;
+
+    /// A change, with all that it was judged by. Its text is its line in the plan.
+    type Planned: fmt::Debug + fmt::Display + Clone + Eq + Serialize + Send + Sync;
+    /// What is written into the ensemble itself, so that it is known again. Its text is its line in the plan.
+    type Identity: fmt::Debug + fmt::Display + Clone + Eq + Serialize + Send + Sync;
+
+    /// A change that was decided, as it is sent.
+    fn planned(change: &Self::Change, pass: &Pass<Self>, seen: &Self::Seen) -> Result<Self::Planned, Refusal>;
+
+    /// The intent for the document.
+    fn op(planned: &Self::Planned, id: String, started_at: Timestamp) -> Op<Self>;
+
+    /// The member that a change is about.
+    fn target(op: &Op<Self>) -> Id<Self>;
+
+    /// The members before and after a change, `key: value` lines for an event's table.
+    fn before_after(op: &Op<Self>) -> (String, String);
+
+    /// `key: value` lines of a document.
+    fn lines(desired: &Self::Desired) -> String;
+
+    /// The member whose process is stopped.
+    fn stopped(scale_down: &Self::ScaleDown) -> Id<Self>;
+
+    /// What runs before and after a process is stopped, `key: value` lines.
+    fn replicas(scale_down: &Self::ScaleDown) -> (String, String);
 }
 
-/// What is done.
+/// One step of a pass, or of a declaration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "step", rename_all = "snake_case")]
-pub enum Act {
+#[serde(tag = "step", rename_all = "snake_case", bound = "")]
+pub enum MembershipStep<P: Steps> {
     /// An open change of the document had no effect and will have none: it is taken out.
     Forget {
         /// The change.
-        op: Box<Op>,
+        op: Box<Op<P>>,
     },
-    /// The document takes over what a server has become.
+    /// The document takes over what a member has become.
     Mark {
-        /// The server.
-        id: ServerId,
+        /// The member.
+        #[serde(flatten, serialize_with = "named::<P, _, _>")]
+        id: Id<P>,
         /// Its state from now on.
         state: MemberState,
     },
     /// An open change was applied: it is confirmed and recorded.
     Confirm {
         /// The change.
-        op: Box<Op>,
+        op: Box<Op<P>>,
     },
     /// A change is sent.
-    Change(Box<Planned>),
-    /// The pod of a server that was removed is stopped.
-    ScaleDown(Box<ScaleDown>),
-    /// The ensemble gets an id of its own, in a znode.
-    Identify {
-        /// The id.
-        ensemble_id: String,
-    },
+    Change(Box<P::Planned>),
+    /// The pod of a member that was removed is stopped.
+    ScaleDown(Box<P::ScaleDown>),
+    /// The ensemble gets an id of its own.
+    Identify(P::Identity),
     /// The document is written.
-    Declare(Box<Declared>),
-}
-
-/// A change, with all that it was judged by.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Planned {
-    /// The change.
-    pub change: Change,
-    /// The members before it, and the version that it is made for.
-    pub from: EnsembleConfig,
-    /// The members after it.
-    pub after: Membership,
-    /// The leader.
-    pub leader: Option<ServerId>,
-    /// The arguments of ZooKeeper's `reconfig`.
-    pub arguments: String,
-    /// What clients notice.
-    pub impact: &'static str,
-    /// The guards.
-    pub checks: Vec<Check>,
+    Declare(Box<Declared<P>>),
 }
 
 /// What people say, made into a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Declared {
-    /// The server that it is about; none for all of them.
-    pub id: Option<ServerId>,
+#[serde(rename_all = "camelCase", bound = "")]
+pub struct Declared<P: Steps> {
+    /// The member that it is about; none for all of them.
+    #[serde(flatten, serialize_with = "named::<P, _, _>")]
+    pub id: Option<Id<P>>,
     /// In words, as `server 4 should join`.
     pub words: String,
-    /// Whether the data of a server is given up.
+    /// Whether the data of a member is given up.
     pub gives_up_data: bool,
     /// The document before; none where there is none.
-    pub before: Option<Box<Desired>>,
+    pub before: Option<Box<P::Desired>>,
     /// The document after.
-    pub after: Box<Desired>,
+    pub after: Box<P::Desired>,
+}
+
+/// A member's id under its own name.
+fn named<P: Steps, T: Serialize, S: Serializer>(id: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(1))?;
+    map.serialize_entry(P::ID, id)?;
+    map.end()
 }
 
 /// The kinds of steps, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Batch {
-    /// See [`Act::Forget`].
+    /// See [`MembershipStep::Forget`].
     Forget,
-    /// See [`Act::Mark`].
+    /// See [`MembershipStep::Mark`].
     Mark,
-    /// See [`Act::Confirm`].
+    /// See [`MembershipStep::Confirm`].
     Confirm,
-    /// See [`Act::Change`].
+    /// See [`MembershipStep::Change`].
     Reconfigure,
-    /// See [`Act::ScaleDown`].
+    /// See [`MembershipStep::ScaleDown`].
     ScaleDown,
-    /// See [`Act::Identify`].
+    /// See [`MembershipStep::Identify`].
     Identify,
-    /// See [`Act::Declare`].
+    /// See [`MembershipStep::Declare`].
     Declare,
 }
 
@@ -132,7 +144,7 @@ impl fmt::Display for Batch {
 }
 
 /// What a pass does, as a plan. Findings are its warnings, what forbids a change its refusal.
-pub fn plan(pass: &Pass, desired: Option<&Desired>, seen: &Seen) -> Plan<EnsembleStep> {
+pub fn plan<P: Steps>(pass: &Pass<P>, desired: Option<&P::Desired>, seen: &P::Seen) -> Plan<MembershipStep<P>> {
     let mut plan = Plan::default();
     for finding in &pass.findings {
         match finding.alert {
@@ -141,31 +153,28 @@ pub fn plan(pass: &Pass, desired: Option<&Desired>, seen: &Seen) -> Plan<Ensembl
             Alert::UnsafeNumber => plan.find(SUBJECT, "ensemble.unsafe_number", finding.text.clone()),
         }
     }
-    let mut add = |act| plan.steps.push(EnsembleStep { act });
-    if let Some(op) = desired.and_then(|desired| desired.op.clone()).filter(|_| pass.clears_op) {
-        add(Act::Forget { op: Box::new(op) });
+    if let Some(op) = desired.and_then(DesiredState::op).filter(|_| pass.clears_op) {
+        plan.steps.push(MembershipStep::Forget { op: Box::new(op.clone()) });
     }
-    for (id, state) in &pass.marks {
-        add(Act::Mark { id: *id, state: *state });
-    }
+    plan.steps.extend(pass.marks.iter().map(|(id, state)| MembershipStep::Mark { id: *id, state: *state }));
     if let Some(scale_down) = &pass.scale_down {
-        add(Act::ScaleDown(Box::new(scale_down.clone())));
+        plan.steps.push(MembershipStep::ScaleDown(Box::new(scale_down.clone())));
     }
     match &pass.decision {
         Decision::Nothing => {}
         Decision::Wait(why) => plan.warn(format!("waiting: {why}")),
         Decision::Refuse(refusal) => refuse(&mut plan, refusal),
-        Decision::Confirm(op) => add(Act::Confirm { op: op.clone() }),
-        Decision::Change(change) => match &seen.quorum {
-            Some(from) => add(Act::Change(Box::new(planned(change, from, pass, seen)))),
-            None => refuse(&mut plan, &Refusal::new(Code::NoQuorum, "no configuration is known", "Run again")),
+        Decision::Confirm(op) => plan.steps.push(MembershipStep::Confirm { op: op.clone() }),
+        Decision::Change(change) => match P::planned(change, pass, seen) {
+            Ok(planned) => plan.steps.push(MembershipStep::Change(Box::new(planned))),
+            Err(refusal) => refuse(&mut plan, &refusal),
         },
     }
     plan
 }
 
 /// Adds a refusal.
-pub fn refuse(plan: &mut Plan<EnsembleStep>, why: &Refusal) {
+pub fn refuse<S>(plan: &mut Plan<S>, why: &Refusal) {
     plan.refusals.push(refusal(why));
 }
 
@@ -179,162 +188,109 @@ pub fn refusal(why: &Refusal) -> plan::Refusal {
     }
 }
 
-fn planned(change: &Change, from: &EnsembleConfig, pass: &Pass, seen: &Seen) -> Planned {
-    let checks = pass.candidates.iter().find(|candidate| candidate.change == *change);
-    Planned {
-        change: change.clone(),
-        from: from.clone(),
-        after: change.after(&from.membership),
-        leader: seen.leader(),
-        arguments: change.arguments(from.version),
-        impact: change.impact(),
-        checks: checks.map(|candidate| candidate.checks.clone()).unwrap_or_default(),
-    }
-}
-
-impl Planned {
-    /// The intent for the document.
-    pub fn op(&self, id: String, started_at: jiff::Timestamp) -> Op {
-        let Self { change, from, after, .. } = self;
-        Op {
-            id,
-            kind: change.kind,
-            target: change.target,
-            from_version: from.version,
-            before: from.membership.clone(),
-            after: after.clone(),
-            is_leader: change.is_leader,
-            started_at,
-        }
-    }
-}
-
-fn kind_sign(kind: ChangeKind) -> char {
-    match kind {
-        ChangeKind::Promote | ChangeKind::Observe => '+',
-        ChangeKind::Drop | ChangeKind::Shrink | ChangeKind::ShrinkLeader => '-',
-        ChangeKind::Replace | ChangeKind::Unobserve | ChangeKind::Demote | ChangeKind::Readdress => '~',
-    }
-}
-
-fn state_word(state: MemberState) -> &'static str {
+/// What the record says of a member.
+pub(super) fn state_word<P: Steps>(state: MemberState) -> &'static str {
     match state {
         MemberState::Reserved => "reserved",
         MemberState::Joining => "joining",
-        MemberState::Voter => "a member",
+        MemberState::Voter => P::VOTER,
         MemberState::Leaving => "leaving",
         MemberState::Retired => "retired",
     }
 }
 
-impl fmt::Display for EnsembleStep {
+impl<P: Steps> Pass<P> {
+    /// The guards of a change that was decided.
+    pub(super) fn checks_of(&self, change: &P::Change) -> Vec<Check> {
+        let candidate = self.candidates.iter().find(|candidate| candidate.change == *change);
+        candidate.map(|candidate| candidate.checks.clone()).unwrap_or_default()
+    }
+}
+
+/// A planned change as the document will have it, but for its id and its time.
+fn draft<P: Steps>(planned: &P::Planned) -> Op<P> {
+    P::op(planned, String::new(), Timestamp::UNIX_EPOCH)
+}
+
+impl<P: Steps> fmt::Display for MembershipStep<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.act {
-            Act::Forget { op } => {
-                let (kind, id) = (op.kind.word(), op.target);
-                write!(f, "~ the record forgets {kind} of server {id}: it was not applied")
+        match self {
+            Self::Forget { op } => write!(f, "~ the record forgets {op}: it was not applied"),
+            Self::Mark { id, state } => {
+                write!(f, "~ the record says that {} {id} is {}", P::MEMBER, state_word::<P>(*state))
             }
-            Act::Mark { id, state } => write!(f, "~ the record says that server {id} is {}", state_word(*state)),
-            Act::Confirm { op } => {
-                let (kind, id) = (op.kind.word(), op.target);
-                write!(f, "~ {kind} of server {id} was applied: confirm and record it")
-            }
-            Act::Change(planned) => {
-                let Planned { change, arguments, impact, .. } = &**planned;
-                write!(f, "{} {change}: {arguments} ({impact})", kind_sign(change.kind))
-            }
-            Act::ScaleDown(scale_down) => write!(f, "- {scale_down}"),
-            Act::Identify { ensemble_id } => write!(f, "+ the ensemble gets the id {ensemble_id}"),
-            Act::Declare(declared) => {
+            Self::Confirm { op } => write!(f, "~ {op} was applied: confirm and record it"),
+            Self::Change(planned) => write!(f, "{planned}"),
+            Self::ScaleDown(scale_down) => write!(f, "- {scale_down}"),
+            Self::Identify(identity) => write!(f, "{identity}"),
+            Self::Declare(declared) => {
                 write!(f, "{} {}", if declared.before.is_some() { '~' } else { '+' }, declared.words)
             }
         }
     }
 }
 
-impl Step for EnsembleStep {
+impl<P: Steps> Step for MembershipStep<P> {
     type Batch = Batch;
 
     fn subject(&self) -> String {
-        let id = match &self.act {
-            Act::Forget { op } | Act::Confirm { op } => Some(op.target),
-            Act::Mark { id, .. } => Some(*id),
-            Act::Change(planned) => Some(planned.change.target),
-            Act::ScaleDown(scale_down) => Some(scale_down.id),
-            Act::Identify { .. } => None,
-            Act::Declare(declared) => declared.id,
+        let id = match self {
+            Self::Forget { op } | Self::Confirm { op } => Some(P::target(op)),
+            Self::Mark { id, .. } => Some(*id),
+            Self::Change(planned) => Some(P::target(&draft::<P>(planned))),
+            Self::ScaleDown(scale_down) => Some(P::stopped(scale_down)),
+            Self::Identify(_) => None,
+            Self::Declare(declared) => declared.id,
         };
-        id.map_or_else(|| SUBJECT.to_owned(), |id| format!("server:{id}"))
+        id.map_or_else(|| SUBJECT.to_owned(), |id| format!("{}:{id}", P::MEMBER))
     }
 
     fn risk(&self) -> Risk {
-        match &self.act {
-            Act::Declare(declared) if declared.gives_up_data => Risk::LosesData,
+        match self {
+            Self::Declare(declared) if declared.gives_up_data => Risk::LosesData,
             _ => Risk::Reversible,
         }
     }
 
     fn kind(&self) -> &'static str {
-        match &self.act {
-            Act::Forget { .. } => "ensemble.change_forgotten",
-            Act::Mark { .. } => "ensemble.member_marked",
-            Act::Confirm { .. } => "ensemble.change_confirmed",
-            Act::Change(_) => "ensemble.reconfigured",
-            Act::ScaleDown(_) => "ensemble.replicas_lowered",
-            Act::Identify { .. } => "ensemble.identified",
-            Act::Declare(_) => "ensemble.declared",
+        match self {
+            Self::Forget { .. } => "ensemble.change_forgotten",
+            Self::Mark { .. } => "ensemble.member_marked",
+            Self::Confirm { .. } => "ensemble.change_confirmed",
+            Self::Change(_) => "ensemble.reconfigured",
+            Self::ScaleDown(_) => "ensemble.replicas_lowered",
+            Self::Identify(_) => "ensemble.identified",
+            Self::Declare(_) => "ensemble.declared",
         }
     }
 
     fn batch(&self) -> Batch {
-        match &self.act {
-            Act::Forget { .. } => Batch::Forget,
-            Act::Mark { .. } => Batch::Mark,
-            Act::Confirm { .. } => Batch::Confirm,
-            Act::Change(_) => Batch::Reconfigure,
-            Act::ScaleDown(_) => Batch::ScaleDown,
-            Act::Identify { .. } => Batch::Identify,
-            Act::Declare(_) => Batch::Declare,
+        match self {
+            Self::Forget { .. } => Batch::Forget,
+            Self::Mark { .. } => Batch::Mark,
+            Self::Confirm { .. } => Batch::Confirm,
+            Self::Change(_) => Batch::Reconfigure,
+            Self::ScaleDown(_) => Batch::ScaleDown,
+            Self::Identify(_) => Batch::Identify,
+            Self::Declare(_) => Batch::Declare,
         }
     }
 
     fn severity(&self) -> Severity {
-        match &self.act {
-            Act::Change(_) | Act::Confirm { .. } => Severity::Success,
+        match self {
+            Self::Change(_) | Self::Confirm { .. } => Severity::Success,
             _ => Severity::Info,
         }
     }
 
     fn before_after(&self) -> (Option<String>, Option<String>) {
-        match &self.act {
-            Act::Change(planned) => {
-                let Planned { from, after, .. } = &**planned;
-                (Some(membership(&from.membership, Some(from.version))), Some(membership(after, None)))
-            }
-            Act::Confirm { op } => {
-                (Some(membership(&op.before, Some(op.from_version))), Some(membership(&op.after, None)))
-            }
-            Act::ScaleDown(scale_down) => {
-                let replicas = |count: u32| Some(format!("statefulset: {}\nreplicas: {count}", scale_down.set));
-                (replicas(scale_down.from), replicas(scale_down.to))
-            }
-            Act::Declare(declared) => (declared.before.as_deref().map(members), Some(members(&declared.after))),
+        let both = |(before, after)| (Some(before), Some(after));
+        match self {
+            Self::Change(planned) => both(P::before_after(&draft::<P>(planned))),
+            Self::Confirm { op } => both(P::before_after(op)),
+            Self::ScaleDown(scale_down) => both(P::replicas(scale_down)),
+            Self::Declare(declared) => (declared.before.as_deref().map(P::lines), Some(P::lines(&declared.after))),
             _ => (None, None),
         }
     }
-}
-
-/// `key: value` lines of a membership, for an event's table.
-pub fn membership(membership: &Membership, version: Option<ConfigVersion>) -> String {
-    let lines = membership.servers.iter().map(|(id, line)| format!("server.{id}: {line}"));
-    lines.chain(version.map(|version| format!("version: {version}"))).collect::<Vec<_>>().join("\n")
-}
-
-/// `key: value` lines of a document.
-fn members(desired: &Desired) -> String {
-    let lines = desired
-        .members
-        .iter()
-        .map(|(id, member)| format!("server.{id}: {} ({})", member.line, state_word(member.state)));
-    std::iter::once(format!("size: {}", desired.size)).chain(lines).collect::<Vec<_>>().join("\n")
 }

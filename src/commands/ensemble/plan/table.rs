@@ -276,7 +276,7 @@ impl Advice {
             Self::DemoteLeader => "make it an observer, last",
             Self::Readdress => "change its address",
             Self::StopServer => "stop the server by hand",
-            Self::Alarm => "look at it: nobody wants it there",
+            Self::Alarm => "look at it: the document does not have it",
             Self::SplitBrain => "stop: two ensembles",
             Self::Rewrite => "restart it through `toolbox ensemble prestart`",
         }

@@ -6,11 +6,11 @@ use crate::cluster::ensemble::member::ServerId;
 use crate::cluster::ensemble::membership::ConfigVersion;
 use crate::cluster::ensemble::tolerance::Tolerance;
 use crate::cluster::ensemble::view::{Answer, Mode, ServerView, Zxid};
+use crate::commands::ensemble::plan::Pass;
 use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::coherence::{Alert, Finding};
 use crate::commands::ensemble::plan::seen::{PodSeen, Seen};
-use crate::commands::ensemble::plan::{Decision, Pass};
-use crate::commands::ensemble::report::{foot, is_alert};
+use crate::commands::ensemble::report::{Foot, next_step};
 
 /// The page, as JSON has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -28,13 +28,9 @@ pub struct Page {
     pub after_one_loss: Option<Tolerance>,
     /// Each server, by id; those without a known id last.
     pub servers: Vec<Row>,
-    /// What is wrong.
-    pub findings: Vec<Finding>,
-    /// What forbids every change now.
-    pub refusal: Option<Refusal>,
-    /// What `ensemble apply` would do next, or why it does nothing; none without a record.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_step: Option<String>,
+    /// What stands below the table.
+    #[serde(flatten)]
+    pub foot: Foot,
 }
 
 /// One server.
@@ -94,7 +90,7 @@ pub fn page(seen: &Seen, pass: &Pass, refusal: Option<Refusal>, places: &Places<
             id: Some(id),
             address: (places.address)(id),
             role: line.map(|line| line.role.to_string()),
-            state: pass.servers.get(&id).map_or("unknown", |known| known.row.words()).to_owned(),
+            state: pass.members.get(&id).map_or("unknown", |known| known.row.words()).to_owned(),
             behind: leader.and_then(|(leader, own)| behind(leader, own)),
             answer,
             version: view.and_then(|view| view.config.as_ref()).map(|config| config.version),
@@ -102,7 +98,7 @@ pub fn page(seen: &Seen, pass: &Pass, refusal: Option<Refusal>, places: &Places<
             pod: seen.workload.as_ref().and_then(|workload| workload.pods.get(&id).cloned()),
         }
     };
-    let mut servers: Vec<_> = pass.servers.keys().map(|id| row(*id, seen.servers.get(id))).collect();
+    let mut servers: Vec<_> = pass.members.keys().map(|id| row(*id, seen.servers.get(id))).collect();
     servers.extend(places.strangers.iter().map(|stranger| Row {
         id: None,
         address: stranger.address.clone(),
@@ -114,41 +110,28 @@ pub fn page(seen: &Seen, pass: &Pass, refusal: Option<Refusal>, places: &Places<
         line: None,
         pod: None,
     }));
-    // An ensemble that can't be reconfigured is as healthy as any.
-    let is_bad = refusal.as_ref().is_some_and(|refusal| refusal.code != Code::ReconfigOff);
     let (findings, refusal) = if is_membership_unknown(seen, places) {
         let text = "no server shows the membership: `conf` is not in 4lw.commands.whitelist of zoo.cfg".to_owned();
         (vec![Finding { alert: Alert::IncoherentConfiguration, text }], None)
     } else {
         (pass.findings.clone(), refusal)
     };
+    let foot = Foot { findings, refusal, next_step: places.has_record.then(|| next_steps(pass)) };
     Page {
-        healthy: !is_bad && !findings.iter().any(is_alert),
+        // An ensemble that can't be reconfigured is as healthy as any.
+        healthy: foot.is_healthy(Code::ReconfigOff),
         version: seen.quorum.as_ref().map(|config| config.version),
         leader: seen.leader(),
         tolerance: pass.tolerance,
         after_one_loss: pass.tolerance.map(Tolerance::after_one_loss),
         servers,
-        findings,
-        refusal,
-        next_step: places.has_record.then(|| next_steps(pass)),
+        foot,
     }
 }
 
 fn next_steps(pass: &Pass) -> String {
-    let next = next_step(&pass.decision);
+    let next = next_step(&pass.decision, |change| format!("{change} ({})", change.impact()));
     pass.scale_down.as_ref().map_or_else(|| next.clone(), |scale_down| format!("{scale_down}; {next}"))
-}
-
-/// What a pass would do, in one line.
-pub fn next_step(decision: &Decision) -> String {
-    match decision {
-        Decision::Nothing => "nothing: all is as desired".to_owned(),
-        Decision::Wait(why) => format!("wait: {why}"),
-        Decision::Refuse(refusal) => format!("refuse: {refusal}"),
-        Decision::Confirm(op) => format!("confirm and record {} of server {}", op.kind.word(), op.target),
-        Decision::Change(change) => format!("{change} ({})", change.impact()),
-    }
 }
 
 /// Whether servers serve, and none of them says who the members are.
@@ -195,12 +178,6 @@ impl Page {
     /// The table's rows.
     pub fn rows(&self, is_wide: bool) -> Vec<Vec<String>> {
         self.servers.iter().map(|row| row.cells(is_wide, self.has_pods())).collect()
-    }
-
-    /// What stands below the table.
-    pub fn foot(&self) -> String {
-        let next = self.next_step.as_ref().map(|next| format!("\nNext step of `toolbox ensemble apply`: {next}\n"));
-        format!("{}{}", foot(&self.findings, self.refusal.as_ref()), next.unwrap_or_default())
     }
 }
 

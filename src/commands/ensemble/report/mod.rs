@@ -5,13 +5,56 @@ pub mod quorum;
 
 use std::fmt::{self, Write as _};
 
-use crate::commands::ensemble::plan::Candidate;
-use crate::commands::ensemble::plan::code::Refusal;
-use crate::commands::ensemble::plan::coherence::{Alert, Finding};
-use crate::commands::ensemble::plan::guards::{Check, Judgement};
+use serde::Serialize;
 
-/// What stands below a table: what is wrong, and what forbids every change.
-fn foot(findings: &[Finding], refusal: Option<&Refusal>) -> String {
+use crate::commands::ensemble::plan::code::{Code, Refusal};
+use crate::commands::ensemble::plan::coherence::{Alert, Finding};
+use crate::commands::ensemble::plan::guards::Judgement;
+use crate::commands::ensemble::plan::pass::{Candidate, Decision, Protocol};
+
+/// What stands below a table: what is wrong, what forbids every change, and what would be next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Foot {
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+    /// What forbids every change now.
+    pub refusal: Option<Refusal>,
+    /// What `ensemble apply` would do next, or why it does nothing; none without a record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_step: Option<String>,
+}
+
+impl Foot {
+    /// Whether nothing is wrong. A refusal by the name of `harmless` is none of health: only changes are impossible.
+    fn is_healthy(&self, harmless: Code) -> bool {
+        let is_bad = self.refusal.as_ref().is_some_and(|refusal| refusal.code != harmless);
+        !is_bad && !self.findings.iter().any(is_alert)
+    }
+}
+
+impl fmt::Display for Foot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&wrong(&self.findings, self.refusal.as_ref()))?;
+        match &self.next_step {
+            Some(next) => writeln!(f, "\nNext step of `toolbox ensemble apply`: {next}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a pass would do, in one line; `change`: how a change is said.
+fn next_step<P: Protocol>(decision: &Decision<P>, change: impl Fn(&P::Change) -> String) -> String {
+    match decision {
+        Decision::Nothing => "nothing: all is as desired".to_owned(),
+        Decision::Wait(why) => format!("wait: {why}"),
+        Decision::Refuse(refusal) => format!("refuse: {refusal}"),
+        Decision::Confirm(op) => format!("confirm and record {op}"),
+        Decision::Change(it) => change(it),
+    }
+}
+
+fn wrong(findings: &[Finding], refusal: Option<&Refusal>) -> String {
     let mut text = String::new();
     let titles = [
         (Alert::IncoherentConfiguration, "Incoherent configuration"),
@@ -39,23 +82,21 @@ fn foot(findings: &[Finding], refusal: Option<&Refusal>) -> String {
 }
 
 /// Every change that could be next, with its guards and their numbers.
-pub fn checks(candidates: &[Candidate]) -> String {
-    candidates.iter().map(|candidate| checks_of(&candidate.change, &candidate.checks)).collect()
-}
-
-/// A change with its guards and their numbers.
-fn checks_of(change: &dyn fmt::Display, checks: &[Check]) -> String {
-    let mut text = format!("{change}\n");
-    for check in checks {
-        let judgement = match check.judgement {
-            Judgement::Holds => "holds".to_owned(),
-            Judgement::Refuses(code) => format!("refuses ({code})"),
-            Judgement::Waits => "waits".to_owned(),
-            Judgement::Unmeasured => "not measured".to_owned(),
-        };
-        let _ = writeln!(text, "  {:<4}{judgement}: {}", check.guard, check.numbers);
+pub fn checks<P: Protocol>(candidates: &[Candidate<P>]) -> String {
+    let mut text = String::new();
+    for Candidate { change, checks } in candidates {
+        let _ = writeln!(text, "{change}");
+        for check in checks {
+            let judgement = match check.judgement {
+                Judgement::Holds => "holds".to_owned(),
+                Judgement::Refuses(code) => format!("refuses ({code})"),
+                Judgement::Waits => "waits".to_owned(),
+                Judgement::Unmeasured => "not measured".to_owned(),
+            };
+            let _ = writeln!(text, "  {:<4}{judgement}: {}", check.guard, check.numbers);
+        }
+        text.push('\n');
     }
-    text.push('\n');
     text
 }
 

@@ -5,10 +5,9 @@ use serde::Serialize;
 use crate::cluster::ensemble::tolerance::Tolerance;
 use crate::cluster::quorum::{DirectoryId, NodeId, QuorumReplica};
 use crate::commands::ensemble::plan::code::{Code, Refusal};
-use crate::commands::ensemble::plan::coherence::Finding;
+use crate::commands::ensemble::plan::kraft::Pass;
 use crate::commands::ensemble::plan::kraft::seen::SeenQuorum;
-use crate::commands::ensemble::plan::kraft::{Candidate, Decision, Pass};
-use crate::commands::ensemble::report::{checks_of, foot, is_alert};
+use crate::commands::ensemble::report::{Foot, next_step};
 
 /// The page, as JSON has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -31,13 +30,9 @@ pub struct Page {
     pub after_one_loss: Tolerance,
     /// Voters, then observers: brokers, and controllers that join or were removed.
     pub replicas: Vec<Row>,
-    /// What is wrong.
-    pub findings: Vec<Finding>,
-    /// What forbids every change now.
-    pub refusal: Option<Refusal>,
-    /// What `ensemble apply` would do next, or why it does nothing; none without a record.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_step: Option<String>,
+    /// What stands below the table.
+    #[serde(flatten)]
+    pub foot: Foot,
 }
 
 /// One replica of the metadata log.
@@ -68,36 +63,19 @@ pub fn page(seen: &SeenQuorum, pass: &Pass, refusal: Option<Refusal>, has_record
     let mut observers = of(&seen.quorum.observers, "observer");
     observers.sort_by_key(|row| row.node);
     replicas.extend(observers);
-    // A static quorum is as healthy as any; it only can't be changed.
-    let is_bad = refusal.as_ref().is_some_and(|refusal| refusal.code != Code::StaticQuorum);
+    let next_step = has_record.then(|| next_step(&pass.decision, ToString::to_string));
+    let (foot, tolerance) = (Foot { findings: pass.findings.clone(), refusal, next_step }, seen.tolerance());
     Page {
-        healthy: !is_bad && !pass.findings.iter().any(is_alert),
+        // A static quorum is as healthy as any; it only can't be changed.
+        healthy: foot.is_healthy(Code::StaticQuorum),
         is_static: seen.is_static(),
         leader: seen.quorum.leader,
         epoch: seen.quorum.leader_epoch,
         high_watermark: seen.quorum.high_watermark,
-        tolerance: pass.tolerance,
-        after_one_loss: pass.tolerance.after_one_loss(),
+        tolerance,
+        after_one_loss: tolerance.after_one_loss(),
         replicas,
-        findings: pass.findings.clone(),
-        refusal,
-        next_step: has_record.then(|| next_step(&pass.decision)),
-    }
-}
-
-/// Every change that could be next, with its guards and their numbers.
-pub fn checks(candidates: &[Candidate]) -> String {
-    candidates.iter().map(|candidate| checks_of(&candidate.change, &candidate.checks)).collect()
-}
-
-/// What a pass would do, in one line.
-fn next_step(decision: &Decision) -> String {
-    match decision {
-        Decision::Nothing => "nothing: all is as desired".to_owned(),
-        Decision::Wait(why) => format!("wait: {why}"),
-        Decision::Refuse(refusal) => format!("refuse: {refusal}"),
-        Decision::Confirm(op) => format!("confirm and record {} of controller {}", op.kind.word(), op.target),
-        Decision::Change(change) => change.to_string(),
+        foot,
     }
 }
 
@@ -140,12 +118,6 @@ impl Page {
     /// The table's rows.
     pub fn rows(&self, is_wide: bool) -> Vec<Vec<String>> {
         self.replicas.iter().map(|row| row.cells(is_wide)).collect()
-    }
-
-    /// What stands below the table.
-    pub fn foot(&self) -> String {
-        let next = self.next_step.as_ref().map(|next| format!("\nNext step of `toolbox ensemble apply`: {next}\n"));
-        format!("{}{}", foot(&self.findings, self.refusal.as_ref()), next.unwrap_or_default())
     }
 }
 

@@ -51,7 +51,7 @@ pub fn of_node(text: &str, node: NodeId, pod: Option<&str>, namespace: Option<&s
         match value {
             Some(value) => filled = filled.replace(name, value),
             None if filled.contains(name) => {
-                return Err(format!("{name} stands in the properties, and is not known here"));
+                return Err(format!("{name} is in the properties, and its value is not known here"));
             }
             None => {}
         }

@@ -71,7 +71,7 @@ fn fault(property: &Property, data: &str) -> Option<Fault> {
         return wrong(what, "leave it out; a server's own address is --server-line");
     }
     if ["clientPort", "clientPortAddress"].contains(&&*key) {
-        return wrong(format!("`{key}` does not belong here"), "the client port stands behind `;` in --server-line");
+        return wrong(format!("`{key}` does not belong here"), "set the client port in --server-line, after the `;`");
     }
     if key == "dataDir" && value != data {
         return wrong("`dataDir` is not the folder of --data-dir".to_owned(), "leave it out");
@@ -117,7 +117,7 @@ mod tests {
         for (line, why) in [
             ("server.1=a:1:2;3", "members come from the live servers"),
             ("dynamicConfigFile=/x", "members come from the live servers"),
-            ("clientPort=2181", "stands behind `;`"),
+            ("clientPort=2181", "after the `;`"),
             ("dataDir=/other", "--data-dir"),
             ("db.autocreate=true", "must be false"),
             ("zookeeper.db.autocreate=true", "must be false"),

@@ -7,9 +7,10 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use tokio::time::{Instant, sleep};
 
+use crate::change::in_order::InOrder;
 use crate::change::plan::Plan;
 use crate::cluster::broker::BrokerId;
-use crate::commands::identity::apply::{Hands, load, pause};
+use crate::commands::identity::apply::{IdentityExecutor, load};
 use crate::commands::identity::command::flags::{cluster, me, terms};
 use crate::commands::identity::observe::{Places, Reader};
 use crate::commands::identity::plan::{
@@ -22,8 +23,9 @@ use crate::context::rights::{Setup, Workload};
 use crate::context::{Context, duration};
 use crate::exit::Exit;
 use crate::state::identity::{ClusterRef, Identity};
+use crate::state::patience::pause;
 
-/// How often an id is decided anew because another pod took it.
+/// How often an id is decided again because another pod took it.
 const ROUNDS_MAX: usize = 200;
 
 /// Arguments of `toolbox identity assign`.
@@ -191,7 +193,7 @@ pub(super) async fn run(context: &mut Context, args: &AssignArgs) -> anyhow::Res
         let Some(decision) = decision else {
             return Ok(context.settle(plan, async |_: &[IdentityStep]| Vec::new()).await?.exit);
         };
-        let mut hands = Hands {
+        let mut order = InOrder::new(IdentityExecutor {
             document: &mut document,
             terms: &terms,
             seen: &seen,
@@ -201,10 +203,9 @@ pub(super) async fn run(context: &mut Context, args: &AssignArgs) -> anyhow::Res
             kubernetes: reader.kubernetes.clone(),
             deadline,
             is_outrun: false,
-            is_broken: false,
-        };
-        exit = context.settle(plan, async |steps: &[IdentityStep]| hands.apply(steps).await).await?.exit;
-        if !hands.is_outrun || Instant::now() >= deadline {
+        });
+        exit = context.settle(plan, async |steps: &[IdentityStep]| order.apply(steps).await).await?.exit;
+        if !order.executor.is_outrun || Instant::now() >= deadline {
             break;
         }
         sleep(pause()).await;

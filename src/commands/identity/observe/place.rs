@@ -132,7 +132,7 @@ impl Reader {
     }
 }
 
-/// Who may lead the partitions that have nobody in sync; only these are asked for. None where brokers do not tell: then each
+/// Who may lead the partitions that have nobody in sync; only these are asked for. None where brokers do not show it: then each
 /// replica of such a partition counts as its last one.
 async fn eligible(kafka: &dyn Kafka, metadata: &Metadata) -> Option<Eligible> {
     let is_asked = |topic: &&Topic| topic.partitions.iter().any(|partition| partition.isr.is_empty());
@@ -146,7 +146,7 @@ async fn eligible(kafka: &dyn Kafka, metadata: &Metadata) -> Option<Eligible> {
     })
 }
 
-/// The output files of an earlier run. What can't be read is written anew.
+/// The output files of an earlier run. What can't be read is written again.
 fn outputs(folder: &Path) -> BTreeMap<String, String> {
     const NAMES: [&str; 9] =
         ["broker.id", "env", "host.ip", "identity.json", "map", "myid", "node.name", "overrides.properties", "rack.id"];

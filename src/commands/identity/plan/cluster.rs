@@ -13,7 +13,7 @@ use crate::cluster::topic::TopicPartition;
 pub const NAMED_MAX: usize = 10;
 
 /// Replicas beside the in-sync ones that may become leader without loss (KIP-966), of each partition that has some.
-/// None where brokers do not tell.
+/// None where brokers do not show it.
 pub type Eligible = BTreeMap<TopicPartition, Vec<BrokerId>>;
 
 /// What the cluster lists.

@@ -102,7 +102,7 @@ fn check_cluster(terms: &Terms, seen: &Seen) -> Result<(), Halt> {
         return refused(
             Code::WrongCluster,
             format!(
-                "the registry belongs to cluster {}, but {expected} is expected. If the cluster was built anew, delete the registry; \
+                "the registry belongs to cluster {}, but {expected} is expected. If the cluster was rebuilt, delete the registry; \
                  else correct the cluster's id in toolbox.yaml",
                 visible::value(other)
             ),
@@ -166,7 +166,7 @@ fn without_disk(terms: &Terms, seen: &Seen) -> Result<Chosen, Halt> {
             return refused(
                 Code::LabelConflict,
                 format!(
-                    "--id says {given}, but pod {} has id {mine} in the registry. Take --id away, or correct it",
+                    "--id says {given}, but pod {} has id {mine} in the registry. Remove --id, or correct it",
                     seen.me.pod
                 ),
             );
@@ -181,8 +181,8 @@ fn without_disk(terms: &Terms, seen: &Seen) -> Result<Chosen, Halt> {
             refused(
                 Code::LabelConflict,
                 format!(
-                    "the disk is empty, {} says id {other}, and {who} says {expected}. If the disk was cleared on purpose, take the \
-                     {} away",
+                    "the disk is empty, {} says id {other}, and {who} says {expected}. If the disk was cleared on purpose, \
+                     remove the {}",
                     words(source),
                     words(source)
                 ),
@@ -240,7 +240,7 @@ fn hint(seen: &Seen) -> Result<Option<(BrokerId, Source)>, Halt> {
         (Some((claim, _)), Some((node, _))) if claim != node => refused(
             Code::LabelConflict,
             format!(
-                "the disk is empty, the annotation of its claim says id {claim}, the label of its node {node}. Take the wrong one away"
+                "the disk is empty, the annotation of its claim says id {claim}, the label of its node {node}. Remove the wrong one"
             ),
         ),
         (Some(hint), _) | (None, Some(hint)) => Ok(Some(hint)),

@@ -50,7 +50,7 @@ impl Seen {
 pub struct Me {
     /// Its name.
     pub pod: String,
-    /// Its uid: another one each time it is made anew.
+    /// Its uid: another one each time it is created.
     #[serde(default)]
     pub uid: Option<String>,
     /// Its node's name.

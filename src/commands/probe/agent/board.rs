@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::commands::probe::agent::looks::Found;
+use crate::commands::probe::verdict::aged::Last;
 use crate::commands::probe::verdict::{Verdict, aged};
 
 /// The last look, and when it ended.
@@ -30,16 +31,16 @@ impl Board {
     /// Whether the server is alive, and how old that is.
     pub fn live(&self) -> (Verdict, Option<Duration>) {
         let last = self.lock();
-        let last = last.as_ref().map(|(found, at)| (&found.live, at.elapsed()));
-        (aged::live(last, self.period), last.map(|(_, age)| age))
+        let last = last.as_ref().map(|(found, at)| Last { verdict: &found.live, age: at.elapsed() });
+        (aged::live(last, self.period), last.map(|last| last.age))
     }
 
     /// Whether it is ready, and how old that is.
     pub fn ready(&self) -> (Verdict, Option<Duration>) {
         let last = self.lock();
         let is_latched = last.as_ref().is_some_and(|(found, _)| found.is_latched);
-        let last = last.as_ref().map(|(found, at)| (&found.ready, at.elapsed()));
-        (aged::ready(last, self.period, is_latched), last.map(|(_, age)| age))
+        let last = last.as_ref().map(|(found, at)| Last { verdict: &found.ready, age: at.elapsed() });
+        (aged::ready(last, self.period, is_latched), last.map(|last| last.age))
     }
 
     /// All that the last look saw.

@@ -128,7 +128,7 @@ pub async fn look_at_broker(broker: &mut Broker, port: &Port, now: Timestamp, de
     if let Some(latch) = broker.latch.as_ref().filter(|_| kept.as_ref() != Some(&memory))
         && let Err(why) = latch.write(&memory)
     {
-        output::say(&format!("{why}: the next probe begins the strict phase anew"));
+        output::say(&format!("{why}: the next probe starts the strict phase again"));
     }
     broker.memory = Some(memory);
     Answer::new(verdict, seen)

@@ -10,6 +10,7 @@ use crate::clients::files::read_text;
 use crate::clients::first_answer::Greeting;
 use crate::clients::kafka::settings::Settings;
 use crate::clients::processes;
+use crate::cluster::address::Address;
 use crate::commands::probe::command::serve::ServeArgs;
 use crate::commands::probe::observe::port::Port;
 use crate::context::{Context, duration};
@@ -119,7 +120,7 @@ impl AddressArgs {
 impl LiveArgs {
     /// The port at this address.
     pub(super) fn port(&self, address: &str, servers: Servers) -> Result<Port, Stop> {
-        let (host, port) = host_and_port(address)?;
+        let Address { host, port } = self::address(address)?;
         let greeting = if self.tls { Greeting::TlsHello } else { servers.greeting };
         let classes = servers.classes;
         let (pid, tries, startup_window) = (self.pid, self.tries, self.startup_window);
@@ -127,19 +128,10 @@ impl LiveArgs {
     }
 }
 
-/// Host, without brackets, and port.
-pub(super) fn host_and_port(address: &str) -> Result<(String, u16), Stop> {
-    let wrong = || Stop::usage(format!("--address `{address}` is not HOST:PORT, as 127.0.0.1:9092 or [::1]:9092"));
-    let (host, port) = address.rsplit_once(':').ok_or_else(wrong)?;
-    let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let is_name = |host: &str| !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
-    let host = match inner {
-        Some(inner) if inner.parse::<std::net::Ipv6Addr>().is_ok() => inner,
-        None if is_name(host) => host,
-        _ => return Err(wrong()),
-    };
-    let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
-    Ok((host.to_owned(), port))
+/// The server's address.
+pub(super) fn address(text: &str) -> Result<Address, Stop> {
+    let wrong = || format!("--address `{text}` is not HOST:PORT, as 127.0.0.1:9092 or [::1]:9092");
+    Address::parse(text).ok_or_else(|| Stop::usage(wrong()))
 }
 
 /// How long a probe may take: `--timeout`, else a kubelet's default.

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use crate::clients::first_answer::Greeting;
 use crate::clients::kafka::live::Nodes;
 use crate::clients::processes;
+use crate::cluster::address::Address;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::quorum::{DirectoryId, NodeId};
 use crate::commands::probe::agent::looks::{Broker, Looks, Readiness, look_at_broker};
@@ -43,8 +44,8 @@ enum Verb {
     ///
     /// Strict first: it must be registered, not fenced, and in every ISR in two looks, as another broker sees it. Not waited
     /// for are replicas that a running move adds, and partitions without a leader whose other replicas are down. Then
-    /// latched: it stays ready while its port is open, until its process starts anew; --latch keeps that. A broker that
-    /// answers but gets nothing through to the controller is named (KRaft; in ZooKeeper mode that can't be seen).
+    /// latched: it stays ready while its port is open, until its process restarts; --latch keeps that. A broker that
+    /// answers, and whose requests do not reach the controller, is named (KRaft; in ZooKeeper mode that can't be seen).
     Ready(ReadyVerb<OnceArgs>),
     /// Whether a KRaft controller is ready: it leads or follows, and the voters have its id with its directory id
     ///
@@ -141,7 +142,7 @@ struct ControllerVerb {
 
 impl ReadyArgs {
     fn broker(&self, context: &Context, address: &str, looks: u32) -> Result<Broker, Stop> {
-        let (host, port) = flags::host_and_port(address)?;
+        let Address { host, port } = flags::address(address)?;
         let broker = match (&self.log_dir, self.broker) {
             (Some(folder), _) => {
                 let id = flags::meta_properties(folder)?.id;
@@ -191,7 +192,7 @@ pub(super) async fn run(context: &mut Context, args: KafkaArgs) -> anyhow::Resul
 }
 
 async fn controller(context: &Context, args: &ControllerVerb, address: &str) -> anyhow::Result<Exit> {
-    let (host, port) = flags::host_and_port(address)?;
+    let at = flags::address(address)?;
     let (node, directory) = match (&args.log_dir, args.node) {
         (Some(folder), _) => {
             let meta = flags::meta_properties(folder)?;
@@ -202,6 +203,6 @@ async fn controller(context: &Context, args: &ControllerVerb, address: &str) -> 
     };
     let directory = directory.map(|text| text.trim().parse::<DirectoryId>()).transpose().map_err(Stop::usage)?;
     let nodes = Nodes::new(flags::settings(context, address)?).map_err(|error| Stop::usage(error.to_string()))?;
-    let seen = observe::look(&nodes, &host, port, context.now(), flags::deadline(context)).await;
+    let seen = observe::look(&nodes, &at, context.now(), flags::deadline(context)).await;
     end(context, &Answer::new(ready(&Own { node, directory }, &seen), seen))
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use crate::clients::four_letter_words::FourLetterWords;
+use crate::cluster::address::Address;
 use crate::commands::probe::agent::looks::{Looks, Readiness, ZookeeperServer};
 use crate::commands::probe::command::flags::{self, LiveVerb, ReadyVerb, ServeVerb, ZOOKEEPER};
 use crate::commands::probe::command::serve::serve;
@@ -72,7 +73,7 @@ struct ReadyArgs {
 
 impl ReadyArgs {
     fn server(&self, context: &Context, address: &str) -> Result<ZookeeperServer, Stop> {
-        let (host, port) = flags::host_and_port(address)?;
+        let Address { host, port } = flags::address(address)?;
         let id = match &self.data_dir {
             Some(folder) => Some(flags::my_id(folder)?),
             None => self.id,

@@ -4,21 +4,19 @@ use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
 use crate::clients::kafka::live::{Nodes, OneNode};
-use crate::clients::kafka::tls::show_address;
 use crate::clients::kafka::{KafkaError, codes};
+use crate::cluster::address::Address;
 use crate::cluster::quorum::Controllers;
 use crate::commands::probe::verdict::controller::Seen;
 
 /// Asks a controller, and its leader if that is another one.
-pub async fn look(nodes: &Nodes, host: &str, port: u16, now: Timestamp, deadline: Instant) -> Seen {
-    let looked = timeout_at(deadline, look_at(nodes, host, port, now, deadline)).await;
-    looked.unwrap_or_else(|_| {
-        Seen::NoAnswer(format!("{} did not answer everything within --timeout", show_address(host, port)))
-    })
+pub async fn look(nodes: &Nodes, address: &Address, now: Timestamp, deadline: Instant) -> Seen {
+    let looked = timeout_at(deadline, look_at(nodes, address, now, deadline)).await;
+    looked.unwrap_or_else(|_| Seen::NoAnswer(format!("{address} did not answer everything within --timeout")))
 }
 
-async fn look_at(nodes: &Nodes, host: &str, port: u16, now: Timestamp, deadline: Instant) -> Seen {
-    let node = match nodes.connect(host, port, deadline).await {
+async fn look_at(nodes: &Nodes, address: &Address, now: Timestamp, deadline: Instant) -> Seen {
+    let node = match nodes.connect(&address.host, address.port, deadline).await {
         Ok(node) => node,
         Err(error) => return no_answer(&error),
     };
@@ -28,7 +26,6 @@ async fn look_at(nodes: &Nodes, host: &str, port: u16, now: Timestamp, deadline:
             of_leader(nodes, &node, now, deadline).await
         }
         Err(error @ KafkaError::Unsupported { .. }) => {
-            let address = show_address(host, port);
             Seen::Unknown(format!("{address} is no controller's port: {error}"))
         }
         Err(error) => no_answer(&error),

@@ -7,8 +7,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::clients::first_answer::{Greeting, greet};
 use crate::clients::kafka::live::{Nodes, OneNode};
-use crate::clients::kafka::tls::show_address;
 use crate::clients::kafka::{KafkaError, codes};
+use crate::cluster::address::show_address;
 use crate::cluster::broker::{Broker, BrokerId};
 use crate::cluster::in_sync::{Beside, replicas_of};
 use crate::cluster::metadata::{Metadata, Reassignment, TopicSelection};
@@ -76,7 +76,7 @@ async fn latched(target: &Target, deadline: Instant) -> Seen {
     let half = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
     match nodes.connect(host, *port, half).await {
         Ok(node) => Seen::Latched { reaction: Reaction::Answered, channel: channel(&node, deadline).await },
-        // The port tells more about why than the error does.
+        // The port shows more of why than the error does.
         Err(_) => Seen::Latched { reaction: greet(host, *port, *greeting, deadline).await, channel: Channel::Unseen },
     }
 }
@@ -163,7 +163,7 @@ async fn other_view(
 }
 
 /// What the broker itself says of topics in which it lacks a replica, as another broker sees them: who may be elected where the
-/// ISR is empty, and whether a topic is deleted already. Nothing where nothing is lacking, or brokers do not tell (ZooKeeper
+/// ISR is empty, and whether a topic is deleted already. Nothing where nothing is lacking, or brokers do not show it (ZooKeeper
 /// mode, where topics that are being deleted are not listed at all, and Kafka before 3.8).
 async fn beside(own: &OneNode, broker: BrokerId, view: &Metadata, is_newer: bool, deadline: Instant) -> Beside {
     let mut beside = Beside::default();

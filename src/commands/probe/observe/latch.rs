@@ -22,7 +22,7 @@ pub struct Latch {
 }
 
 impl Latch {
-    /// What was kept; none where there is nothing, or nothing that can be read: then the strict phase begins anew.
+    /// What was kept; none where there is nothing, or nothing that can be read: then the strict phase begins again.
     pub fn read(&self) -> Option<Memory> {
         let bytes = state::read(&self.path, FILE_BYTES_MAX).ok()??;
         serde_json::from_slice(&bytes).ok()

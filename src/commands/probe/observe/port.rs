@@ -5,12 +5,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::clients::first_answer::{Greeting, greet};
-use crate::clients::kafka::tls::show_address;
 use crate::clients::processes::{CpuTime, Processes};
+use crate::cluster::address::show_address;
 use crate::cluster::reaction::{CpuUse, Reaction};
 use crate::commands::probe::verdict::alive::Tries;
 
-/// Clock ticks of 10 ms tell nothing about a shorter time: an idle broker uses 6 ms of CPU a second.
+/// Clock ticks of 10 ms show nothing about a shorter time: an idle broker uses 6 ms of CPU a second.
 const COARSE_WATCH_MIN: Duration = Duration::from_secs(3);
 
 /// An idle broker wakes up several times in this time.
@@ -115,7 +115,7 @@ impl Watch {
         }
         if before.is_coarse() && time < COARSE_WATCH_MIN {
             let least = COARSE_WATCH_MIN.as_secs();
-            let why = format!("the kernel counts CPU time in 10 ms, which tells nothing in less than {least} s");
+            let why = format!("the kernel counts CPU time in 10 ms, which shows nothing in less than {least} s");
             return CpuUse::Unseen(why);
         }
         if time < WATCH_MIN {

@@ -13,17 +13,26 @@ use crate::commands::probe::verdict::{State, Verdict};
 /// An answer counts for so many periods.
 const PERIODS: u32 = 3;
 
-/// Liveness from memory: the last answer and its age; alive before the first one.
-pub fn live(last: Option<(&Verdict, Duration)>, period: Duration) -> Verdict {
+/// The last verdict.
+#[derive(Debug, Clone, Copy)]
+pub struct Last<'a> {
+    /// What it was.
+    pub verdict: &'a Verdict,
+    /// How long ago its look ended.
+    pub age: Duration,
+}
+
+/// Liveness from memory; alive before the first look has ended.
+pub fn live(last: Option<Last<'_>>, period: Duration) -> Verdict {
     match last {
         None => Verdict::new(State::Alive, "no look has ended yet"),
-        Some((verdict, age)) => with_age(verdict.clone(), age, period),
+        Some(Last { verdict, age }) => with_age(verdict.clone(), age, period),
     }
 }
 
 /// Readiness from memory.
-pub fn ready(last: Option<(&Verdict, Duration)>, period: Duration, is_latched: bool) -> Verdict {
-    let Some((verdict, age)) = last else {
+pub fn ready(last: Option<Last<'_>>, period: Duration, is_latched: bool) -> Verdict {
+    let Some(Last { verdict, age }) = last else {
         return Verdict::new(State::NotReady, "no look has ended yet");
     };
     if age <= period * PERIODS || is_latched || !verdict.state.passes() {

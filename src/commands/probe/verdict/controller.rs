@@ -80,7 +80,8 @@ fn in_quorum(own: &Own, view: &QuorumState, now: Timestamp) -> Verdict {
     let voter = voters.iter().find(|voter| is_static || voter.key.directory == own.directory);
     let Some(voter) = voter else {
         if own.directory.is_none() {
-            let reason = "the quorum tells directories apart, and that of this controller is not known: give --log-dir";
+            let reason =
+                "the quorum distinguishes directories, and that of this controller is not known: give --log-dir";
             return Verdict::new(State::Unknown, format!("controller {node}: {reason}"));
         }
         return Verdict::new(

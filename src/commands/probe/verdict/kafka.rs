@@ -2,7 +2,7 @@
 //! and not fenced, and none of its replicas is offline.
 //!
 //! ```text
-//! strict ── nothing is missing in two looks ──▶ latched        a restart of the process begins strict anew
+//! strict ── nothing is missing in two looks ──▶ latched        a restart of the process begins strict again
 //! ```
 //!
 //! Latched, it stays ready while its port is open: otherwise one slow disk or one large move would make many brokers unready
@@ -221,7 +221,7 @@ fn is_image_old(memory: &mut Memory, look: &Look, now: Timestamp) -> bool {
 fn trouble(memory: &Memory, look: &Look, is_old: bool) -> Option<String> {
     let (broker, by) = (memory.broker, look.seen_by);
     if !look.is_listed && by != broker {
-        let what = "it registers, is fenced, or gets no heartbeat through to the controller";
+        let what = "it registers, is fenced, or its heartbeats do not reach the controller";
         return Some(format!("broker {broker} answers, but broker {by} does not list it: {what}"));
     }
     if !look.lists_itself {
@@ -232,8 +232,8 @@ fn trouble(memory: &Memory, look: &Look, is_old: bool) -> Option<String> {
     }
     if is_old {
         let (own, other) = (look.image.unwrap_or_default(), look.other_image.unwrap_or_default());
-        let what = format!("its metadata stand at offset {own}, those of broker {by} at {other}");
-        return Some(format!("broker {broker} answers, but hears nothing of the controller: {what}"));
+        let what = format!("its metadata is at offset {own}, that of broker {by} at {other}");
+        return Some(format!("broker {broker} answers, but receives nothing from the controller: {what}"));
     }
     let replicas = &look.replicas;
     if replicas.is_complete() {

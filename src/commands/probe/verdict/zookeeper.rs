@@ -141,7 +141,7 @@ fn not_persisted(config: &ServerConfig, stored: Option<&Stored>) -> Option<Verdi
 
 fn member(address: &str, mode: ServerMode, config: &ServerConfig, expected: Expected) -> Verdict {
     let Some(id) = config.own_id else {
-        return Verdict::new(State::Unknown, format!("{address} is {mode}, and does not tell its own id"));
+        return Verdict::new(State::Unknown, format!("{address} is {mode}, and does not show its own id"));
     };
     if let Some(other) = expected.id.filter(|expected| *expected != id) {
         return Verdict::new(

@@ -122,7 +122,7 @@ fn reason(
     if seen.leader.is_none() {
         return Some(Reason::Offline);
     }
-    // A copy that is shown lies in a log dir that works, whatever became of the others.
+    // A copy that is shown lies in a log dir that works, whatever happened to the others.
     let is_shown = |broker: &BrokerId| observed.held_by(&one.partition, *broker).is_some();
     let lacking = running.adding.iter().filter(|broker| !seen.isr.contains(broker) && !is_shown(broker));
     let fault_of = |broker: &BrokerId| Some((*broker, observed.sizes.disks.get(broker)?.fault()?));

@@ -8,8 +8,6 @@ use std::time::Duration;
 use clap::Args;
 use regex::Regex;
 
-use crate::agent::port::access::Access;
-use crate::agent::port::origin::Hosts;
 use crate::agent::port::routes::{Port, routes};
 use crate::agent::port::server::{serve, serve_tls};
 use crate::agent::runtime::{Agent, Pace};
@@ -179,14 +177,7 @@ pub(super) async fn run(context: &mut Context, args: &DrainGuardArgs) -> anyhow:
         inbox: Arc::clone(&asks),
     };
     let shown = Arc::clone(&board);
-    let health = Port {
-        status: Arc::clone(&agent.status),
-        access: Access::Closed,
-        hosts: Hosts::default(),
-        api: axum::Router::new(),
-        table: Vec::new(),
-        metrics: Arc::new(move |registry| shown.register(registry)),
-    };
+    let health = Port::of_health(&agent.status, move |registry| shown.register(registry));
     let health = serve(args.webhook.health_listen, routes(health)).await?;
     let api = Api { asks, board: Arc::clone(&board), within: args.webhook.answer_within };
     let webhook = serve_tls(args.webhook.listen, http::routes(api), Arc::clone(&certificates)).await?;

@@ -98,7 +98,7 @@ async fn minimums(kafka: &dyn Kafka, topics: &[TopicName]) -> Result<BTreeMap<To
     Ok(answers.into_iter().filter_map(minimum).collect())
 }
 
-/// The eligible leaders of partitions without a leader, where the cluster tells them.
+/// The eligible leaders of partitions without a leader, where the cluster shows them.
 async fn eligible(kafka: &dyn Kafka, view: &Metadata) -> Result<Vec<(TopicPartition, Vec<BrokerId>)>, KafkaError> {
     let is_led = |leader: Option<BrokerId>| leader.is_some_and(|leader| view.brokers.contains_key(&leader));
     let topics: BTreeSet<_> = view

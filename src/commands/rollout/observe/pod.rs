@@ -32,7 +32,7 @@ impl Named {
     }
 }
 
-/// How pods are told apart.
+/// How the kinds of pods are distinguished.
 #[derive(Debug, Clone, Default)]
 pub struct Kinds {
     /// The cluster's name, of which the registries have theirs.

@@ -63,7 +63,7 @@ impl fmt::Display for RollStep {
             Act::Restart => write!(f, "~ {name}: restart"),
             Act::Stop => write!(f, "~ {name}: stop"),
             Act::Start => write!(f, "~ {name}: start"),
-            Act::DeletePod => write!(f, "~ {name}: delete its pod, which is made anew"),
+            Act::DeletePod => write!(f, "~ {name}: delete its pod, so that it is created again"),
             Act::StepPartition => write!(f, "~ {name}: let its StatefulSet replace it"),
             Act::Elect => write!(f, "~ {name}: elect the preferred leaders"),
         }

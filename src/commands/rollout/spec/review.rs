@@ -118,15 +118,15 @@ impl Answer {
                 let warnings: Vec<_> = warnings.iter().take(WARNINGS_MAX).map(shown).collect();
                 json!({"uid": uid, "allowed": true, "warnings": warnings})
             }
-            Self::NotNow(why) => denied(uid, (429, "TooManyRequests"), why),
-            Self::Forbidden(why) => denied(uid, (403, "Forbidden"), why),
-            Self::Wrong(why) => denied(uid, (400, "BadRequest"), why),
+            Self::NotNow(why) => denied(uid, 429, "TooManyRequests", why),
+            Self::Forbidden(why) => denied(uid, 403, "Forbidden", why),
+            Self::Wrong(why) => denied(uid, 400, "BadRequest", why),
         };
         json!({"apiVersion": VERSION, "kind": "AdmissionReview", "response": response})
     }
 }
 
-fn denied(uid: &str, (code, reason): (u16, &str), why: &str) -> Value {
+fn denied(uid: &str, code: u16, reason: &str, why: &str) -> Value {
     let message = visible::bounded(why, MESSAGE_CHARS_MAX);
     json!({
         "uid": uid,

@@ -58,7 +58,7 @@ fn whole(verdict: &mut Verdict, broker: BrokerId, sample: &Sample, terms: &Terms
     if sample.seen_by == broker {
         match sample.view.brokers.len() {
             0 | 1 => verdict.notes.push("no other broker is there to compare with".to_owned()),
-            _ => verdict.waits(ReasonCode::OwnView, format!("only broker {broker} itself says how it stands")),
+            _ => verdict.waits(ReasonCode::OwnView, format!("no other broker could be asked about broker {broker}")),
         }
     }
     if !is_listed && !terms.is_process_gone {

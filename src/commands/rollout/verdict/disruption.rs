@@ -75,7 +75,7 @@ impl Standing {
 
 /// How it stands now. `is_back` says whether the server is in sync, as far as that is known; `limit` is the longest time
 /// for which others wait.
-pub fn standing(disruption: &Disruption, pod: &PodNow, is_back: bool, (now, limit): (Timestamp, Duration)) -> Standing {
+pub fn standing(disruption: &Disruption, pod: &PodNow, is_back: bool, now: Timestamp, limit: Duration) -> Standing {
     // A clock that was set back makes others wait longer, never shorter.
     let passed = Duration::try_from(now.duration_since(disruption.since)).unwrap_or_default();
     let is_same = matches!(pod, PodNow::There { uid, is_being_deleted: false } if *uid == disruption.uid);
@@ -115,7 +115,7 @@ mod tests {
 
     fn after(seconds: i64, pod: &PodNow, is_back: bool) -> Standing {
         let now = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds);
-        standing(&disruption(), pod, is_back, (now, LIMIT))
+        standing(&disruption(), pod, is_back, now, LIMIT)
     }
 
     #[test]

@@ -24,9 +24,9 @@ pub struct Sample {
     pub minimums: BTreeMap<TopicName, usize>,
     /// Moves that are running. Text keys in JSON are of the form `topic-partition`, so they are kept as a list.
     pub moves: Vec<(TopicPartition, Reassignment)>,
-    /// Eligible leaders of partitions without a leader, where the cluster tells them.
+    /// Eligible leaders of partitions without a leader, where the cluster shows them.
     pub eligible: Vec<(TopicPartition, Vec<BrokerId>)>,
-    /// Brokers that are registered and fenced, where the cluster tells them.
+    /// Brokers that are registered and fenced, where the cluster shows them.
     pub fenced: Option<BTreeSet<BrokerId>>,
     /// The quorum of controllers; none in ZooKeeper mode.
     pub quorum: Option<QuorumState>,

@@ -5,29 +5,22 @@ pub mod steps;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
-use crate::change::brake::Brake;
-use crate::change::carry_out::Ended;
-use crate::change::plan::Plan;
 use crate::clients::kafka::{Kafka, KafkaError};
+use crate::cluster::address::show_address;
 use crate::cluster::ensemble::controllers::DesiredQuorum;
 use crate::cluster::metadata::TopicSelection;
 use crate::cluster::quorum::QuorumState;
 use crate::commands::ensemble::apply::Passed;
-use crate::commands::ensemble::apply::kraft::steps::Hands;
+use crate::commands::ensemble::apply::kraft::steps::QuorumExecutor;
+use crate::commands::ensemble::apply::pass::{decided, show};
 use crate::commands::ensemble::apply::record::Record;
 use crate::commands::ensemble::observe::Observed;
 use crate::commands::ensemble::observe::controllers::observe;
 use crate::commands::ensemble::observe::pods::Pods;
 use crate::commands::ensemble::observe::quorum::QuorumLook;
-use crate::commands::ensemble::plan::coherence::Finding;
-use crate::commands::ensemble::plan::kraft::steps::{QuorumStep, plan, voters};
-use crate::commands::ensemble::plan::kraft::{Decision, Input, Pass, decide};
-use crate::commands::ensemble::report::is_alert;
-use crate::context::{Context, ControllerArgs, LockCheck};
+use crate::commands::ensemble::plan::kraft::planned::voters;
+use crate::context::{Context, ControllerArgs};
 use crate::exit::{Exit, Stop};
-use crate::state::clock::SteadyClock;
 use crate::state::identity::{Identity, Purpose};
 
 /// A quorum whose record is known.
@@ -42,17 +35,8 @@ pub struct Quorum {
     pods: Pods,
     /// How long it rests between two changes.
     rest: Duration,
-    /// Whether the last pass waited: the next one that does says nothing.
+    /// Whether the last pass waited: the next one that does prints nothing.
     has_waited: bool,
-}
-
-/// A pass that was decided.
-#[derive(Debug)]
-pub struct Decided {
-    /// What it comes to.
-    pub pass: Pass,
-    /// The same as a plan.
-    pub plan: Plan<QuorumStep>,
 }
 
 impl std::fmt::Debug for Quorum {
@@ -76,7 +60,7 @@ impl Quorum {
         context.lock(&identity).await
     }
 
-    /// Looks at everything, and reads the record anew.
+    /// Looks at everything, and reads the record again.
     pub async fn look(&mut self, context: &mut Context) -> anyhow::Result<QuorumLook> {
         self.record.reload().await?;
         if !context.is_dry_run() {
@@ -94,30 +78,18 @@ impl Quorum {
         let look = self.look(context).await?;
         let observed = context.observed(async || Ok(Observed::Quorum(Box::new(look)))).await?;
         let Observed::Quorum(look) = observed else { return Err(not_a_quorum()) };
-        let Decided { pass, plan } = decided(&look, context, self.rest);
-        let waits = matches!(pass.decision, Decision::Wait(_)) && plan.steps.is_empty();
-        if waits && std::mem::replace(&mut self.has_waited, true) {
+        let decided = decided(look.input(context.steady().now(), self.rest));
+        if decided.waits_still(&mut self.has_waited) {
             return Ok(Passed::Waits);
         }
-        self.has_waited = waits;
-        let has_steps = !plan.steps.is_empty();
-        let exit = self.carry_out(context, plan).await?;
-        Ok(match exit {
-            Exit::Done if has_steps => Passed::Changed,
-            exit => came_to(&pass, exit),
-        })
-    }
-
-    /// Shows a plan and carries it out, as far as that is agreed to.
-    pub async fn carry_out(&mut self, context: &mut Context, plan: Plan<QuorumStep>) -> anyhow::Result<Exit> {
-        let (locks, clock, brake) = (context.lock_check(), context.steady(), context.brake().clone());
-        let mut hands = self.hands(locks, clock, brake);
-        Ok(context.settle(plan, async |steps| hands.apply(steps).await).await?.exit)
+        let executor = self.executor(context);
+        decided.carry_out(context, executor).await
     }
 
     /// What carries steps out.
-    pub fn hands(&mut self, locks: LockCheck, clock: SteadyClock, brake: Brake) -> Hands<'_> {
-        Hands { kafka: self.kafka.as_ref(), record: &mut self.record, locks, clock, brake, is_broken: false }
+    pub fn executor(&mut self, context: &Context) -> QuorumExecutor<'_> {
+        let (locks, clock, brake) = (context.lock_check(), context.steady(), context.brake().clone());
+        QuorumExecutor { kafka: self.kafka.as_ref(), record: &mut self.record, locks, clock, brake }
     }
 
     /// How long it rests between two changes.
@@ -128,7 +100,8 @@ impl Quorum {
     /// Shows what a look comes to, and changes nothing.
     pub async fn rehearse(&self, context: &mut Context, look: QuorumLook) -> anyhow::Result<Exit> {
         context.observed(async || Ok(Observed::Quorum(Box::new(look.clone())))).await?;
-        show(context, &look, self.rest).await
+        let now = context.steady().now();
+        show(context, look.input(now, self.rest)).await
     }
 }
 
@@ -167,49 +140,13 @@ async fn reach(context: &Context, args: &ControllerArgs) -> anyhow::Result<(Arc<
     Ok((kafka, described.cluster_id))
 }
 
-/// The first endpoint of each voter; none where the leader tells none.
+/// The first endpoint of each voter; none where the leader shows none.
 fn addresses(quorum: &QuorumState) -> Option<String> {
     let first = quorum.voters.iter().filter_map(|voter| quorum.endpoints.get(&voter.key.id)?.first());
-    let show = |host: &str, port: u16| {
-        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-    };
-    let all: Vec<_> = first.map(|endpoint| show(&endpoint.host, endpoint.port)).collect();
+    let all: Vec<_> = first.map(|endpoint| show_address(&endpoint.host, endpoint.port)).collect();
     (!all.is_empty()).then(|| all.join(","))
-}
-
-/// What a look comes to.
-pub fn decided(look: &QuorumLook, context: &Context, rest: Duration) -> Decided {
-    let now: Timestamp = look.at.unwrap_or_else(|| context.steady().now());
-    let pass = decide(Input { desired: look.desired.as_ref(), seen: &look.seen, now, rest, is_strict: true });
-    let plan = plan(&pass, look.desired.as_ref(), &look.seen);
-    Decided { pass, plan }
-}
-
-/// Decides from what was saved, and shows it.
-pub async fn show(context: &mut Context, look: &QuorumLook, rest: Duration) -> anyhow::Result<Exit> {
-    let Decided { pass, plan } = decided(look, context, rest);
-    let untouched = async |steps: &[QuorumStep]| steps.iter().map(|_| Ended::refused("dry run")).collect();
-    let exit = context.settle(plan, untouched).await?.exit;
-    Ok(match came_to(&pass, exit) {
-        Passed::Waits => Exit::Unhealthy,
-        Passed::Ends(exit) => exit,
-        Passed::Nothing | Passed::Changed => Exit::Done,
-    })
 }
 
 fn not_a_quorum() -> anyhow::Error {
     Stop::usage("what was saved is of a ZooKeeper ensemble, not of a quorum of controllers").into()
-}
-
-/// What a pass without any step came to.
-fn came_to(pass: &Pass, exit: Exit) -> Passed {
-    if exit != Exit::Done {
-        return Passed::Ends(exit);
-    }
-    let is_bad = |findings: &[Finding]| findings.iter().any(is_alert);
-    match pass.decision {
-        Decision::Wait(_) => Passed::Waits,
-        _ if is_bad(&pass.findings) => Passed::Ends(Exit::Unhealthy),
-        _ => Passed::Nothing,
-    }
 }

@@ -1,5 +1,5 @@
 //! Carries out the steps of a pass over a quorum of controllers: the intent into the record, one request, then, whatever the answer
-//! was, the voters are read until it is known what became of it.
+//! was, the voters are read until it is known how it ended.
 
 use std::time::Duration;
 
@@ -8,20 +8,21 @@ use uuid::Uuid;
 
 use crate::change::brake::Brake;
 use crate::change::carry_out::Ended;
-use crate::change::event::Outcome;
 use crate::change::fail_point::fail_point;
+use crate::change::in_order::Executor;
 use crate::clients::kafka::{Kafka, KafkaError};
 use crate::cluster::ensemble::controllers::{DesiredQuorum, LastVoters, QuorumChangeKind, QuorumOp};
 use crate::cluster::ensemble::desired::MemberState;
 use crate::cluster::quorum::{NewVoter, NodeId, QuorumState};
-use crate::commands::ensemble::apply::record::{Record, refused, unknown};
+use crate::commands::ensemble::apply::record::{Record, conflict, refused, unknown};
 use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::kraft::change::Change;
 use crate::commands::ensemble::plan::kraft::follow::{Follower, Progress};
+use crate::commands::ensemble::plan::kraft::planned::{Planned, QuorumStep, refusal_of};
 use crate::commands::ensemble::plan::kraft::seen::voters_of;
-use crate::commands::ensemble::plan::kraft::steps::{Planned, QuorumStep, refusal_of};
-use crate::commands::ensemble::plan::kraft::{not_adopted, recorded};
+use crate::commands::ensemble::plan::kraft::{Kraft, recorded};
 use crate::commands::ensemble::plan::refuse::next_step;
+use crate::commands::ensemble::plan::steps::Steps as _;
 use crate::context::LockCheck;
 use crate::state::clock::SteadyClock;
 
@@ -41,8 +42,8 @@ pub const WATCH: Duration = Duration::from_mins(1);
 /// The time between two looks of the watch.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 
-/// What steps need.
-pub struct Hands<'a> {
+/// Carries out the steps of a pass over a quorum.
+pub struct QuorumExecutor<'a> {
     /// The controllers, or brokers that pass on to them.
     pub kafka: &'a dyn Kafka,
     /// The record.
@@ -53,8 +54,6 @@ pub struct Hands<'a> {
     pub clock: SteadyClock,
     /// Ends the watch early.
     pub brake: Brake,
-    /// Whether a step did not end as it should: the ones after it are not begun.
-    pub is_broken: bool,
 }
 
 /// What the answer to a change says.
@@ -67,58 +66,31 @@ enum Answer {
     NotMade(KafkaError),
 }
 
-impl Hands<'_> {
-    /// Carries out one batch.
-    pub async fn apply(&mut self, steps: &[QuorumStep]) -> Vec<Ended> {
-        let mut all = Vec::with_capacity(steps.len());
-        for step in steps {
-            if self.is_broken {
-                all.push(Ended::refused("not begun: a step before it did not end well"));
-                continue;
-            }
-            let ended = self.one(step).await.unwrap_or_else(|ended| ended);
-            self.is_broken = ended.outcome != Outcome::Done;
-            all.push(ended);
-        }
-        all
-    }
+impl Executor for QuorumExecutor<'_> {
+    type Step = QuorumStep;
 
-    async fn one(&mut self, step: &QuorumStep) -> Result<Ended, Ended> {
+    async fn execute(&mut self, step: &QuorumStep) -> Result<Ended, Ended> {
         self.locks.check().map_err(conflict)?;
         match step {
-            QuorumStep::Forget { op } => self.forget(op).await?,
-            QuorumStep::Mark { node, state } => self.mark(*node, *state).await?,
+            QuorumStep::Forget { op } => self.record.forget(op).await?,
+            QuorumStep::Mark { id, state } => self.record.mark(*id, *state).await?,
             QuorumStep::Confirm { op } => return self.confirm(op, &Answer::Made).await,
             QuorumStep::Change(planned) => return self.change(planned).await,
+            QuorumStep::ScaleDown(nothing) => match **nothing {},
+            QuorumStep::Identify(nothing) => match *nothing {},
             QuorumStep::Declare(declared) => self.record.save(&declared.after).await?,
         }
         Ok(Ended::done())
     }
+}
 
-    fn desired(&self) -> Result<DesiredQuorum, Ended> {
-        self.record.desired.clone().ok_or_else(|| refused(&not_adopted()))
-    }
-
-    async fn mark(&mut self, node: NodeId, state: MemberState) -> Result<(), Ended> {
-        let mut next = self.desired()?;
-        if let Some(member) = next.members.get_mut(&node) {
-            member.state = state;
-        }
-        self.record.save(&next).await
-    }
-
-    async fn forget(&mut self, op: &QuorumOp) -> Result<(), Ended> {
-        let is_it = |desired: &DesiredQuorum| desired.op.as_ref().is_some_and(|open| open.id == op.id);
-        let without = |desired: &DesiredQuorum| DesiredQuorum { op: None, ..desired.clone() };
-        self.record.update(|desired| is_it(desired).then(|| without(desired))).await
-    }
-
-    /// Sends a change: the intent first, so that whoever comes next can find out what became of it.
+impl QuorumExecutor<'_> {
+    /// Sends a change: the intent first, so that whoever comes next can find out how it ended.
     async fn change(&mut self, planned: &Planned) -> Result<Ended, Ended> {
         self.is_as_planned(planned).await?;
-        let (desired, op) = (self.desired()?, planned.op(Uuid::now_v7().to_string(), self.clock.now()));
+        let op = Kraft::op(planned, Uuid::now_v7().to_string(), self.clock.now());
         fail_point("ensemble.decided");
-        self.record.save(&DesiredQuorum { op: Some(op.clone()), ..desired }).await?;
+        self.record.intend(&op).await?;
         fail_point("ensemble.intended");
         // Last of all: from here on it is under way.
         let answer = match self.locks.check() {
@@ -138,7 +110,7 @@ impl Hands<'_> {
         if is_same_leader && voters_of(&quorum) == planned.before {
             return Ok(());
         }
-        Err(conflict("the voters or their leader are not those that were planned with".to_owned()))
+        Err(conflict("the voters or their leader are not those that were planned with"))
     }
 
     async fn send(&self, planned: &Planned) -> Answer {
@@ -156,7 +128,7 @@ impl Hands<'_> {
         }
     }
 
-    /// Reads the voters until it is known what became of a change, and records that.
+    /// Reads the voters until it is known how a change ended, and records that.
     async fn confirm(&mut self, op: &QuorumOp, answer: &Answer) -> Result<Ended, Ended> {
         let limit = match answer {
             Answer::Made => CONFIRM_LIMIT,
@@ -168,18 +140,18 @@ impl Hands<'_> {
             (Ok(Progress::Conflict), _) => {
                 let why =
                     "the voters are neither those before the change nor those after it: somebody else changes them";
-                return self.not_made(op, conflict(why.to_owned())).await;
+                return self.not_made(op, conflict(why)).await;
             }
             (Ok(Progress::Before), Answer::NotMade(error)) => return self.not_made(op, refusal(op, error)).await,
             (Ok(Progress::Before), _) => "shows no effect".to_owned(),
             (Ok(Progress::Written), _) => "is not committed yet".to_owned(),
             (Err(error), _) => format!("can't be seen: {error}"),
         };
-        let said = match answer {
+        let answered = match answer {
             Answer::Made => "it was answered as made".to_owned(),
             Answer::Unknown(error) | Answer::NotMade(error) => error.to_string(),
         };
-        Err(unknown(&format!("{} of controller {} {shows} ({said})", op.kind.word(), op.target)))
+        Err(unknown(&format!("{op} {shows} ({answered})")))
     }
 
     async fn follow(&self, op: &QuorumOp, limit: Duration) -> Result<Progress, KafkaError> {
@@ -197,25 +169,18 @@ impl Hands<'_> {
 
     async fn record(&mut self, op: &QuorumOp) -> Result<Ended, Ended> {
         fail_point("ensemble.confirmed");
-        let next = recorded(&self.desired()?, op, self.clock.now());
+        let next = recorded(&self.record.known()?, op, self.clock.now());
         let saved = self.record.save(&next).await;
         fail_point("ensemble.recorded");
         saved.map_err(|ended| {
             let why = ended.reason.unwrap_or_default();
-            unknown(&format!(
-                "{} of controller {} was made, and is not in the record: {why}",
-                op.kind.word(),
-                op.target
-            ))
+            unknown(&format!("{op} was made, and is not in the record: {why}"))
         })?;
         Ok(Ended::done())
     }
 
-    /// Takes the intent out; where that fails, the next pass finds that it was not applied.
     async fn not_made(&mut self, op: &QuorumOp, ended: Ended) -> Result<Ended, Ended> {
-        if let Err(why) = self.forget(op).await {
-            tracing::warn!(reason = why.reason, "the record still names a change that was not made");
-        }
+        self.record.forget_unmade(op).await;
         Err(ended)
     }
 
@@ -235,7 +200,7 @@ impl Hands<'_> {
     /// It votes again, and should leave still: the next pass removes it, once it is stopped.
     async fn has_come_back(&mut self, node: NodeId, quorum: &QuorumState) -> Ended {
         let ended = Ended::failed(come_back(node).to_string());
-        let Ok(mut next) = self.desired() else { return ended };
+        let Ok(mut next) = self.record.known() else { return ended };
         if let Some(member) = next.members.get_mut(&node) {
             member.state = MemberState::Leaving;
         }
@@ -250,10 +215,6 @@ impl Hands<'_> {
 fn come_back(node: NodeId) -> Refusal {
     let why = format!("controller {node} was removed and has added itself again: it runs, and auto-join is on");
     Refusal::new(Code::AutoJoin, why, next_step(Code::AutoJoin))
-}
-
-fn conflict(why: String) -> Ended {
-    refused(&Refusal::new(Code::Conflict, why, next_step(Code::Conflict)))
 }
 
 /// What an error says that comes with voters as before.

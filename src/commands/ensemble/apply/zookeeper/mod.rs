@@ -5,26 +5,22 @@ pub mod steps;
 
 use std::time::Duration;
 
-use crate::change::carry_out::Ended;
-use crate::change::plan::Plan;
 use crate::cluster::ensemble::desired::Desired;
 use crate::cluster::ensemble::view::Answer;
 use crate::commands::ensemble::apply::Passed;
 use crate::commands::ensemble::apply::found;
+use crate::commands::ensemble::apply::pass::{decided, show};
 use crate::commands::ensemble::apply::record::Record;
-use crate::commands::ensemble::apply::zookeeper::steps::Hands;
+use crate::commands::ensemble::apply::zookeeper::steps::EnsembleExecutor;
 use crate::commands::ensemble::observe::Observed;
 use crate::commands::ensemble::observe::pass::{Memory, observe, views};
 use crate::commands::ensemble::observe::pods::Pods;
 use crate::commands::ensemble::observe::servers::Look;
 use crate::commands::ensemble::observe::sessions::Connections;
-use crate::commands::ensemble::plan::coherence::Finding;
-use crate::commands::ensemble::plan::steps::{EnsembleStep, membership, plan};
-use crate::commands::ensemble::plan::{Decision, Input, Pass, decide, refuse};
-use crate::commands::ensemble::report::is_alert;
-use crate::context::{Context, LockCheck, ZooKeeperFlags};
+use crate::commands::ensemble::plan::planned::membership;
+use crate::commands::ensemble::plan::{Decision, Input, Pass, refuse};
+use crate::context::{Context, ZooKeeperFlags};
 use crate::exit::{Exit, Stop};
-use crate::state::clock::SteadyClock;
 use crate::state::identity::{Identity, Purpose};
 
 /// How an ensemble is found.
@@ -53,17 +49,8 @@ pub struct Ensemble {
     pods: Pods,
     /// How long it rests between two changes.
     rest: Duration,
-    /// Whether the last pass waited: the next one that does says nothing.
+    /// Whether the last pass waited: the next one that does prints nothing.
     has_waited: bool,
-}
-
-/// A pass that was decided.
-#[derive(Debug)]
-pub struct Decided {
-    /// What it comes to.
-    pub pass: Pass,
-    /// The same as a plan.
-    pub plan: Plan<EnsembleStep>,
 }
 
 /// The name that stands for the ensemble's id, where there is one: `--ensemble`, else `--cluster`.
@@ -152,7 +139,7 @@ impl Ensemble {
         Ok(())
     }
 
-    /// Looks at everything, and reads the record anew.
+    /// Looks at everything, and reads the record again.
     pub async fn look(&mut self, context: &Context) -> anyhow::Result<Look> {
         self.record.reload().await?;
         if !context.is_dry_run() {
@@ -179,21 +166,13 @@ impl Ensemble {
         let look = self.look(context).await?;
         let observed = context.observed(async || Ok(Observed::Ensemble(Box::new(look)))).await?;
         let Observed::Ensemble(look) = observed else { return Err(not_an_ensemble()) };
-        let Decided { pass, plan } = decided(&look, context, self.rest);
-        self.say_membership(context, &look, &pass);
-        let waits = matches!(pass.decision, Decision::Wait(_)) && plan.steps.is_empty();
-        if waits && std::mem::replace(&mut self.has_waited, true) {
+        let decided = decided(look.input(context.steady().now(), self.rest));
+        self.say_membership(context, &look, &decided.pass);
+        if decided.waits_still(&mut self.has_waited) {
             return Ok(Passed::Waits);
         }
-        self.has_waited = waits;
-        let has_steps = !plan.steps.is_empty();
-        let (locks, clock) = (context.lock_check(), context.steady());
-        let mut hands = self.hands(*look, locks, clock);
-        let settled = context.settle(plan, async |steps| hands.apply(steps).await).await?;
-        Ok(match settled.exit {
-            Exit::Done if has_steps => Passed::Changed,
-            exit => came_to(&pass, exit),
-        })
+        let executor = self.executor(*look, context);
+        decided.carry_out(context, executor).await
     }
 
     /// Says what the members are now, unless a change of an earlier pass may still show its effect.
@@ -208,14 +187,15 @@ impl Ensemble {
     /// Shows what a look comes to, and changes nothing.
     pub async fn rehearse(&self, context: &mut Context, look: Look) -> anyhow::Result<Exit> {
         context.observed(async || Ok(Observed::Ensemble(Box::new(look.clone())))).await?;
-        show(context, &look, self.rest).await
+        let now = context.steady().now();
+        show(context, look.input(now, self.rest)).await
     }
 
     /// What carries steps out.
-    pub fn hands(&mut self, look: Look, locks: LockCheck, clock: SteadyClock) -> Hands<'_> {
+    pub fn executor(&mut self, look: Look, context: &Context) -> EnsembleExecutor<'_> {
         let Self { connections, record, has_login, pods, .. } = self;
-        let kubernetes = pods.kubernetes();
-        Hands { connections, record, kubernetes, look, locks, clock, has_login: *has_login, is_broken: false }
+        let (kubernetes, locks, clock) = (pods.kubernetes(), context.lock_check(), context.steady());
+        EnsembleExecutor { connections, record, kubernetes, look, locks, clock, has_login: *has_login }
     }
 
     /// How long it rests between two changes.
@@ -249,39 +229,6 @@ pub struct Known {
     pub rest: Duration,
 }
 
-/// What a look comes to.
-pub fn decided(look: &Look, context: &Context, rest: Duration) -> Decided {
-    let now = look.at.unwrap_or_else(|| context.steady().now());
-    let pass = decide(Input { desired: look.desired.as_ref(), seen: &look.seen, now, rest, is_strict: true });
-    let plan = plan(&pass, look.desired.as_ref(), &look.seen);
-    Decided { pass, plan }
-}
-
-/// Shows what a look comes to, and changes nothing.
-pub async fn show(context: &mut Context, look: &Look, rest: Duration) -> anyhow::Result<Exit> {
-    let Decided { pass, plan } = decided(look, context, rest);
-    let untouched = async |steps: &[EnsembleStep]| steps.iter().map(|_| Ended::refused("dry run")).collect();
-    let exit = context.settle(plan, untouched).await?.exit;
-    Ok(match came_to(&pass, exit) {
-        Passed::Waits => Exit::Unhealthy,
-        Passed::Ends(exit) => exit,
-        Passed::Nothing | Passed::Changed => Exit::Done,
-    })
-}
-
 fn not_an_ensemble() -> anyhow::Error {
     Stop::usage("what was saved is of a quorum of controllers, not of a ZooKeeper ensemble").into()
-}
-
-/// What a pass without any step came to.
-fn came_to(pass: &Pass, exit: Exit) -> Passed {
-    if exit != Exit::Done {
-        return Passed::Ends(exit);
-    }
-    let is_bad = |findings: &[Finding]| findings.iter().any(is_alert);
-    match pass.decision {
-        Decision::Wait(_) => Passed::Waits,
-        _ if is_bad(&pass.findings) => Passed::Ends(Exit::Unhealthy),
-        _ => Passed::Nothing,
-    }
 }

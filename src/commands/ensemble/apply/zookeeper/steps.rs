@@ -10,25 +10,27 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::change::carry_out::Ended;
-use crate::change::event::Outcome;
 use crate::change::fail_point::fail_point;
+use crate::change::in_order::Executor;
 use crate::clients::kubernetes::Kubernetes;
 use crate::clients::zookeeper::live::Live;
 use crate::clients::zookeeper::{
-    Acl, Creation, Mode, Permissions, Reconfiguration, Refusal as Answer, ZooKeeper, ZooKeeperError,
+    Acl, Creation, Mode, Permissions, Reconfiguration, Refusal as Answer, ZooKeeper as _, ZooKeeperError,
 };
-use crate::cluster::ensemble::desired::{Desired, MemberState, Op};
-use crate::cluster::ensemble::member::ServerId;
+use crate::cluster::address::Address;
+use crate::cluster::ensemble::desired::{Desired, DesiredState as _, Op};
 use crate::cluster::ensemble::membership::{EnsembleConfig, Membership};
-use crate::commands::ensemble::apply::record::{Record, refused, unknown};
+use crate::commands::ensemble::apply::record::{Record, conflict, refused, unknown};
 use crate::commands::ensemble::apply::zookeeper::scale::lower;
 use crate::commands::ensemble::observe::pass::{serving, views};
 use crate::commands::ensemble::observe::servers::Look;
 use crate::commands::ensemble::observe::sessions::{CHANGES_PATH, Connections, FOLDER, ID_PATH, leave};
+use crate::commands::ensemble::plan::ZooKeeper;
 use crate::commands::ensemble::plan::code::{Code, Refusal};
+use crate::commands::ensemble::plan::planned::{EnsembleId, EnsembleStep, Planned};
 use crate::commands::ensemble::plan::refuse::next_step;
 use crate::commands::ensemble::plan::settle::{is_confirmed, recorded};
-use crate::commands::ensemble::plan::steps::{Act, EnsembleStep, Planned};
+use crate::commands::ensemble::plan::steps::Steps as _;
 use crate::context::LockCheck;
 use crate::state::clock::SteadyClock;
 
@@ -41,8 +43,8 @@ const CONFIRM_PAUSE: Duration = Duration::from_millis(200);
 /// Longest call while a change is confirmed: servers may be electing a leader.
 const CALL: Duration = Duration::from_secs(5);
 
-/// What steps need.
-pub struct Hands<'a> {
+/// Carries out the steps of a pass over an ensemble.
+pub struct EnsembleExecutor<'a> {
     /// How the servers are reached.
     pub connections: &'a Connections,
     /// The record.
@@ -57,11 +59,9 @@ pub struct Hands<'a> {
     pub clock: SteadyClock,
     /// Whether nodes belong to whoever is logged in, or to everybody.
     pub has_login: bool,
-    /// Whether a step did not end as it should: the ones after it are not begun.
-    pub is_broken: bool,
 }
 
-/// What became of a call.
+/// How a call ended.
 enum Sent {
     /// It was accepted, or nobody knows.
     Maybe,
@@ -69,72 +69,42 @@ enum Sent {
     Not(Ended),
 }
 
-impl fmt::Debug for Hands<'_> {
+impl fmt::Debug for EnsembleExecutor<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hands").field("record", &self.record).field("look", &self.look).finish_non_exhaustive()
+        let Self { record, look, .. } = self;
+        f.debug_struct("EnsembleExecutor").field("record", record).field("look", look).finish_non_exhaustive()
     }
 }
 
-impl Hands<'_> {
-    /// Carries out one batch.
-    pub async fn apply(&mut self, steps: &[EnsembleStep]) -> Vec<Ended> {
-        let mut all = Vec::with_capacity(steps.len());
-        for step in steps {
-            if self.is_broken {
-                all.push(Ended::refused("not begun: a step before it did not end well"));
-                continue;
-            }
-            let ended = self.one(step).await.unwrap_or_else(|ended| ended);
-            self.is_broken = ended.outcome != Outcome::Done;
-            all.push(ended);
-        }
-        all
-    }
+impl Executor for EnsembleExecutor<'_> {
+    type Step = EnsembleStep;
 
-    async fn one(&mut self, step: &EnsembleStep) -> Result<Ended, Ended> {
-        if let Err(why) = self.locks.check() {
-            return Err(refused(&Refusal::new(Code::Conflict, why, next_step(Code::Conflict))));
-        }
-        match &step.act {
-            Act::Forget { op } => {
-                let is_it = |desired: &Desired| desired.op.as_ref().is_some_and(|open| open.id == op.id);
-                let without = |desired: &Desired| Desired { op: None, ..desired.clone() };
-                self.record.update(|desired| is_it(desired).then(|| without(desired))).await?;
-            }
-            Act::Mark { id, state } => self.mark(*id, *state).await?,
-            Act::Confirm { op } => return self.confirm(op).await,
-            Act::Change(planned) => return self.change(planned).await,
-            Act::ScaleDown(scale_down) => return lower(self.kubernetes.as_deref(), scale_down).await,
-            Act::Identify { ensemble_id } => self.identify(ensemble_id).await?,
-            Act::Declare(declared) => self.record.save(&declared.after).await?,
+    async fn execute(&mut self, step: &EnsembleStep) -> Result<Ended, Ended> {
+        self.locks.check().map_err(conflict)?;
+        match step {
+            EnsembleStep::Forget { op } => self.record.forget(op).await?,
+            EnsembleStep::Mark { id, state } => self.record.mark(*id, *state).await?,
+            EnsembleStep::Confirm { op } => return self.confirm(op).await,
+            EnsembleStep::Change(planned) => return self.change(planned).await,
+            EnsembleStep::ScaleDown(scale_down) => return lower(self.kubernetes.as_deref(), scale_down).await,
+            EnsembleStep::Identify(EnsembleId { ensemble_id }) => self.identify(ensemble_id).await?,
+            EnsembleStep::Declare(declared) => self.record.save(&declared.after).await?,
         }
         Ok(Ended::done())
     }
+}
 
-    async fn mark(&mut self, id: ServerId, state: MemberState) -> Result<(), Ended> {
-        let Some(mut next) = self.record.desired.clone() else { return Err(Ended::refused("there is no record")) };
-        if let Some(member) = next.members.get_mut(&id) {
-            member.state = state;
-        }
-        self.record.save(&next).await
-    }
-
-    /// Sends a change: the intent first, so that whoever comes next can find out what became of it.
+impl EnsembleExecutor<'_> {
+    /// Sends a change: the intent first, so that whoever comes next can find out how it ended.
     async fn change(&mut self, planned: &Planned) -> Result<Ended, Ended> {
-        let Some(desired) = self.record.desired.clone() else { return Err(Ended::refused("there is no record")) };
-        let op = planned.op(Uuid::now_v7().to_string(), self.clock.now());
+        let op = ZooKeeper::op(planned, Uuid::now_v7().to_string(), self.clock.now());
         fail_point("ensemble.decided");
-        self.record.save(&Desired { op: Some(op.clone()), ..desired }).await?;
+        self.record.intend(&op).await?;
         fail_point("ensemble.intended");
         match self.send(planned).await {
             Sent::Maybe => self.confirm(&op).await,
             Sent::Not(ended) => {
-                let is_it = |desired: &Desired| desired.op.as_ref().is_some_and(|open| open.id == op.id);
-                let without = |desired: &Desired| Desired { op: None, ..desired.clone() };
-                // Where this fails, the next pass finds that it was not applied.
-                if let Err(why) = self.record.update(|desired| is_it(desired).then(|| without(desired))).await {
-                    tracing::warn!(reason = why.reason, "the record still names a change that was not made");
-                }
+                self.record.forget_unmade(&op).await;
                 Err(ended)
             }
         }
@@ -154,7 +124,7 @@ impl Hands<'_> {
         fail_point("ensemble.connected");
         // Last of all: from here on it is under way.
         if let Err(why) = self.locks.check() {
-            return Sent::Not(refused(&Refusal::new(Code::Conflict, why, next_step(Code::Conflict))));
+            return Sent::Not(conflict(why));
         }
         let answer = session.reconfigure(&reconfiguration(planned)).await;
         fail_point("ensemble.sent");
@@ -179,13 +149,12 @@ impl Hands<'_> {
         self.seen_by_all(op, deadline).await?;
         fail_point("ensemble.confirmed");
         let now = self.clock.now();
-        let is_open = |desired: &Desired| desired.op.as_ref().is_some_and(|open| open.id == op.id);
-        let next = |desired: &Desired| is_open(desired).then(|| recorded(desired, op, &config, now));
+        let next = |desired: &Desired| desired.is_open(op).then(|| recorded(desired, op, &config, now));
         let saved = self.record.update(next).await;
         fail_point("ensemble.recorded");
         saved.map_err(|ended| {
             let why = ended.reason.unwrap_or_default();
-            unknown(&format!("{} of server {} was made, and is not in the record: {why}", op.kind.word(), op.target))
+            unknown(&format!("{op} was made, and is not in the record: {why}"))
         })?;
         Ok(Ended::done())
     }
@@ -198,8 +167,7 @@ impl Hands<'_> {
                 Ok(config) if config.membership == op.before => "the configuration shows no effect yet".to_owned(),
                 Ok(config) => {
                     let difference = op.before.difference(&config.membership);
-                    let why = format!("somebody else changed the membership meanwhile: {difference}");
-                    return Err(refused(&Refusal::new(Code::Conflict, why, next_step(Code::Conflict))));
+                    return Err(conflict(format!("somebody else changed the membership meanwhile: {difference}")));
                 }
                 Err(why) => why,
             };
@@ -306,7 +274,7 @@ fn made(created: Result<String, ZooKeeperError>) -> Result<(), ZooKeeperError> {
 }
 
 /// Where a change is read back: at members after it, never at a server that it removes.
-fn places(look: &Look, after: &Membership, op: &Op) -> Vec<(String, u16)> {
+fn places(look: &Look, after: &Membership, op: &Op) -> Vec<Address> {
     let ids: BTreeSet<_> = after.servers.keys().copied().collect();
     // The one that is added, or moved, last: it may have other things to do.
     let mut addresses = serving(look, &ids.iter().filter(|id| **id != op.target).copied().collect(), None);

@@ -12,12 +12,13 @@ use crate::clients::kafka::settings::Settings;
 use crate::clients::zookeeper::live::Live as Session;
 use crate::clients::zookeeper::settings::Settings as SessionSettings;
 use crate::clients::zookeeper::{Refusal, ZooKeeper as _, ZooKeeperError};
+use crate::cluster::address::Address;
 use crate::cluster::ensemble::desired::{Desired, ENSEMBLE_ID_PATH};
 use crate::cluster::ensemble::member::ServerId;
 use crate::cluster::ensemble::membership::{EnsembleConfig, Membership};
-use crate::cluster::ensemble::server_line::{ServerLine, is_unspecified};
+use crate::cluster::ensemble::server_line::ServerLine;
 use crate::cluster::ensemble::view::{Answer, Mode};
-use crate::commands::ensemble::observe::servers::{Look, SERVER_LIMIT, SERVERS_MAX, look_at};
+use crate::commands::ensemble::observe::servers::{Look, SERVER_LIMIT, SERVERS_MAX, look_at, parsed};
 use crate::commands::ensemble::plan::prestart::{DiskFile, FoundFiles, Live as Serving};
 use crate::formats::ensemble_config;
 
@@ -26,9 +27,6 @@ const ID_BYTES_MAX: usize = 256;
 
 /// Longest wait for a name.
 const NAME_WITHIN: Duration = Duration::from_secs(5);
-
-/// Addresses to ask: host, without brackets, and port.
-pub type Named = Vec<(String, u16)>;
 
 /// What the others say.
 #[derive(Debug, Clone, Default)]
@@ -56,7 +54,7 @@ pub async fn look_at_live(
     id: ServerId,
     record: Option<&Desired>,
     found: Option<&FoundFiles>,
-    more: Named,
+    more: Vec<Address>,
 ) -> Live {
     let mut named: Vec<_> = known(record, found).into_iter().chain(more).collect();
     named.sort();
@@ -84,7 +82,7 @@ pub async fn resolves(line: &ServerLine) -> bool {
 }
 
 /// Where the known members take clients. One that was retired is asked, too: it may be back as a rival.
-fn known(record: Option<&Desired>, found: Option<&FoundFiles>) -> BTreeSet<(String, u16)> {
+fn known(record: Option<&Desired>, found: Option<&FoundFiles>) -> BTreeSet<Address> {
     let desired = record.into_iter().flat_map(|record| record.members.values()).map(|member| &member.line);
     let of = |membership: &'_ Membership| membership.servers.values().cloned().collect::<Vec<_>>();
     let last = record.into_iter().flat_map(|record| &record.last_config).flat_map(|last| of(&last.config.membership));
@@ -93,14 +91,7 @@ fn known(record: Option<&Desired>, found: Option<&FoundFiles>) -> BTreeSet<(Stri
         Some(DiskFile::Read(config)) => of(&config.membership),
         _ => Vec::new(),
     };
-    desired.cloned().chain(last).chain(op).chain(on_disk).filter_map(|line| client_address(&line)).collect()
-}
-
-/// Where a server takes clients: its own host where the line names none.
-pub fn client_address(line: &ServerLine) -> Option<(String, u16)> {
-    let client = line.client.as_ref()?;
-    let host = if is_unspecified(&client.host) { &line.addresses.first()?.host } else { &client.host };
-    Some((host.clone(), client.port))
+    desired.cloned().chain(last).chain(op).chain(on_disk).filter_map(|line| line.client_address()).collect()
 }
 
 /// Who answers at all: a process that has this id, and any other server.
@@ -140,9 +131,7 @@ async fn serving(how: How<'_>, look: &Look) -> BTreeMap<ServerId, Serving> {
 /// A session with one server: its ensemble id, and its configuration where `conf` did not show it.
 async fn of_session(how: How<'_>, address: &str, config: Option<EnsembleConfig>) -> Option<Serving> {
     let without_id = |config: Option<EnsembleConfig>| Some(Serving { config: config?, ensemble_id: None });
-    let (host, port) = address.rsplit_once(':')?;
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let addresses = vec![(host, port.parse().ok()?)];
+    let addresses = vec![parsed(address)?];
     let timeout = how.settings.timeout.min(SERVER_LIMIT);
     let settings = SessionSettings { addresses, chroot: String::new(), timeout, ..how.session.clone() };
     let session = match Session::connect(settings).await {

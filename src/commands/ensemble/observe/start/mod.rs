@@ -6,4 +6,4 @@ mod live;
 
 pub use controller::look_at_controller_disk;
 pub use disk::look_at_disk;
-pub use live::{How, Live, Named, client_address, look_at_live, resolves};
+pub use live::{How, Live, look_at_live, resolves};

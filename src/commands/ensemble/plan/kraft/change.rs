@@ -53,7 +53,7 @@ pub enum Advice {
     MarkRetired,
     /// Its process must be stopped by hand.
     StopServer,
-    /// It votes, and nobody knows it: a person must look.
+    /// It votes, and the document does not have it: a person must look.
     Alarm,
 }
 
@@ -222,7 +222,7 @@ impl Advice {
             Self::MarkVoter => "record it as voter",
             Self::MarkRetired => "record it as retired",
             Self::StopServer => "stop the process by hand",
-            Self::Alarm => "look at it: nobody wants it there",
+            Self::Alarm => "look at it: the document does not have it",
         }
     }
 }

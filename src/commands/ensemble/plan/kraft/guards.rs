@@ -10,7 +10,9 @@ use crate::cluster::ensemble::desired::MemberState;
 use crate::cluster::ensemble::gone::Gone;
 use crate::cluster::quorum::NodeId;
 use crate::commands::ensemble::plan::code::Code;
-use crate::commands::ensemble::plan::guards::{Check, Guard, Judgement, LEADER_REST, VOTERS_MIN};
+use crate::commands::ensemble::plan::guards::{
+    Check, Guard, LEADER_REST, VOTERS_MIN, judged, spare_voters, unmeasured, waits,
+};
 use crate::commands::ensemble::plan::kraft::change::{Advice, Change, Known};
 use crate::commands::ensemble::plan::kraft::seen::{SAMPLES_MIN, SeenQuorum};
 use crate::commands::ensemble::plan::seen::age;
@@ -44,14 +46,6 @@ pub fn check(change: &Change, ground: Ground<'_>) -> Vec<Check> {
     checks
 }
 
-fn judged(guard: Guard, holds: bool, code: Code, numbers: String) -> Check {
-    Check { guard, judgement: if holds { Judgement::Holds } else { Judgement::Refuses(code) }, numbers }
-}
-
-fn waits(guard: Guard, numbers: String) -> Check {
-    Check { guard, judgement: Judgement::Waits, numbers }
-}
-
 /// One voter a call, and never a second directory of one id: the controllers refuse it with DUPLICATE_VOTER.
 fn one_voter(change: &Change, ground: Ground<'_>) -> Check {
     let voters = ground.seen.voter_set();
@@ -79,16 +73,7 @@ fn tolerance(change: &Change, ground: Ground<'_>) -> Check {
         QuorumChangeKind::ForgetDisk => new.spare() >= 0 && before.len() >= VOTERS_MIN,
         _ => new.spare() >= wanted || (new.spare() >= old.spare() && !hits_live_voter),
     };
-    let numbers = format!(
-        "spare voters {} -> {} ({}/{} -> {}/{} caught up)",
-        old.spare(),
-        new.spare(),
-        old.live,
-        old.voters,
-        new.live,
-        new.voters
-    );
-    judged(Guard::I2, holds && new.spare() >= 0, Code::UnsafeSize, numbers)
+    judged(Guard::I2, holds && new.spare() >= 0, Code::UnsafeSize, spare_voters(old, new, "caught up"))
 }
 
 fn enough_voters(change: &Change, ground: Ground<'_>) -> Option<Check> {
@@ -139,7 +124,7 @@ fn caught_up(change: &Change, ground: Ground<'_>) -> Option<Check> {
     let numbers = format!("{records} records behind, {time}");
     match ground.seen.samples.get(&change.voter.node) {
         _ if !ground.seen.is_caught_up(replica) => Some(judged(Guard::I5, false, Code::NotCaughtUp, numbers)),
-        None => Some(Check { guard: Guard::I5, judgement: Judgement::Unmeasured, numbers }),
+        None => Some(unmeasured(Guard::I5, numbers)),
         Some(passed) => {
             let numbers = format!("{numbers}; {passed} of {SAMPLES_MIN} samples in a row");
             Some(judged(Guard::I5, *passed >= SAMPLES_MIN, Code::NotCaughtUp, numbers))
@@ -165,8 +150,8 @@ fn has_address(change: &Change, ground: Ground<'_>) -> Option<Check> {
             judged(Guard::I6, false, Code::BadAddress, numbers)
         }
         None if ground.seen.registered.is_empty() => {
-            let numbers = "nobody says which controllers are registered".to_owned();
-            Check { guard: Guard::I6, judgement: Judgement::Unmeasured, numbers }
+            let numbers = "no node lists the registered controllers".to_owned();
+            unmeasured(Guard::I6, numbers)
         }
         None => waits(Guard::I6, format!("controller {node} has not registered itself yet")),
     })
@@ -210,7 +195,7 @@ fn auto_join(change: &Change, ground: Ground<'_>) -> Option<Check> {
         (None, true) => format!("controller {node} runs, and it is not known whether auto-join is on"),
     };
     if runs && ground.seen.auto_join.is_none() {
-        return Some(Check { guard: Guard::I12, judgement: Judgement::Unmeasured, numbers });
+        return Some(unmeasured(Guard::I12, numbers));
     }
     Some(judged(Guard::I12, ground.seen.auto_join == Some(false) || !runs, Code::AutoJoin, numbers))
 }

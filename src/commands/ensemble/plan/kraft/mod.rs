@@ -1,5 +1,5 @@
-//! One pass over a quorum of KRaft controllers, without any I/O: (desired, seen, now) → findings, what each controller is, and at
-//! most one change or a refusal.
+//! One pass over a quorum of KRaft controllers, without any I/O. What holds for KRaft alone; the rest is in
+//! [`pass`](crate::commands::ensemble::plan::pass).
 //!
 //! The controllers' own checks are weak: an observer that fetched within the last hour counts as caught up, and a removal does not
 //! look whether the rest is alive. So every guard is ours.
@@ -8,17 +8,13 @@ pub mod change;
 pub mod declare;
 pub mod follow;
 pub mod guards;
+pub mod planned;
 pub mod pods;
 pub mod prestart;
 pub mod prestart_steps;
 pub mod seen;
-pub mod steps;
-
-use std::collections::BTreeMap;
-use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use crate::cluster::ensemble::controllers::{
     DesiredQuorum, LastVoters, QuorumChangeKind, QuorumEntry, QuorumOp, Voters,
@@ -28,125 +24,106 @@ use crate::cluster::ensemble::tolerance::Tolerance;
 use crate::cluster::quorum::NodeId;
 use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::coherence::{Alert, Finding};
-use crate::commands::ensemble::plan::guards::{Check, Guard, Judgement, VOTERS_MIN};
-use crate::commands::ensemble::plan::kraft::change::{Advice, Change, Known, candidates, known};
+use crate::commands::ensemble::plan::guards::{Guard, Judgement, VOTERS_MIN};
+use crate::commands::ensemble::plan::kraft::change::{Advice, Change, Known};
+use crate::commands::ensemble::plan::kraft::guards::Ground;
 use crate::commands::ensemble::plan::kraft::seen::SeenQuorum;
+use crate::commands::ensemble::plan::pass::{self, Members, Never, Protocol};
 use crate::commands::ensemble::plan::refuse::next_step;
-use crate::commands::ensemble::plan::seen::age;
-use crate::commands::ensemble::plan::settle::{LATE, Settlement};
+use crate::commands::ensemble::plan::settle::{Settlement, not_yet};
 
-/// What a pass looks at.
-#[derive(Debug, Clone, Copy)]
-pub struct Input<'a> {
-    /// The document; none before `adopt`.
-    pub desired: Option<&'a DesiredQuorum>,
-    /// What was seen.
-    pub seen: &'a SeenQuorum,
-    /// The present time.
-    pub now: Timestamp,
-    /// How long the quorum rests between two changes.
-    pub rest: Duration,
-    /// Whether a change may be sent: what was not measured counts as not given then.
-    pub is_strict: bool,
-}
+pub use crate::commands::ensemble::plan::pass::decide;
 
-/// What a pass comes to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pass {
-    /// How many failures the quorum survives now.
-    pub tolerance: Tolerance,
-    /// What is known of each controller.
-    pub controllers: BTreeMap<NodeId, Known>,
-    /// What is wrong.
-    pub findings: Vec<Finding>,
-    /// States that the document can take over.
-    pub marks: BTreeMap<NodeId, MemberState>,
-    /// Whether the open change of the document is over without effect, and may be taken out.
-    pub clears_op: bool,
-    /// The first change that could be next, with its guards, where there is one.
-    pub candidates: Vec<Candidate>,
-    /// What is done.
-    pub decision: Decision,
-}
+/// KRaft's calls that add and remove voters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kraft;
 
-/// A change that could be next.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Candidate {
-    /// The change.
-    pub change: Change,
-    /// Its guards.
-    pub checks: Vec<Check>,
-}
+/// What a pass over a quorum looks at.
+pub type Input<'a> = pass::Input<'a, Kraft>;
 
-/// What a pass does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Decision {
-    /// The quorum is as desired.
-    Nothing,
-    /// Nothing can be done yet; why, in words.
-    Wait(String),
-    /// Nothing is done, and a person should know.
-    Refuse(Refusal),
-    /// The open change was applied: record it.
-    Confirm(Box<QuorumOp>),
-    /// This change is sent.
-    Change(Box<Change>),
-}
+/// What a pass over a quorum comes to.
+pub type Pass = pass::Pass<Kraft>;
 
-/// Decides on one pass.
-pub fn decide(input: Input<'_>) -> Pass {
-    let nothing = DesiredQuorum::default();
-    let controllers = known(input.desired.unwrap_or(&nothing), input.seen);
-    let mut pass = Pass {
-        tolerance: input.seen.tolerance(),
-        findings: findings(input, &controllers),
-        controllers,
-        marks: BTreeMap::new(),
-        clears_op: false,
-        candidates: Vec::new(),
-        decision: Decision::Nothing,
-    };
-    pass.decision = decision(&mut pass, input);
-    pass
-}
+/// A change of voters that could be next.
+pub type Candidate = pass::Candidate<Kraft>;
 
-fn decision(pass: &mut Pass, input: Input<'_>) -> Decision {
-    let seen = input.seen;
-    if let Some(refusal) = at_once(seen) {
-        return Decision::Refuse(refusal);
+/// What a pass over a quorum does.
+pub type Decision = pass::Decision<Kraft>;
+
+impl Protocol for Kraft {
+    const LATE_BECAUSE: &'static str = "";
+
+    type Desired = DesiredQuorum;
+    type Seen = SeenQuorum;
+    type Known = Known;
+    type Change = Change;
+    type ScaleDown = Never;
+
+    fn tolerance(seen: &SeenQuorum) -> Option<Tolerance> {
+        Some(seen.tolerance())
     }
-    let Some(desired) = input.desired.filter(|desired| desired.last_voters.is_some()) else {
-        return Decision::Refuse(not_adopted());
-    };
-    let mut desired = desired.clone();
-    if let Some(op) = desired.op.take() {
-        match settle(&op, &seen.voter_set(), input.now) {
-            Settlement::Applied => return Decision::Confirm(Box::new(op)),
-            Settlement::Waits { seconds } => {
-                let (kind, late) = (op.kind.word(), LATE.as_secs());
-                return Decision::Wait(format!(
-                    "{kind} of controller {} was sent {seconds} s ago and shows no effect; {late} s are waited for",
-                    op.target
-                ));
-            }
-            Settlement::Unknown | Settlement::NotApplied | Settlement::Conflict => pass.clears_op = true,
+
+    fn known(desired: &DesiredQuorum, seen: &SeenQuorum) -> Members<Self> {
+        change::known(desired, seen)
+    }
+
+    fn findings(input: Input<'_>, known: &Members<Self>) -> Vec<Finding> {
+        findings(input, known)
+    }
+
+    fn at_once(input: Input<'_>) -> Option<Refusal> {
+        at_once(input.seen)
+    }
+
+    fn adopted(desired: Option<&DesiredQuorum>) -> Result<DesiredQuorum, Refusal> {
+        desired.filter(|desired| desired.last_voters.is_some()).cloned().ok_or_else(not_adopted)
+    }
+
+    fn settle(op: &QuorumOp, input: Input<'_>) -> Result<Settlement, Refusal> {
+        Ok(settle(op, &input.seen.voter_set(), input.now))
+    }
+
+    fn before_a_change(input: Input<'_>, desired: &DesiredQuorum) -> Option<Refusal> {
+        regressed(desired, input.seen)
+    }
+
+    fn mark(known: &Known) -> Option<MemberState> {
+        match known.advice {
+            Advice::MarkVoter => Some(MemberState::Voter),
+            Advice::MarkRetired => Some(MemberState::Retired),
+            _ => None,
         }
     }
-    if let Some(refusal) = regressed(&desired, seen) {
-        return Decision::Refuse(refusal);
+
+    fn candidates(desired: &DesiredQuorum, input: Input<'_>, known: &Members<Self>) -> Vec<Candidate> {
+        let ground = Ground { desired, seen: input.seen, known, now: input.now, rest: input.rest };
+        let candidate = |change: Change| Candidate { checks: guards::check(&change, ground), change };
+        change::candidates(desired, input.seen, known).into_iter().map(candidate).collect()
     }
-    pass.marks = marks(&pass.controllers);
-    for (node, state) in &pass.marks {
-        if let Some(member) = desired.members.get_mut(node) {
-            member.state = *state;
+
+    fn refusal(candidate: &Candidate) -> Option<Refusal> {
+        candidate.first_refusal(|check| match check.judgement {
+            Judgement::Refuses(code) => Some(code),
+            Judgement::Unmeasured => Some(unmeasured(check.guard)),
+            Judgement::Holds | Judgement::Waits => None,
+        })
+    }
+
+    fn without_candidate(known: &Members<Self>) -> Decision {
+        if let Some((node, _)) = known.iter().find(|(_, it)| it.advice == Advice::IdConflict) {
+            let why = format!("controller {node} shows a directory that is not the recorded one");
+            return Decision::Refuse(refusal(Code::IdConflict, why));
         }
+        let is_open = |advice| matches!(advice, Advice::Wait | Advice::DropIfGone | Advice::StopServer | Advice::Alarm);
+        let open = known.iter().filter(|(_, it)| is_open(it.advice));
+        let words: Vec<_> =
+            open.map(|(node, it)| format!("controller {node} ({}): {}", it.row.words(), it.advice.words())).collect();
+        if words.is_empty() { Decision::Nothing } else { Decision::Wait(words.join("; ")) }
     }
-    let known = known(&desired, seen);
-    let ground = guards::Ground { desired: &desired, seen, known: &known, now: input.now, rest: input.rest };
-    let candidate = |change: Change| Candidate { checks: guards::check(&change, ground), change };
-    pass.candidates = candidates(&desired, seen, &known).into_iter().map(candidate).collect();
-    chosen(&pass.candidates, &known, input.is_strict)
+
+    fn scale_down(_: &DesiredQuorum, _: &SeenQuorum) -> Option<Never> {
+        None
+    }
 }
 
 /// No quorum was adopted.
@@ -180,7 +157,7 @@ pub fn at_once(seen: &SeenQuorum) -> Option<Refusal> {
     (!mixed.is_empty()).then(|| refusal(Code::KraftVersionMixed, why()))
 }
 
-/// What became of an open change, by the voters that the quorum has now.
+/// How an open change ended, by the voters that the quorum has now.
 pub fn settle(op: &QuorumOp, voters: &Voters, now: Timestamp) -> Settlement {
     if *voters == op.after {
         return Settlement::Applied;
@@ -188,8 +165,7 @@ pub fn settle(op: &QuorumOp, voters: &Voters, now: Timestamp) -> Settlement {
     if *voters != op.before {
         return Settlement::Conflict;
     }
-    let waited = age(op.started_at, now);
-    if waited < LATE { Settlement::Waits { seconds: waited.as_secs() } } else { Settlement::NotApplied }
+    not_yet(op.started_at, now)
 }
 
 /// The document after a change was confirmed.
@@ -235,37 +211,6 @@ fn show(list: &str) -> &str {
     if list.is_empty() { "none" } else { list }
 }
 
-fn marks(known: &BTreeMap<NodeId, Known>) -> BTreeMap<NodeId, MemberState> {
-    let mark = |known: &Known| match known.advice {
-        Advice::MarkVoter => Some(MemberState::Voter),
-        Advice::MarkRetired => Some(MemberState::Retired),
-        _ => None,
-    };
-    known.iter().filter_map(|(node, known)| Some((*node, mark(known)?))).collect()
-}
-
-/// The first change that passes all guards; else why the first one does not.
-fn chosen(candidates: &[Candidate], known: &BTreeMap<NodeId, Known>, is_strict: bool) -> Decision {
-    let passes =
-        |check: &Check| check.judgement == Judgement::Holds || (check.judgement == Judgement::Unmeasured && !is_strict);
-    if let Some(candidate) = candidates.iter().find(|candidate| candidate.checks.iter().all(passes)) {
-        return Decision::Change(Box::new(candidate.change.clone()));
-    }
-    let Some(Candidate { change, checks }) = candidates.first() else { return waiting(known) };
-    let refuses = checks.iter().find_map(|check| match check.judgement {
-        Judgement::Refuses(code) => Some((check, code)),
-        Judgement::Unmeasured => Some((check, unmeasured(check.guard))),
-        Judgement::Holds | Judgement::Waits => None,
-    });
-    if let Some((check, code)) = refuses {
-        let why = format!("{change}: guard {} refuses: {}", check.guard, check.numbers);
-        return Decision::Refuse(refusal(code, why));
-    }
-    let check = checks.iter().find(|check| check.judgement == Judgement::Waits);
-    let why = check.map(|check| format!("guard {} waits: {}", check.guard, check.numbers)).unwrap_or_default();
-    Decision::Wait(format!("{change}: {why}"))
-}
-
 /// What a change is refused with where a guard could not be measured.
 fn unmeasured(guard: Guard) -> Code {
     match guard {
@@ -275,20 +220,8 @@ fn unmeasured(guard: Guard) -> Code {
     }
 }
 
-fn waiting(known: &BTreeMap<NodeId, Known>) -> Decision {
-    if let Some((node, _)) = known.iter().find(|(_, it)| it.advice == Advice::IdConflict) {
-        let why = format!("controller {node} shows a directory that is not the recorded one");
-        return Decision::Refuse(refusal(Code::IdConflict, why));
-    }
-    let is_open = |advice| matches!(advice, Advice::Wait | Advice::DropIfGone | Advice::StopServer | Advice::Alarm);
-    let open = known.iter().filter(|(_, it)| is_open(it.advice));
-    let words: Vec<_> =
-        open.map(|(node, it)| format!("controller {node} ({}): {}", it.row.words(), it.advice.words())).collect();
-    if words.is_empty() { Decision::Nothing } else { Decision::Wait(words.join("; ")) }
-}
-
 /// What is wrong, whether or not anything should change.
-fn findings(input: Input<'_>, known: &BTreeMap<NodeId, Known>) -> Vec<Finding> {
+fn findings(input: Input<'_>, known: &Members<Kraft>) -> Vec<Finding> {
     let (seen, tolerance) = (input.seen, input.seen.tolerance());
     let dev = input.desired.is_some_and(|desired| desired.dev);
     let mut found = Vec::new();

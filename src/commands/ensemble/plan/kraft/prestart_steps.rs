@@ -9,6 +9,7 @@ use crate::change::plan::{Plan, Risk, Step};
 use crate::cluster::ensemble::controllers::DesiredQuorum;
 use crate::cluster::quorum::NodeId;
 use crate::commands::ensemble::plan::kraft::prestart::{Format, Ground, Next, Terms};
+use crate::commands::ensemble::plan::prestart::StartBatch;
 
 /// The file that the controller's server starts with, as it is to be.
 #[derive(Debug, Clone)]
@@ -103,29 +104,8 @@ impl fmt::Display for ControllerStep {
     }
 }
 
-/// What steps do, in their order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ControllerBatch {
-    /// The document is written.
-    Record,
-    /// A file is written.
-    Write,
-    /// The disk is formatted.
-    Format,
-}
-
-impl fmt::Display for ControllerBatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Record => "record",
-            Self::Write => "write",
-            Self::Format => "format",
-        })
-    }
-}
-
 impl Step for ControllerStep {
-    type Batch = ControllerBatch;
+    type Batch = StartBatch;
 
     fn subject(&self) -> String {
         format!("controller:{}", self.node)
@@ -143,11 +123,11 @@ impl Step for ControllerStep {
         }
     }
 
-    fn batch(&self) -> ControllerBatch {
+    fn batch(&self) -> StartBatch {
         match &self.act {
-            Act::Record { .. } => ControllerBatch::Record,
-            Act::WriteProperties { .. } => ControllerBatch::Write,
-            Act::Format { .. } => ControllerBatch::Format,
+            Act::Record { .. } => StartBatch::Record,
+            Act::WriteProperties { .. } => StartBatch::Write,
+            Act::Format { .. } => StartBatch::Format,
         }
     }
 

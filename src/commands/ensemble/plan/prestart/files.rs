@@ -1,5 +1,5 @@
 //! The files of a server as they should be: `zoo.cfg`, the dynamic file, `myid`, the marker. What is there already in substance is
-//! left as it is: ZooKeeper itself writes `zoo.cfg` anew, in another order, at each change of the membership.
+//! left as it is: ZooKeeper itself rewrites `zoo.cfg`, in another order, at each change of the membership.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ use crate::commands::ensemble::plan::prestart::decide::{Disk, DiskFile};
 const DYNAMIC_KEY: &str = "dynamicConfigFile";
 
 /// First line of a zoo.cfg that is written here.
-const HEADER: &str = "# Written by `toolbox ensemble prestart`. ZooKeeper writes it anew when the membership changes.";
+const HEADER: &str = "# Written by `toolbox ensemble prestart`. ZooKeeper rewrites it when the membership changes.";
 
 /// Where a server's files are.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -101,7 +101,7 @@ fn named(mut record: Desired, asked: &Reservation<'_>) -> Desired {
     record
 }
 
-/// A server that the document does not know: it joins, if there is room for it.
+/// A server that the document does not know: it joins, if the ensemble is to have another voter.
 fn enter(record: &Desired, asked: &Reservation<'_>) -> Result<Desired, Halt> {
     let id = asked.id;
     let Some(line) = asked.line else {

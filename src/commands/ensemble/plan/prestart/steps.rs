@@ -12,6 +12,7 @@ use crate::cluster::ensemble::desired::{Desired, LastConfig};
 use crate::cluster::ensemble::member::ServerId;
 use crate::cluster::ensemble::server_line::ServerLine;
 use crate::commands::ensemble::plan::code::{Code, Refusal};
+use crate::commands::ensemble::plan::prestart::batch::StartBatch;
 use crate::commands::ensemble::plan::prestart::decide::{Decision, Live, Marker, Start, decide};
 use crate::commands::ensemble::plan::prestart::files::{FoundFiles, Layout, wanted};
 use crate::commands::ensemble::plan::prestart::reserve::{Halt, Me, Reservation, reserve};
@@ -250,26 +251,8 @@ impl fmt::Display for PrestartStep {
     }
 }
 
-/// What steps do, in their order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PrestartBatch {
-    /// The document is written.
-    Record,
-    /// Files are written.
-    Write,
-}
-
-impl fmt::Display for PrestartBatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Record => "record",
-            Self::Write => "write",
-        })
-    }
-}
-
 impl Step for PrestartStep {
-    type Batch = PrestartBatch;
+    type Batch = StartBatch;
 
     fn subject(&self) -> String {
         format!("server:{}", self.id)
@@ -287,10 +270,10 @@ impl Step for PrestartStep {
         }
     }
 
-    fn batch(&self) -> PrestartBatch {
+    fn batch(&self) -> StartBatch {
         match &self.act {
-            Act::Record { .. } => PrestartBatch::Record,
-            _ => PrestartBatch::Write,
+            Act::Record { .. } => StartBatch::Record,
+            _ => StartBatch::Write,
         }
     }
 

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 
 use super::scene::{Scene, ago, config, id, now, words};
-use crate::cluster::ensemble::desired::{CLOCKS_DIFFER, ChangeKind, Desired, Entry, Op};
+use crate::cluster::ensemble::desired::{CLOCKS_DIFFER, ChangeKind, Desired, DesiredState as _, Entry, Op};
 use crate::cluster::ensemble::membership::ConfigVersion;
 use crate::commands::ensemble::plan::guards::SETTLE;
 use crate::commands::ensemble::plan::{Input, decide};

@@ -10,4 +10,5 @@ mod prestart;
 mod refusals;
 mod scene;
 mod starts;
+mod steps;
 mod table;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::cluster::reaction::{CpuUse, Reaction};
+use crate::commands::probe::verdict::aged::Last;
 use crate::commands::probe::verdict::alive::{Tries, alive};
 use crate::commands::probe::verdict::{State, Verdict, aged};
 use crate::exit::Exit;
@@ -109,14 +110,18 @@ proptest! {
     }
 }
 
+fn last(verdict: &Verdict, age: Duration) -> Last<'_> {
+    Last { verdict, age }
+}
+
 #[test]
 fn an_answer_that_is_too_old_is_not_ready_while_strict_and_stays_as_it_was_while_latched() {
     let (period, old) = (Duration::from_secs(5), Duration::from_secs(16));
     let ready = Verdict::new(State::Ready, "in sync");
-    assert_eq!(aged::ready(Some((&ready, Duration::from_secs(15))), period, false), ready);
-    let strict = aged::ready(Some((&ready, old)), period, false);
+    assert_eq!(aged::ready(Some(last(&ready, Duration::from_secs(15))), period, false), ready);
+    let strict = aged::ready(Some(last(&ready, old)), period, false);
     assert_eq!((strict.state, strict.reason.as_str()), (State::NotReady, "the last look is 16 s old: in sync"));
-    let latched = aged::ready(Some((&ready, old)), period, true);
+    let latched = aged::ready(Some(last(&ready, old)), period, true);
     assert_eq!(latched.state, State::Ready);
     assert!(latched.reason.contains("seen 16 s ago"), "{}", latched.reason);
     assert_eq!(aged::ready(None, period, true).state, State::NotReady);
@@ -127,7 +132,7 @@ fn a_probe_that_hangs_does_not_restart_the_server() {
     let period = Duration::from_secs(5);
     assert_eq!(aged::live(None, period).state, State::Alive);
     let was = Verdict::new(State::Alive, "answers");
-    assert_eq!(aged::live(Some((&was, Duration::from_hours(1))), period).state, State::Alive);
+    assert_eq!(aged::live(Some(last(&was, Duration::from_hours(1))), period).state, State::Alive);
     let dead = Verdict::new(State::NotAlive, "frozen");
-    assert_eq!(aged::live(Some((&dead, Duration::from_hours(1))), period).state, State::NotAlive);
+    assert_eq!(aged::live(Some(last(&dead, Duration::from_hours(1))), period).state, State::NotAlive);
 }

@@ -146,11 +146,7 @@ fn metadata_that_stand_still_while_another_brokers_move_on_are_named() {
     let (_, memory) = judge(fresh(), look(100, 100), 0);
     let (verdict, _) = judge(memory.clone(), look(100, 140), 10);
     assert_eq!(verdict.state, State::NotReady);
-    assert!(
-        verdict.reason.ends_with("its metadata stand at offset 100, those of broker 1 at 140"),
-        "{}",
-        verdict.reason
-    );
+    assert!(verdict.reason.ends_with("its metadata is at offset 100, that of broker 1 at 140"), "{}", verdict.reason);
     assert_eq!(judge(memory.clone(), look(100, 140), 2).0.state, State::Ready, "a moment behind");
     assert_eq!(judge(memory.clone(), look(130, 140), 10).0.state, State::Ready, "it moves");
     let unseen = Look { image: None, other_image: None, ..lacks(&[]) };

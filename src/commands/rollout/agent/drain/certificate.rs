@@ -1,4 +1,4 @@
-//! The webhook's certificate over time: read again when its files change, made anew before it expires, and the API server
+//! The webhook's certificate over time: read again when its files change, replaced before it expires, and the API server
 //! kept trusting one that this process made.
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::output;
 /// How often it is looked whether the API server still trusts it: an `apply` of the manifests may have taken that away.
 const TRUSTED_AGAIN_EVERY: Duration = Duration::from_secs(30);
 
-/// How often the configuration is read anew where another replica was faster.
+/// How often the configuration is read again where another replica was faster.
 const ATTEMPTS: u32 = 5;
 
 /// The certificate, and for whom.
@@ -34,7 +34,7 @@ impl Certificate {
         Self { certificates, configuration, trusted_at: None }
     }
 
-    /// Looks after it: fails where clients do not accept it any more, or where the API server can't be told of it.
+    /// Looks after it: fails where clients do not accept it any more, or where the API server can't be updated with it.
     pub async fn look_after(
         &mut self,
         kubernetes: &dyn Kubernetes,

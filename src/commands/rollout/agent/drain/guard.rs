@@ -52,7 +52,7 @@ const PODS_MAX: usize = 500;
 pub struct Settings {
     /// The namespace of the pods.
     pub namespace: String,
-    /// How pods are told apart.
+    /// How the kinds of pods are distinguished.
     pub kinds: Kinds,
     /// What verdicts take for granted.
     pub terms: Terms,
@@ -139,7 +139,7 @@ impl Guard {
             Err(_) => not_now("E_NO_ANSWER", "the cluster, or the API server, did not answer in time"),
         };
         if self.open.is_none() {
-            // Whatever was begun for an answer that became a no.
+            // Whatever was begun for an answer that is now a no.
             context.leave().await;
         }
         if !eviction.is_dry_run {
@@ -190,7 +190,7 @@ impl Guard {
         if let Some(answer) = self.is_taken(context, &facts).await {
             return answer;
         }
-        self.judge(context, eviction, (facts.uid, subject)).await
+        self.judge(context, eviction, facts.uid, subject).await
     }
 
     /// The answer where another eviction is under way here.
@@ -212,7 +212,7 @@ impl Guard {
     }
 
     /// Whether the server may stop; then takes the lock, unless nothing is to happen.
-    async fn judge(&mut self, context: &mut Context, eviction: &Eviction, (uid, subject): (String, Subject)) -> Answer {
+    async fn judge(&mut self, context: &mut Context, eviction: &Eviction, uid: String, subject: Subject) -> Answer {
         let name = &eviction.pod.name;
         let (verdict, cluster_id) = match self.look(context, &subject).await {
             Ok(seen) => seen,
@@ -357,7 +357,7 @@ impl Guard {
         let Some(open) = &mut self.open else { return Standing::Over(End::Back) };
         open.back_since = if is_seen_back { open.back_since.or(Some(now)) } else { None };
         let is_back = open.back_since.is_some_and(|since| now.duration_since(since) >= apart);
-        standing(&open.disruption, &pod, is_back, (now, self.settings.limit))
+        standing(&open.disruption, &pod, is_back, now, self.settings.limit)
     }
 
     /// Records an allowance, and a denial that is new.
@@ -402,7 +402,7 @@ async fn is_locked(context: &Context, identity: &Identity) -> Option<Answer> {
     }
 }
 
-/// The cluster's id, as its brokers tell it.
+/// The cluster's id, as its brokers show it.
 async fn cluster_id(context: &Context) -> anyhow::Result<String> {
     let kafka = context.kafka().await?;
     Ok(timeout(LOOK_MAX, kafka.metadata(TopicSelection::None)).await??.cluster_id)
