@@ -9,7 +9,7 @@ use crate::agent::runtime::Ticked;
 use crate::change::carry_out::Ended;
 use crate::change::event::{Outcome, Severity};
 use crate::change::in_order::{Executor, InOrder};
-use crate::change::plan::{Plan, Step};
+use crate::change::plan::Step;
 use crate::cluster::ensemble::tolerance::Tolerance;
 use crate::commands::ensemble::apply::kraft::Quorum;
 use crate::commands::ensemble::apply::pass::{Decided, decided};
@@ -142,16 +142,18 @@ impl Reporter {
         is_new
     }
 
-    /// Prints the steps of a plan, carries them out and prints how they ended.
+    /// Prints steps, carries them out and prints how they ended.
     async fn carry_out<S: Step>(
         &self,
         context: &mut Context,
-        plan: Plan<S>,
+        steps: &[S],
         executor: impl Executor<Step = S>,
     ) -> anyhow::Result<Ticked> {
-        plan.steps.iter().for_each(|step| output::say(&step.to_string()));
+        for step in steps {
+            output::say(&step.to_string());
+        }
         let mut order = InOrder::new(executor);
-        let ended = context.carry(&plan.steps, async |steps| order.apply(steps).await).await;
+        let ended = context.carry(steps, async |steps| order.apply(steps).await).await;
         self.ended(&ended)
     }
 
@@ -203,7 +205,7 @@ async fn tick_ensemble(
     let size = ensemble.record.desired.as_ref().map(|desired| desired.size);
     reporter.report(context, Outlook::of(&ensemble.name, size, &pass)).await;
     let executor = ensemble.executor(look, context);
-    reporter.carry_out(context, plan, executor).await
+    reporter.carry_out(context, &plan.steps, executor).await
 }
 
 async fn tick_quorum(context: &mut Context, quorum: &mut Quorum, reporter: &mut Reporter) -> anyhow::Result<Ticked> {
@@ -213,5 +215,5 @@ async fn tick_quorum(context: &mut Context, quorum: &mut Quorum, reporter: &mut 
     let name = context.cluster_name().unwrap_or_default().to_owned();
     reporter.report(context, Outlook::of(&name, size, &pass)).await;
     let executor = quorum.executor(context);
-    reporter.carry_out(context, plan, executor).await
+    reporter.carry_out(context, &plan.steps, executor).await
 }

@@ -196,8 +196,7 @@ pub(super) async fn adopt(context: &mut Context, args: &AdoptArgs) -> anyhow::Re
             }
         }
     }
-    let executor = ensemble.executor(look, context);
-    carry_out(context, plan, executor).await
+    write(context, &mut ensemble, plan, look).await
 }
 
 /// Whether two records say the same, but for when that was confirmed.
@@ -306,8 +305,7 @@ pub(super) async fn retire(context: &mut Context, args: &RetireArgs) -> anyhow::
             }));
         }
     }
-    let executor = ensemble.executor(look, context);
-    carry_out(context, plan, executor).await
+    write(context, &mut ensemble, plan, look).await
 }
 
 fn only(mut ids: impl Iterator<Item = ServerId>) -> Option<ServerId> {
@@ -352,7 +350,16 @@ async fn declare(
             plan.steps.push(declared(Declared { id, words, gives_up_data: false, before, after }));
         }
     }
-    let executor = ensemble.executor(Look::default(), context);
+    write(context, ensemble, plan, Look::default()).await
+}
+
+async fn write(
+    context: &mut Context,
+    ensemble: &mut Ensemble,
+    plan: Plan<EnsembleStep>,
+    look: Look,
+) -> anyhow::Result<Exit> {
+    let executor = ensemble.executor(look, context);
     carry_out(context, plan, executor).await
 }
 

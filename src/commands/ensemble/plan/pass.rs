@@ -106,6 +106,7 @@ pub struct Input<'a, P: Protocol> {
     pub is_strict: bool,
 }
 
+#[expect(clippy::expl_impl_clone_on_copy, reason = "a derived one would want the document itself to be Copy")]
 impl<P: Protocol> Clone for Input<'_, P> {
     fn clone(&self) -> Self {
         *self

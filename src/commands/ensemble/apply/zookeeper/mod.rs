@@ -172,7 +172,8 @@ impl Ensemble {
             return Ok(Passed::Waits);
         }
         let executor = self.executor(*look, context);
-        decided.carry_out(context, executor).await
+        // What it holds is large: the look is part of it.
+        Box::pin(decided.carry_out(context, executor)).await
     }
 
     /// Says what the members are now, unless a change of an earlier pass may still show its effect.

@@ -190,7 +190,7 @@ impl Guard {
         if let Some(answer) = self.is_taken(context, &facts).await {
             return answer;
         }
-        self.judge(context, eviction, facts.uid, subject).await
+        self.judge(context, eviction, facts.uid, &subject).await
     }
 
     /// The answer where another eviction is under way here.
@@ -212,9 +212,9 @@ impl Guard {
     }
 
     /// Whether the server may stop; then takes the lock, unless nothing is to happen.
-    async fn judge(&mut self, context: &mut Context, eviction: &Eviction, uid: String, subject: Subject) -> Answer {
+    async fn judge(&mut self, context: &mut Context, eviction: &Eviction, uid: String, subject: &Subject) -> Answer {
         let name = &eviction.pod.name;
-        let (verdict, cluster_id) = match self.look(context, &subject).await {
+        let (verdict, cluster_id) = match self.look(context, subject).await {
             Ok(seen) => seen,
             Err(error) => return not_now("E_UNREADABLE", &format!("{subject} can't be judged: {error:#}")),
         };
@@ -224,7 +224,7 @@ impl Guard {
             return answer;
         }
         if eviction.is_dry_run {
-            return answer_of(&subject, &verdict);
+            return answer_of(subject, &verdict);
         }
         let now = context.steady().now();
         let apart = if holds { Duration::ZERO } else { self.settings.apart };
@@ -236,21 +236,21 @@ impl Guard {
         self.looks.insert(name.clone(), (steady, now));
         bound(&mut self.looks, |(_, at)| *at);
         if !verdict.may_stop() {
-            return answer_of(&subject, &verdict);
+            return answer_of(subject, &verdict);
         }
         if !holds && let Err(answer) = self.lock(context, &identity).await {
             return answer;
         }
         // Once more, now that nobody else stops or changes anything.
-        match self.look(context, &subject).await {
+        match self.look(context, subject).await {
             Ok((verdict, _)) if verdict.may_stop() => {
                 let disruption = Disruption { pod: name.clone(), uid, since: context.steady().now() };
                 self.open = Some(Open { disruption, subject: subject.clone(), back_since: None });
                 self.board.set_open(true);
                 self.looks.remove(name);
-                answer_of(&subject, &verdict)
+                answer_of(subject, &verdict)
             }
-            Ok((verdict, _)) => answer_of(&subject, &verdict),
+            Ok((verdict, _)) => answer_of(subject, &verdict),
             Err(error) => not_now("E_UNREADABLE", &format!("{subject} can't be judged: {error:#}")),
         }
     }
