@@ -204,7 +204,8 @@ impl Desired {
         self.history.drain(..surplus);
     }
 
-    /// The same with the present time in the place of later ones; nothing where there are none.
+    /// The same with the present time in the place of later ones; nothing where there are none. What is missing since when begins
+    /// anew by itself ([`Missing::noted`]).
     #[must_use]
     pub fn without_future(&self, now: Timestamp) -> Option<Self> {
         let mut next = self.clone();

@@ -87,7 +87,7 @@ impl Pods {
         limit: Option<Duration>,
     ) -> Option<Desired> {
         let desired = desired.filter(|desired| !named(desired).is_empty() && context.sees_kubernetes())?;
-        let now = context.now();
+        let now = context.steady().now();
         let deadline = Instant::now() + limit.unwrap_or_else(|| context.timeout() + BEYOND);
         let read = match context.kubernetes().await {
             Ok(kubernetes) => {
