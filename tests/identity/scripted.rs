@@ -143,7 +143,7 @@ async fn answer(script: Arc<Mutex<Script>>, method: Method, uri: Uri, body: Byte
         return if script.are_leases_down {
             status(500, "Scripted")
         } else {
-            script.answer(LEASES, &method, uri.path(), &body)
+            script.answer(LEASES, &method, &uri, &body)
         };
     }
     if uri.path().contains("/configmaps") {
@@ -152,7 +152,7 @@ async fn answer(script: Arc<Mutex<Script>>, method: Method, uri: Uri, body: Byte
             script.asked.push(method.to_string());
             script.faults.pop_front()
         };
-        let done = || script.lock().unwrap().answer(CONFIG_MAPS, &method, uri.path(), &body);
+        let done = || script.lock().unwrap().answer(CONFIG_MAPS, &method, &uri, &body);
         return match fault {
             None => done(),
             Some(Fault::Status(code)) => status(code, "Scripted"),
@@ -187,7 +187,11 @@ async fn answer(script: Arc<Mutex<Script>>, method: Method, uri: Uri, body: Byte
 }
 
 impl Script {
-    fn answer(&mut self, kind: &str, method: &Method, path: &str, body: &[u8]) -> Response {
+    fn answer(&mut self, kind: &str, method: &Method, uri: &Uri, body: &[u8]) -> Response {
+        let path = uri.path();
+        if method == Method::GET && path.ends_with(&format!("/{kind}")) {
+            return axum::Json(self.list(kind, uri.query().unwrap_or_default())).into_response();
+        }
         let sent: Value = serde_json::from_slice(body).unwrap_or_default();
         let name = match sent["metadata"]["name"].as_str() {
             Some(name) => name,
@@ -204,6 +208,19 @@ impl Script {
             }
             _ => axum::Json(self.keep(name, sent)).into_response(),
         }
+    }
+
+    /// The objects of a kind that have the labels `NAME=VALUE,…` of a query.
+    fn list(&self, kind: &str, query: &str) -> Value {
+        let query = query.replace("%3D", "=").replace("%2C", ",").replace("%2F", "/");
+        let selector = query.split('&').find_map(|part| part.strip_prefix("labelSelector=")).unwrap_or_default();
+        let labels: Vec<_> = selector.split(',').filter_map(|label| label.split_once('=')).collect();
+        let is_wanted = |(key, object): &(&String, &Value)| {
+            let has = |(name, value): &(&str, &str)| object["metadata"]["labels"][name] == *value;
+            key.starts_with(kind) && labels.iter().all(has)
+        };
+        let items: Vec<_> = self.objects.iter().filter(is_wanted).map(|(_, object)| object).collect();
+        json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": items})
     }
 
     fn keep(&mut self, name: String, mut object: Value) -> Value {

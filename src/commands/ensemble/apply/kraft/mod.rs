@@ -63,7 +63,7 @@ impl Quorum {
     /// Looks at everything, and reads the record again.
     pub async fn look(&mut self, context: &mut Context) -> anyhow::Result<QuorumLook> {
         self.record.reload().await?;
-        if !context.is_dry_run() {
+        if !context.is_dry_run() && context.lock_check().check().is_ok() {
             self.record.correct_times(context.steady().now()).await;
         }
         let desired = self.record.desired.clone();

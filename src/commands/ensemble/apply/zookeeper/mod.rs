@@ -142,7 +142,7 @@ impl Ensemble {
     /// Looks at everything, and reads the record again.
     pub async fn look(&mut self, context: &Context) -> anyhow::Result<Look> {
         self.record.reload().await?;
-        if !context.is_dry_run() {
+        if !context.is_dry_run() && context.lock_check().check().is_ok() {
             self.record.correct_times(context.steady().now()).await;
         }
         let mut look = observe(&self.connections, self.record.desired.as_ref(), &mut self.memory).await;
