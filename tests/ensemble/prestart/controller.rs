@@ -280,7 +280,7 @@ fn a_disk_that_is_formatted_when_the_time_is_over_is_recorded_all_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let controllers = Controllers::new(&fake(folder.path()), vec![1, 2, 3]);
     for id in [1, 2] {
-        let ran = controllers.prestart_within("0s", id, &[]).ends_with(0);
+        let ran = controllers.prestart_within("1ms", id, &[]).ends_with(0);
         assert!(ran.out.contains("the disk is formatted with"), "{ran:#?}");
         let recorded = controllers.recorded_directory(i32::try_from(id).unwrap());
         assert_eq!(recorded, Some(controllers.directory(id)), "{ran:#?}");
