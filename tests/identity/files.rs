@@ -114,7 +114,9 @@ fn the_disks_of_broker_a_under_the_ordinal_of_broker_b_are_refused_and_keep_ever
     };
     let meta = |pod: &str| folders(pod).map(|folder| folder.join("meta.properties"));
     for (pod, id) in [("kafka-2", 1003), ("kafka-3", 1004)] {
-        folders(pod).iter().for_each(|folder| std::fs::create_dir(folder).unwrap());
+        for folder in folders(pod) {
+            std::fs::create_dir(folder).unwrap();
+        }
         assign(pod).ends_with(0);
         assert_eq!(pods.output(pod, "broker.id"), format!("{id}\n"));
         // As Kafka writes it: a comment with the time first.

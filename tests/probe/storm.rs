@@ -68,6 +68,19 @@ where
     }
 }
 
+/// A topic with a partition led by each broker, whose followers get 1 KiB a second.
+fn create_throttled(cluster: &Cluster) {
+    let bootstrap = cluster.bootstrap();
+    let all = ["leader.replication.throttled.replicas=*", "follower.replication.throttled.replicas=*"];
+    let create =
+        ["--bootstrap-server", &bootstrap, "--create", "--topic", TOPIC, "--replica-assignment", "1:2:3,2:3:1,3:1:2"];
+    let create = [&create[..], &["--config", all[0], "--config", all[1]]].concat();
+    cluster.tool("org.apache.kafka.tools.TopicCommand", &create).unwrap();
+    let rate = "leader.replication.throttled.rate=1024,follower.replication.throttled.rate=1024";
+    let alter = ["--bootstrap-server", &bootstrap, "--alter", "--entity-type", "brokers", "--entity-default"];
+    cluster.tool("kafka.admin.ConfigCommand", &[&alter[..], &["--add-config", rate]].concat()).unwrap();
+}
+
 #[test]
 fn a_storm_of_shrunken_isrs_makes_no_latched_broker_unready_and_rollout_check_names_what_each_leads_alone() {
     if std::env::var_os("TOOLBOX_TEST_MEMBERSHIP").is_none() {
@@ -80,23 +93,7 @@ fn a_storm_of_shrunken_isrs_makes_no_latched_broker_unready_and_rollout_check_na
         .property("broker.session.timeout.ms", "60000");
     let cluster = Cluster::start(Kind::Kafka43Kraft, &shape).unwrap();
     let (toolbox, bootstrap) = (Toolbox::alone(), cluster.bootstrap());
-    let all = ["leader.replication.throttled.replicas=*", "follower.replication.throttled.replicas=*"];
-    let create =
-        ["--bootstrap-server", &bootstrap, "--create", "--topic", TOPIC, "--replica-assignment", "1:2:3,2:3:1,3:1:2"];
-    let create = [&create[..], &["--config", all[0], "--config", all[1]]].concat();
-    cluster.tool("org.apache.kafka.tools.TopicCommand", &create).unwrap();
-    let rate = "leader.replication.throttled.rate=1024,follower.replication.throttled.rate=1024";
-    let alter = [
-        "--bootstrap-server",
-        &bootstrap,
-        "--alter",
-        "--entity-type",
-        "brokers",
-        "--entity-default",
-        "--add-config",
-        rate,
-    ];
-    cluster.tool("kafka.admin.ConfigCommand", &alter).unwrap();
+    create_throttled(&cluster);
 
     let ready = |id: usize, more: &[&str]| -> Ran {
         let (id_text, latch) = (id.to_string(), toolbox.state().join(format!("latch-{id}.json")).display().to_string());
@@ -113,7 +110,9 @@ fn a_storm_of_shrunken_isrs_makes_no_latched_broker_unready_and_rollout_check_na
     for id in BROKERS {
         let others: Vec<_> = BROKERS.into_iter().filter(|other| *other != id).collect();
         cluster.freeze(i32::try_from(id).unwrap()).unwrap();
-        others.iter().for_each(|other| fill(&cluster, *other));
+        for other in &others {
+            fill(&cluster, *other);
+        }
         let id = i64::try_from(id).unwrap();
         let lost = |isr: &Vec<BTreeSet<i64>>| {
             others.iter().all(|other| isr.get(other - 1).is_some_and(|isr| !isr.contains(&id)))

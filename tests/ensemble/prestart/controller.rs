@@ -107,9 +107,9 @@ impl Controllers {
         let page: Value = serde_json::from_str(&ran.out).unwrap_or_default();
         let rows = page["replicas"].as_array().cloned().unwrap_or_default();
         let number = |value: &Value| usize::try_from(value.as_u64().unwrap_or_default()).unwrap();
-        let votes = rows.iter().filter(|row| row["role"] != "observer");
+        let members = rows.iter().filter(|row| row["role"] != "observer");
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let voters = votes.map(|row| (number(&row["node"]), text(&row["directory"]))).collect();
+        let voters = members.map(|row| (number(&row["node"]), text(&row["directory"]))).collect();
         (voters, number(&page["leader"]))
     }
 }

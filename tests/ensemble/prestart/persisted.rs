@@ -20,7 +20,7 @@ impl Servers {
     fn is_ready(&self, number: u32) {
         let begun = Instant::now();
         while self.ready(number).code != Some(0) {
-            assert!(begun.elapsed() < Duration::from_secs(60), "{:#?}", self.ready(number));
+            assert!(begun.elapsed() < Duration::from_mins(1), "{:#?}", self.ready(number));
             std::thread::sleep(Duration::from_millis(100));
         }
     }
