@@ -1,5 +1,6 @@
 //! The loop of a roll: look, decide, at most one restart, and so on until every server is done and well.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
@@ -8,7 +9,7 @@ use crate::cluster::topic::TopicPartition;
 use crate::commands::rollout::apply::{self, Commands};
 use crate::commands::rollout::observe::Observed;
 use crate::commands::rollout::observe::fleet::{Fleet, Pass};
-use crate::commands::rollout::plan::{Done, End, Next, Unit, is_process_gone, next};
+use crate::commands::rollout::plan::{Done, End, Next, Unit, is_process_gone, left_out, next, not_back};
 use crate::commands::rollout::verdict::seen::Sample;
 use crate::commands::rollout::verdict::steady::Steady;
 use crate::commands::rollout::verdict::{Answer, Terms, Verdict};
@@ -50,6 +51,8 @@ struct State {
     progress_at: Instant,
     said: String,
     restarted: Vec<String>,
+    /// Who was restarted and is not back, by the last look.
+    not_back: BTreeMap<i32, String>,
 }
 
 impl Roll {
@@ -62,12 +65,19 @@ impl Roll {
     pub async fn run(&mut self, context: &mut Context) -> anyhow::Result<Done> {
         context.brake().changes_begin();
         let now = Instant::now();
-        let mut state =
-            State { turn: 0, steady: None, read_at: now, progress_at: now, said: String::new(), restarted: Vec::new() };
+        let mut state = State {
+            turn: 0,
+            steady: None,
+            read_at: now,
+            progress_at: now,
+            said: String::new(),
+            restarted: Vec::new(),
+            not_back: BTreeMap::new(),
+        };
         loop {
             self.start_what_is_stopped(context, &mut state).await?;
             if let Some(why) = context.brake().pulled() {
-                anyhow::bail!("stopped: {why}. No server is out because of this roll; run the same command to go on");
+                anyhow::bail!("stopped: {why}. {}; run the same command to go on", left_out(&state.not_back));
             }
             let waits = match self.pass(context, &mut state).await? {
                 Passed::Finished(sample) => {
@@ -95,6 +105,7 @@ impl Roll {
         let Some(stopped) = commands.record.stopped else { return Ok(()) };
         output::say(&format!("starts {} {}, which an earlier run has stopped", commands.kind, stopped.id));
         commands.start(context, stopped.id).await?;
+        state.not_back.insert(stopped.id, format!("{} {}", commands.kind, stopped.id));
         state.progress_at = Instant::now();
         Ok(())
     }
@@ -109,6 +120,7 @@ impl Roll {
             Err(error) => return unread(state, &error),
         };
         state.read_at = Instant::now();
+        state.not_back = not_back(&state.not_back, &pass.units);
         let index = match next(&pass.units, None, pass.held.as_deref()) {
             Next::Finished => return Ok(Passed::Finished(sample_of(pass.observed))),
             Next::Wait(why) => {
@@ -127,7 +139,9 @@ impl Roll {
             Answer::Wait => return Ok(Passed::Waits(format!("{}: {}", unit.name, verdict.words()))),
             Answer::Refused => return Err(Stop::refused(format!("{}: {}", unit.name, verdict.words())).into()),
         }
-        context.check_locks().map_err(|why| anyhow::anyhow!("nothing is stopped without the lock: {why}"))?;
+        context.check_locks().map_err(|why| {
+            anyhow::anyhow!("nothing is stopped without the lock: {why}. {}", left_out(&state.not_back))
+        })?;
         output::say(&format!("restarts {}", unit.name));
         match (&mut self.commands, pass.pods.get(&unit.id)) {
             (Some(commands), _) => commands.restart(context, unit).await?,
@@ -135,6 +149,7 @@ impl Roll {
             (None, None) => anyhow::bail!("{} is gone", unit.name),
         }
         state.restarted.push(unit.name.clone());
+        state.not_back.insert(unit.id, unit.name.clone());
         state.progress_at = Instant::now();
         state.steady = None;
         state.said.clear();
@@ -214,9 +229,10 @@ fn unread(state: &mut State, error: &anyhow::Error) -> anyhow::Result<Passed> {
         return Ok(Passed::Waits(format!("the state can't be read: {error:#}")));
     }
     anyhow::bail!(
-        "the state could not be read for {} s, and nothing is stopped without it: {error:#}. No server is out because of \
-         this roll; run the same command to go on",
-        UNREAD_MAX.as_secs()
+        "the state could not be read for {} s, and nothing is stopped without it: {error:#}. {}; run the same \
+         command to go on",
+        UNREAD_MAX.as_secs(),
+        left_out(&state.not_back)
     )
 }
 

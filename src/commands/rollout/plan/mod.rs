@@ -110,6 +110,33 @@ pub fn next(units: &[Unit], stopped: Option<i32>, held: Option<&str>) -> Next {
     }
 }
 
+/// Which of these are not back: those that were not before and are not known to be well now, and every one that has what it is to
+/// have and is not well. A unit whose pod does not exist now is in no look: it is not back either.
+pub fn not_back(before: &BTreeMap<i32, String>, units: &[Unit]) -> BTreeMap<i32, String> {
+    let mut out = before.clone();
+    for unit in units {
+        if is_well(unit) {
+            out.remove(&unit.id);
+        } else if unit.is_done {
+            out.insert(unit.id, unit.name.clone());
+        }
+    }
+    out
+}
+
+/// Who is out because of a roll that ends now, in a sentence.
+pub fn left_out(not_back: &BTreeMap<i32, String>) -> String {
+    let names: Vec<_> = not_back.values().map(String::as_str).collect();
+    match &names[..] {
+        [] => "No server is out because of this roll".to_owned(),
+        [one] => format!("{one} was restarted and is not back in sync yet: stop no other server before it is"),
+        _ => format!(
+            "{} were restarted and are not back in sync yet: stop no other server before they are",
+            names.join(", ")
+        ),
+    }
+}
+
 /// Whether no process of a unit runs: then to stop it takes nothing away.
 pub fn is_process_gone(unit: &Unit) -> bool {
     unit.pod.as_ref().is_some_and(|pod| pod.stuck.is_some())

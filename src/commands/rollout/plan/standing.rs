@@ -26,10 +26,9 @@ pub enum Standing {
 /// gave no answer.
 pub fn of_broker(broker: BrokerId, sample: &Sample, own: Result<bool, &str>) -> Standing {
     if !sample.live().contains(&broker) {
-        return Standing::Out(format!(
-            "broker {} does not list it: it is down, starts, or recovers its log",
-            sample.seen_by
-        ));
+        // Who was asked is another broker from look to look: with its id, each look would seem to show another state.
+        tracing::debug!(%broker, by = %sample.seen_by, "a broker is not listed");
+        return Standing::Out("the other brokers do not list it: it is down, starts, or recovers its log".to_owned());
     }
     match own {
         Err(why) => return Standing::Out(format!("it does not answer: {why}")),

@@ -208,8 +208,14 @@ pub fn parse(body: &[u8]) -> Result<Eviction, Unfit> {
         Unfit::NoReview(format!("the body is no AdmissionReview: {}", visible::line(&error.to_string())))
     })?;
     if review.api_version != VERSION || review.kind != "AdmissionReview" {
-        let (version, kind) = (visible::bounded(&review.api_version, 60), visible::bounded(&review.kind, 60));
-        return Err(Unfit::NoReview(format!("the body is {kind} of {version}, not AdmissionReview of {VERSION}")));
+        let shown = |text: &str, none: &str| match text {
+            "" => none.to_owned(),
+            text => visible::bounded(text, 60).into_owned(),
+        };
+        let (kind, version) = (shown(&review.kind, "of no kind"), shown(&review.api_version, "no apiVersion"));
+        return Err(Unfit::NoReview(format!(
+            "the body is no AdmissionReview of {VERSION}: it is {kind}, of {version}"
+        )));
     }
     let request = review.request.ok_or_else(|| Unfit::NoReview("the review has no request".to_owned()))?;
     if request.uid.is_empty() || request.uid.len() > UID_BYTES_MAX || request.uid.contains(visible::is_hidden) {
@@ -223,7 +229,10 @@ fn eviction(request: Request) -> Result<Eviction, String> {
     let Request { uid, resource, sub_resource, name, namespace, operation, dry_run, user_info, object } = request;
     let is_eviction = (&*resource.group, &*resource.resource, &*sub_resource) == ("", "pods", "eviction");
     if !is_eviction || operation != "CREATE" {
-        let shown = |text: &str| visible::bounded(text, 60).into_owned();
+        let shown = |text: &str| match text {
+            "" => "-".to_owned(),
+            text => visible::bounded(text, 60).into_owned(),
+        };
         return Err(format!(
             "this webhook judges the creation of pods/eviction alone, not {} of {}/{}: change `rules` of its \
              ValidatingWebhookConfiguration",
@@ -246,7 +255,10 @@ fn eviction(request: Request) -> Result<Eviction, String> {
         uid,
         pod: PodName { namespace, name },
         is_dry_run: dry_run == Some(true) || is_of_options,
-        user: visible::bounded(&user_info.username, USER_CHARS_MAX).into_owned(),
+        user: match user_info.username.trim() {
+            "" => "a user without a name".to_owned(),
+            name => visible::bounded(name, USER_CHARS_MAX).into_owned(),
+        },
     })
 }
 
@@ -301,6 +313,18 @@ mod tests {
         let uid = "0b8c1d2e-7a51-4b0a-9d0f-3b8f3a1f0c55".to_owned();
         let expected = Eviction { uid, pod, is_dry_run: false, user: "kubernetes-admin".into() };
         assert_eq!(read(&review()), Ok(expected));
+    }
+
+    #[test]
+    fn what_a_review_lacks_is_said_and_leaves_no_gap_in_a_sentence() {
+        let Err(Unfit::NoReview(why)) = parse(b"{}") else { panic!("{{}} is a review") };
+        assert_eq!(why, "the body is no AdmissionReview of admission.k8s.io/v1: it is of no kind, of no apiVersion");
+        let nobody = read(&changed("/request/userInfo", json!({}))).unwrap();
+        assert_eq!(nobody.user, "a user without a name");
+        let Err(Unfit::NoEviction { why, .. }) = read(&changed("/request/operation", json!(""))) else {
+            panic!("read")
+        };
+        assert!(why.contains("not - of pods/eviction"), "{why}");
     }
 
     #[test]

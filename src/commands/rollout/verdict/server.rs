@@ -14,7 +14,7 @@ pub fn may_stop(id: ServerId, seen: &Seen, terms: &Terms) -> Verdict {
         return verdict;
     }
     let Some(config) = &seen.quorum else {
-        let text = "no server shows the configuration: allow `conf` in 4lw.commands.whitelist, or start the servers";
+        let text = "no server shows the configuration: the servers that answer have no quorum; start the others";
         verdict.waits(ReasonCode::NotReadable, text);
         return verdict;
     };

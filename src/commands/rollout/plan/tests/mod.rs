@@ -2,13 +2,13 @@
 
 mod histories;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
 use crate::commands::rollout::plan::record::Record;
 use crate::commands::rollout::plan::standing::Standing;
-use crate::commands::rollout::plan::{Next, PodSeen, Unit, next, order};
+use crate::commands::rollout::plan::{Next, PodSeen, Unit, left_out, next, not_back, order};
 
 fn unit(id: i32) -> Unit {
     Unit {
@@ -117,4 +117,16 @@ fn a_record_goes_on_with_the_same_roll_and_begins_anew_for_another_revision() {
         Record::of(Some(unnamed), "broker", None, &targets).done.is_empty(),
         "without a name each roll is a new one"
     );
+}
+
+#[test]
+fn a_roll_that_is_stopped_names_who_was_restarted_and_is_not_back_in_sync() {
+    let none = BTreeMap::new();
+    assert_eq!(left_out(&not_back(&none, &[unit(1), out(2)])), "No server is out because of this roll");
+    let restarted = Unit { is_done: true, ..behind(2) };
+    let left = not_back(&none, &[unit(1), restarted]);
+    assert!(left_out(&left).starts_with("broker 2 was restarted and is not back in sync yet"), "{}", left_out(&left));
+    // Its pod does not exist at this moment, so that no look has it; then it is back.
+    assert_eq!(not_back(&left, &[unit(1)]), left);
+    assert_eq!(not_back(&left, &[Unit { is_done: true, ..unit(2) }]), none);
 }

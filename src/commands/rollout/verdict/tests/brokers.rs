@@ -4,6 +4,7 @@ use crate::cluster::broker::BrokerId;
 use crate::cluster::metadata::Reassignment;
 use crate::cluster::quorum::QuorumState;
 use crate::cluster::topic::{Partition, TopicPartition};
+use crate::commands::rollout::plan::standing::{Standing, of_broker};
 use crate::commands::rollout::verdict::broker::may_stop;
 use crate::commands::rollout::verdict::seen::Sample;
 use crate::commands::rollout::verdict::tests::scene::{ME, ids, name, partition, sample};
@@ -141,6 +142,16 @@ fn moves_wait_and_the_view_of_the_broker_itself_is_not_believed() {
     seen.moves.clear();
     seen.seen_by = ME;
     assert_eq!(codes(&judged(&seen)), [ReasonCode::OwnView]);
+}
+
+#[test]
+fn a_broker_that_is_not_back_stands_the_same_whoever_is_asked() {
+    let mut seen = sample(&[1, 3], 2, Vec::new());
+    let stands = |sample: &Sample| of_broker(BrokerId(2), sample, Err("it is not listed"));
+    let (by_two, Standing::Out(why)) = (stands(&seen), stands(&seen)) else { panic!("{:?}", stands(&seen)) };
+    assert!(why.contains("do not list it"), "{why}");
+    seen.seen_by = BrokerId(3);
+    assert_eq!(stands(&seen), by_two, "a roll prints a line only when the state changes");
 }
 
 #[test]
