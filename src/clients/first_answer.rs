@@ -28,6 +28,16 @@ const API_VERSIONS: [u8; 14] = [0, 0, 0, 10, 0, 18, 0, 0, b'p', b'r', b'o', b'b'
 const CORRELATION: std::ops::Range<usize> = 8..12;
 const ANSWERED_CORRELATION: std::ops::Range<usize> = 4..8;
 
+/// The length of an answer to ApiVersions: a correlation id and an error code at least; Kafka 4's has some 500 bytes.
+const LENGTH_MIN: i32 = 6;
+const LENGTH_MAX: i32 = 1 << 20;
+
+/// How answers to `srvr` begin: with the version, or that it does not serve, or that the word is not in the whitelist.
+const SRVR_BEGINS: [&[u8]; 3] = [b"Zookeeper version:", b"This ZooKeeper instance", b"srvr is not executed"];
+
+/// Bytes by which such an answer is known.
+const SRVR_BYTES: usize = 8;
+
 /// Greets a port and waits for the first bytes, until the deadline.
 pub async fn greet(host: &str, port: u16, greeting: Greeting, deadline: Instant) -> Reaction {
     let connected = async {
@@ -65,7 +75,11 @@ async fn exchange(mut stream: TcpStream, greeting: Greeting) -> io::Result<React
     stream.write_all(&bytes(greeting)).await?;
     let mut begin = [0; 8];
     let mut length = 0;
-    let wanted = if greeting == Greeting::ApiVersions { 8 } else { 1 };
+    let wanted = match greeting {
+        Greeting::ApiVersions => 8,
+        Greeting::TlsHello => 1,
+        Greeting::Srvr => SRVR_BYTES,
+    };
     while length < wanted {
         match stream.read(&mut begin[length..]).await? {
             0 if length == 0 => return Ok(Reaction::HungUp),
@@ -123,11 +137,22 @@ fn may_be(greeting: Greeting, begin: &[u8]) -> bool {
     match greeting {
         Greeting::ApiVersions => {
             let id = &begin[ANSWERED_CORRELATION.start.min(begin.len())..];
-            API_VERSIONS[CORRELATION].starts_with(id)
+            API_VERSIONS[CORRELATION].starts_with(id) && may_be_length(begin)
         }
         // A greeting, or an alert: both are made by the process.
         Greeting::TlsHello => matches!(begin[0], 21 | 22),
-        Greeting::Srvr => begin[0].is_ascii_alphabetic(),
+        Greeting::Srvr => SRVR_BEGINS.iter().any(|one| one.starts_with(begin) || begin.starts_with(one)),
+    }
+}
+
+/// Whether an answer may begin with this length, as far as its four bytes have come: it has a correlation id and an error code.
+fn may_be_length(begin: &[u8]) -> bool {
+    match begin {
+        [one, two, three, four, ..] => {
+            let length = i32::from_be_bytes([*one, *two, *three, *four]);
+            (LENGTH_MIN..=LENGTH_MAX).contains(&length)
+        }
+        _ => true,
     }
 }
 
@@ -161,7 +186,13 @@ mod tests {
         assert_eq!(reaction(Greeting::TlsHello, Some(b"\x16\x03\x03")).await, Reaction::Answered);
         assert_eq!(reaction(Greeting::TlsHello, Some(b"\x15\x03\x03")).await, Reaction::Answered);
         assert_eq!(reaction(Greeting::TlsHello, Some(b"HTTP/1.1 400")).await, Reaction::OtherAnswer);
-        assert_eq!(reaction(Greeting::Srvr, Some(b"This ZooKeeper")).await, Reaction::Answered);
+        for said in [&b"This ZooKeeper"[..], b"Zookeeper version: 3.8.0", b"srvr is not executed because"] {
+            assert_eq!(reaction(Greeting::Srvr, Some(said)).await, Reaction::Answered);
+        }
+        assert_eq!(reaction(Greeting::Srvr, Some(b"HTTP/1.1 400 Bad Request")).await, Reaction::OtherAnswer);
+        for said in [&b"\xff\xff\xff\xffprob"[..], b"\x7f\xff\xff\xffprob", b"\0\0\0\0prob", b"HTTP/1.1 400"] {
+            assert_eq!(reaction(Greeting::ApiVersions, Some(said)).await, Reaction::OtherAnswer);
+        }
         assert_eq!(reaction(Greeting::Srvr, Some(b"\0\0\0\0")).await, Reaction::OtherAnswer);
     }
 

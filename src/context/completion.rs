@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io::BufReader;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::clients::files;
 use crate::cluster::metadata::TopicSelection;
 use crate::cluster::visible;
 use crate::context::{Context, Flags};
@@ -125,7 +125,7 @@ fn typed() -> Option<Flags> {
 fn names() -> Option<Names> {
     let mut flags = typed()?;
     if let Some(path) = &flags.observed {
-        let saved: Saved = serde_json::from_reader(BufReader::new(File::open(path).ok()?)).ok()?;
+        let saved: Saved = serde_json::from_reader(BufReader::new(files::open(path).ok()?)).ok()?;
         let SavedNames { topics, brokers } = saved.observed;
         let racks = brokers.values().filter_map(|broker| broker.rack.clone()).collect();
         return Some(Names { topics: topics.into_keys().collect(), brokers: brokers.into_keys().collect(), racks });

@@ -242,8 +242,8 @@ pub fn duration(text: &str) -> Result<std::time::Duration, String> {
         None => text.parse().map_err(|_| wrong())?,
     };
     match std::time::Duration::try_from(span) {
-        Ok(duration) if !duration.is_zero() => Ok(duration),
-        _ => Err(wrong()),
+        Ok(duration) if duration >= std::time::Duration::from_millis(1) => Ok(duration),
+        _ => Err("it must be at least 1 ms".to_owned()),
     }
 }
 
@@ -251,6 +251,24 @@ pub fn duration(text: &str) -> Result<std::time::Duration, String> {
 fn response_bytes(text: &str) -> Result<Bytes, String> {
     let bytes: Bytes = text.parse()?;
     if (1 << 20..=1 << 28).contains(&bytes.0) { Ok(bytes) } else { Err("it must be from 1MiB to 256MiB".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_that_is_too_short_is_said_to_be_so_and_not_to_be_none() {
+        for none in ["0s", "0", "0ms", "0d", "-5s", "10us"] {
+            if let Err(why) = duration(none) {
+                assert!(why == "it must be at least 1 ms" || none == "0", "{none}: {why}");
+            } else {
+                panic!("{none} is a duration");
+            }
+        }
+        assert!(duration("soon").unwrap_err().contains("is not a duration such as 500ms"));
+        assert_eq!(duration("1ms"), Ok(std::time::Duration::from_millis(1)));
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::clients::files;
 use crate::clients::http;
 use crate::clients::metrics::{DatadogQuery, Metrics, Prometheus};
 use crate::context::Flags;
@@ -75,7 +76,7 @@ pub fn has_datadog_keys() -> bool {
 fn read_token(path: &PathBuf) -> Result<SecretString, Stop> {
     use std::io::Read;
     let failed = |why: &str| Stop::usage(format!("--prometheus-token-file {}: {why}", path.display()));
-    let file = std::fs::File::open(path).map_err(|error| failed(&error.to_string()))?;
+    let file = files::open(path).map_err(|error| failed(&error.to_string()))?;
     let mut text = String::new();
     file.take(TOKEN_BYTES_MAX).read_to_string(&mut text).map_err(|error| failed(&error.to_string()))?;
     match text.trim() {

@@ -89,6 +89,8 @@ pub struct Context {
     kubernetes: OnceCell<Arc<dyn Kubernetes>>,
     /// Whether that was given, as tests do: then there is no other connection to the same server.
     is_kubernetes_given: bool,
+    /// Until when this run waits for the API server, where it is an init container.
+    waits_until: Option<tokio::time::Instant>,
     /// The session with ZooKeeper, opened at the first use.
     zookeeper: OnceCell<Arc<dyn ZooKeeper>>,
     /// What toolbox.yaml says of it.
@@ -130,6 +132,7 @@ impl Context {
             controllers: OnceCell::new(),
             kubernetes: OnceCell::new(),
             is_kubernetes_given: false,
+            waits_until: None,
             zookeeper: OnceCell::new(),
             zookeeper_of_cluster: zookeeper::OfCluster::default(),
             shown_membership: None,

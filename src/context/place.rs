@@ -23,7 +23,7 @@ impl Context {
     pub async fn kubernetes(&self) -> anyhow::Result<Arc<dyn Kubernetes>> {
         let open = || async {
             let live = Live::connect(&self.kubernetes_access(), self.timeout()).await;
-            let live = live.map_err(|error| Stop::usage(error.to_string()))?;
+            let live = live.map_err(|error| Stop::usage(error.to_string()))?.until(self.waits_until);
             Ok::<Arc<dyn Kubernetes>, anyhow::Error>(Arc::new(live))
         };
         self.kubernetes.get_or_try_init(open).await.cloned()

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clap::{Args, ValueEnum};
+use tokio::time::{Instant, timeout_at};
 
 use crate::change::event::{CommandEnded, Delivery, Event, Outcome, Recorder};
 use crate::clients::datadog::{Address, DogStatsD, Http, PORT};
@@ -113,6 +114,9 @@ pub enum EventSink {
 /// Longest wait for the API server to take events of an init container: a server waits for it.
 const INIT_EVENTS_WITHIN: Duration = Duration::from_secs(2);
 
+/// The same where its time is over: a server that answers needs no longer.
+const INIT_EVENTS_LAST: Duration = Duration::from_millis(300);
+
 impl Context {
     /// Where events go. Nothing is opened before the first one is recorded; a dry run records nothing.
     pub fn recorder(&mut self) -> &mut dyn Recorder {
@@ -123,15 +127,19 @@ impl Context {
         &mut **self.recorder.get_or_insert_with(|| Box::new(Silent))
     }
 
-    /// An init container keeps its server waiting: events are for the audit log and for Kubernetes, and Datadog is not
-    /// waited for even where it is asked for.
-    pub fn as_init_container(&mut self) {
+    /// An init container keeps its server waiting, for `within` at most: events are for the audit log and for Kubernetes, and
+    /// Datadog is not waited for even where it is asked for. When that time is over, each call of the API server that is still
+    /// made has half a second. Answers the end of that time.
+    pub fn as_init_container(&mut self, within: Duration) -> Instant {
+        let until = Instant::now() + within;
+        self.waits_until = Some(until);
         let recording = &mut self.flags.recording;
         let of_pod = || vec![if Access::is_in_cluster() { EventSink::Kubernetes } else { EventSink::None }];
         let sinks = recording.events_to.get_or_insert_with(of_pod);
         let is_quick = sinks.iter().all(|sink| matches!(sink, EventSink::Kubernetes | EventSink::None));
         let longest = if is_quick { INIT_EVENTS_WITHIN } else { Duration::ZERO };
         recording.events_flush_timeout = recording.events_flush_timeout.min(longest);
+        until
     }
 
     /// An outbox of one's own, for the commands about events themselves.
@@ -172,8 +180,15 @@ impl Context {
         let brake = self.brake.clone();
         recorder.command_ended(self.command_ended(&ended));
         // Whoever asked to stop before this does not wait for Datadog if they ask again.
-        let hurry = async {
+        let asked = async {
             if brake.pulled().is_some() { brake.until_insisted().await } else { drop(brake.until_pulled().await) }
+        };
+        let until = self.waits_until.map(|until| until.max(Instant::now() + INIT_EVENTS_LAST));
+        let hurry = async {
+            match until {
+                Some(until) => drop(timeout_at(until, asked).await),
+                None => asked.await,
+            }
         };
         let delivery = tokio::select! {
             biased;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::change::event::{Event, Outcome};
-use crate::clients::files::state;
+use crate::clients::files::{folder_of, state};
 use crate::context::Context;
 
 /// The folder in the state folder.
@@ -193,7 +193,7 @@ fn parse(bytes: &[u8], now: Timestamp) -> Option<Kept> {
 }
 
 fn write(path: &Path, kept: &Kept) -> io::Result<()> {
-    let folder = path.parent().ok_or_else(|| io::Error::other("it has no folder"))?;
+    let folder = folder_of(path);
     state::inner_folder(folder)?;
     state::write(path, serde_json::to_vec(kept)?)?;
     make_room(folder);

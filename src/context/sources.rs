@@ -3,12 +3,13 @@
 //! A folder is read as a mounted ConfigMap has it: hidden entries (`..data`, `..2026_11_22`) are passed over, links are
 //! followed to files, folders inside are read, too. The order is that of the names, so it never depends on the disk.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use crate::clients::files;
 use crate::exit::Stop;
 use crate::formats::gzip;
 use crate::formats::source::Source;
@@ -127,7 +128,7 @@ fn read(path: &Path) -> anyhow::Result<Source> {
     let read = if path == Path::new("-") {
         std::io::stdin().lock().take(most).read_to_end(&mut bytes)
     } else {
-        File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes))
+        files::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes))
     };
     read.map_err(|error| cannot_read(path, &error))?;
     if gzip::is_packed(&bytes) && bytes.len() > BYTES_MAX {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use crate::clients::files::{self, Reading};
 use crate::context::Context;
 use crate::context::zookeeper::OfCluster;
 use crate::exit::Stop;
@@ -62,9 +63,9 @@ impl Context {
 
     /// Reads the file; the one in the working folder only where nobody else can have written it.
     fn read_found(&self, path: &Path) -> anyhow::Result<ToolboxFile> {
-        let file = File::open(path).with_context(|| failed(path))?;
+        let file = files::open(path).with_context(|| failed(path))?;
         if self.is_implicit(path) {
-            check_owner(path, &file)?;
+            check_owner(path, file.file())?;
         }
         read(path, file)
     }
@@ -112,14 +113,14 @@ impl Context {
             let config = folder.join(config);
             if is_implicit {
                 // A file that is missing or can't be read is named by whoever reads it.
-                File::open(&config).map_or(Ok(()), |file| check_owner(&config, &file))?;
+                files::open(&config).map_or(Ok(()), |file| check_owner(&config, file.file()))?;
             }
             self.is_config_implicit = is_implicit;
             flags.command_config = Some(config);
         }
         let zookeeper_config = zookeeper_config.map(|config| folder.join(config));
         if let (true, Some(config)) = (is_implicit, &zookeeper_config) {
-            File::open(config).map_or(Ok(()), |file| check_owner(config, &file))?;
+            files::open(config).map_or(Ok(()), |file| check_owner(config, file.file()))?;
         }
         self.zookeeper_of_cluster = OfCluster { servers: zookeeper, config: zookeeper_config, is_implicit };
         flags.cluster_id = flags.cluster_id.take().or(cluster_id);
@@ -175,7 +176,7 @@ fn check_owner(path: &Path, file: &File) -> Result<(), Stop> {
     )))
 }
 
-fn read(path: &Path, file: File) -> anyhow::Result<ToolboxFile> {
+fn read(path: &Path, file: Reading) -> anyhow::Result<ToolboxFile> {
     let failed = || failed(path);
     let mut bytes = Vec::new();
     let limit = u64::try_from(yaml::BYTES_MAX).unwrap_or(u64::MAX) + 1;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use crate::clients::files;
 use crate::clients::zookeeper::live::Live;
 use crate::clients::zookeeper::settings::{Given, Login, Scheme, Settings};
 use crate::clients::zookeeper::{ZooKeeper, ZooKeeperError};
@@ -180,7 +181,7 @@ fn read_password(path: &Path) -> Result<SecretString, Stop> {
     use std::io::Read;
     let wrong = |why: String| Stop::usage(format!("--zookeeper-password-file {}: {why}", path.display()));
     let mut text = String::new();
-    let file = std::fs::File::open(path).map_err(|error| wrong(error.to_string()))?;
+    let file = files::open(path).map_err(|error| wrong(error.to_string()))?;
     file.take(PASSWORD_BYTES_MAX).read_to_string(&mut text).map_err(|error| wrong(error.to_string()))?;
     match text.lines().next() {
         Some(password) if !password.is_empty() => Ok(remember(password)),

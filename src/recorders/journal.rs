@@ -17,6 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
 use crate::change::fail_point::{cut, fail_point};
+use crate::clients::files::folder_of;
 use crate::clients::files::state::{self, Opened};
 
 pub use crate::recorders::contents::{COMMAND_EXECUTED, Contents, Damaged, Header, Line, Mark, is_delivered};
@@ -223,7 +224,7 @@ impl Journal {
         let pending: BTreeSet<_> = inner.pending.iter().map(|mark| mark.event_id).collect();
         inner.given_up.retain(|id| pending.contains(id));
         fail_point("journal.replaced");
-        inner.path.parent().map_or(Ok(()), state::sync_folder)
+        state::sync_folder(folder_of(&inner.path))
     }
 
     /// Moves the file to another folder of the same file system. It stays locked.

@@ -23,12 +23,17 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Names, besides address literals and `localhost`, under which this port may be addressed.
 #[derive(Debug, Clone, Default)]
-pub struct Hosts(Vec<String>);
+pub struct Hosts {
+    names: Vec<String>,
+    /// The flag that adds names, where the command has one.
+    flag: Option<&'static str>,
+}
 
 impl Hosts {
-    /// Of these names, whatever their case.
-    pub fn new(names: impl IntoIterator<Item = String>) -> Self {
-        Self(names.into_iter().map(|name| name.trim_end_matches('.').to_ascii_lowercase()).collect())
+    /// Of these names, whatever their case, which this flag gave.
+    pub fn new(names: impl IntoIterator<Item = String>, flag: &'static str) -> Self {
+        let names = names.into_iter().map(|name| name.trim_end_matches('.').to_ascii_lowercase()).collect();
+        Self { names, flag: Some(flag) }
     }
 
     fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
@@ -62,14 +67,10 @@ impl Hosts {
             let authority: Authority =
                 host.parse().map_err(|_| Refusal::wrong(format!("`{}` is no host", shown(host))))?;
             if !self.is_ours(authority.host()) || authority.as_str().contains('@') {
-                return Err(Refusal(
-                    StatusCode::MISDIRECTED_REQUEST,
-                    format!(
-                        "this port is not known as `{}`: use its address, or start the agent with --api-host {}",
-                        shown(authority.host()),
-                        shown(authority.host())
-                    ),
-                ));
+                let name = shown(authority.host());
+                let or = self.flag.map(|flag| format!(", or start the command with {flag} {name}")).unwrap_or_default();
+                let words = format!("this port is not known as `{name}`: use its address{or}");
+                return Err(Refusal(StatusCode::MISDIRECTED_REQUEST, words));
             }
             if authority.port().is_none() && authority.as_str() != authority.host() {
                 return Err(Refusal::wrong(format!("`{}` has no port that is a number", shown(host))));
@@ -85,7 +86,7 @@ impl Hosts {
     fn is_ours(&self, host: &str) -> bool {
         let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let name = host.trim_end_matches('.').to_ascii_lowercase();
-        literal.parse::<IpAddr>().is_ok() || name == "localhost" || self.0.contains(&name)
+        literal.parse::<IpAddr>().is_ok() || name == "localhost" || self.names.contains(&name)
     }
 }
 
@@ -124,8 +125,18 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());
         }
-        let hosts = Hosts::new(["Throttle.kafka.svc".to_owned()]);
+        let hosts = Hosts::new(["Throttle.kafka.svc".to_owned()], "--api-host");
         hosts.check(&uri.parse().unwrap(), &map).map_or_else(|Refusal(status, _)| status.as_u16(), |()| 200)
+    }
+
+    #[test]
+    fn a_name_that_is_not_ours_is_answered_with_the_flag_of_the_command_that_serves() {
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, "probe.kafka.svc:8079".parse().unwrap());
+        let words = |hosts: &Hosts| hosts.check(&Uri::from_static("/live"), &headers).unwrap_err().1;
+        let probe = words(&Hosts::new(Vec::new(), "--host"));
+        assert!(probe.ends_with("or start the command with --host probe.kafka.svc"), "{probe}");
+        assert!(words(&Hosts::default()).ends_with("use its address"), "no flag of that command gives names");
     }
 
     #[test]

@@ -6,14 +6,17 @@
 //! |---|---|---|
 //! | mode | that of the existing file, else what [`Readers`] says | files 0600, folders 0700 |
 //! | link | stays, and what it leads to is replaced | refused |
-//! | pipe, terminal, device | read and written as it is | refused, without waiting for another end |
+//! | pipe, terminal, device | written as it is; read only where this process was given it open ([`reading`]) | refused, without waiting for another end |
 //! | reading | up to a number of bytes | up to a number of bytes |
 
 mod named;
+mod reading;
 pub mod state;
 #[cfg(test)]
 mod tests;
 
 pub use named::{
-    Readers, check_length, make_folder, may_write_in, read_bounded, read_text, write, write_all, write_with_folder,
+    Readers, check_length, folder_of, make_folder, may_write_in, read_bounded, read_text, write, write_all,
+    write_with_folder,
 };
+pub use reading::{Reading, open};

@@ -2,13 +2,15 @@
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Access, OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use tempfile::NamedTempFile;
+
+use crate::clients::files::reading::{may_be_opened, open};
 
 /// Links that lead to links, as many as the kernel follows.
 const LINKS_MAX: usize = 40;
@@ -43,7 +45,7 @@ pub fn write(path: &Path, bytes: impl AsRef<[u8]>, readers: Readers) -> io::Resu
 
 /// Writes a whole file, as [`write`] does, into a folder that is made where it is missing.
 pub fn write_with_folder(path: &Path, bytes: impl AsRef<[u8]>, readers: Readers) -> io::Result<()> {
-    make_folder(path.parent().unwrap_or(Path::new(".")))?;
+    make_folder(folder_of(path))?;
     write(path, bytes, readers)
 }
 
@@ -86,21 +88,20 @@ pub fn may_write_in(folder: &Path) -> io::Result<bool> {
     }
 }
 
-/// Reads a file of at most `max` bytes. Pipes and devices are read, too, up to as many bytes; a longer file is an
-/// error of the kind [`io::ErrorKind::FileTooLarge`].
+/// Reads a file of at most `max` bytes, as [`open`] opens it; a longer one is an error of the kind
+/// [`io::ErrorKind::FileTooLarge`].
 pub fn read_bounded(path: &Path, max: u64) -> io::Result<Vec<u8>> {
-    bounded(File::open(path)?, max)
+    let reading = open(path)?;
+    let length = reading.file().metadata()?.len();
+    bounded(reading, length, max)
 }
 
-/// Whether a file that a library reads by itself has at most `max` bytes. Of a device that is known once it was read;
-/// a pipe is read only once, by the library.
+/// Whether a file that a library reads by itself has at most `max` bytes, and an end. A pipe that this process was given open is
+/// read only once, by the library.
 pub fn check_length(path: &Path, max: u64) -> io::Result<()> {
     let found = fs::metadata(path)?;
-    let kind = found.file_type();
-    if kind.is_char_device() || kind.is_block_device() || (kind.is_file() && found.len() > max) {
-        read_bounded(path, max)?;
-    }
-    Ok(())
+    may_be_opened(path, &found)?;
+    if found.is_file() && found.len() > max { Err(too_long(max)) } else { Ok(()) }
 }
 
 /// Reads a text of at most `max` bytes, as [`read_bounded`] does.
@@ -109,16 +110,18 @@ pub fn read_text(path: &Path, max: u64) -> io::Result<String> {
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("it is not UTF-8: {}", error.utf8_error())))
 }
 
-/// Reads an open file to its end, if that comes within `max` bytes.
-pub(super) fn bounded(file: File, max: u64) -> io::Result<Vec<u8>> {
-    let too_long = || io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {max} bytes"));
-    let length = file.metadata()?.len();
+fn too_long(max: u64) -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {max} bytes"))
+}
+
+/// Reads what is open, of about this length, to its end, if that comes within `max` bytes.
+pub(super) fn bounded(file: impl Read, length: u64, max: u64) -> io::Result<Vec<u8>> {
     if length > max {
-        return Err(too_long());
+        return Err(too_long(max));
     }
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
     file.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > max { Err(too_long()) } else { Ok(bytes) }
+    if bytes.len() as u64 > max { Err(too_long(max)) } else { Ok(bytes) }
 }
 
 /// Opens a pipe, a terminal or a device. A named pipe that nobody reads from would hold us up for ever.
@@ -158,7 +161,8 @@ fn target(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("too many links lead to links"))
 }
 
-fn folder_of(path: &Path) -> &Path {
+/// The folder of a path; that of a mere name is the working folder.
+pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use super::named::bounded;
+use super::named::{bounded, folder_of};
 
 const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
@@ -44,9 +44,7 @@ pub fn folder(path: &Path) -> io::Result<()> {
 
 /// The same for a folder within the state folder: a link is refused.
 pub fn inner_folder(path: &Path) -> io::Result<()> {
-    if let Some(above) = path.parent() {
-        folder(above)?;
-    }
+    folder(folder_of(path))?;
     match DirBuilder::new().mode(FOLDER_MODE).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         other => other?,
@@ -81,7 +79,10 @@ pub fn open(path: &Path, how: Opened) -> io::Result<File> {
 /// Reads a file of at most `max` bytes. None if it is not there.
 pub fn read(path: &Path, max: u64) -> io::Result<Option<Vec<u8>>> {
     match open(path, Opened::Read) {
-        Ok(file) => bounded(file, max).map(Some),
+        Ok(file) => {
+            let length = file.metadata()?.len();
+            bounded(file, length, max).map(Some)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
@@ -89,7 +90,7 @@ pub fn read(path: &Path, max: u64) -> io::Result<Option<Vec<u8>>> {
 
 /// Replaces a whole file, on the disk when this returns.
 pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {
-    let folder = path.parent().ok_or_else(|| io::Error::other("it has no folder"))?;
+    let folder = folder_of(path);
     if let Ok(found) = fs::symlink_metadata(path)
         && !found.is_file()
     {

@@ -95,21 +95,21 @@ fn a_named_pipe_is_written_to_if_someone_reads_and_else_it_holds_nobody_up() {
     let long = "x".repeat(1 << 20);
     let reader = std::thread::spawn({
         let path = path.clone();
-        move || read_text(&path, 1 << 21).unwrap().len()
+        move || fs::read(&path).unwrap().len()
     });
     write(&path, &long, Readers::Umask).unwrap();
     assert_eq!(reader.join().unwrap(), long.len());
 }
 
 #[test]
-fn a_file_without_an_end_is_read_to_its_limit_only() {
-    let error = read_bounded(Path::new("/dev/zero"), 1000).unwrap_err();
-    assert_eq!(
-        (error.kind(), error.to_string().as_str()),
-        (io::ErrorKind::FileTooLarge, "it has more than 1000 bytes")
-    );
-    let (_folder, path) = place("file");
+fn a_file_is_read_to_its_limit_only_and_what_has_no_end_not_at_all() {
+    let (folder, path) = place("file");
     fs::write(&path, [b'x'; 1000]).unwrap();
+    let error = read_bounded(&path, 999).unwrap_err();
+    assert_eq!((error.kind(), error.to_string().as_str()), (io::ErrorKind::FileTooLarge, "it has more than 999 bytes"));
+    assert!(read_bounded(Path::new("/dev/zero"), 1000).is_err());
+    pipe(&folder.path().join("pipe"));
+    assert!(check_length(&folder.path().join("pipe"), 1000).is_err(), "a library would wait for whoever writes to it");
     assert_eq!(read_bounded(&path, 1000).unwrap().len(), 1000);
     assert!(read_bounded(&path, 999).is_err());
     assert!(check_length(Path::new("/dev/null"), 1000).is_ok());
@@ -165,4 +165,14 @@ fn what_is_no_regular_file_is_refused_by_name_and_at_once() {
     symlink(&path, &linked).unwrap();
     let error = state::inner_folder(&linked).unwrap_err().to_string();
     assert!(error.contains("linked is a symbolic link; the state folder may only have a folder there"), "{error}");
+}
+
+#[test]
+fn a_file_that_is_named_without_a_folder_is_in_the_working_folder() {
+    assert_eq!(folder_of(Path::new("l3.json")), Path::new("."));
+    assert_eq!(folder_of(Path::new("a/l3.json")), Path::new("a"));
+    // Nothing is written into the working folder of the tests: a name there is only read.
+    assert_eq!(state::read(Path::new("no-such-latch.json"), 10).unwrap(), None);
+    let folder = folder_of(Path::new("no-such-latch.json"));
+    assert!(state::sync_folder(folder).is_ok() && folder.is_dir());
 }

@@ -194,7 +194,7 @@ pub enum KubernetesError {
         message: String,
     },
     /// No answer came. A write may have been carried out nonetheless: read before the next.
-    #[error("the Kubernetes API at {server} could not be reached within {} s: {}", .within.as_secs_f64(), visible::value(why))]
+    #[error("the Kubernetes API at {server} could not be reached within {} s: {}", seconds(*within), visible::value(why))]
     Unreachable {
         /// The API server.
         server: String,
@@ -217,6 +217,11 @@ impl KubernetesError {
             _ => false,
         }
     }
+}
+
+/// Seconds to a tenth.
+fn seconds(within: Duration) -> f64 {
+    (within.as_secs_f64() * 10.0).ceil() / 10.0
 }
 
 /// Where a right is missing; what belongs to no namespace needs a ClusterRole.

@@ -14,6 +14,7 @@ use rustls::ClientConfig;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::clients::files;
 use crate::clients::http::is_tls;
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::sasl::answer::{Answer, TOKEN_BYTES_MAX, expiry};
@@ -70,7 +71,7 @@ fn checked(text: &str, place: &Place) -> Result<SecretString, KafkaError> {
 
 fn read(path: &Path, place: &Place) -> Result<String, KafkaError> {
     let mut bytes = Vec::new();
-    std::fs::File::open(path)
+    files::open(path)
         .and_then(|file| file.take(TOKEN_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
         .map_err(|error| at(place, &format!("the token file {} can't be read: {error}", path.display())))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())

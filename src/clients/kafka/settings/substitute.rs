@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
+use crate::clients::files;
 use crate::formats::place::Place;
 use crate::formats::properties;
 
@@ -225,7 +226,7 @@ pub(in crate::clients) fn read(path: &Path) -> Result<Vec<u8>, String> {
     use std::io::Read;
     let limit = properties::FILE_BYTES_MAX as u64 + 1;
     let mut bytes = Vec::new();
-    let outcome = std::fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
+    let outcome = files::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
     match outcome {
         Ok(_) => Ok(bytes),
         Err(error) => Err(format!("failed to read {}: {error}", path.display())),

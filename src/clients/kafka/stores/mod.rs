@@ -16,6 +16,7 @@ use std::path::Path;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::PrivateKeyDer;
 
+use crate::clients::files;
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::settings::Identity;
 use crate::clients::kafka::settings::Source;
@@ -129,7 +130,7 @@ fn bytes(path: &Path) -> Result<Vec<u8>, Wrong> {
         };
         Wrong::new(format!("can't be read: {error}"), hint)
     };
-    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let file = files::open(path).map_err(unreadable)?;
     let mut bytes = Vec::new();
     file.take(STORE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > STORE_BYTES_MAX {

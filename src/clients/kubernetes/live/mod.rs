@@ -6,8 +6,6 @@ use std::future::Future;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http_body_util::Limited;
-use hyper::Response;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1 as apps;
 use k8s_openapi::api::authorization::v1 as authorization;
@@ -16,11 +14,11 @@ use k8s_openapi::api::coordination::v1 as coordination;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::events::v1 as events;
 use kube::api::{Api, ListParams, PostParams};
-use kube::client::{ClientBuilder, DynBody};
+use kube::client::ClientBuilder;
 use kube::{Client, Error};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout_at};
-use tower::util::MapResponseLayer;
+use tower::util::AndThenLayer;
 
 use crate::clients::kubernetes::access::chain;
 use crate::clients::kubernetes::error::has_owner;
@@ -30,6 +28,7 @@ use crate::clients::kubernetes::{
     ObjectName, Owned, Resource, Right, TrustBundles, Verb,
 };
 
+mod answer;
 mod convert;
 mod facts;
 mod nodes;
@@ -39,8 +38,8 @@ mod workloads;
 /// ConfigMaps a page: a page of the largest ones still fits in memory.
 const PAGE: u32 = 50;
 
-/// Longest answer that is read: a page of the largest ConfigMaps.
-const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// How long a call may take that begins after the time of the whole run is over: for the last look, and for what must be recorded.
+const LAST_CALLS: Duration = Duration::from_millis(500);
 
 /// How often a list is started over when its pages expired under way.
 const LIST_ATTEMPTS: usize = 3;
@@ -57,17 +56,13 @@ pub struct Live {
     client: Client,
     identity: Identity,
     within: Duration,
+    until: Option<Instant>,
 }
 
 impl fmt::Debug for Live {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Live").field("identity", &self.identity).field("within", &self.within).finish_non_exhaustive()
     }
-}
-
-/// An answer that ends with an error where it is longer than any of ours.
-fn limited<B>(answer: Response<B>) -> Response<Limited<B>> {
-    answer.map(|body| Limited::new(body, ANSWER_BYTES_MAX))
 }
 
 /// One call, for messages.
@@ -111,8 +106,20 @@ impl Live {
                 chain(&error)
             ))
         })?;
-        let client = builder.with_layer(&MapResponseLayer::new(limited::<Box<DynBody>>)).build();
-        Ok(Self { client, identity, within })
+        let client = builder.with_layer(&AndThenLayer::new(answer::limited)).build();
+        Ok(Self { client, identity, within, until: None })
+    }
+
+    /// The same for a run that waits until then at most: a call that begins later has half a second.
+    #[must_use]
+    pub fn until(self, until: Option<Instant>) -> Self {
+        Self { until, ..self }
+    }
+
+    /// How long a call may take that begins now.
+    fn limit(&self, now: Instant) -> Duration {
+        let left = self.until.map(|until| until.saturating_duration_since(now).max(LAST_CALLS));
+        left.unwrap_or(self.within).min(self.within)
     }
 
     /// Asks until an answer comes that another try would not change, or the deadline passes.
@@ -140,14 +147,15 @@ impl Live {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let deadline = Instant::now() + self.within;
+        let within = self.limit(Instant::now());
+        let deadline = Instant::now() + within;
         let mut pause = PAUSE_MIN;
         let mut last = None;
         loop {
             let error = match timeout_at(deadline, send()).await {
                 Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(error)) => self.understand(call, error),
-                Err(_) => return Err(last.unwrap_or_else(|| self.unreachable("no answer"))),
+                Ok(Err(error)) => self.understand(call, error, within),
+                Err(_) => return Err(last.unwrap_or_else(|| self.unreachable("no answer", within))),
             };
             if !is_worth_another(&error) || Instant::now() + pause >= deadline {
                 return Err(error);
@@ -159,11 +167,11 @@ impl Live {
         }
     }
 
-    fn unreachable(&self, why: impl Into<String>) -> KubernetesError {
-        KubernetesError::Unreachable { server: self.identity.server.clone(), why: why.into(), within: self.within }
+    fn unreachable(&self, why: impl Into<String>, within: Duration) -> KubernetesError {
+        KubernetesError::Unreachable { server: self.identity.server.clone(), why: why.into(), within }
     }
 
-    fn understand(&self, call: Call<'_>, error: Error) -> KubernetesError {
+    fn understand(&self, call: Call<'_>, error: Error, within: Duration) -> KubernetesError {
         let status = match error {
             Error::Api(status) => status,
             Error::SerdeError(error) => {
@@ -177,7 +185,7 @@ impl Live {
                     chain(&error)
                 ));
             }
-            other => return self.unreachable(chain(&other)),
+            other => return self.unreachable(chain(&other), within),
         };
         let what = call.to_string();
         match (status.code, status.reason.as_str()) {

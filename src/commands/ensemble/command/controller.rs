@@ -89,13 +89,12 @@ struct Setup {
 
 /// Formats the disk once, records its directory id, and writes the properties. Looks again until the controller may start.
 pub(super) async fn run(context: &mut Context, args: &ControllerArgs) -> anyhow::Result<Exit> {
-    context.as_init_container();
+    let deadline = context.as_init_container(args.within);
     let name = ensemble_name(context)?;
     let mut setup = setup(context, args)?;
     let nodes = Nodes::new(context.settings_of("controller:9093", limit(context))?);
     let nodes = nodes.map_err(|error| Stop::usage(error.to_string()))?;
-    check_rights(context, Workload::Controllers, &name).await?;
-    let deadline = Instant::now() + args.within;
+    check_rights(context, Workload::Controllers, &name, args.within).await?;
     let mut waiting = Waiting::default();
     for _ in 0..ROUNDS_MAX {
         let mut document = context.document(&Identity::of_controllers(&name)).await?;

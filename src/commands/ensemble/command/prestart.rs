@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
 use crate::change::in_order::InOrder;
@@ -162,12 +162,11 @@ impl Waiting {
 
 /// Writes what the server starts from, as soon as it may start. Looks again and again until then, within the limit.
 pub(super) async fn run(context: &mut Context, args: &PrestartArgs) -> anyhow::Result<Exit> {
-    context.as_init_container();
+    let deadline = context.as_init_container(args.within);
     let (name, me) = (ensemble_name(context)?, args.me.me()?);
     check_size(args.size, args.dev)?;
-    check_rights(context, Workload::Zookeeper, &name).await?;
+    check_rights(context, Workload::Zookeeper, &name, args.within).await?;
     let settings = own_settings(args)?;
-    let deadline = Instant::now() + args.within;
     let mut waiting = Waiting::default();
     for _ in 0..ROUNDS_MAX {
         let mut document = context.document(&Identity::of_ensemble(&name)).await?;
@@ -199,12 +198,25 @@ pub(super) async fn run(context: &mut Context, args: &PrestartArgs) -> anyhow::R
     anyhow::bail!("others changed the document {ROUNDS_MAX} times in the meantime; start again")
 }
 
-/// Asks for rights before anything is written.
-pub(super) async fn check_rights(context: &Context, workload: Workload, name: &str) -> anyhow::Result<()> {
+/// Asks for rights before anything is written, within half of the time: an API server that is slow has the other half for the
+/// document.
+pub(super) async fn check_rights(
+    context: &Context,
+    workload: Workload,
+    name: &str,
+    within: Duration,
+) -> anyhow::Result<()> {
     if context.is_dry_run() || context.flags.observed.is_some() {
         return Ok(());
     }
-    context.check_rights(workload, &context.rights_setup(name)).await
+    let setup = context.rights_setup(name);
+    match timeout(within / 2, context.check_rights(workload, &setup)).await {
+        Ok(checked) => checked,
+        Err(_) => {
+            tracing::debug!("which rights this run has could not be asked in time");
+            Ok(())
+        }
+    }
 }
 
 fn own_settings(args: &PrestartArgs) -> anyhow::Result<zoo_cfg::Settings> {
@@ -217,13 +229,19 @@ fn own_settings(args: &PrestartArgs) -> anyhow::Result<zoo_cfg::Settings> {
             (source, bytes)
         }
     };
-    let read = zoo_cfg::settings(&source, &bytes, args.data_dir.trim_end_matches('/'));
+    let read = zoo_cfg::settings(&source, &bytes, &absolute(&args.data_dir));
     Ok(read.map_err(|faults| Stop::usage(faults.to_string()))?)
 }
 
+/// A folder as it stands in zoo.cfg: the server is started in another working folder than this command.
+fn absolute(folder: &str) -> String {
+    let folder = folder.trim_end_matches('/');
+    std::path::absolute(folder).map_or_else(|_| folder.to_owned(), |path| path.display().to_string())
+}
+
 fn layout(args: &PrestartArgs, settings: &zoo_cfg::Settings) -> Layout {
-    let data = args.data_dir.trim_end_matches('/').to_owned();
-    let conf = args.conf_dir.as_ref().map(|conf| conf.trim_end_matches('/').to_owned());
+    let data = absolute(&args.data_dir);
+    let conf = args.conf_dir.as_deref().map(absolute);
     Layout { conf: conf.unwrap_or_else(|| format!("{data}/conf")), log: settings.log.clone(), data }
 }
 
@@ -325,6 +343,16 @@ fn more(context: &Context, args: &PrestartArgs) -> anyhow::Result<Vec<Address>> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_relative_folder_is_absolute_in_zoo_cfg() {
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(absolute("data/"), here.join("data").display().to_string());
+        assert_eq!((absolute("/data/"), absolute("/data")), ("/data".to_owned(), "/data".to_owned()));
+        let settings = zoo_cfg::settings("zoo.cfg", b"", &absolute("data")).unwrap();
+        let data_dir = settings.lines.iter().find(|(key, _)| key == "dataDir");
+        assert!(data_dir.is_some_and(|(_, folder)| folder.starts_with('/')), "{data_dir:?}");
+    }
 
     #[test]
     fn without_a_document_the_other_pods_of_the_set_are_asked_at_the_addresses_that_they_would_have() {

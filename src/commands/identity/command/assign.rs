@@ -142,7 +142,7 @@ pub(super) struct AssignArgs {
     #[arg(long, env = "HOST_IP", value_name = "ADDRESS", help_heading = "Pod")]
     pub(super) host_ip: Option<String>,
 
-    /// How long the registry is tried while the API server is in trouble or other pods write it
+    /// How long the API server, other pods that write the registry, and the cluster are waited for
     #[arg(long, env = "TOOLBOX_IDENTITY_WITHIN", value_name = "DURATION", default_value = "2m", value_parser = duration)]
     within: Duration,
 }
@@ -169,7 +169,7 @@ struct Decided {
 
 /// Gives the pod its id. Where another pod took that id while this one wrote, all is read and decided again.
 pub(super) async fn run(context: &mut Context, args: &AssignArgs) -> anyhow::Result<Exit> {
-    context.as_init_container();
+    let deadline = context.as_init_container(args.within);
     context.read_toolbox_file()?;
     let (terms, me, cluster) = (terms(context, args)?, me(args)?, cluster(context)?);
     let places = Places {
@@ -178,8 +178,7 @@ pub(super) async fn run(context: &mut Context, args: &AssignArgs) -> anyhow::Res
         rack_label: args.rack_label.clone(),
         out: args.out.clone(),
     };
-    let reader = reader(context, &terms).await?;
-    let deadline = Instant::now() + args.within;
+    let reader = Reader { until: Some(deadline), ..reader(context, &terms).await? };
     let mut exit = Exit::Refused;
     for _ in 0..ROUNDS_MAX {
         let mut document = context.document(&Identity::of_brokers(&cluster, &terms.map)).await?;
@@ -215,12 +214,12 @@ pub(super) async fn run(context: &mut Context, args: &AssignArgs) -> anyhow::Res
 
 async fn reader(context: &Context, terms: &Terms) -> anyhow::Result<Reader> {
     if context.flags.observed.is_some() {
-        return Ok(Reader { kubernetes: None, kafka: None });
+        return Ok(Reader { kubernetes: None, kafka: None, until: None });
     }
     let kubernetes = if context.keeps_state_in_kubernetes() { Some(context.kubernetes().await?) } else { None };
     let is_reachable = terms.kind == Kind::Kafka && context.flags.bootstrap_server.is_some();
     let kafka = if is_reachable { Some(context.kafka().await?) } else { None };
-    Ok(Reader { kubernetes, kafka })
+    Ok(Reader { kubernetes, kafka, until: None })
 }
 
 /// The decision as a plan; a refusal is a plan that refuses.

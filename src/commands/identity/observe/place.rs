@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::time::{Instant, timeout_at};
+
 use crate::clients::files;
 use crate::clients::kafka::Kafka;
 use crate::clients::kubernetes::{Facts, Kubernetes, KubernetesError, ObjectName, Resource};
@@ -39,6 +41,8 @@ pub struct Reader {
     pub kubernetes: Option<Arc<dyn Kubernetes>>,
     /// The cluster; none where no flag says how to reach it.
     pub kafka: Option<Arc<dyn Kafka>>,
+    /// Until when the cluster is waited for; none waits as long as its client does.
+    pub until: Option<Instant>,
 }
 
 impl Reader {
@@ -121,6 +125,12 @@ impl Reader {
     }
 
     async fn cluster(&self) -> ClusterSeen {
+        let Some(until) = self.until else { return self.whole_cluster().await };
+        let answer = timeout_at(until, self.whole_cluster()).await;
+        answer.unwrap_or_else(|_| ClusterSeen::NoAnswer("no answer within --within".to_owned()))
+    }
+
+    async fn whole_cluster(&self) -> ClusterSeen {
         let Some(kafka) = &self.kafka else { return ClusterSeen::NotConfigured };
         match kafka.metadata(TopicSelection::All).await {
             Ok(metadata) => {
@@ -169,7 +179,7 @@ mod tests {
             (partition.leader, partition.isr) = (None, Vec::new());
             partition.eligible = eligible.iter().copied().map(BrokerId).collect();
         });
-        let reader = Reader { kubernetes: None, kafka: Some(Arc::new(kafka)) };
+        let reader = Reader { kubernetes: None, kafka: Some(Arc::new(kafka)), until: None };
         match reader.cluster().await {
             ClusterSeen::Known(listed) => listed.last.into_keys().collect(),
             other => panic!("{other:?}"),
@@ -193,7 +203,7 @@ mod tests {
     #[tokio::test]
     async fn a_cluster_in_sync_is_not_asked_for_eligible_leaders() {
         let kafka = Arc::new(Memory::kraft(3).topic("orders", &[&[1, 2, 3]]));
-        let reader = Reader { kubernetes: None, kafka: Some(Arc::clone(&kafka) as Arc<dyn Kafka>) };
+        let reader = Reader { kubernetes: None, kafka: Some(Arc::clone(&kafka) as Arc<dyn Kafka>), until: None };
         assert!(matches!(reader.cluster().await, ClusterSeen::Known(_)));
         assert_eq!(kafka.calls(), [Call::Metadata]);
     }

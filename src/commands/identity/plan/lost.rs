@@ -6,6 +6,7 @@ use crate::commands::identity::plan::decide::{Chosen, Former, Source};
 use crate::commands::identity::plan::evidence::{ClusterSeen, Seen};
 use crate::commands::identity::plan::free;
 use crate::commands::identity::plan::refusal::{Code, Halt, Question, refused};
+use crate::commands::identity::plan::registry::Entry;
 use crate::commands::identity::plan::terms::{Allocation, Kind, Replaced, Terms};
 
 /// What an empty disk gets whose id had another one before.
@@ -84,7 +85,35 @@ fn check_last(seen: &Seen, id: BrokerId) -> Result<(), Halt> {
     }
 }
 
+/// Whether this may be a first start that is repeated: the broker of this pod was never seen to have written, and neither the pod's
+/// uid nor a volume tells its empty disk from another one.
+fn is_indistinct(seen: &Seen, entry: &Entry) -> bool {
+    let has_uid = entry.pod_uid.is_some() && seen.me.uid.is_some();
+    let has_volume = entry.volume.is_some() || seen.place().volume.is_some();
+    !entry.is_on_disk && entry.pod == seen.me.pod && !has_uid && !has_volume
+}
+
+fn indistinct_words(terms: &Terms, seen: &Seen, id: BrokerId) -> String {
+    let asked = match &seen.cluster {
+        _ if terms.kind == Kind::Zookeeper => "",
+        ClusterSeen::Known(_) => "; the cluster lists replicas of it",
+        ClusterSeen::NotConfigured | ClusterSeen::NotAsked => {
+            "; give --bootstrap-server: where the cluster lists no replica of it, that is enough"
+        }
+        ClusterSeen::NoAnswer(_) => "; the cluster, which may list no replica of it, does not answer",
+    };
+    format!(
+        "the disk is empty, and id {id} was given to this pod before. Whether its broker wrote to another disk meanwhile can't be known: \
+         neither the pod's uid nor a volume tells the two apart{asked}. Give the pod's uid (POD_UID, by the downward API from \
+         metadata.uid) or its claim (--claim) from the first start on; if no broker has started with id {id} yet, delete its entry from \
+         the registry now"
+    )
+}
+
 fn words(terms: &Terms, seen: &Seen, id: BrokerId) -> String {
+    if seen.registry.ids.get(&id).is_some_and(|entry| is_indistinct(seen, entry)) {
+        return indistinct_words(terms, seen, id);
+    }
     let listed = match &seen.cluster {
         ClusterSeen::Known(listed) => {
             format!("{} partitions have a replica there", listed.replicas.get(&id).copied().unwrap_or(0))

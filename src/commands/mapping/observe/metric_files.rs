@@ -3,7 +3,6 @@
 //! `brokermetrics` `{"BROKER":{"StorageFree":BYTES}}`.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::clients::files;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::topic::TopicName;
 use crate::commands::mapping::observe::Observed;
@@ -103,8 +103,8 @@ fn set_storage(observed: &mut Observed, path: &Path, storage: &BTreeMap<String, 
 
 fn read<T: DeserializeOwned>(path: &Path, now: Timestamp, age_max: Duration) -> Result<FromFile<T>, Stop> {
     let failed = |error: std::io::Error| Stop::usage(format!("failed to read {}: {error}", path.display()));
-    let mut file = File::open(path).map_err(failed)?;
-    let modified = file.metadata().and_then(|metadata| metadata.modified()).map_err(failed)?;
+    let mut file = files::open(path).map_err(failed)?;
+    let modified = file.file().metadata().and_then(|metadata| metadata.modified()).map_err(failed)?;
     let modified = Timestamp::try_from(modified).map_err(|error| wrong(path, &error.to_string()))?;
     let age = now.duration_since(modified).max(SignedDuration::ZERO);
     if age.unsigned_abs() > age_max {

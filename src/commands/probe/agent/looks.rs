@@ -1,12 +1,11 @@
 //! One look at a server: whether it is alive, whether it is ready, and what is remembered for the next one.
 
-use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::clients::four_letter_words::FourLetterWords;
 use crate::clients::processes::Processes;
 use crate::cluster::reaction::Reaction;
 use crate::commands::probe::observe::kafka::Target;
@@ -19,6 +18,9 @@ use crate::commands::probe::verdict::alive::alive;
 use crate::commands::probe::verdict::kafka::{self as verdict_kafka, Memory, Seen, Terms};
 use crate::commands::probe::verdict::zookeeper::{self as verdict_zookeeper, Expected};
 use crate::output;
+
+/// How long the latch may take to be written where the look used up its time.
+const KEPT_WITHIN: Duration = Duration::from_millis(50);
 
 /// What is looked at.
 #[derive(Debug)]
@@ -41,14 +43,10 @@ pub enum Readiness {
 /// A ZooKeeper server.
 #[derive(Debug)]
 pub struct ZookeeperServer {
-    /// Its words.
-    pub words: FourLetterWords,
+    /// Whom to ask.
+    pub server: observe_zookeeper::Server,
     /// What is expected of it.
     pub expected: Expected,
-    /// Whether its role is enough.
-    pub role_only: bool,
-    /// The folder of its zoo.cfg, where that is looked at.
-    pub conf_dir: Option<PathBuf>,
 }
 
 /// A broker, and what is remembered of it.
@@ -89,8 +87,7 @@ impl Looks {
         let ready = async {
             match readiness {
                 Readiness::Zookeeper(server) => {
-                    let seen =
-                        observe_zookeeper::look(&server.words, server.role_only, server.conf_dir.as_deref()).await;
+                    let seen = observe_zookeeper::look(&server.server, deadline).await;
                     let answer = Answer::new(verdict_zookeeper::ready(&seen, server.expected), seen);
                     (answer.verdict(), false, serde_json::to_value(answer))
                 }
@@ -114,7 +111,10 @@ impl Looks {
 pub async fn look_at_broker(broker: &mut Broker, port: &Port, now: Timestamp, deadline: Instant) -> Answer<Seen> {
     let (start, is_its_own) = start_of(port, &Processes::default());
     let id = broker.target.broker;
-    let kept = broker.memory.take().or_else(|| broker.latch.as_ref().and_then(Latch::read));
+    let mut kept = broker.memory.take();
+    if let (None, Some(latch)) = (&kept, &broker.latch) {
+        kept = latch.read(deadline).await;
+    }
     let memory = Memory::or_new(kept.clone(), start.clone(), id, now);
     // Any of the others, another one from look to look.
     let turn = usize::try_from(now.as_microsecond()).unwrap_or_default();
@@ -126,7 +126,7 @@ pub async fn look_at_broker(broker: &mut Broker, port: &Port, now: Timestamp, de
         memory = Memory::new(start, id, now);
     }
     if let Some(latch) = broker.latch.as_ref().filter(|_| kept.as_ref() != Some(&memory))
-        && let Err(why) = latch.write(&memory)
+        && let Err(why) = latch.write(&memory, deadline.max(Instant::now() + KEPT_WITHIN)).await
     {
         output::say(&format!("{why}: the next probe starts the strict phase again"));
     }

@@ -12,6 +12,7 @@ use crate::clients::kafka::settings::Settings;
 use crate::clients::processes;
 use crate::cluster::address::Address;
 use crate::commands::probe::command::serve::ServeArgs;
+use crate::commands::probe::observe::disk::in_time;
 use crate::commands::probe::observe::port::Port;
 use crate::context::{Context, duration};
 use crate::exit::Stop;
@@ -146,9 +147,19 @@ pub(super) fn deadline(context: &Context) -> Instant {
 }
 
 /// The settings for the server at an address; a question takes no longer than the whole look may.
-pub(super) fn settings(context: &Context, address: &str) -> Result<Settings, Stop> {
+pub(super) async fn settings(context: &Context, address: &str, deadline: Instant) -> anyhow::Result<Settings> {
+    if let Some(path) = &context.flags.command_config {
+        // Where the disk hangs, it does so here; what can't be read is for the settings to say. A pipe is read only once.
+        let of_thread = path.clone();
+        let read = move || {
+            if of_thread.is_file() {
+                drop(read_text(&of_thread, FILE_BYTES_MAX));
+            }
+        };
+        in_time(&path.display().to_string(), deadline, read).await.map_err(anyhow::Error::msg)?;
+    }
     let timeout = timeout(context);
-    context.settings_of(address, timeout.saturating_sub(timeout / RESERVE))
+    Ok(context.settings_of(address, timeout.saturating_sub(timeout / RESERVE))?)
 }
 
 /// What a server wrote of itself into a folder of its log dirs.
@@ -161,9 +172,9 @@ pub(super) struct MetaProperties {
 }
 
 /// Reads `meta.properties` of a log dir.
-pub(super) fn meta_properties(log_dir: &Path) -> Result<MetaProperties, Stop> {
+pub(super) async fn meta_properties(log_dir: &Path, deadline: Instant) -> anyhow::Result<MetaProperties> {
     let path = log_dir.join("meta.properties");
-    let text = text(&path)?;
+    let text = text(&path, deadline).await?;
     let pairs = properties::parse(&path.display().to_string(), text.as_bytes())
         .map_err(|faults| Stop::usage(faults.to_string()))?;
     let value = |key: &str| pairs.iter().find(|pair| pair.key == key).map(|pair| pair.value().trim().to_owned());
@@ -174,12 +185,17 @@ pub(super) fn meta_properties(log_dir: &Path) -> Result<MetaProperties, Stop> {
 }
 
 /// Reads the id of a ZooKeeper server.
-pub(super) fn my_id(data_dir: &Path) -> Result<u64, Stop> {
+pub(super) async fn my_id(data_dir: &Path, deadline: Instant) -> anyhow::Result<u64> {
     let path = data_dir.join("myid");
-    let text = text(&path)?;
-    text.trim().parse().map_err(|_| Stop::usage(format!("{} holds no id of a server", path.display())))
+    let text = text(&path, deadline).await?;
+    let wrong = |_| Stop::usage(format!("{} holds no id of a server", path.display()));
+    Ok(text.trim().parse().map_err(wrong)?)
 }
 
-fn text(path: &Path) -> Result<String, Stop> {
-    read_text(path, FILE_BYTES_MAX).map_err(|error| Stop::usage(format!("failed to read {}: {error}", path.display())))
+/// A file that can't be read is wrong usage; a disk that does not answer is a state that is not known.
+async fn text(path: &Path, deadline: Instant) -> anyhow::Result<String> {
+    let of_thread = path.to_owned();
+    let read = move || read_text(&of_thread, FILE_BYTES_MAX);
+    let read = in_time(&path.display().to_string(), deadline, read).await.map_err(anyhow::Error::msg)?;
+    Ok(read.map_err(|error| Stop::usage(format!("failed to read {}: {error}", path.display())))?)
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use tokio::time::Instant;
 
 use crate::clients::first_answer::Greeting;
 use crate::clients::kafka::live::Nodes;
@@ -141,17 +142,17 @@ struct ControllerVerb {
 }
 
 impl ReadyArgs {
-    fn broker(&self, context: &Context, address: &str, looks: u32) -> Result<Broker, Stop> {
+    async fn broker(&self, context: &Context, address: &str, looks: u32, deadline: Instant) -> anyhow::Result<Broker> {
         let Address { host, port } = flags::address(address)?;
         let broker = match (&self.log_dir, self.broker) {
             (Some(folder), _) => {
-                let id = flags::meta_properties(folder)?.id;
+                let id = flags::meta_properties(folder, deadline).await?.id;
                 id.map(BrokerId).ok_or_else(|| no_id(folder))?
             }
             (None, Some(broker)) => broker,
-            (None, None) => return Err(Stop::usage("which broker is it? give --broker or --log-dir")),
+            (None, None) => return Err(Stop::usage("which broker is it? give --broker or --log-dir").into()),
         };
-        let settings = flags::settings(context, address)?;
+        let settings = flags::settings(context, address, deadline).await?;
         let (has_tls, has_sasl) = (settings.security.tls.is_some(), settings.security.sasl.is_some());
         let nodes = Nodes::new(settings).map_err(|error| Stop::usage(error.to_string()))?;
         let greeting = if has_tls { Greeting::TlsHello } else { Greeting::ApiVersions };
@@ -174,35 +175,37 @@ pub(super) async fn run(context: &mut Context, args: KafkaArgs) -> anyhow::Resul
         Verb::Ready(args) => {
             let OnceArgs { ready, pid, strict } = args.ready;
             let looks = if strict { 1 } else { LOOKS };
-            let mut broker = ready.broker(context, &args.address.of(KAFKA), looks)?;
+            let deadline = flags::deadline(context);
+            let mut broker = ready.broker(context, &args.address.of(KAFKA), looks, deadline).await?;
             let (host, port) = (broker.target.host.clone(), broker.target.port);
             let (greeting, classes) = (broker.target.greeting, processes::KAFKA);
             let port = Port { host, port, greeting, classes, pid, tries: 1, startup_window: None };
-            let answer = look_at_broker(&mut broker, &port, context.now(), flags::deadline(context)).await;
+            let answer = look_at_broker(&mut broker, &port, context.now(), deadline).await;
             end(context, &answer)
         }
         Verb::Controller(args) => controller(context, &args, &args.address.of(KAFKA)).await,
         Verb::Serve(args) => {
             let address = args.address.of(KAFKA);
             let port = args.live.port(&address, KAFKA)?;
-            let broker = args.ready.broker(context, &address, LOOKS)?;
+            let broker = args.ready.broker(context, &address, LOOKS, flags::deadline(context)).await?;
             serve(context, &args.serve, Looks { port, readiness: Readiness::Broker(Box::new(broker)) }).await
         }
     }
 }
 
 async fn controller(context: &Context, args: &ControllerVerb, address: &str) -> anyhow::Result<Exit> {
-    let at = flags::address(address)?;
+    let (at, deadline) = (flags::address(address)?, flags::deadline(context));
     let (node, directory) = match (&args.log_dir, args.node) {
         (Some(folder), _) => {
-            let meta = flags::meta_properties(folder)?;
+            let meta = flags::meta_properties(folder, deadline).await?;
             (meta.id.map(NodeId).ok_or_else(|| no_id(folder))?, meta.directory)
         }
         (None, Some(node)) => (NodeId::from(node), args.directory_id.clone()),
         (None, None) => return Err(Stop::usage("which controller is it? give --node or --log-dir").into()),
     };
     let directory = directory.map(|text| text.trim().parse::<DirectoryId>()).transpose().map_err(Stop::usage)?;
-    let nodes = Nodes::new(flags::settings(context, address)?).map_err(|error| Stop::usage(error.to_string()))?;
-    let seen = observe::look(&nodes, &at, context.now(), flags::deadline(context)).await;
+    let settings = flags::settings(context, address, deadline).await?;
+    let nodes = Nodes::new(settings).map_err(|error| Stop::usage(error.to_string()))?;
+    let seen = observe::look(&nodes, &at, context.now(), deadline).await;
     end(context, &Answer::new(ready(&Own { node, directory }, &seen), seen))
 }

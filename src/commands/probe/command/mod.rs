@@ -18,7 +18,8 @@ use crate::exit::Exit;
 /// How a kubelet reads exit codes, and what a probe does not do.
 const NOTES: &str = "\
 Exit codes: 0 alive or ready; 5 not; 2 wrong usage; 1 it could not be found out.
-A kubelet takes all but 0 for a failure.
+A kubelet takes all but 0 for a failure. A port that answers something else than
+such a server is alive, since it reacts, and not ready (5).
 
 A probe asks the one server at --address, and changes nothing. It uses no API
 server and no toolbox.yaml: --cluster and --bootstrap-server do not count. It

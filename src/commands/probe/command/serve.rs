@@ -67,7 +67,7 @@ pub(super) async fn serve(context: &mut Context, args: &ServeArgs, mut looks: Lo
     let port = Port {
         status,
         access: Access::Open,
-        hosts: Hosts::new(args.host.clone()),
+        hosts: Hosts::new(args.host.clone(), "--host"),
         api: http::routes(Arc::clone(&board)),
         table: http::TABLE.to_vec(),
         metrics: Arc::new(move |registry| http::register(&shown, registry)),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use tokio::time::Instant;
 
 use crate::clients::four_letter_words::FourLetterWords;
 use crate::cluster::address::Address;
@@ -72,16 +73,17 @@ struct ReadyArgs {
 }
 
 impl ReadyArgs {
-    fn server(&self, context: &Context, address: &str) -> Result<ZookeeperServer, Stop> {
+    async fn server(&self, context: &Context, address: &str, deadline: Instant) -> anyhow::Result<ZookeeperServer> {
         let Address { host, port } = flags::address(address)?;
         let id = match &self.data_dir {
-            Some(folder) => Some(flags::my_id(folder)?),
+            Some(folder) => Some(flags::my_id(folder, deadline).await?),
             None => self.id,
         };
-        let settings = flags::settings(context, address)?;
+        let settings = flags::settings(context, address, deadline).await?;
         let words = FourLetterWords::new(&settings, &host, port).map_err(|error| Stop::usage(error.to_string()))?;
         let expected = Expected { id, standalone: self.standalone };
-        Ok(ZookeeperServer { words, expected, role_only: self.role_only, conf_dir: self.conf_dir.clone() })
+        let server = observe::Server { words, role_only: self.role_only, conf_dir: self.conf_dir.clone() };
+        Ok(ZookeeperServer { server, expected })
     }
 }
 
@@ -89,14 +91,15 @@ pub(super) async fn run(context: &mut Context, args: ZookeeperArgs) -> anyhow::R
     match args.verb {
         Verb::Live(args) => live(context, &args, ZOOKEEPER).await,
         Verb::Ready(args) => {
-            let server = args.ready.server(context, &args.address.of(ZOOKEEPER))?;
-            let seen = observe::look(&server.words, server.role_only, server.conf_dir.as_deref()).await;
+            let deadline = flags::deadline(context);
+            let server = args.ready.server(context, &args.address.of(ZOOKEEPER), deadline).await?;
+            let seen = observe::look(&server.server, deadline).await;
             end(context, &Answer::new(ready(&seen, server.expected), seen))
         }
         Verb::Serve(args) => {
             let address = args.address.of(ZOOKEEPER);
             let port = args.live.port(&address, ZOOKEEPER)?;
-            let server = args.ready.server(context, &address)?;
+            let server = args.ready.server(context, &address, flags::deadline(context)).await?;
             serve(context, &args.serve, Looks { port, readiness: Readiness::Zookeeper(server) }).await
         }
     }

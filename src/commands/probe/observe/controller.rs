@@ -53,6 +53,7 @@ fn no_answer(error: &KafkaError) -> Seen {
         KafkaError::Security { .. } | KafkaError::Settings(_) | KafkaError::Unsupported { .. } => {
             Seen::Unknown(error.to_string())
         }
+        KafkaError::Protocol { .. } => Seen::NoAnswer(format!("its port answers, but not as a controller: {error}")),
         error => Seen::NoAnswer(error.to_string()),
     }
 }

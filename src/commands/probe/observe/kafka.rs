@@ -87,7 +87,15 @@ async fn strict(target: &Target, topics: Option<&[TopicName]>, turn: usize, dead
         Err(error @ (KafkaError::Security { .. } | KafkaError::Settings(_) | KafkaError::Unsupported { .. })) => {
             Seen::Unknown(error.to_string())
         }
-        Err(error) => Seen::NoAnswer(error.to_string()),
+        Err(error) => Seen::NoAnswer(no_answer(&error)),
+    }
+}
+
+/// Why a broker could not be asked. One whose port speaks another protocol is not ready, as one that does not answer.
+fn no_answer(error: &KafkaError) -> String {
+    match error {
+        KafkaError::Protocol { .. } => format!("its port answers, but not as a Kafka broker: {error}"),
+        error => error.to_string(),
     }
 }
 

@@ -4,10 +4,13 @@
 //! It is keyed by the start of the server's process. Where that can't be seen, by the start of process 1: in the exec form it
 //! is the container's.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::clients::files::state;
+use tokio::time::Instant;
+
+use crate::clients::files::{folder_of, state};
 use crate::clients::processes::Processes;
+use crate::commands::probe::observe::disk::in_time;
 use crate::commands::probe::observe::port::Port;
 use crate::commands::probe::verdict::kafka::Memory;
 
@@ -23,16 +26,27 @@ pub struct Latch {
 
 impl Latch {
     /// What was kept; none where there is nothing, or nothing that can be read: then the strict phase begins again.
-    pub fn read(&self) -> Option<Memory> {
+    pub async fn read(&self, deadline: Instant) -> Option<Memory> {
+        let latch = self.clone();
+        in_time(&self.path.display().to_string(), deadline, move || latch.read_now()).await.ok()?
+    }
+
+    /// Keeps it, by the deadline. The file is written whole or not at all.
+    pub async fn write(&self, memory: &Memory, deadline: Instant) -> Result<(), String> {
+        let (latch, memory) = (self.clone(), memory.clone());
+        in_time(&self.path.display().to_string(), deadline, move || latch.write_now(&memory)).await?
+    }
+
+    fn read_now(&self) -> Option<Memory> {
         let bytes = state::read(&self.path, FILE_BYTES_MAX).ok()??;
         serde_json::from_slice(&bytes).ok()
     }
 
-    /// Keeps it. The file is written whole or not at all.
-    pub fn write(&self, memory: &Memory) -> Result<(), String> {
+    fn write_now(&self, memory: &Memory) -> Result<(), String> {
         let failed = |error: &dyn std::fmt::Display| format!("failed to keep {}: {error}", self.path.display());
         let bytes = serde_json::to_vec(memory).map_err(|error| failed(&error))?;
-        if let Some(folder) = self.path.parent().filter(|folder| *folder != Path::new("") && !folder.exists()) {
+        let folder = folder_of(&self.path);
+        if !folder.exists() {
             state::folder(folder).map_err(|error| failed(&error))?;
         }
         state::write(&self.path, bytes).map_err(|error| failed(&error))
@@ -45,5 +59,30 @@ pub fn start_of(port: &Port, processes: &Processes) -> (String, bool) {
     match own {
         Some(start) => (start, true),
         None => (processes.start_of(1).map(|start| format!("container {start}")).unwrap_or_default(), false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::cluster::broker::BrokerId;
+
+    #[tokio::test]
+    async fn a_latch_is_kept_and_one_that_is_a_named_pipe_holds_nobody_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let latch = Latch { path: folder.path().join("made/latch.json") };
+        let memory = Memory::new("40@4000@".to_owned(), BrokerId(1), Timestamp::UNIX_EPOCH);
+        let by = || Instant::now() + Duration::from_secs(10);
+        latch.write(&memory, by()).await.unwrap();
+        assert_eq!(latch.read(by()).await, Some(memory.clone()));
+        let pipe = Latch { path: folder.path().join("pipe") };
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe.path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        assert_eq!(pipe.read(by()).await, None);
+        assert!(pipe.write(&memory, by()).await.unwrap_err().contains("a named pipe"));
     }
 }

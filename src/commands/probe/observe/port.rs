@@ -79,6 +79,11 @@ pub async fn tries(port: &Port, processes: &Processes, deadline: Instant) -> Tri
             Greeting::TlsHello => "TLS handshake",
             Greeting::Srvr => "srvr",
         },
+        expected: match port.greeting {
+            Greeting::ApiVersions => "a Kafka broker",
+            Greeting::TlsHello => "a TLS listener",
+            Greeting::Srvr => "a ZooKeeper server",
+        },
         reactions,
         cpu: watch.filter(|_| is_silent).map_or(CpuUse::NotLookedAt, |watch| watch.end(processes)),
         age,

@@ -16,6 +16,8 @@ pub struct Tries {
     pub address: String,
     /// What was asked, as `ApiVersions`.
     pub asked: &'static str,
+    /// What a server is that answers this, as `a Kafka broker`.
+    pub expected: &'static str,
     /// What came of each try; the last one may be an answer.
     pub reactions: Vec<Reaction>,
     /// What its process did meanwhile.
@@ -28,14 +30,16 @@ pub struct Tries {
 
 /// Whether the server is alive.
 pub fn alive(tries: &Tries) -> Verdict {
-    let Tries { address, asked, reactions, .. } = tries;
+    let Tries { address, asked, expected, reactions, .. } = tries;
     let count = reactions.len();
     let accepts = reactions.contains(&Reaction::Silent);
     match reactions.last() {
         Some(Reaction::Answered) => Verdict::new(State::Alive, format!("{address} answers {asked}")),
         Some(Reaction::OtherAnswer) => Verdict::new(
             State::Alive,
-            format!("{address} answers, but not {asked}; if the listener speaks TLS, give --tls"),
+            format!(
+                "{address}: its port answers, but not as {expected} answers {asked}; if the listener speaks TLS, give --tls"
+            ),
         ),
         Some(Reaction::HungUp) => Verdict::new(
             State::Alive,

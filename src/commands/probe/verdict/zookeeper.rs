@@ -18,7 +18,9 @@ pub enum NoWord {
     NotServing,
     /// It can't be reached, or gave no answer in time.
     NoAnswer(String),
-    /// What came makes no sense, or the settings are wrong.
+    /// What came is no answer of a ZooKeeper server.
+    OtherAnswer(String),
+    /// The settings are wrong, or TLS failed.
     Unknown(String),
 }
 
@@ -99,6 +101,10 @@ fn no_state(address: &str, why: &NoWord) -> Verdict {
             format!("{address} is up, but does not execute `srvr`: add it to 4lw.commands.whitelist in zoo.cfg"),
         ),
         NoWord::NoAnswer(why) => Verdict::new(State::NotReady, why.clone()),
+        NoWord::OtherAnswer(why) => Verdict::new(
+            State::NotReady,
+            format!("the port of {address} answers, but not as a ZooKeeper server: {why}"),
+        ),
         NoWord::Unknown(why) => Verdict::new(State::Unknown, why.clone()),
     }
 }
@@ -116,7 +122,9 @@ fn no_config(address: &str, mode: ServerMode, why: &NoWord) -> Verdict {
         NoWord::NotServing => {
             Verdict::new(State::NotReady, format!("{address} has just lost its quorum: it was {mode} a moment ago"))
         }
-        NoWord::NoAnswer(why) => Verdict::new(State::NotReady, format!("{address} is {mode}, but {why}")),
+        NoWord::NoAnswer(why) | NoWord::OtherAnswer(why) => {
+            Verdict::new(State::NotReady, format!("{address} is {mode}, but {why}"))
+        }
         NoWord::Unknown(why) => Verdict::new(State::Unknown, format!("{address} is {mode}, but {why}")),
     }
 }

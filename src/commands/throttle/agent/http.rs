@@ -118,9 +118,7 @@ fn who(uri: &Uri) -> Result<String, Refusal> {
 }
 
 fn until(ttl: &str, now: Timestamp) -> Result<Timestamp, Refusal> {
-    let ttl = duration(ttl).map_err(|_| {
-        Refusal::wrong(format!("`ttl` is `{}`, which is not a duration such as 90s, 10m, 2h or 7d", shown(ttl)))
-    })?;
+    let ttl = duration(ttl).map_err(|why| Refusal::wrong(format!("`ttl` is `{}`: {}", shown(ttl), shown(&why))))?;
     if ttl > TTL_MAX {
         return Err(Refusal::wrong("`ttl` is longer than 30 days (30d)"));
     }

@@ -288,7 +288,7 @@ async fn listen(
     let port = Port {
         status,
         access,
-        hosts: Hosts::new(hosts),
+        hosts: Hosts::new(hosts, "--api-host"),
         api: api(own),
         table: TABLE.to_vec(),
         metrics: Arc::new(move |registry| metrics::register(&shown.view(), registry)),

@@ -41,7 +41,7 @@ pub async fn look_at_controller_disk(properties: &Properties) -> Result<Disk, St
 fn look(properties: &Properties) -> Result<Disk, String> {
     let folder = Path::new(&properties.metadata_dir);
     // A folder that is missing is made by Kafka; if the one above it is missing, too, no volume is mounted.
-    if !folder.is_dir() && !folder.parent().is_some_and(Path::is_dir) {
+    if !folder.is_dir() && !files::folder_of(folder).is_dir() {
         return Err(format!("neither {} nor the folder above it is there; is the volume mounted?", folder.display()));
     }
     let log = folder.join(METADATA_LOG);

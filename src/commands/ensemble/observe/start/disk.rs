@@ -40,7 +40,7 @@ pub async fn look_at_disk(layout: &Layout) -> Result<FoundFiles, String> {
 fn look(layout: &Layout) -> Result<FoundFiles, String> {
     let data = Path::new(&layout.data);
     // One that is missing is made; if the one above it is missing, too, no volume is mounted.
-    if !data.is_dir() && !data.parent().is_some_and(Path::is_dir) {
+    if !data.is_dir() && !files::folder_of(data).is_dir() {
         return Err(format!("neither {} nor the folder above it is there; is the volume mounted?", layout.data));
     }
     let settings = settings(layout)?;

@@ -194,3 +194,25 @@ fn the_last_replica_is_the_only_one_in_sync_or_the_only_eligible_one() {
     assert_eq!(unknown.last[&BrokerId(1)].count, 3);
     assert_eq!(unknown.last[&BrokerId(2)].count, 2);
 }
+
+#[test]
+fn a_first_start_that_is_repeated_without_uid_and_volume_is_allowed_where_the_cluster_lists_nothing_and_says_what_to_give_else()
+ {
+    let entry = Entry { is_on_disk: false, since: ago(0), pod_uid: None, volume: None, node: None, ..entry(2) };
+    let again = |cluster: ClusterSeen| {
+        let me = Me { pod: "kafka-2".into(), ..Me::default() };
+        registered(Seen { me, claim: None, cluster, ..seen() }, &[(1003, entry.clone())])
+    };
+    assert_eq!(asks(&terms(), &again(ClusterSeen::NotAsked)), Question::Cluster);
+    let decision = assigned(&terms(), &again(ClusterSeen::Known(cluster(&[1001], &[1001]))));
+    assert_eq!((decision.id, decision.replaces), (BrokerId(1003), None));
+    let listed = ClusterSeen::Known(cluster(&[1001], &[1003]));
+    for unsafe_to_start in [listed, ClusterSeen::NotConfigured, ClusterSeen::NoAnswer("no".into())] {
+        let (code, words) = refused(&terms(), &again(unsafe_to_start));
+        assert_eq!(code, Code::DiskLost);
+        assert!(words.contains("POD_UID") && words.contains("--claim"), "{words}");
+    }
+    // One that wrote to its disk is lost, whatever else is known.
+    let written = registered(again(ClusterSeen::NotConfigured), &[(1003, Entry { is_on_disk: true, ..entry.clone() })]);
+    assert!(refused(&terms(), &written).1.contains("had one before"));
+}

@@ -14,6 +14,7 @@ fn tries(reactions: &[Reaction], cpu: CpuUse) -> Tries {
     Tries {
         address: "127.0.0.1:9092".to_owned(),
         asked: "ApiVersions",
+        expected: "a Kafka broker",
         reactions: reactions.to_vec(),
         cpu,
         age: None,
@@ -71,6 +72,13 @@ fn whatever_the_process_itself_does_with_a_connection_is_a_sign_of_life() {
         let seen = tries(&[Reaction::Silent, reaction.clone()], CpuUse::NotLookedAt);
         assert_eq!(alive(&seen).state, State::Alive, "{reaction:?}");
     }
+}
+
+#[test]
+fn a_port_that_answers_another_protocol_is_alive_and_said_to_be_no_such_server() {
+    let other = alive(&tries(&[Reaction::OtherAnswer], CpuUse::NotLookedAt));
+    assert_eq!(other.state, State::Alive);
+    assert!(other.reason.contains("its port answers, but not as a Kafka broker"), "{}", other.reason);
 }
 
 fn reaction() -> impl Strategy<Value = Reaction> {

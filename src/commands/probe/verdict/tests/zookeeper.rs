@@ -91,6 +91,9 @@ fn a_server_without_a_quorum_is_not_ready_and_one_that_is_down_neither() {
     assert!(waits.reason.contains("is up, but has no quorum"), "{}", waits.reason);
     assert_eq!(ready(&down(NoWord::NoAnswer("down".to_owned())), Expected::default()).state, State::NotReady);
     assert_eq!(ready(&down(NoWord::NotWhitelisted), Expected::default()).state, State::Unknown);
+    let other = ready(&down(NoWord::OtherAnswer("HTTP/1.1".to_owned())), Expected::default());
+    assert_eq!(other.state, State::NotReady, "as for a broker's port that answers something else");
+    assert!(other.reason.contains("answers, but not as a ZooKeeper server: HTTP/1.1"), "{}", other.reason);
 }
 
 #[test]
