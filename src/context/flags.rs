@@ -259,12 +259,8 @@ mod tests {
 
     #[test]
     fn a_duration_that_is_too_short_is_said_to_be_so_and_not_to_be_none() {
-        for none in ["0s", "0", "0ms", "0d", "-5s", "10us"] {
-            if let Err(why) = duration(none) {
-                assert!(why == "it must be at least 1 ms" || none == "0", "{none}: {why}");
-            } else {
-                panic!("{none} is a duration");
-            }
+        for none in ["0s", "0ms", "0d", "-5s", "10us"] {
+            assert_eq!(duration(none).unwrap_err(), "it must be at least 1 ms", "{none}");
         }
         assert!(duration("soon").unwrap_err().contains("is not a duration such as 500ms"));
         assert_eq!(duration("1ms"), Ok(std::time::Duration::from_millis(1)));

@@ -114,7 +114,10 @@ pub enum EventSink {
 /// Longest wait for the API server to take events of an init container: a server waits for it.
 const INIT_EVENTS_WITHIN: Duration = Duration::from_secs(2);
 
-/// The same where its time is over: a server that answers needs no longer.
+/// How long an init container waits where it was given a time that no clock can count.
+const INIT_WITHIN_MAX: Duration = Duration::from_hours(24 * 365);
+
+/// Longest wait for that where the init container's time is over: a server that answers needs no longer.
 const INIT_EVENTS_LAST: Duration = Duration::from_millis(300);
 
 impl Context {
@@ -131,7 +134,8 @@ impl Context {
     /// Datadog is not waited for even where it is asked for. When that time is over, each call of the API server that is still
     /// made has half a second. Answers the end of that time.
     pub fn as_init_container(&mut self, within: Duration) -> Instant {
-        let until = Instant::now() + within;
+        let now = Instant::now();
+        let until = now.checked_add(within).unwrap_or(now + INIT_WITHIN_MAX);
         self.waits_until = Some(until);
         let recording = &mut self.flags.recording;
         let of_pod = || vec![if Access::is_in_cluster() { EventSink::Kubernetes } else { EventSink::None }];

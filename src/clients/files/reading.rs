@@ -80,13 +80,13 @@ fn is_given(path: &Path, found: &Metadata) -> bool {
 /// Refuses what is no regular file, by its name.
 pub(super) fn refused(found: &Metadata) -> io::Error {
     let kind = found.file_type();
-    let what = match () {
-        () if kind.is_dir() => {
-            return io::Error::new(io::ErrorKind::IsADirectory, "it is a folder, not a regular file");
-        }
-        () if kind.is_fifo() => "a named pipe",
-        () if kind.is_socket() => "a socket",
-        () => "a device",
+    if kind.is_dir() {
+        return io::Error::new(io::ErrorKind::IsADirectory, "it is a folder, not a regular file");
+    }
+    let what = match (kind.is_fifo(), kind.is_socket()) {
+        (true, _) => "a named pipe",
+        (_, true) => "a socket",
+        _ => "a device",
     };
     io::Error::new(io::ErrorKind::InvalidInput, format!("it is {what}, not a regular file"))
 }
@@ -112,9 +112,9 @@ mod tests {
 
     use super::*;
 
-    fn text(mut reading: Reading) -> io::Result<String> {
+    fn text(reading: io::Result<Reading>) -> io::Result<String> {
         let mut text = String::new();
-        reading.read_to_string(&mut text).map(|_| text)
+        reading?.read_to_string(&mut text).map(|_| text)
     }
 
     #[test]
@@ -134,7 +134,7 @@ mod tests {
         assert!(open(&socket).is_err());
         assert_eq!(open(Path::new("/dev/zero")).unwrap_err().to_string(), "it is a device, not a regular file");
         assert!(open(folder.path()).unwrap_err().to_string().contains("folder"));
-        assert_eq!(text(open(Path::new("/dev/null")).unwrap()).unwrap(), "");
+        assert_eq!(text(open(Path::new("/dev/null"))).unwrap(), "");
         assert!(begun.elapsed() < Duration::from_secs(5));
     }
 
@@ -142,13 +142,13 @@ mod tests {
     fn what_a_shell_gives_as_a_file_is_read_to_its_end_and_no_longer_than_its_time() {
         let (reader, mut writer) = io::pipe().unwrap();
         let path = format!("/dev/fd/{}", reader.as_raw_fd());
-        let given = open(Path::new(&path)).unwrap();
+        let given = open(Path::new(&path));
         writer.write_all(b"topics: []\n").unwrap();
         drop(writer);
         assert_eq!(text(given).unwrap(), "topics: []\n");
         let (reader, _writer) = io::pipe().unwrap();
         let path = format!("/dev/fd/{}", reader.as_raw_fd());
-        let error = text(open_within(Path::new(&path), Duration::from_millis(30)).unwrap()).unwrap_err();
+        let error = text(open_within(Path::new(&path), Duration::from_millis(30))).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
@@ -158,6 +158,6 @@ mod tests {
         file.write_all(b"text").unwrap();
         file.rewind().unwrap();
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-        assert_eq!(text(open(Path::new(&path)).unwrap()).unwrap(), "text");
+        assert_eq!(text(open(Path::new(&path))).unwrap(), "text");
     }
 }

@@ -1,5 +1,6 @@
 //! How the API server is found: flags, `KUBECONFIG`, the files that a pod has, the kubeconfig at home; and who we are.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -101,10 +102,11 @@ impl Access {
     }
 }
 
-/// A kubeconfig is read whole: one without an end would take all memory. What is not there is for kube to say.
+/// A kubeconfig is read whole: one without an end would take all memory, and a named pipe would hold us up. What is not there is for
+/// kube to say.
 fn has_an_end(file: &Path) -> Result<(), KubernetesError> {
     match files::check_length(file, FILE_BYTES_MAX) {
-        Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
+        Err(error) if matches!(error.kind(), ErrorKind::FileTooLarge | ErrorKind::InvalidInput) => {
             Err(unusable(&file.display().to_string(), &error))
         }
         _ => Ok(()),
@@ -193,6 +195,16 @@ mod tests {
         let claims = claims_of(&token).unwrap();
         assert_eq!(claims.service_account().as_deref(), Some("kafka/toolbox"));
         assert_eq!(claims.pod(), Some(Pod { name: "topics-1".into(), uid: Some("u-1".into()) }));
+    }
+
+    #[test]
+    fn a_kubeconfig_that_is_a_named_pipe_is_refused_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("config");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        assert!(has_an_end(&pipe).unwrap_err().to_string().contains("a named pipe"));
+        assert!(has_an_end(Path::new("/dev/null")).is_ok() && has_an_end(&folder.path().join("none")).is_ok());
     }
 
     #[test]
