@@ -210,13 +210,11 @@ pub(super) async fn check_rights(
         return Ok(());
     }
     let setup = context.rights_setup(name);
-    match timeout(within / 2, context.check_rights(workload, &setup)).await {
-        Ok(checked) => checked,
-        Err(_) => {
-            tracing::debug!("which rights this run has could not be asked in time");
-            Ok(())
-        }
-    }
+    let checked = timeout(within / 2, context.check_rights(workload, &setup)).await;
+    checked.unwrap_or_else(|_| {
+        tracing::debug!("which rights this run has could not be asked in time");
+        Ok(())
+    })
 }
 
 fn own_settings(args: &PrestartArgs) -> anyhow::Result<zoo_cfg::Settings> {
