@@ -94,3 +94,70 @@ fn a_probe_of_a_silent_port_ends_within_its_timeout_and_leaves_nothing_behind() 
     }
     assert_eq!(std::fs::read_dir(toolbox.state()).unwrap().count(), 0, "a probe records nothing");
 }
+
+/// A web server: it answers everything with a status.
+fn web() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut begin = [0; 4];
+            if stream.read_exact(&mut begin).is_ok() {
+                let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn a_port_that_speaks_another_protocol_is_alive_and_not_ready_and_said_to_be_no_such_server() {
+    let (toolbox, web) = (Toolbox::alone(), web());
+    for (subject, what, ready) in
+        [("zookeeper", "a ZooKeeper server", &[][..]), ("kafka", "a Kafka broker", &["--broker", "1", "--strict"])]
+    {
+        let words = format!("answers, but not as {what}");
+        let out = probe(&toolbox, &[subject, "live"], &web).ends_with(0).out;
+        assert!(out.starts_with("alive: ") && out.contains(&words), "{out}");
+        let out = probe(&toolbox, &[&[subject, "ready"], ready].concat(), &web).ends_with(5).out;
+        assert!(out.starts_with("not_ready: ") && out.contains(&words), "{out}");
+    }
+}
+
+#[test]
+fn a_named_pipe_where_an_id_should_be_is_refused_at_once() {
+    let toolbox = Toolbox::alone();
+    for (subject, file, flag) in [
+        ("zookeeper", "myid", "--data-dir"),
+        ("kafka", "meta.properties", "--log-dir"),
+        ("kafka", "x", "--command-config"),
+    ] {
+        let path = toolbox.file(file, "");
+        std::fs::remove_file(&path).unwrap();
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let folder = std::path::Path::new(&path).parent().unwrap().display().to_string();
+        let mut line = vec![subject, "ready"];
+        if subject == "kafka" {
+            line.push("--strict");
+        }
+        if flag == "--command-config" {
+            line.extend(["--broker", "1", flag, &path])
+        } else {
+            line.extend([flag, &folder])
+        }
+        let ran = probe(&toolbox, &line, "127.0.0.1:1").ends_with(2);
+        assert!(ran.err.contains("it is a named pipe, not a regular file"), "{ran:?}");
+        assert!(ran.took < Duration::from_secs(20), "{ran:?}");
+        std::fs::remove_file(&path).unwrap();
+    }
+}
+
+#[test]
+fn a_latch_that_is_named_without_a_folder_is_kept_in_the_working_folder() {
+    let toolbox = Toolbox::alone();
+    let beside = toolbox.file("beside", "");
+    let ran = probe(&toolbox, &["kafka", "ready", "--broker", "1", "--latch", "l3.json"], "127.0.0.1:1").ends_with(5);
+    assert!(!ran.err.contains("failed to keep"), "{ran:?}");
+    assert!(std::path::Path::new(&beside).with_file_name("l3.json").is_file(), "{ran:?}");
+}

@@ -7,6 +7,7 @@ use kafka_toolbox::exit::Exit;
 use serde_json::Value;
 
 use crate::support::desk::{Desk, Said};
+use crate::support::toolbox::Toolbox;
 
 /// Three brokers with a topic that wants two of three replicas.
 fn three() -> Memory {
@@ -123,4 +124,14 @@ async fn waiting_ends_when_the_broker_is_in_sync_or_may_stop_or_with_5_when_the_
         topic.partitions[0].isr = topic.partitions[0].replicas.clone();
     });
     wait(heals, &["--broker", "1", "--for", "stoppable"]).await.ends_with(Exit::Done);
+}
+
+#[test]
+fn an_ensemble_of_which_nothing_could_be_asked_is_unknown_with_the_reason_of_each_server() {
+    let toolbox = Toolbox::alone();
+    let line = ["rollout", "check", "--server", "1", "--zookeeper", "127.0.0.1:1,127.0.0.1:2", "--timeout", "2s"];
+    let ran = toolbox.run(&line).ends_with(1);
+    for part in ["no server of the ensemble could be asked", "127.0.0.1:1: ", "127.0.0.1:2: ", "refused"] {
+        assert!(ran.err.contains(part), "{part}: {ran:?}");
+    }
 }
