@@ -3,6 +3,7 @@
 //! A saved observation is one JSON document: `{"kind", "version", "tool_version", "observed"}`. It has no secrets, so that
 //! it can be sent with a bug report, and that bug report is a test case.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -62,7 +63,7 @@ impl Context {
 fn load<T: DeserializeOwned>(path: &Path, room: &str) -> anyhow::Result<T> {
     let shown = path.display();
     let text = match files::read_text(path, BYTES_MAX) {
-        Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
+        Err(error) if matches!(error.kind(), ErrorKind::FileTooLarge | ErrorKind::InvalidInput) => {
             return Err(Stop::usage(format!("{shown} is not a saved observation: {error}")).into());
         }
         read => read.with_context(|| format!("failed to read {shown}"))?,
