@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use super::state::{self, Opened};
-use super::{Readers, check_length, read_bounded, read_text, write, write_all};
+use super::{Readers, check_length, folder_of, read_bounded, write, write_all};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
