@@ -81,6 +81,13 @@ fn read_answer<T: Decodable + Message>(key: i16, version: i16, bytes: &[u8]) {
 
 /// What the files from the clients call each other.
 pub(crate) mod clients {
+    /// What readers of stores know of files: that they can be opened.
+    pub(crate) mod files {
+        pub(crate) fn open(path: &std::path::Path) -> std::io::Result<std::fs::File> {
+            std::fs::File::open(path)
+        }
+    }
+
     /// `clients/zookeeper`.
     pub(crate) mod zookeeper {
         pub(crate) use crate::zookeeper_error as error;
