@@ -216,7 +216,7 @@ fn where_nobody_could_be_asked_the_reason_of_each_server_is_shown_and_the_result
         let ran = status(&Toolbox::alone(), &all.join(","), wide).ends_with(1);
         let row = |id: usize| ran.out.lines().find(|line| line.contains(&ensemble.address(id))).unwrap().to_owned();
         assert!(row(1).contains("refused") && row(2).contains("is not ZooKeeper's"), "{}", ran.out);
-        assert!(row(3).contains("does not execute `srvr`") && row(4).contains("closed the connection"), "{}", ran.out);
+        assert!(row(3).contains("does not execute `srvr`") && row(4).contains("gave no answer"), "{}", ran.out);
         assert!(ran.out.contains("E_NOT_ASKED: nobody could be asked: "), "{}", ran.out);
         for wrong in ["E_NO_QUORUM", "no server leads", "disk", "Nothing is wrong"] {
             assert!(!ran.out.contains(wrong), "{wrong}: {}", ran.out);
@@ -285,7 +285,7 @@ fn of_a_record_with_more_servers_than_are_asked_the_voters_are_asked_first() {
         "document": document,
     });
     let toolbox = recorded(&record.to_string());
-    let ran = status(&toolbox, &ensemble.address(1), &["--ensemble", "main"]).ends_with(5);
+    let ran = status(&toolbox, &ensemble.address(1), &["--ensemble", "main"]).ends_with(0);
     assert!(ran.out.starts_with("server 2 leads"), "{}", ran.out);
     assert!(ran.out.contains("there are too many servers: 35 were not asked"), "{}", ran.out);
     assert!(!ran.out.contains("no server leads"), "{}", ran.out);
@@ -296,7 +296,7 @@ fn one_id_twice_and_sizes_that_no_ensemble_should_have_are_wrong_usage_in_a_dry_
     let toolbox = Toolbox::alone();
     let run = |words: &[&str]| {
         let place = ["--zookeeper", "127.0.0.1:1", "--ensemble", "main", "--dry-run"];
-        toolbox.run(&[&["ensemble"], words, &place].concat())
+        toolbox.run(&[&["ensemble"][..], words, &place].concat())
     };
     let (four, five) = ("4=a:1:2;3", "4=b:1:2;3");
     assert!(run(&["join", four, five]).ends_with(2).err.contains("id 4 is named twice"));

@@ -17,7 +17,6 @@ use crate::commands::ensemble::apply::pass::carry_out;
 use crate::commands::ensemble::apply::zookeeper::{Ensemble, Known, name, name_of, unreachable};
 use crate::commands::ensemble::command::flags::{WhichArgs, size};
 use crate::commands::ensemble::command::kraft::{self, Declaration};
-use crate::commands::ensemble::observe::pass::{Memory, observe};
 use crate::commands::ensemble::observe::servers::Look;
 use crate::commands::ensemble::observe::sessions::Connections;
 use crate::commands::ensemble::plan::code::Refusal;
@@ -183,7 +182,7 @@ pub(super) async fn adopt(context: &mut Context, args: &AdoptArgs) -> anyhow::Re
     let recorded = former.as_ref().and_then(|former| former.ensemble_id.clone());
     let ensemble_id = found.clone().or(recorded).unwrap_or(ensemble_id);
     context.is_ensemble(&ensemble.name, Some(&ensemble_id));
-    let look = observe(&ensemble.connections, former.as_ref(), &mut Memory::default()).await;
+    let look = ensemble.observed().await;
     let adoption = Adoption { size: args.size, dev: args.dev, ensemble_id: Some(ensemble_id.clone()) };
     let mut plan = Plan::default();
     let others = match (&former, &found) {
@@ -215,11 +214,14 @@ pub(super) async fn adopt(context: &mut Context, args: &AdoptArgs) -> anyhow::Re
 
 /// Refuses to adopt into the record of another ensemble. What forbids every adoption anyway is said first.
 fn of_another(ensemble: &Ensemble, seen: &Seen, id: Option<&str>) -> Option<Refusal> {
-    let found = Found { id, membership: seen.membership() };
-    if is_split(seen) || found.membership.is_none() {
+    let (former, membership) = (ensemble.record.desired.as_ref()?, seen.membership());
+    if (is_split(seen) && !seen.asked.is_apart) || membership.is_none() {
         return None;
     }
-    let refusal = not_its_own(ensemble.record.desired.as_ref()?, found, &ensemble.asked())?;
+    // One that was adopted before had an id: without it, it was built anew.
+    let was_adopted = former.last_config.as_ref().is_some_and(|last| last.config.version.0 > 0);
+    let id = id.or(was_adopted.then_some("without an id"));
+    let refusal = not_its_own(former, Found { id, membership }, &ensemble.asked())?;
     let next = "Nothing was changed. Give this ensemble a name of its own, or delete the record if the ensemble was built anew";
     Some(Refusal { next: next.to_owned(), ..refusal })
 }
@@ -300,7 +302,7 @@ pub(super) async fn retire(context: &mut Context, args: &RetireArgs) -> anyhow::
         return kraft::declare(context, &controllers, declaration, args.size).await;
     }
     let mut ensemble = opened(context, &args.which).await?;
-    let look = observe(&ensemble.connections, ensemble.record.desired.as_ref(), &mut Memory::default()).await;
+    let look = ensemble.observed().await;
     let mut loss = String::new();
     let next = next_record(&ensemble, |desired| {
         let without = retired(desired, &look.seen, args.id, reason)?;

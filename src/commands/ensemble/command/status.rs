@@ -34,6 +34,9 @@ use crate::state::identity::{Identity, Purpose};
 /// How long finding the record by the ensemble's id may take.
 const RECORD_LIMIT: Duration = Duration::from_millis(300);
 
+/// How long it may take to find out whether a record that was named is the ensemble's own.
+const OWN_LIMIT: Duration = Duration::from_secs(1);
+
 /// How long servers may take that only the record names, where that is read last.
 const JOINERS_LIMIT: Duration = Duration::from_millis(500);
 
@@ -117,7 +120,7 @@ async fn ensemble_look(context: &Context, args: &StatusArgs, pods: &mut Pods) ->
         recorded = known(of_id(context, &connections, &look).await);
         add_joiners(&connections, recorded.desired.as_ref(), &mut look).await;
     } else if let Some(desired) = recorded.desired.as_ref().filter(|_| look.seen.is_serving())
-        && let Err(why) = identify(&connections, desired, &mut look.seen, RECORD_LIMIT).await
+        && let Err(why) = identify(&connections, desired, &mut look.seen, OWN_LIMIT).await
     {
         tracing::warn!("whether the record is that of this ensemble is not known: {why}");
     }

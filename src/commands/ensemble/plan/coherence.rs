@@ -13,7 +13,7 @@ use crate::cluster::ensemble::view::Answer;
 use crate::commands::ensemble::plan::change::Known;
 use crate::commands::ensemble::plan::guards::VOTERS_MIN;
 use crate::commands::ensemble::plan::pods;
-use crate::commands::ensemble::plan::seen::{Seen, age, last_change};
+use crate::commands::ensemble::plan::seen::{Asked, Seen, age, last_change};
 use crate::commands::ensemble::plan::stop::is_ending;
 use crate::commands::ensemble::plan::table::{Advice, Row, Want};
 
@@ -93,11 +93,14 @@ impl List {
     }
 }
 
+/// That there is a record which can't be used, and why.
+pub fn unusable_record(asked: &Asked) -> Option<String> {
+    asked.unreadable.as_ref().map(|why| format!("the record can't be used: {why}"))
+}
+
 fn leaders_and_ids(list: &mut List, seen: &Seen) {
     let leaders = seen.leaders();
-    if let Some(why) = &seen.asked.unreadable {
-        list.incoherent(format!("the record can't be used: {why}"));
-    }
+    unusable_record(&seen.asked).into_iter().for_each(|text| list.incoherent(text));
     let left_out = seen.asked.left_out;
     if left_out > 0 {
         list.notice(format!(

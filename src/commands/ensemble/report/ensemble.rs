@@ -9,7 +9,7 @@ use crate::cluster::ensemble::view::{Answer, Mode, ServerView, Zxid};
 use crate::cluster::visible;
 use crate::commands::ensemble::plan::Pass;
 use crate::commands::ensemble::plan::code::{Code, Refusal};
-use crate::commands::ensemble::plan::coherence::{Alert, Finding};
+use crate::commands::ensemble::plan::coherence::{Alert, Finding, unusable_record};
 use crate::commands::ensemble::plan::seen::{PodSeen, Seen};
 use crate::commands::ensemble::report::{Foot, next_step};
 
@@ -121,7 +121,8 @@ pub fn page(seen: &Seen, pass: &Pass, refusal: Option<Refusal>, places: &Places<
     }));
     let (findings, refusal) = if is_membership_unknown(seen, places) {
         let text = format!("no server shows the membership: {}", why_unknown(places.notes));
-        (vec![Finding { alert: Alert::IncoherentConfiguration, text }], None)
+        let texts = std::iter::once(text).chain(unusable_record(&seen.asked));
+        (texts.map(|text| Finding { alert: Alert::IncoherentConfiguration, text }).collect(), None)
     } else {
         (pass.findings.clone(), refusal)
     };

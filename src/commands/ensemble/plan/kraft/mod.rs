@@ -25,7 +25,7 @@ use crate::cluster::ensemble::desired::MemberState;
 use crate::cluster::ensemble::tolerance::Tolerance;
 use crate::cluster::quorum::{DirectoryId, NodeId};
 use crate::commands::ensemble::plan::code::{Code, Refusal};
-use crate::commands::ensemble::plan::coherence::{Alert, Finding};
+use crate::commands::ensemble::plan::coherence::{Alert, Finding, unusable_record};
 use crate::commands::ensemble::plan::guards::{Guard, Judgement, VOTERS_MIN};
 use crate::commands::ensemble::plan::kraft::change::{Advice, Change, Known};
 use crate::commands::ensemble::plan::kraft::guards::Ground;
@@ -265,8 +265,8 @@ fn findings(input: Input<'_>, known: &Members<Kraft>) -> Vec<Finding> {
     let dev = input.desired.is_some_and(|desired| desired.dev);
     let mut found = Vec::new();
     let mut add = |alert, text: String| found.push(Finding { alert, text });
-    if let Some(why) = &seen.asked.unreadable {
-        add(Alert::IncoherentConfiguration, format!("the record can't be used: {why}"));
+    if let Some(text) = unusable_record(&seen.asked) {
+        add(Alert::IncoherentConfiguration, text);
     }
     if seen.quorum.leader.is_none() {
         add(Alert::IncoherentConfiguration, "no controller leads".to_owned());
