@@ -254,6 +254,19 @@ fn response_bytes(text: &str) -> Result<Bytes, String> {
 }
 
 #[cfg(test)]
+impl Flags {
+    /// The flags of a command line, without the program's name.
+    pub(crate) fn of<'a>(line: impl IntoIterator<Item = &'a str>) -> Self {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            flags: Flags,
+        }
+        <Line as clap::Parser>::parse_from(std::iter::once("toolbox").chain(line)).flags
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -264,18 +277,5 @@ mod tests {
         }
         assert!(duration("soon").unwrap_err().contains("is not a duration such as 500ms"));
         assert_eq!(duration("1ms"), Ok(std::time::Duration::from_millis(1)));
-    }
-}
-
-#[cfg(test)]
-impl Flags {
-    /// The flags of a command line, without the program's name.
-    pub(crate) fn of<'a>(line: impl IntoIterator<Item = &'a str>) -> Self {
-        #[derive(clap::Parser)]
-        struct Line {
-            #[command(flatten)]
-            flags: Flags,
-        }
-        <Line as clap::Parser>::parse_from(std::iter::once("toolbox").chain(line)).flags
     }
 }

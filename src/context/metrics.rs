@@ -1,7 +1,7 @@
 //! Doors to systems that measure brokers, from flags and the environment: `throttle` asks them for load, `mapping` for
 //! sizes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,7 +73,7 @@ pub fn has_datadog_keys() -> bool {
     variable("DD_API_KEY").is_some() && variable("DD_APP_KEY").is_some()
 }
 
-fn read_token(path: &PathBuf) -> Result<SecretString, Stop> {
+fn read_token(path: &Path) -> Result<SecretString, Stop> {
     use std::io::Read;
     let failed = |why: &str| Stop::usage(format!("--prometheus-token-file {}: {why}", path.display()));
     let file = files::open(path).map_err(|error| failed(&error.to_string()))?;

@@ -10,7 +10,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::clients::files::state as files;
 use crate::clients::kubernetes::ConfigMap;
-use crate::state::document::{BYTES_MAX, Envelope, FOLDER, FORM, RECORD, last_of, read_file};
+use crate::state::document::{BYTES_MAX, Envelope, FOLDER, FORM, RECORD, last_of, read_file, unreadable};
 use crate::state::identity::{ClusterRef, Identity, Purpose};
 use crate::state::place::{CLUSTER_ID, COMPONENT, PURPOSE, Place};
 
@@ -66,10 +66,22 @@ impl Documents {
 
     /// Every one, whatever cluster it is of. One that can't be understood is an error that names it.
     pub fn all<D: DeserializeOwned>(&self) -> anyhow::Result<Vec<Named<D>>> {
+        let Some(purpose) = self.purpose else { return Ok(Vec::new()) };
         let read = |Unread { place, text, .. }: &Unread| {
-            let failed = || format!("{place} can't be understood");
-            let envelope: Envelope<D> = serde_json::from_str(text).with_context(failed)?;
-            of_this_form(place, envelope.form)?;
+            let outside: Envelope<IgnoredAny> =
+                serde_json::from_str(text).map_err(|error| unreadable(place, purpose, &error.to_string()))?;
+            let why = match (outside.form, outside.purpose == purpose.word()) {
+                (FORM, true) => None,
+                (FORM, false) => Some(format!(
+                    "it is a record for `{}`, and one for `{}` is expected",
+                    outside.purpose,
+                    purpose.word()
+                )),
+                (form, _) => Some(format!("it has form {form}, and this toolbox reads form {FORM} only")),
+            };
+            why.map_or(Ok(()), |why| Err(unreadable(place, purpose, &why)))?;
+            let envelope: Envelope<D> =
+                serde_json::from_str(text).map_err(|error| unreadable(place, purpose, &error.to_string()))?;
             anyhow::Ok(Named { name: envelope.cluster_id, place: place.clone(), document: envelope.document })
         };
         self.texts.iter().map(read).collect()
@@ -157,8 +169,13 @@ fn of_folder(folder: &Path, purpose: Purpose) -> anyhow::Result<Vec<Unread>> {
     let is_meant =
         |path: &&PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&begins));
     for path in paths.iter().filter(is_meant) {
-        let read =
-            read_file(path).with_context(|| format!("failed to read {} (limit {BYTES_MAX} bytes)", path.display()))?;
+        let read = read_file(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::InvalidData => {
+                unreadable(&path.display().to_string(), purpose, &error.to_string()).into()
+            }
+            _ => anyhow::Error::new(error)
+                .context(format!("failed to read {} (limit {BYTES_MAX} bytes)", path.display())),
+        })?;
         let named = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         texts.extend(read.map(|last| Unread { place: path.display().to_string(), named, text: last.text }));
     }

@@ -48,6 +48,42 @@ fn one_ensemble_has_one_record_and_one_lock_whatever_name_leads_to_it() {
 }
 
 #[test]
+fn a_record_of_another_ensemble_is_refused_by_every_verb_before_anything_is_written() {
+    let bed = Bed::start(&Shape::of(1));
+    bed.run(&["adopt", "--dev", "--size", "1", "--ensemble", "own"]).ends_with(0);
+    let folder = bed.toolbox.state().join("records");
+    let other = folder.join("ensemble-other.json");
+    let mut record: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(folder.join("ensemble-own.json")).unwrap()).unwrap();
+    (record["cluster_id"], record["cluster_name"]) = ("other".into(), "other".into());
+    record["document"]["ensembleId"] = "another-ensemble".into();
+    std::fs::write(&other, record.to_string()).unwrap();
+    let before = std::fs::read(&other).unwrap();
+    let line = "2=127.0.0.1:1:2;127.0.0.1:3";
+    let verbs: [&[&str]; 6] = [
+        &["join", line],
+        &["leave", "1"],
+        &["retire", "1", "--reason", "x"],
+        &["plan"],
+        &["apply", "--once"],
+        &["adopt", "--dev"],
+    ];
+    for verb in verbs {
+        let ran = bed.run(&[verb, &["--ensemble", "other"]].concat()).ends_with(4);
+        let said = format!("{}{}", ran.out, ran.err);
+        assert!(
+            said.contains("E_WRONG_ENSEMBLE") && said.contains("belongs to ensemble another-ensemble, and"),
+            "{ran:#?}"
+        );
+        assert!(!said.contains("stop the side"), "{ran:#?}");
+    }
+    let ran = bed.run(&["status", "--ensemble", "other"]).ends_with(5);
+    assert!(ran.out.contains("refuse: E_WRONG_ENSEMBLE") && !ran.out.contains("Nothing is wrong"), "{ran:#?}");
+    assert_eq!(std::fs::read(&other).unwrap(), before);
+    bed.run(&["leave", "1", "--ensemble", "own"]).ends_with(0);
+}
+
+#[test]
 fn a_joiner_that_does_not_run_is_waited_for_though_zookeeper_would_accept_it() {
     let bed = Bed::adopted(&Shape::of(3).spares(2), 3);
     bed.join(&[4, 5], Role::Participant, 5).ends_with(0);

@@ -17,6 +17,10 @@ enum Play {
     /// Like that, and `conf` is not in its whitelist.
     KeepsConf(&'static str, u64),
     HasNoQuorum,
+    /// It answers this to every word.
+    Says(&'static str),
+    /// It serves, and its configuration has this line besides.
+    Adds(&'static str),
     /// It takes connections and says nothing.
     Frozen,
     /// Its port is closed.
@@ -66,6 +70,8 @@ fn serve(listener: TcpListener, play: Play, id: usize, membership: &str) {
     let closed = |word: &str| format!("{word} is not executed because it is not in the whitelist.\n");
     let answers = match play {
         Play::Serves(mode, zxid) => [srvr(mode, zxid), conf, "zk_server_state\tx\n".to_owned()],
+        Play::Says(text) => [text.to_owned(), text.to_owned(), text.to_owned()],
+        Play::Adds(line) => [srvr("leader", 9), conf.replace("version=", &format!("{line}\nversion=")), String::new()],
         Play::KeepsConf(mode, zxid) => [srvr(mode, zxid), closed("conf"), closed("mntr")],
         _ => [NOT_SERVING.to_owned(), NOT_SERVING.to_owned(), NOT_SERVING.to_owned()],
     };
@@ -195,5 +201,111 @@ fn what_was_observed_is_shown_again_without_any_server() {
 fn a_wrong_list_of_servers_is_wrong_usage() {
     for wrong in ["a:0", ",", "a:x", "a:1/.."] {
         status(&Toolbox::alone(), wrong, &[]).ends_with(2);
+    }
+}
+
+const NOT_LISTED: &str = "srvr is not executed because it is not in the whitelist.\n";
+
+#[test]
+fn where_nobody_could_be_asked_the_reason_of_each_server_is_shown_and_the_result_is_not_known() {
+    let plays =
+        [Play::Dead, Play::Says("HTTP/1.1 400 Bad Request\r\n\r\n<html>"), Play::Says(NOT_LISTED), Play::Says("")];
+    let ensemble = Scripted::start(&plays, 4);
+    let all: Vec<_> = (1..=4).map(|id| ensemble.address(id)).collect();
+    for wide in [&[][..], &["-o", "wide"]] {
+        let ran = status(&Toolbox::alone(), &all.join(","), wide).ends_with(1);
+        let row = |id: usize| ran.out.lines().find(|line| line.contains(&ensemble.address(id))).unwrap().to_owned();
+        assert!(row(1).contains("refused") && row(2).contains("is not ZooKeeper's"), "{}", ran.out);
+        assert!(row(3).contains("does not execute `srvr`") && row(4).contains("gave no answer"), "{}", ran.out);
+        assert!(ran.out.contains("E_NOT_ASKED: nobody could be asked: "), "{}", ran.out);
+        for wrong in ["E_NO_QUORUM", "no server leads", "disk", "Nothing is wrong"] {
+            assert!(!ran.out.contains(wrong), "{wrong}: {}", ran.out);
+        }
+        assert!(!ran.err.contains("no ZooKeeper server could be used"), "{}", ran.err);
+    }
+    let page = status(&Toolbox::alone(), &all.join(","), &["-o", "json"]).ends_with(1).out;
+    let page: serde_json::Value = serde_json::from_str(&page).unwrap();
+    assert_eq!((&page["healthy"], &page["refusal"]["code"]), (&false.into(), &"E_NOT_ASKED".into()));
+}
+
+#[test]
+fn a_line_of_a_member_that_can_not_be_read_is_shown_and_no_whitelist_is_blamed() {
+    let ensemble = Scripted::start(&[Play::Adds("server.2=bad host:1:2:participant;3")], 1);
+    let ran = status(&Toolbox::alone(), &ensemble.address(1), &[]).ends_with(5);
+    assert!(ran.out.contains("no server shows the membership: ") && ran.out.contains("conf"), "{}", ran.out);
+    assert!(!ran.out.contains("whitelist"), "{}", ran.out);
+}
+
+/// A toolbox with this text as the record of the ensemble `main`.
+fn recorded(text: &str) -> Toolbox {
+    let toolbox = Toolbox::alone();
+    let folder = toolbox.state().join("records");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("ensemble-main.json"), text).unwrap();
+    toolbox
+}
+
+#[test]
+fn a_damaged_record_is_a_finding_of_status_in_text_and_json() {
+    let plays = [Play::Serves("leader", 9), Play::Serves("follower", 9), Play::Serves("follower", 9)];
+    let ensemble = Scripted::start(&plays, 3);
+    for text in ["", "{\"form\": 2, \"purp"] {
+        let toolbox = recorded(text);
+        let ran = status(&toolbox, &ensemble.address(1), &["--ensemble", "main"]).ends_with(5);
+        let words = "ensemble-main.json can't be understood (";
+        assert!(ran.out.contains(words) && ran.out.contains("adopt"), "{}", ran.out);
+        assert!(!ran.out.contains("Nothing is wrong") && !ran.out.contains("--owner"), "{}", ran.out);
+        let page = status(&toolbox, &ensemble.address(1), &["--ensemble", "main", "-o", "json"]).ends_with(5).out;
+        let page: serde_json::Value = serde_json::from_str(&page).unwrap();
+        assert!(page["findings"][0]["text"].as_str().unwrap().contains(words), "{page:#}");
+    }
+}
+
+#[test]
+fn of_a_record_with_more_servers_than_are_asked_the_voters_are_asked_first() {
+    let plays = [Play::Serves("follower", 9), Play::Serves("leader", 9), Play::Serves("follower", 9)];
+    let ensemble = Scripted::start(&plays, 3);
+    let closed = Scripted::start(&[Play::Dead], 1);
+    let port = closed.ports[0];
+    let member = |id: usize, port: u16, state: &str| {
+        let line = format!("127.0.0.1:{id}0001:{id}0002:participant;127.0.0.1:{port}");
+        (id.to_string(), serde_json::json!({ "line": line, "state": state }))
+    };
+    let voters = (1..=3).map(|id| member(id, ensemble.ports[id - 1], "voter"));
+    // Each joiner has an address of its own, which nobody listens on.
+    let joiner = |id: usize| {
+        let line = format!("127.0.1.{id}:1:2:participant;127.0.1.{id}:{port}");
+        (id.to_string(), serde_json::json!({ "line": line, "state": "joining" }))
+    };
+    let members: serde_json::Map<_, _> = voters.chain((4..=99).map(joiner)).collect();
+    let document = serde_json::json!({ "size": 3, "initialized": true, "members": members });
+    let record = serde_json::json!({
+        "form": 2, "purpose": "ensemble", "cluster_id": "main", "cluster_name": "main", "owner": null,
+        "run_id": "01a22b8c-685b-76f5-a570-c30642a7d5d9", "saved_at": "2026-01-01T00:00:00Z", "tool_version": "0.1.0",
+        "document": document,
+    });
+    let toolbox = recorded(&record.to_string());
+    let ran = status(&toolbox, &ensemble.address(1), &["--ensemble", "main"]).ends_with(0);
+    assert!(ran.out.starts_with("server 2 leads"), "{}", ran.out);
+    assert!(ran.out.contains("there are too many servers: 35 were not asked"), "{}", ran.out);
+    assert!(!ran.out.contains("no server leads"), "{}", ran.out);
+}
+
+#[test]
+fn one_id_twice_and_sizes_that_no_ensemble_should_have_are_wrong_usage_in_a_dry_run_too() {
+    let toolbox = Toolbox::alone();
+    let run = |words: &[&str]| {
+        let place = ["--zookeeper", "127.0.0.1:1", "--ensemble", "main", "--dry-run"];
+        toolbox.run(&[&["ensemble"][..], words, &place].concat())
+    };
+    let (four, five) = ("4=a:1:2;3", "4=b:1:2;3");
+    assert!(run(&["join", four, five]).ends_with(2).err.contains("id 4 is named twice"));
+    assert!(run(&["leave", "1", "1"]).ends_with(2).err.contains("id 1 is named twice"));
+    let ran = run(&["join", "4=127.0.0.1"]).ends_with(2);
+    assert!(ran.err.contains("ID=HOST:QUORUM_PORT") && !ran.err.contains("directory"), "{ran:#?}");
+    for size in ["0", "2", "16", "17", "4294967295"] {
+        for verb in [&["adopt"][..], &["join", four], &["leave", "1"], &["retire", "1", "--reason", "x"]] {
+            run(&[verb, &["--size", size]].concat()).ends_with(2);
+        }
     }
 }

@@ -142,9 +142,9 @@ fn a_named_pipe_where_an_id_should_be_is_refused_at_once() {
             line.push("--strict");
         }
         if flag == "--command-config" {
-            line.extend(["--broker", "1", flag, &path])
+            line.extend(["--broker", "1", flag, &path]);
         } else {
-            line.extend([flag, &folder])
+            line.extend([flag, &folder]);
         }
         let ran = probe(&toolbox, &line, "127.0.0.1:1").ends_with(2);
         assert!(ran.err.contains("it is a named pipe, not a regular file"), "{ran:?}");

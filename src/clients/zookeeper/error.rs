@@ -193,6 +193,9 @@ impl ZooKeeperError {
 }
 
 fn show_tried(tried: &[(String, String)]) -> String {
+    if tried.is_empty() {
+        return "no attempt to connect had ended by then".to_owned();
+    }
     let one = |(address, why): &(String, String)| format!("{}: {}", visible::value(address), visible::line(why));
     tried.iter().map(one).collect::<Vec<_>>().join("; ")
 }

@@ -112,6 +112,20 @@ impl Answer {
         }
     }
 
+    /// Whether it answers as ZooKeeper does: with its mode, or that it has no quorum.
+    pub fn is_of_zookeeper(&self) -> bool {
+        matches!(self, Self::Serving { .. } | Self::NotServing)
+    }
+
+    /// Why there is no answer that shows a mode; none where there is one.
+    pub fn trouble(&self) -> Option<String> {
+        match self {
+            Self::Serving { .. } | Self::NotServing => None,
+            Self::Unreadable { why } | Self::Down { why } => Some(why.clone()),
+            Self::Silent { after_ms } => Some(format!("no answer within {after_ms} ms")),
+        }
+    }
+
     /// Whether its process is known to run. One that is silent may be frozen or gone.
     pub fn is_running(&self) -> bool {
         matches!(self, Self::Serving { .. } | Self::NotServing | Self::Unreadable { .. })

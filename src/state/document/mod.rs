@@ -8,7 +8,6 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
@@ -142,7 +141,10 @@ impl Document {
 
     /// The document, if there is one. Call it before [`Document::save`]: only what was read is replaced.
     pub async fn load<D: DeserializeOwned>(&mut self) -> anyhow::Result<Option<D>> {
-        let read = self.read().await.with_context(|| format!("failed to read {}", self.place()));
+        let read = self.read().await.map_err(|error| match error.downcast_ref::<std::io::Error>() {
+            Some(why) if why.kind() == std::io::ErrorKind::InvalidData => self.unreadable(&why.to_string()).into(),
+            _ => error.context(format!("failed to read {}", self.place())),
+        });
         let Some(last) = read? else {
             (self.last, self.saved_by, self.saved_at) = (None, None, None);
             return Ok(None);
@@ -201,29 +203,7 @@ impl Document {
     }
 
     fn unreadable(&self, why: &str) -> Stop {
-        let without = match self.identity.purpose {
-            Purpose::Topics => "without it, the next run cannot detect drift, and unsets no key that was removed",
-            Purpose::Moves => "without it, `reassign cancel` cannot give the former order of replicas back",
-            Purpose::Throttle => {
-                "without it, throttles that it named stay in force until `toolbox throttle clear --all` takes them away"
-            }
-            Purpose::Control | Purpose::Overrides => {
-                "without it, what people asked of the running command is forgotten"
-            }
-            Purpose::Ensemble => {
-                "without it, nobody knows what was desired or which change was under way; `toolbox ensemble adopt` writes it \
-                 anew from a healthy ensemble"
-            }
-            Purpose::Disruption => "it holds nothing that is needed",
-            Purpose::Handover => "it is written anew by the next batch of moves",
-            Purpose::Brokers => {
-                "without it, only disks, labels and ordinals say which broker has which id, and retired ids are forgotten"
-            }
-        };
-        Stop::refused(format!(
-            "{} can't be understood ({why}). Nothing was changed. Repair it, or delete it: {without}",
-            self.place()
-        ))
+        unreadable(&self.place(), self.identity.purpose, why)
     }
 
     /// Whether it is the document of this identity.
@@ -234,14 +214,28 @@ impl Document {
                 self.unreadable(&format!("it has form {}, and this toolbox reads form {FORM} only", envelope.form))
             );
         }
+        let has_owners = identity.owner.is_some();
+        let is_for_this = envelope.purpose == identity.purpose.word();
+        if !has_owners && (!is_for_this || envelope.owner.is_some()) {
+            let of_owner = envelope.owner.as_ref().map(|owner| format!(" of owner {owner}")).unwrap_or_default();
+            let expected = identity.purpose.word();
+            let why =
+                format!("it is a record for `{}`{of_owner}, and one for `{expected}` is expected", envelope.purpose);
+            return Err(self.unreadable(&why));
+        }
         if envelope.cluster_id != identity.cluster.id {
+            let (kind, names) = match identity.purpose {
+                Purpose::Ensemble => ("ensemble", "name (--ensemble or --cluster)"),
+                _ => ("cluster", "name in toolbox.yaml"),
+            };
+            let owners = if has_owners { ", or each spec its own --owner" } else { "" };
             return Err(Stop::refused(format!(
-                "{place} belongs to cluster {}, but this is cluster {}. Nothing was changed. If the cluster was built anew, \
-                 delete it; if these are two clusters, give each its own name in toolbox.yaml, or each spec its own --owner",
+                "{place} belongs to {kind} {}, but this is {kind} {}. Nothing was changed. If the {kind} was built anew, \
+                 delete it; if these are two {kind}s, give each its own {names}{owners}",
                 envelope.cluster_id, identity.cluster.id
             )));
         }
-        if envelope.owner != identity.owner || envelope.purpose != identity.purpose.word() {
+        if envelope.owner != identity.owner || !is_for_this {
             return Err(Stop::refused(format!(
                 "{place} belongs to owner {} ({}), but this is owner {} ({}). Nothing was changed. Give one of them another \
                  --owner",
@@ -377,6 +371,30 @@ impl Document {
     }
 }
 
+/// That a document can't be understood, and what to do: nothing is guessed from a part of it.
+pub(super) fn unreadable(place: &str, purpose: Purpose, why: &str) -> Stop {
+    let without = match purpose {
+        Purpose::Topics => "without it, the next run cannot detect drift, and unsets no key that was removed",
+        Purpose::Moves => "without it, `reassign cancel` cannot give the former order of replicas back",
+        Purpose::Throttle => {
+            "without it, throttles that it named stay in force until `toolbox throttle clear --all` takes them away"
+        }
+        Purpose::Control | Purpose::Overrides => "without it, what people asked of the running command is forgotten",
+        Purpose::Ensemble => {
+            "then run `toolbox ensemble adopt` while the ensemble is healthy, which writes it anew. Without it, nobody knows what \
+             was desired, which ids were retired, or which change was under way"
+        }
+        Purpose::Disruption => "it holds nothing that is needed",
+        Purpose::Handover => "it is written anew by the next batch of moves",
+        Purpose::Brokers => {
+            "without it, only disks, labels and ordinals say which broker has which id, and retired ids are forgotten"
+        }
+    };
+    Stop::refused(format!(
+        "{place} can't be understood ({why}). Nothing was changed. Restore it from a backup or repair it, or delete it: {without}"
+    ))
+}
+
 pub(super) fn last_of(config_map: &ConfigMap) -> anyhow::Result<Last> {
     let text = match (config_map.data.get(TEXT_KEY), config_map.binary_data.get(PACKED_KEY)) {
         (Some(text), _) => text.clone(),
@@ -405,7 +423,9 @@ fn bounded(reader: impl Read) -> std::io::Result<String> {
 /// A file of a document, if it is there.
 pub(super) fn read_file(path: &Path) -> std::io::Result<Option<Last>> {
     let Some(bytes) = files::read(path, BYTES_MAX)? else { return Ok(None) };
-    let text = String::from_utf8(bytes).map_err(|error| std::io::Error::other(error.utf8_error()))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        std::io::Error::new(std::io::ErrorKind::InvalidData, format!("it is no text: {}", error.utf8_error()))
+    })?;
     Ok(Some(Last { text, resource_version: String::new() }))
 }
 

@@ -201,3 +201,49 @@ async fn a_record_is_found_however_the_cluster_was_addressed() {
         assert_eq!(of(Some("other")).load().await.unwrap(), Some(document("2")));
     }
 }
+
+/// A record of an ensemble with this text in it.
+async fn ensemble_record(change: impl FnOnce(&str) -> String) -> (tempfile::TempDir, Place) {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::Folder(folder.path().join("state"));
+    let mut record = Document::new(place.clone(), Identity::of_ensemble("main"), Uuid::now_v7(), Timestamp::now);
+    record.save(&document("1")).await.unwrap();
+    let path = folder.path().join("state/records/ensemble-main.json");
+    fs::write(&path, change(&fs::read_to_string(&path).unwrap())).unwrap();
+    (folder, place)
+}
+
+#[tokio::test]
+async fn a_damaged_record_is_refused_with_the_way_back_wherever_it_is_met() {
+    let changes: [fn(&str) -> String; 5] = [
+        |_| String::new(),
+        |text| text[..60].to_owned(),
+        |text| text.replace("\"form\": 2", "\"form\": 9"),
+        |text| text.replace("\"purpose\": \"ensemble\"", "\"purpose\": \"mapping\""),
+        |text| text.replace("\"owner\": null", "\"owner\": \"a\", \"more\": 1").replace("\"ensemble\"", "\"topics\""),
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let (_folder, place) = ensemble_record(change).await;
+        let mut record = Document::new(place.clone(), Identity::of_ensemble("main"), Uuid::now_v7(), Timestamp::now);
+        let by_name = record.load::<Text>().await.unwrap_err();
+        let by_list = documents(&place, Purpose::Ensemble).await.unwrap().all::<Text>().unwrap_err();
+        for error in [by_name, by_list] {
+            let words = error.to_string();
+            assert_eq!(error.downcast_ref::<Stop>().map(|stop| stop.exit), Some(crate::exit::Exit::Refused), "{words}");
+            assert!(words.contains("ensemble-main.json can't be understood (") && words.contains("adopt"), "{words}");
+            assert!(words.contains("Restore it from a backup") && !words.contains("--owner"), "{number}: {words}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_is_no_text_is_refused_as_any_other_that_can_not_be_understood() {
+    let (folder, place) = ensemble_record(str::to_owned).await;
+    fs::write(folder.path().join("state/records/ensemble-main.json"), b"\xff\xfe").unwrap();
+    let mut record = Document::new(place.clone(), Identity::of_ensemble("main"), Uuid::now_v7(), Timestamp::now);
+    let by_name = record.load::<Text>().await.unwrap_err();
+    let by_list = documents(&place, Purpose::Ensemble).await.unwrap_err();
+    for error in [by_name, by_list] {
+        assert_eq!(error.downcast_ref::<Stop>().unwrap().exit, crate::exit::Exit::Refused, "{error}");
+    }
+}

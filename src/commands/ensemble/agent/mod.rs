@@ -188,7 +188,7 @@ impl Watcher {
     /// One pass.
     pub async fn tick(&mut self, context: &mut Context) -> anyhow::Result<Ticked> {
         match self {
-            Self::Ensemble(ensemble, reporter) => tick_ensemble(context, ensemble, reporter).await,
+            Self::Ensemble(ensemble, reporter) => Box::pin(tick_ensemble(context, ensemble, reporter)).await,
             Self::Quorum(quorum, reporter) => tick_quorum(context, quorum, reporter).await,
         }
     }

@@ -1,6 +1,8 @@
 //! `toolbox ensemble adopt`, `join`, `leave` and `retire`: what people say, made into the next record. The membership itself is
 //! changed by `apply` and `watch` alone.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use uuid::Uuid;
 
@@ -9,22 +11,23 @@ use crate::cluster::ensemble::desired::Desired;
 use crate::cluster::ensemble::member::{Role, ServerId, listed};
 use crate::cluster::ensemble::server_line::ServerLine;
 use crate::cluster::quorum::NodeId;
+use crate::cluster::visible;
 use crate::commands::ensemble::apply::found::{self, recorded_elsewhere};
 use crate::commands::ensemble::apply::pass::carry_out;
 use crate::commands::ensemble::apply::zookeeper::{Ensemble, Known, name, name_of, unreachable};
-use crate::commands::ensemble::command::flags::WhichArgs;
+use crate::commands::ensemble::command::flags::{WhichArgs, size};
 use crate::commands::ensemble::command::kraft::{self, Declaration};
-use crate::commands::ensemble::observe::pass::{Memory, observe};
 use crate::commands::ensemble::observe::servers::Look;
 use crate::commands::ensemble::observe::sessions::Connections;
-use crate::commands::ensemble::plan::code::{Code, Refusal};
+use crate::commands::ensemble::plan::code::Refusal;
 use crate::commands::ensemble::plan::declare::{
     Adoption, adopt as adopted, join as joined, leave as left, resize, retire as retired,
 };
 use crate::commands::ensemble::plan::guards::SETTLE;
 use crate::commands::ensemble::plan::kraft::declare::Adoption as QuorumAdoption;
 use crate::commands::ensemble::plan::planned::{Declared, EnsembleId, EnsembleStep};
-use crate::commands::ensemble::plan::refuse::not_adopted;
+use crate::commands::ensemble::plan::refuse::{Found, is_split, not_adopted, not_its_own};
+use crate::commands::ensemble::plan::seen::Seen;
 use crate::commands::ensemble::plan::steps::refuse;
 use crate::context::Context;
 use crate::exit::{Exit, Stop};
@@ -35,8 +38,8 @@ pub(super) struct AdoptArgs {
     #[command(flatten)]
     which: WhichArgs,
 
-    /// How many voters there should be: 3 or 5; 1 with --dev [default: as many as there are]
-    #[arg(long, value_name = "NUMBER")]
+    /// How many voters there should be: 3, 5, … up to 15; 1 with --dev [default: as many as there are]
+    #[arg(long, value_name = "NUMBER", value_parser = size)]
     size: Option<usize>,
 
     /// Allow one or two voters, and changes after which no failure is survived: for development
@@ -52,11 +55,11 @@ pub(super) struct JoinArgs {
 
     /// Servers with their lines, as `4=zk-3.zk:2888:3888;2181` (`server.4=…` means the same); an id that is known gets this
     /// address. KRaft controllers by their id, and `4=DIRECTORY_ID` for one that does not run yet or got a new disk
-    #[arg(value_name = "ID=LINE", required = true, value_parser = joiner)]
-    joiners: Vec<Joiner>,
+    #[arg(value_name = "ID=LINE", required = true)]
+    joiners: Vec<String>,
 
-    /// How many voters there should be from now on
-    #[arg(long, value_name = "NUMBER")]
+    /// How many voters there should be from now on: 3, 5, … up to 15; 1 with a record for development
+    #[arg(long, value_name = "NUMBER", value_parser = size)]
     size: Option<usize>,
 
     /// The pods of these servers, in their order: `apply` waits while one of the other members' pods is not ready
@@ -70,12 +73,12 @@ pub(super) struct LeaveArgs {
     #[command(flatten)]
     which: WhichArgs,
 
-    /// Ids of live servers
+    /// Ids of live servers. The id of a ZooKeeper server that left is never given again
     #[arg(value_name = "ID", required = true)]
     ids: Vec<ServerId>,
 
-    /// How many voters there should be from now on
-    #[arg(long, value_name = "NUMBER")]
+    /// How many voters there should be from now on: 3, 5, … up to 15; 1 with a record for development
+    #[arg(long, value_name = "NUMBER", value_parser = size)]
     size: Option<usize>,
 }
 
@@ -93,18 +96,9 @@ pub(super) struct RetireArgs {
     #[arg(long, value_name = "TEXT")]
     reason: String,
 
-    /// How many voters there should be from now on
-    #[arg(long, value_name = "NUMBER")]
+    /// How many voters there should be from now on: 3, 5, … up to 15; 1 with a record for development
+    #[arg(long, value_name = "NUMBER", value_parser = size)]
     size: Option<usize>,
-}
-
-/// A server or controller that is to join.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Joiner {
-    /// Of a ZooKeeper ensemble.
-    Server(Box<Server>),
-    /// Of a KRaft quorum.
-    Controller(kraft::Joiner),
 }
 
 /// A server that is to join.
@@ -114,19 +108,44 @@ struct Server {
     line: ServerLine,
 }
 
-fn joiner(text: &str) -> Result<Joiner, String> {
+/// Reads all joiners; what is wrong names the text that it is about.
+fn read_all<T>(texts: &[String], read: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, Stop> {
+    let one =
+        |text: &String| read(text).map_err(|why| Stop::usage(format!("`{}`: {why}", visible::bounded(text, 200))));
+    texts.iter().map(one).collect()
+}
+
+/// A server of a ZooKeeper ensemble.
+fn server(text: &str) -> Result<Server, String> {
+    const FORM: &str =
+        "servers are named as ID=HOST:QUORUM_PORT:ELECTION_PORT[:ROLE];CLIENT_PORT, as 4=zk-3.zk:2888:3888;2181";
     let text = text.strip_prefix("server.").unwrap_or(text);
-    let (id, rest) = text.split_once('=').map_or((text, None), |(id, rest)| (id, Some(rest)));
-    match rest {
-        Some(line) if line.contains(':') => {
-            let line = ServerLine::parse(line).map_err(|fault| format!("{fault}, at byte {}", fault.offset))?;
-            Ok(Joiner::Server(Box::new(Server { id: id.parse()?, line })))
-        }
-        directory => {
-            let directory = directory.map(str::parse).transpose()?;
-            Ok(Joiner::Controller(kraft::Joiner { node: node(id.parse()?)?, directory }))
+    let (id, line) = text.split_once('=').ok_or(FORM)?;
+    let line =
+        ServerLine::parse(line).map_err(|fault| format!("{fault}, at byte {} of the line; {FORM}", fault.offset))?;
+    Ok(Server { id: id.parse()?, line })
+}
+
+/// A controller of a KRaft quorum.
+fn controller(text: &str) -> Result<kraft::Joiner, String> {
+    let (id, directory) = text.split_once('=').map_or((text, None), |(id, rest)| (id, Some(rest)));
+    if directory.is_some_and(|directory| directory.contains(':')) {
+        return Err("controllers are named as ID or ID=DIRECTORY_ID, without addresses".to_owned());
+    }
+    let directory = directory.map(str::parse).transpose()?;
+    Ok(kraft::Joiner { node: node(id.parse()?)?, directory })
+}
+
+/// Refuses a line that names one id twice: the second would silently win.
+fn check_unique(ids: impl IntoIterator<Item = impl ToString + Ord>) -> Result<(), Stop> {
+    let mut seen = BTreeSet::new();
+    for id in ids {
+        let shown = id.to_string();
+        if !seen.insert(id) {
+            return Err(Stop::usage(format!("id {shown} is named twice: name each server or controller once")));
         }
     }
+    Ok(())
 }
 
 fn node(id: ServerId) -> Result<NodeId, String> {
@@ -158,28 +177,22 @@ pub(super) async fn adopt(context: &mut Context, args: &AdoptArgs) -> anyhow::Re
         None => name_of(context, ensemble_id.clone()).await?,
     };
     let mut ensemble = Ensemble::of(context, connections, Known { name, has_login, rest: SETTLE }).await?;
-    context.is_ensemble(&ensemble.name, Some(&ensemble_id));
     let former = ensemble.record.desired.clone();
-    let look = observe(&ensemble.connections, former.as_ref(), &mut Memory::default()).await;
+    // An ensemble that `prestart` began has an id in its record before it has the node.
+    let recorded = former.as_ref().and_then(|former| former.ensemble_id.clone());
+    let ensemble_id = found.clone().or(recorded).unwrap_or(ensemble_id);
+    context.is_ensemble(&ensemble.name, Some(&ensemble_id));
+    let look = ensemble.observed().await;
     let adoption = Adoption { size: args.size, dev: args.dev, ensemble_id: Some(ensemble_id.clone()) };
     let mut plan = Plan::default();
-    let is_other = former.as_ref().and_then(|it| it.ensemble_id.as_ref()).is_some_and(|id| *id != ensemble_id);
     let others = match (&former, &found) {
         (None, Some(id)) => found::of_ensemble(context, id).await?,
         _ => Vec::new(),
     };
-    let next = if let Some(refusal) = recorded_elsewhere(&others, "--ensemble") {
-        Err(refusal)
-    } else if is_other {
-        let why = format!("{} is the record of another ensemble", ensemble.record.place());
-        Err(Refusal::new(
-            Code::SplitBrain,
-            why,
-            "Give this ensemble a name of its own, or delete the record if the ensemble \
-             was built anew",
-        ))
-    } else {
-        adopted(&look.seen, &adoption, former.as_ref(), context.steady().now())
+    let other = recorded_elsewhere(&others, "--ensemble");
+    let next = match other.or_else(|| of_another(&ensemble, &look.seen, found.as_deref())) {
+        Some(refusal) => Err(refusal),
+        None => adopted(&look.seen, &adoption, former.as_ref(), context.steady().now()),
     };
     match next {
         Err(refusal) => refuse(&mut plan, &refusal),
@@ -196,7 +209,21 @@ pub(super) async fn adopt(context: &mut Context, args: &AdoptArgs) -> anyhow::Re
             }
         }
     }
-    write(context, &mut ensemble, plan, look).await
+    Box::pin(write(context, &mut ensemble, plan, look)).await
+}
+
+/// Refuses to adopt into the record of another ensemble. What forbids every adoption anyway is said first.
+fn of_another(ensemble: &Ensemble, seen: &Seen, id: Option<&str>) -> Option<Refusal> {
+    let (former, membership) = (ensemble.record.desired.as_ref()?, seen.membership());
+    if (is_split(seen) && !seen.asked.is_apart) || membership.is_none() {
+        return None;
+    }
+    // One that was adopted before had an id: without it, it was built anew.
+    let was_adopted = former.last_config.as_ref().is_some_and(|last| last.config.version.0 > 0);
+    let id = id.or(was_adopted.then_some("without an id"));
+    let refusal = not_its_own(former, Found { id, membership }, &ensemble.asked())?;
+    let next = "Nothing was changed. Give this ensemble a name of its own, or delete the record if the ensemble was built anew";
+    Some(Refusal { next: next.to_owned(), ..refusal })
 }
 
 /// Whether two records say the same, but for when that was confirmed.
@@ -212,32 +239,23 @@ fn is_same(former: &Desired, next: &Desired) -> bool {
 /// Lets servers join, or move.
 pub(super) async fn join(context: &mut Context, args: &JoinArgs) -> anyhow::Result<Exit> {
     let quorum = args.which.quorum(context)?;
-    let (mut servers, mut controllers) = (Vec::new(), Vec::new());
-    for joiner in &args.joiners {
-        match joiner {
-            Joiner::Server(server) => servers.push(server),
-            Joiner::Controller(controller) => controllers.push(*controller),
-        }
-    }
-    let (is_wrong, words) = if quorum.is_some() {
-        (!servers.is_empty() || !args.pods.is_empty(), "controllers are named as ID or ID=DIRECTORY_ID, without --pods")
-    } else {
-        (!controllers.is_empty(), "servers are named as ID=HOST:QUORUM_PORT:ELECTION_PORT[:ROLE];CLIENT_PORT")
-    };
-    if is_wrong {
-        return Err(Stop::usage(words).into());
-    }
     if let Some(quorum) = quorum {
+        if !args.pods.is_empty() {
+            return Err(Stop::usage("--pods names pods of ZooKeeper servers: leave it out for controllers").into());
+        }
+        let controllers = read_all(&args.joiners, controller)?;
+        check_unique(controllers.iter().map(|it| it.node))?;
         return kraft::declare(context, &quorum, Declaration::Join(controllers), args.size).await;
     }
+    let servers = read_all(&args.joiners, server)?;
+    check_unique(servers.iter().map(|it| it.id))?;
     if args.pods.len() > servers.len() {
         return Err(Stop::usage(format!("--pods names {} pods for {} servers", args.pods.len(), servers.len())).into());
     }
-    let mut ensemble = Ensemble::open(context, args.which.ensemble.wanted(), SETTLE).await?;
+    let mut ensemble = opened(context, &args.which).await?;
     let next = next_record(&ensemble, |desired| {
         let mut next = desired.clone();
-        for (position, server) in servers.iter().enumerate() {
-            let Server { id, line } = &***server;
+        for (position, Server { id, line }) in servers.iter().enumerate() {
             next = joined(&next, *id, line)?;
             if let (Some(member), Some(pod)) = (next.members.get_mut(id), args.pods.get(position)) {
                 member.pod = Some(pod.clone());
@@ -258,11 +276,12 @@ pub(super) async fn join(context: &mut Context, args: &JoinArgs) -> anyhow::Resu
 
 /// Lets live servers leave.
 pub(super) async fn leave(context: &mut Context, args: &LeaveArgs) -> anyhow::Result<Exit> {
+    check_unique(args.ids.iter().copied())?;
     if let Some(controllers) = args.which.quorum(context)? {
         let nodes = args.ids.iter().map(|id| node(*id)).collect::<Result<Vec<_>, _>>().map_err(Stop::usage)?;
         return kraft::declare(context, &controllers, Declaration::Leave(nodes), args.size).await;
     }
-    let mut ensemble = Ensemble::open(context, args.which.ensemble.wanted(), SETTLE).await?;
+    let mut ensemble = opened(context, &args.which).await?;
     let next = next_record(&ensemble, |desired| {
         let next = args.ids.iter().try_fold(desired.clone(), |next, id| left(&next, *id))?;
         resize(&next, args.size)
@@ -282,8 +301,8 @@ pub(super) async fn retire(context: &mut Context, args: &RetireArgs) -> anyhow::
         let declaration = Declaration::Retire(node(args.id).map_err(Stop::usage)?, reason.to_owned());
         return kraft::declare(context, &controllers, declaration, args.size).await;
     }
-    let mut ensemble = Ensemble::open(context, args.which.ensemble.wanted(), SETTLE).await?;
-    let look = observe(&ensemble.connections, ensemble.record.desired.as_ref(), &mut Memory::default()).await;
+    let mut ensemble = opened(context, &args.which).await?;
+    let look = ensemble.observed().await;
     let mut loss = String::new();
     let next = next_record(&ensemble, |desired| {
         let without = retired(desired, &look.seen, args.id, reason)?;
@@ -305,7 +324,14 @@ pub(super) async fn retire(context: &mut Context, args: &RetireArgs) -> anyhow::
             }));
         }
     }
-    write(context, &mut ensemble, plan, look).await
+    Box::pin(write(context, &mut ensemble, plan, look)).await
+}
+
+/// The ensemble that the flags name, once its record is known to be its own.
+async fn opened(context: &mut Context, which: &WhichArgs) -> anyhow::Result<Ensemble> {
+    let ensemble = Ensemble::open(context, which.ensemble.wanted(), SETTLE).await?;
+    ensemble.check_is_its_own().await?;
+    Ok(ensemble)
 }
 
 fn only(mut ids: impl Iterator<Item = ServerId>) -> Option<ServerId> {
@@ -350,7 +376,7 @@ async fn declare(
             plan.steps.push(declared(Declared { id, words, gives_up_data: false, before, after }));
         }
     }
-    write(context, ensemble, plan, Look::default()).await
+    Box::pin(write(context, ensemble, plan, Look::default())).await
 }
 
 async fn write(
@@ -370,15 +396,30 @@ mod tests {
     #[test]
     fn a_joiner_is_written_as_zookeeper_writes_it_or_without_the_word() {
         let line = ServerLine::parse("zk-3.zk:2888:3888;2181").unwrap();
-        let expected = Joiner::Server(Box::new(Server { id: ServerId(4), line }));
-        assert_eq!(joiner("4=zk-3.zk:2888:3888;2181").unwrap(), expected);
-        assert_eq!(joiner("server.4=zk-3.zk:2888:3888:participant;0.0.0.0:2181").unwrap(), expected);
-        let controller = |directory| Joiner::Controller(kraft::Joiner { node: NodeId(4), directory });
-        assert_eq!(joiner("4").unwrap(), controller(None));
+        let expected = Server { id: ServerId(4), line };
+        assert_eq!(server("4=zk-3.zk:2888:3888;2181").unwrap(), expected);
+        assert_eq!(server("server.4=zk-3.zk:2888:3888:participant;0.0.0.0:2181").unwrap(), expected);
+        let joins = |directory| kraft::Joiner { node: NodeId(4), directory };
+        assert_eq!(controller("4").unwrap(), joins(None));
         let id = "AAECAwQFBgcICQoLDA0ODw";
-        assert_eq!(joiner(&format!("4={id}")).unwrap(), controller(Some(id.parse().unwrap())));
+        assert_eq!(controller(&format!("4={id}")).unwrap(), joins(Some(id.parse().unwrap())));
         for wrong in ["x", "x=a:1:2;3", "4=a:1", "=a:1:2;3", "4=a", "4=", "9999999999"] {
-            assert!(joiner(wrong).is_err(), "{wrong}");
+            assert!(server(wrong).is_err() && controller(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_server_of_zookeeper_says_nothing_of_directory_ids() {
+        for wrong in ["4", "4=127.0.0.1", "4=", "4=a:1:2", "4=a:x:2;3"] {
+            let said = server(wrong).unwrap_err();
+            assert!(!said.contains("directory") && said.contains("ID=HOST:QUORUM_PORT"), "{wrong}: {said}");
+        }
+    }
+
+    #[test]
+    fn one_id_named_twice_on_a_line_is_wrong_usage() {
+        check_unique([ServerId(4), ServerId(5)]).unwrap();
+        let stop = check_unique([ServerId(4), ServerId(5), ServerId(4)]).unwrap_err();
+        assert!(stop.exit == Exit::Usage && stop.message.contains("id 4 is named twice"), "{}", stop.message);
     }
 }

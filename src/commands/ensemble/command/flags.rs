@@ -45,6 +45,17 @@ fn ensemble_name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// Most voters of an ensemble.
+const VOTERS_MAX: usize = 15;
+
+/// A number of voters: odd, and not too large.
+pub(super) fn size(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number: &usize| !number.is_multiple_of(2) && *number <= VOTERS_MAX);
+    number.ok_or_else(|| {
+        format!("an odd number from 1 to {VOTERS_MAX} is expected: an even one survives no more failures")
+    })
+}
+
 /// Rest between two changes: flags of the verbs that change an ensemble.
 #[derive(Debug, Clone, Args)]
 pub(super) struct RestArgs {
@@ -127,6 +138,16 @@ pub(super) fn servers(flag: &str, list: &str) -> Result<Vec<Address>, Stop> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_of_voters_is_odd_and_fifteen_at_most() {
+        for number in [1, 3, 5, 7, 9, 11, 13, 15] {
+            assert_eq!(size(&number.to_string()), Ok(number));
+        }
+        for wrong in ["0", "2", "4", "16", "17", "-1", "x", "", "4294967295", "99999999999999999999999"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_list_of_servers_is_read_and_what_is_wrong_is_named() {

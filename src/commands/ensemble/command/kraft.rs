@@ -13,14 +13,17 @@ use crate::commands::ensemble::plan::guards::SETTLE;
 use crate::commands::ensemble::plan::kraft::declare::{
     Adoption, Retired, adopt as adopted, join as joined, leave as left, resize, retire as retired,
 };
-use crate::commands::ensemble::plan::kraft::not_adopted;
 use crate::commands::ensemble::plan::kraft::planned::{Declared, QuorumStep};
 use crate::commands::ensemble::plan::kraft::seen::SeenQuorum;
+use crate::commands::ensemble::plan::kraft::{Input, not_adopted, not_its_own, wrong_quorum};
 use crate::commands::ensemble::plan::steps::refuse;
 use crate::commands::ensemble::report::checks;
 use crate::context::{Context, ControllerArgs};
 use crate::exit::Exit;
 use crate::output;
+
+/// What to do about the record of a quorum that was adopted under the same name.
+const REBUILT: &str = "Nothing was changed. If the quorum was built anew, delete the record and adopt it again";
 
 /// A controller that is to vote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +76,10 @@ pub(super) async fn adopt(
         Some(_) => Vec::new(),
     };
     let mut plan = Plan::default();
-    let next = match recorded_elsewhere(&others, "--cluster") {
+    let input =
+        Input { desired: former.as_ref(), seen: &seen, now: context.steady().now(), rest: SETTLE, is_strict: true };
+    let wrong = wrong_quorum(input).map(|refusal| Refusal { next: REBUILT.to_owned(), ..refusal });
+    let next = match recorded_elsewhere(&others, "--cluster").or(wrong) {
         Some(refusal) => Err(refusal),
         None => adopted(&seen, adoption, former.as_ref(), context.steady().now()),
     };
@@ -108,7 +114,12 @@ pub(super) async fn declare(
     let mut quorum = Quorum::open(context, controllers, SETTLE).await?;
     let QuorumLook { seen, desired: former, .. } = quorum.look(context).await?;
     let mut plan = Plan::default();
-    let next = former.as_ref().ok_or_else(not_adopted).and_then(|former| next_record(former, &seen, &declaration));
+    let next = former.as_ref().ok_or_else(not_adopted).and_then(|former| {
+        let now = context.steady().now();
+        let input = Input { desired: Some(former), seen: &seen, now, rest: SETTLE, is_strict: true };
+        not_its_own(input).map_or(Ok(()), Err)?;
+        next_record(former, &seen, &declaration)
+    });
     let next = next.and_then(|(next, loss)| Ok((size.map_or(Ok(next.clone()), |size| resize(&next, size))?, loss)));
     match next {
         Err(refusal) => refuse(&mut plan, &refusal),

@@ -32,8 +32,8 @@ enum Verb {
     /// ensemble was adopted, the next step of `ensemble apply` is shown, or why it refuses. In Kubernetes `-o wide` shows pods, nodes
     /// and zones.
     ///
-    /// Exit codes: 0 nothing is wrong; 5 no quorum, incoherent configuration or unsafe number; 2 wrong usage; 1 nobody
-    /// answered.
+    /// Exit codes: 0 nothing is wrong; 5 no quorum, incoherent configuration, unsafe number, or a record that is damaged or of
+    /// another ensemble; 2 wrong usage; 1 nobody could be asked.
     Status(status::StatusArgs),
     /// Show what `apply` would do next, with every guard and its numbers
     ///
@@ -80,6 +80,9 @@ enum Verb {
     /// `kafka-storage.sh format --no-initial-controllers` and start it, or name its directory id. The same for a voter's new disk.
     Join(declare::JoinArgs),
     /// Let live servers leave: they are removed one by one, the leader last
+    ///
+    /// The id of a ZooKeeper server that left is never given again: an old disk may come back under it. A server that should be in
+    /// the ensemble later joins under an id that was never used. A KRaft controller may join again under its id, with a new disk.
     Leave(declare::LeaveArgs),
     /// Declare a server gone for good: it is replaced or removed, and its disk is refused when it comes back
     ///

@@ -88,7 +88,7 @@ pub(super) async fn run(context: &mut Context, args: &WatchArgs) -> anyhow::Resu
         ensemble.lock(context).await?;
         Ok(Watcher::Ensemble(Box::new(ensemble), reporter))
     };
-    let tick = async |context: &mut Context, watcher: &mut Watcher, _| watcher.tick(context).await;
+    let tick = async |context: &mut Context, watcher: &mut Watcher, _| Box::pin(watcher.tick(context)).await;
     let ended = Box::pin(agent.run(context, lead, tick)).await;
     if let Some(port) = port {
         port.close().await;

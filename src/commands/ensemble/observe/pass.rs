@@ -10,13 +10,14 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::clients::four_letter_words::FourLetterWords;
 use crate::cluster::address::Address;
-use crate::cluster::ensemble::desired::Desired;
+use crate::cluster::ensemble::desired::{Desired, DesiredMember, MemberState};
 use crate::cluster::ensemble::member::ServerId;
 use crate::cluster::ensemble::view::{Answer, CatchUp, Mode, Sample, Zxid};
 use crate::commands::ensemble::observe::server::zxid;
-use crate::commands::ensemble::observe::servers::{Look, SERVER_LIMIT, look_at_known, parsed};
+use crate::commands::ensemble::observe::servers::{Look, SERVER_LIMIT, SERVERS_MAX, look_at_known, parsed};
 use crate::commands::ensemble::observe::sessions::Connections;
 use crate::commands::ensemble::plan::change::known;
+use crate::commands::ensemble::plan::seen::Seen;
 use crate::commands::ensemble::plan::table::{Advice, SAMPLES_MIN};
 
 /// A joiner is asked so long after the leader: it must have by then what the leader had.
@@ -72,9 +73,42 @@ pub async fn views(connections: &Connections, desired: Option<&Desired>) -> Look
     look
 }
 
-/// Where the servers of a record take clients.
+/// Where the servers of a record take clients; those that were retired only while there are few.
 pub fn places(desired: &Desired) -> BTreeMap<Address, ServerId> {
-    desired.members.iter().filter_map(|(id, member)| Some((member.line.client_address()?, *id))).collect()
+    let is_in = |member: &DesiredMember| member.state != MemberState::Retired;
+    let (inside, outside): (Vec<_>, Vec<_>) = desired.members.iter().partition(|(_, member)| is_in(member));
+    let room = SERVERS_MAX.saturating_sub(inside.len());
+    // The newest ids are the last: of those a process may still run.
+    let all = inside.into_iter().chain(outside.into_iter().rev().take(room));
+    all.filter_map(|(id, member)| Some((member.line.client_address()?, *id))).collect()
+}
+
+/// Finds out which ensemble the named servers are of, for a look of which the record has an id: by a session with one of them, and
+/// where that shows another ensemble beside the record's own, by the servers at the record's addresses.
+pub async fn identify(
+    connections: &Connections,
+    desired: &Desired,
+    seen: &mut Seen,
+    limit: Duration,
+) -> Result<(), String> {
+    let Some(expected) = &desired.ensemble_id else { return Ok(()) };
+    let found = connections.ensemble_id(connections.named(), limit).await?;
+    seen.asked.ensemble_id.clone_from(&found);
+    let is_split = seen.leaders().len() > 1 || seen.ensemble_ids().len() > 1;
+    if is_split && found.as_ref().is_some_and(|id| id != expected) {
+        let by_id = places(desired).into_iter().map(|(address, id)| (id, address)).collect();
+        let own = connections.own(&by_id, limit).await;
+        seen.asked.is_apart = !own.iter().any(|(_, own)| own.ensemble_id == found);
+    }
+    Ok(())
+}
+
+/// Whether the look leaves open which ensemble the named servers are of.
+pub fn is_in_doubt(desired: &Desired, seen: &Seen) -> bool {
+    let ids = seen.ensemble_ids();
+    let is_other = ids.keys().any(|id| desired.ensemble_id.as_deref() != Some(*id));
+    let has_rival = seen.servers.values().any(|view| view.rival.is_some());
+    desired.ensemble_id.is_some() && (is_other || has_rival || seen.leaders().len() > 1)
 }
 
 /// What the quorum has, by way of members: one that was removed may still serve, and knows less.

@@ -12,8 +12,9 @@ use tokio::time::Instant;
 use crate::clients::kafka::settings::Settings;
 use crate::cluster::address::Address;
 use crate::cluster::ensemble::desired::Desired;
-use crate::cluster::ensemble::member::ServerId;
+use crate::cluster::ensemble::member::{Role, ServerId};
 use crate::cluster::ensemble::membership::EnsembleConfig;
+use crate::cluster::ensemble::server_line::ServerLine;
 use crate::cluster::ensemble::view::{Answer, Mode, ServerView};
 use crate::commands::ensemble::observe::server::{Said, look, zxid};
 use crate::commands::ensemble::plan::Input;
@@ -80,35 +81,64 @@ pub async fn look_at_known(
     limit: Duration,
 ) -> Look {
     let start = Instant::now();
-    let named: Vec<_> = named.iter().chain(known.keys()).cloned().collect();
-    let mut asked: BTreeSet<Address> = BTreeSet::new();
-    let mut running = FuturesUnordered::new();
-    for address in named {
-        if asked.len() < SERVERS_MAX && asked.insert(address.clone()) {
-            running.push(look(settings, address, limit));
-        }
-    }
+    // Where not all can be asked, those that the named servers take for members come first.
+    let is_crowd = named.len() + known.len() > SERVERS_MAX;
+    let first = named.iter().chain(known.keys().filter(|_| !is_crowd));
+    let mut later: Vec<_> = known.keys().filter(|_| is_crowd).cloned().collect();
+    let mut round = Round::default();
+    let mut running: FuturesUnordered<_> =
+        first.filter(|address| round.takes(address)).map(|address| look(settings, address.clone(), limit)).collect();
     let mut said = Vec::new();
-    while let Some(one) = running.next().await {
-        let left = LOOK_LIMIT.saturating_sub(start.elapsed()).min(limit);
-        let said_so = said.iter().chain([&one]).filter_map(|said: &Said| said.view.own_id).collect::<BTreeSet<_>>();
-        for address in members(&one, &said_so) {
-            if !left.is_zero() && asked.len() < SERVERS_MAX && asked.insert(address.clone()) {
-                running.push(look(settings, address, left));
+    loop {
+        let next = match running.next().await {
+            Some(one) => {
+                let said_so =
+                    said.iter().chain([&one]).filter_map(|said: &Said| said.view.own_id).collect::<BTreeSet<_>>();
+                let next = members(&one, &said_so);
+                said.push(one);
+                next
             }
-        }
-        said.push(one);
+            None if later.is_empty() => break,
+            None => std::mem::take(&mut later),
+        };
+        let left = LOOK_LIMIT.saturating_sub(start.elapsed()).min(limit);
+        let next = next.into_iter().filter(|_| !left.is_zero()).filter(|address| round.takes(address));
+        running.extend(next.map(|address| look(settings, address, left)));
     }
     drop(running);
     let mut look = assembled(said, known.clone());
+    look.seen.asked.left_out = round.left_out.len();
     again(settings, &mut look).await;
     look
 }
 
-/// Where the members that a server knows take clients, without those that have answered under another name.
+/// Who is asked in one look.
+#[derive(Default)]
+struct Round {
+    asked: BTreeSet<Address>,
+    left_out: BTreeSet<Address>,
+}
+
+impl Round {
+    /// Whether this one is asked now: it was not yet, and there are not too many.
+    fn takes(&mut self, address: &Address) -> bool {
+        if self.asked.contains(address) {
+            return false;
+        }
+        if self.asked.len() >= SERVERS_MAX {
+            self.left_out.insert(address.clone());
+            return false;
+        }
+        self.asked.insert(address.clone())
+    }
+}
+
+/// Where the members that a server knows take clients, voters first, without those that have answered under another name.
 fn members(said: &Said, known: &BTreeSet<ServerId>) -> Vec<Address> {
     let servers = said.view.config.iter().flat_map(|config| &config.membership.servers);
-    servers.filter(|(id, _)| !known.contains(id)).filter_map(|(_, line)| line.client_address()).collect()
+    let mut servers: Vec<_> = servers.filter(|(id, _)| !known.contains(id)).map(|(_, line)| line).collect();
+    servers.sort_by_key(|line| line.role != Role::Participant);
+    servers.into_iter().filter_map(ServerLine::client_address).collect()
 }
 
 fn assembled(said: Vec<Said>, known: BTreeMap<Address, ServerId>) -> Look {
@@ -134,6 +164,8 @@ fn assembled(said: Vec<Said>, known: BTreeMap<Address, ServerId>) -> Look {
             look.notes.push(why);
         }
         let Some(id) = of_address.get(&address).copied().or(view.own_id) else {
+            look.seen.asked.stranger_answers |= view.answer.is_of_zookeeper();
+            look.seen.asked.no_answers.extend(trouble(&shown, &view.answer));
             if view.answer.mode() == Some(Mode::Standalone) {
                 look.seen.reconfig_off = Some(format!("{shown} runs alone (standalone): it knows of no ensemble"));
             }
@@ -146,6 +178,12 @@ fn assembled(said: Vec<Said>, known: BTreeMap<Address, ServerId>) -> Look {
     look.seen.leader_zxid = leader.and_then(|view| view.answer.zxid());
     look.seen.quorum = leader.and_then(|view| view.config.clone()).or(config);
     look
+}
+
+/// Why a server shows no mode, with its address.
+fn trouble(shown: &str, answer: &Answer) -> Option<String> {
+    let why = answer.trouble()?;
+    Some(if why.contains(shown) { why } else { format!("{shown}: {why}") })
 }
 
 /// A server that was asked under two names, or another one with the same id: then both are named.

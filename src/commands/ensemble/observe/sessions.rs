@@ -119,6 +119,19 @@ impl Connections {
         id
     }
 
+    /// The ensemble's id, and its configuration as one of these servers has it, without `sync`; none where it can't be read.
+    pub async fn identity(
+        &self,
+        addresses: &[Address],
+        limit: Duration,
+    ) -> Result<(Option<String>, Option<EnsembleConfig>), String> {
+        let session = self.session(addresses, limit).await.map_err(|error| error.to_string())?;
+        let id = id_of(&session).await.map_err(|error| error.to_string());
+        let config = config(&session).await.ok();
+        leave(&session).await;
+        Ok((id?, config))
+    }
+
     /// What locks know the ensemble by: its id, however it is addressed. One that was never adopted has none yet, and is known by
     /// its members.
     pub async fn lock_id(&self, limit: Duration) -> Result<String, String> {

@@ -79,6 +79,12 @@ pub enum Code {
     /// The cluster is being migrated from ZooKeeper to KRaft.
     #[serde(rename = "E_MIGRATION")]
     Migration,
+    /// The record is of another ensemble or quorum than the one that was asked.
+    #[serde(rename = "E_WRONG_ENSEMBLE")]
+    WrongEnsemble,
+    /// Nobody, or not everybody who matters, could be asked.
+    #[serde(rename = "E_NOT_ASKED")]
+    NotAsked,
     /// The answer was lost: the change may or may not have been made.
     #[serde(rename = "UNKNOWN_RESULT")]
     UnknownResult,
@@ -112,6 +118,8 @@ impl Code {
             Self::KraftVersionMixed => "E_KRAFT_VERSION_MIXED",
             Self::CombinedRole => "E_COMBINED_ROLE",
             Self::Migration => "E_MIGRATION",
+            Self::WrongEnsemble => "E_WRONG_ENSEMBLE",
+            Self::NotAsked => "E_NOT_ASKED",
             Self::UnknownResult => "UNKNOWN_RESULT",
         }
     }

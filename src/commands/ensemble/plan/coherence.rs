@@ -13,7 +13,7 @@ use crate::cluster::ensemble::view::Answer;
 use crate::commands::ensemble::plan::change::Known;
 use crate::commands::ensemble::plan::guards::VOTERS_MIN;
 use crate::commands::ensemble::plan::pods;
-use crate::commands::ensemble::plan::seen::{Seen, age, last_change};
+use crate::commands::ensemble::plan::seen::{Asked, Seen, age, last_change};
 use crate::commands::ensemble::plan::stop::is_ending;
 use crate::commands::ensemble::plan::table::{Advice, Row, Want};
 
@@ -61,7 +61,8 @@ pub fn findings(
     leaders_and_ids(&mut list, seen);
     views(&mut list, seen);
     addresses(&mut list, seen);
-    own_states(&mut list, seen);
+    own_states(&mut list, seen, known);
+    removed(&mut list, seen, known);
     without_a_vote(&mut list, seen, known);
     for text in pods::notices(desired, seen, now) {
         list.notice(text);
@@ -92,9 +93,25 @@ impl List {
     }
 }
 
+/// That there is a record which can't be used, and why.
+pub fn unusable_record(asked: &Asked) -> Option<String> {
+    asked.unreadable.as_ref().map(|why| format!("the record can't be used: {why}"))
+}
+
 fn leaders_and_ids(list: &mut List, seen: &Seen) {
     let leaders = seen.leaders();
-    if leaders.is_empty() {
+    if let Some(text) = unusable_record(&seen.asked) {
+        list.incoherent(text);
+    }
+    let left_out = seen.asked.left_out;
+    if left_out > 0 {
+        list.notice(format!(
+            "there are too many servers: {left_out} were not asked; let those leave that are not needed"
+        ));
+    }
+    if !seen.is_answered() {
+        list.incoherent("nobody could be asked: no server answers as ZooKeeper does".to_owned());
+    } else if leaders.is_empty() && left_out == 0 {
         list.incoherent("no server leads".to_owned());
     }
     if leaders.len() > 1 {
@@ -152,7 +169,26 @@ fn addresses(list: &mut List, seen: &Seen) {
     }
 }
 
-fn own_states(list: &mut List, seen: &Seen) {
+/// Whether a server is out for good: it should not run, and nobody waits for it.
+fn is_out(seen: &Seen, id: ServerId, known: &BTreeMap<ServerId, Known>) -> bool {
+    let is_member = seen.membership().is_none_or(|membership| membership.servers.contains_key(&id));
+    !is_member && known.get(&id).is_some_and(|known| matches!(known.want, Want::Leaving | Want::Retired))
+}
+
+/// Servers that were removed and still run. A follower among them is said by [`without_a_vote`] once it is retired; a pod of one
+/// has its own words.
+fn removed(list: &mut List, seen: &Seen, known: &BTreeMap<ServerId, Known>) {
+    let has_words = |id: &ServerId, known: &Known| {
+        let follows = matches!(known.row, Row::NonVoting | Row::NonVotingLagging) && known.want == Want::Retired;
+        follows || seen.workload.as_ref().is_some_and(|workload| workload.surplus.contains_key(id))
+    };
+    let runs = |id: &ServerId| seen.servers.get(id).is_some_and(|view| view.answer.is_running());
+    for (id, _) in known.iter().filter(|(id, it)| is_out(seen, **id, known) && runs(id) && !has_words(id, it)) {
+        list.notice(format!("server {id} is no member any more, and still runs: stop it"));
+    }
+}
+
+fn own_states(list: &mut List, seen: &Seen, known: &BTreeMap<ServerId, Known>) {
     let live = seen.quorum.as_ref().map(|config| config.version);
     for (id, view) in &seen.servers {
         if let (Some(disk), Some(live)) = (view.disk_version, live)
@@ -175,6 +211,7 @@ fn own_states(list: &mut List, seen: &Seen) {
             list.incoherent(format!("server {id} is claimed by {rival} too"));
         }
         match &view.answer {
+            Answer::Silent { .. } | Answer::Down { .. } if is_out(seen, *id, known) => {}
             Answer::Unreadable { why } => list.notice(format!("server {id} runs, its state can't be read: {why}")),
             Answer::Silent { after_ms } => {
                 list.notice(format!(

@@ -29,6 +29,16 @@ fn refusal(code: Code, why: impl Into<String>) -> Refusal {
     Refusal::new(code, why, next_step(code))
 }
 
+fn bad_address(why: impl Into<String>, next: &str) -> Refusal {
+    Refusal::new(Code::BadAddress, why, next)
+}
+
+/// What to do about an address that was given to `join`.
+const OF_FLAG: &str = "Correct the server's line on the command line; nothing was changed";
+
+/// What to do about an address that the running ensemble has.
+const OF_ENSEMBLE: &str = "Correct the address in the ensemble's own configuration first, then adopt it";
+
 /// The document of a running, coherent ensemble. What the former document says of servers that were retired, or that are to join,
 /// stays.
 pub fn adopt(seen: &Seen, adoption: &Adoption, former: Option<&Desired>, now: Timestamp) -> Result<Desired, Refusal> {
@@ -42,7 +52,7 @@ pub fn adopt(seen: &Seen, adoption: &Adoption, former: Option<&Desired>, now: Ti
     if seen.views().len() > 1 {
         return Err(refusal(Code::ViewMismatch, "the servers disagree about the configuration"));
     }
-    check_addresses(&config.membership)?;
+    check_addresses(&config.membership, OF_ENSEMBLE)?;
     let voters = config.membership.voters().len();
     let size = adoption.size.unwrap_or(voters);
     if size.is_multiple_of(2) || (size < VOTERS_MIN && !adoption.dev) {
@@ -71,16 +81,16 @@ pub fn adopt(seen: &Seen, adoption: &Adoption, former: Option<&Desired>, now: Ti
     })
 }
 
-fn check_addresses(membership: &Membership) -> Result<(), Refusal> {
+fn check_addresses(membership: &Membership, next: &str) -> Result<(), Refusal> {
     for (id, line) in &membership.servers {
         if let Some(host) = line.unspecified_hosts().next() {
-            return Err(refusal(Code::BadAddress, format!("server {id} names {host} as quorum address")));
+            return Err(bad_address(format!("server {id} names {host} as quorum address"), next));
         }
     }
     match membership.clashes().first() {
         Some(clash) => {
             let who = listed(clash.servers.iter().copied());
-            Err(refusal(Code::BadAddress, format!("{}:{} is named more than once, by {who}", clash.host, clash.port)))
+            Err(bad_address(format!("{}:{} is named more than once, by {who}", clash.host, clash.port), next))
         }
         None => Ok(()),
     }
@@ -89,10 +99,10 @@ fn check_addresses(membership: &Membership) -> Result<(), Refusal> {
 /// The document in which a server should join, or should have this line from now on.
 pub fn join(desired: &Desired, id: ServerId, line: &ServerLine) -> Result<Desired, Refusal> {
     if !id.is_usable() {
-        return Err(refusal(Code::BadAddress, format!("{id} is no id for a server: 1 to 255 is expected")));
+        return Err(bad_address(format!("{id} is no id for a server: 1 to 255 is expected"), OF_FLAG));
     }
     if line.client.is_none() {
-        return Err(refusal(Code::BadAddress, format!("server {id} has no client port: `{line}`")));
+        return Err(bad_address(format!("server {id} has no client port: `{line}`"), OF_FLAG));
     }
     let mut next = desired.clone();
     match next.members.get_mut(&id) {
@@ -112,7 +122,7 @@ pub fn join(desired: &Desired, id: ServerId, line: &ServerLine) -> Result<Desire
     }
     let is_in = |member: &DesiredMember| member.state != MemberState::Retired;
     let servers = next.members.iter().filter(|(_, member)| is_in(member)).map(|(id, it)| (*id, it.line.clone()));
-    check_addresses(&Membership { servers: servers.collect(), hierarchy: None })?;
+    check_addresses(&Membership { servers: servers.collect(), hierarchy: None }, OF_FLAG)?;
     Ok(next)
 }
 

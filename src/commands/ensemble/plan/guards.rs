@@ -56,9 +56,29 @@ pub enum Guard {
     I12,
 }
 
+impl Guard {
+    /// What it demands, in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::I1 => "one member a call, from a known version",
+            Self::I2 => "no fewer failures are survived",
+            Self::I3 => "never below three voters",
+            Self::I4 => "the final number of voters is odd, and the desired one",
+            Self::I5 => "the joiner follows and is caught up",
+            Self::I6 => "addresses are usable and unique",
+            Self::I7 => "only who should leave, or is gone for good, is removed",
+            Self::I8 => "the leader last, and seldom",
+            Self::I9 => "the membership is as the last pass left it",
+            Self::I10 => "no rollout, and all other pods are ready",
+            Self::I11 => "some rest between two changes",
+            Self::I12 => "the removed member is stopped afterwards",
+        }
+    }
+}
+
 impl fmt::Display for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self:?}")
+        f.pad(&format!("{self:?}"))
     }
 }
 

@@ -67,7 +67,9 @@ impl Protocol for ZooKeeper {
     }
 
     fn findings(input: Input<'_>, known: &Members<Self>) -> Vec<Finding> {
-        coherence::findings(input.desired, input.seen, known, input.now)
+        // The record of others says nothing about these servers.
+        let desired = input.desired.filter(|_| refuse::wrong_ensemble(input).is_none());
+        coherence::findings(desired, input.seen, known, input.now)
     }
 
     fn at_once(input: Input<'_>) -> Option<Refusal> {

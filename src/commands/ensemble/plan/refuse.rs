@@ -1,19 +1,26 @@
 //! What forbids every change, whatever it would be.
 
 use crate::cluster::ensemble::desired::Desired;
-use crate::cluster::ensemble::member::listed;
-use crate::cluster::ensemble::view::Mode;
+use crate::cluster::ensemble::member::{ServerId, listed};
+use crate::cluster::ensemble::membership::Membership;
+use crate::cluster::ensemble::server_line::ServerLine;
+use crate::cluster::ensemble::view::{Mode, ServerView};
 use crate::commands::ensemble::plan::Input;
 use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::coherence::{PERSIST, VIEWS_SETTLE};
-use crate::commands::ensemble::plan::seen::{Seen, age, last_change};
+use crate::commands::ensemble::plan::seen::{Asked, Seen, age, last_change};
+
+/// Most servers whose answers are named in one line.
+const NAMED_MAX: usize = 8;
 
 /// What forbids even to settle an open change.
 pub fn at_once(input: Input<'_>) -> Option<Refusal> {
     let seen = input.seen;
-    split_brain(input)
+    wrong_ensemble(input)
+        .or_else(|| split_brain(seen))
         .or_else(|| standalone(seen))
         .or_else(|| id_conflict(seen))
+        .or_else(|| not_asked(seen))
         .or_else(|| (seen.leader().is_none() || seen.tolerance()?.spare() < 0).then(|| no_quorum(seen)))
         .or_else(|| seen.quorum.is_none().then(|| no_quorum(seen)))
         .or_else(|| reconfig_off(seen))
@@ -26,6 +33,104 @@ pub fn before_a_change(input: Input<'_>, desired: &Desired) -> Option<Refusal> {
         return Some(refusal(Code::Auth, "this identity may not write /zookeeper/config"));
     }
     regressed(seen, desired).or_else(|| view_mismatch(seen)).or_else(|| not_persisted(input, desired))
+}
+
+/// The record is of another ensemble than the servers that answer. Two leaders or two ids are a split brain instead, unless the
+/// servers at the record's own addresses have nothing to do with those that were named.
+pub fn wrong_ensemble(input: Input<'_>) -> Option<Refusal> {
+    let (desired, seen) = (input.desired?, input.seen);
+    let (asked, ids) = (&seen.asked, seen.ensemble_ids());
+    if is_split(seen) && !asked.is_apart {
+        return None;
+    }
+    let id = asked.ensemble_id.as_deref().or_else(|| ids.keys().next().copied());
+    let found = Found { id, membership: seen.membership() };
+    let is_seen = found.id.is_some() || found.membership.is_some();
+    is_seen.then(|| not_its_own(desired, found, asked)).flatten()
+}
+
+/// Which ensemble servers are of.
+#[derive(Debug, Clone, Copy)]
+pub struct Found<'a> {
+    /// Its id; none where it has none yet, or where that was not read.
+    pub id: Option<&'a str>,
+    /// Its members, where they are known.
+    pub membership: Option<&'a Membership>,
+}
+
+/// Refuses where the servers are of another ensemble than the record: by the ids; where one has none, by the members, of which one
+/// at least must have the place that the record knows.
+pub fn not_its_own(desired: &Desired, found: Found<'_>, asked: &Asked) -> Option<Refusal> {
+    let is_own = match (&desired.ensemble_id, found.id) {
+        (Some(expected), Some(id)) => expected == id,
+        _ => found.membership.is_some_and(|membership| is_known(desired, membership)),
+    };
+    if is_own {
+        return None;
+    }
+    let place = asked.record.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
+    let of_record = match &desired.ensemble_id {
+        Some(id) => format!("ensemble {id}"),
+        None => format!("the ensemble of server {}", listed(desired.members.keys().copied())),
+    };
+    let of_servers = match (found.id, found.membership) {
+        (Some(id), _) => format!("ensemble {id}"),
+        (None, Some(membership)) => {
+            let members = listed(membership.servers.keys().copied());
+            format!(
+                "an ensemble without an id, whose members ({members}) are at addresses that the record does not have"
+            )
+        }
+        (None, None) => "of an ensemble that can't be told".to_owned(),
+    };
+    let servers =
+        if asked.servers.is_empty() { "that answer".to_owned() } else { format!("at {}", some(&asked.servers)) };
+    let why = format!(
+        "this record{place} belongs to {of_record}, and the servers {servers} are {of_servers}: check --ensemble, --cluster and \
+         --zookeeper"
+    );
+    Some(refusal(Code::WrongEnsemble, why))
+}
+
+/// Whether the record knows one of these members by its id and its place.
+fn is_known(desired: &Desired, membership: &Membership) -> bool {
+    let of_members = desired.members.iter().map(|(id, member)| (id, &member.line));
+    let last = desired.last_config.iter().map(|last| &last.config.membership);
+    let left = last.chain(desired.op.iter().flat_map(|op| [&op.before, &op.after])).flat_map(|it| &it.servers);
+    of_members.chain(left).any(|(id, line)| membership.servers.get(id).is_some_and(|now| shares_an_address(now, line)))
+}
+
+fn shares_an_address(one: &ServerLine, other: &ServerLine) -> bool {
+    let is_there = |it: &_| other.addresses.contains(it);
+    one.addresses.iter().any(is_there)
+}
+
+/// The first of some texts.
+pub(super) fn some(texts: &[String]) -> String {
+    let more = texts.len().saturating_sub(NAMED_MAX);
+    let first = texts.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if more > 0 { format!("{first} and {more} more") } else { first }
+}
+
+/// Nobody answers as ZooKeeper does, or too few of too many were asked.
+fn not_asked(seen: &Seen) -> Option<Refusal> {
+    let left_out = seen.asked.left_out;
+    if seen.is_answered() {
+        let is_lost = seen.leader().is_none() && left_out > 0;
+        let why = format!("there are too many servers: {left_out} were not asked, and none of the others leads");
+        let next = "Name the voters themselves (--zookeeper); servers that are not needed should leave";
+        return is_lost.then(|| Refusal::new(Code::NotAsked, why, next));
+    }
+    let of_server = |(id, view): (&ServerId, &ServerView)| Some(format!("server {id}: {}", view.answer.trouble()?));
+    let mut reasons: Vec<_> = seen.servers.iter().filter_map(of_server).collect();
+    reasons.extend(seen.asked.no_answers.iter().cloned());
+    let colon = if reasons.is_empty() { "" } else { ": " };
+    Some(refusal(Code::NotAsked, format!("nobody could be asked{colon}{}", some(&reasons))))
+}
+
+/// Two leaders, or servers of two ensembles.
+pub fn is_split(seen: &Seen) -> bool {
+    seen.leaders().len() > 1 || seen.ensemble_ids().len() > 1
 }
 
 /// No configuration was adopted.
@@ -47,9 +152,9 @@ pub fn no_quorum(seen: &Seen) -> Refusal {
 pub fn next_step(code: Code) -> &'static str {
     match code {
         Code::NoQuorum => {
-            "Start the missing members. Where too many disks are lost, copy the newest surviving data \
-                folder (the highest zxid \
-             below) to enough members by hand; never edit configuration files to get a quorum"
+            "Start the missing members. Where too many disks are lost, copy the newest surviving data folder (the one with the \
+             highest zxid in the names of its files version-2/log.ZXID and snapshot.ZXID) to enough members by hand; never edit \
+             configuration files to get a quorum"
         }
         Code::SplitBrain => {
             "Stop clients, compare both sides (members, zxid, ensemble id), stop the side that should not \
@@ -92,6 +197,11 @@ pub fn next_step(code: Code) -> &'static str {
             "Take the controller role out of process.roles and restart the node; a membership call can't do that"
         }
         Code::Migration => "Finish the migration from ZooKeeper, or roll it back, first",
+        Code::WrongEnsemble => "Nothing was changed",
+        Code::NotAsked => {
+            "Check whether the servers run, the addresses and ports of --zookeeper (a TLS port needs --zookeeper-config), and \
+             `srvr` in 4lw.commands.whitelist"
+        }
         Code::UnknownResult => "Run again: the next pass finds out how it ended",
     }
 }
@@ -100,14 +210,11 @@ fn refusal(code: Code, why: impl Into<String>) -> Refusal {
     Refusal::new(code, why, next_step(code))
 }
 
-fn split_brain(input: Input<'_>) -> Option<Refusal> {
-    let seen = input.seen;
-    let (leaders, ids) = (seen.leaders(), seen.ensemble_ids());
-    let expected = input.desired.and_then(|desired| desired.ensemble_id.as_deref());
-    let foreign = ids.keys().find(|id| expected.is_some_and(|expected| **id != expected));
-    if leaders.len() < 2 && ids.len() < 2 && foreign.is_none() {
+fn split_brain(seen: &Seen) -> Option<Refusal> {
+    if !is_split(seen) {
         return None;
     }
+    let (leaders, ids) = (seen.leaders(), seen.ensemble_ids());
     let sides = leaders.iter().filter_map(|id| {
         let view = seen.servers.get(id)?;
         let config = view.config.as_ref();

@@ -41,6 +41,31 @@ pub struct Seen {
     /// The zones of all nodes of the Kubernetes cluster, where they were asked for.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub cluster_zones: BTreeSet<String>,
+    /// How the look was addressed.
+    #[serde(default)]
+    pub asked: Asked,
+}
+
+/// How a look was addressed, and what became of it as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Asked {
+    /// Where the record is kept.
+    pub record: Option<String>,
+    /// Why there is a record that can't be used.
+    pub unreadable: Option<String>,
+    /// The servers that were named.
+    pub servers: Vec<String>,
+    /// The ensemble's id, as the named servers have it, where it was read for itself.
+    pub ensemble_id: Option<String>,
+    /// Whether no server at the record's addresses is of the ensemble with that id.
+    pub is_apart: bool,
+    /// Whether a server answers as ZooKeeper does and did not say who it is.
+    pub stranger_answers: bool,
+    /// What was got from the others that did not say who they are, as `zk-0:2181: Connection refused`.
+    pub no_answers: Vec<String>,
+    /// How many servers were not asked because there are too many.
+    pub left_out: usize,
 }
 
 /// What Kubernetes knows of the servers' pods.
@@ -106,6 +131,16 @@ impl Seen {
     pub fn leader(&self) -> Option<ServerId> {
         let leaders = self.leaders();
         if leaders.len() == 1 { leaders.first().copied() } else { None }
+    }
+
+    /// Whether any server answers as ZooKeeper does, with or without a quorum.
+    pub fn is_answered(&self) -> bool {
+        self.asked.stranger_answers || self.servers.values().any(|view| view.answer.is_of_zookeeper())
+    }
+
+    /// Whether any server serves: else no session is given.
+    pub fn is_serving(&self) -> bool {
+        self.servers.values().any(|view| view.answer.mode().is_some())
     }
 
     /// Servers in a mode.

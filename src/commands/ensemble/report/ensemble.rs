@@ -6,11 +6,18 @@ use crate::cluster::ensemble::member::ServerId;
 use crate::cluster::ensemble::membership::ConfigVersion;
 use crate::cluster::ensemble::tolerance::Tolerance;
 use crate::cluster::ensemble::view::{Answer, Mode, ServerView, Zxid};
+use crate::cluster::visible;
 use crate::commands::ensemble::plan::Pass;
 use crate::commands::ensemble::plan::code::{Code, Refusal};
-use crate::commands::ensemble::plan::coherence::{Alert, Finding};
+use crate::commands::ensemble::plan::coherence::{Alert, Finding, unusable_record};
 use crate::commands::ensemble::plan::seen::{PodSeen, Seen};
 use crate::commands::ensemble::report::{Foot, next_step};
+
+/// Most servers whose words are shown of why the membership is not known.
+const NOTES_MAX: usize = 3;
+
+/// Most characters of why a server does not answer, in the table.
+const REASON_MAX: usize = 160;
 
 /// The page, as JSON has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -74,6 +81,8 @@ pub struct Places<'a> {
     pub strangers: Vec<Stranger>,
     /// Whether it is known what is desired.
     pub has_record: bool,
+    /// What kept from knowing the membership, one line a server.
+    pub notes: &'a [String],
     /// Where each of the others was asked.
     pub address: &'a dyn Fn(ServerId) -> String,
 }
@@ -111,12 +120,15 @@ pub fn page(seen: &Seen, pass: &Pass, refusal: Option<Refusal>, places: &Places<
         pod: None,
     }));
     let (findings, refusal) = if is_membership_unknown(seen, places) {
-        let text = "no server shows the membership: `conf` is not in 4lw.commands.whitelist of zoo.cfg".to_owned();
-        (vec![Finding { alert: Alert::IncoherentConfiguration, text }], None)
+        let text = format!("no server shows the membership: {}", why_unknown(places.notes));
+        let texts = std::iter::once(text).chain(unusable_record(&seen.asked));
+        (texts.map(|text| Finding { alert: Alert::IncoherentConfiguration, text }).collect(), None)
     } else {
         (pass.findings.clone(), refusal)
     };
-    let foot = Foot { findings, refusal, next_step: places.has_record.then(|| next_steps(pass)) };
+    // Without any answer there is nothing that `apply` could do next.
+    let has_next = places.has_record && seen.is_answered();
+    let foot = Foot { findings, refusal, next_step: has_next.then(|| next_steps(pass)) };
     Page {
         // An ensemble that can't be reconfigured is as healthy as any.
         healthy: foot.is_healthy(Code::ReconfigOff),
@@ -138,6 +150,21 @@ fn next_steps(pass: &Pass) -> String {
 fn is_membership_unknown(seen: &Seen, places: &Places<'_>) -> bool {
     let serves = |it: &Stranger| it.answer.mode().is_some_and(|mode| mode != Mode::Standalone);
     seen.servers.is_empty() && places.strangers.iter().any(serves)
+}
+
+/// Why no server says who the members are: by what each said; a word that is not in the whitelist is the usual reason.
+fn why_unknown(notes: &[String]) -> String {
+    let others: Vec<_> = notes.iter().filter(|note| !note.contains("4lw.commands.whitelist")).take(NOTES_MAX).collect();
+    let whitelist = "`conf` is not in 4lw.commands.whitelist of zoo.cfg".to_owned();
+    if others.is_empty() {
+        whitelist
+    } else {
+        others.into_iter().map(|note| one_line(note)).collect::<Vec<_>>().join("; ")
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn behind(leader: Zxid, own: Zxid) -> Option<u64> {
@@ -184,6 +211,7 @@ impl Page {
 impl Row {
     fn cells(&self, is_wide: bool, has_pods: bool) -> Vec<String> {
         let dash = || "-".to_owned();
+        let trouble = self.answer.trouble().map(|why| format!(": {}", visible::bounded(&one_line(&why), REASON_MAX)));
         let mode = match &self.answer {
             Answer::Serving { mode, .. } => mode.to_string(),
             Answer::NotServing => "no quorum".to_owned(),
@@ -198,7 +226,7 @@ impl Row {
             mode,
             self.answer.zxid().map_or_else(dash, |zxid| zxid.to_string()),
             self.behind.map_or_else(dash, |count| count.to_string()),
-            self.state.clone(),
+            format!("{}{}", self.state, trouble.unwrap_or_default()),
         ];
         if is_wide && has_pods {
             cells.push(self.pod.as_ref().map_or_else(dash, |pod| format!("{} ({})", pod.name, pod.state)));

@@ -89,11 +89,11 @@ pub fn checks<P: Protocol>(candidates: &[Candidate<P>]) -> String {
         for check in checks {
             let judgement = match check.judgement {
                 Judgement::Holds => "holds".to_owned(),
-                Judgement::Refuses(code) => format!("refuses ({code})"),
+                Judgement::Refuses(code) => format!("refuses with {code}"),
                 Judgement::Waits => "waits".to_owned(),
                 Judgement::Unmeasured => "not measured".to_owned(),
             };
-            let _ = writeln!(text, "  {:<4}{judgement}: {}", check.guard, check.numbers);
+            let _ = writeln!(text, "  {:<3} {judgement} ({}): {}", check.guard, check.guard.words(), check.numbers);
         }
         text.push('\n');
     }
@@ -103,4 +103,31 @@ pub fn checks<P: Protocol>(candidates: &[Candidate<P>]) -> String {
 /// Whether a finding is an alert.
 pub fn is_alert(finding: &Finding) -> bool {
     finding.alert != Alert::Notice
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::ensemble::desired::ChangeKind;
+    use crate::cluster::ensemble::member::ServerId;
+    use crate::commands::ensemble::plan::change::Change;
+    use crate::commands::ensemble::plan::guards::{Guard, judged};
+    use crate::commands::ensemble::plan::{Candidate, ZooKeeper};
+
+    #[test]
+    fn each_guard_says_what_it_demands_and_how_it_judged() {
+        let change =
+            Change { kind: ChangeKind::Shrink, target: ServerId(3), instead_of: None, line: None, is_leader: false };
+        let checks = vec![
+            judged(Guard::I1, true, Code::ReconfigOff, "3 -> 2".to_owned()),
+            judged(Guard::I12, false, Code::UnsafeSize, "1".to_owned()),
+        ];
+        let candidate: Candidate = Candidate { change, checks };
+        let text = super::checks::<ZooKeeper>(&[candidate]);
+        assert!(text.contains("  I1  holds (one member a call, from a known version): 3 -> 2\n"), "{text}");
+        assert!(
+            text.contains("  I12 refuses with E_UNSAFE_SIZE (the removed member is stopped afterwards): 1\n"),
+            "{text}"
+        );
+    }
 }

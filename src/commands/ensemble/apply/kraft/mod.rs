@@ -19,6 +19,8 @@ use crate::commands::ensemble::observe::controllers::observe;
 use crate::commands::ensemble::observe::pods::Pods;
 use crate::commands::ensemble::observe::quorum::QuorumLook;
 use crate::commands::ensemble::plan::kraft::planned::voters;
+use crate::commands::ensemble::plan::kraft::{Input, wrong_quorum};
+use crate::commands::ensemble::plan::seen::Asked;
 use crate::context::{Context, ControllerArgs};
 use crate::exit::{Exit, Stop};
 use crate::state::identity::{Identity, Purpose};
@@ -29,6 +31,8 @@ pub struct Quorum {
     kafka: Arc<dyn Kafka>,
     /// The cluster's id.
     cluster_id: String,
+    /// The servers that were named.
+    servers: Vec<String>,
     /// Its record.
     pub record: Record<DesiredQuorum>,
     /// What Kubernetes is asked about the controllers' pods.
@@ -51,7 +55,9 @@ impl Quorum {
         let (kafka, cluster_id) = reach(context, controllers).await?;
         context.is_cluster(&cluster_id)?;
         let record = Record::open(context, &of_controllers(context, &cluster_id)).await?;
-        Ok(Self { kafka, cluster_id, record, pods: Pods::default(), rest, has_waited: false })
+        let named = controllers.bootstrap_controller.as_ref().or(context.flags.bootstrap_server.as_ref());
+        let servers = named.map(|list| list.split(',').map(|one| one.trim().to_owned()).collect()).unwrap_or_default();
+        Ok(Self { kafka, cluster_id, servers, record, pods: Pods::default(), rest, has_waited: false })
     }
 
     /// Makes sure that nobody else restarts servers of this cluster, or changes who votes.
@@ -63,11 +69,20 @@ impl Quorum {
     /// Looks at everything, and reads the record again.
     pub async fn look(&mut self, context: &mut Context) -> anyhow::Result<QuorumLook> {
         self.record.reload().await?;
-        if !context.is_dry_run() && context.lock_check().check().is_ok() {
-            self.record.correct_times(context.steady().now()).await;
+        let mut seen = observe(self.kafka.as_ref(), self.record.desired.as_ref()).await?;
+        seen.asked = Asked {
+            record: self.record.desired.as_ref().map(|_| self.record.place()),
+            servers: self.servers.clone(),
+            ..Asked::default()
+        };
+        let now = context.steady().now();
+        let input = Input { desired: self.record.desired.as_ref(), seen: &seen, now, rest: self.rest, is_strict: true };
+        // Nothing is written into the record of others.
+        let is_own = wrong_quorum(input).is_none();
+        if is_own && !context.is_dry_run() && context.lock_check().check().is_ok() {
+            self.record.correct_times(now).await;
         }
         let desired = self.record.desired.clone();
-        let mut seen = observe(self.kafka.as_ref(), desired.as_ref()).await?;
         self.pods.look_at_controllers(context, desired.as_ref(), &mut seen, None).await;
         context.shows_membership(voters(&seen.voter_set()));
         Ok(QuorumLook { seen, desired, at: Some(context.steady().now()) })

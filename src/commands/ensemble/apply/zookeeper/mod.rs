@@ -13,11 +13,14 @@ use crate::commands::ensemble::apply::pass::{decided, show};
 use crate::commands::ensemble::apply::record::Record;
 use crate::commands::ensemble::apply::zookeeper::steps::EnsembleExecutor;
 use crate::commands::ensemble::observe::Observed;
-use crate::commands::ensemble::observe::pass::{Memory, observe, views};
+use crate::commands::ensemble::observe::pass::{Memory, identify, is_in_doubt, observe, views};
 use crate::commands::ensemble::observe::pods::Pods;
 use crate::commands::ensemble::observe::servers::Look;
 use crate::commands::ensemble::observe::sessions::Connections;
+use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::planned::membership;
+use crate::commands::ensemble::plan::refuse::{Found, next_step};
+use crate::commands::ensemble::plan::seen::Asked;
 use crate::commands::ensemble::plan::{Decision, Input, Pass, refuse};
 use crate::context::{Context, ZooKeeperFlags};
 use crate::exit::{Exit, Stop};
@@ -142,14 +145,63 @@ impl Ensemble {
     /// Looks at everything, and reads the record again.
     pub async fn look(&mut self, context: &Context) -> anyhow::Result<Look> {
         self.record.reload().await?;
-        if !context.is_dry_run() && context.lock_check().check().is_ok() {
-            self.record.correct_times(context.steady().now()).await;
+        let mut look = self.observed().await;
+        let now = context.steady().now();
+        let input = Input { desired: self.record.desired.as_ref(), ..look.input(now, self.rest) };
+        if refuse::wrong_ensemble(input).is_some() {
+            // The record of others: nothing is written into it.
+            return Ok(Look { desired: self.record.desired.clone(), at: Some(now), ..look });
         }
-        let mut look = observe(&self.connections, self.record.desired.as_ref(), &mut self.memory).await;
+        if !context.is_dry_run() && context.lock_check().check().is_ok() {
+            self.record.correct_times(now).await;
+        }
         let next = self.pods.look(context, self.record.desired.as_ref(), &mut look.seen, None).await;
         self.remember(context, next).await;
         look.notes.iter().for_each(|note| tracing::info!("{note}"));
         Ok(Look { desired: self.record.desired.clone(), at: Some(context.steady().now()), ..look })
+    }
+
+    /// Looks at the servers, and finds out whose they are where the record may be another one's.
+    pub async fn observed(&mut self) -> Look {
+        let mut look = observe(&self.connections, self.record.desired.as_ref(), &mut self.memory).await;
+        let asked = self.asked();
+        (look.seen.asked.record, look.seen.asked.servers) = (asked.record, asked.servers);
+        if let Some(desired) = self.record.desired.as_ref().filter(|desired| is_in_doubt(desired, &look.seen))
+            && let Err(why) = identify(&self.connections, desired, &mut look.seen, self.connections.timeout()).await
+        {
+            look.notes.push(format!("the ensemble's id can't be read: {why}"));
+        }
+        look
+    }
+
+    /// How the ensemble is addressed, for messages.
+    pub fn asked(&self) -> Asked {
+        let servers = self.connections.named().iter().map(ToString::to_string).collect();
+        let record = self.record.desired.as_ref().map(|_| self.record.place());
+        Asked { record, servers, ..Asked::default() }
+    }
+
+    /// Makes sure that the record is that of the ensemble whose servers were named, before anything is written into it. Where that
+    /// can't be found out, it is refused, too.
+    pub async fn check_is_its_own(&self) -> anyhow::Result<()> {
+        let Some(desired) = &self.record.desired else { return Ok(()) };
+        let asked = self.asked();
+        let refusal = match self.connections.identity(self.connections.named(), self.connections.timeout()).await {
+            Ok((id, config)) => {
+                let found = Found { id: id.as_deref(), membership: config.as_ref().map(|it| &it.membership) };
+                refuse::not_its_own(desired, found, &asked)
+            }
+            Err(why) => {
+                let error = unreachable(&self.connections, Some(desired), &why).await;
+                if error.is::<Stop>() {
+                    return Err(error);
+                }
+                let why =
+                    format!("whether {} is the record of this ensemble can't be told: {why}", self.record.place());
+                Some(Refusal::new(Code::NotAsked, why, next_step(Code::NotAsked)))
+            }
+        };
+        refusal.map_or(Ok(()), |refusal| Err(Stop::refused(refusal.to_string()).into()))
     }
 
     /// Keeps what the record has to remember of the servers' disks, where something may be changed.
@@ -210,7 +262,8 @@ pub async fn unreachable(connections: &Connections, desired: Option<&Desired>, w
     let look = views(connections, desired).await;
     let now = jiff::Timestamp::UNIX_EPOCH;
     let input = Input { desired: None, seen: &look.seen, now, rest: Duration::ZERO, is_strict: true };
-    let known = refuse::at_once(input).filter(|_| !look.seen.servers.is_empty());
+    let known = refuse::at_once(input).filter(|refusal| refusal.code != Code::NotAsked);
+    let known = known.filter(|_| !look.seen.servers.is_empty());
     // A server without a quorum does not say which one it is.
     let waits = look.nameless.iter().any(|server| matches!(server.answer, Answer::NotServing));
     match known.or_else(|| waits.then(|| refuse::no_quorum(&look.seen))) {

@@ -179,6 +179,8 @@ mod tests {
 
     use super::*;
     use crate::cluster::quorum::{QuorumReplica, QuorumState, ReplicaKey};
+    use crate::commands::ensemble::plan::guards::SETTLE;
+    use crate::commands::ensemble::plan::kraft::{Decision, Input, decide, not_its_own, wrong_quorum};
 
     fn now() -> Timestamp {
         "2026-01-01T12:00:00Z".parse().unwrap()
@@ -259,5 +261,35 @@ mod tests {
         assert_eq!(leave(&desired, NodeId(3)).unwrap().members[&NodeId(3)].state, MemberState::Leaving);
         assert_eq!(resize(&desired, 5).unwrap().size, 5);
         assert_eq!(resize(&desired, 4).unwrap_err().code, Code::UnsafeSize);
+    }
+
+    fn input<'a>(desired: &'a DesiredQuorum, seen: &'a SeenQuorum) -> Input<'a> {
+        Input { desired: Some(desired), seen, now: now(), rest: SETTLE, is_strict: true }
+    }
+
+    #[test]
+    fn a_record_of_another_quorum_is_refused_and_so_is_one_of_which_nobody_can_tell() {
+        let desired = adopt(&seen(3), Adoption::default(), None, now()).unwrap();
+        let own = seen(3);
+        assert_eq!((wrong_quorum(input(&desired, &own)), not_its_own(input(&desired, &own))), (None, None));
+        let mut renewed = seen(3);
+        renewed.quorum.voters[0].key.directory = Some(directory(99));
+        assert_eq!(not_its_own(input(&desired, &renewed)), None, "one new disk is no other quorum");
+        let mut other = seen(3);
+        other.asked.record = Some("main.json".to_owned());
+        for replica in &mut other.quorum.voters {
+            replica.key.directory = Some(directory(500 + u128::from(replica.key.id.0.unsigned_abs())));
+        }
+        let words = |decision: Decision| match decision {
+            Decision::Refuse(refusal) => refusal.to_string(),
+            decision => format!("{decision:?}"),
+        };
+        let said = words(decide(input(&desired, &other)).decision);
+        let first = "E_WRONG_ENSEMBLE: this record (main.json) belongs to the quorum with directories ";
+        assert!(said.starts_with(first), "{said}");
+        assert!(said.contains("check --cluster, --bootstrap-controller and --bootstrap-server"), "{said}");
+        assert_eq!(not_its_own(input(&desired, &other)).unwrap().code, Code::WrongEnsemble);
+        let unknown = SeenQuorum::default();
+        assert_eq!(not_its_own(input(&desired, &unknown)).unwrap().code, Code::NoQuorum);
     }
 }

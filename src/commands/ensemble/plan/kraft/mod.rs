@@ -14,6 +14,8 @@ pub mod prestart;
 pub mod prestart_steps;
 pub mod seen;
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use crate::cluster::ensemble::controllers::{
@@ -21,15 +23,15 @@ use crate::cluster::ensemble::controllers::{
 };
 use crate::cluster::ensemble::desired::MemberState;
 use crate::cluster::ensemble::tolerance::Tolerance;
-use crate::cluster::quorum::NodeId;
+use crate::cluster::quorum::{DirectoryId, NodeId};
 use crate::commands::ensemble::plan::code::{Code, Refusal};
-use crate::commands::ensemble::plan::coherence::{Alert, Finding};
+use crate::commands::ensemble::plan::coherence::{Alert, Finding, unusable_record};
 use crate::commands::ensemble::plan::guards::{Guard, Judgement, VOTERS_MIN};
 use crate::commands::ensemble::plan::kraft::change::{Advice, Change, Known};
 use crate::commands::ensemble::plan::kraft::guards::Ground;
 use crate::commands::ensemble::plan::kraft::seen::SeenQuorum;
 use crate::commands::ensemble::plan::pass::{self, Members, Never, Protocol};
-use crate::commands::ensemble::plan::refuse::next_step;
+use crate::commands::ensemble::plan::refuse::{next_step, some};
 use crate::commands::ensemble::plan::settle::{Settlement, not_yet};
 
 pub use crate::commands::ensemble::plan::pass::decide;
@@ -68,11 +70,13 @@ impl Protocol for Kraft {
     }
 
     fn findings(input: Input<'_>, known: &Members<Self>) -> Vec<Finding> {
-        findings(input, known)
+        // The record of others says nothing about these controllers.
+        let desired = input.desired.filter(|_| wrong_quorum(input).is_none());
+        findings(Input { desired, ..input }, known)
     }
 
     fn at_once(input: Input<'_>) -> Option<Refusal> {
-        at_once(input.seen)
+        wrong_quorum(input).or_else(|| at_once(input.seen))
     }
 
     fn adopted(desired: Option<&DesiredQuorum>) -> Result<DesiredQuorum, Refusal> {
@@ -133,6 +137,41 @@ pub fn not_adopted() -> Refusal {
 
 fn refusal(code: Code, why: impl Into<String>) -> Refusal {
     Refusal::new(code, why, next_step(code))
+}
+
+/// The record is of another quorum: it has directories, and none of them votes or follows here. A directory is of one quorum only.
+pub fn wrong_quorum(input: Input<'_>) -> Option<Refusal> {
+    let (desired, asked) = (input.desired?, &input.seen.asked);
+    let of_members = desired.members.values().filter_map(|member| member.directory);
+    let last = desired.last_voters.iter().map(|last| &last.voters);
+    let left = last.chain(desired.op.iter().flat_map(|op| [&op.before, &op.after])).flatten();
+    let recorded: BTreeSet<_> = of_members.chain(left.map(|voter| voter.directory)).collect();
+    let quorum = &input.seen.quorum;
+    let voters: BTreeSet<_> = input.seen.voter_set().iter().map(|voter| voter.directory).collect();
+    let observers = quorum.observers.iter().filter_map(|replica| replica.key.directory);
+    let seen: BTreeSet<_> = voters.iter().copied().chain(observers).collect();
+    if recorded.is_empty() || voters.is_empty() || !recorded.is_disjoint(&seen) {
+        return None;
+    }
+    let place = asked.record.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
+    let servers =
+        if asked.servers.is_empty() { "that answer".to_owned() } else { format!("at {}", some(&asked.servers)) };
+    let listed = |all: &BTreeSet<DirectoryId>| some(&all.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let why = format!(
+        "this record{place} belongs to the quorum with directories {}, and the servers {servers} are the quorum with directories \
+         {}: check --cluster, --bootstrap-controller and --bootstrap-server",
+        listed(&recorded),
+        listed(&voters)
+    );
+    Some(refusal(Code::WrongEnsemble, why))
+}
+
+/// Refuses where the record is of another quorum, or where nobody can tell because the voters are not known.
+pub fn not_its_own(input: Input<'_>) -> Option<Refusal> {
+    let is_known = !input.seen.voter_set().is_empty();
+    let why = "the voters and their directories are not known, so that nobody can tell whose record this is";
+    let unknown = || at_once(input.seen).unwrap_or_else(|| refusal(Code::NotAsked, why));
+    wrong_quorum(input).or_else(|| (!is_known).then(unknown))
 }
 
 /// What forbids every change, and even to settle an open one.
@@ -226,6 +265,9 @@ fn findings(input: Input<'_>, known: &Members<Kraft>) -> Vec<Finding> {
     let dev = input.desired.is_some_and(|desired| desired.dev);
     let mut found = Vec::new();
     let mut add = |alert, text: String| found.push(Finding { alert, text });
+    if let Some(text) = unusable_record(&seen.asked) {
+        add(Alert::IncoherentConfiguration, text);
+    }
     if seen.quorum.leader.is_none() {
         add(Alert::IncoherentConfiguration, "no controller leads".to_owned());
     }

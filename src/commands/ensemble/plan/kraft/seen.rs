@@ -11,6 +11,7 @@ use crate::cluster::ensemble::controllers::{Voter, Voters};
 use crate::cluster::ensemble::gone::Evidence;
 use crate::cluster::ensemble::tolerance::Tolerance;
 use crate::cluster::quorum::{Endpoint, NodeId, QuorumReplica, QuorumState};
+use crate::commands::ensemble::plan::seen::Asked;
 
 /// How far the last fetch of a live voter may lie behind the leader's time: `controller.quorum.fetch.timeout.ms`.
 pub const FETCH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -53,6 +54,8 @@ pub struct SeenQuorum {
     /// Brokers that answer, and get no answer from the controller; why.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub cut_off: BTreeMap<BrokerId, String>,
+    /// How the look was addressed.
+    pub asked: Asked,
 }
 
 /// Voters with their directories; those of a static quorum have none.

@@ -12,3 +12,4 @@ mod scene;
 mod starts;
 mod steps;
 mod table;
+mod whose;
