@@ -23,7 +23,7 @@ fn a_file_that_can_not_be_read_is_named() {
     std::fs::write(folder.path().join("long.properties"), "# filler\n".repeat(120_000)).unwrap();
     let cases = [
         ("nowhere.properties", "failed to read nowhere.properties: No such file or directory"),
-        (".", "failed to read .: Is a directory"),
+        (".", "failed to read .: it is a folder, not a regular file"),
         ("long.properties", "long.properties:1:1: the file has 1048577 bytes; client properties have at most 1048576"),
     ];
     for (file, words) in cases {

@@ -96,7 +96,7 @@ fn a_server_that_was_removed_is_spoken_of_only_while_it_still_runs() {
         scene.view(4).answer = Answer::Silent { after_ms: 2_000 };
         assert_eq!(findings(&scene), "", "{state:?}");
         scene.view(4).answer = Answer::NotServing;
-        assert_eq!(findings(&scene), "server 4 is no member any more, and still runs: stop it\n", "{state:?}");
+        assert_eq!(findings(&scene), "server 4 is no member any more, and still runs: stop it", "{state:?}");
     }
     let mut scene = Scene::of(3);
     scene.down(1);
