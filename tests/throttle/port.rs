@@ -195,7 +195,7 @@ async fn a_page_from_another_origin_gets_403_and_a_name_that_is_not_ours_421() {
         assert!(status == 403 && body.contains("only pages of this port itself"), "{headers}: {status} {body}");
     }
     let (status, body) = ask_with(&address, call, "host: evil.example\r\n").await;
-    assert!(status == 421 && body.contains("--api-host evil.example"), "{status} {body}");
+    assert!(status == 421 && body.contains("not known as `evil.example`: use its address"), "{status} {body}");
     assert_eq!(ask_with(&address, "GET /metrics", "host: evil.example\r\n").await.0, 421);
     assert!(board.view().overrides.is_empty());
     assert_eq!(ask_with(&address, call, &format!("host: {address}\r\norigin: http://{address}\r\n")).await.0, 200);

@@ -118,7 +118,12 @@ fn who(uri: &Uri) -> Result<String, Refusal> {
 }
 
 fn until(ttl: &str, now: Timestamp) -> Result<Timestamp, Refusal> {
-    let ttl = duration(ttl).map_err(|why| Refusal::wrong(format!("`ttl` is `{}`: {}", shown(ttl), shown(&why))))?;
+    let ttl = duration(ttl).map_err(|why| {
+        // What is no duration is repeated there as it was sent.
+        let is_none = why.starts_with('`');
+        let words = if is_none { "which is not a duration such as 90s, 10m, 2h or 7d" } else { why.as_str() };
+        Refusal::wrong(format!("`ttl` is `{}`, {words}", shown(ttl)))
+    })?;
     if ttl > TTL_MAX {
         return Err(Refusal::wrong("`ttl` is longer than 30 days (30d)"));
     }
