@@ -43,7 +43,7 @@ pub fn write(path: &Path, bytes: impl AsRef<[u8]>, readers: Readers) -> io::Resu
     File::open(folder_of(&path))?.sync_all()
 }
 
-/// Writes a whole file, as [`write`] does, into a folder that is made where it is missing.
+/// Writes a whole file, as [`write()`] does, into a folder that is made where it is missing.
 pub fn write_with_folder(path: &Path, bytes: impl AsRef<[u8]>, readers: Readers) -> io::Result<()> {
     make_folder(folder_of(path))?;
     write(path, bytes, readers)

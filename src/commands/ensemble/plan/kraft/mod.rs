@@ -1,5 +1,5 @@
 //! One pass over a quorum of KRaft controllers, without any I/O. What holds for KRaft alone; the rest is in
-//! [`pass`](crate::commands::ensemble::plan::pass).
+//! `plan/pass`.
 //!
 //! The controllers' own checks are weak: an observer that fetched within the last hour counts as caught up, and a removal does not
 //! look whether the rest is alive. So every guard is ours.
