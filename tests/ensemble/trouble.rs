@@ -27,7 +27,7 @@ struct Troubled {
     follower: u32,
     /// The last number of the follower's address that is desired.
     address: u8,
-    /// Changes that were wished for.
+    /// Changes that were declared.
     changes: usize,
 }
 
@@ -50,7 +50,7 @@ impl Troubled {
     }
 
     /// From now on the follower should be at its other address, and nothing keeps it from moving.
-    fn wishes(&mut self) {
+    fn declares(&mut self) {
         self.address = 3 - self.address;
         self.changes += 1;
         let line = self.bed.servers.member(self.follower).line(Role::Participant);
@@ -94,7 +94,7 @@ impl Troubled {
     #[track_caller]
     fn is_recorded_once(&self, what: &str) {
         let record = self.record();
-        assert_eq!(self.bed.versions(1), 1 + self.changes, "{what}: one change of the ensemble for each wish");
+        assert_eq!(self.bed.versions(1), 1 + self.changes, "{what}: one change of the ensemble for each declaration");
         let history = record["history"].as_array().unwrap();
         assert_eq!(history.len(), self.changes.min(20), "{what}: {record:#}");
         let versions: BTreeSet<_> = history.iter().map(|entry| entry["version"].to_string()).collect();
@@ -104,7 +104,7 @@ impl Troubled {
 
     /// Which requests of a pass that changes something read the record, and which write it.
     fn asks(&mut self) -> Vec<String> {
-        self.wishes();
+        self.declares();
         let before = self.server.requests();
         self.bed.pass().ends_with(0);
         let asked = self.server.asked()[before..].to_vec();
@@ -115,7 +115,7 @@ impl Troubled {
     /// One pass with trouble at a request, and what comes after it.
     #[track_caller]
     fn survives(&mut self, place: usize, faults: &[Fault]) {
-        self.wishes();
+        self.declares();
         let script = [&vec![WELL; place][..], faults].concat();
         self.server.script(&script);
         let ran = self.bed.pass();
@@ -142,11 +142,11 @@ fn trouble_of_the_api_server_while_a_change_is_recorded_makes_no_second_change()
     troubled.survives(outcome, &[Fault::Gone]);
 
     // It is gone before a pass: nobody knows what is desired, and nothing is changed.
-    troubled.wishes();
+    troubled.declares();
     troubled.server.delete(RECORD);
     let refused = troubled.bed.pass().ends_with(4);
     assert!(refused.out.contains("E_NOT_ADOPTED"), "{refused:#?}");
-    assert_eq!(troubled.bed.versions(1), troubled.changes, "the last wish was not carried out");
+    assert_eq!(troubled.bed.versions(1), troubled.changes, "the last declaration was not carried out");
 }
 
 #[test]

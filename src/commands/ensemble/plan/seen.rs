@@ -46,7 +46,7 @@ pub struct Seen {
     pub asked: Asked,
 }
 
-/// How a look was addressed, and what became of it as a whole.
+/// How a look was addressed, and how it ended as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Asked {

@@ -30,7 +30,7 @@ pub(super) async fn lower(kubernetes: Option<&dyn Kubernetes>, it: &ScaleDown) -
     }
 }
 
-/// What became of it, where no answer says so.
+/// How the call ended, where no answer says so.
 async fn read_back(
     kubernetes: &dyn Kubernetes,
     name: &ObjectName,
@@ -53,7 +53,7 @@ mod tests {
     use crate::clients::kubernetes::{Identity, Memory, Resource, StatefulSet, Verb};
     use crate::cluster::ensemble::member::ServerId;
 
-    /// A server in memory with a StatefulSet of four replicas, and the wish for three.
+    /// A server in memory with a StatefulSet of four replicas, and a step that leaves three.
     fn bed() -> (Memory, ScaleDown) {
         let server = Memory::new(Identity {
             namespace: "kafka".to_owned(),
