@@ -166,10 +166,10 @@ pub fn wrong_quorum(input: Input<'_>) -> Option<Refusal> {
     Some(refusal(Code::WrongEnsemble, why))
 }
 
-/// Refuses where the record is of another quorum, or where nobody can tell because the voters are not known.
+/// Refuses where the record is of another quorum, and where that is not known because the voters are not.
 pub fn not_its_own(input: Input<'_>) -> Option<Refusal> {
     let is_known = !input.seen.voter_set().is_empty();
-    let why = "the voters and their directories are not known, so that nobody can tell whose record this is";
+    let why = "the voters and their directories are not known, so it is not known which quorum this record is of";
     let unknown = || at_once(input.seen).unwrap_or_else(|| refusal(Code::NotAsked, why));
     wrong_quorum(input).or_else(|| (!is_known).then(unknown))
 }
