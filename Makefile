@@ -10,7 +10,7 @@ PHASE := tests/phase.sh
 
 .PHONY: list
 list: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-22s %s\n", $$1, $$2 }'
 
 .PHONY: setup
 setup: ## install what builds and tests need (as root on Debian or Ubuntu), or say what to type
@@ -35,14 +35,25 @@ ACCEPTANCE_KILLS ?= 20
 ACCEPTANCE_SECONDS ?= 600
 ACCEPTANCE_WRITERS ?= 40
 ACCEPTANCE_ROUNDS ?= 60
+ACCEPTANCE_IDENTITY_ROUNDS ?= 200
+ACCEPTANCE_MOVES := reassign::acceptance:: reassign::eta:: reassign::faults:: a_move_ends_beside_a_producer throttle::outages:: throttle::lists::six_thousand
+ACCEPTANCE_RECORDS := state::kafka_lock topics::live::behind:: topics::live::settled:: events::killed::
+ACCEPTANCE_MEMBERSHIP := identity::racing:: ensemble::faults:: ensemble::controllers:: ensemble::prestart::acceptance:: ensemble::prestart::controller::three_real \
+  ensemble::trouble:: probe::storm:: rollout::acceptance::
+# Filters of tests, as `cargo test` takes them.
+ACCEPTANCE_TESTS ?= $(ACCEPTANCE_RECORDS) $(ACCEPTANCE_MOVES) $(ACCEPTANCE_MEMBERSHIP)
 
 .PHONY: acceptance
-acceptance: setup ## the whole story of moves with a gigabyte on each kind of cluster, what a producer feels of a move, sinks that fail for ten minutes, 40 writers killed 60 times
+acceptance: setup ## the whole story of moves with a gigabyte on each kind of cluster, what a producer feels of a move, sinks that fail for ten minutes, 40 writers killed 60 times, all faults of membership
 	@$(PHASE) "build of the tests" $(CARGO) test --locked --no-run --test suite
 	@TOOLBOX_TEST_BYTES=$(ACCEPTANCE_BYTES) TOOLBOX_TEST_KILLS=$(ACCEPTANCE_KILLS) TOOLBOX_TEST_FROZEN_SECONDS=90 \
-	  TOOLBOX_TEST_WRITERS=$(ACCEPTANCE_WRITERS) TOOLBOX_TEST_ROUNDS=$(ACCEPTANCE_ROUNDS) \
-	  TOOLBOX_TEST_SECONDS=$(ACCEPTANCE_SECONDS) TOOLBOX_TEST_IDENTITY_ROUNDS=200 TOOLBOX_TEST_MEMBERSHIP=1 $(PHASE) acceptance $(CARGO) test --locked --test suite -- \
-	  --test-threads=1 --nocapture state::kafka_lock reassign::acceptance:: reassign::eta:: reassign::faults:: a_move_ends_beside_a_producer throttle::outages:: throttle::lists::six_thousand topics::live::behind:: topics::live::settled:: events::killed:: identity::racing:: ensemble::faults:: rollout::acceptance:: ensemble::controllers:: ensemble::prestart::acceptance:: ensemble::prestart::controller::three_real ensemble::trouble:: probe::storm::
+	  TOOLBOX_TEST_WRITERS=$(ACCEPTANCE_WRITERS) TOOLBOX_TEST_ROUNDS=$(ACCEPTANCE_ROUNDS) TOOLBOX_TEST_SECONDS=$(ACCEPTANCE_SECONDS) \
+	  TOOLBOX_TEST_IDENTITY_ROUNDS=$(ACCEPTANCE_IDENTITY_ROUNDS) TOOLBOX_TEST_MEMBERSHIP=1 \
+	  $(PHASE) acceptance $(CARGO) test --locked --test suite -- --test-threads=1 --nocapture $(ACCEPTANCE_TESTS)
+
+.PHONY: acceptance-membership
+acceptance-membership: ## the part of it that is about ensemble, identity, probe and rollout
+	@$(MAKE) --no-print-directory acceptance ACCEPTANCE_TESTS="$(ACCEPTANCE_MEMBERSHIP)"
 
 .PHONY: rooms
 rooms: ## which command's folder has which file
