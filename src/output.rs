@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::cluster::visible;
 use crate::exit::{Exit, Stop};
+use crate::formats::json;
 use crate::formats::secret::scrub;
 
 /// How results are shown.
@@ -42,7 +43,7 @@ impl Output {
         let text = match self.format {
             Format::Table => table(false),
             Format::Wide => table(true),
-            Format::Json => visible::json(&serde_json::to_string_pretty(value)?).into_owned(),
+            Format::Json => visible_json(value)?,
             Format::Yaml => yaml(value)?,
         };
         print(&text)
@@ -86,11 +87,20 @@ fn listener<T>(with: impl FnOnce(&mut Heard, Option<bool>) -> T) -> Option<T> {
     LISTENER.with_borrow_mut(|listener| listener.as_mut().map(|(heard, answer)| with(heard, *answer)))
 }
 
+/// A value as JSON that hides nothing. A plan of a large cluster is tens of megabytes: it is not copied without need.
+fn visible_json<T: Serialize>(value: &T) -> anyhow::Result<String> {
+    let written = json::pretty(value)?;
+    Ok(match visible::json(&written) {
+        Cow::Owned(escaped) => escaped,
+        Cow::Borrowed(_) => written,
+    })
+}
+
 /// A value as YAML; in YAML's JSON form where it has characters that have to be escaped, which no other form can do.
 fn yaml<T: Serialize>(value: &T) -> anyhow::Result<String> {
     let written = serde_saphyr::to_string(value)?;
     if visible::has_hidden(&written) {
-        return Ok(visible::json_as_yaml(&serde_json::to_string_pretty(value)?).into_owned());
+        return Ok(visible::json_as_yaml(&json::pretty(value)?).into_owned());
     }
     Ok(written)
 }

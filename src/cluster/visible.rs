@@ -107,9 +107,7 @@ fn escaped(text: &str, stays: fn(char) -> bool) -> Cow<'_, str> {
 fn replaced(text: &str, stays: fn(char) -> bool, escape: impl Fn(char, &mut String)) -> Cow<'_, str> {
     let is_escaped = |character: char| is_hidden(character) && !stays(character);
     // Nearly all texts are printable ASCII, and bytes are compared faster than characters.
-    let stays_newline = stays('\n');
-    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') || (byte == b'\n' && stays_newline);
-    let Some(plain) = text.bytes().position(|byte| !is_plain(byte)) else { return Cow::Borrowed(text) };
+    let plain = plain_bytes(text.as_bytes(), stays('\n'));
     let Some(first) = text[plain..].find(is_escaped).map(|first| plain + first) else { return Cow::Borrowed(text) };
     let mut out = String::with_capacity(text.len() + 16);
     out.push_str(&text[..first]);
@@ -123,9 +121,55 @@ fn replaced(text: &str, stays: fn(char) -> bool, escape: impl Fn(char, &mut Stri
     Cow::Owned(out)
 }
 
+/// How many bytes at the beginning are printable ASCII, or ends of line where these stay; to a multiple of eight where
+/// others follow. Eight bytes are looked at in one word: a plan of a large cluster is tens of megabytes.
+fn plain_bytes(text: &[u8], newline_stays: bool) -> usize {
+    let (words, rest) = text.as_chunks::<8>();
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') || (*byte == b'\n' && newline_stays);
+    let whole = words.iter().take_while(|word| is_plain_word(**word, newline_stays)).count() * 8;
+    if whole + rest.len() == text.len() && rest.iter().all(is_plain) { text.len() } else { whole }
+}
+
+/// Whether eight bytes are plain. A carry never leaves its byte: each one is below 0x80 before something is added.
+fn is_plain_word(bytes: [u8; 8], newline_stays: bool) -> bool {
+    const EACH: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = EACH * 0x80;
+    const LOW: u64 = EACH * 0x7f;
+    let word = u64::from_ne_bytes(bytes);
+    // The highest bit of each byte that is 0x7f or more.
+    let beyond = ((word & LOW) + EACH) | word;
+    // The highest bit of each byte that is not below 0x20.
+    let printable = ((word & LOW) + EACH * 0x60) | word;
+    // The highest bit of each byte that is no end of line.
+    let other = word ^ (EACH * u64::from(b'\n'));
+    let other = ((other & LOW) + LOW) | other;
+    let hidden = !printable & if newline_stays { other } else { HIGH };
+    (beyond | hidden) & HIGH == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn eight_bytes_at_once_are_judged_as_each_of_them(bytes: [u8; 8], rest: Vec<u8>, stays: bool) {
+            let is_plain = |byte: u8| matches!(byte, b' '..=b'~') || (byte == b'\n' && stays);
+            proptest::prop_assert_eq!(is_plain_word(bytes, stays), bytes.iter().all(|byte| is_plain(*byte)));
+            let text = [&b"plain \n"[..], &rest].concat();
+            let first = text.iter().position(|byte| !is_plain(*byte)).unwrap_or(text.len());
+            let plain = plain_bytes(&text, stays);
+            proptest::prop_assert!(plain <= first && (plain == first || plain + 8 > first), "{plain} of {first}");
+        }
+
+        #[test]
+        fn one_odd_byte_among_plain_ones_is_seen(at in 0..8_usize, odd: u8, stays: bool) {
+            let mut bytes = *b"aZ ~09!\x5f";
+            bytes[at] = odd;
+            let is_plain = matches!(odd, b' '..=b'~') || (odd == b'\n' && stays);
+            proptest::prop_assert_eq!(is_plain_word(bytes, stays), is_plain);
+        }
+    }
 
     #[test]
     fn a_value_cannot_move_the_cursor_turn_the_direction_hide_itself_or_begin_a_line() {

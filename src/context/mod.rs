@@ -50,6 +50,7 @@ use crate::state::identity::ClusterRef;
 pub use connect::ControllerArgs;
 pub use flags::{Flags, RepeatFlags, duration};
 pub use locks::{LockCheck, LockHolder};
+pub use observed::Loading;
 pub use recording::{EventSink, Flushed, OpenError, RecordingFlags};
 pub use settle::{Agreed, Settled};
 pub use zookeeper::{LoginBy, ZooKeeperFlags};

@@ -38,6 +38,10 @@ struct Head {
     version: u32,
 }
 
+/// A saved observation that is being loaded; nothing where a cluster is read.
+#[derive(Debug)]
+pub struct Loading<T>(Option<tokio::task::JoinHandle<anyhow::Result<T>>>);
+
 impl Context {
     /// What is there: read by `observe`, or loaded from `--observed`; written to `--save-observed` where that is given.
     pub async fn observed<T: Serialize + DeserializeOwned>(
@@ -48,6 +52,29 @@ impl Context {
             Some(path) => load(path, self.room())?,
             None => observe().await?,
         };
+        self.keep_observed(observed)
+    }
+
+    /// Begins to load `--observed` beside whatever is read meanwhile; nothing where it is not given.
+    pub fn load_observed<T: DeserializeOwned + Send + 'static>(&self) -> Loading<T> {
+        let (path, room) = (self.flags.observed.clone(), self.room().to_owned());
+        Loading(path.map(|path| tokio::task::spawn_blocking(move || load(&path, &room))))
+    }
+
+    /// The same as [`Context::observed`], where loading has begun.
+    pub async fn observed_from<T: Serialize>(
+        &self,
+        loading: Loading<T>,
+        observe: impl AsyncFnOnce() -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let observed = match loading.0 {
+            Some(task) => task.await??,
+            None => observe().await?,
+        };
+        self.keep_observed(observed)
+    }
+
+    fn keep_observed<T: Serialize>(&self, observed: T) -> anyhow::Result<T> {
         if let Some(path) = &self.flags.save_observed {
             save(path, self.room(), &observed)?;
         }

@@ -24,6 +24,7 @@ use crate::clients::kubernetes::Kubernetes;
 use crate::clients::kubernetes::KubernetesError;
 use crate::clients::kubernetes::ObjectName;
 use crate::exit::Stop;
+use crate::formats::json;
 use crate::state::documents::{Documents, documents};
 use crate::state::identity::{Identity, Purpose};
 use crate::state::place::{CLUSTER_ID, COMPONENT, IDENTITY, MANAGED_BY, PURPOSE, Place, object_of};
@@ -169,7 +170,7 @@ impl Document {
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
             document,
         };
-        let (text, saved_at) = (serde_json::to_string_pretty(&envelope)?, envelope.saved_at);
+        let (text, saved_at) = (json::pretty(&envelope)?, envelope.saved_at);
         let resource_version = match self.place.clone() {
             Place::Folder(folder) => {
                 self.write_file(&folder, &text).await?;

@@ -171,11 +171,11 @@ pub struct Explanation {
 impl Answer {
     /// The effect of plans, one a group of topics.
     pub fn of(observed: &Observed, planned: &[Planned], findings: &[Finding], asked: &Asked) -> Self {
-        let mut moves: Vec<_> = planned.iter().flat_map(|one| &one.moves).cloned().collect();
+        let mut moves: Vec<_> = planned.iter().flat_map(|one| &one.moves).collect();
         moves.sort_by(|one, other| one.partition.cmp(&other.partition));
-        let changes = changes(&moves);
+        let changes = changes(moves.iter().copied());
         let (before, after) = (loads(observed, &load::Changes::new()), loads(observed, &changes));
-        let traffic = flow::traffic(&moves, observed);
+        let traffic = flow::traffic(moves.iter().copied(), observed);
         let known = capacities(planned);
         let row = |id: &BrokerId| BrokerRow {
             traffic: traffic.get(id).copied().unwrap_or_default(),
@@ -198,8 +198,8 @@ impl Answer {
             made_by: asked.made_by.clone(),
             totals,
             brokers,
-            flows: flow::flows(&moves, observed),
-            moves: moves.iter().map(move_row).collect(),
+            flows: flow::flows(moves.iter().copied(), observed),
+            moves: moves.iter().copied().map(move_row).collect(),
             findings: finding_rows(findings, &asked.allowed),
             explanations: asked.explanations.clone(),
         }
@@ -247,7 +247,7 @@ fn broker_row(
     }
 }
 
-fn totals(moves: &[PartitionMove]) -> Totals {
+fn totals(moves: &[&PartitionMove]) -> Totals {
     Totals {
         partitions: moves.iter().filter(|one| !one.is_reorder()).count(),
         reordered: moves.iter().filter(|one| one.is_reorder()).count(),

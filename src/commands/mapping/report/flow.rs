@@ -1,6 +1,6 @@
 //! What a plan copies: between which brokers, how much each one sends and receives, and how long that takes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -26,7 +26,7 @@ pub struct Flow {
 }
 
 /// Replicas by the broker that gives them up and the one that gets them, those with most bytes first.
-pub fn flows(moves: &[PartitionMove], observed: &Observed) -> Vec<Flow> {
+pub fn flows<'m>(moves: impl IntoIterator<Item = &'m PartitionMove>, observed: &Observed) -> Vec<Flow> {
     let mut sums: BTreeMap<(Option<BrokerId>, Option<BrokerId>), (usize, u64)> = BTreeMap::new();
     for one in moves {
         for (from, to) in pairs(one, observed) {
@@ -73,7 +73,10 @@ pub struct Traffic {
 }
 
 /// What each broker that takes part sends and receives.
-pub fn traffic(moves: &[PartitionMove], observed: &Observed) -> BTreeMap<BrokerId, Traffic> {
+pub fn traffic<'m>(
+    moves: impl IntoIterator<Item = &'m PartitionMove>,
+    observed: &Observed,
+) -> BTreeMap<BrokerId, Traffic> {
     let mut traffic: BTreeMap<BrokerId, Traffic> = BTreeMap::new();
     for one in moves {
         let partition = usize::try_from(one.partition.partition).ok().and_then(|number| {
@@ -97,9 +100,4 @@ pub fn traffic(moves: &[PartitionMove], observed: &Observed) -> BTreeMap<BrokerI
 pub fn seconds(traffic: &BTreeMap<BrokerId, Traffic>, throttle: ByteRate) -> Option<u64> {
     let busiest = traffic.values().map(|one| one.sends.max(one.receives)).max()?;
     (throttle.0 > 0).then(|| busiest.div_ceil(throttle.0))
-}
-
-/// Brokers that take part in any move.
-pub fn taking_part(moves: &[PartitionMove]) -> BTreeSet<BrokerId> {
-    moves.iter().flat_map(|one| one.from.iter().chain(&one.to)).copied().collect()
 }

@@ -29,8 +29,8 @@ pub struct Load {
 pub type Changes<'a> = HashMap<(&'a TopicName, i32), &'a PartitionMove>;
 
 /// Moves by partition.
-pub fn changes(moves: &[PartitionMove]) -> Changes<'_> {
-    moves.iter().map(|one| ((&one.partition.topic, one.partition.partition), one)).collect()
+pub fn changes<'m>(moves: impl IntoIterator<Item = &'m PartitionMove>) -> Changes<'m> {
+    moves.into_iter().map(|one| ((&one.partition.topic, one.partition.partition), one)).collect()
 }
 
 /// The load of every broker after these moves; without any, the load now. Each broker that is known or a target has one.

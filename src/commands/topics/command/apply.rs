@@ -27,7 +27,7 @@ use crate::commands::topics::plan::running;
 use crate::commands::topics::plan::{Options, Planned, TopicStep, plan};
 use crate::commands::topics::spec::{Sound, Spec, State, TopicSpec};
 use crate::context::completion;
-use crate::context::{Context, Settled};
+use crate::context::{Context, Loading, Settled};
 use crate::exit::{Exit, Stop};
 use crate::formats::place::{Fault, Faults};
 use crate::output;
@@ -103,6 +103,7 @@ pub(super) async fn run(context: &mut Context, args: &ApplyArgs) -> anyhow::Resu
 }
 
 async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
+    let loading = context.load_observed();
     let declared = declared::read(context, &args.sources, args.keep_going).await?;
     let (spec, is_partial) = (&declared.spec, !declared.left_out.is_empty());
     check(context, args, &declared)?;
@@ -111,7 +112,7 @@ async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
         Some(kafka) => Some(Memory::open(context, &args.sources, spec, &**kafka).await?),
         None => None,
     };
-    let observed = look(context, args, spec, memory.as_mut()).await?;
+    let observed = look(context, args, spec, loading, memory.as_mut()).await?;
     context.is_cluster(&observed.metadata.cluster_id)?;
     let times = (context.now(), context.now() - args.min_idle.duration);
     let options = options(context, args, (is_partial, times.1));
@@ -228,10 +229,11 @@ async fn look(
     context: &Context,
     args: &ApplyArgs,
     spec: &Spec,
+    loading: Loading<Observed>,
     memory: Option<&mut Memory>,
 ) -> anyhow::Result<Observed> {
     context
-        .observed(async || {
+        .observed_from(loading, async || {
             // Without it this is a rehearsal, and nothing is read from a cluster.
             let memory = memory.context("no cluster was looked at")?;
             let kafka = context.kafka().await?;
