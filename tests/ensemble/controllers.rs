@@ -285,6 +285,7 @@ fn with_auto_join_a_live_controller_is_stopped_before_it_is_removed() {
     let bed = Bed::start(Kind::Kafka43Kraft, shape);
     bed.has_voters(&[101, 102, 103]);
     bed.run(&["adopt"]).ends_with(0);
+    is_recorded_once_by_the_id_of_its_cluster(&bed);
     bed.quorum.start_joiner(104).unwrap();
     bed.has_voters(&[101, 102, 103, 104]);
     let regressed = bed.run(&["apply", "--once"]).ends_with(4);
@@ -307,6 +308,30 @@ fn with_auto_join_a_live_controller_is_stopped_before_it_is_removed() {
         assert!(begun.elapsed() > Duration::from_mins(1), "it is watched for a minute: {ran:#?}");
         bed.has_voters(&[101, 102, 103]);
     }
+}
+
+/// A second name leads to no second record; a record of another cluster is refused.
+fn is_recorded_once_by_the_id_of_its_cluster(bed: &Bed) {
+    let folder = bed.toolbox.state().join("records");
+    let only = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    let mut record: Value = serde_json::from_str(&std::fs::read_to_string(only).unwrap()).unwrap();
+    let id = record["document"]["clusterId"].as_str().unwrap().to_owned();
+    let file = bed.toolbox.file("names.yaml", "clusters: {second: {bootstrapServers: \"127.0.0.1:1\"}}\n");
+    let second = ["--toolbox-file", file.as_str(), "--cluster", "second"];
+    let refused = bed.run(&[&["adopt"], &second[..]].concat()).ends_with(4);
+    assert!(refused.out.contains("E_CONFLICT membership: it is recorded already"), "{refused:#?}");
+    (record["cluster_id"], record["cluster_name"], record["owner"]) =
+        ("second".into(), "second".into(), "second-controllers".into());
+    record["document"]["clusterId"] = "another".into();
+    let other = folder.join("ensemble-second-second-controllers.json");
+    std::fs::write(&other, record.to_string()).unwrap();
+    let refused = bed.run(&[&["plan"], &second[..]].concat()).ends_with(4);
+    assert!(
+        refused.out.contains("E_WRONG_ENSEMBLE") && refused.out.contains("of cluster another, and"),
+        "{refused:#?}"
+    );
+    assert!(refused.out.contains(&format!("are the quorum of cluster {id}: check --cluster")), "{refused:#?}");
+    std::fs::remove_file(other).unwrap();
 }
 
 #[test]

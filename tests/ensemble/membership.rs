@@ -84,6 +84,38 @@ fn a_record_of_another_ensemble_is_refused_by_every_verb_before_anything_is_writ
 }
 
 #[test]
+fn an_ensemble_that_was_built_anew_at_the_same_addresses_is_not_joined_by_the_former_record() {
+    let bed = Bed::start(&Shape::of(1));
+    bed.run(&["adopt", "--size", "3", "--ensemble", "main"]).ends_with(0);
+    bed.servers.stop(1, Signal::KILL).unwrap();
+    bed.servers.wipe(1).unwrap();
+    bed.servers.launch(1).unwrap();
+    bed.servers.await_serving(&[1]).unwrap();
+    let verbs: [&[&str]; 5] = [
+        &["join", "2=127.0.0.1:1:2;127.0.0.1:3"],
+        &["leave", "1"],
+        &["plan"],
+        &["apply", "--once"],
+        &["adopt", "--size", "3"],
+    ];
+    let refused = |words: &str| {
+        for verb in verbs {
+            let ran = bed.run(&[verb, &["--ensemble", "main"]].concat()).ends_with(4);
+            let said = format!("{}{}", ran.out, ran.err);
+            assert!(said.contains("E_WRONG_ENSEMBLE") && said.contains(words), "{words}: {ran:#?}");
+        }
+    };
+    refused("they lack the node /kafka-toolbox/ensemble-id, which `adopt` made");
+    // The same where the record is of a time after changes.
+    let path = bed.toolbox.state().join("records/ensemble-main.json");
+    let mut record: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    assert_eq!(record["document"]["lastConfig"]["config"]["version"], "100000000");
+    record["document"]["lastConfig"]["config"]["version"] = "700000003".into();
+    std::fs::write(&path, record.to_string()).unwrap();
+    refused("their configuration has version 100000000, the record has 700000003");
+}
+
+#[test]
 fn a_joiner_that_does_not_run_is_waited_for_though_zookeeper_would_accept_it() {
     let bed = Bed::adopted(&Shape::of(3).spares(2), 3);
     bed.join(&[4, 5], Role::Participant, 5).ends_with(0);

@@ -337,6 +337,86 @@ async fn a_voter_that_runs_is_not_retired_and_a_dead_one_is_replaced() {
     assert_eq!((voters(&desk), sent(&desk)), (vec![101, 102, 104], vec![Call::AddRaftVoter, Call::RemoveRaftVoter]));
 }
 
+/// A toolbox.yaml with two names for the cluster.
+fn two_names(desk: &Desk) -> String {
+    let path = desk.folder().join("toolbox.yaml");
+    let text = "clusters: {one: {bootstrapServers: memory:1}, second: {bootstrapServers: memory:1}}\n";
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// The file with the record that this name leads to.
+fn record_of(desk: &Desk, name: &str) -> std::path::PathBuf {
+    desk.folder().join(format!("state/records/ensemble-{name}-{name}-controllers.json"))
+}
+
+fn read(path: &std::path::Path) -> serde_json::Value {
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_quorum_has_one_record_whatever_name_leads_to_it_and_whatever_disks_it_has() {
+    let desk = Desk::new(quorum(3));
+    let file = two_names(&desk);
+    let adopt = async |name: &str| run(&desk, &["adopt", "--toolbox-file", &file, "--cluster", name]).await;
+    adopt("one").await.ends_with(Exit::Done);
+    let refused = adopt("second").await.ends_with(Exit::Refused);
+    let words = [
+        "E_CONFLICT membership: it is recorded already: ",
+        "ensemble-one-one-controllers.json (name one)",
+        "Give --cluster one;",
+    ];
+    assert!(words.iter().all(|words| refused.out.contains(words)), "{refused:#?}");
+    desk.kafka.edit(|model| {
+        for (voter, disk) in model.quorum.voters.iter_mut().zip(900..) {
+            voter.key.directory = Some(directory(disk));
+        }
+    });
+    let refused = adopt("second").await.ends_with(Exit::Refused);
+    assert!(refused.out.contains("E_CONFLICT"), "the cluster's id is the same: {refused:#?}");
+    assert!(!record_of(&desk, "second").exists());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_of_another_cluster_is_refused_by_every_verb_and_one_without_a_cluster_is_completed_by_a_pass() {
+    let desk = Desk::new(quorum(3));
+    let file = two_names(&desk);
+    let named = ["--toolbox-file", file.as_str(), "--cluster", "one"];
+    let verb = async |verb: &[&str]| run(&desk, &[verb, &named].concat()).await;
+    verb(&["adopt"]).await.ends_with(Exit::Done);
+    let path = record_of(&desk, "one");
+    let own = desk.kafka.look(|model| model.cluster_id.clone());
+    assert_eq!(read(&path)["document"]["clusterId"], *own);
+
+    // As an older version wrote it.
+    let mut old = read(&path);
+    old["document"].as_object_mut().unwrap().remove("clusterId");
+    std::fs::write(&path, old.to_string()).unwrap();
+    verb(&["plan"]).await.ends_with(Exit::Done);
+    assert!(read(&path)["document"]["clusterId"].is_null(), "a plan writes nothing");
+    verb(&["apply", "--once"]).await.ends_with(Exit::Done);
+    assert_eq!(read(&path)["document"]["clusterId"], *own);
+
+    desk.kafka.edit(|model| model.cluster_id = "another".to_owned());
+    let before = std::fs::read(&path).unwrap();
+    let verbs: [&[&str]; 6] = [
+        &["plan"],
+        &["apply", "--once"],
+        &["adopt"],
+        &["join", "101"],
+        &["leave", "101"],
+        &["retire", "101", "--reason", "x"],
+    ];
+    for words in verbs {
+        let refused = verb(words).await.ends_with(Exit::Refused);
+        let said = format!("{}{}", refused.out, refused.err);
+        assert!(said.contains("E_WRONG_ENSEMBLE") && said.contains(&format!("of cluster {own}, and")), "{said}");
+        assert!(said.contains("memory:1 are the quorum of cluster another: check --cluster"), "{said}");
+    }
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    assert_eq!(sent(&desk), []);
+}
+
 /// By how many hours the machine's clock is wrong.
 static WRONG_BY: AtomicI64 = AtomicI64::new(0);
 

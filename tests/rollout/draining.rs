@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+use kafka_toolbox::state::identity::{ClusterRef, Identity, Purpose};
+use kafka_toolbox::state::place::{CLUSTER_ID, COMPONENT};
+
 use super::guarded::Guarded;
 use crate::live::kafka::{Cluster, Kind, Shape, Signal};
 use crate::live::kubernetes::control_plane::ControlPlane;
@@ -42,6 +45,7 @@ fn an_eviction_waits_for_the_brokers_and_one_server_is_out_at_a_time() {
     let (is_allowed, answer) = guarded.evict(PODS[0]);
     assert!(!is_allowed && answer.contains("failed calling webhook"), "nobody answers, so nobody goes: {answer}");
     guarded.start(&[]);
+    a_lock_under_another_name_denies(&guarded, kafka.id());
     a_dry_run_leaves_no_trace(&guarded);
 
     let refusals = guarded.evict_in_the_end(PODS[0], Duration::from_secs(20));
@@ -63,6 +67,35 @@ fn an_eviction_waits_for_the_brokers_and_one_server_is_out_at_a_time() {
     assert!(!guarded.lock_holder().is_empty(), "an evicted server is still out");
     let (is_allowed, answer) = guarded.evict(PODS[1]);
     assert!(!is_allowed && answer.contains("failed calling webhook"), "{answer}");
+}
+
+/// A run that has another name for the cluster holds its lock; then it has died, and the guard's Role does not name that Lease.
+fn a_lock_under_another_name_denies(guarded: &Guarded<'_>, cluster_id: &str) {
+    let cluster = ClusterRef { id: cluster_id.to_owned(), name: Some("second".to_owned()) };
+    let identity = Identity { purpose: Purpose::Disruption, cluster, owner: None };
+    let (name, label, now) = (identity.object_name(), identity.cluster_label(), jiff::Timestamp::now());
+    let lease = format!(
+        r#"{{"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {{"name": "{name}", "labels":
+            {{"{COMPONENT}": "run-lock", "{CLUSTER_ID}": "{label}"}}}},
+            "spec": {{"holderIdentity": "toolbox-1_run", "leaseDurationSeconds": 30, "renewTime": "{now:.6}"}}}}"#
+    );
+    let namespace = ["--namespace", &guarded.namespace];
+    guarded.kubernetes.kubectl_with_input(&[&namespace[..], &["create", "-f", "-"]].concat(), &lease);
+    let (is_allowed, answer) = guarded.evict(PODS[2]);
+    assert!(!is_allowed && answer.contains("E_LOCKED: another run stops servers of this cluster"), "{answer}");
+    assert!(answer.contains(&format!("{name} is held by toolbox-1_run")), "{answer}");
+    let old = r#"{"spec": {"renewTime": "2026-01-01T00:00:00.000000Z"}}"#;
+    guarded.kubectl(&["patch", "lease", &name, "--type=merge", "-p", old]);
+    let mut said = String::new();
+    wait_until("the Lease to be named that nobody may take over", Duration::from_secs(20), || {
+        let (is_allowed, answer) = guarded.evict(PODS[2]);
+        assert!(!is_allowed, "{answer}");
+        said = answer;
+        said.contains("does not name it")
+    });
+    let command = format!("kubectl --namespace {} delete lease {name}", guarded.namespace);
+    assert!(said.contains("E_LOCKED") && said.contains(&command), "{said}");
+    guarded.kubectl(&["delete", "lease", &name]);
 }
 
 fn a_dry_run_leaves_no_trace(guarded: &Guarded<'_>) {

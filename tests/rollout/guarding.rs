@@ -12,7 +12,7 @@ use kafka_toolbox::agent::runtime::Why;
 use kafka_toolbox::change::event::{Delivery, Event, Recorder};
 use kafka_toolbox::cli::Cli;
 use kafka_toolbox::clients::kafka::memory::Memory;
-use kafka_toolbox::clients::kubernetes::{self, Facts, Kubernetes, Lease, ObjectName, Resource};
+use kafka_toolbox::clients::kubernetes::{self, Facts, Kubernetes, Lease, ObjectName, Resource, Verb};
 use kafka_toolbox::clients::tls_server::Certificates;
 use kafka_toolbox::commands::identity::plan::Registry;
 use kafka_toolbox::commands::rollout::agent::drain::board::Board;
@@ -22,7 +22,8 @@ use kafka_toolbox::commands::rollout::observe::pod::Kinds;
 use kafka_toolbox::commands::rollout::spec::review::{Answer, Eviction, PodName};
 use kafka_toolbox::commands::rollout::verdict::Terms;
 use kafka_toolbox::context::{Context, ControllerArgs};
-use kafka_toolbox::state::identity::Identity;
+use kafka_toolbox::state::identity::{ClusterRef, Identity, Purpose};
+use kafka_toolbox::state::place::{CLUSTER_ID, COMPONENT};
 use tokio::time::Instant;
 
 use crate::clients::kubernetes::twin;
@@ -259,6 +260,50 @@ async fn another_run_that_stops_servers_comes_first() {
     denied(&world.evict("kafka-0").await, "E_LOCKED: another run stops servers of this cluster or changes who votes");
     denied(&world.ask("kafka", "kafka-0", true).await, "held by toolbox-1_run");
     assert!(!world.guard.is_open());
+}
+
+/// The lock of disruptions of a cluster, by a name of it, as a run holds it that renewed it just now.
+fn lock_of(id: &str, name: &str, renewed: Timestamp) -> Lease {
+    let cluster = ClusterRef { id: id.into(), name: Some(name.into()) };
+    let identity = Identity { purpose: Purpose::Disruption, cluster, owner: None };
+    let labels = [(COMPONENT.to_owned(), "run-lock".to_owned()), (CLUSTER_ID.to_owned(), identity.cluster_label())];
+    Lease {
+        holder: Some("toolbox-1_run".into()),
+        duration_seconds: 30,
+        acquired: Some(renewed),
+        renewed: Some(renewed),
+        labels: labels.into(),
+        ..Lease::new(ObjectName::new("kafka", identity.object_name()))
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_has_another_name_for_the_cluster_comes_first_and_one_of_another_cluster_does_not() {
+    let mut world = World::new(Duration::ZERO).await;
+    let now = world.context.now();
+    world.server.create_lease(&lock_of("b", "payments", now)).await.unwrap();
+    assert!(world.ask("kafka", "kafka-0", true).await.is_allowed(), "that is the lock of another cluster");
+    let held = world.server.create_lease(&lock_of("a", "orders", now)).await.unwrap();
+    let words = "E_LOCKED: another run stops servers of this cluster or changes who votes: the Lease \
+                 kafka/toolbox-disruption-orders is held by toolbox-1_run since ";
+    denied(&world.evict("kafka-0").await, words);
+    denied(&world.ask("kafka", "kafka-0", true).await, words);
+    assert!(!world.is_locked().await && !world.guard.is_open());
+    world.server.replace_lease(&Lease { holder: None, ..held }).await.unwrap();
+    assert!(world.evict("kafka-0").await.is_allowed());
+}
+
+#[tokio::test]
+async fn a_dead_lock_that_the_role_does_not_name_denies_evictions_and_says_how_it_is_removed() {
+    let mut world = World::new(Duration::ZERO).await;
+    let dead = lock_of("a", "orders", world.context.now() - SignedDuration::from_hours(1));
+    world.server.create_lease(&dead).await.unwrap();
+    world.server.forbid_object(Verb::Get, Resource::Leases, dead.name.clone());
+    for _ in 0..2 {
+        denied(&world.evict("kafka-0").await, "does not name it. Nothing was changed. Wait until that run ends");
+    }
+    denied(&world.evict("kafka-0").await, "`kubectl --namespace kafka delete lease toolbox-disruption-orders`");
+    assert!(!world.is_locked().await && !world.guard.is_open());
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod bed;
 mod checking;
 mod clusters;
 mod draining;
+mod ensembles;
 mod guarded;
 mod guarding;
 mod in_kubernetes;

@@ -49,6 +49,9 @@ pub struct DesiredQuorum {
     /// Whether it may be small.
     #[serde(default)]
     pub dev: bool,
+    /// The id of the cluster that the controllers are of. Records of older versions have none until `adopt` or a pass writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<String>,
     /// Every controller that is, should be or was a voter.
     #[serde(default)]
     pub members: BTreeMap<NodeId, Controller>,

@@ -39,6 +39,7 @@ struct State {
     nodes: BTreeMap<String, NodeState>,
     volumes: BTreeMap<String, VolumeState>,
     forbidden: BTreeSet<(Verb, Resource)>,
+    forbidden_objects: BTreeSet<(Verb, Resource, ObjectName)>,
     broken: BTreeSet<(Verb, Resource)>,
     is_down: bool,
     version: u64,
@@ -69,6 +70,11 @@ impl Memory {
     /// From now on nobody may do this (403).
     pub fn forbid(&self, verb: Verb, resource: Resource) {
         self.lock().forbidden.insert((verb, resource));
+    }
+
+    /// From now on nobody may do this with the Lease of this name: no Role names it.
+    pub fn forbid_object(&self, verb: Verb, resource: Resource, name: ObjectName) {
+        self.lock().forbidden_objects.insert((verb, resource, name));
     }
 
     /// From now on this ends with an error of the server (500), or does not any more.
@@ -141,6 +147,16 @@ impl Memory {
 }
 
 impl State {
+    /// A Role may name the objects for which it gives a right.
+    fn check_named(&self, call: &Call<'_>, identity: &Identity) -> Result<(), KubernetesError> {
+        let Call(verb, resource, name) = *call;
+        if self.forbidden_objects.contains(&(verb, resource, name.clone())) {
+            let (who, namespace) = (identity.asker(), name.namespace.clone());
+            return Err(KubernetesError::Forbidden { who, verb, resource, namespace });
+        }
+        Ok(())
+    }
+
     fn next_version(&mut self) -> String {
         self.version += 1;
         self.version.to_string()
@@ -260,7 +276,9 @@ impl Kubernetes for Memory {
     }
 
     async fn lease(&self, name: &ObjectName) -> Result<Option<Lease>, KubernetesError> {
-        let state = self.enter(Verb::Get, Resource::Leases, &name.namespace)?;
+        let call = Call(Verb::Get, Resource::Leases, name);
+        let state = self.enter(call.0, call.1, &name.namespace)?;
+        state.check_named(&call, &self.identity)?;
         Ok(state.leases.get(name).cloned())
     }
 
@@ -288,6 +306,7 @@ impl Kubernetes for Memory {
         let name = &lease.name;
         let call = Call(Verb::Update, Resource::Leases, name);
         let mut state = self.enter(call.0, call.1, &name.namespace)?;
+        state.check_named(&call, &self.identity)?;
         let there = state.leases.get(name).map(|there| there.resource_version.as_str());
         check_version(&call, &lease.resource_version, there)?;
         check_lease(&call, lease)?;

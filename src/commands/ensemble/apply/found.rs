@@ -8,6 +8,8 @@ use serde::Deserialize;
 
 use crate::cluster::quorum::DirectoryId;
 use crate::commands::ensemble::plan::code::{Code, Refusal};
+use crate::commands::ensemble::plan::kraft::directories;
+use crate::commands::ensemble::plan::kraft::seen::SeenQuorum;
 use crate::context::Context;
 use crate::state::documents::Named;
 use crate::state::identity::Purpose;
@@ -18,6 +20,9 @@ use crate::state::identity::Purpose;
 struct Whose {
     #[serde(default)]
     ensemble_id: Option<String>,
+    /// Of a quorum.
+    #[serde(default)]
+    cluster_id: Option<String>,
     #[serde(default)]
     members: BTreeMap<String, Member>,
 }
@@ -44,13 +49,21 @@ pub async fn of_ensemble(context: &Context, id: &str) -> anyhow::Result<Vec<Foun
     Ok(found(all, |record: &Whose| record.ensemble_id.as_deref() == Some(id)))
 }
 
-/// The records of the quorum that these directories belong to. A directory is of one cluster only.
-pub async fn of_quorum(context: &Context, directories: &BTreeSet<DirectoryId>) -> anyhow::Result<Vec<Found>> {
+/// The records of the quorum that was seen: by the cluster's id, and by the directories of its voters. A directory is of one cluster
+/// only.
+pub async fn of_quorum(context: &Context, seen: &SeenQuorum) -> anyhow::Result<Vec<Found>> {
     let all = context.documents(Purpose::Ensemble).await?.all()?;
-    let has_one = |record: &Whose| {
-        record.members.values().filter_map(|member| member.directory).any(|directory| directories.contains(&directory))
-    };
-    Ok(found(all, has_one))
+    let directories = directories(&seen.voter_set());
+    Ok(found(all, |record: &Whose| record.is_of(seen.cluster_id.as_deref(), &directories)))
+}
+
+impl Whose {
+    /// Whether it is the record of the quorum of this cluster, or with one of these directories.
+    fn is_of(&self, cluster_id: Option<&str>, directories: &BTreeSet<DirectoryId>) -> bool {
+        let is_of_cluster = cluster_id.is_some() && self.cluster_id.as_deref() == cluster_id;
+        let mut recorded = self.members.values().filter_map(|member| member.directory);
+        is_of_cluster || recorded.any(|directory| directories.contains(&directory))
+    }
 }
 
 fn found(all: Vec<Named<Whose>>, is_it: impl Fn(&Whose) -> bool) -> Vec<Found> {
@@ -81,13 +94,21 @@ mod tests {
                 record("main", r#"{"size": 3, "ensembleId": "e-1", "members": {"1": {"state": "voter"}}}"#),
                 record("x", r#"{"size": 3, "members": {"1": {"directory": "AAECAwQFBgcICQoLDA0ODw"}}}"#),
                 record("y", r#"{"size": 3}"#),
+                record("z", r#"{"size": 3, "clusterId": "c-1", "members": {"1": {"state": "joining"}}}"#),
             ]
         };
         let by_id = found(all(), |record| record.ensemble_id.as_deref() == Some("e-1"));
         assert_eq!(by_id, [Found { name: "main".into(), place: "main.json".into() }]);
         let directory: DirectoryId = "AAECAwQFBgcICQoLDA0ODw".parse().unwrap();
-        let by_directory = found(all(), |record| record.members.values().any(|it| it.directory == Some(directory)));
-        assert_eq!(by_directory.len(), 1);
+        let names = |cluster_id: Option<&str>, directories: &[DirectoryId]| {
+            let directories = directories.iter().copied().collect();
+            let found = found(all(), |record| record.is_of(cluster_id, &directories));
+            found.into_iter().map(|found| found.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(None, &[directory]), ["x"]);
+        assert_eq!(names(Some("c-1"), &[]), ["z"], "every disk may have been replaced since");
+        assert_eq!(names(Some("c-1"), &[directory]), ["x", "z"]);
+        assert_eq!(names(None, &[]), [""; 0], "records without an id are of no cluster in particular");
         let words = recorded_elsewhere(&by_id, "--ensemble").unwrap().to_string();
         assert!(words.contains("main.json (name main)") && words.contains("Give --ensemble main"), "{words}");
         assert_eq!(recorded_elsewhere(&[], "--ensemble"), None);

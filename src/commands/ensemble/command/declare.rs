@@ -214,14 +214,11 @@ pub(super) async fn adopt(context: &mut Context, args: &AdoptArgs) -> anyhow::Re
 
 /// Refuses to adopt into the record of another ensemble. What forbids every adoption anyway is said first.
 fn of_another(ensemble: &Ensemble, seen: &Seen, id: Option<&str>) -> Option<Refusal> {
-    let (former, membership) = (ensemble.record.desired.as_ref()?, seen.membership());
-    if (is_split(seen) && !seen.asked.is_apart) || membership.is_none() {
+    let (former, config) = (ensemble.record.desired.as_ref()?, seen.quorum.as_ref());
+    if (is_split(seen) && !seen.asked.is_apart) || config.is_none() {
         return None;
     }
-    // One that was adopted before had an id: without it, it was built anew.
-    let was_adopted = former.last_config.as_ref().is_some_and(|last| last.config.version.0 > 0);
-    let id = id.or(was_adopted.then_some("without an id"));
-    let refusal = not_its_own(former, Found { id, membership }, &ensemble.asked())?;
+    let refusal = not_its_own(former, Found { id, lacks_id: id.is_none(), config }, &ensemble.asked())?;
     let next = "Nothing was changed. Give this ensemble a name of its own, or delete the record if the ensemble was built anew";
     Some(Refusal { next: next.to_owned(), ..refusal })
 }

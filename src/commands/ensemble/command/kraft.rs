@@ -72,7 +72,7 @@ pub(super) async fn adopt(
     let mut quorum = Quorum::open(context, controllers, SETTLE).await?;
     let QuorumLook { seen, desired: former, .. } = quorum.look(context).await?;
     let others = match former {
-        None => found::of_quorum(context, &seen.voter_set().iter().map(|voter| voter.directory).collect()).await?,
+        None => found::of_quorum(context, &seen).await?,
         Some(_) => Vec::new(),
     };
     let mut plan = Plan::default();

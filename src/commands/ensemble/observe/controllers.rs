@@ -50,6 +50,7 @@ pub async fn observe(kafka: &dyn Kafka, desired: Option<&DesiredQuorum>) -> Resu
     let mut seen = SeenQuorum { quorum, ..SeenQuorum::default() };
     if let Some(controllers) = registered(kafka).await? {
         seen.registered = endpoints(&seen.quorum, &controllers);
+        seen.cluster_id = cluster_id(&controllers);
         let mut nodes: BTreeSet<NodeId> = seen.registered.keys().copied().collect();
         nodes.extend(seen.quorum.voters.iter().map(|voter| voter.key.id));
         let nodes: Vec<_> = nodes.into_iter().take(CONTROLLERS_MAX).collect();
@@ -103,6 +104,11 @@ pub(super) fn endpoints(quorum: &QuorumState, controllers: &Controllers) -> BTre
     let endpoint =
         |host: &str, port| name.map(|listener| Endpoint { listener: listener.clone(), host: host.to_owned(), port });
     controllers.nodes.iter().map(|(node, at)| (*node, endpoint(&at.host, at.port))).collect()
+}
+
+/// The cluster's id, where a controller shows one.
+pub(super) fn cluster_id(controllers: &Controllers) -> Option<String> {
+    Some(controllers.cluster_id.clone()).filter(|id| !id.is_empty())
 }
 
 async fn own(kafka: &dyn Kafka, node: NodeId) -> Own {

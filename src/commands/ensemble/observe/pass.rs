@@ -94,6 +94,7 @@ pub async fn identify(
     let Some(expected) = &desired.ensemble_id else { return Ok(()) };
     let found = connections.ensemble_id(connections.named(), limit).await?;
     seen.asked.ensemble_id.clone_from(&found);
+    seen.asked.lacks_id = found.is_none();
     let is_split = seen.leaders().len() > 1 || seen.ensemble_ids().len() > 1;
     if is_split && found.as_ref().is_some_and(|id| id != expected) {
         let by_id = places(desired).into_iter().map(|(address, id)| (id, address)).collect();
@@ -108,7 +109,8 @@ pub fn is_in_doubt(desired: &Desired, seen: &Seen) -> bool {
     let ids = seen.ensemble_ids();
     let is_other = ids.keys().any(|id| desired.ensemble_id.as_deref() != Some(*id));
     let has_rival = seen.servers.values().any(|view| view.rival.is_some());
-    desired.ensemble_id.is_some() && (is_other || has_rival || seen.leaders().len() > 1)
+    let shows_none = ids.is_empty() && seen.quorum.is_some();
+    desired.ensemble_id.is_some() && (is_other || shows_none || has_rival || seen.leaders().len() > 1)
 }
 
 /// What the quorum has, by way of members: one that was removed may still serve, and knows less.

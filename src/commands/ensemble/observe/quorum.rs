@@ -14,7 +14,7 @@ use crate::cluster::address::Address;
 use crate::cluster::ensemble::controllers::DesiredQuorum;
 use crate::cluster::metadata::TopicSelection;
 use crate::cluster::quorum::{Controllers, QuorumState};
-use crate::commands::ensemble::observe::controllers::endpoints;
+use crate::commands::ensemble::observe::controllers::{self, endpoints};
 use crate::commands::ensemble::plan::kraft::Input;
 use crate::commands::ensemble::plan::kraft::seen::SeenQuorum;
 
@@ -126,8 +126,9 @@ async fn of_leader(nodes: &Nodes, node: &OneNode, deadline: Instant) -> Result<S
 }
 
 fn seen(quorum: QuorumState, controllers: Option<Controllers>) -> SeenQuorum {
-    let registered = controllers.map(|controllers| endpoints(&quorum, &controllers)).unwrap_or_default();
-    SeenQuorum { quorum, registered, ..SeenQuorum::default() }
+    let registered = controllers.as_ref().map(|controllers| endpoints(&quorum, controllers)).unwrap_or_default();
+    let cluster_id = controllers.as_ref().and_then(controllers::cluster_id);
+    SeenQuorum { cluster_id, quorum, registered, ..SeenQuorum::default() }
 }
 
 fn no_answer(error: &KafkaError) -> NoQuorumSeen {

@@ -119,17 +119,21 @@ impl Connections {
         id
     }
 
-    /// The ensemble's id, and its configuration as one of these servers has it, without `sync`; none where it can't be read.
+    /// The ensemble's id, and its configuration, as the quorum has them by way of one of these servers: read after `sync`. None where
+    /// there is no id, and where the configuration can't be read.
     pub async fn identity(
         &self,
         addresses: &[Address],
         limit: Duration,
     ) -> Result<(Option<String>, Option<EnsembleConfig>), String> {
         let session = self.session(addresses, limit).await.map_err(|error| error.to_string())?;
-        let id = id_of(&session).await.map_err(|error| error.to_string());
+        let id = match session.sync("/").await {
+            Ok(()) => id_of(&session).await,
+            Err(error) => Err(error),
+        };
         let config = config(&session).await.ok();
         leave(&session).await;
-        Ok((id?, config))
+        Ok((id.map_err(|error| error.to_string())?, config))
     }
 
     /// What locks know the ensemble by: its id, however it is addressed. One that was never adopted has none yet, and is known by

@@ -1,10 +1,10 @@
 //! What forbids every change, whatever it would be.
 
-use crate::cluster::ensemble::desired::Desired;
+use crate::cluster::ensemble::desired::{Desired, ENSEMBLE_ID_PATH};
 use crate::cluster::ensemble::member::{ServerId, listed};
-use crate::cluster::ensemble::membership::Membership;
+use crate::cluster::ensemble::membership::{EnsembleConfig, Membership};
 use crate::cluster::ensemble::server_line::ServerLine;
-use crate::cluster::ensemble::view::{Mode, ServerView};
+use crate::cluster::ensemble::view::{Mode, ServerView, Zxid};
 use crate::commands::ensemble::plan::Input;
 use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::coherence::{PERSIST, VIEWS_SETTLE};
@@ -44,8 +44,8 @@ pub fn wrong_ensemble(input: Input<'_>) -> Option<Refusal> {
         return None;
     }
     let id = asked.ensemble_id.as_deref().or_else(|| ids.keys().next().copied());
-    let found = Found { id, membership: seen.membership() };
-    let is_seen = found.id.is_some() || found.membership.is_some();
+    let found = Found { id, lacks_id: asked.lacks_id && id.is_none(), config: seen.quorum.as_ref() };
+    let is_seen = found.id.is_some() || found.config.is_some();
     is_seen.then(|| not_its_own(desired, found, asked)).flatten()
 }
 
@@ -54,27 +54,24 @@ pub fn wrong_ensemble(input: Input<'_>) -> Option<Refusal> {
 pub struct Found<'a> {
     /// Its id; none where it has none yet, or where that was not read.
     pub id: Option<&'a str>,
-    /// Its members, where they are known.
-    pub membership: Option<&'a Membership>,
+    /// Whether it certainly has none: the node is not there.
+    pub lacks_id: bool,
+    /// Its configuration, where it is known: not older than what the quorum had when it was read.
+    pub config: Option<&'a EnsembleConfig>,
 }
 
 /// Refuses where the servers are of another ensemble than the record: by the ids; where one has none, by the members, of which one
-/// at least must have the place that the record knows.
+/// at least must have the place that the record knows, and by what shows that an ensemble was built anew at these places.
 pub fn not_its_own(desired: &Desired, found: Found<'_>, asked: &Asked) -> Option<Refusal> {
-    let is_own = match (&desired.ensemble_id, found.id) {
-        (Some(expected), Some(id)) => expected == id,
-        _ => found.membership.is_some_and(|membership| is_known(desired, membership)),
-    };
-    if is_own {
-        return None;
-    }
-    let place = asked.record.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
+    let membership = found.config.map(|config| &config.membership);
+    let is_known = membership.is_some_and(|membership| is_known(desired, membership));
     let of_record = match &desired.ensemble_id {
         Some(id) => format!("ensemble {id}"),
         None => format!("the ensemble of server {}", listed(desired.members.keys().copied())),
     };
-    let of_servers = match (found.id, found.membership) {
+    let of_servers = match (found.id, membership) {
         (Some(id), _) => format!("ensemble {id}"),
+        (None, Some(_)) if is_known => "an ensemble without an id".to_owned(),
         (None, Some(membership)) => {
             let members = listed(membership.servers.keys().copied());
             format!(
@@ -83,13 +80,42 @@ pub fn not_its_own(desired: &Desired, found: Found<'_>, asked: &Asked) -> Option
         }
         (None, None) => "of an ensemble that can't be told".to_owned(),
     };
-    let servers =
-        if asked.servers.is_empty() { "that answer".to_owned() } else { format!("at {}", some(&asked.servers)) };
-    let why = format!(
-        "this record{place} belongs to {of_record}, and the servers {servers} are {of_servers}: check --ensemble, --cluster and \
-         --zookeeper"
-    );
-    Some(refusal(Code::WrongEnsemble, why))
+    let place = asked.record.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
+    let both =
+        format!("this record{place} belongs to {of_record}, and the servers {} are {of_servers}", servers_of(asked));
+    match (&desired.ensemble_id, found.id) {
+        (Some(expected), Some(id)) if expected == id => None,
+        (None, _) | (_, None) if is_known => {
+            let evidence = built_anew(desired, found)?;
+            let next = "Nothing was changed. If the ensemble was built anew, delete the record and run `toolbox ensemble adopt`; if \
+                        only the node with its id was deleted, create that again";
+            let why = format!("{both} at the same addresses, and were built anew: {evidence}");
+            Some(Refusal::new(Code::WrongEnsemble, why, next))
+        }
+        _ => Some(refusal(Code::WrongEnsemble, format!("{both}: check --ensemble, --cluster and --zookeeper"))),
+    }
+}
+
+/// The servers that were asked, in words.
+pub(super) fn servers_of(asked: &Asked) -> String {
+    if asked.servers.is_empty() { "that answer".to_owned() } else { format!("at {}", some(&asked.servers)) }
+}
+
+/// What shows that an ensemble without the record's id is another one than the record's, at the same places; nothing where that
+/// can't be told.
+///
+/// The version of a configuration is the zxid of the change that made it, and never becomes less. That of a configuration that was
+/// never changed is the beginning of an epoch: only `adopt` records such a version, and it writes the id into the ensemble first.
+fn built_anew(desired: &Desired, found: Found<'_>) -> Option<String> {
+    let recorded = desired.last_config.as_ref()?.config.version;
+    let live = found.config.map(|config| config.version).filter(|version| version.0 > 0);
+    if let Some(live) = live.filter(|live| *live < recorded) {
+        return Some(format!(
+            "their configuration has version {live}, the record has {recorded}, and versions never become less"
+        ));
+    }
+    let is_of_adopt = desired.ensemble_id.is_some() && recorded.0 > 0 && Zxid(recorded.0).counter() == 0;
+    (found.lacks_id && is_of_adopt).then(|| format!("they lack the node {ENSEMBLE_ID_PATH}, which `adopt` made"))
 }
 
 /// Whether the record knows one of these members by its id and its place.
@@ -261,6 +287,14 @@ fn reconfig_off(seen: &Seen) -> Option<Refusal> {
 fn regressed(seen: &Seen, desired: &Desired) -> Option<Refusal> {
     let last = desired.last_config.as_ref();
     let Some(last) = last else { return Some(not_adopted()) };
+    let (left, live) = (last.config.version, seen.quorum.as_ref()?.version);
+    if live < left {
+        let why = format!(
+            "the configuration has version {live}, and version {left} was left: versions never become less, so the servers have \
+             older data than they had"
+        );
+        return Some(refusal(Code::MembershipRegressed, why));
+    }
     let difference = last.config.membership.difference(seen.membership()?);
     let why = format!("the membership is not the one that was left at version {}: {difference}", last.config.version);
     (!difference.is_empty()).then(|| refusal(Code::MembershipRegressed, why))

@@ -58,6 +58,8 @@ pub struct Asked {
     pub servers: Vec<String>,
     /// The ensemble's id, as the named servers have it, where it was read for itself.
     pub ensemble_id: Option<String>,
+    /// Whether it was read that the named servers have no id: the node is not there.
+    pub lacks_id: bool,
     /// Whether no server at the record's addresses is of the ensemble with that id.
     pub is_apart: bool,
     /// Whether a server answers as ZooKeeper does and did not say who it is.

@@ -11,6 +11,7 @@ use crate::change::plan::Plan;
 use crate::clients::kubernetes::{ObjectName, PodState, StatefulSet, Strategy};
 use crate::cluster::broker::{BrokerId, BrokerRange};
 use crate::cluster::metadata::TopicSelection;
+use crate::cluster::visible;
 use crate::commands::ensemble::observe::sessions::Connections;
 use crate::commands::rollout::agent::roll::Roll;
 use crate::commands::rollout::apply::Commands;
@@ -150,9 +151,21 @@ async fn roll(context: &mut Context, args: &RunArgs) -> anyhow::Result<Exit> {
     Ok(if done.end == End::Finished { Exit::Done } else { Exit::Unhealthy })
 }
 
-/// Makes sure that nobody changes the membership of the ensemble, or restarts its servers for another cluster.
+/// Makes sure that nobody changes the membership of the ensemble, or restarts its servers for another cluster. The brokers of the
+/// cluster that the ensemble serves are locked by that cluster's id: it must be the one that was named.
 async fn lock_ensemble(context: &mut Context, zookeeper: &ZooKeeperFlags, cluster_id: &str) -> anyhow::Result<()> {
     let connections = Connections::new(context.zookeeper_settings(zookeeper)?);
+    let served = connections.kafka_id(connections.timeout()).await;
+    let served = served.context("failed to read which Kafka cluster this ensemble serves")?;
+    if let Some(served) = served.filter(|served| served != cluster_id) {
+        return Err(Stop::refused(format!(
+            "this ensemble serves the Kafka cluster {}, and the one that was named is {}. Nothing was changed. Name the cluster \
+             that the ensemble serves (--bootstrap-server or --cluster), or give its chroot in --zookeeper",
+            visible::value(&served),
+            visible::value(cluster_id)
+        ))
+        .into());
+    }
     let id = connections.lock_id(connections.timeout()).await;
     let id = id.map_err(|why| anyhow::anyhow!("failed to read which ensemble this is: {why}"))?;
     let name = context.cluster_ref(cluster_id).name.unwrap_or_else(|| cluster_id.to_owned());

@@ -165,13 +165,31 @@ async fn exclude_other_names(kubernetes: &dyn Kubernetes, claim: &Claim) -> anyh
             continue;
         }
         let other = Claim { name: found.name.clone(), ..claim.clone() };
-        let (dead, _) = acquire(kubernetes, &other).await?;
+        let acquired = acquire(kubernetes, &other).await;
+        let (dead, _) = acquired.map_err(|error| not_in_the_role(claim, &found, error))?;
         // Where this fails, somebody else took it, who then looks for ours.
         if let Err(error) = kubernetes.replace_lease(&freed(&dead)).await {
             tracing::debug!(%error, "the Lease {} of a dead run could not be given back", other.name);
         }
     }
     Ok(())
+}
+
+/// A Lease under another name can be taken over only by whose Role names it: else a person must say that its holder is dead.
+fn not_in_the_role(claim: &Claim, found: &Lease, error: anyhow::Error) -> anyhow::Error {
+    let Some(KubernetesError::Forbidden { who, .. }) = error.downcast_ref() else { return error };
+    let ObjectName { namespace, name } = &found.name;
+    let renewed = found.renewed.map(|time| time.round(jiff::Unit::Second).unwrap_or(time).to_string());
+    Stop::refused(format!(
+        "another run works, or has died, on the {}: {}, was last renewed at {}, and can't be taken over because the Role of {who} \
+         does not name it. Nothing was changed. Wait until that run ends; if it is certain that it is dead, `kubectl \
+         --namespace {namespace} delete lease {name}`",
+        claim.identity,
+        words(found),
+        renewed.as_deref().unwrap_or("an unknown time"),
+    ))
+    .held_by(found.holder.as_deref().unwrap_or("nobody"))
+    .into()
 }
 
 /// Leases of the same lock that somebody holds, under other names. An identity with an owner has one name, however the cluster

@@ -272,3 +272,32 @@ async fn a_dead_runs_lease_under_another_name_is_taken_over_and_can_not_be_renew
     assert!(server.replace_lease(&dead).await.is_err(), "a holder that wakes up does not renew it");
     held.release().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_under_another_name_that_the_role_does_not_name_is_left_and_the_command_that_removes_it_is_said() {
+    use crate::clients::kubernetes::{Resource, Verb};
+    for verb in [Verb::Get, Verb::Update] {
+        let server = server();
+        let door = || Arc::clone(&server) as Arc<dyn Kubernetes>;
+        let dead = disruption("main", "dead");
+        let left = server.create_lease(&dead.taken(&Lease::new(dead.name.clone()))).await.unwrap();
+        server.forbid_object(verb, Resource::Leases, dead.name.clone());
+        let refused = take(door(), disruption("orders", "two"), Renewals::Task).await.unwrap_err();
+        assert_eq!(refused.downcast_ref::<Stop>().unwrap().exit, crate::exit::Exit::Refused);
+        let who = server.identity().asker();
+        assert_eq!(
+            refused.to_string(),
+            format!(
+                "another run works, or has died, on the restarts and membership changes of cluster orders (id-1): the Lease \
+                 kafka/toolbox-disruption-main is held by dead since 2026-11-22T08:00:00Z, was last renewed at \
+                 2026-11-22T08:00:00Z, and can't be taken over because the Role of {who} does not name it. Nothing was changed. \
+                 Wait until that run ends; if it is certain that it is dead, `kubectl --namespace kafka delete lease \
+                 toolbox-disruption-main`"
+            )
+        );
+        let found = server.leases("kafka", &format!("{COMPONENT}={RUN_LOCK}")).await.unwrap();
+        let holders: Vec<_> = found.iter().map(|lease| lease.holder.as_deref()).collect();
+        assert_eq!(holders, [Some("dead"), None], "what was taken is given back, and the other one is left: {verb}");
+        assert_eq!(found[0], left);
+    }
+}

@@ -19,7 +19,7 @@ use crate::commands::ensemble::observe::controllers::observe;
 use crate::commands::ensemble::observe::pods::Pods;
 use crate::commands::ensemble::observe::quorum::QuorumLook;
 use crate::commands::ensemble::plan::kraft::planned::voters;
-use crate::commands::ensemble::plan::kraft::{Input, wrong_quorum};
+use crate::commands::ensemble::plan::kraft::{Input, with_cluster_id, wrong_quorum};
 use crate::commands::ensemble::plan::seen::Asked;
 use crate::context::{Context, ControllerArgs};
 use crate::exit::{Exit, Stop};
@@ -75,6 +75,7 @@ impl Quorum {
             servers: self.servers.clone(),
             ..Asked::default()
         };
+        seen.cluster_id.get_or_insert_with(|| self.cluster_id.clone());
         let now = context.steady().now();
         let input = Input { desired: self.record.desired.as_ref(), seen: &seen, now, rest: self.rest, is_strict: true };
         // Nothing is written into the record of others.
@@ -88,9 +89,25 @@ impl Quorum {
         Ok(QuorumLook { seen, desired, at: Some(context.steady().now()) })
     }
 
+    /// The same for a pass, which holds the lock: a record of an older version gets the id of its cluster.
+    pub async fn look_to_change(&mut self, context: &mut Context) -> anyhow::Result<QuorumLook> {
+        let look = self.look(context).await?;
+        let Some(next) = look.desired.as_ref().and_then(|desired| with_cluster_id(desired, &look.seen)) else {
+            return Ok(look);
+        };
+        if context.is_dry_run() || context.lock_check().check().is_err() {
+            return Ok(look);
+        }
+        if let Err(why) = self.record.save(&next).await {
+            // The next pass tries again.
+            tracing::warn!(reason = why.reason, "the id of the cluster could not be written into the record");
+        }
+        Ok(QuorumLook { desired: self.record.desired.clone(), ..look })
+    }
+
     /// One pass: shown, agreed to, carried out and recorded as any other plan.
     pub async fn pass(&mut self, context: &mut Context) -> anyhow::Result<Passed> {
-        let look = self.look(context).await?;
+        let look = self.look_to_change(context).await?;
         let observed = context.observed(async || Ok(Observed::Quorum(Box::new(look)))).await?;
         let Observed::Quorum(look) = observed else { return Err(not_a_quorum()) };
         let decided = decided(look.input(context.steady().now(), self.rest));

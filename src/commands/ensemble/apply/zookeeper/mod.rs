@@ -188,7 +188,7 @@ impl Ensemble {
         let asked = self.asked();
         let refusal = match self.connections.identity(self.connections.named(), self.connections.timeout()).await {
             Ok((id, config)) => {
-                let found = Found { id: id.as_deref(), membership: config.as_ref().map(|it| &it.membership) };
+                let found = Found { id: id.as_deref(), lacks_id: id.is_none(), config: config.as_ref() };
                 refuse::not_its_own(desired, found, &asked)
             }
             Err(why) => {

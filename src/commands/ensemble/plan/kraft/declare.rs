@@ -55,9 +55,11 @@ pub fn adopt(
         let pod = former.and_then(|former| former.members.get(node)).and_then(|known| known.pod.clone());
         members.insert(*node, Controller { state: MemberState::Voter, directory: Some(*directory), pod });
     }
+    let recorded = || former.and_then(|former| former.cluster_id.clone());
     Ok(DesiredQuorum {
         size,
         dev: adoption.dev,
+        cluster_id: seen.cluster_id.clone().or_else(recorded),
         members,
         last_voters: Some(LastVoters { voters, since: now }),
         op: None,
@@ -180,7 +182,7 @@ mod tests {
     use super::*;
     use crate::cluster::quorum::{QuorumReplica, QuorumState, ReplicaKey};
     use crate::commands::ensemble::plan::guards::SETTLE;
-    use crate::commands::ensemble::plan::kraft::{Decision, Input, decide, not_its_own, wrong_quorum};
+    use crate::commands::ensemble::plan::kraft::{Decision, Input, decide, not_its_own, with_cluster_id, wrong_quorum};
 
     fn now() -> Timestamp {
         "2026-01-01T12:00:00Z".parse().unwrap()
@@ -291,5 +293,45 @@ mod tests {
         assert_eq!(not_its_own(input(&desired, &other)).unwrap().code, Code::WrongEnsemble);
         let unknown = SeenQuorum::default();
         assert_eq!(not_its_own(input(&desired, &unknown)).unwrap().code, Code::NoQuorum);
+    }
+
+    #[test]
+    fn a_record_names_its_cluster_and_is_refused_by_the_controllers_of_another_one() {
+        let of = |id: &str| SeenQuorum { cluster_id: Some(id.to_owned()), ..seen(3) };
+        let desired = adopt(&of("a"), Adoption::default(), None, now()).unwrap();
+        assert_eq!(desired.cluster_id.as_deref(), Some("a"));
+        assert_eq!(wrong_quorum(input(&desired, &of("a"))), None);
+        assert_eq!(wrong_quorum(input(&desired, &seen(3))), None, "brokers that show no id say nothing");
+        let mut other = of("b");
+        other.asked.record = Some("main.json".to_owned());
+        let words = "E_WRONG_ENSEMBLE: this record (main.json) belongs to the quorum of cluster a, and the servers that answer are \
+                     the quorum of cluster b: check --cluster, --bootstrap-controller and --bootstrap-server. Nothing was changed";
+        assert_eq!(
+            wrong_quorum(input(&desired, &other)).unwrap().to_string(),
+            words,
+            "though the directories are the same"
+        );
+        let Decision::Refuse(refused) = decide(input(&desired, &other)).decision else { panic!() };
+        assert_eq!(refused.to_string(), words);
+    }
+
+    #[test]
+    fn a_record_of_an_older_version_gets_the_id_of_its_cluster_once_and_only_from_its_own_controllers() {
+        let old = adopt(&seen(3), Adoption::default(), None, now()).unwrap();
+        assert_eq!(old.cluster_id, None);
+        let own = SeenQuorum { cluster_id: Some("a".to_owned()), ..seen(3) };
+        assert_eq!(wrong_quorum(input(&old, &own)), None, "an id that is not recorded is no other one");
+        let completed = with_cluster_id(&old, &own).unwrap();
+        assert_eq!(completed, DesiredQuorum { cluster_id: Some("a".to_owned()), ..old.clone() });
+        assert_eq!(with_cluster_id(&completed, &own), None);
+        assert_eq!(with_cluster_id(&old, &seen(3)), None);
+        let mut strangers = own;
+        for replica in &mut strangers.quorum.voters {
+            replica.key.directory = Some(directory(700 + u128::from(replica.key.id.0.unsigned_abs())));
+        }
+        assert_eq!(with_cluster_id(&old, &strangers), None);
+        let again =
+            adopt(&SeenQuorum { cluster_id: Some("a".to_owned()), ..seen(3) }, Adoption::default(), Some(&old), now());
+        assert_eq!(again.unwrap().cluster_id.as_deref(), Some("a"));
     }
 }

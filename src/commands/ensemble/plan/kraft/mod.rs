@@ -24,6 +24,7 @@ use crate::cluster::ensemble::controllers::{
 use crate::cluster::ensemble::desired::MemberState;
 use crate::cluster::ensemble::tolerance::Tolerance;
 use crate::cluster::quorum::{DirectoryId, NodeId};
+use crate::cluster::visible;
 use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::coherence::{Alert, Finding, unusable_record};
 use crate::commands::ensemble::plan::guards::{Guard, Judgement, VOTERS_MIN};
@@ -31,7 +32,7 @@ use crate::commands::ensemble::plan::kraft::change::{Advice, Change, Known};
 use crate::commands::ensemble::plan::kraft::guards::Ground;
 use crate::commands::ensemble::plan::kraft::seen::SeenQuorum;
 use crate::commands::ensemble::plan::pass::{self, Members, Never, Protocol};
-use crate::commands::ensemble::plan::refuse::{next_step, some};
+use crate::commands::ensemble::plan::refuse::{next_step, servers_of, some};
 use crate::commands::ensemble::plan::settle::{Settlement, not_yet};
 
 pub use crate::commands::ensemble::plan::pass::decide;
@@ -139,31 +140,59 @@ fn refusal(code: Code, why: impl Into<String>) -> Refusal {
     Refusal::new(code, why, next_step(code))
 }
 
-/// The record is of another quorum: it has directories, and none of them votes or follows here. A directory is of one quorum only.
+/// The record is of another quorum: of another cluster; or it has directories, and none of them votes or follows here. A directory
+/// is of one quorum only.
 pub fn wrong_quorum(input: Input<'_>) -> Option<Refusal> {
-    let (desired, asked) = (input.desired?, &input.seen.asked);
+    let (desired, seen) = (input.desired?, input.seen);
+    let refused = |of_record: &str, of_servers: &str| {
+        let place = seen.asked.record.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
+        let why = format!(
+            "this record{place} belongs to the quorum {of_record}, and the servers {} are the quorum {of_servers}: check --cluster, \
+             --bootstrap-controller and --bootstrap-server",
+            servers_of(&seen.asked)
+        );
+        Some(refusal(Code::WrongEnsemble, why))
+    };
+    if let (Some(recorded), Some(live)) = (&desired.cluster_id, &seen.cluster_id)
+        && recorded != live
+    {
+        let of_cluster = |id: &str| format!("of cluster {}", visible::value(id));
+        return refused(&of_cluster(recorded), &of_cluster(live));
+    }
+    let (recorded, voters) = (recorded_directories(desired), directories(&seen.voter_set()));
+    if recorded.is_empty() || voters.is_empty() || has_one_of(seen, &recorded) {
+        return None;
+    }
+    let with = |all: &BTreeSet<DirectoryId>| {
+        format!("with directories {}", some(&all.iter().map(ToString::to_string).collect::<Vec<_>>()))
+    };
+    refused(&with(&recorded), &with(&voters))
+}
+
+/// The document with the id of its cluster, where it has none yet and one of its directories votes or follows.
+pub fn with_cluster_id(desired: &DesiredQuorum, seen: &SeenQuorum) -> Option<DesiredQuorum> {
+    let id = seen.cluster_id.as_ref().filter(|_| desired.cluster_id.is_none())?;
+    has_one_of(seen, &recorded_directories(desired))
+        .then(|| DesiredQuorum { cluster_id: Some(id.clone()), ..desired.clone() })
+}
+
+/// Every directory that the document knows.
+fn recorded_directories(desired: &DesiredQuorum) -> BTreeSet<DirectoryId> {
     let of_members = desired.members.values().filter_map(|member| member.directory);
     let last = desired.last_voters.iter().map(|last| &last.voters);
     let left = last.chain(desired.op.iter().flat_map(|op| [&op.before, &op.after])).flatten();
-    let recorded: BTreeSet<_> = of_members.chain(left.map(|voter| voter.directory)).collect();
-    let quorum = &input.seen.quorum;
-    let voters: BTreeSet<_> = input.seen.voter_set().iter().map(|voter| voter.directory).collect();
-    let observers = quorum.observers.iter().filter_map(|replica| replica.key.directory);
-    let seen: BTreeSet<_> = voters.iter().copied().chain(observers).collect();
-    if recorded.is_empty() || voters.is_empty() || !recorded.is_disjoint(&seen) {
-        return None;
-    }
-    let place = asked.record.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
-    let servers =
-        if asked.servers.is_empty() { "that answer".to_owned() } else { format!("at {}", some(&asked.servers)) };
-    let listed = |all: &BTreeSet<DirectoryId>| some(&all.iter().map(ToString::to_string).collect::<Vec<_>>());
-    let why = format!(
-        "this record{place} belongs to the quorum with directories {}, and the servers {servers} are the quorum with directories \
-         {}: check --cluster, --bootstrap-controller and --bootstrap-server",
-        listed(&recorded),
-        listed(&voters)
-    );
-    Some(refusal(Code::WrongEnsemble, why))
+    of_members.chain(left.map(|voter| voter.directory)).collect()
+}
+
+/// Whether a voter or an observer has one of these directories.
+fn has_one_of(seen: &SeenQuorum, directories: &BTreeSet<DirectoryId>) -> bool {
+    let mut replicas = seen.quorum.voters.iter().chain(&seen.quorum.observers);
+    replicas.any(|replica| replica.key.directory.is_some_and(|directory| directories.contains(&directory)))
+}
+
+/// The directories of voters.
+pub fn directories(voters: &Voters) -> BTreeSet<DirectoryId> {
+    voters.iter().map(|voter| voter.directory).collect()
 }
 
 /// Refuses where the record is of another quorum, and where that is not known because the voters are not.

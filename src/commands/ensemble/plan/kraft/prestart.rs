@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::ensemble::controllers::{Controller, DesiredQuorum, LastVoters, Voter};
 use crate::cluster::ensemble::desired::MemberState;
 use crate::cluster::quorum::{DirectoryId, NodeId};
+use crate::cluster::visible;
 use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::kraft::seen::SeenQuorum;
 use crate::commands::ensemble::plan::refuse::next_step;
@@ -150,7 +151,12 @@ fn place(terms: &Terms, ground: &Ground, disk: &Disk) -> Result<DesiredQuorum, B
     let refuse = |code, why: String| Err(Box::new(Next::Refuse(refusal(code, why))));
     let node = terms.node;
     let mut desired = match &ground.record {
-        Some(record) => record.clone(),
+        Some(record) => {
+            if let Some(recorded) = record.cluster_id.as_ref().filter(|id| **id != terms.cluster_id) {
+                return refuse(Code::WrongEnsemble, of_another_cluster(recorded, &terms.cluster_id));
+            }
+            record.clone()
+        }
         None if disk.meta.is_some() => {
             return refuse(
                 Code::NotAdopted,
@@ -169,7 +175,8 @@ fn place(terms: &Terms, ground: &Ground, disk: &Disk) -> Result<DesiredQuorum, B
             if terms.ordinal.is_some_and(|ordinal| ordinal > 0) {
                 return Err(Box::new(Next::Wait("the pod with ordinal 0 begins the quorum".to_owned())));
             }
-            DesiredQuorum { size, dev: terms.dev, ..DesiredQuorum::default() }
+            let cluster_id = Some(terms.cluster_id.clone());
+            DesiredQuorum { size, dev: terms.dev, cluster_id, ..DesiredQuorum::default() }
         }
     };
     let wanted = wanted(&desired).count();
@@ -194,6 +201,14 @@ fn place(terms: &Terms, ground: &Ground, disk: &Disk) -> Result<DesiredQuorum, B
         }
     }
     Ok(desired)
+}
+
+fn of_another_cluster(recorded: &str, own: &str) -> String {
+    format!(
+        "this record belongs to the quorum of cluster {}, and this controller is of cluster {}: check --cluster and --cluster-id",
+        visible::value(recorded),
+        visible::value(own)
+    )
 }
 
 /// Controllers that should vote.
@@ -354,7 +369,7 @@ mod tests {
     #[test]
     fn the_first_controller_is_formatted_alone_and_recorded_and_all_others_follow() {
         let (how, record) = format(&terms(1), &ground(None, Disk::default()));
-        assert_eq!(how, Format::Standalone);
+        assert_eq!((how, record.cluster_id.as_deref()), (Format::Standalone, Some(CLUSTER)));
         // Killed between the two: what was decided before is decided again.
         assert_eq!(format(&terms(1), &ground(Some(record.clone()), Disk::default())).0, Format::Standalone);
         let disk = Disk { is_standalone: true, ..formatted_as(1, 1) };
@@ -400,6 +415,9 @@ mod tests {
         refused("E_ID_CONFLICT", &terms(1), &ground(Some(settled()), formatted_as(1, 7)));
         let other = Terms { cluster_id: "other".to_owned(), ..terms(1) };
         refused("E_ID_CONFLICT", &other, &ground(Some(settled()), formatted_as(1, 1)));
+        let foreign = DesiredQuorum { cluster_id: Some("other".to_owned()), ..settled() };
+        refused("E_WRONG_ENSEMBLE", &terms(1), &ground(Some(foreign.clone()), formatted_as(1, 1)));
+        refused("E_WRONG_ENSEMBLE", &terms(1), &ground(Some(foreign), Disk::default()));
         let mut retired = settled();
         retired.members.get_mut(&NodeId(1)).unwrap().state = MemberState::Retired;
         refused("E_RETIRED_DISK", &terms(1), &ground(Some(retired), formatted_as(1, 1)));

@@ -26,6 +26,9 @@ pub const SAMPLES_MIN: usize = 3;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SeenQuorum {
+    /// The id of the cluster, as the controllers, or the brokers that were asked, show it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<String>,
     /// What the leader says of voters and observers.
     pub quorum: QuorumState,
     /// Whether the leader was another one at the end of the look than at its start.

@@ -2,6 +2,7 @@
 
 use super::scene::{ENSEMBLE, Scene, id, line, member};
 use crate::cluster::ensemble::desired::MemberState;
+use crate::cluster::ensemble::membership::ConfigVersion;
 use crate::cluster::ensemble::view::{Answer, Mode};
 use crate::commands::ensemble::plan::declare::join;
 use crate::commands::ensemble::plan::seen::Asked;
@@ -57,6 +58,42 @@ fn an_ensemble_without_an_id_is_known_by_the_addresses_of_its_members() {
     scene.desired.last_config = None;
     let said = scene.says();
     assert!(said.starts_with("E_WRONG_ENSEMBLE") && said.contains("an ensemble without an id"), "{said}");
+}
+
+#[test]
+fn an_ensemble_that_was_built_anew_at_the_same_addresses_is_known_by_what_only_grows() {
+    let mut scene = Scene::of(3);
+    scene.seen.asked.record = Some("main.json".to_owned());
+    (1..=3).for_each(|number| scene.view(number).ensemble_id = None);
+    let recorded = |scene: &mut Scene, version| {
+        scene.desired.last_config.as_mut().unwrap().config.version = ConfigVersion(version);
+    };
+    recorded(&mut scene, 0x3_0000_0007);
+    let said = scene.says();
+    let words = "E_WRONG_ENSEMBLE: this record (main.json) belongs to ensemble one, and the servers that answer are an ensemble \
+                 without an id at the same addresses, and were built anew: their configuration has version 100000000, the record \
+                 has 300000007, and versions never become less. Nothing was changed. If the ensemble was built anew, delete the record";
+    assert!(said.starts_with(words), "{said}");
+    recorded(&mut scene, 0xff);
+    assert_eq!(scene.says(), "nothing", "it was changed since");
+    // What `adopt` recorded had an id. One that `prestart` began and `apply` has changed may have none yet.
+    for (version, expected) in [(0x1_0000_0000, "E_WRONG_ENSEMBLE"), (0x1_0000_0002, "nothing"), (0, "nothing")] {
+        let mut scene = scene.clone();
+        recorded(&mut scene, version);
+        scene.seen.quorum.as_mut().unwrap().version = ConfigVersion(version.max(0x1_0000_0000));
+        assert_eq!(scene.says(), "nothing", "the id may only not have been read");
+        scene.seen.asked.lacks_id = true;
+        assert!(scene.says().starts_with(expected), "{version:x}: {}", scene.says());
+    }
+}
+
+#[test]
+fn an_ensemble_whose_own_configuration_went_back_is_refused_though_its_members_are_the_same() {
+    let mut scene = Scene::of(3);
+    scene.desired.last_config.as_mut().unwrap().config.version = ConfigVersion(0x3_0000_0007);
+    let said = scene.says();
+    let words = "E_MEMBERSHIP_REGRESSED: the configuration has version 100000000, and version 300000007 was left";
+    assert!(said.starts_with(words), "{said}");
 }
 
 #[test]
