@@ -313,7 +313,8 @@ fn with_auto_join_a_live_controller_is_stopped_before_it_is_removed() {
 /// A second name leads to no second record; a record of another cluster is refused.
 fn is_recorded_once_by_the_id_of_its_cluster(bed: &Bed) {
     let folder = bed.toolbox.state().join("records");
-    let only = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    let mut files = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path());
+    let only = files.find(|path| path.extension().is_some_and(|ending| ending == "json")).unwrap();
     let mut record: Value = serde_json::from_str(&std::fs::read_to_string(only).unwrap()).unwrap();
     let id = record["document"]["clusterId"].as_str().unwrap().to_owned();
     let file = bed.toolbox.file("names.yaml", "clusters: {second: {bootstrapServers: \"127.0.0.1:1\"}}\n");
