@@ -109,7 +109,7 @@ async fn ask_node(nodes: &Nodes, address: &Address, deadline: Instant) -> Result
         Ok(quorum) => {
             // Brokers do not say which controllers are registered.
             let registered = timeout(REGISTERED_LIMIT, node.controllers(deadline)).await;
-            Ok(seen(quorum, registered.ok().and_then(Result::ok)))
+            Ok(seen(quorum, registered.ok().and_then(Result::ok).as_ref()))
         }
         Err(error) if error.code() == Some(codes::NOT_LEADER_OR_FOLLOWER) => of_leader(nodes, &node, deadline).await,
         Err(KafkaError::Unsupported { .. }) if !node.is_kraft() => Err(NoQuorumSeen::ZooKeeperMode),
@@ -122,12 +122,12 @@ async fn of_leader(nodes: &Nodes, node: &OneNode, deadline: Instant) -> Result<S
     let leader = controllers.active.and_then(|active| controllers.nodes.get(&active)).ok_or(NoQuorumSeen::NoLeader)?;
     let leader = nodes.connect(&leader.host, leader.port, deadline).await.map_err(|error| no_answer(&error))?;
     let quorum = leader.quorum(deadline).await.map_err(|error| no_answer(&error))?;
-    Ok(seen(quorum, Some(controllers)))
+    Ok(seen(quorum, Some(&controllers)))
 }
 
-fn seen(quorum: QuorumState, controllers: Option<Controllers>) -> SeenQuorum {
-    let registered = controllers.as_ref().map(|controllers| endpoints(&quorum, controllers)).unwrap_or_default();
-    let cluster_id = controllers.as_ref().and_then(controllers::cluster_id);
+fn seen(quorum: QuorumState, controllers: Option<&Controllers>) -> SeenQuorum {
+    let registered = controllers.map(|controllers| endpoints(&quorum, controllers)).unwrap_or_default();
+    let cluster_id = controllers.and_then(controllers::cluster_id);
     SeenQuorum { cluster_id, quorum, registered, ..SeenQuorum::default() }
 }
 
