@@ -193,6 +193,7 @@ impl Context {
 
     /// Gives back the locks that this run holds, the last one first. Called last, however the run ended.
     pub async fn leave(&mut self) {
+        self.forget_ensemble();
         let note = self.refusals_note();
         while let Some(lock) = self.locks.pop() {
             let name = lock.identity.file_name();

@@ -36,6 +36,7 @@ use uuid::Uuid;
 
 use crate::change::brake::Brake;
 use crate::change::event::Recorder;
+use crate::change::settled::ensembles::ShownEnsemble;
 use crate::clients::kafka::Kafka;
 use crate::clients::kubernetes::Kubernetes;
 use crate::clients::zookeeper::ZooKeeper;
@@ -96,8 +97,8 @@ pub struct Context {
     zookeeper: OnceCell<Arc<dyn ZooKeeper>>,
     /// What toolbox.yaml says of it.
     zookeeper_of_cluster: zookeeper::OfCluster,
-    /// The present membership of the ensemble that this run is about, once it was looked at.
-    shown_membership: Option<String>,
+    /// What was seen of the ensemble that this run is about, once it was looked at.
+    shown_ensemble: ShownEnsemble,
     /// The locks that this run holds.
     locks: Vec<locks::Lock>,
     /// Moves that one command planned and another carries out.
@@ -136,7 +137,7 @@ impl Context {
             waits_until: None,
             zookeeper: OnceCell::new(),
             zookeeper_of_cluster: zookeeper::OfCluster::default(),
-            shown_membership: None,
+            shown_ensemble: ShownEnsemble::default(),
             locks: Vec::new(),
             handed_over: None,
             open_run: None,

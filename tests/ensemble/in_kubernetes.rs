@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use kafka_toolbox::change::event::Outcome;
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -70,10 +71,17 @@ impl World<'_> {
         self.kubectl(&["patch", "pod", &name, "--subresource=status", "--type=merge", "-p", status]);
     }
 
+    fn set(&self) -> Value {
+        serde_json::from_str(&self.kubectl(&["get", "statefulset", "zookeeper", "-o", "json"])).unwrap()
+    }
+
     fn replicas(&self) -> u64 {
-        let set: Value =
-            serde_json::from_str(&self.kubectl(&["get", "statefulset", "zookeeper", "-o", "json"])).unwrap();
-        set["spec"]["replicas"].as_u64().unwrap()
+        self.set()["spec"]["replicas"].as_u64().unwrap()
+    }
+
+    /// How often what the StatefulSet is to be was changed.
+    fn changes(&self) -> u64 {
+        self.set()["metadata"]["generation"].as_u64().unwrap()
     }
 
     /// The same ensemble, with its record and locks in Kubernetes.
@@ -87,18 +95,25 @@ impl World<'_> {
             .with("TOOLBOX_ENSEMBLE", "main");
         Bed { toolbox, ..bed }
     }
+
+    /// Four servers in these pods, of which the last one should leave.
+    fn leaving(&self) -> Bed {
+        let bed = self.brings(Bed::start(&Shape::of(4)));
+        bed.run(&["adopt", "--size", "3"]).ends_with(0);
+        let lines: Vec<_> = (1..=4).map(|number| bed.servers.member(number).line(Role::Participant)).collect();
+        let pods = "zookeeper-0,zookeeper-1,zookeeper-2,zookeeper-3";
+        let lines = lines.iter().map(String::as_str);
+        let words: Vec<_> = ["join"].into_iter().chain(lines).chain(["--pods", pods]).collect();
+        bed.run(&words).ends_with(0);
+        bed.run(&["leave", "4"]).ends_with(0);
+        bed
+    }
 }
 
 #[test]
 fn nobody_is_removed_while_a_pod_terminates_and_afterwards_the_pod_of_the_removed_server_is_stopped() {
     let world = World::new();
-    let bed = world.brings(Bed::start(&Shape::of(4)));
-    bed.run(&["adopt", "--size", "3"]).ends_with(0);
-    let lines: Vec<_> = (1..=4).map(|number| bed.servers.member(number).line(Role::Participant)).collect();
-    let pods = "zookeeper-0,zookeeper-1,zookeeper-2,zookeeper-3";
-    let words: Vec<_> = ["join"].into_iter().chain(lines.iter().map(String::as_str)).chain(["--pods", pods]).collect();
-    bed.run(&words).ends_with(0);
-    bed.run(&["leave", "4"]).ends_with(0);
+    let bed = world.leaving();
 
     world.kubectl(&[
         "patch",
@@ -127,5 +142,59 @@ fn nobody_is_removed_while_a_pod_terminates_and_afterwards_the_pod_of_the_remove
     assert_eq!(world.replicas(), 3);
     bed.servers.stop(4, Signal::KILL).unwrap();
     assert!(bed.apply().ends_with(0).out.contains("nothing to do"));
+    bed.each_change_has_one_outcome();
+
+    bed.servers.stop(3, Signal::KILL).unwrap();
+    let container = r#"{"name": "zookeeper", "image": "a", "imageID": "", "ready": false, "restartCount": 5,
+        "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}}}"#;
+    let status = format!(r#"{{"status": {{"containerStatuses": [{container}]}}}}"#);
+    world.kubectl(&["patch", "pod", "zookeeper-2", "--subresource=status", "--type=merge", "-p", &status]);
+    let status = bed.run(&["status"]).ends_with(5);
+    let words = "server 3 exits again and again: pod zookeeper-2: container zookeeper: CrashLoopBackOff, 5 restarts, exit code 1";
+    assert!(status.out.contains(words), "{status:#?}");
+}
+
+/// How attempts to lower the replicas ended, the first one first.
+fn lowered(bed: &Bed) -> Vec<Outcome> {
+    let events = bed.toolbox.audit();
+    let ended = events.iter().filter(|event| event.kind == "ensemble.replicas_lowered" && !event.is_intent());
+    ended.map(|event| event.outcome).collect()
+}
+
+#[test]
+fn a_run_that_is_killed_while_it_lowers_replicas_is_settled_by_the_next_one_and_they_are_lowered_once() {
+    let world = World::new();
+    // A Lease of a dead run is waited for; a file is free at once.
+    let bed = world.leaving().with("TOOLBOX_LOCK", "file");
+    bed.pass_until(0);
+    assert_eq!((bed.members(&[1]), world.replicas()), ([1, 2, 3].into(), 4));
+    let changes = world.changes();
+    let dies = |point: &str| {
+        let begun = Instant::now();
+        loop {
+            let ran = bed.toolbox.run_until(point, &Bed::line(&["apply", "--once"]));
+            if ran.code.is_none() {
+                return ran;
+            }
+            assert!(begun.elapsed() < Duration::from_mins(1), "{point}: {ran:#?}");
+        }
+    };
+    let died = dies("ensemble.scaling:1");
+    assert!(died.out.contains("replicas 4 -> 3"), "{died:#?}");
+    assert_eq!((world.replicas(), world.changes(), lowered(&bed)), (4, changes, vec![]));
+    // Whichever verb comes next asks the API server: here one that finds nothing to do itself.
+    let line = bed.servers.member(1).line(Role::Participant);
+    let said = bed.run(&["join", &line]).ends_with(0);
+    assert!(said.err.contains("the cluster shows how 1 of its changes ended"), "{said:#?}");
+    assert_eq!((world.replicas(), lowered(&bed)), (4, vec![Outcome::Failed]), "{said:#?}");
+
+    dies("ensemble.scaled:1");
+    assert_eq!((world.replicas(), world.changes(), lowered(&bed)), (3, changes + 1, vec![Outcome::Failed]));
+    bed.servers.stop(4, Signal::KILL).unwrap();
+    let ran = bed.apply().ends_with(0);
+    assert!(ran.out.contains("nothing to do"), "{ran:#?}");
+    assert_eq!(lowered(&bed), [Outcome::Failed, Outcome::Done], "{ran:#?}");
+    assert!(bed.apply().ends_with(0).out.contains("nothing to do"));
+    assert_eq!((world.replicas(), world.changes(), bed.toolbox.files("open")), (3, changes + 1, 0), "no extra change");
     bed.each_change_has_one_outcome();
 }

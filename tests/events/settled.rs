@@ -2,6 +2,7 @@
 //! others leave it alone, within bounds. On a cluster in memory, and a real one with runs that are killed.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
@@ -9,6 +10,7 @@ use kafka_toolbox::change::carry_out::Run;
 use kafka_toolbox::change::event::{Event, Outcome};
 use kafka_toolbox::clients::kafka::memory::{Call, Memory};
 use kafka_toolbox::clients::kafka::{KafkaError, NewTopic};
+use kafka_toolbox::clients::kubernetes::{ObjectName, PodState, Resource, StatefulSet, Strategy, Verb};
 use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::exit::Exit;
 use kafka_toolbox::recorders::folder::journals;
@@ -18,6 +20,7 @@ use uuid::Uuid;
 use super::toolbox::assert_each_ended_once;
 use crate::clients::kafka::contract::{create, topic};
 use crate::clients::kafka::live::{PATIENT, open, wait};
+use crate::clients::kubernetes::twin;
 use crate::reassign::bench::{Row, plan};
 use crate::reassign::stalled_live::shared;
 use crate::support::desk::Desk;
@@ -253,6 +256,61 @@ async fn what_was_asked_of_a_run_and_who_owns_a_topic_is_settled_by_the_records(
     }
     collect_as(&desk, "prod", &state).await;
     assert_settled(&state, &rows, "throttle gc");
+}
+
+/// Intents of a dead run on the cluster, with their outcomes.
+fn rows<'a>(rows: impl IntoIterator<Item = Left<'a>>) -> Vec<(Event, Outcome)> {
+    let one = |(command, kind, subject, before, after, outcome): Left<'_>| {
+        let event = run(command, "this-one").event(kind, subject, Outcome::Planned, subject);
+        (Event { before: Some(before.to_owned()), after: Some(after.to_owned()), ..event }, outcome)
+    };
+    rows.into_iter().map(one).collect()
+}
+
+#[tokio::test]
+async fn pods_and_stateful_sets_that_a_dead_run_changed_are_asked_of_the_api_server_by_whichever_command_comes_next() {
+    use Outcome::{Done, Failed};
+    let server = Arc::new(twin());
+    let named = |name: &str| ObjectName::new("kafka", name);
+    let set = StatefulSet { name: named("one"), uid: "u".to_owned(), replicas: 3, ..StatefulSet::default() };
+    server.add_stateful_set(StatefulSet { strategy: Strategy::Partition(2), ..set });
+    server.add_pod(PodState { name: named("one-1"), uid: "u1".to_owned(), ..PodState::default() });
+    let stepped = |ordinal: u32| format!("statefulset: kafka/one\nstatefulset uid: u\npartition: {ordinal}");
+    let count = |replicas: u32| format!("statefulset: kafka/one\nstatefulset uid: u\nreplicas: {replicas}");
+    let (two, one, four, three) = (stepped(2), stepped(1), count(4), count(3));
+    let intents = rows([
+        ("rollout run", "rollout.pod_deleted", "pod:kafka/one-0", "uid: u0", "revision: new", Done),
+        ("rollout run", "rollout.pod_deleted", "pod:kafka/one-1", "uid: u1", "revision: new", Failed),
+        ("rollout run", "rollout.partition_stepped", "pod:kafka/one-2", "uid: u2", &two, Done),
+        ("rollout run", "rollout.partition_stepped", "pod:kafka/one-1", "uid: u1", &one, Failed),
+        ("ensemble apply", "ensemble.replicas_lowered", "server:4", &four, &three, Done),
+        ("ensemble apply", "ensemble.replicas_lowered", "server:3", &three, &count(2), Failed),
+    ]);
+    let desk = Desk::new(cluster()).in_kubernetes(server.clone());
+    let state = desk.folder().join("state");
+    intents.iter().for_each(|(intent, _)| dies_after(&state, std::slice::from_ref(intent)));
+    let command = ["throttle", "gc", "--yes", "--events-to", "none"];
+    server.set_broken(Verb::Get, Resource::Pods, true);
+    desk.run(&command).await.ends_with(Exit::Done);
+    assert_eq!(journals(&state.join("open")).len(), 2, "what the API server does not say is left open");
+    server.set_broken(Verb::Get, Resource::Pods, false);
+    desk.run(&command).await.ends_with(Exit::Done);
+    assert_settled(&state, &intents, "throttle gc");
+}
+
+#[tokio::test]
+async fn changes_of_an_ensemble_and_what_only_the_api_server_knows_are_left_to_a_run_that_can_see_them() {
+    use Outcome::Unknown;
+    let intents = rows([
+        ("ensemble apply", "ensemble.reconfigured", "controller:4", "voter.1: a", "voter.4: b", Unknown),
+        ("ensemble leave", "ensemble.declared", "controller:4", "size: 3", "size: 5", Unknown),
+        ("rollout run", "rollout.pod_deleted", "pod:kafka/one-0", "uid: u0", "revision: new", Unknown),
+    ]);
+    let desk = Desk::new(cluster());
+    let state = desk.folder().join("state");
+    intents.iter().for_each(|(intent, _)| dies_after(&state, std::slice::from_ref(intent)));
+    desk.run(&["throttle", "gc", "--yes"]).await.ends_with(Exit::Done);
+    assert_eq!(journals(&state.join("open")).len(), intents.len(), "{:#?}", audited(&state));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use kafka_toolbox::change::event::Outcome;
 use kafka_toolbox::clients::kafka::memory::Memory;
 use kafka_toolbox::clients::kubernetes::{
     self, Access, KubernetesError, Live, ObjectName, PodState, REVISION_LABEL, Resource, StatefulSet, Strategy, Verb,
@@ -13,8 +14,10 @@ use kafka_toolbox::clients::kubernetes::{
 use kafka_toolbox::exit::Exit;
 
 use crate::clients::kubernetes::twin;
+use crate::live::kafka::{Cluster, Kind, Shape};
 use crate::live::kubernetes::control_plane::ControlPlane;
 use crate::support::desk::{Desk, Said};
+use crate::support::toolbox::Toolbox;
 
 const ID: &str = "kafka-toolbox/broker-id";
 
@@ -248,6 +251,64 @@ async fn replicas_are_lowered(door: &Live, name: &ObjectName, former: &StatefulS
     let first = door.pod(&name_of(&name.namespace, 0)).await.unwrap().unwrap();
     assert_eq!((first.stateful_set.as_deref(), first.claims.len()), (Some("kafka"), 0));
     assert_eq!(door.pod(&name_of(&name.namespace, 7)).await.unwrap(), None);
+}
+
+/// The uids of the pods of [`STATEFUL_SET`], once there are two.
+fn uids(cluster: &ControlPlane, namespace: &str) -> BTreeMap<String, String> {
+    let path = "jsonpath={range .items[*]}{.metadata.name} {.metadata.uid}{\"\\n\"}{end}";
+    let words = ["--namespace", namespace, "get", "pods", "-o", path];
+    let begun = Instant::now();
+    loop {
+        let text = cluster.kubectl(&words);
+        let pods = text.lines().filter_map(|line| line.split_once(' '));
+        let pods: BTreeMap<_, _> = pods.map(|(name, uid)| (name.to_owned(), uid.to_owned())).collect();
+        if pods.len() == 2 {
+            return pods;
+        }
+        assert!(begun.elapsed() < Duration::from_mins(1), "{text}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn a_roll_that_is_killed_while_it_replaces_a_pod_is_settled_by_the_next_one_and_the_pod_is_deleted_once() {
+    let cluster = ControlPlane::shared();
+    let kafka = Cluster::start(Kind::Kafka43Kraft, &Shape::racks(&["a", "b", "c"])).unwrap();
+    let namespace = cluster.namespace("rollkill");
+    let apply = |version: &str| {
+        let text = STATEFUL_SET.replace("VERSION", version).replace("STRATEGY", "{type: OnDelete}");
+        cluster.kubectl_with_input(&["--namespace", &namespace, "apply", "-f", "-"], &text);
+    };
+    apply("1");
+    let before = uids(cluster, &namespace);
+    let ready = r#"{"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}"#;
+    for pod in before.keys() {
+        let words = ["patch", "pod", pod, "--subresource=status", "--type=merge", "-p", ready];
+        cluster.kubectl(&[&["--namespace", namespace.as_str()], &words[..]].concat());
+    }
+    apply("2");
+    // A Lease of a dead run is waited for; a file is free at once.
+    let toolbox = Toolbox::new(&kafka.bootstrap())
+        .with("TOOLBOX_STATE", "kubernetes")
+        .with("TOOLBOX_LOCK", "file")
+        .with("TOOLBOX_KUBECONFIG", cluster.admin_kubeconfig().to_str().unwrap())
+        .with("TOOLBOX_NAMESPACE", &namespace);
+    let line = ["rollout", "run", "--yes", "--set", "kafka", "--first-id", "1", "--apart", "100ms", "--every", "200ms"];
+    let ended = || {
+        let events = toolbox.audit().into_iter();
+        let ended = events.filter(|event| event.kind == "rollout.pod_deleted" && !event.is_intent());
+        ended.map(|event| event.outcome).collect::<Vec<_>>()
+    };
+    let died = toolbox.run_until("rollout.replacing:1", &line);
+    assert_eq!((died.code, ended(), uids(cluster, &namespace)), (None, vec![], before.clone()), "{died:#?}");
+    let died = toolbox.run_until("rollout.replaced:1", &line);
+    assert_eq!((died.code, ended()), (None, vec![Outcome::Failed]), "{died:#?}");
+    let once = uids(cluster, &namespace);
+    assert_eq!(before.iter().filter(|(pod, uid)| once.get(*pod) != Some(*uid)).count(), 1, "{before:?} {once:?}");
+    // Nobody makes the new pod ready: the other one stays.
+    let waits = toolbox.run(&[&line[..], &["--wait-max", "1s"]].concat());
+    assert_eq!((waits.code, ended()), (Some(5), vec![Outcome::Failed, Outcome::Done]), "{waits:#?}");
+    assert_eq!((uids(cluster, &namespace), toolbox.files("open")), (once, 0), "{waits:#?}");
 }
 
 fn name_of(namespace: &str, ordinal: u32) -> ObjectName {

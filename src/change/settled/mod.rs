@@ -1,13 +1,15 @@
 //! The outcomes of the changes of runs that died, from what the cluster shows: (intent, what is shown) in, verdict out. Pure.
 //!
 //! It goes by the text of the intents, for all commands alike: whichever command runs next on a cluster settles what any
-//! command left open there. [`Subjects`] says what has to be looked at, [`settled`] decides.
+//! command left open there. [`Subjects`] says what has to be looked at, [`settled`] decides. What the cluster does not
+//! show is settled by [`workloads`], from the API server, and by [`ensembles`], in runs that look at their ensemble.
 
-mod ensembles;
+pub mod ensembles;
 mod moves;
 mod overrides;
 mod throttles;
 mod topics;
+pub mod workloads;
 
 #[cfg(test)]
 mod tests;
@@ -132,11 +134,6 @@ impl Subjects {
         let records = Self { overrides: self.overrides, owned_topics: self.owned_topics.clone(), ..Self::default() };
         *self != records
     }
-}
-
-/// How a change of an ensemble's membership ended whose run died; `membership` is the present one, a `server.N: LINE` a line.
-pub fn settled_by_membership(intent: &Event, membership: &str) -> Verdict {
-    Verdict::of(ensembles::is_done(intent, membership))
 }
 
 /// How an intent of a dead run ended, as the cluster shows it.

@@ -2,7 +2,9 @@
 
 use uuid::Uuid;
 
-use super::{KeptOverrides, Shown, Subjects, Verdict, is_of_run, settled, settled_by_membership};
+use super::ensembles::{ShownEnsemble, settled_by_ensemble};
+use super::workloads::{Placed, ShownPod, ShownSet, ShownWorkloads, Workloads, is_of_workload, settled_by_workloads};
+use super::{KeptOverrides, Shown, Subjects, Verdict, is_of_run, settled};
 use crate::change::carry_out::Run;
 use crate::change::event::{Event, Outcome};
 use crate::cluster::broker::BrokerId;
@@ -267,10 +269,124 @@ fn the_present_members_show_whether_a_change_of_the_membership_was_made() {
     let (before, after) =
         ("server.1: a:1:2:participant;3\nversion: 1", "server.1: a:1:2:participant;3\nserver.2: b:1:2;3");
     let change = intent("ensemble apply", ("ensemble.reconfigured", "server:2"), (before, after));
-    let shows = |members: &str| outcome(settled_by_membership(&change, members));
+    let with = |membership: Option<&str>| ShownEnsemble {
+        membership: membership.map(str::to_owned),
+        ..ShownEnsemble::default()
+    };
+    let shows = |members: &str| outcome(settled_by_ensemble(&change, &with(Some(members))).unwrap());
     assert_eq!(shows("server.2: b:1:2;3\nserver.1: a:1:2:participant;3"), Some(Outcome::Done));
     assert_eq!(shows("server.1: a:1:2:participant;3"), Some(Outcome::Failed));
     assert_eq!(shows("server.9: a:1:2:participant;3"), None, "somebody else changed it");
-    let declared = intent("ensemble join", ("ensemble.declared", "server:2"), (before, after));
-    assert_eq!(outcome(settled_by_membership(&declared, before)), None);
+    assert_eq!(settled_by_ensemble(&change, &with(None)), Some(Verdict::NotAsked), "they were not read");
+    let written = intent("ensemble prestart", ("ensemble.written", "server:2"), (before, after));
+    assert_eq!(settled_by_ensemble(&written, &with(Some(before))), None);
+}
+
+#[test]
+fn the_node_of_an_ensemble_shows_whether_it_got_its_id() {
+    let change = intent("ensemble adopt", ("ensemble.identified", "ensemble:membership"), ("", ""));
+    let of = |id: Option<&str>| {
+        let shown = ShownEnsemble { id: id.map(str::to_owned), ..ShownEnsemble::default() };
+        settled_by_ensemble(&change, &shown).unwrap()
+    };
+    assert_eq!(outcome(of(Some("main-id"))), Some(Outcome::Done));
+    assert_eq!((outcome(of(Some(""))), outcome(of(Some("other")))), (Some(Outcome::Failed), None));
+    assert_eq!(of(None), Verdict::NotAsked);
+}
+
+#[test]
+fn the_record_shows_whether_it_was_written() {
+    let settle = |kind: &str, (before, after): (&str, &str), record: Option<&str>| {
+        let change = intent("ensemble apply", (kind, "server:2"), (before, after));
+        let shown = ShownEnsemble { record: record.map(str::to_owned), ..ShownEnsemble::default() };
+        settled_by_ensemble(&change, &shown).unwrap()
+    };
+    let record = |state: &str, change: &str| format!("size: 3\nserver.2: b:1:2;3 ({state})\nchange: {change}");
+    let declared = ("size: 3\nserver.2: b:1:2;3 (a member)", "size: 3\nserver.2: b:1:2;3 (leaving)");
+    let state = ("state: a member", "state: leaving");
+    for (kind, lines) in [("ensemble.declared", declared), ("ensemble.member_marked", state)] {
+        let of = |state: &str| outcome(settle(kind, lines, Some(&record(state, "none"))));
+        assert_eq!(of("leaving"), Some(Outcome::Done), "{kind}");
+        assert_eq!(of("a member"), Some(Outcome::Failed), "{kind}");
+        assert_eq!(of("retired"), None, "{kind}: somebody else wrote it since");
+        assert_eq!(settle(kind, lines, None), Verdict::NotAsked, "{kind}: it was not read");
+    }
+    let forgotten = ("change: PROMOTE of server 2", "change: none");
+    let of = |change: &str| outcome(settle("ensemble.change_forgotten", forgotten, Some(&record("joining", change))));
+    assert_eq!(of("none"), Some(Outcome::Done));
+    assert_eq!(of("PROMOTE of server 2"), Some(Outcome::Failed));
+    assert_eq!(of("DROP of server 3"), None);
+    let first = ("", declared.0);
+    let of = |record: &str| outcome(settle("ensemble.declared", first, Some(record)));
+    assert_eq!(of(&record("a member", "none")), Some(Outcome::Done));
+    assert_eq!((of(""), of("size: 5")), (Some(Outcome::Failed), None), "no record, and another one");
+    let same = (declared.0, declared.0);
+    assert_eq!(outcome(settle("ensemble.declared", same, Some(declared.0))), None, "what these lines do not show");
+}
+
+/// What the API server shows of StatefulSet `kafka/zk` and of pod `kafka/kafka-1`.
+fn workloads(set: Option<ShownSet>, pod: Option<ShownPod>) -> ShownWorkloads {
+    let named = |name: &str| Placed { namespace: Some("kafka".to_owned()), name: name.to_owned() };
+    ShownWorkloads { sets: [(named("zk"), set)].into(), pods: [(named("kafka-1"), pod)].into() }
+}
+
+/// A StatefulSet with uid `u`.
+fn set(replicas: u32, partition: Option<u32>) -> Option<ShownSet> {
+    Some(ShownSet { uid: "u".to_owned(), replicas, partition })
+}
+
+/// Replicas of `kafka/zk` that are lowered.
+fn lowered(from: u32, to: u32) -> Event {
+    let lines = |count: u32| format!("statefulset: kafka/zk\nstatefulset uid: u\nreplicas: {count}");
+    intent("ensemble apply", ("ensemble.replicas_lowered", "server:4"), (&lines(from), &lines(to)))
+}
+
+proptest::proptest! {
+    #[test]
+    fn lowered_replicas_are_done_where_there_are_so_many_and_not_done_where_there_are_as_many_as_before(
+        from in 1u32..9,
+        now in 0u32..9,
+    ) {
+        let to = from - 1;
+        let expected = [(to, Outcome::Done), (from, Outcome::Failed)];
+        let expected = expected.into_iter().find(|(count, _)| *count == now).map(|(_, outcome)| outcome);
+        let shown = outcome(settled_by_workloads(&lowered(from, to), &workloads(set(now, None), None)));
+        proptest::prop_assert_eq!(shown, expected);
+    }
+}
+
+#[test]
+fn another_stateful_set_of_the_same_name_and_one_that_is_gone_show_nothing_and_one_that_was_not_read_is_left_open() {
+    let change = lowered(4, 3);
+    assert!(is_of_workload(&change));
+    let other = Some(ShownSet { uid: "other".to_owned(), replicas: 3, partition: None });
+    for set in [other, None] {
+        assert_eq!(settled_by_workloads(&change, &workloads(set, None)), Verdict::NotShown);
+    }
+    assert_eq!(settled_by_workloads(&change, &ShownWorkloads::default()), Verdict::NotAsked);
+    let older = ("statefulset: zk\nreplicas: 4", "statefulset: zk\nreplicas: 3");
+    let older = intent("ensemble apply", ("ensemble.replicas_lowered", "server:4"), older);
+    let place = Placed { namespace: None, name: "zk".to_owned() };
+    assert_eq!(Workloads::of([&older]).sets, [place.clone()].into(), "it is in the namespace of whoever asks");
+    let shown = ShownWorkloads { sets: [(place, set(3, None))].into(), ..ShownWorkloads::default() };
+    assert_eq!(outcome(settled_by_workloads(&older, &shown)), Some(Outcome::Done));
+}
+
+#[test]
+fn a_pod_that_was_replaced_is_known_by_its_uid_and_a_stepped_partition_by_its_ordinal() {
+    let deleted = ("uid: old\nnode: n\nrevision: 1", "revision: 2");
+    let deleted = intent("rollout run", ("rollout.pod_deleted", "pod:kafka/kafka-1"), deleted);
+    let pod = |uid: &str, is_deleting| Some(ShownPod { uid: uid.to_owned(), is_deleting });
+    let of = |pod| outcome(settled_by_workloads(&deleted, &workloads(None, pod)));
+    assert_eq!([of(None), of(pod("new", false)), of(pod("old", true))], [Some(Outcome::Done); 3]);
+    assert_eq!(of(pod("old", false)), Some(Outcome::Failed));
+    let lines = "revision: 2\nstatefulset: kafka/zk\nstatefulset uid: u\npartition: 2";
+    let stepped =
+        intent("rollout run", ("rollout.partition_stepped", "pod:kafka/zk-2"), ("uid: old\nrevision: 1", lines));
+    let of = |partition| outcome(settled_by_workloads(&stepped, &workloads(set(4, partition), None)));
+    assert_eq!([of(Some(2)), of(Some(1))], [Some(Outcome::Done); 2]);
+    assert_eq!((of(Some(3)), of(None)), (Some(Outcome::Failed), None));
+    let older = intent("rollout run", ("rollout.partition_stepped", "pod:kafka/zk-2"), ("uid: old", "revision: 2"));
+    assert_eq!(settled_by_workloads(&older, &workloads(set(4, Some(2)), None)), Verdict::NotShown);
+    assert!(Workloads::of([&older]).is_empty() && Workloads::of([&deleted, &stepped]).pods.len() == 1);
 }

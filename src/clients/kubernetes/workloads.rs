@@ -101,6 +101,9 @@ pub struct PodState {
     pub is_ready: bool,
     /// Why none of its containers runs, where that does not pass by itself soon: pending, CrashLoopBackOff, ImagePullBackOff.
     pub stuck: Option<String>,
+    /// Which of its containers, or init containers, ends again and again (CrashLoopBackOff), how often it was restarted, and how it
+    /// ended last; none where none does. Another container may run.
+    pub crash_loop: Option<String>,
 }
 
 /// The label that names a pod's revision.

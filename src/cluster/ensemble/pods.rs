@@ -29,6 +29,8 @@ pub struct Pod {
     pub is_ready: bool,
     /// Why none of its containers runs, where that does not pass by itself soon.
     pub stuck: Option<String>,
+    /// Which of its containers ends again and again, and how it ended last; none where none does.
+    pub crash_loop: Option<String>,
     /// The revision of its StatefulSet that it was made from.
     pub revision: Option<String>,
     /// The number behind the last dash of its name.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crate::change::carry_out::{Ended, Watch, carry_out};
 use crate::change::event::Outcome;
+use crate::change::fail_point::fail_point;
+use crate::change::settled::workloads::{PARTITION, SET, SET_UID};
 use crate::clients::kafka::{Election, KafkaError, codes};
 use crate::clients::kubernetes::{PodState, StatefulSet, Strategy};
 use crate::clients::programs;
@@ -136,13 +138,23 @@ pub async fn replace_pod(context: &mut Context, unit: &Unit, pod: &PodState, set
         subject: format!("pod:{}", pod.name),
         name: unit.name.clone(),
         before: Some(format!("{place}\n{}", revision(pod.revision().unwrap_or("-")))),
-        after: Some(revision(&set.update_revision)),
+        after: Some(match stepped {
+            Some(ordinal) => format!(
+                "{}\n{SET}: {}\n{SET_UID}: {}\n{PARTITION}: {ordinal}",
+                revision(&set.update_revision),
+                set.name,
+                set.uid
+            ),
+            None => revision(&set.update_revision),
+        }),
     };
     let ended = carried_out(context, step, async || {
+        fail_point("rollout.replacing");
         let done = match stepped {
             Some(ordinal) => kubernetes.set_partition(set, ordinal).await,
             None => kubernetes.delete_pod(&pod.name, &pod.uid).await,
         };
+        fail_point("rollout.replaced");
         match done {
             Ok(()) => Ended::done(),
             Err(error) if error.is_passing() => Ended::unknown(error.to_string()),

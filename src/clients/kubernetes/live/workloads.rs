@@ -153,9 +153,12 @@ struct Condition {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 struct Container {
+    name: String,
+    restart_count: i64,
     state: ContainerState,
+    last_state: ContainerState,
 }
 
 #[derive(Deserialize, Default)]
@@ -163,6 +166,15 @@ struct Container {
 struct ContainerState {
     waiting: Option<Waiting>,
     running: Option<Value>,
+    terminated: Option<Terminated>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Terminated {
+    exit_code: i64,
+    reason: Option<String>,
+    message: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -305,7 +317,7 @@ fn selector(labels: &Labels) -> String {
 fn pod_state(namespace: &str, pod: Pod) -> PodState {
     let Pod { metadata, spec, status } = pod;
     let is_ready = status.conditions.iter().any(|it| it.r#type == "Ready" && it.status == "True");
-    let stuck = stuck(&status);
+    let (stuck, crash_loop) = (stuck(&status), crash_loop(&status));
     let controller = metadata.owner_references.into_iter().find(|owner| owner.controller);
     let claims = spec.volumes.into_iter().filter_map(|volume| Some(volume.persistent_volume_claim?.claim_name));
     PodState {
@@ -319,7 +331,29 @@ fn pod_state(namespace: &str, pod: Pod) -> PodState {
         is_deleting: metadata.deletion_timestamp.is_some(),
         is_ready,
         stuck,
+        crash_loop,
     }
+}
+
+/// The first container that ends again and again, in words.
+fn crash_loop(status: &PodStatus) -> Option<String> {
+    const REASON: &str = "CrashLoopBackOff";
+    let is_looping = |it: &&Container| it.state.waiting.as_ref().is_some_and(|it| it.reason.as_deref() == Some(REASON));
+    let init = status.init_container_statuses.iter().find(is_looping).map(|it| ("init container", it));
+    let (what, found) = init.or_else(|| Some(("container", status.container_statuses.iter().find(is_looping)?)))?;
+    let mut words = format!("{what} {}: {REASON}, {} restarts", found.name, found.restart_count);
+    if let Some(last) = &found.last_state.terminated {
+        // Writing to a string does not fail.
+        let _ = write!(words, ", exit code {}", last.exit_code);
+        if let Some(reason) = last.reason.as_ref().filter(|reason| *reason != "Error") {
+            let _ = write!(words, " ({reason})");
+        }
+        let line = last.message.iter().flat_map(|message| message.lines()).rfind(|line| !line.trim().is_empty());
+        if let Some(line) = line {
+            let _ = write!(words, ": {}", line.trim());
+        }
+    }
+    Some(words)
 }
 
 /// Why no container runs. Containers that are just being made are not stuck.
@@ -385,6 +419,25 @@ mod tests {
         assert_eq!(of(r#"{"containerStatuses": [{"state": {"running": {}}}]}"#), None);
         let pending = r#"{"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]}"#;
         assert_eq!(of(pending).as_deref(), Some("Unschedulable"));
+    }
+
+    #[test]
+    fn a_container_that_ends_again_and_again_is_named_with_how_it_ended_last_though_another_one_runs() {
+        let of = |status: &str| crash_loop(&serde_json::from_str(status).unwrap());
+        let server = of(
+            r#"{"containerStatuses": [{"name": "probe", "state": {"running": {}}}, {"name": "zookeeper", "restartCount": 5,
+                "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": {"exitCode": 1,
+                "reason": "Error", "message": "first\nMy id 4 not in the peer list\n"}}}]}"#,
+        );
+        let words = "container zookeeper: CrashLoopBackOff, 5 restarts, exit code 1: My id 4 not in the peer list";
+        assert_eq!(server.as_deref(), Some(words));
+        let init =
+            of(r#"{"initContainerStatuses": [{"name": "prestart", "restartCount": 2, "state": {"waiting": {"reason":
+                "CrashLoopBackOff"}}, "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}]}"#);
+        let words = "init container prestart: CrashLoopBackOff, 2 restarts, exit code 137 (OOMKilled)";
+        assert_eq!(init.as_deref(), Some(words));
+        let image = r#"{"containerStatuses": [{"name": "a", "state": {"waiting": {"reason": "ImagePullBackOff"}}}]}"#;
+        assert_eq!((of(image), of("{}")), (None, None));
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl State {
         let set = self.stateful_sets.values().find(|set| Some(&set.uid) == pod.controller_uid.as_ref());
         let Some(set) = set else { return };
         let revision = set.update_revision.clone();
-        let mut anew = PodState { uid: format!("{}+", pod.uid), is_ready: true, stuck: None, ..pod };
+        let mut anew = PodState { uid: format!("{}+", pod.uid), is_ready: true, stuck: None, crash_loop: None, ..pod };
         anew.labels.insert(REVISION_LABEL.to_owned(), revision);
         self.pods.insert(name.clone(), anew);
     }

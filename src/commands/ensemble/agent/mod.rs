@@ -211,6 +211,7 @@ async fn tick_ensemble(
 async fn tick_quorum(context: &mut Context, quorum: &mut Quorum, reporter: &mut Reporter) -> anyhow::Result<Ticked> {
     let look = quorum.look_to_change(context).await?;
     let Decided { pass, plan } = decided(look.input(context.steady().now(), quorum.rest()));
+    Quorum::say_voters(context, &look, &pass);
     let size = look.desired.as_ref().map(|desired| desired.size);
     let name = context.cluster_name().unwrap_or_default().to_owned();
     reporter.report(context, Outlook::of(&name, size, &pass)).await;

@@ -19,6 +19,7 @@ use crate::commands::ensemble::command::flags::{WhichArgs, size};
 use crate::commands::ensemble::command::kraft::{self, Declaration};
 use crate::commands::ensemble::observe::servers::Look;
 use crate::commands::ensemble::observe::sessions::Connections;
+use crate::commands::ensemble::plan::ZooKeeper;
 use crate::commands::ensemble::plan::code::Refusal;
 use crate::commands::ensemble::plan::declare::{
     Adoption, adopt as adopted, join as joined, leave as left, resize, retire as retired,
@@ -28,7 +29,7 @@ use crate::commands::ensemble::plan::kraft::declare::Adoption as QuorumAdoption;
 use crate::commands::ensemble::plan::planned::{Declared, EnsembleId, EnsembleStep};
 use crate::commands::ensemble::plan::refuse::{Found, is_split, not_adopted, not_its_own};
 use crate::commands::ensemble::plan::seen::Seen;
-use crate::commands::ensemble::plan::steps::refuse;
+use crate::commands::ensemble::plan::steps::{record_lines, refuse};
 use crate::context::Context;
 use crate::exit::{Exit, Stop};
 
@@ -182,6 +183,7 @@ pub(super) async fn adopt(context: &mut Context, args: &AdoptArgs) -> anyhow::Re
     let recorded = former.as_ref().and_then(|former| former.ensemble_id.clone());
     let ensemble_id = found.clone().or(recorded).unwrap_or(ensemble_id);
     context.is_ensemble(&ensemble.name, Some(&ensemble_id));
+    context.shows_ensemble_id(found.clone().unwrap_or_default());
     let look = ensemble.observed().await;
     let adoption = Adoption { size: args.size, dev: args.dev, ensemble_id: Some(ensemble_id.clone()) };
     let mut plan = Plan::default();
@@ -382,6 +384,8 @@ async fn write(
     plan: Plan<EnsembleStep>,
     look: Look,
 ) -> anyhow::Result<Exit> {
+    // What is written is refused where somebody else wrote the record since it was read.
+    context.shows_record(record_lines::<ZooKeeper>(ensemble.record.desired.as_ref()));
     let executor = ensemble.executor(look, context);
     carry_out(context, plan, executor).await
 }

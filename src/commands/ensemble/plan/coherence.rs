@@ -286,10 +286,14 @@ fn against_document(list: &mut List, desired: &Desired, seen: &Seen, known: &BTr
         {
             list.incoherent(format!("server {id} is a member as `{line}`, `{}` is desired", wanted.line));
         }
-        if known.advice == Advice::Rewrite {
-            list.notice(format!(
-                "server {id} exits again and again: its own file lacks it, `toolbox ensemble prestart` rewrites it"
-            ));
+        let is_wanted = !matches!(known.want, Want::Retired | Want::Unknown);
+        if let Some(words) = seen.crash_loop(*id).filter(|_| is_wanted && seen.is_silent(*id)) {
+            let next = if known.advice == Advice::Rewrite {
+                "; where its log says that it is not in the peer list, `toolbox ensemble prestart` rewrites its file"
+            } else {
+                ""
+            };
+            list.notice(format!("server {id} exits again and again: {words}{next}"));
         }
     }
 }

@@ -141,7 +141,8 @@ impl Protocol for ZooKeeper {
 
 fn waits_for(id: ServerId, known: &Known) -> String {
     // ZooKeeper would take a joiner that does not run, too.
-    let is_refused = known.want == Want::Joining && matches!(known.advice, Advice::WaitForServer | Advice::WaitForData);
+    let waits = matches!(known.advice, Advice::WaitForServer | Advice::WaitForData | Advice::Rewrite);
+    let is_refused = known.want == Want::Joining && waits;
     let code = if is_refused { format!(" ({})", Code::NotCaughtUp) } else { String::new() };
     format!("server {id} ({}): {}{code}", known.row.words(), known.advice.words())
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::change::settled::workloads::{REPLICAS, SET, SET_UID};
 use crate::cluster::ensemble::desired::{ChangeKind, Desired, Op};
 use crate::cluster::ensemble::member::ServerId;
 use crate::cluster::ensemble::membership::{ConfigVersion, EnsembleConfig, Membership};
@@ -108,8 +109,10 @@ impl Steps for ZooKeeper {
     }
 
     fn replicas(scale_down: &ScaleDown) -> (String, String) {
-        let lines = |count: u32| format!("statefulset: {}\nreplicas: {count}", scale_down.set);
-        (lines(scale_down.from), lines(scale_down.to))
+        let ScaleDown { namespace, set, uid, from, to, .. } = scale_down;
+        let name = if namespace.is_empty() { set.clone() } else { format!("{namespace}/{set}") };
+        let lines = |count: &u32| format!("{SET}: {name}\n{SET_UID}: {uid}\n{REPLICAS}: {count}");
+        (lines(from), lines(to))
     }
 }
 

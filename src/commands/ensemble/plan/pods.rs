@@ -38,6 +38,10 @@ pub fn fill(desired: &Desired, read: &PodsRead, seen: &mut Seen) {
         let is_in = |id: &ServerId| desired.members.get(id).is_some_and(|it| it.state != MemberState::Retired);
         let unready = named(desired).into_iter().filter(|(id, _)| is_in(id));
         workload.unready = unready.filter_map(|(id, name)| Some((id, unready_pod(name, read)?))).collect();
+        let crash_loop = |name: &str| read.pods.get(name).filter(|pod| !pod.is_terminating)?.crash_loop.as_ref();
+        let crash_loops = named(desired).into_iter();
+        workload.crash_loops =
+            crash_loops.filter_map(|(id, name)| Some((id, format!("pod {name}: {}", crash_loop(name)?)))).collect();
         // Pods of joiners may be newer than the others without any rollout.
         let is_member = |id: &ServerId| membership.is_none_or(|members| members.servers.contains_key(id));
         let of_members = named(desired).into_iter().filter(|(id, _)| is_member(id)).map(|(_, name)| name);
@@ -68,7 +72,7 @@ fn pods(desired: &Desired, read: &PodsRead) -> BTreeMap<ServerId, PodSeen> {
 
 /// What a pod does, in a word or two.
 fn state(pod: &Pod) -> String {
-    match (pod.is_terminating, pod.is_ready, &pod.stuck) {
+    match (pod.is_terminating, pod.is_ready, pod.stuck.as_ref().or(pod.crash_loop.as_ref())) {
         (true, ..) => "terminating".to_owned(),
         (_, true, _) => "ready".to_owned(),
         (_, _, Some(why)) => format!("not ready: {why}"),

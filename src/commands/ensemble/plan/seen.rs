@@ -83,7 +83,7 @@ pub struct Workload {
     pub unknown: Option<String>,
     /// Pods that are terminating, pending or not ready, and why.
     pub unready: BTreeMap<ServerId, String>,
-    /// Pods whose server exits again and again, and its last words.
+    /// Pods of which a container, or an init container, ends again and again: which one, and how it ended last.
     pub crash_loops: BTreeMap<ServerId, String>,
     /// The pod of each server whose pod the record names.
     #[serde(default)]
@@ -200,6 +200,11 @@ impl Seen {
             membership.tolerance(&left).spare() < 0
         };
         self.zones.values().filter(is_needed).map(String::as_str).collect()
+    }
+
+    /// Which container of a server's pod ends again and again; none where none does.
+    pub fn crash_loop(&self, id: ServerId) -> Option<&str> {
+        self.workload.as_ref()?.crash_loops.get(&id).map(String::as_str)
     }
 
     /// Whether a server does not answer: down, frozen, cut off, or never looked at.

@@ -68,6 +68,9 @@ pub enum MembershipStep<P: Steps> {
         /// The member.
         #[serde(flatten, serialize_with = "named::<P, _, _>")]
         id: Id<P>,
+        /// Its state until now.
+        #[serde(skip)]
+        was: Option<MemberState>,
         /// Its state from now on.
         state: MemberState,
     },
@@ -156,7 +159,11 @@ pub fn plan<P: Steps>(pass: &Pass<P>, desired: Option<&P::Desired>, seen: &P::Se
     if let Some(op) = desired.and_then(DesiredState::op).filter(|_| pass.clears_op) {
         plan.steps.push(MembershipStep::Forget { op: Box::new(op.clone()) });
     }
-    plan.steps.extend(pass.marks.iter().map(|(id, state)| MembershipStep::Mark { id: *id, state: *state }));
+    let mut known = desired.cloned();
+    plan.steps.extend(pass.marks.iter().map(|(id, state)| {
+        let was = known.as_mut().and_then(|known| known.state_mut(*id)).copied();
+        MembershipStep::Mark { id: *id, was, state: *state }
+    }));
     if let Some(scale_down) = &pass.scale_down {
         plan.steps.push(MembershipStep::ScaleDown(Box::new(scale_down.clone())));
     }
@@ -188,6 +195,16 @@ pub fn refusal(why: &Refusal) -> plan::Refusal {
     }
 }
 
+/// What a record says, `key: value` lines: by them the changes of runs that died are recognised. Empty where there is no record.
+pub fn record_lines<P: Steps>(desired: Option<&P::Desired>) -> String {
+    desired.map_or_else(String::new, |desired| format!("{}\n{}", P::lines(desired), open_change::<P>(desired.op())))
+}
+
+/// The change that a record names as begun.
+fn open_change<P: Steps>(op: Option<&Op<P>>) -> String {
+    op.map_or_else(|| "change: none".to_owned(), |op| format!("change: {op}"))
+}
+
 /// What the record says of a member.
 pub(super) fn state_word<P: Steps>(state: MemberState) -> &'static str {
     match state {
@@ -216,7 +233,7 @@ impl<P: Steps> fmt::Display for MembershipStep<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Forget { op } => write!(f, "~ the record forgets {op}: it was not applied"),
-            Self::Mark { id, state } => {
+            Self::Mark { id, state, .. } => {
                 write!(f, "~ the record says that {} {id} is {}", P::MEMBER, state_word::<P>(*state))
             }
             Self::Confirm { op } => write!(f, "~ {op} was applied: confirm and record it"),
@@ -290,7 +307,12 @@ impl<P: Steps> Step for MembershipStep<P> {
             Self::Confirm { op } => both(P::before_after(op)),
             Self::ScaleDown(scale_down) => both(P::replicas(scale_down)),
             Self::Declare(declared) => (declared.before.as_deref().map(P::lines), Some(P::lines(&declared.after))),
-            _ => (None, None),
+            Self::Mark { was, state, .. } => {
+                let line = |state: MemberState| format!("state: {}", state_word::<P>(state));
+                (was.map(line), Some(line(*state)))
+            }
+            Self::Forget { op } => both((open_change::<P>(Some(&**op)), open_change::<P>(None))),
+            Self::Identify(_) => (None, None),
         }
     }
 }

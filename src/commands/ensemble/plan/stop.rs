@@ -21,6 +21,9 @@ pub struct ScaleDown {
     pub id: ServerId,
     /// Its pod: the last one of the StatefulSet.
     pub pod: String,
+    /// The namespace of the StatefulSet; empty in what an older version saved.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
     /// The StatefulSet.
     pub set: String,
     /// Its uid.
@@ -62,7 +65,7 @@ pub fn surplus(desired: &Desired, membership: &Membership, read: &PodsRead) -> B
 
 /// The StatefulSets whose replicas would be lowered.
 pub fn scalable(desired: &Desired, membership: &Membership, read: &PodsRead) -> Vec<String> {
-    let last = removed(desired, membership, read).filter_map(|out| out.scale_down());
+    let last = removed(desired, membership, read).filter_map(|out| out.scale_down(read));
     last.map(|scale_down| scale_down.set).collect()
 }
 
@@ -112,7 +115,7 @@ fn removed<'a>(desired: &'a Desired, membership: &'a Membership, read: &'a PodsR
 
 impl Out<'_> {
     /// The replicas to lower, where this is the last pod of a StatefulSet that is what was read of the pod.
-    fn scale_down(&self) -> Option<ScaleDown> {
+    fn scale_down(&self, read: &PodsRead) -> Option<ScaleDown> {
         let (set_name, set) = self.set?;
         let last = set.last_ordinal()?;
         let is_last = self.pod.ordinal == Some(last) && self.name == format!("{set_name}-{last}");
@@ -120,6 +123,7 @@ impl Out<'_> {
         (is_last && is_its_own && !self.pod.is_terminating).then(|| ScaleDown {
             id: self.id,
             pod: self.name.to_owned(),
+            namespace: read.namespace.clone(),
             set: set_name.to_owned(),
             uid: set.uid.clone(),
             resource_version: set.resource_version.clone(),
@@ -140,7 +144,7 @@ fn becomes(out: &Out<'_>, read: &PodsRead) -> Surplus {
         return Surplus::Ends;
     }
     let still = format!("server {id} was removed, and its pod {name} still runs");
-    let words = match (out.scale_down(), set) {
+    let words = match (out.scale_down(read), set) {
         (Some(scale_down), _) if read.may_scale => return Surplus::Scale(scale_down),
         (Some(ScaleDown { set, from, to, .. }), _) => format!(
             "{still}: stop it with `kubectl --namespace {namespace} scale statefulset {set} --current-replicas={from} \

@@ -38,7 +38,7 @@ pub enum Row {
     Foreign,
     /// Running, and its role is not known.
     Unclear,
-    /// Its process exits again and again.
+    /// Not running, not in the configuration, and its process exits again and again.
     CrashLoop,
     /// Running as voter or observer, in the configuration under another address than desired.
     Moved,
@@ -123,7 +123,10 @@ pub fn want(desired: &Desired, id: ServerId) -> Want {
 /// What is seen of a server.
 pub fn row(seen: &Seen, desired: &Desired, id: ServerId) -> Row {
     let member = seen.membership().and_then(|membership| membership.servers.get(&id));
-    if seen.workload.as_ref().is_some_and(|workload| workload.crash_loops.contains_key(&id)) {
+    // A member whose process exits again and again counts as one that does not run. A server that answers runs: it is another
+    // container of its pod that exits.
+    let is_outside = seen.membership().is_some_and(|membership| !membership.servers.contains_key(&id));
+    if is_outside && seen.is_silent(id) && seen.crash_loop(id).is_some() {
         return Row::CrashLoop;
     }
     let Some(view) = seen.servers.get(&id) else { return down(member.map(|line| line.role)) };
@@ -250,7 +253,7 @@ impl Row {
             Self::Leader => "voter, leader",
             Self::Foreign => "leads another ensemble",
             Self::Unclear => "runs, state not readable",
-            Self::CrashLoop => "exits again and again",
+            Self::CrashLoop => "not a member, exits again and again",
             Self::Moved => "member under another address",
         }
     }
@@ -278,7 +281,7 @@ impl Advice {
             Self::StopServer => "stop the server by hand",
             Self::Alarm => "look at it: the document does not have it",
             Self::SplitBrain => "stop: two ensembles",
-            Self::Rewrite => "restart it through `toolbox ensemble prestart`",
+            Self::Rewrite => "find out why it exits; `toolbox ensemble prestart` rewrites a file that lacks it",
         }
     }
 }

@@ -19,8 +19,10 @@ use crate::commands::ensemble::observe::controllers::observe;
 use crate::commands::ensemble::observe::pods::Pods;
 use crate::commands::ensemble::observe::quorum::QuorumLook;
 use crate::commands::ensemble::plan::kraft::planned::voters;
-use crate::commands::ensemble::plan::kraft::{Input, with_cluster_id, wrong_quorum};
+use crate::commands::ensemble::plan::kraft::{Input, Kraft, with_cluster_id, wrong_quorum};
+use crate::commands::ensemble::plan::pass::{Decision, Pass};
 use crate::commands::ensemble::plan::seen::Asked;
+use crate::commands::ensemble::plan::steps::record_lines;
 use crate::context::{Context, ControllerArgs};
 use crate::exit::{Exit, Stop};
 use crate::state::identity::{Identity, Purpose};
@@ -85,7 +87,10 @@ impl Quorum {
         }
         let desired = self.record.desired.clone();
         self.pods.look_at_controllers(context, desired.as_ref(), &mut seen, None).await;
-        context.shows_membership(voters(&seen.voter_set()));
+        context.shows_record(record_lines::<Kraft>(desired.as_ref()));
+        if desired.as_ref().is_none_or(|desired| desired.op.is_none()) {
+            context.shows_membership(voters(&seen.voter_set()));
+        }
         Ok(QuorumLook { seen, desired, at: Some(context.steady().now()) })
     }
 
@@ -105,12 +110,21 @@ impl Quorum {
         Ok(QuorumLook { desired: self.record.desired.clone(), ..look })
     }
 
+    /// Says who votes now, where a change of an earlier pass was open that can show no other effect any more: by that, changes of
+    /// runs that died get their outcomes.
+    pub fn say_voters(context: &mut Context, look: &QuorumLook, pass: &Pass<Kraft>) {
+        if pass.clears_op || matches!(pass.decision, Decision::Confirm(_)) {
+            context.shows_membership(voters(&look.seen.voter_set()));
+        }
+    }
+
     /// One pass: shown, agreed to, carried out and recorded as any other plan.
     pub async fn pass(&mut self, context: &mut Context) -> anyhow::Result<Passed> {
         let look = self.look_to_change(context).await?;
         let observed = context.observed(async || Ok(Observed::Quorum(Box::new(look)))).await?;
         let Observed::Quorum(look) = observed else { return Err(not_a_quorum()) };
         let decided = decided(look.input(context.steady().now(), self.rest));
+        Self::say_voters(context, &look, &decided.pass);
         if decided.waits_still(&mut self.has_waited) {
             return Ok(Passed::Waits);
         }

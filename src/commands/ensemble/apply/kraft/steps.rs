@@ -73,7 +73,7 @@ impl Executor for QuorumExecutor<'_> {
         self.locks.check().map_err(conflict)?;
         match step {
             QuorumStep::Forget { op } => self.record.forget(op).await?,
-            QuorumStep::Mark { id, state } => self.record.mark(*id, *state).await?,
+            QuorumStep::Mark { id, state, .. } => self.record.mark(*id, *state).await?,
             QuorumStep::Confirm { op } => return self.confirm(op, &Answer::Made).await,
             QuorumStep::Change(planned) => return self.change(planned).await,
             QuorumStep::ScaleDown(nothing) => match **nothing {},

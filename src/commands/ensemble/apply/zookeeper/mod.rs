@@ -21,7 +21,8 @@ use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::planned::membership;
 use crate::commands::ensemble::plan::refuse::{Found, next_step};
 use crate::commands::ensemble::plan::seen::Asked;
-use crate::commands::ensemble::plan::{Decision, Input, Pass, refuse};
+use crate::commands::ensemble::plan::steps::record_lines;
+use crate::commands::ensemble::plan::{Decision, Input, Pass, ZooKeeper, refuse};
 use crate::context::{Context, ZooKeeperFlags};
 use crate::exit::{Exit, Stop};
 use crate::state::identity::{Identity, Purpose};
@@ -228,8 +229,10 @@ impl Ensemble {
         Box::pin(decided.carry_out(context, executor)).await
     }
 
-    /// Says what the members are now, unless a change of an earlier pass may still show its effect.
+    /// Says what the record says and what the members are now: by that, changes of runs that died get their outcomes. Of the
+    /// members nothing is said while a change of an earlier pass may still show its effect.
     pub fn say_membership(&self, context: &mut Context, look: &Look, pass: &Pass) {
+        context.shows_record(record_lines::<ZooKeeper>(look.desired.as_ref()));
         let is_open = look.desired.as_ref().is_some_and(|desired| desired.op.is_some());
         let is_settled = !is_open || pass.clears_op || matches!(pass.decision, Decision::Confirm(_));
         if let Some(config) = look.seen.quorum.as_ref().filter(|_| is_settled) {

@@ -66,7 +66,8 @@ mod tests {
         let uid = "u".to_owned();
         server.add_stateful_set(StatefulSet { name, uid: uid.clone(), replicas: 4, ..StatefulSet::default() });
         let (pod, set, resource_version) = ("zk-3".to_owned(), "zk".to_owned(), "1".to_owned());
-        (server, ScaleDown { id: ServerId(4), pod, set, uid, resource_version, from: 4, to: 3 })
+        let namespace = "kafka".to_owned();
+        (server, ScaleDown { id: ServerId(4), pod, namespace, set, uid, resource_version, from: 4, to: 3 })
     }
 
     async fn ends(server: &Memory, it: &ScaleDown) -> (Outcome, String) {

@@ -83,7 +83,7 @@ impl Executor for EnsembleExecutor<'_> {
         self.locks.check().map_err(conflict)?;
         match step {
             EnsembleStep::Forget { op } => self.record.forget(op).await?,
-            EnsembleStep::Mark { id, state } => self.record.mark(*id, *state).await?,
+            EnsembleStep::Mark { id, state, .. } => self.record.mark(*id, *state).await?,
             EnsembleStep::Confirm { op } => return self.confirm(op).await,
             EnsembleStep::Change(planned) => return self.change(planned).await,
             EnsembleStep::ScaleDown(scale_down) => return lower(self.kubernetes.as_deref(), scale_down).await,

@@ -244,6 +244,7 @@ fn of_pod(pod: PodState) -> Pod {
         is_terminating: pod.is_deleting,
         is_ready: pod.is_ready,
         stuck: pod.stuck.as_ref().map(shown),
+        crash_loop: pod.crash_loop.as_ref().map(shown),
         set: pod.stateful_set,
         set_uid: pod.controller_uid,
         claims: pod.claims,

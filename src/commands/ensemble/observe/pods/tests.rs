@@ -155,6 +155,19 @@ async fn nodes_and_volumes_that_may_not_be_read_are_a_note_and_never_evidence() 
 }
 
 #[tokio::test]
+async fn a_container_that_ends_again_and_again_is_seen_and_its_words_reach_no_terminal_as_they_are() {
+    let mut bed = Bed::new();
+    bed.answers(2, false);
+    let pod = bed.server.peek_pod(&name("zk-1")).unwrap();
+    let crash_loop = Some("container zookeeper: CrashLoopBackOff, 5 restarts, exit code 1: \u{1b}[2Jgone".to_owned());
+    bed.server.add_pod(PodState { is_ready: false, crash_loop, ..pod });
+    bed.learn().await;
+    let crash_loops = &bed.seen.workload.as_ref().unwrap().crash_loops;
+    let words = r"pod zk-1: container zookeeper: CrashLoopBackOff, 5 restarts, exit code 1: \u{1b}[2Jgone";
+    assert_eq!(crash_loops.iter().collect::<Vec<_>>(), [(&ServerId(2), &words.to_owned())]);
+}
+
+#[tokio::test]
 async fn a_pod_or_a_set_that_is_gone_is_known_to_be_gone() {
     let bed = Bed::new();
     bed.server.remove_pod(&name("zk-0"));

@@ -160,6 +160,48 @@ fn a_member_whose_pod_is_terminating_pending_or_not_there_refuses_a_change() {
 }
 
 #[test]
+fn a_server_that_exits_again_and_again_is_named_and_a_member_among_them_is_a_member_that_does_not_run() {
+    use crate::commands::ensemble::plan::table::{Advice, Row};
+    let words = "container zookeeper: CrashLoopBackOff, 5 restarts, exit code 1";
+    let crashing = |world: &mut World, ordinal: u32| {
+        world.pod(ordinal).is_ready = false;
+        world.pod(ordinal).crash_loop = Some(words.to_owned());
+        world.scene.down(i64::from(ordinal) + 1);
+    };
+    let known = |world: &World, number: i64| {
+        let known = world.filled().pass().members.remove(&id(number)).unwrap();
+        (known.row, known.advice)
+    };
+    let mut world = World::growing();
+    crashing(&mut world, 3);
+    assert_eq!(known(&world, 4), (Row::CrashLoop, Advice::Rewrite));
+    assert_eq!(world.says(), "PROMOTE: server 5 becomes a voter", "another joiner does not wait for it");
+    let notices = world.notices();
+    assert!(
+        notices.iter().any(|text| text.contains(&format!("server 4 exits again and again: pod zk-3: {words}; where")))
+    );
+    world.scene.state(4, MemberState::Leaving);
+    assert_eq!(known(&world, 4), (Row::CrashLoop, Advice::MarkRetired));
+    world.scene.state(4, MemberState::Retired);
+    assert_eq!(known(&world, 4).1, Advice::Nothing);
+    assert!(world.notices().iter().all(|text| !text.contains("again and again")), "it is expected");
+
+    let mut world = World::growing();
+    crashing(&mut world, 0);
+    assert_eq!(known(&world, 1), (Row::DownVoter, Advice::DropIfGone));
+    assert!(world.says().starts_with("E_ROLLOUT: ") && world.says().contains(&format!("zk-0 not ready: {words}")));
+    assert!(world.notices().contains(&format!("server 1 exits again and again: pod zk-0: {words}")));
+    world.scene.state(1, MemberState::Leaving);
+    assert!(world.filled().pass().marks.is_empty(), "it is a member still");
+
+    // The server answers: it is another container of its pod that ends.
+    let mut world = World::growing();
+    world.pod(3).crash_loop = Some(words.to_owned());
+    assert_eq!(known(&world, 4).1, Advice::Promote);
+    assert!(world.notices().iter().all(|text| !text.contains("again and again")));
+}
+
+#[test]
 fn a_rollout_refuses_a_change_and_newer_pods_of_joiners_are_none() {
     refused("0 of 3 pods have the revision new", |world| {
         world.set().partition = Some(0);

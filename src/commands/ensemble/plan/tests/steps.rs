@@ -17,9 +17,9 @@ fn shown(step: &impl serde::Serialize) -> Value {
 
 #[test]
 fn a_member_is_named_in_json_by_what_its_protocol_calls_it() {
-    let state = MemberState::Voter;
-    let (server, controller) =
-        (EnsembleStep::Mark { id: id(4), state }, kraft::planned::QuorumStep::Mark { id: NodeId(4), state });
+    let (was, state) = (Some(MemberState::Joining), MemberState::Voter);
+    let server = EnsembleStep::Mark { id: id(4), was, state };
+    let controller = kraft::planned::QuorumStep::Mark { id: NodeId(4), was, state };
     assert_eq!(shown(&server), json!({"step": "mark", "id": 4, "state": "voter"}));
     assert_eq!(shown(&controller), json!({"step": "mark", "node": 4, "state": "voter"}));
     assert_eq!((server.subject(), controller.subject()), ("server:4".to_owned(), "controller:4".to_owned()));

@@ -3,6 +3,11 @@
 //!
 //! The cluster's id alone says whose changes they are: two clusters may have one name, in two toolbox.yaml files, and one
 //! cluster may have two. Intents without an id, which an older version wrote, are asked of nobody.
+//!
+//! Changes of StatefulSets and pods are asked of the API server, by whichever run reaches it. Changes of an ensemble are known
+//! to the runs that look at it.
+
+mod workloads;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,7 +23,8 @@ use uuid::Uuid;
 
 use crate::change::carry_out::Ended;
 use crate::change::event::{Event, Outcome};
-use crate::change::settled::{KeptOverrides, Shown, Subjects, Verdict, settled, settled_by_membership};
+use crate::change::settled::ensembles::{ShownEnsemble, settled_by_ensemble};
+use crate::change::settled::{KeptOverrides, Shown, Subjects, Verdict, settled};
 use crate::clients::kafka::Kafka;
 use crate::cluster::config::ConfigResource;
 use crate::cluster::metadata::TopicSelection;
@@ -59,19 +65,22 @@ struct Named<'a> {
 }
 
 impl Context {
-    /// Gives the changes of runs that died on this cluster their outcomes, as the cluster shows them. Those of other clusters,
-    /// and all of them where this cluster is not connected or does not answer, are left open for a later run.
+    /// Gives the changes of runs that died on this cluster their outcomes, as the cluster, the API server and this run's own look
+    /// at its ensemble show them. Those of other clusters, and what nobody here can tell, are left open for a later run.
     pub(super) async fn settle_dead_runs(&mut self) {
         let asked = self.asked().await.map(Arc::new);
-        let membership = self.shown_membership.clone();
-        self.has_settled_dead_runs = asked.is_some() || membership.is_some();
+        let of_workloads = self.asked_of_workloads().await;
+        let ensemble = self.shown_ensemble.clone();
+        self.has_settled_dead_runs = asked.is_some() || ensemble != ShownEnsemble::default();
         let cluster_id = self.cluster_id.clone();
         let settle = |intents: Vec<Event>| {
-            let by_membership = by_membership(&intents, cluster_id.as_deref(), membership.as_deref());
-            let asked = verdicts(asked.clone(), intents);
+            let by_ensemble = by_ensemble(&intents, cluster_id.as_deref(), &ensemble);
+            let (asked, of_workloads) = (asked.clone(), of_workloads.clone());
             async move {
-                let both = asked.await.into_iter().zip(by_membership);
-                both.map(|(asked, shown)| shown.unwrap_or(asked)).collect()
+                let by_workloads = workloads::verdicts(of_workloads.as_ref(), &intents).await;
+                let asked = verdicts(asked, intents).await;
+                let all = asked.into_iter().zip(by_ensemble).zip(by_workloads);
+                all.map(|((asked, ensemble), workload)| workload.or(ensemble).unwrap_or(asked)).collect()
             }
             .boxed()
         };
@@ -81,7 +90,29 @@ impl Context {
     /// Says what the membership of this run's ensemble is now, a `server.N: LINE` a line: by that, changes of runs that died are
     /// given their outcomes.
     pub fn shows_membership(&mut self, membership: String) {
-        self.shown_membership = Some(membership);
+        if self.shown_ensemble.membership.replace(membership).is_none() {
+            // What was left open until now is settled before this run's next change.
+            self.has_settled_dead_runs = false;
+        }
+    }
+
+    /// Says what the record of this run's ensemble is now, `key: value` lines; nothing where there is no record.
+    pub fn shows_record(&mut self, record: String) {
+        if self.shown_ensemble.record.replace(record).is_none() {
+            self.has_settled_dead_runs = false;
+        }
+    }
+
+    /// Says which id the ensemble's own node has; nothing where there is none.
+    pub fn shows_ensemble_id(&mut self, id: String) {
+        if self.shown_ensemble.id.replace(id).is_none() {
+            self.has_settled_dead_runs = false;
+        }
+    }
+
+    /// Forgets what was seen of the ensemble: without the lock, somebody else may change it.
+    pub(super) fn forget_ensemble(&mut self) {
+        self.shown_ensemble = ShownEnsemble::default();
     }
 
     /// The same, unless this run has done so.
@@ -103,13 +134,25 @@ impl Context {
         });
         Some(Asked { kafka, cluster_id, records })
     }
+
+    /// Whom to ask about StatefulSets and pods; none outside Kubernetes. Nothing is sent yet.
+    async fn asked_of_workloads(&self) -> Option<workloads::Asked> {
+        let cluster_id = self.cluster_id.clone().filter(|_| self.sees_kubernetes())?;
+        let found = self.kubernetes().await.inspect_err(|error| tracing::debug!("no API server is asked: {error:#}"));
+        Some(workloads::Asked { kubernetes: found.ok()?, cluster_id, limit: self.timeout() })
+    }
 }
 
-/// What the present membership of this run's ensemble shows of intents that are about it.
-fn by_membership(intents: &[Event], cluster_id: Option<&str>, membership: Option<&str>) -> Vec<Option<Verdict>> {
+/// What this run has seen of its ensemble, of the intents that are about an ensemble; none for all others. What such a look does
+/// not show, no later one does.
+fn by_ensemble(intents: &[Event], cluster_id: Option<&str>, shown: &ShownEnsemble) -> Vec<Option<Verdict>> {
+    let nothing = ShownEnsemble::default();
     let is_here = |intent: &Event| cluster_id.is_some() && intent.cluster_id.as_deref() == cluster_id;
-    let is_about_it = |intent: &Event| intent.kind.starts_with("ensemble.") && is_here(intent);
-    let one = |intent: &Event| Some(settled_by_membership(intent, membership.filter(|_| is_about_it(intent))?));
+    let is_about_it = |intent: &Event| intent.kind.starts_with("ensemble.") && is_here(intent) && *shown != nothing;
+    let one = |intent: &Event| {
+        let known = settled_by_ensemble(intent, if is_here(intent) { shown } else { &nothing });
+        known.or_else(|| is_about_it(intent).then_some(Verdict::NotShown))
+    };
     intents.iter().map(one).collect()
 }
 
