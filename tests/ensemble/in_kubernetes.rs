@@ -179,8 +179,8 @@ fn a_run_that_is_killed_while_it_lowers_replicas_is_settled_by_the_next_one_and_
             assert!(begun.elapsed() < Duration::from_mins(1), "{point}: {ran:#?}");
         }
     };
-    let died = dies("ensemble.scaling:1");
-    assert!(died.out.contains("replicas 4 -> 3"), "{died:#?}");
+    let killed = dies("ensemble.scaling:1");
+    assert!(killed.out.contains("replicas 4 -> 3"), "{killed:#?}");
     assert_eq!((world.replicas(), world.changes(), lowered(&bed)), (4, changes, vec![]));
     // Whichever verb comes next asks the API server: here one that finds nothing to do itself.
     let line = bed.servers.member(1).line(Role::Participant);

@@ -288,7 +288,9 @@ async fn pods_and_stateful_sets_that_a_dead_run_changed_are_asked_of_the_api_ser
     ]);
     let desk = Desk::new(cluster()).in_kubernetes(server.clone());
     let state = desk.folder().join("state");
-    intents.iter().for_each(|(intent, _)| dies_after(&state, std::slice::from_ref(intent)));
+    for (intent, _) in &intents {
+        dies_after(&state, std::slice::from_ref(intent));
+    }
     let command = ["throttle", "gc", "--yes", "--events-to", "none"];
     server.set_broken(Verb::Get, Resource::Pods, true);
     desk.run(&command).await.ends_with(Exit::Done);
@@ -308,7 +310,9 @@ async fn changes_of_an_ensemble_and_what_only_the_api_server_knows_are_left_to_a
     ]);
     let desk = Desk::new(cluster());
     let state = desk.folder().join("state");
-    intents.iter().for_each(|(intent, _)| dies_after(&state, std::slice::from_ref(intent)));
+    for (intent, _) in &intents {
+        dies_after(&state, std::slice::from_ref(intent));
+    }
     desk.run(&["throttle", "gc", "--yes"]).await.ends_with(Exit::Done);
     assert_eq!(journals(&state.join("open")).len(), intents.len(), "{:#?}", audited(&state));
 }

@@ -331,8 +331,8 @@ fn workloads(set: Option<ShownSet>, pod: Option<ShownPod>) -> ShownWorkloads {
 }
 
 /// A StatefulSet with uid `u`.
-fn set(replicas: u32, partition: Option<u32>) -> Option<ShownSet> {
-    Some(ShownSet { uid: "u".to_owned(), replicas, partition })
+fn set(replicas: u32, partition: Option<u32>) -> ShownSet {
+    ShownSet { uid: "u".to_owned(), replicas, partition }
 }
 
 /// Replicas of `kafka/zk` that are lowered.
@@ -350,7 +350,7 @@ proptest::proptest! {
         let to = from - 1;
         let expected = [(to, Outcome::Done), (from, Outcome::Failed)];
         let expected = expected.into_iter().find(|(count, _)| *count == now).map(|(_, outcome)| outcome);
-        let shown = outcome(settled_by_workloads(&lowered(from, to), &workloads(set(now, None), None)));
+        let shown = outcome(settled_by_workloads(&lowered(from, to), &workloads(Some(set(now, None)), None)));
         proptest::prop_assert_eq!(shown, expected);
     }
 }
@@ -368,7 +368,7 @@ fn another_stateful_set_of_the_same_name_and_one_that_is_gone_show_nothing_and_o
     let older = intent("ensemble apply", ("ensemble.replicas_lowered", "server:4"), older);
     let place = Placed { namespace: None, name: "zk".to_owned() };
     assert_eq!(Workloads::of([&older]).sets, [place.clone()].into(), "it is in the namespace of whoever asks");
-    let shown = ShownWorkloads { sets: [(place, set(3, None))].into(), ..ShownWorkloads::default() };
+    let shown = ShownWorkloads { sets: [(place, Some(set(3, None)))].into(), ..ShownWorkloads::default() };
     assert_eq!(outcome(settled_by_workloads(&older, &shown)), Some(Outcome::Done));
 }
 
@@ -383,10 +383,10 @@ fn a_pod_that_was_replaced_is_known_by_its_uid_and_a_stepped_partition_by_its_or
     let lines = "revision: 2\nstatefulset: kafka/zk\nstatefulset uid: u\npartition: 2";
     let stepped =
         intent("rollout run", ("rollout.partition_stepped", "pod:kafka/zk-2"), ("uid: old\nrevision: 1", lines));
-    let of = |partition| outcome(settled_by_workloads(&stepped, &workloads(set(4, partition), None)));
+    let of = |partition| outcome(settled_by_workloads(&stepped, &workloads(Some(set(4, partition)), None)));
     assert_eq!([of(Some(2)), of(Some(1))], [Some(Outcome::Done); 2]);
     assert_eq!((of(Some(3)), of(None)), (Some(Outcome::Failed), None));
     let older = intent("rollout run", ("rollout.partition_stepped", "pod:kafka/zk-2"), ("uid: old", "revision: 2"));
-    assert_eq!(settled_by_workloads(&older, &workloads(set(4, Some(2)), None)), Verdict::NotShown);
+    assert_eq!(settled_by_workloads(&older, &workloads(Some(set(4, Some(2))), None)), Verdict::NotShown);
     assert!(Workloads::of([&older]).is_empty() && Workloads::of([&deleted, &stepped]).pods.len() == 1);
 }

@@ -158,8 +158,8 @@ mod tests {
         verdicts(Some(&asked), intents).await
     }
 
-    fn ended(is_done: bool) -> Option<Verdict> {
-        Some(Verdict::Ended(Ended::settled(is_done)))
+    fn ended(is_done: bool) -> Verdict {
+        Verdict::Ended(Ended::settled(is_done))
     }
 
     #[tokio::test(start_paused = true)]
@@ -173,7 +173,14 @@ mod tests {
             lowered("other", 4, 3),
             declared,
         ];
-        let expected = [ended(true), ended(false), ended(true), ended(false), Some(Verdict::NotAsked), None];
+        let expected = [
+            Some(ended(true)),
+            Some(ended(false)),
+            Some(ended(true)),
+            Some(ended(false)),
+            Some(Verdict::NotAsked),
+            None,
+        ];
         assert_eq!(ends(server(), &intents).await, expected);
     }
 
@@ -186,7 +193,7 @@ mod tests {
         assert_eq!(ends(broken, &intents).await, [open(), open()], "a server in trouble is asked nothing more");
         let forbidding = server();
         forbidding.forbid(Verb::Get, Resource::StatefulSets);
-        assert_eq!(ends(forbidding, &intents).await, [open(), ended(true)]);
+        assert_eq!(ends(forbidding, &intents).await, [open(), Some(ended(true))]);
         let down = server();
         down.set_down(true);
         assert_eq!(ends(down, &intents).await, [open(), open()]);
@@ -205,6 +212,6 @@ mod tests {
         };
         let intents = [lowered("one", 3, 2)];
         let (verdicts, ()) = tokio::join!(verdicts(Some(&asked), &intents), arrives);
-        assert_eq!(verdicts, [ended(true)]);
+        assert_eq!(verdicts, [Some(ended(true))]);
     }
 }
