@@ -49,6 +49,9 @@ pub struct DesiredQuorum {
     /// Whether it may be small.
     #[serde(default)]
     pub dev: bool,
+    /// The controller that begins the quorum alone; nobody else does, whatever its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<NodeId>,
     /// Every controller that is, should be or was a voter.
     #[serde(default)]
     pub members: BTreeMap<NodeId, Controller>,

@@ -58,6 +58,7 @@ pub fn adopt(
     Ok(DesiredQuorum {
         size,
         dev: adoption.dev,
+        first: None,
         members,
         last_voters: Some(LastVoters { voters, since: now }),
         op: None,
