@@ -12,7 +12,7 @@ use crate::exit::Stop;
 use crate::output;
 use crate::state::document::{Changed, Document};
 use crate::state::documents::{Documents, documents};
-use crate::state::identity::{Identity, Purpose};
+use crate::state::identity::{ClusterRef, Identity, Purpose};
 use crate::state::place::Place;
 
 /// Longest wait for an answer of Kubernetes, where `--timeout` does not say otherwise.
@@ -70,6 +70,12 @@ impl Context {
     /// What a lock or a document for this purpose belongs to, on the cluster of that id.
     pub fn identity(&self, purpose: Purpose, cluster_id: &str) -> Identity {
         Identity { purpose, cluster: self.cluster_ref(cluster_id), owner: None }
+    }
+
+    /// The same for a cluster beside the one that the flags name: it has the name that toolbox.yaml has for its id.
+    pub fn identity_beside(&self, purpose: Purpose, cluster_id: &str) -> Identity {
+        let cluster = ClusterRef { id: cluster_id.to_owned(), name: self.named_clusters.get(cluster_id).cloned() };
+        Identity { purpose, cluster, owner: None }
     }
 
     /// The document of an identity, not read yet.

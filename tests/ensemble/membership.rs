@@ -1,6 +1,6 @@
 //! Changes of real ensembles by `toolbox ensemble`, and the faults that it has to survive: those that take seconds.
 
-use kafka_toolbox::clients::zookeeper::{Reconfiguration, ZooKeeper};
+use kafka_toolbox::clients::zookeeper::{Creation, Mode, Reconfiguration, ZooKeeper};
 use rustix::process::Signal;
 
 use crate::ensemble::bed::{Bed, block};
@@ -40,11 +40,30 @@ fn one_ensemble_has_one_record_and_one_lock_whatever_name_leads_to_it() {
     assert!(second.out.contains("E_CONFLICT") && second.out.contains(words), "{second:#?}");
     assert!(second.out.contains("Give --ensemble one"), "{second:#?}");
     assert!(adopt(&[]).ends_with(0).out.contains("nothing to do"), "without a name it is found by the ensemble's id");
+    // Kafka clusters in chroots that nobody names: their brokers are not rolled meanwhile.
+    block(async {
+        let (session, creation) = (bed.session(&[1]).await, Creation::open(Mode::Persistent));
+        for (path, data) in [
+            ("/kafka", ""),
+            ("/kafka/eu", ""),
+            ("/kafka/eu/cluster", ""),
+            ("/kafka/eu/cluster/id", r#"{"version":"1","id":"cluster-of-eu"}"#),
+            ("/cluster", ""),
+            ("/cluster/id", r#"{"version":"1","id":"cluster-at-root"}"#),
+        ] {
+            session.create(path, data.as_bytes(), &creation).await.unwrap();
+        }
+        session.close().await.unwrap();
+    });
     bed.run(&["apply", "--ensemble", "one"]).ends_with(0);
     let id = bed.record()["ensembleId"].as_str().unwrap().to_owned();
     let locks = std::fs::read_dir(bed.toolbox.state().join("locks")).unwrap();
     let locks: Vec<_> = locks.map(|lock| lock.unwrap().file_name().into_string().unwrap()).collect();
-    assert!(locks.iter().any(|name| name.starts_with(&format!("disruption-{id}"))), "{locks:?}");
+    for id in [id.as_str(), "cluster-of-eu", "cluster-at-root"] {
+        assert!(locks.iter().any(|name| name.starts_with(&format!("disruption-{id}"))), "{id}: {locks:?}");
+    }
+    let other = bed.run(&["apply", "--ensemble", "one", "--cluster-id", "another"]).ends_with(4);
+    assert!(other.err.contains("E_WRONG_ENSEMBLE: this ensemble serves the Kafka clusters "), "{other:#?}");
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use kafka_toolbox::clients::kafka::memory::Memory;
+use kafka_toolbox::clients::kafka::KafkaError;
+use kafka_toolbox::clients::kafka::memory::{Call, Memory};
 use kafka_toolbox::clients::kubernetes::{self, Facts, ObjectName, Resource, Verb};
 use kafka_toolbox::exit::Exit;
 
@@ -208,4 +209,41 @@ async fn an_id_with_the_last_replica_is_not_taken_over_by_an_empty_disk() {
     assert!(refused.out.contains("alone-0"), "{refused:#?}");
     let live = node.assign("kafka-0", &same).await.ends_with(Exit::Refused);
     assert!(live.out.contains("E_ID_IN_USE: the disk is empty, and a live broker has id 1"), "{live:#?}");
+}
+
+#[tokio::test]
+async fn a_label_of_the_node_that_says_another_id_is_a_conflict_also_where_nobody_needs_the_rack() {
+    let node = Node::new(young());
+    let label = |id: &str| {
+        let labels = [("kafka-toolbox/broker-id.zookeeper".to_owned(), id.to_owned())].into();
+        node.has(Resource::Nodes, "n1", Facts { labels, ..facts("node") });
+    };
+    let start = ["--kind", "zookeeper", "--node-name", "n1"];
+    label("9");
+    let refused = node.assign("zk-1", &start).await.ends_with(Exit::Refused);
+    assert!(refused.out.contains("E_LABEL_CONFLICT: ") && refused.out.contains("says id 9"), "{refused:#?}");
+    // Without the right to read nodes there are no labels, and that is usual.
+    node.server.forbid(Verb::Get, Resource::Nodes);
+    node.assign("zk-1", &start).await.ends_with(Exit::Done);
+}
+
+#[tokio::test]
+async fn an_empty_disk_gets_no_id_while_another_pod_runs_without_an_entry_and_the_cluster_is_silent() {
+    let silent = |kafka: Memory, nth: usize| kafka.failing(Call::Metadata, nth, KafkaError::broker(29, None));
+    let node = Node::new((1..=3).fold(young(), silent));
+    node.has(Resource::Pods, "kafka-0", facts("uid-kafka-0"));
+    let refused = node.assign("kafka-1", &[]).await.ends_with(Exit::Refused);
+    let words = "E_CLUSTER_UNKNOWN: the disk is empty, id 2 has no entry in the registry";
+    assert!(refused.out.contains(words) && refused.out.contains("pod kafka-0 runs, and has no entry"), "{refused:#?}");
+    assert!(!node.desk.folder().join("kafka-1-out").exists());
+    // One that waits for its own init container is no sign of an older cluster, as all of a new cluster begin so.
+    node.has(Resource::Pods, "kafka-0", Facts { is_pending: true, ..facts("uid-kafka-0") });
+    node.assign("kafka-1", &["--dry-run"]).await.ends_with(Exit::Changes);
+    // One that had an id under a registry that is gone carries it.
+    let labels = [("kafka-toolbox/broker-id".to_owned(), "1".to_owned())].into();
+    node.has(Resource::Pods, "kafka-0", Facts { is_pending: true, labels, ..facts("uid-kafka-0") });
+    let refused = node.assign("kafka-1", &[]).await.ends_with(Exit::Refused);
+    assert!(refused.out.contains("pod kafka-0 has the label kafka-toolbox/broker-id"), "{refused:#?}");
+    // The cluster answers again, and lists nothing of it.
+    node.assign("kafka-1", &[]).await.ends_with(Exit::Done);
 }

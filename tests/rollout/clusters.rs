@@ -45,6 +45,10 @@ fn two_maps_make_one_cluster_whose_brokers_share_a_budget_and_nothing_else() {
         assert_eq!(kafka["readinessProbe"]["exec"]["command"][3], "ready");
         let role = named(&objects, "Role", &format!("identity-{map}"));
         assert_eq!(role["rules"][1]["resourceNames"], serde_json::json!([format!("toolbox-brokers-main-{map}")]));
+        let nodes = named(&objects, "ClusterRoleBinding", &format!("kafka-identity-nodes-{map}"));
+        assert_eq!(nodes["roleRef"]["name"], format!("kafka-identity-nodes-{map}"));
+        assert_eq!(nodes["subjects"][0]["name"], format!("identity-{map}"));
+        assert_eq!(nodes["subjects"][0]["namespace"], "kafka-main");
         let binding = named(&objects, "RoleBinding", &format!("identity-{map}"));
         let name = format!("identity-{map}");
         assert_eq!(

@@ -52,6 +52,9 @@ pub struct DesiredQuorum {
     /// The id of the cluster that the controllers are of. Records of older versions have none until `adopt` or a pass writes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_id: Option<String>,
+    /// The controller that begins the quorum alone; nobody else does, whatever its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<NodeId>,
     /// Every controller that is, should be or was a voter.
     #[serde(default)]
     pub members: BTreeMap<NodeId, Controller>,

@@ -33,6 +33,10 @@ pub struct Desired {
     /// A random id, which is also kept as data of a znode: it distinguishes one ensemble from another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ensemble_id: Option<String>,
+    /// Whether the id stands in the ensemble, at [`ENSEMBLE_ID_PATH`], as `adopt` writes it: a server that has no such node is of
+    /// another ensemble then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub id_written: bool,
     /// Whether the ensemble has ever committed a write: a server never starts one of its own afterwards.
     #[serde(default)]
     pub initialized: bool,

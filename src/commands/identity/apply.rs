@@ -116,7 +116,7 @@ impl IdentityExecutor<'_> {
         let kubernetes = self.kubernetes()?;
         let uid = match &self.seen.node {
             NodeSeen::Labels { uid, .. } => uid,
-            NodeSeen::Unreadable(why) => return Err(failed_to_label(node, why)),
+            NodeSeen::Unreadable(why) | NodeSeen::Unlabelled(why) => return Err(failed_to_label(node, why)),
             NodeSeen::NotRead => return Err(failed_to_label(node, "it was not read")),
         };
         let labels = BTreeMap::from([(node_label(map), self.decision.id.to_string())]);

@@ -303,6 +303,10 @@ pub fn rules(workload: Workload, setup: &Setup) -> Vec<Rule> {
         let reason = "Which StatefulSet the pod belongs to: Events are about that.";
         rules.push(Rule::new(reason, "", "pods", &["get"]).optional());
     }
+    if workload == Workload::Zookeeper {
+        let reason = "Which volume the pod's claim is bound to (--claim).";
+        rules.push(Rule::new(reason, "", "persistentvolumeclaims", &["get"]).optional());
+    }
     let sees_servers = matches!(workload, Workload::Ensemble | Workload::Toolbox);
     if sees_servers {
         rules.extend(of_servers(workload == Workload::Toolbox));

@@ -64,7 +64,8 @@ impl Controllers {
         let (number, out) = (id.to_string(), self.out(id));
         let own = ["ensemble", "prestart", "controller", "--yes", "--cluster", "main", "--cluster-id", CLUSTER];
         let places = ["--id", &number, "--properties", &file, "--out", &out, "--size", "3", "--within", within];
-        self.toolbox.run(&[&own[..], &places, &["--format-cmd", &self.format_cmd], more].concat())
+        let begin: &[&str] = if id == 1 { &["--begin"] } else { &[] };
+        self.toolbox.run(&[&own[..], &places, &["--format-cmd", &self.format_cmd], begin, more].concat())
     }
 
     fn record(&self) -> DesiredQuorum {
@@ -243,6 +244,8 @@ fn disks_that_are_lost_swapped_static_or_of_another_cluster_do_not_start() {
     let controllers = Controllers::new(&fake(folder.path()), vec![1, 2, 3]);
     let waits = controllers.prestart(2, &["--pod-name", "controller-1"]).ends_with(5);
     assert!(waits.err.contains("the pod with ordinal 0 begins the quorum"), "{waits:#?}");
+    let waits = controllers.prestart(2, &[]).ends_with(5);
+    assert!(waits.err.contains("nobody has begun the quorum") && waits.err.contains("--begin"), "{waits:#?}");
     controllers.prestart(1, &[]).ends_with(0);
     controllers.prestart(2, &[]).ends_with(0);
     assert_eq!(controllers.recorded_directory(2), Some(controllers.directory(2)));
@@ -297,7 +300,7 @@ fn without_a_command_the_line_to_run_is_said_and_nothing_is_written() {
     let out = controllers.out(1);
     let own =
         ["ensemble", "prestart", "controller", "--yes", "--cluster", "main", "--cluster-id", CLUSTER, "--id", "1"];
-    let more = ["--properties", &properties, "--out", &out, "--size", "3"];
+    let more = ["--properties", &properties, "--out", &out, "--size", "3", "--begin"];
     let ran = controllers.toolbox.run(&[&own[..], &more].concat()).ends_with(4);
     let line = format!("kafka-storage.sh format --cluster-id {CLUSTER} --config {out} --standalone");
     assert!(ran.out.contains("--format-cmd") && ran.out.contains(&line), "{ran:#?}");

@@ -80,6 +80,9 @@ fn nobody_begins_an_ensemble_over_data_or_in_the_place_of_another() {
     assert!(refused.out.contains("E_NOT_ADOPTED") && refused.out.contains("--size"), "{refused:#?}");
     let waits = pod.prestart(&["--yes", "--size", "3", "--pod-name", "zookeeper-1"]).ends_with(5);
     assert!(waits.err.contains("the pod with ordinal 0 begins the ensemble"), "{waits:#?}");
+    let waits = pod.prestart(&["--yes", "--size", "3", "--id", "1"]).ends_with(5);
+    assert!(waits.err.contains("nobody has begun the ensemble") && waits.err.contains("--begin"), "{waits:#?}");
+    pod.prestart(&["--yes", "--begin", "--id", "1"]).ends_with(2);
     std::fs::create_dir(pod.path("version-2")).unwrap();
     std::fs::write(pod.path("version-2/snapshot.0"), "").unwrap();
     let refused = pod.prestart(&["--yes", "--size", "3", "--id", "1"]).ends_with(4);
@@ -110,7 +113,8 @@ fn a_fourth_server_of_three_is_not_let_in_and_a_pod_keeps_its_id() {
 #[test]
 fn a_folder_that_is_not_mounted_and_a_name_that_is_unknown_are_no_new_ensemble() {
     let pod = Pod::new();
-    let own = ["ensemble", "prestart", "zookeeper", "--yes", "--cluster", "main", "--size", "3", "--id", "1"];
+    let own =
+        ["ensemble", "prestart", "zookeeper", "--yes", "--cluster", "main", "--size", "3", "--id", "1", "--begin"];
     let run = |more: &[&str]| pod.toolbox.run(&[&own[..], &["--within", "1s"], more].concat());
     let refused = run(&["--data-dir", "/nonexistent/data", "--server-line", LINE]).ends_with(4);
     assert!(refused.out.contains("E_DISK_IO") && refused.out.contains("is the volume mounted?"), "{refused:#?}");

@@ -85,7 +85,8 @@ impl Servers {
             (id.to_string(), text(&self.ensemble.data_of(number)), text(&self.ensemble.home_of(number)));
         let own = ["ensemble", "prestart", "zookeeper", "--yes", "--cluster", "main", "--id", &id, "--size", "3"];
         let places = ["--data-dir", &data, "--conf-dir", &home, "--zoo-cfg", &self.own, "--server-line", line];
-        [&own[..], &places].concat().into_iter().map(str::to_owned).collect()
+        let begin: &[&str] = if number == 1 { &["--begin"] } else { &[] };
+        [&own[..], &places, begin].concat().into_iter().map(str::to_owned).collect()
     }
 
     /// The same, where it is to wait in vain.

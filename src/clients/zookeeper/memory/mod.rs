@@ -19,6 +19,8 @@ use crate::formats::secret::SecretString;
 /// What happens to the next request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
+    /// Nothing: it is carried out and answered. For faults of later requests.
+    Nothing,
     /// It is carried out, and its answer is lost.
     AnswerLost,
     /// It is lost itself; the caller can't know.

@@ -59,7 +59,7 @@ impl MemorySession {
         let lost = || ZooKeeperError::ConnectionLoss { request, why: "the test wants it".to_owned() };
         let fault = self.memory.state().faults.pop_front();
         match fault {
-            None => work(&mut self.memory.state(), &self.who),
+            None | Some(Fault::Nothing) => work(&mut self.memory.state(), &self.who),
             Some(Fault::AnswerLost) => {
                 let _ = work(&mut self.memory.state(), &self.who);
                 Err(lost())

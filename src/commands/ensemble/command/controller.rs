@@ -66,6 +66,11 @@ pub(super) struct ControllerArgs {
     #[arg(long, env = "TOOLBOX_ENSEMBLE_DEV")]
     dev: bool,
 
+    /// Begin the new quorum with this controller: needed where no pod has ordinal 0, on bare hosts above all. Give it to one
+    /// controller only: with documents of their own, two would begin two quorums
+    #[arg(long, env = "TOOLBOX_ENSEMBLE_BEGIN", requires = "size")]
+    begin: bool,
+
     /// The pod's name; outside Kubernetes give --id instead
     #[arg(long, env = "POD_NAME", value_name = "NAME")]
     pod_name: Option<String>,
@@ -184,6 +189,7 @@ fn setup(context: &Context, args: &ControllerArgs) -> anyhow::Result<Setup> {
         cluster_id,
         size: args.size.map(usize::from),
         dev: args.dev,
+        begins: args.begin,
         is_static: properties.is_static,
         now: context.steady().now(),
     };

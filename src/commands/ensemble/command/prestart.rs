@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::change::in_order::InOrder;
 use crate::clients::files;
+use crate::clients::kubernetes::{ObjectName, Resource};
 use crate::clients::zookeeper::settings::parse_servers;
 use crate::cluster::address::Address;
 use crate::cluster::ensemble::desired::Desired;
@@ -91,6 +92,15 @@ pub(super) struct PrestartArgs {
     #[arg(long, env = "TOOLBOX_ENSEMBLE_DEV")]
     dev: bool,
 
+    /// The claim of the disk, as `data-zookeeper-0`: its volume is written to the disk, and a copy on another volume is said
+    #[arg(long, env = "TOOLBOX_ENSEMBLE_CLAIM", value_name = "NAME")]
+    claim: Option<String>,
+
+    /// Begin the new ensemble with this server: needed where no pod has ordinal 0, on bare hosts above all. Give it to one server
+    /// only: with documents of their own, two would begin two ensembles
+    #[arg(long, env = "TOOLBOX_ENSEMBLE_BEGIN", requires = "size")]
+    begin: bool,
+
     /// How long the others, this pod's own name and the API server are waited for; then the run ends with 5, or 1
     #[arg(long, env = "TOOLBOX_ENSEMBLE_WITHIN", value_name = "DURATION", default_value = "5m", value_parser = duration)]
     within: Duration,
@@ -116,7 +126,7 @@ impl MeArgs {
     pub(super) fn me(&self) -> Result<Me, Stop> {
         let pod = self.pod_name.clone().filter(|name| !name.is_empty());
         let ordinal = pod_ordinal(pod.as_deref(), self.id.is_some())?;
-        Ok(Me { id: self.id, base: self.first_id, pod, ordinal })
+        Ok(Me { id: self.id, base: self.first_id, pod, ordinal, volume: None })
     }
 }
 
@@ -163,10 +173,11 @@ impl Waiting {
 /// Writes what the server starts from, as soon as it may start. Looks again and again until then, within the limit.
 pub(super) async fn run(context: &mut Context, args: &PrestartArgs) -> anyhow::Result<Exit> {
     let deadline = context.as_init_container(args.within);
-    let (name, me) = (ensemble_name(context)?, args.me.me()?);
+    let (name, mut me) = (ensemble_name(context)?, args.me.me()?);
     check_size(args.size, args.dev)?;
     check_rights(context, Workload::Zookeeper, &name, args.within).await?;
     let settings = own_settings(args)?;
+    me.volume = volume(context, args).await;
     let mut waiting = Waiting::default();
     for _ in 0..ROUNDS_MAX {
         let mut document = context.document(&Identity::of_ensemble(&name)).await?;
@@ -196,6 +207,17 @@ pub(super) async fn run(context: &mut Context, args: &PrestartArgs) -> anyhow::R
         }
     }
     anyhow::bail!("others changed the document {ROUNDS_MAX} times in the meantime; start again")
+}
+
+/// The volume that the claim is bound to, where Kubernetes shows it: it distinguishes a disk from one that its files were copied to.
+async fn volume(context: &Context, args: &PrestartArgs) -> Option<String> {
+    let is_asked = context.keeps_state_in_kubernetes() && context.flags.observed.is_none();
+    let name = args.claim.as_ref().filter(|_| is_asked)?;
+    let kubernetes = context.kubernetes().await.ok()?;
+    let claim = ObjectName::new(kubernetes.identity().namespace.clone(), name.clone());
+    let found = kubernetes.facts(Resource::Claims, &claim).await;
+    let found = found.inspect_err(|error| tracing::debug!("the volume of claim {name} is not known: {error}"));
+    found.ok().flatten()?.volume
 }
 
 /// Asks for rights before anything is written, within half of the time: an API server that is slow has the other half for the
@@ -273,6 +295,7 @@ fn terms(
         line,
         size: args.size.map(usize::from),
         dev: args.dev,
+        begins: args.begin,
         layout: layout(args, settings),
         settings: settings.lines.clone(),
         now: context.steady().now(),
@@ -355,7 +378,7 @@ mod tests {
     #[test]
     fn without_a_document_the_other_pods_of_the_set_are_asked_at_the_addresses_that_they_would_have() {
         let line = OwnLine::parse("{pod-name}.zk.{namespace}.svc:2888:3888;2181").unwrap();
-        let me = Me { id: None, base: 1, pod: Some("zk-1".to_owned()), ordinal: Some(1) };
+        let me = Me { id: None, base: 1, pod: Some("zk-1".to_owned()), ordinal: Some(1), volume: None };
         let asked = siblings(&line, &me, Some("kafka"));
         assert_eq!(asked.len(), 8);
         assert_eq!(asked[0], Address::new("zk-0.zk.kafka.svc", 2181));

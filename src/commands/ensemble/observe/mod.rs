@@ -2,6 +2,7 @@
 //! whole look.
 
 pub mod channels;
+mod clusters;
 pub mod controllers;
 pub mod pass;
 pub mod pods;

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::clients::kafka::settings::Settings as Words;
@@ -15,6 +14,8 @@ use crate::clients::zookeeper::{Refusal, ZooKeeper, ZooKeeperError};
 use crate::cluster::address::Address;
 use crate::cluster::ensemble::member::ServerId;
 use crate::cluster::ensemble::membership::{EnsembleConfig, Membership};
+use crate::commands::ensemble::observe::clusters;
+use crate::commands::ensemble::plan::served::Served;
 use crate::formats::ensemble_config::read;
 
 /// Below this node is all that the toolbox keeps in an ensemble.
@@ -26,7 +27,7 @@ pub const ID_PATH: &str = "/kafka-toolbox/ensemble-id";
 /// The node that is written after each change: only an ordinary write makes the new configuration active.
 pub const CHANGES_PATH: &str = "/kafka-toolbox/changes";
 
-/// Longest id of an ensemble or of a cluster, in bytes.
+/// Longest id of an ensemble, in bytes.
 const ID_BYTES_MAX: usize = 256;
 
 /// How the servers of an ensemble are reached.
@@ -45,14 +46,8 @@ pub(super) struct Own {
     pub(super) ensemble_id: Option<String>,
 }
 
-/// The data of Kafka's node `/cluster/id`.
-#[derive(Deserialize)]
-struct ClusterId {
-    id: String,
-}
-
 impl Connections {
-    /// With these settings; a chroot counts only for finding the cluster that the ensemble serves.
+    /// With these settings; a chroot counts only for finding the clusters that the ensemble serves.
     pub fn new(settings: Settings) -> Self {
         let chroot = settings.chroot.clone();
         Self { settings: Settings { chroot: String::new(), ..settings }, chroot }
@@ -149,22 +144,23 @@ impl Connections {
         id
     }
 
-    /// The id of the Kafka cluster that the ensemble serves, at the chroot that was named, else at its root; none where there is
-    /// none.
-    pub async fn kafka_id(&self, limit: Duration) -> anyhow::Result<Option<String>> {
-        let session = self.session(self.named(), limit).await?;
-        let path = format!("{}/cluster/id", self.chroot);
-        let found = session.get(&path).await;
+    /// The Kafka clusters that the ensemble serves: at its root, at the chroot that was named, and at chroots one or two levels
+    /// below the root.
+    pub async fn kafka_clusters(&self, limit: Duration) -> Result<Served, NotSeen> {
+        let session = self.session(self.named(), limit).await.map_err(|error| NotSeen::NoSession(error.to_string()))?;
+        let found = clusters::served(&session, &self.chroot).await;
         leave(&session).await;
-        match found {
-            Ok(node) => match serde_json::from_slice::<ClusterId>(&node.data) {
-                Ok(ClusterId { id }) if !id.is_empty() && id.len() <= ID_BYTES_MAX => Ok(Some(id)),
-                _ => anyhow::bail!("the node {path} holds no cluster id that can be read"),
-            },
-            Err(error) if error.refusal() == Some(Refusal::NoNode) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        found.map_err(NotSeen::Unread)
     }
+}
+
+/// Why the Kafka clusters of an ensemble are not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotSeen {
+    /// No server gives a session.
+    NoSession(String),
+    /// A question was not answered, or the answer can't be understood.
+    Unread(String),
 }
 
 /// Ends a session whose work is done. That fails where the server is gone; the session then ends by itself.

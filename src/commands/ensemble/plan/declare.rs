@@ -73,6 +73,7 @@ pub fn adopt(seen: &Seen, adoption: &Adoption, former: Option<&Desired>, now: Ti
         size,
         dev: adoption.dev,
         ensemble_id,
+        id_written: adoption.ensemble_id.is_some() || former.is_some_and(|former| former.id_written),
         initialized: true,
         members,
         last_config: Some(LastConfig { config: config.clone(), since: now }),

@@ -13,6 +13,7 @@ pub mod pods;
 pub mod prestart;
 pub mod refuse;
 pub mod seen;
+pub mod served;
 pub mod settle;
 pub mod steps;
 pub mod stop;

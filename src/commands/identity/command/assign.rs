@@ -88,6 +88,10 @@ pub(super) struct AssignArgs {
     )]
     pub(super) replaced: Replaced,
 
+    /// The cluster has no data yet: give ids out though no broker answers and others had ids before. Only for the first start
+    #[arg(long, env = "TOOLBOX_IDENTITY_NEW_CLUSTER", help_heading = "Ids")]
+    pub(super) new_cluster: bool,
+
     /// The label of nodes that names the rack
     #[arg(
         long,

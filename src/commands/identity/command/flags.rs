@@ -26,6 +26,8 @@ pub(super) fn terms(context: &Context, args: &AssignArgs) -> Result<Terms, Stop>
         kind: args.kind,
         map,
         ids,
+        mapped: mapped(context, args),
+        is_new_cluster: args.new_cluster,
         allocation: allocation(args)?,
         replaced: args.replaced,
         cluster_id: context.flags.cluster_id.clone().filter(|_| args.kind == Kind::Kafka),
@@ -82,6 +84,12 @@ fn map(context: &Context, args: &AssignArgs) -> Result<(String, BTreeSet<BrokerI
         return Err(Stop::usage(format!("--ids has {wrong}, but ids of ZooKeeper servers are 1 to 255")));
     }
     Ok((name, ids))
+}
+
+/// The ids of all maps, where ids come from a map.
+fn mapped(context: &Context, args: &AssignArgs) -> Option<BTreeSet<BrokerId>> {
+    let is_of_maps = args.ids.is_none() && args.kind == Kind::Kafka;
+    is_of_maps.then(|| context.maps.0.iter().flat_map(|map| &map.brokers).copied().collect())
 }
 
 fn allocation(args: &AssignArgs) -> Result<Allocation, Stop> {

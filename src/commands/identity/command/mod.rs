@@ -25,6 +25,10 @@ enum Verb {
     /// ordinal is what follows the last `-` of the pod's name. Whatever contradicts is refused under a name (E_DISK_MISMATCH,
     /// E_ID_IN_USE, …, exit code 4) with what to do, and nothing is written then; meta.properties is never written.
     ///
+    /// An empty disk gets an id of which nobody knows anything where the cluster lists no replica of it. A cluster that does not answer
+    /// counts as new only while the registry has no more than entries of the last hour whose disks were never seen, and no other pod of
+    /// the StatefulSet runs without an entry; else E_CLUSTER_UNKNOWN.
+    ///
     /// The registry is the ConfigMap `toolbox-brokers-CLUSTER-MAP` (outside Kubernetes a file of the state folder). The files
     /// in --out are broker.id, rack.id, node.name, host.ip, map, env (KEY=VALUE), overrides.properties, and identity.json
     /// with the evidence; of ZooKeeper servers myid, which the data dir gets, too.

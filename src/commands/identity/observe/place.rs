@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::time::{Instant, timeout_at};
+use futures_util::stream::{self, StreamExt as _};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::clients::files;
 use crate::clients::kafka::Kafka;
@@ -13,11 +14,23 @@ use crate::cluster::metadata::{Metadata, TopicSelection};
 use crate::cluster::topic::Topic;
 use crate::commands::identity::plan::cluster::{Eligible, listed};
 use crate::commands::identity::plan::{
-    Claim, ClusterSeen, Halt, Me, NodeSeen, POD_LABEL, PodSeen, Question, Registry, Seen, Terms, decide, node_label,
+    Claim, ClusterSeen, Halt, Me, NodeSeen, POD_LABEL, PodSeen, Question, Registry, Seen, Terms, Traces, decide,
+    node_label,
 };
+use crate::commands::identity::spec::name::ordinal;
+use crate::state::patience::pause;
 
 /// Most questions of one decision: each other pod and the cluster are asked for once.
 const QUESTIONS_MAX: usize = 16;
+
+/// Most other pods of the StatefulSet that are looked at.
+const SIBLINGS_MAX: usize = 32;
+
+/// Of these, so many at once.
+const SIBLINGS_AT_ONCE: usize = 8;
+
+/// How often the node is asked for while the API server is in trouble.
+const NODE_TRIES_MAX: usize = 5;
 
 /// Longest output file that is compared.
 const OUTPUT_BYTES_MAX: u64 = 1 << 20;
@@ -64,6 +77,7 @@ impl Reader {
                     let answer = self.pod(&name).await;
                     seen.pods.insert(name, answer);
                 }
+                Err(Halt::Ask(Question::Traces)) => seen.traces = self.traces(terms, &seen).await,
                 Err(Halt::Ask(Question::Cluster)) => seen.cluster = self.cluster().await,
                 _ => break,
             }
@@ -86,21 +100,33 @@ impl Reader {
         Ok(Some(Claim { name: name.clone(), volume: facts.volume, broker_id }))
     }
 
-    /// The node is read only where its labels are needed: reading nodes takes a right in the whole cluster.
+    /// The node's labels. Reading nodes takes a right in the whole cluster: without it the node has no label for us, and where nobody
+    /// needs the rack, or wants the node labelled, that is usual.
     async fn node(&self, terms: &Terms, places: &Places, me: &Me) -> NodeSeen {
         let is_empty = |text: &Option<String>| text.as_deref().is_none_or(|text| text.trim().is_empty());
         let needs_rack = terms.kind == crate::commands::identity::plan::Kind::Kafka && is_empty(&me.pod_rack);
-        let Some(name) = me.node.as_ref().filter(|_| self.kubernetes.is_some() && (needs_rack || terms.label_node))
-        else {
-            return NodeSeen::NotRead;
-        };
-        match self.facts(Resource::Nodes, name).await {
+        let Some(name) = me.node.as_ref().filter(|_| self.kubernetes.is_some()) else { return NodeSeen::NotRead };
+        let mut found = self.facts(Resource::Nodes, name).await;
+        for _ in 1..NODE_TRIES_MAX {
+            let is_late = self.until.is_some_and(|until| Instant::now() >= until);
+            if is_late || !found.as_ref().is_err_and(KubernetesError::is_passing) {
+                break;
+            }
+            sleep(pause()).await;
+            found = self.facts(Resource::Nodes, name).await;
+        }
+        match found {
             Ok(Some(facts)) => NodeSeen::Labels {
                 zone: facts.labels.get(&places.rack_label).cloned(),
                 broker_id: facts.labels.get(&node_label(&terms.map)).cloned(),
                 uid: facts.uid,
             },
-            Ok(None) => NodeSeen::Unreadable(format!("there is no node {name}")),
+            Ok(None) => NodeSeen::Unlabelled(format!("there is no node {name}")),
+            Err(error @ KubernetesError::Forbidden { .. }) if !needs_rack && !terms.label_node => {
+                tracing::debug!("the node's label is not known: {error}");
+                NodeSeen::NotRead
+            }
+            Err(error @ KubernetesError::Forbidden { .. }) => NodeSeen::Unlabelled(error.to_string()),
             Err(error) => NodeSeen::Unreadable(error.to_string()),
         }
     }
@@ -124,6 +150,48 @@ impl Reader {
         }
     }
 
+    /// Whether another pod of the StatefulSet, or its claim, shows that it had an id before this registry was begun: it runs, or is
+    /// labelled, and has no entry.
+    async fn traces(&self, terms: &Terms, seen: &Seen) -> Traces {
+        if self.kubernetes.is_none() {
+            return Traces::Nothing;
+        }
+        let siblings = siblings(&seen.me.pod, terms.ids.len().min(SIBLINGS_MAX));
+        let claim = seen.claim.as_ref().map(|claim| claim.name.as_str());
+        let asked = siblings.iter().map(|sibling| self.trace_of(sibling, claim, &seen.registry));
+        let found: Vec<_> = stream::iter(asked).buffered(SIBLINGS_AT_ONCE).collect().await;
+        found.into_iter().flatten().next().map_or(Traces::Nothing, Traces::Found)
+    }
+
+    async fn trace_of(&self, sibling: &Sibling, own_claim: Option<&str>, registry: &Registry) -> Option<String> {
+        let pod = &sibling.pod;
+        if registry.of_pod(pod).is_some() {
+            return None;
+        }
+        match self.facts(Resource::Pods, pod).await {
+            Ok(None) => {}
+            Ok(Some(facts)) if facts.labels.contains_key(POD_LABEL) => {
+                return Some(format!("pod {pod} has the label {POD_LABEL}, and no entry in the registry"));
+            }
+            Ok(Some(facts)) if !facts.is_pending && !facts.has_ended => {
+                return Some(format!("pod {pod} runs, and has no entry in the registry"));
+            }
+            Ok(Some(_)) => {}
+            Err(error) => return Some(format!("whether pod {pod} runs can't be known ({error})")),
+        }
+        let claim = sibling.claim(own_claim?)?;
+        match self.facts(Resource::Claims, &claim).await {
+            Ok(Some(facts)) if facts.annotations.contains_key(POD_LABEL) => {
+                Some(format!("claim {claim} has the annotation {POD_LABEL}, and its pod no entry in the registry"))
+            }
+            Ok(_) => None,
+            Err(error) => {
+                tracing::debug!("whether claim {claim} has an id is not known: {error}");
+                None
+            }
+        }
+    }
+
     async fn cluster(&self) -> ClusterSeen {
         let Some(until) = self.until else { return self.whole_cluster().await };
         let answer = timeout_at(until, self.whole_cluster()).await;
@@ -140,6 +208,30 @@ impl Reader {
             Err(error) => ClusterSeen::NoAnswer(error.to_string()),
         }
     }
+}
+
+/// Another pod of the StatefulSet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Sibling {
+    pod: String,
+    /// Its ordinal, and that of the pod that asks.
+    ordinals: [usize; 2],
+}
+
+impl Sibling {
+    /// Its claim, by the name of the claim of the pod that asks, as `data-kafka-0`.
+    fn claim(&self, own: &str) -> Option<String> {
+        let [ordinal, own_ordinal] = self.ordinals;
+        Some(format!("{}-{ordinal}", own.strip_suffix(&format!("-{own_ordinal}"))?))
+    }
+}
+
+/// The pods with the first ordinals, without the one that asks; none where its name has no ordinal.
+fn siblings(pod: &str, count: usize) -> Vec<Sibling> {
+    let Ok(own) = ordinal(pod) else { return Vec::new() };
+    let Some(set) = pod.strip_suffix(&own.to_string()) else { return Vec::new() };
+    let one = |ordinal: usize| Sibling { pod: format!("{set}{ordinal}"), ordinals: [ordinal, own] };
+    (0..count).filter(|ordinal| *ordinal != own).map(one).collect()
 }
 
 /// Who may lead the partitions that have nobody in sync; only these are asked for. None where brokers do not show it: then each
@@ -198,6 +290,15 @@ mod tests {
         assert_eq!(last(silent, &[2]).await, every, "what can't be read counts as the last one");
         let old = Memory::zookeeper(3).topic("orders", &[&[1, 2, 3]]);
         assert_eq!(last(old, &[]).await, every);
+    }
+
+    #[test]
+    fn the_other_pods_and_claims_of_a_stateful_set_are_named_by_their_ordinals() {
+        let found = siblings("kafka-map1-1", 3);
+        assert_eq!(found.iter().map(|it| it.pod.as_str()).collect::<Vec<_>>(), ["kafka-map1-0", "kafka-map1-2"]);
+        assert_eq!(found[1].claim("data-kafka-map1-1").as_deref(), Some("data-kafka-map1-2"));
+        assert_eq!(found[1].claim("mine"), None);
+        assert!(siblings("kafka", 3).is_empty() && siblings("kafka-01", 3).is_empty());
     }
 
     #[tokio::test]

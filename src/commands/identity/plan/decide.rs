@@ -11,8 +11,10 @@ use crate::commands::identity::plan::evidence::{ClusterSeen, NodeSeen, PodSeen, 
 use crate::commands::identity::plan::free;
 use crate::commands::identity::plan::lost;
 use crate::commands::identity::plan::rack::{self, RackFound};
+use crate::commands::identity::plan::range;
 use crate::commands::identity::plan::refusal::{Code, Halt, Question, refused};
 use crate::commands::identity::plan::registry::{Entry, Registry, State};
+use crate::commands::identity::plan::silent;
 use crate::commands::identity::plan::terms::{Allocation, Kind, Terms};
 use crate::commands::identity::spec::ids;
 
@@ -228,7 +230,17 @@ fn words(source: Source) -> &'static str {
 fn hint(seen: &Seen) -> Result<Option<(BrokerId, Source)>, Halt> {
     let of_node = match &seen.node {
         NodeSeen::Labels { broker_id, .. } => broker_id.as_deref(),
-        _ => None,
+        NodeSeen::Unreadable(why) => {
+            return refused(
+                Code::LabelUnknown,
+                format!(
+                    "the disk is empty, and the node can't be read ({}): its label may say another id. The pod tries again by itself; if \
+                     it stays so, look at the API server, or leave --node-name (NODE_NAME) out where nodes have no labels with ids",
+                    visible::line(why)
+                ),
+            );
+        }
+        NodeSeen::NotRead | NodeSeen::Unlabelled(_) => None,
     };
     let of_claim = seen.claim.as_ref().and_then(|claim| claim.broker_id.as_deref());
     let read = |text: Option<&str>, source: Source| match text.map(ids::id) {
@@ -268,6 +280,7 @@ fn known(terms: &Terms, seen: &Seen, chosen: Chosen, has_hint: bool) -> Result<C
             _ if terms.kind == Kind::Zookeeper => lost::lost(terms, seen, chosen),
             ClusterSeen::NotAsked => Err(Halt::Ask(Question::Cluster)),
             ClusterSeen::Known(_) => lost::lost(terms, seen, chosen),
+            ClusterSeen::NotConfigured | ClusterSeen::NoAnswer(_) if terms.is_new_cluster => Ok(chosen),
             ClusterSeen::NotConfigured => free::unknown(id, "no flag says how to reach it (--bootstrap-server)"),
             ClusterSeen::NoAnswer(why) => free::unknown(id, why),
         },
@@ -276,17 +289,19 @@ fn known(terms: &Terms, seen: &Seen, chosen: Chosen, has_hint: bool) -> Result<C
 
 /// Whether the id was given out so lately that its broker may not have begun. A time in the future says nothing: then the cluster
 /// is asked.
-fn is_first_start(entry: &Entry, now: Timestamp) -> bool {
+pub(super) fn is_first_start(entry: &Entry, now: Timestamp) -> bool {
     (-CLOCKS_DIFFER..FIRST_START).contains(&now.duration_since(entry.since))
 }
 
-/// An id without any trace: a cluster that lists it had a disk for it before the registry was begun.
+/// An id without any trace: a cluster that lists it had a disk for it before the registry was begun. One that does not answer may list
+/// it, unless it never ran.
 fn fresh(terms: &Terms, seen: &Seen, chosen: Chosen) -> Result<Chosen, Halt> {
     match &seen.cluster {
-        _ if terms.kind == Kind::Zookeeper => Ok(chosen),
-        ClusterSeen::NotAsked => Err(Halt::Ask(Question::Cluster)),
-        ClusterSeen::Known(_) => lost::lost(terms, seen, chosen),
-        ClusterSeen::NotConfigured | ClusterSeen::NoAnswer(_) => Ok(chosen),
+        ClusterSeen::Known(listed) if terms.kind == Kind::Kafka => {
+            range::check(terms, listed)?;
+            lost::lost(terms, seen, chosen)
+        }
+        _ => silent::check(terms, seen, Some(chosen.id)).map(|()| chosen),
     }
 }
 

@@ -29,6 +29,9 @@ pub struct Seen {
     /// The cluster.
     #[serde(default)]
     pub cluster: ClusterSeen,
+    /// Whether other pods show that the cluster ran before.
+    #[serde(default)]
+    pub traces: Traces,
     /// The output files that are there, by name.
     #[serde(default)]
     pub outputs: BTreeMap<String, String>,
@@ -119,8 +122,10 @@ pub enum NodeSeen {
     /// Nobody needed it.
     #[default]
     NotRead,
-    /// It can't be read, and why.
+    /// It can't be read at the moment, and why: it may have any label.
     Unreadable(String),
+    /// It has no labels for us, and why: reading nodes is not allowed here, or there is no such node.
+    Unlabelled(String),
     /// What its labels say.
     Labels {
         /// Its uid.
@@ -142,6 +147,19 @@ pub enum PodSeen {
     Gone,
     /// It can't be looked up, and why: it counts as running.
     Unreadable(String),
+}
+
+/// What the other pods of the StatefulSet show of a cluster that ran before its registry was begun.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Traces {
+    /// Nobody needed to know.
+    #[default]
+    NotLookedFor,
+    /// There are none, or this is not Kubernetes.
+    Nothing,
+    /// This, in words. What can't be read is one, too.
+    Found(String),
 }
 
 /// What is known of the Kafka cluster.

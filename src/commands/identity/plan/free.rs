@@ -1,10 +1,14 @@
 //! Which id a pod should have by its name, and which ids are free.
 
+use std::collections::BTreeSet;
+
 use crate::cluster::broker::BrokerId;
 use crate::commands::identity::plan::evidence::{ClusterSeen, Seen};
+use crate::commands::identity::plan::range;
 use crate::commands::identity::plan::refusal::{Code, Halt, Question, refused};
 use crate::commands::identity::plan::registry::{REST, State};
-use crate::commands::identity::plan::terms::{Allocation, Terms};
+use crate::commands::identity::plan::silent;
+use crate::commands::identity::plan::terms::{Allocation, Kind, Terms};
 use crate::commands::identity::spec::name;
 
 /// The id that flags and the pod's name ask for; none where the lowest free one is taken.
@@ -60,8 +64,13 @@ pub(super) fn in_range(terms: &Terms, id: BrokerId, who: &str) -> Result<BrokerI
 
 /// The ids of the map as ranges.
 pub(super) fn shown(terms: &Terms) -> String {
+    shown_ids(&terms.ids)
+}
+
+/// Ids as ranges.
+pub(super) fn shown_ids(ids: &BTreeSet<BrokerId>) -> String {
     let mut ranges: Vec<(i32, i32)> = Vec::new();
-    for BrokerId(id) in &terms.ids {
+    for BrokerId(id) in ids {
         match ranges.last_mut() {
             Some((_, last)) if last.checked_add(1) == Some(*id) => *last = *id,
             _ => ranges.push((*id, *id)),
@@ -73,8 +82,10 @@ pub(super) fn shown(terms: &Terms) -> String {
 
 /// The lowest id that nobody has, without `except`.
 pub(super) fn first_free(terms: &Terms, seen: &Seen, except: Option<BrokerId>) -> Result<BrokerId, Halt> {
-    if seen.cluster == ClusterSeen::NotAsked {
-        return Err(Halt::Ask(Question::Cluster));
+    match &seen.cluster {
+        ClusterSeen::NotAsked if terms.kind == Kind::Zookeeper => return Err(Halt::Ask(Question::Cluster)),
+        ClusterSeen::Known(listed) => range::check(terms, listed)?,
+        _ => silent::check(terms, seen, None)?,
     }
     let free = terms.ids.iter().copied().find(|id| Some(*id) != except && is_free(terms, seen, *id));
     match free {
@@ -93,7 +104,7 @@ pub(super) fn first_free(terms: &Terms, seen: &Seen, except: Option<BrokerId>) -
     }
 }
 
-/// Whether nobody has an id. A cluster that does not answer is one that is yet to be started: then the registry alone
+/// Whether nobody has an id. A cluster that does not answer is one that is yet to be started (`silent`): then the registry alone
 /// decides, and no retired id is given out.
 fn is_free(terms: &Terms, seen: &Seen, id: BrokerId) -> bool {
     let entry = seen.registry.ids.get(&id);
@@ -142,7 +153,8 @@ pub(super) fn unknown<T>(id: BrokerId, why: &str) -> Result<T, Halt> {
         Code::ClusterUnknown,
         format!(
             "whether partitions list id {id} can't be known: the cluster did not answer ({}). Start the other brokers first; \
-             the pod tries again by itself. If the cluster has no data yet, delete the id's entry from the registry",
+             the pod tries again by itself. If the cluster has no data yet, start once with --new-cluster; where that is not enough, \
+             delete the id's entry from the registry before",
             crate::cluster::visible::line(why)
         ),
     )

@@ -11,8 +11,10 @@ mod evidence;
 mod free;
 mod lost;
 mod rack;
+mod range;
 mod refusal;
 mod registry;
+mod silent;
 mod steps;
 mod terms;
 
@@ -20,7 +22,7 @@ mod terms;
 mod tests;
 
 pub use decide::{Decision, Source, decide};
-pub use evidence::{Claim, ClusterSeen, Folder, Holds, Me, NodeSeen, PodSeen, RackWord, Seen};
+pub use evidence::{Claim, ClusterSeen, Folder, Holds, Me, NodeSeen, PodSeen, RackWord, Seen, Traces};
 pub use rack::{RackFound, RackSource};
 pub use refusal::{Code, Halt, Question, Refusal};
 pub use registry::{Entry, Registry, RetiredDisk, State};

@@ -75,7 +75,9 @@ fn check(rack: String, source: RackSource) -> Result<RackFound, Halt> {
 fn missing(seen: &Seen) -> String {
     let node = match &seen.node {
         NodeSeen::NotRead => "the node was not read (NODE_NAME is not set, or this is not Kubernetes)".to_owned(),
-        NodeSeen::Unreadable(why) => format!("the node can't be read ({})", visible::line(why)),
+        NodeSeen::Unreadable(why) | NodeSeen::Unlabelled(why) => {
+            format!("the node can't be read ({})", visible::line(why))
+        }
         NodeSeen::Labels { .. } => "the node has no such label".to_owned(),
     };
     format!(

@@ -18,6 +18,8 @@ pub enum Question {
     Cluster,
     /// Whether a pod of this name runs.
     Pod(String),
+    /// Whether other pods show that the cluster ran before.
+    Traces,
 }
 
 /// Why no id is given.
@@ -48,6 +50,8 @@ pub enum Code {
     WrongCluster,
     /// A label, an annotation, a flag or the registry say different ids.
     LabelConflict,
+    /// The node's label may say another id, and can't be read.
+    LabelUnknown,
     /// The disk can't be read.
     DiskIo,
     /// The disk has data and no id.
@@ -60,6 +64,8 @@ pub enum Code {
     ClusterUnknown,
     /// The id was retired a short time ago, or partitions still list it.
     IdRetired,
+    /// The cluster has brokers that no map has, and the map's ids seem to be counted from another number.
+    IdRange,
     /// No id is left, or there is none for this ordinal.
     NoId,
     /// The pod's name has no ordinal.
@@ -80,12 +86,14 @@ impl fmt::Display for Code {
             Self::RetiredDisk => "E_RETIRED_DISK",
             Self::WrongCluster => "E_WRONG_CLUSTER",
             Self::LabelConflict => "E_LABEL_CONFLICT",
+            Self::LabelUnknown => "E_LABEL_UNKNOWN",
             Self::DiskIo => "E_DISK_IO",
             Self::DiskNoId => "E_DISK_NO_ID",
             Self::DiskLost => "E_DISK_LOST",
             Self::LastReplica => "E_LAST_REPLICA",
             Self::ClusterUnknown => "E_CLUSTER_UNKNOWN",
             Self::IdRetired => "E_ID_RETIRED",
+            Self::IdRange => "E_ID_RANGE",
             Self::NoId => "E_NO_ID",
             Self::BadName => "E_BAD_NAME",
             Self::RackUnknown => "E_RACK_UNKNOWN",

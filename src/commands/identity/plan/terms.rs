@@ -58,10 +58,14 @@ pub struct Terms {
     pub map: String,
     /// The map's ids.
     pub ids: BTreeSet<BrokerId>,
+    /// The ids of all maps of the cluster, where toolbox.yaml has them.
+    pub mapped: Option<BTreeSet<BrokerId>>,
     /// How an id is chosen for a disk that has none.
     pub allocation: Allocation,
     /// What is done where the disk of a known id is lost.
     pub replaced: Replaced,
+    /// The cluster has no data yet: ids are given out though no broker answers.
+    pub is_new_cluster: bool,
     /// The cluster that the disk must belong to, where that is known.
     pub cluster_id: Option<String>,
     /// What holds for racks.

@@ -3,6 +3,7 @@
 mod scale;
 pub mod steps;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::cluster::ensemble::desired::Desired;
@@ -16,11 +17,12 @@ use crate::commands::ensemble::observe::Observed;
 use crate::commands::ensemble::observe::pass::{Memory, identify, is_in_doubt, observe, views};
 use crate::commands::ensemble::observe::pods::Pods;
 use crate::commands::ensemble::observe::servers::Look;
-use crate::commands::ensemble::observe::sessions::Connections;
+use crate::commands::ensemble::observe::sessions::{Connections, NotSeen};
 use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::planned::membership;
 use crate::commands::ensemble::plan::refuse::{Found, next_step};
 use crate::commands::ensemble::plan::seen::Asked;
+use crate::commands::ensemble::plan::served;
 use crate::commands::ensemble::plan::steps::record_lines;
 use crate::commands::ensemble::plan::{Decision, Input, Pass, ZooKeeper, refuse};
 use crate::context::{Context, ZooKeeperFlags};
@@ -113,34 +115,42 @@ impl Ensemble {
         })
     }
 
-    /// Makes sure that nobody else restarts servers, of the ensemble or of the cluster that it serves, or changes who votes.
+    /// Makes sure that nobody else restarts servers, of the ensemble or of any cluster that it serves, or changes who votes.
     pub async fn lock(&self, context: &mut Context) -> anyhow::Result<()> {
-        let kafka = match self.connections.kafka_id(self.connections.timeout()).await {
-            Ok(kafka) => kafka,
-            Err(error) => {
-                let desired = self.record.desired.as_ref();
-                return Err(unreachable(&self.connections, desired, &format!("{error:#}")).await);
-            }
-        };
-        if let (Some(found), Some(expected)) = (&kafka, &context.flags.cluster_id)
-            && found != expected
-        {
-            return Err(Stop::refused(format!(
-                "this ensemble serves the Kafka cluster {found}, but {expected} is expected: nothing was changed; look at \
-                 --zookeeper, --cluster and --cluster-id"
-            ))
-            .into());
-        }
+        let clusters = self.kafka_clusters(context).await?;
         let id = match self.connections.lock_id(self.connections.timeout()).await {
             Ok(id) => id,
             Err(why) => return Err(unreachable(&self.connections, self.record.desired.as_ref(), &why).await),
         };
         context.lock(&Identity::of_ensemble_lock(&id, &self.name)).await?;
-        if let Some(id) = kafka {
-            let identity = context.identity(Purpose::Disruption, &id);
+        let (only, named) = (clusters.len() == 1, context.flags.cluster_id.clone());
+        for id in &clusters {
+            // The name of --cluster is that of one cluster.
+            let is_named = named.as_ref().map_or(only, |named| named == id);
+            let identity = if is_named {
+                context.identity(Purpose::Disruption, id)
+            } else {
+                context.identity_beside(Purpose::Disruption, id)
+            };
             context.lock(&identity).await?;
         }
         Ok(())
+    }
+
+    /// The ids of the Kafka clusters whose brokers must not be restarted meanwhile.
+    async fn kafka_clusters(&self, context: &Context) -> anyhow::Result<BTreeSet<String>> {
+        let served = match self.connections.kafka_clusters(self.connections.timeout()).await {
+            Ok(served) => served,
+            Err(NotSeen::NoSession(why)) => {
+                return Err(unreachable(&self.connections, self.record.desired.as_ref(), &why).await);
+            }
+            Err(NotSeen::Unread(why)) => return Err(Stop::refused(served::unknown(&why).to_string()).into()),
+        };
+        served.notes.iter().for_each(|note| tracing::info!("looking for Kafka clusters: {note}"));
+        let ids = served::locked(&served, context.flags.cluster_id.as_deref());
+        let ids = ids.map_err(|refusal| Stop::refused(refusal.to_string()))?;
+        tracing::debug!(?ids, "Kafka clusters whose restarts are locked, too");
+        Ok(ids)
     }
 
     /// Looks at everything, and reads the record again.

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::clients::kafka::settings::Settings;
 use crate::clients::zookeeper::live::Live as Session;
 use crate::clients::zookeeper::settings::Settings as SessionSettings;
-use crate::clients::zookeeper::{Refusal, ZooKeeper as _, ZooKeeperError};
+use crate::clients::zookeeper::{Refusal, ZooKeeper, ZooKeeperError};
 use crate::cluster::address::Address;
 use crate::cluster::ensemble::desired::{Desired, ENSEMBLE_ID_PATH};
 use crate::cluster::ensemble::member::ServerId;
@@ -19,7 +19,7 @@ use crate::cluster::ensemble::membership::{EnsembleConfig, Membership};
 use crate::cluster::ensemble::server_line::ServerLine;
 use crate::cluster::ensemble::view::{Answer, Mode};
 use crate::commands::ensemble::observe::servers::{Look, SERVER_LIMIT, SERVERS_MAX, look_at, parsed};
-use crate::commands::ensemble::plan::prestart::{DiskFile, FoundFiles, Live as Serving};
+use crate::commands::ensemble::plan::prestart::{DiskFile, FoundFiles, Live as Serving, OwnId};
 use crate::formats::ensemble_config;
 
 /// Longest text of an ensemble id that is taken.
@@ -128,34 +128,70 @@ async fn serving(how: How<'_>, look: &Look) -> BTreeMap<ServerId, Serving> {
     asked.filter_map(std::future::ready).collect().await
 }
 
-/// A session with one server: its ensemble id, and its configuration where `conf` did not show it.
+/// A session with one server: its ensemble id, and its configuration where `conf` did not show it. What can't be read is said.
 async fn of_session(how: How<'_>, address: &str, config: Option<EnsembleConfig>) -> Option<Serving> {
-    let without_id = |config: Option<EnsembleConfig>| Some(Serving { config: config?, ensemble_id: None });
+    let unread = |config: Option<EnsembleConfig>, why: String| {
+        tracing::warn!("the server at {address} can't be asked for its ensemble: {why}");
+        let config = config.ok_or_else(|| why.clone());
+        Serving { config, ensemble_id: OwnId::Unread(why) }
+    };
     let addresses = vec![parsed(address)?];
     let timeout = how.settings.timeout.min(SERVER_LIMIT);
     let settings = SessionSettings { addresses, chroot: String::new(), timeout, ..how.session.clone() };
     let session = match Session::connect(settings).await {
         Ok(session) => session,
-        Err(error) => {
-            tracing::warn!("the ensemble id of the server at {address} can't be read: {error}");
-            return without_id(config);
-        }
+        Err(error) => return Some(unread(config, error.to_string())),
     };
     let config = match config {
-        None => {
-            let text = session.configuration().await.ok()?;
-            ensemble_config::read(address, &text.text).ok().map(|read| read.config)
-        }
-        config => config,
+        None => of_node(address, &session).await,
+        Some(config) => Ok(config),
     };
-    let ensemble_id = match session.get(ENSEMBLE_ID_PATH).await {
-        Ok(node) if node.data.len() <= ID_BYTES_MAX => Some(String::from_utf8_lossy(&node.data).trim().to_owned()),
-        Ok(_) | Err(ZooKeeperError::Refused(Refusal::NoNode, _)) => None,
-        Err(error) => {
-            tracing::warn!("the ensemble id of the server at {address} can't be read: {error}");
-            None
-        }
-    };
+    let ensemble_id = own_id(&session).await;
     drop(session.close().await);
-    Some(Serving { config: config?, ensemble_id: ensemble_id.filter(|id| !id.is_empty()) })
+    Some(Serving { config, ensemble_id })
+}
+
+/// The configuration that a server has, in its node.
+async fn of_node(address: &str, session: &dyn ZooKeeper) -> Result<EnsembleConfig, String> {
+    let text = session.configuration().await.map_err(|error| error.to_string())?;
+    ensemble_config::read(address, &text.text).map(|read| read.config).map_err(|faults| faults.to_string())
+}
+
+/// The ensemble id that a server has. One that is there and no id is another ensemble's; an error is neither.
+async fn own_id(session: &dyn ZooKeeper) -> OwnId {
+    match session.get(ENSEMBLE_ID_PATH).await {
+        Ok(node) => {
+            let text = String::from_utf8(node.data).ok().filter(|text| text.len() <= ID_BYTES_MAX);
+            let text = text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+            OwnId::Is(text.unwrap_or_else(|| "(not readable)".to_owned()))
+        }
+        Err(ZooKeeperError::Refused(Refusal::NoNode, _)) => OwnId::Absent,
+        Err(error) => OwnId::Unread(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clients::zookeeper::memory::{Fault, Memory};
+    use crate::clients::zookeeper::{Creation, Mode as NodeMode};
+
+    #[tokio::test]
+    async fn an_ensemble_id_that_can_not_be_read_is_neither_absent_nor_another_one() {
+        let memory = Memory::new(&["server.1=a:1:2:participant;3"]);
+        let session = memory.session();
+        assert_eq!(own_id(&session).await, OwnId::Absent);
+        for fault in [Fault::RequestLost, Fault::Refused(Refusal::NoAuth)] {
+            memory.add_fault(fault);
+            assert!(matches!(own_id(&session).await, OwnId::Unread(_)), "{fault:?}");
+        }
+        let creation = Creation::open(NodeMode::Persistent);
+        session.create("/kafka-toolbox", b"", &creation).await.unwrap();
+        session.create(ENSEMBLE_ID_PATH, b"e-1\n", &creation).await.unwrap();
+        assert_eq!(own_id(&session).await, OwnId::Is("e-1".to_owned()));
+        session.set(ENSEMBLE_ID_PATH, &[0xff, 0xfe], None).await.unwrap();
+        assert!(matches!(own_id(&session).await, OwnId::Is(other) if other != "e-1"));
+        memory.add_fault(Fault::RequestLost);
+        assert!(of_node("a:3", &session).await.is_err());
+    }
 }

@@ -60,6 +60,7 @@ pub fn adopt(
         size,
         dev: adoption.dev,
         cluster_id: seen.cluster_id.clone().or_else(recorded),
+        first: None,
         members,
         last_voters: Some(LastVoters { voters, since: now }),
         op: None,

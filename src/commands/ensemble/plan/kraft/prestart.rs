@@ -12,6 +12,7 @@ use crate::cluster::quorum::{DirectoryId, NodeId};
 use crate::cluster::visible;
 use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::kraft::seen::SeenQuorum;
+use crate::commands::ensemble::plan::prestart::waits_to_begin;
 use crate::commands::ensemble::plan::refuse::next_step;
 use jiff::Timestamp;
 
@@ -52,6 +53,8 @@ pub struct Terms {
     pub size: Option<usize>,
     /// Whether a new quorum may be small.
     pub dev: bool,
+    /// Whether this controller was named as the one that begins it (`--begin`).
+    pub begins: bool,
     /// Whether its properties name a static quorum (`controller.quorum.voters`).
     pub is_static: bool,
     /// The present time.
@@ -172,11 +175,11 @@ fn place(terms: &Terms, ground: &Ground, disk: &Disk) -> Result<DesiredQuorum, B
                 let next = "Adopt a running quorum (`toolbox ensemble adopt`), or give --size for a new one";
                 return Err(Box::new(Next::Refuse(Refusal::new(Code::NotAdopted, why, next))));
             };
-            if terms.ordinal.is_some_and(|ordinal| ordinal > 0) {
-                return Err(Box::new(Next::Wait("the pod with ordinal 0 begins the quorum".to_owned())));
+            if let Some(why) = waits_to_begin(terms.begins, terms.ordinal, "quorum") {
+                return Err(Box::new(Next::Wait(why)));
             }
             let cluster_id = Some(terms.cluster_id.clone());
-            DesiredQuorum { size, dev: terms.dev, cluster_id, ..DesiredQuorum::default() }
+            DesiredQuorum { size, dev: terms.dev, cluster_id, first: Some(node), ..DesiredQuorum::default() }
         }
     };
     let wanted = wanted(&desired).count();
@@ -217,9 +220,11 @@ fn wanted(desired: &DesiredQuorum) -> impl Iterator<Item = NodeId> {
     desired.members.iter().filter(move |(_, member)| is_wanted(member.state)).map(|(node, _)| *node)
 }
 
-/// Whether the quorum has never been: the first controller that should vote begins it.
+/// Whether the quorum has never been: the controller that wrote the document begins it, and nobody else, however low its id.
 fn begins(desired: &DesiredQuorum, node: NodeId) -> bool {
-    desired.last_voters.is_none() && desired.op.is_none() && wanted(desired).next() == Some(node)
+    let first = desired.first.filter(|first| wanted(desired).any(|node| node == *first));
+    let first = first.or_else(|| wanted(desired).next());
+    desired.last_voters.is_none() && desired.op.is_none() && first == Some(node)
 }
 
 /// A disk that is formatted is never formatted again: it must be the recorded one, or the first that is seen of it.
@@ -306,6 +311,7 @@ mod tests {
             cluster_id: CLUSTER.to_owned(),
             size: Some(3),
             dev: false,
+            begins: false,
             is_static: false,
             now: Timestamp::UNIX_EPOCH,
         }
@@ -394,6 +400,19 @@ mod tests {
         refused("E_NOT_ADOPTED", &terms(1), &ground(None, formatted_as(1, 1)));
         let answered = Ground { answers: Some("controller-1:9093".to_owned()), ..ground(None, Disk::default()) };
         refused("E_NOT_ADOPTED", &terms(1), &answered);
+    }
+
+    #[test]
+    fn without_an_ordinal_no_controller_begins_a_quorum_unless_it_is_named_and_then_no_other_one_does() {
+        let bare = |node: i32| Terms { pod: None, ordinal: None, ..terms(node) };
+        let Next::Wait(why) = decide(&bare(2), &ground(None, Disk::default())) else { panic!() };
+        assert!(why.contains("--begin"), "{why}");
+        let (how, record) = format(&Terms { begins: true, ..bare(2) }, &ground(None, Disk::default()));
+        assert_eq!((how, record.first), (Format::Standalone, Some(NodeId(2))));
+        // Before it is formatted, one with a lower id comes: it follows.
+        let (how, record) = format(&bare(1), &ground(Some(record), Disk::default()));
+        assert_eq!(how, Format::Follower);
+        assert_eq!(format(&bare(2), &ground(Some(record), Disk::default())).0, Format::Standalone, "killed, and again");
     }
 
     #[test]

@@ -10,9 +10,13 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::ensemble::desired::{Desired, LastConfig, MemberState};
 use crate::cluster::ensemble::member::{Role, ServerId, listed};
 use crate::cluster::ensemble::membership::{EnsembleConfig, Membership};
+use crate::cluster::visible;
 use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::refuse::next_step;
 use crate::formats::ensemble_config::check_members;
+
+/// Most servers that are named in one sentence.
+const NAMED_MAX: usize = 3;
 
 /// What stands on the persistent disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,15 +52,31 @@ pub struct Marker {
     pub ensemble_id: String,
     /// The server.
     pub id: ServerId,
+    /// The volume in Kubernetes, where that was known. Its name: a volume of a node's disk that is made anew has another uid, and is
+    /// the same disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<String>,
 }
 
 /// What a server that serves says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Live {
-    /// Its configuration.
-    pub config: EnsembleConfig,
-    /// Its ensemble id, where one was read.
-    pub ensemble_id: Option<String>,
+    /// Its configuration; why it can't be read, where it can't.
+    pub config: Result<EnsembleConfig, String>,
+    /// Its ensemble id.
+    pub ensemble_id: OwnId,
+}
+
+/// The ensemble id that a server has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OwnId {
+    /// This one.
+    Is(String),
+    /// It has none: there is no such node.
+    Absent,
+    /// It could not be read, and why.
+    Unread(String),
 }
 
 /// What prestart looks at.
@@ -74,6 +94,8 @@ pub struct Start<'a> {
     pub resolves: bool,
     /// Where a process answers that has this id already, if one does.
     pub rival: Option<&'a str>,
+    /// Another server that answers at all, in words, if one does.
+    pub answers: Option<&'a str>,
 }
 
 /// What prestart does.
@@ -117,20 +139,21 @@ pub fn decide(start: Start<'_>) -> Decision {
     }
     match accepted(start) {
         Err(refusal) => Decision::Refuse(refusal),
-        Ok(Some(config)) if config.membership.servers.contains_key(&start.id) => {
+        Ok(Found::Unknown(why)) => Decision::Wait(why),
+        Ok(Found::Ours(config)) if config.membership.servers.contains_key(&start.id) => {
             Decision::Write { config, initialize: false, why: "as the live ensemble has it".to_owned() }
         }
-        Ok(Some(_)) if member.state == MemberState::Leaving => Decision::Wait(format!(
+        Ok(Found::Ours(_)) if member.state == MemberState::Leaving => Decision::Wait(format!(
             "server {} is no member any more, and should leave: its pod can be removed",
             start.id
         )),
-        Ok(Some(mut config)) => {
+        Ok(Found::Ours(mut config)) => {
             // As observer: two joiners that list themselves as participants can form an ensemble of their own.
             config.membership.servers.insert(start.id, member.line.with_role(Role::Observer));
             let why = "as the live ensemble has it, and this server as observer until it is made a voter".to_owned();
             Decision::Write { config, initialize: false, why }
         }
-        Ok(None) => alone(start),
+        Ok(Found::Nobody) => alone(start),
     }
 }
 
@@ -186,34 +209,69 @@ fn allowed(desired: &Desired) -> Vec<&Membership> {
     last.chain(desired.op.iter().flat_map(|op| [&op.before, &op.after])).collect()
 }
 
-/// The configuration of the live ensemble, if one is live and it is ours.
-fn accepted(start: Start<'_>) -> Result<Option<EnsembleConfig>, Refusal> {
+/// What the other servers come to.
+enum Found {
+    /// The configuration of the live ensemble, which is ours.
+    Ours(EnsembleConfig),
+    /// No other server serves.
+    Nobody,
+    /// Others serve, and whether they are ours can't be known at the moment.
+    Unknown(String),
+}
+
+/// The configuration of the live ensemble, if one is live and it is ours: by its id and its membership, of which neither is enough. A
+/// rival may have grown from the same data.
+fn accepted(start: Start<'_>) -> Result<Found, Refusal> {
     let others = || start.live.iter().filter(|(id, _)| **id != start.id);
-    let expected = start.desired.ensemble_id.as_ref();
-    let is_foreign = |live: &Live| expected.zip(live.ensemble_id.as_ref()).is_some_and(|(one, other)| one != other);
-    if let Some((id, live)) = others().find(|(_, live)| is_foreign(live)) {
-        let name = live.ensemble_id.as_deref().unwrap_or_default();
-        return Err(refusal(
-            Code::SplitBrain,
-            format!("server {id} belongs to ensemble {name}, this pod to another one"),
-        ));
+    if let Some(refusal) = others().find_map(|(id, live)| foreign(start.desired, *id, live)) {
+        return Err(refusal);
     }
     let allowed = allowed(start.desired);
-    let (ours, rivals): (Vec<_>, Vec<_>) = others().partition(|(_, live)| allowed.contains(&&live.config.membership));
-    let Some((first, _)) = rivals.first() else {
-        // Both sides of an open change may be seen; the newer one is the later.
-        return Ok(ours.into_iter().map(|(_, live)| live.config.clone()).max_by_key(|config| config.version));
-    };
-    let members = listed(start.live[first].config.membership.servers.keys().copied());
-    if ours.is_empty() {
-        let why = format!("server {first} serves with members {members}, which is not the recorded membership");
-        return Err(refusal(Code::MembershipRegressed, why));
+    let read = others().filter_map(|(id, live)| Some((*id, live, live.config.as_ref().ok()?)));
+    let (ours, rivals): (Vec<_>, Vec<_>) = read.partition(|(.., config)| allowed.contains(&&config.membership));
+    if let Some((first, _, config)) = rivals.first() {
+        let members = listed(config.membership.servers.keys().copied());
+        if ours.is_empty() {
+            let why = format!("server {first} serves with members {members}, which is not the recorded membership");
+            return Err(refusal(Code::MembershipRegressed, why));
+        }
+        let recorded = listed(ours.iter().map(|(id, ..)| *id));
+        let why = format!("server {first} serves with members {members}, server {recorded} with the recorded ones");
+        return Err(refusal(Code::SplitBrain, why));
     }
-    let why = format!(
-        "server {first} serves with members {members}, server {} with the recorded ones",
-        listed(ours.iter().map(|(id, _)| **id))
-    );
-    Err(refusal(Code::SplitBrain, why))
+    let has_no_id = start.desired.ensemble_id.is_none();
+    let known = ours.into_iter().filter(|(_, live, _)| has_no_id || !matches!(live.ensemble_id, OwnId::Unread(_)));
+    // Both sides of an open change may be seen; the newer one is the later.
+    let newest = known.map(|(.., config)| config.clone()).max_by_key(|config| config.version);
+    let unread: Vec<_> = others().filter_map(|(id, live)| unread(*id, live)).take(NAMED_MAX).collect();
+    Ok(match newest {
+        Some(config) => Found::Ours(config),
+        None if unread.is_empty() => Found::Nobody,
+        None => Found::Unknown(unread.join("; ")),
+    })
+}
+
+/// Refuses a server that is certainly of another ensemble than the document.
+fn foreign(desired: &Desired, id: ServerId, live: &Live) -> Option<Refusal> {
+    let expected = desired.ensemble_id.as_ref()?;
+    let found = match &live.ensemble_id {
+        OwnId::Is(found) if found != expected => format!("belongs to ensemble {}", visible::value(found)),
+        // An ensemble that `prestart` began has its id in the document alone, until it is adopted.
+        OwnId::Absent if desired.id_written => "has no ensemble id".to_owned(),
+        _ => return None,
+    };
+    Some(refusal(Code::SplitBrain, format!("server {id} {found}, this pod to ensemble {expected}")))
+}
+
+/// What could not be read of a server that serves.
+fn unread(id: ServerId, live: &Live) -> Option<String> {
+    let (what, why) = match (&live.config, &live.ensemble_id) {
+        (Err(why), _) => ("its configuration", why),
+        (Ok(_), OwnId::Unread(why)) => ("its ensemble id", why),
+        (Ok(_), _) => return None,
+    };
+    let why = visible::line(why);
+    Some(format!("server {id} serves, and {what} can't be read: whether it is of this ensemble is not known ({why})"))
 }
 
 /// No other server serves.
@@ -258,10 +316,15 @@ fn is_new(start: Start<'_>) -> bool {
 
 /// The very first start: the voter with the lowest id begins alone, the others wait for it.
 fn bootstrap(start: Start<'_>) -> Decision {
-    let first = start.desired.wanted_voters().next();
+    // One that was recorded as the first member is that, whoever has entered since.
+    let is_begun = start.desired.last_config.is_some();
+    let first = if is_begun { Some(start.id) } else { start.desired.wanted_voters().next() };
     let line = start.desired.members.get(&start.id).map(|member| member.line.with_role(Role::Participant));
     match (first, line) {
         (Some(first), Some(line)) if first == start.id => {
+            if let Some(who) = start.answers {
+                return Decision::Wait(format!("the ensemble is new, and {who} answers: nobody begins beside it"));
+            }
             let servers = [(start.id, line)].into();
             let config =
                 EnsembleConfig { membership: Membership { servers, hierarchy: None }, ..EnsembleConfig::default() };

@@ -7,7 +7,7 @@ mod reserve;
 mod steps;
 
 pub use batch::StartBatch;
-pub use decide::{Decision, Disk, DiskFile, Live, Marker, Start, decide};
+pub use decide::{Decision, Disk, DiskFile, Live, Marker, OwnId, Start, decide};
 pub use files::{FoundFiles, Layout, Wanted, wanted};
-pub use reserve::{Halt, Me, Reservation, my_id, reserve};
+pub use reserve::{Halt, Me, Reservation, my_id, reserve, waits_to_begin};
 pub use steps::{Act, Ground, Outcome, PrestartStep, Terms, plan};

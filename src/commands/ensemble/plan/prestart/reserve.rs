@@ -20,6 +20,8 @@ pub struct Me {
     pub pod: Option<String>,
     /// The number in it.
     pub ordinal: Option<u32>,
+    /// The volume of its disk, where Kubernetes shows it.
+    pub volume: Option<String>,
 }
 
 /// What is asked for.
@@ -35,6 +37,8 @@ pub struct Reservation<'a> {
     pub size: Option<usize>,
     /// Whether a new ensemble may be small.
     pub dev: bool,
+    /// Whether this server was named as the one that begins it (`--begin`).
+    pub begins: bool,
     /// Its disk.
     pub disk: &'a Disk,
     /// Another server that answers, in words, if one does.
@@ -121,6 +125,21 @@ fn enter(record: &Desired, asked: &Reservation<'_>) -> Result<Desired, Halt> {
     join(record, id, line).map(|record| named(record, asked)).map_err(Halt::Refuse)
 }
 
+/// Why somebody else begins a new ensemble, or quorum: of pods the one with ordinal 0 does, and else one that was named. Each of several
+/// servers that have documents of their own would begin one.
+pub fn waits_to_begin(begins: bool, ordinal: Option<u32>, what: &str) -> Option<String> {
+    if begins {
+        return None;
+    }
+    match ordinal {
+        Some(0) => None,
+        Some(_) => Some(format!("the pod with ordinal 0 begins the {what} (or one with --begin)")),
+        None => Some(format!(
+            "nobody has begun the {what}, and no ordinal says who does: give --begin to one of its members, and only to that one"
+        )),
+    }
+}
+
 /// There is no document.
 fn begin(asked: &Reservation<'_>) -> Result<Desired, Halt> {
     let disk = asked.disk;
@@ -136,8 +155,8 @@ fn begin(asked: &Reservation<'_>) -> Result<Desired, Halt> {
         let next = "Adopt a running ensemble (`toolbox ensemble adopt`), or give --size for a new one";
         return Err(Halt::Refuse(Refusal::new(Code::NotAdopted, why, next)));
     };
-    if asked.me.ordinal.is_some_and(|ordinal| ordinal > 0) {
-        return Err(Halt::Wait("the pod with ordinal 0 begins the ensemble".to_owned()));
+    if let Some(why) = waits_to_begin(asked.begins, asked.me.ordinal, "ensemble") {
+        return Err(Halt::Wait(why));
     }
     let ensemble_id = Some(asked.fresh_id.to_owned());
     enter(&Desired { size, dev: asked.dev, ensemble_id, ..Desired::default() }, asked)

@@ -11,6 +11,7 @@ use crate::change::plan::{Plan, Risk, Step};
 use crate::cluster::ensemble::desired::{Desired, LastConfig};
 use crate::cluster::ensemble::member::ServerId;
 use crate::cluster::ensemble::server_line::ServerLine;
+use crate::cluster::visible;
 use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::prestart::batch::StartBatch;
 use crate::commands::ensemble::plan::prestart::decide::{Decision, Live, Marker, Start, decide};
@@ -31,6 +32,8 @@ pub struct Terms {
     pub size: Option<usize>,
     /// Whether a new ensemble may be small.
     pub dev: bool,
+    /// Whether this server was named as the one that begins it.
+    pub begins: bool,
     /// Where its files are.
     pub layout: Layout,
     /// Its settings, in the order in which they are written.
@@ -128,6 +131,7 @@ pub fn plan(terms: &Terms, ground: &Ground) -> Outcome {
         line: terms.line.as_ref(),
         size: terms.size,
         dev: terms.dev,
+        begins: terms.begins,
         disk: &found.disk,
         answers: ground.answers.as_deref().or(ground.rival.as_deref()),
         fresh_id: &ground.fresh_id,
@@ -144,6 +148,7 @@ pub fn plan(terms: &Terms, ground: &Ground) -> Outcome {
         live: &ground.live,
         resolves: ground.resolves,
         rival: ground.rival.as_deref(),
+        answers: ground.answers.as_deref(),
     };
     let decision = decide(start);
     if let Decision::Refuse(refusal) = &decision {
@@ -157,6 +162,7 @@ pub fn plan(terms: &Terms, ground: &Ground) -> Outcome {
         decision => write(&mut outcome.plan, terms, found, &desired, &decision),
     }
     find_other_line(&mut outcome.plan, terms, &desired);
+    find_copy(&mut outcome.plan, terms, found.disk.marker.as_ref());
     outcome
 }
 
@@ -204,8 +210,7 @@ fn write(plan: &mut Plan<PrestartStep>, terms: &Terms, found: &FoundFiles, desir
     if found.disk.myid.is_none() {
         add(file(layout.myid(), format!("{id}\n")));
     }
-    if let Some(ensemble_id) = desired.ensemble_id.as_ref().filter(|_| found.disk.marker.is_none()) {
-        let marker = Marker { ensemble_id: ensemble_id.clone(), id: *id };
+    if let Some(marker) = marker(terms, desired, found.disk.marker.as_ref()) {
         // It is plain data: writing it as JSON does not fail.
         add(file(layout.marker(), serde_json::to_string(&marker).unwrap_or_default() + "\n"));
     }
@@ -220,6 +225,31 @@ fn write(plan: &mut Plan<PrestartStep>, terms: &Terms, found: &FoundFiles, desir
         let missing = layout.initialize().into_iter().filter(|path| !found.initialize.contains(path));
         missing.for_each(|path| add(Act::Initialize { path }));
     }
+}
+
+/// The marker that is to be written, if another one is there or none.
+fn marker(terms: &Terms, desired: &Desired, there: Option<&Marker>) -> Option<Marker> {
+    let volume = terms.me.volume.clone();
+    let Some(there) = there else {
+        return Some(Marker { ensemble_id: desired.ensemble_id.clone()?, id: terms.id, volume });
+    };
+    let is_known = volume.is_none() || there.volume == volume;
+    (!is_known).then(|| Marker { volume, ..there.clone() })
+}
+
+/// Files that were copied from another disk may be old, and the other disk may come back.
+fn find_copy(plan: &mut Plan<PrestartStep>, terms: &Terms, there: Option<&Marker>) {
+    let before = there.and_then(|marker| marker.volume.as_ref());
+    let Some((before, now)) = before.zip(terms.me.volume.as_ref()).filter(|(before, now)| before != now) else {
+        return;
+    };
+    let text = format!(
+        "the files of server {} were written on volume {}, and are on {now} now: they were copied. Make sure that the other disk does \
+         not come back, and that the copy is a whole one",
+        terms.id,
+        visible::value(before)
+    );
+    plan.find(format!("server:{}", terms.id), "ensemble.other_volume", text);
 }
 
 /// The document wins over the flag: a pod never changes an address.

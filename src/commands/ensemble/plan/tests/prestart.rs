@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::scene::{ENSEMBLE, Scene, config, id, member};
-use crate::cluster::ensemble::desired::{Desired, MemberState};
+use super::scene::{ENSEMBLE, Scene, config, id, member, now};
+use crate::cluster::ensemble::desired::{Desired, LastConfig, MemberState};
 use crate::cluster::ensemble::member::{Role, ServerId};
 use crate::cluster::ensemble::membership::EnsembleConfig;
-use crate::commands::ensemble::plan::prestart::{Decision, Disk, DiskFile, Live, Marker, Start, decide};
+use crate::commands::ensemble::plan::prestart::{Decision, Disk, DiskFile, Live, Marker, OwnId, Start, decide};
 
 struct Pod {
     id: ServerId,
@@ -15,19 +15,20 @@ struct Pod {
     live: BTreeMap<ServerId, Live>,
     resolves: bool,
     rival: Option<&'static str>,
+    answers: Option<&'static str>,
 }
 
 fn live(config: EnsembleConfig) -> Live {
-    Live { config, ensemble_id: Some(ENSEMBLE.to_owned()) }
+    Live { config: Ok(config), ensemble_id: OwnId::Is(ENSEMBLE.to_owned()) }
 }
 
 /// Server 1 of three, with its disk, while 2 and 3 serve.
 fn pod() -> Pod {
-    let marker = Some(Marker { ensemble_id: ENSEMBLE.to_owned(), id: id(1) });
+    let marker = Some(Marker { ensemble_id: ENSEMBLE.to_owned(), id: id(1), volume: None });
     let file = DiskFile::Read(config(1..=3));
     let disk = Disk { myid: Some(Ok(id(1))), marker, file, has_data: true, is_writable: true };
     let live = [2, 3].map(|number| (id(number), live(config(1..=3)))).into();
-    Pod { id: id(1), desired: Scene::of(3).desired, disk, live, resolves: true, rival: None }
+    Pod { id: id(1), desired: Scene::of(3).desired, disk, live, resolves: true, rival: None, answers: None }
 }
 
 fn empty() -> Disk {
@@ -37,8 +38,8 @@ fn empty() -> Disk {
 fn after(change: impl FnOnce(&mut Pod)) -> Decision {
     let mut pod = pod();
     change(&mut pod);
-    let Pod { id, desired, disk, live, resolves, rival } = &pod;
-    decide(Start { id: *id, desired, disk, live, resolves: *resolves, rival: *rival })
+    let Pod { id, desired, disk, live, resolves, rival, answers } = &pod;
+    decide(Start { id: *id, desired, disk, live, resolves: *resolves, rival: *rival, answers: *answers })
 }
 
 #[track_caller]
@@ -133,12 +134,70 @@ fn a_disk_of_somebody_else_does_not_start() {
 
 #[test]
 fn rivals_are_not_joined() {
-    refused("E_SPLIT_BRAIN", |pod| pod.live.get_mut(&id(2)).unwrap().ensemble_id = Some("other".to_owned()));
-    refused("E_SPLIT_BRAIN", |pod| pod.live.get_mut(&id(2)).unwrap().config = config([2, 7]));
+    let other = || OwnId::Is("other".to_owned());
+    refused("E_SPLIT_BRAIN", |pod| pod.live.get_mut(&id(2)).unwrap().ensemble_id = other());
+    refused("E_SPLIT_BRAIN", |pod| pod.live.get_mut(&id(2)).unwrap().config = Ok(config([2, 7])));
     refused("E_MEMBERSHIP_REGRESSED", |pod| {
         for live in pod.live.values_mut() {
-            live.config = config([2, 3]);
+            live.config = Ok(config([2, 3]));
         }
+    });
+}
+
+fn ids(pod: &mut Pod, ensemble_id: &OwnId) {
+    pod.live.values_mut().for_each(|live| live.ensemble_id = ensemble_id.clone());
+}
+
+#[test]
+fn a_server_whose_ensemble_id_can_not_be_read_is_not_taken_for_ours_and_is_named() {
+    let unread = || OwnId::Unread("connection refused".to_owned());
+    let decision = after(|pod| ids(pod, &unread()));
+    let Decision::Wait(why) = decision else { panic!("{decision:?}") };
+    assert!(why.contains("server 2 serves") && why.contains("its ensemble id can't be read"), "{why}");
+    assert!(why.contains("server 3 serves") && why.contains("connection refused"), "{why}");
+    // One of which all is known is enough.
+    let one = written(|pod| pod.live.get_mut(&id(2)).unwrap().ensemble_id = unread());
+    assert_eq!(one, config(1..=3));
+    // Without an id in the document there is none to compare.
+    let without = written(|pod| {
+        pod.desired.ensemble_id = None;
+        pod.disk.marker = None;
+        ids(pod, &unread());
+    });
+    assert_eq!(without, config(1..=3));
+    // A rival is one by its members, too.
+    refused("E_MEMBERSHIP_REGRESSED", |pod| {
+        ids(pod, &unread());
+        pod.live.values_mut().for_each(|live| live.config = Ok(config([2, 3])));
+    });
+}
+
+#[test]
+fn a_server_without_an_ensemble_id_is_of_another_ensemble_once_the_id_was_written_there_and_not_before() {
+    assert_eq!(written(|pod| ids(pod, &OwnId::Absent)), config(1..=3), "one that prestart began has no such node");
+    refused("E_SPLIT_BRAIN", |pod| {
+        pod.desired.id_written = true;
+        ids(pod, &OwnId::Absent);
+    });
+    assert_eq!(written(|pod| pod.desired.id_written = true), config(1..=3));
+}
+
+#[test]
+fn beside_a_server_that_serves_and_can_not_be_read_nobody_starts_alone() {
+    let unread = |pod: &mut Pod| {
+        pod.live.remove(&id(3));
+        pod.live.get_mut(&id(2)).unwrap().config = Err("no answer".to_owned());
+    };
+    waits(unread);
+    waits(|pod| {
+        unread(pod);
+        pod.disk = empty();
+    });
+    waits(|pod| {
+        pod.live.clear();
+        pod.disk = empty();
+        (pod.desired.initialized, pod.desired.last_config) = (false, None);
+        pod.answers = Some("a server at zk-9:2181");
     });
 }
 
@@ -167,6 +226,13 @@ fn the_first_server_of_a_new_ensemble_starts_alone_and_only_that_one() {
         new(pod);
         pod.id = id(2);
     });
+    // The one that was recorded as the first member is that, whoever has entered the document since.
+    let decision = after(|pod| {
+        new(pod);
+        pod.desired.last_config = Some(LastConfig { config: config([2]), since: now() });
+        pod.id = id(2);
+    });
+    assert!(matches!(decision, Decision::Write { initialize: true, .. }), "{decision:?}");
     let decision = after(|pod| {
         new(pod);
         pod.disk.has_data = true;

@@ -8,7 +8,7 @@ use super::scene::{ENSEMBLE, Scene, config, id, line, now};
 use crate::cluster::ensemble::desired::MemberState;
 use crate::cluster::ensemble::member::ServerId;
 use crate::commands::ensemble::plan::prestart::{
-    Act, Disk, DiskFile, FoundFiles, Ground, Layout, Live, Marker, Me, Terms, plan,
+    Act, Disk, DiskFile, FoundFiles, Ground, Layout, Live, Marker, Me, OwnId, Terms, plan,
 };
 use crate::formats::{ensemble_config, properties};
 
@@ -16,10 +16,11 @@ fn terms(number: i64) -> Terms {
     let ordinal = u32::try_from(number - 1).ok();
     Terms {
         id: id(number),
-        me: Me { id: None, base: 1, pod: Some(format!("zk-{}", number - 1)), ordinal },
+        me: Me { id: None, base: 1, pod: Some(format!("zk-{}", number - 1)), ordinal, volume: None },
         line: Some(line(number)),
         size: Some(3),
         dev: false,
+        begins: false,
         layout: Layout { data: "/data".to_owned(), log: Some("/log".to_owned()), conf: "/data/conf".to_owned() },
         settings: vec![("tickTime".to_owned(), "500".to_owned())],
         now: now(),
@@ -75,7 +76,7 @@ fn written(found: &mut FoundFiles, path: &str, text: &str) {
 }
 
 fn live(voters: &[i64], serving: &[i64]) -> BTreeMap<ServerId, Live> {
-    let one = Live { config: config(voters.iter().copied()), ensemble_id: Some(ENSEMBLE.to_owned()) };
+    let one = Live { config: Ok(config(voters.iter().copied())), ensemble_id: OwnId::Is(ENSEMBLE.to_owned()) };
     serving.iter().map(|number| (id(*number), one.clone())).collect()
 }
 
@@ -114,6 +115,47 @@ fn without_a_document_nobody_begins_beside_one_who_answers() {
     assert!(refused[0].reason.starts_with("E_NOT_ADOPTED"), "{refused:?}");
 }
 
+#[test]
+fn a_marker_has_the_volume_and_files_that_were_copied_to_another_one_are_said_once() {
+    let on = |volume: &str| {
+        let terms = terms(1);
+        Terms { me: Me { volume: Some(volume.to_owned()), ..terms.me.clone() }, ..terms }
+    };
+    let begun = after(&on("pv-1"), ground(empty()));
+    let marker = |ground: &Ground| ground.found.as_ref().unwrap().disk.marker.clone().unwrap();
+    assert_eq!(marker(&begun).volume.as_deref(), Some("pv-1"));
+    assert!(plan(&on("pv-1"), &begun).plan.warnings.is_empty());
+    let unseen = plan(&terms(1), &begun);
+    assert!(
+        unseen.plan.warnings.is_empty() && unseen.plan.steps.is_empty(),
+        "without a claim nothing is known: {unseen:?}"
+    );
+    let copied = plan(&on("pv-2"), &begun);
+    assert!(copied.plan.warnings[0].text.contains("were written on volume pv-1, and are on pv-2"), "{copied:?}");
+    let again = after(&on("pv-2"), begun);
+    assert_eq!(marker(&again).volume.as_deref(), Some("pv-2"));
+    assert!(plan(&on("pv-2"), &again).plan.warnings.is_empty());
+}
+
+#[test]
+fn without_an_ordinal_no_server_begins_an_ensemble_unless_it_is_named() {
+    let bare = Terms { me: Me { id: Some(id(1)), ..Me::default() }, ..terms(1) };
+    let waits = plan(&bare, &ground(empty()));
+    assert!(waits.waits.as_ref().is_some_and(|why| why.contains("--begin")), "{waits:?}");
+    assert!(
+        waits.plan.steps.is_empty() && waits.desired.is_none(),
+        "each of several bare hosts has a document of its own"
+    );
+    let named = plan(&Terms { begins: true, ..bare }, &ground(empty()));
+    assert!(named.waits.is_none() && named.desired.is_some(), "{named:?}");
+    let second = plan(&terms(2), &ground(empty()));
+    assert!(second.waits.is_some_and(|why| why.contains("the pod with ordinal 0 begins")));
+    assert!(
+        plan(&Terms { begins: true, ..terms(2) }, &ground(empty())).waits.is_none(),
+        "ordinals may begin at another number"
+    );
+}
+
 proptest! {
     #[test]
     fn what_a_plan_does_is_enough_and_a_second_one_finds_nothing_to_do(
@@ -128,7 +170,7 @@ proptest! {
     ) {
         let mut found = empty();
         found.disk.has_data = has_data;
-        found.disk.marker = has_marker.then(|| Marker { ensemble_id: ENSEMBLE.to_owned(), id: id(number) });
+        found.disk.marker = has_marker.then(|| Marker { ensemble_id: ENSEMBLE.to_owned(), id: id(number), volume: None });
         found.disk.file = match file {
             0 => DiskFile::Absent,
             1 => DiskFile::Unreadable("cut".to_owned()),

@@ -54,6 +54,7 @@ impl World {
             claim: Some(Claim { name: "c".into(), volume: Some(volume), broker_id: None }),
             registry: self.registry.clone(),
             cluster,
+            traces: Traces::Nothing,
             ..Seen::default()
         };
         // One starts at a time: the others do not run.

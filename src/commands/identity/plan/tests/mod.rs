@@ -3,6 +3,7 @@
 mod laws;
 mod racks;
 mod replaced;
+mod silent;
 mod table;
 
 use std::collections::BTreeSet;
@@ -12,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::cluster::broker::BrokerId;
 use crate::commands::identity::plan::{
     Allocation, Claim, ClusterSeen, Code, Decision, Entry, Folder, Halt, Holds, Kind, Me, NodeSeen, PodSeen, Question,
-    RackTerms, Registry, Replaced, Seen, State, Terms, decide,
+    RackTerms, Registry, Replaced, Seen, State, Terms, Traces, decide,
 };
 use crate::commands::identity::spec::disk::DiskId;
 
@@ -32,6 +33,8 @@ fn terms() -> Terms {
         kind: Kind::Kafka,
         map: "map1".into(),
         ids: (1001..=1006).map(BrokerId).collect::<BTreeSet<_>>(),
+        mapped: Some((1001..=1006).map(BrokerId).collect()),
+        is_new_cluster: false,
         allocation: Allocation::Ordinal,
         replaced: Replaced::Refuse,
         cluster_id: Some(CLUSTER.into()),
@@ -50,6 +53,7 @@ fn seen() -> Seen {
         folders: vec![folder("/data", Holds::Nothing)],
         claim: Some(Claim { name: "data-kafka-2".into(), volume: Some("v2".into()), broker_id: None }),
         cluster: ClusterSeen::NoAnswer("connection refused".into()),
+        traces: Traces::Nothing,
         ..Seen::default()
     }
 }

@@ -29,7 +29,7 @@ fn the_pods_label_is_stronger_than_the_nodes_and_that_than_the_environment() {
     assert_eq!(of(Some("a"), zone(Some("b"))), ("a".into(), RackSource::PodLabel));
     assert_eq!(of(Some(" "), zone(Some("b"))), ("b".into(), RackSource::NodeLabel));
     assert_eq!(of(Some(""), zone(Some(""))), ("c".into(), RackSource::Environment("RACK".into())));
-    assert_eq!(of(None, NodeSeen::Unreadable("forbidden".into())).0, "c");
+    assert_eq!(of(None, NodeSeen::Unlabelled("forbidden".into())).0, "c");
 }
 
 #[test]

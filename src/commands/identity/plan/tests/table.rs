@@ -155,6 +155,21 @@ fn labels_that_contradict_the_registry_or_the_ordinal_or_each_other_are_refused(
 }
 
 #[test]
+fn a_label_of_a_node_that_cannot_be_read_is_no_missing_label_for_an_empty_disk() {
+    let unread = |seen: Seen| Seen { node: NodeSeen::Unreadable("503".into()), ..seen };
+    let (code, words) = refused(&terms(), &unread(seen()));
+    assert_eq!(code, Code::LabelUnknown);
+    assert!(words.contains("the node can't be read (503)") && words.contains("tries again"), "{words}");
+    assert_eq!(
+        assigned(&terms(), &unread(with_disk(1003))).id,
+        BrokerId(1003),
+        "a disk that holds an id needs no label"
+    );
+    let without = Seen { node: NodeSeen::Unlabelled("forbidden".into()), ..seen() };
+    assert_eq!(assigned(&terms(), &without).id, BrokerId(1003));
+}
+
+#[test]
 fn an_empty_disk_whose_label_and_registry_agree_on_its_id_has_lost_the_former_one() {
     let entry = Entry { volume: Some("v9".into()), node: Some("n9".into()), ..entry(2) };
     let seen = registered(node_label(seen(), "1003"), &[(1003, entry)]);
@@ -181,15 +196,17 @@ fn names_without_an_ordinal_and_ordinals_without_an_id_are_refused() {
 #[test]
 fn the_lowest_free_id_is_the_lowest_that_neither_the_registry_nor_the_cluster_has() {
     let terms = Terms { allocation: Allocation::FirstFree, ..terms() };
-    let unasked = Seen { cluster: ClusterSeen::NotAsked, ..registered(seen(), &[(1001, entry(0))]) };
+    let young = Entry { is_on_disk: false, since: ago(0), ..entry(0) };
+    let unasked = Seen { cluster: ClusterSeen::NotAsked, ..registered(seen(), &[(1001, young.clone())]) };
     assert_eq!(asks(&terms, &unasked), Question::Cluster);
-    let silent = registered(seen(), &[(1001, entry(0))]);
+    let silent = registered(seen(), &[(1001, young)]);
     assert_eq!(assigned(&terms, &silent).id, BrokerId(1002));
     let listed = replaced::cluster(&[1002, 1003], &[1004]);
     let live = Seen { cluster: ClusterSeen::Known(listed), ..silent };
     assert_eq!(assigned(&terms, &live).id, BrokerId(1005));
     let all: Vec<_> = (0..6).map(|number| (1001 + i32::try_from(number).unwrap(), entry(number + 10))).collect();
-    let (code, words) = refused(&terms, &registered(seen(), &all));
+    let all = Seen { cluster: ClusterSeen::NotConfigured, ..registered(seen(), &all) };
+    let (code, words) = refused(&terms, &all);
     assert_eq!(code, Code::NoId);
     assert!(words.contains("none of the 6 ids of map map1 (1001-1006) is free"), "{words}");
 }
