@@ -101,6 +101,8 @@ pub struct PodState {
     pub is_ready: bool,
     /// Why none of its containers runs, where that does not pass by itself soon: pending, CrashLoopBackOff, ImagePullBackOff.
     pub stuck: Option<String>,
+    /// The headless service that names it (`spec.subdomain`), where there is one.
+    pub subdomain: Option<String>,
 }
 
 /// The label that names a pod's revision.

@@ -120,6 +120,7 @@ struct Pod {
 #[serde(rename_all = "camelCase", default)]
 struct PodSpec {
     node_name: Option<String>,
+    subdomain: Option<String>,
     volumes: Vec<PodVolume>,
 }
 
@@ -319,6 +320,7 @@ fn pod_state(namespace: &str, pod: Pod) -> PodState {
         is_deleting: metadata.deletion_timestamp.is_some(),
         is_ready,
         stuck,
+        subdomain: spec.subdomain.filter(|name| !name.is_empty()),
     }
 }
 
