@@ -152,15 +152,26 @@ impl Bed {
 
     /// The record.
     pub(super) fn record(&self) -> Value {
+        let text: Value = serde_json::from_str(&std::fs::read_to_string(self.record_file()).unwrap()).unwrap();
+        text["document"].clone()
+    }
+
+    /// Changes the record behind the toolbox.
+    pub(super) fn edit_record(&self, change: impl FnOnce(&mut Value)) {
+        let path = self.record_file();
+        let mut text: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        change(&mut text["document"]);
+        std::fs::write(&path, text.to_string()).unwrap();
+    }
+
+    fn record_file(&self) -> std::path::PathBuf {
         let folder = self.toolbox.state().join("records");
         let mut files = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path());
         let is_record = |path: &std::path::PathBuf| {
             let name = path.file_name().unwrap().to_str().unwrap();
             name.starts_with("ensemble-") && path.extension().is_some_and(|ending| ending == "json")
         };
-        let path = files.find(is_record).unwrap();
-        let text: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-        text["document"].clone()
+        files.find(is_record).unwrap()
     }
 
     /// Every change has exactly one outcome.

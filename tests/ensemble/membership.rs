@@ -1,5 +1,8 @@
 //! Changes of real ensembles by `toolbox ensemble`, and the faults that it has to survive: those that take seconds.
 
+use std::fs::{Permissions, set_permissions};
+use std::os::unix::fs::PermissionsExt as _;
+
 use kafka_toolbox::clients::zookeeper::{Creation, Mode, Reconfiguration, ZooKeeper};
 use rustix::process::Signal;
 
@@ -258,4 +261,54 @@ fn a_server_that_was_removed_and_still_runs_names_the_members_and_is_not_believe
     }
     assert_eq!(bed.versions(1), 1);
     block(async { bed.session(&[1]).await.close().await.unwrap() });
+}
+
+#[test]
+fn a_change_that_a_member_could_not_keep_stops_the_next_one_where_its_folder_is_looked_at() {
+    let bed = Bed::adopted(&Shape::of(3).spares(2).obeying_modes(), 3);
+    bed.join(&[4, 5], Role::Participant, 5).ends_with(0);
+    bed.launch(&[4, 5]);
+    let folder = bed.servers.home_of(2);
+    let given = format!("2={}", folder.display());
+    let folders = ["--conf-dir", given.as_str()];
+    bed.run(&[&["plan"], &folders[..]].concat()).ends_with(3);
+    set_permissions(&folder, Permissions::from_mode(0o555)).unwrap();
+    bed.pass_until(0);
+    assert_eq!((bed.members(&[2]).len(), bed.versions(1)), (4, 2), "server 2 serves it, and has not kept it");
+
+    let status = bed.run(&[&["status"], &folders[..]].concat()).ends_with(5);
+    assert!(status.out.contains("server 2 has version 100000000 on its disk"), "{status:#?}");
+    let waits = bed.run(&[&["apply", "--once"], &folders[..]].concat()).ends_with(5);
+    assert!(waits.out.contains("E_CONFIG_NOT_PERSISTED"), "it may still be written: {waits:#?}");
+    bed.edit_record(|record| {
+        record["history"][0]["at"] = "2026-01-01T00:00:00Z".into();
+        record["lastConfig"]["since"] = "2026-01-01T00:00:00Z".into();
+    });
+    for verb in [&["plan"][..], &["apply", "--once"]] {
+        let refused = bed.run(&[verb, &folders[..]].concat()).ends_with(4);
+        assert!(refused.out.contains("E_CONFIG_NOT_PERSISTED") && refused.out.contains("server 2"), "{refused:#?}");
+    }
+    assert_eq!(bed.versions(1), 2, "no second step");
+    set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn an_ensemble_from_which_a_kafka_cluster_began_to_move_away_is_not_changed() {
+    let bed = Bed::adopted(&Shape::of(1).spares(2), 3);
+    bed.join(&[2, 3], Role::Participant, 3).ends_with(0);
+    bed.launch(&[2]);
+    let creation = Creation::open(Mode::Persistent);
+    let create = |path: &str| {
+        block(async {
+            let session = bed.session(&[1]).await;
+            session.create(path, b"", &creation).await.unwrap();
+            session.close().await.unwrap();
+        });
+    };
+    create("/migration");
+    bed.run(&["plan"]).ends_with(3);
+    create("/brokers");
+    let refused = bed.pass().ends_with(4);
+    assert!(refused.out.contains("E_MIGRATION") && refused.out.contains("deleteall /migration"), "{refused:#?}");
+    assert_eq!(bed.versions(1), 1);
 }

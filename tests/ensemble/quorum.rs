@@ -249,6 +249,43 @@ async fn with_auto_join_on_a_live_controller_is_stopped_first_then_removed_and_w
 }
 
 #[tokio::test(start_paused = true)]
+async fn with_auto_join_on_a_frozen_controller_is_not_removed_and_one_whose_port_is_closed_is() {
+    let memory = quorum(5);
+    memory.edit(|model| {
+        let on = || ("controller.quorum.auto.join.enable".to_owned(), "true".to_owned());
+        model.controller_files.values_mut().for_each(|file| file.extend([on()]));
+    });
+    let desk = shrinking(memory).await;
+    desk.kafka.edit(|model| {
+        stops(model, 104);
+        model.frozen_controllers.insert(NodeId(104));
+    });
+    let refused = once(&desk).await.ends_with(Exit::Refused);
+    assert!(refused.out.contains("E_AUTO_JOIN") && refused.out.contains("its port is open"), "{refused:#?}");
+    assert_eq!(sent(&desk), []);
+    desk.kafka.edit(|model| model.frozen_controllers.clear());
+    let done = once(&desk).await.ends_with(Exit::Done);
+    assert_eq!(voters(&desk), [101, 102, 103, 105], "{done:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_leader_does_not_say_whether_a_migration_runs_no_voter_is_changed() {
+    let desk = growing(quorum(3)).await;
+    desk.kafka.edit(|model| {
+        model.features.finalized.insert("metadata.version".to_owned(), 21);
+        model.controller_files.remove(&NodeId(101));
+    });
+    let refused = once(&desk).await.ends_with(Exit::Refused);
+    assert!(refused.out.contains("E_MIGRATION") && refused.out.contains("is not known"), "{refused:#?}");
+    assert_eq!(sent(&desk), []);
+    desk.kafka.edit(|model| {
+        model.features.finalized.insert("metadata.version".to_owned(), 22);
+    });
+    let said = once(&desk).await;
+    assert!(!said.out.contains("E_MIGRATION"), "Kafka 4.0 has no ZooKeeper mode: {said:#?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_controller_that_adds_itself_again_within_the_watch_is_named_and_shall_leave_still() {
     let memory = quorum(5);
     memory.edit(|model| {

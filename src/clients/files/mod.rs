@@ -9,12 +9,14 @@
 //! | pipe, terminal, device | written as it is; read only where this process was given it open ([`reading`]) | refused, without waiting for another end |
 //! | reading | up to a number of bytes | up to a number of bytes |
 
+mod in_time;
 mod named;
 mod reading;
 pub mod state;
 #[cfg(test)]
 mod tests;
 
+pub use in_time::in_time;
 pub use named::{
     Readers, check_length, folder_of, make_folder, may_write_in, read_bounded, read_text, write, write_all,
     write_with_folder,

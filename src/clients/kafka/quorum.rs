@@ -1,10 +1,14 @@
 //! [`Quorum`]: the controllers of a KRaft cluster: who votes, who is registered, which feature levels hold.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::clients::kafka::KafkaError;
+use crate::cluster::address::Address;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::quorum::{Controllers, Features, NewVoter, NodeId, QuorumState, ReplicaKey};
+use crate::cluster::reaction::Reaction;
 
 /// The controllers of a KRaft cluster, and the features of its nodes.
 ///
@@ -43,4 +47,8 @@ pub trait Quorum: Send + Sync {
 
     /// The features of one node, or of any (ApiVersions). Nodes are brokers, or controllers where those are reached directly.
     async fn features(&self, node: Option<NodeId>) -> Result<Features, KafkaError>;
+
+    /// How the port at an address reacts to a first greeting within a limit, without credentials: a process that does not run refuses
+    /// connections, a frozen one does not.
+    async fn reaction(&self, at: &Address, limit: Duration) -> Reaction;
 }

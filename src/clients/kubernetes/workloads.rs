@@ -104,6 +104,8 @@ pub struct PodState {
     /// Which of its containers, or init containers, ends again and again (CrashLoopBackOff), how often it was restarted, and how it
     /// ended last; none where none does. Another container may run.
     pub crash_loop: Option<String>,
+    /// The headless service that names it (`spec.subdomain`), where there is one.
+    pub subdomain: Option<String>,
 }
 
 /// The label that names a pod's revision.

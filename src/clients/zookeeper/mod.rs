@@ -5,6 +5,7 @@
 //! bytes: it is read elsewhere.
 
 mod error;
+pub mod folder;
 pub mod live;
 pub mod memory;
 mod nodes;

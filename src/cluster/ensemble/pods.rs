@@ -41,6 +41,46 @@ pub struct Pod {
     pub set_uid: Option<String>,
     /// The claims that it mounts.
     pub claims: Vec<String>,
+    /// The headless service that names it (`spec.subdomain`), where there is one.
+    pub subdomain: Option<String>,
+}
+
+/// The pod that a host name is the name of, as a StatefulSet's pods have it: `POD.SERVICE`, with `.NAMESPACE` and `.svc.DOMAIN`
+/// behind it or not.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HostPod {
+    /// The pod.
+    pub pod: String,
+    /// The headless service.
+    pub service: String,
+    /// The namespace, where the name has it.
+    pub namespace: Option<String>,
+}
+
+impl HostPod {
+    /// The pod that a name may be of: its first label ends with an ordinal, and what follows is not the domain of others.
+    pub fn of(host: &str) -> Option<Self> {
+        let labels: Vec<_> = host.trim_end_matches('.').split('.').collect();
+        let (pod, service) = (labels.first()?, labels.get(1)?);
+        let (set, ordinal) = pod.rsplit_once('-')?;
+        let is_ordinal = !ordinal.is_empty() && ordinal.bytes().all(|byte| byte.is_ascii_digit());
+        let is_in_cluster = labels.get(3).is_none_or(|label| *label == "svc");
+        if set.is_empty() || !is_ordinal || !is_in_cluster || labels.iter().any(|label| label.is_empty()) {
+            return None;
+        }
+        let namespace = labels.get(2).map(|label| (*label).to_owned());
+        Some(Self { pod: (*pod).to_owned(), service: (*service).to_owned(), namespace })
+    }
+
+    /// Whether it would be a pod of this namespace.
+    pub fn is_in(&self, namespace: &str) -> bool {
+        self.namespace.as_ref().is_none_or(|own| own == namespace)
+    }
+
+    /// The StatefulSet that it would belong to.
+    pub fn set(&self) -> &str {
+        self.pod.rsplit_once('-').map_or(&self.pod, |(set, _)| set)
+    }
 }
 
 /// A StatefulSet.
@@ -74,9 +114,9 @@ impl Set {
 pub struct PodsRead {
     /// The namespace of the pods.
     pub namespace: String,
-    /// The pods that the record names, by name; what is not here does not exist.
+    /// The pods that the record names, and those that hosts of members are the names of, by name; what is not here does not exist.
     pub pods: BTreeMap<String, Pod>,
-    /// Their StatefulSets, by name; none where it does not exist.
+    /// Their StatefulSets, and those that missing pods would belong to, by name; none where it does not exist.
     pub sets: BTreeMap<String, Option<Set>>,
     /// Why pods or StatefulSets could not be read: then nothing of the above may be concluded from.
     pub unknown: Option<String>,
@@ -191,6 +231,23 @@ mod tests {
         assert_eq!(looks(&[0, 5, 3]).since, at(3));
         let other = Missing::noted(Some(&looks(&[0])), Lost::Volume, "claim c", at(1));
         assert_eq!((other.since, other.lost), (at(1), Lost::Volume));
+    }
+
+    #[test]
+    fn a_host_name_is_that_of_a_pod_where_a_stateful_set_would_have_given_it() {
+        let pod = |host: &str| HostPod::of(host).map(|it| (it.pod, it.service, it.namespace));
+        let of = |namespace: Option<&str>| Some(("zk-0".to_owned(), "zk".to_owned(), namespace.map(str::to_owned)));
+        assert_eq!(pod("zk-0.zk"), of(None));
+        for host in ["zk-0.zk.kafka", "zk-0.zk.kafka.svc", "zk-0.zk.kafka.svc.cluster.local."] {
+            assert_eq!(pod(host), of(Some("kafka")), "{host}");
+        }
+        for host in
+            ["zk-0", "zk.example.com", "zk-0.zk.kafka.example.com", "127.0.0.1", "-1.zk", "zk-.zk", "zk-0..kafka", ""]
+        {
+            assert_eq!(pod(host), None, "{host}");
+        }
+        let elsewhere = HostPod::of("my-zk-12.zk.other").unwrap();
+        assert_eq!((elsewhere.set(), elsewhere.is_in("other"), elsewhere.is_in("kafka")), ("my-zk", true, false));
     }
 
     #[test]

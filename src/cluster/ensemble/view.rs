@@ -139,18 +139,27 @@ pub struct ServerView {
     pub answer: Answer,
     /// The configuration as this server has it, without `sync`; `None` where it could not be read.
     pub config: Option<EnsembleConfig>,
-    /// The ensemble id as this server has it; `None` where it could not be read or none was ever written.
+    /// The ensemble id as this server has it; `None` where none was ever written, and where it was not read.
     pub ensemble_id: Option<String>,
+    /// Why the ensemble id could not be read, where it was asked for: then it is unknown whether the server has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id_unread: Option<String>,
     /// The id that the process has (`serverId` of `conf`), where it shows it.
     pub own_id: Option<ServerId>,
     /// How it keeps up with the leader, where that was measured.
     pub catch_up: Option<CatchUp>,
-    /// The version in the name of the dynamic file on its disk, where it is known.
+    /// The version in the name of the dynamic file on its disk, where its folder was looked at.
     pub disk_version: Option<ConfigVersion>,
+    /// Why its folder could not be read, where it was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_unread: Option<String>,
     /// `zk_digest_mismatches_count`, where it shows it.
     pub digest_mismatches: Option<u64>,
     /// Whether the hosts of its address resolve here; `None` where that was not tried.
     pub resolves: Option<bool>,
+    /// What answers where it should move to, where that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_place: Option<NewPlace>,
     /// The pod or process that claims this id besides, where there is more than one.
     pub rival: Option<String>,
 }
@@ -162,14 +171,28 @@ impl ServerView {
             answer,
             config: None,
             ensemble_id: None,
+            id_unread: None,
             own_id: None,
             catch_up: None,
             disk_version: None,
+            disk_unread: None,
             digest_mismatches: None,
             resolves: None,
+            new_place: None,
             rival: None,
         }
     }
+}
+
+/// What answers at the client address of the line that a member should have from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewPlace {
+    /// The address.
+    pub address: String,
+    /// What it answers.
+    pub answer: Answer,
+    /// The id that the process there has, where it shows it.
+    pub own_id: Option<ServerId>,
 }
 
 /// Samples of a server that follows: the leader's zxid, and 3 s or more later this server's own.
@@ -179,6 +202,9 @@ pub struct CatchUp {
     pub samples: Vec<Sample>,
     /// `zk_synced_non_voting_followers` of the leader, where it shows it.
     pub counted_by_leader: Option<u64>,
+    /// Why the leader's count could not be read, where the leader would show it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count_unread: Option<String>,
 }
 
 /// One comparison.

@@ -160,6 +160,11 @@ impl Cluster {
         self.dialer.settings.timeout
     }
 
+    /// Whether its listeners speak TLS.
+    pub(super) fn has_tls(&self) -> bool {
+        self.dialer.settings.security.tls.is_some()
+    }
+
     /// When a call that begins now must end.
     pub(super) fn deadline(&self) -> Instant {
         Instant::now() + self.timeout()

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -33,6 +34,7 @@ use crate::clients::kafka::live::registrations;
 use crate::clients::kafka::live::topics;
 use crate::clients::kafka::lock_group::LockGroups;
 use crate::clients::kafka::settings::Settings;
+use crate::cluster::address::Address;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::config::ConfigChange;
 use crate::cluster::config::ConfigEntry;
@@ -49,6 +51,7 @@ use crate::cluster::quorum::NewVoter;
 use crate::cluster::quorum::NodeId;
 use crate::cluster::quorum::QuorumState;
 use crate::cluster::quorum::ReplicaKey;
+use crate::cluster::reaction::Reaction;
 use crate::cluster::topic::PartitionState;
 use crate::cluster::topic::Topic;
 use crate::cluster::topic::TopicName;
@@ -224,6 +227,10 @@ impl Quorum for Live {
 
     async fn features(&self, node: Option<NodeId>) -> Result<Features, KafkaError> {
         quorum::features(&self.cluster, node).await
+    }
+
+    async fn reaction(&self, at: &Address, limit: Duration) -> Reaction {
+        quorum::reaction(&self.cluster, at, limit).await
     }
 }
 

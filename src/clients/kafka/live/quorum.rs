@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use kafka_protocol::messages::AddRaftVoterResponse;
@@ -23,6 +24,7 @@ use kafka_protocol::protocol::StrBytes;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::clients::first_answer::{Greeting, greet};
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::Mode;
 use crate::clients::kafka::codes;
@@ -48,6 +50,7 @@ use crate::cluster::quorum::NodeId;
 use crate::cluster::quorum::QuorumReplica;
 use crate::cluster::quorum::QuorumState;
 use crate::cluster::quorum::ReplicaKey;
+use crate::cluster::reaction::Reaction;
 
 /// The endpoint type of controllers, in DescribeCluster from version 1 on.
 const CONTROLLERS: i8 = 2;
@@ -176,6 +179,12 @@ pub(super) async fn features(cluster: &Cluster, node: Option<NodeId>) -> Result<
         return Err(KafkaError::broker(answer.error_code, Some("ApiVersions failed")));
     }
     Ok(features_of(answer))
+}
+
+/// How a port reacts to a first greeting.
+pub(super) async fn reaction(cluster: &Cluster, at: &Address, limit: Duration) -> Reaction {
+    let greeting = if cluster.has_tls() { Greeting::TlsHello } else { Greeting::ApiVersions };
+    greet(&at.host, at.port, greeting, Instant::now() + limit).await
 }
 
 fn features_of(answer: ApiVersionsResponse) -> Features {

@@ -54,6 +54,8 @@ pub struct Model {
     pub controllers: BTreeMap<NodeId, Address>,
     /// What stands in the file of each controller that runs.
     pub controller_files: BTreeMap<NodeId, BTreeMap<String, String>>,
+    /// Controllers that do not run on, and whose ports take connections still.
+    pub frozen_controllers: BTreeSet<NodeId>,
     /// Whether the client talks to the controllers directly: only they describe themselves.
     pub is_controllers: bool,
     /// What each node says of features.

@@ -1,6 +1,7 @@
 //! The controller quorum in memory: what its leader answers, codes and words included.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -25,6 +26,7 @@ use crate::cluster::quorum::NodeId;
 use crate::cluster::quorum::QuorumReplica;
 use crate::cluster::quorum::QuorumState;
 use crate::cluster::quorum::ReplicaKey;
+use crate::cluster::reaction::Reaction;
 
 /// The offset after the last record of the metadata log.
 const END: i64 = 1_000;
@@ -148,6 +150,17 @@ impl Quorum for Memory {
                 Err(KafkaError::broker(codes::BROKER_NOT_AVAILABLE, Some(&message)))
             }
             _ => Ok(model.features.clone()),
+        })
+    }
+
+    async fn reaction(&self, at: &Address, _: Duration) -> Reaction {
+        self.look(|model| {
+            let node = model.controllers.iter().find(|(_, address)| *address == at).map(|(node, _)| *node);
+            match node {
+                Some(node) if model.frozen_controllers.contains(&node) => Reaction::Silent,
+                Some(node) if model.controller_files.contains_key(&node) => Reaction::Answered,
+                _ => Reaction::Refused("connection refused".to_owned()),
+            }
         })
     }
 }

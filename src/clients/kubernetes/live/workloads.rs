@@ -120,6 +120,7 @@ struct Pod {
 #[serde(rename_all = "camelCase", default)]
 struct PodSpec {
     node_name: Option<String>,
+    subdomain: Option<String>,
     volumes: Vec<PodVolume>,
 }
 
@@ -332,6 +333,7 @@ fn pod_state(namespace: &str, pod: Pod) -> PodState {
         is_ready,
         stuck,
         crash_loop,
+        subdomain: spec.subdomain.filter(|name| !name.is_empty()),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::commands::ensemble::apply::kraft::Quorum;
 use crate::commands::ensemble::apply::pass::{decided, show};
 use crate::commands::ensemble::apply::zookeeper::Ensemble;
 use crate::commands::ensemble::apply::{Limits, passes};
-use crate::commands::ensemble::command::flags::{RestArgs, WhichArgs};
+use crate::commands::ensemble::command::flags::{FolderArgs, RestArgs, WhichArgs};
 use crate::commands::ensemble::command::kraft;
 use crate::commands::ensemble::observe::Observed;
 use crate::commands::ensemble::report::checks;
@@ -23,6 +23,9 @@ pub(super) struct PlanArgs {
     which: WhichArgs,
 
     #[command(flatten)]
+    folders: FolderArgs,
+
+    #[command(flatten)]
     rest: RestArgs,
 }
 
@@ -31,6 +34,9 @@ pub(super) struct PlanArgs {
 pub(super) struct ApplyArgs {
     #[command(flatten)]
     which: WhichArgs,
+
+    #[command(flatten)]
+    folders: FolderArgs,
 
     #[command(flatten)]
     rest: RestArgs,
@@ -52,10 +58,12 @@ pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> anyhow::Resu
         return rehearse(context, rest).await;
     }
     if let Some(controllers) = args.which.quorum(context)? {
+        args.folders.check_none()?;
         let quorum = Quorum::open(context, &controllers, rest).await?;
         return kraft::plan(context, quorum).await;
     }
-    let mut ensemble = Ensemble::open(context, args.which.ensemble.wanted(), rest).await?;
+    let folders = args.folders.folders()?;
+    let mut ensemble = Ensemble::open(context, args.which.ensemble.wanted(), rest).await?.with_folders(folders);
     let look = ensemble.look(context).await?;
     if !context.output().is_structured() {
         output::print(&checks(&decided(look.input(context.steady().now(), rest)).pass.candidates))?;
@@ -71,10 +79,12 @@ pub(super) async fn apply(context: &mut Context, args: &ApplyArgs) -> anyhow::Re
     }
     let limits = Limits { once: args.once || context.is_dry_run(), within: args.within };
     if let Some(controllers) = args.which.quorum(context)? {
+        args.folders.check_none()?;
         let quorum = Quorum::open(context, &controllers, rest).await?;
         return kraft::apply(context, quorum, limits).await;
     }
-    let mut ensemble = Ensemble::open(context, args.which.ensemble.wanted(), rest).await?;
+    let folders = args.folders.folders()?;
+    let mut ensemble = Ensemble::open(context, args.which.ensemble.wanted(), rest).await?.with_folders(folders);
     if !context.is_dry_run() {
         ensemble.lock(context).await?;
     }

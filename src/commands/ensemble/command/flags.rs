@@ -1,12 +1,15 @@
 //! Which ensemble or quorum: flags that several verbs have.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
 use crate::cluster::address::Address;
+use crate::cluster::ensemble::member::ServerId;
 use crate::commands::ensemble::apply::zookeeper::Wanted;
 use crate::commands::ensemble::observe::servers::SERVERS_MAX;
+use crate::commands::ensemble::observe::stored::Folders;
 use crate::context::{Context, ControllerArgs, ZooKeeperFlags, duration};
 use crate::exit::Stop;
 
@@ -67,6 +70,60 @@ pub(super) struct RestArgs {
 fn rest(text: &str) -> Result<Duration, String> {
     let rest = duration(text)?;
     if rest < Duration::from_secs(1) { Err("it must be 1s at least".to_owned()) } else { Ok(rest) }
+}
+
+/// Folders of servers that can be seen from here: flags of the verbs that look at an ensemble.
+#[derive(Debug, Clone, Args)]
+pub(super) struct FolderArgs {
+    /// The folder of a server's zoo.cfg, where it can be seen from here; may be repeated. While a member's folder does not have the
+    /// live configuration, or can't be read, no further change is made (E_CONFIG_NOT_PERSISTED)
+    ///
+    /// ZooKeeper answers a change as made though a member can't write its folder, and that is seen on the disk alone. In Kubernetes
+    /// `probe zookeeper ready --conf-dir` in the server's pod stands for it: changes are refused while a member's pod is not ready.
+    #[arg(long, env = "TOOLBOX_ENSEMBLE_CONF_DIR", value_name = "ID=FOLDER", value_delimiter = ',', value_parser = conf_dir,
+          help_heading = "ZooKeeper")]
+    conf_dir: Vec<ConfDir>,
+}
+
+/// The folder of one server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct ConfDir {
+    id: ServerId,
+    folder: PathBuf,
+}
+
+fn conf_dir(text: &str) -> Result<ConfDir, String> {
+    let (id, folder) = text.split_once('=').filter(|(_, folder)| !folder.is_empty()).ok_or("ID=FOLDER is expected")?;
+    Ok(ConfDir { id: id.parse()?, folder: folder.into() })
+}
+
+impl FolderArgs {
+    /// The folder of each server.
+    pub(super) fn folders(&self) -> Result<Folders, Stop> {
+        let mut folders = Folders::new();
+        for ConfDir { id, folder } in &self.conf_dir {
+            if folders.insert(*id, folder.clone()).is_some() {
+                return Err(Stop::usage(format!(
+                    "--conf-dir names server {id} twice: give one folder for each server"
+                )));
+            }
+        }
+        if folders.len() > SERVERS_MAX {
+            return Err(Stop::usage(format!(
+                "--conf-dir names {} servers, at most {SERVERS_MAX} are asked",
+                folders.len()
+            )));
+        }
+        Ok(folders)
+    }
+
+    /// Refuses folders where a quorum of controllers is asked: those keep the voters in their log.
+    pub(super) fn check_none(&self) -> Result<(), Stop> {
+        if self.conf_dir.is_empty() {
+            return Ok(());
+        }
+        Err(Stop::usage("--conf-dir names folders of ZooKeeper servers: leave it out for controllers"))
+    }
 }
 
 /// Which ensemble or quorum.
@@ -146,6 +203,18 @@ mod tests {
         }
         for wrong in ["0", "2", "4", "16", "17", "-1", "x", "", "4294967295", "99999999999999999999999"] {
             assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_folder_is_of_one_server_and_each_server_has_one() {
+        let folders =
+            |all: &[&str]| FolderArgs { conf_dir: all.iter().map(|it| conf_dir(it).unwrap()).collect() }.folders();
+        let expected: Folders = [(ServerId(1), "/a".into()), (ServerId(2), "/b=c".into())].into();
+        assert_eq!(folders(&["1=/a", "2=/b=c"]).unwrap(), expected);
+        assert!(folders(&["1=/a", "1=/b"]).unwrap_err().message.contains("names server 1 twice"));
+        for wrong in ["", "1", "1=", "x=/a", "=/a"] {
+            assert!(conf_dir(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -13,7 +13,7 @@ use crate::cluster::ensemble::member::ServerId;
 use crate::commands::ensemble::apply::kraft::of_controllers;
 use crate::commands::ensemble::apply::record::Record;
 use crate::commands::ensemble::apply::zookeeper::{name, name_of};
-use crate::commands::ensemble::command::flags::{Which, WhichArgs};
+use crate::commands::ensemble::command::flags::{FolderArgs, Which, WhichArgs};
 use crate::commands::ensemble::observe::Observed;
 use crate::commands::ensemble::observe::channels;
 use crate::commands::ensemble::observe::pass::{identify, places, serving};
@@ -21,6 +21,7 @@ use crate::commands::ensemble::observe::pods::{Pods, SHOWN_WITHIN};
 use crate::commands::ensemble::observe::quorum::{self, NODE_LIMIT, NoQuorumSeen, QuorumLook};
 use crate::commands::ensemble::observe::servers::{self, Look, Nameless, SERVER_LIMIT};
 use crate::commands::ensemble::observe::sessions::Connections;
+use crate::commands::ensemble::observe::stored::stored;
 use crate::commands::ensemble::plan::guards::SETTLE;
 use crate::commands::ensemble::plan::kraft::seen::SeenQuorum;
 use crate::commands::ensemble::plan::seen::Asked;
@@ -49,6 +50,9 @@ pub(super) struct StatusArgs {
     #[command(flatten)]
     which: WhichArgs,
 
+    #[command(flatten)]
+    folders: FolderArgs,
+
     /// Show it again and again, with so much time between two looks (1s at least), until interrupted
     #[arg(long, value_name = "DURATION", value_parser = duration, num_args = 0..=1, default_missing_value = "2s")]
     watch: Option<Duration>,
@@ -76,6 +80,7 @@ async fn look(context: &Context, args: &StatusArgs, pods: &mut Pods) -> anyhow::
     match args.which.which(context)? {
         Which::Ensemble => Ok(Observed::Ensemble(Box::new(ensemble_look(context, args, pods).await?))),
         Which::Quorum(named) => {
+            args.folders.check_none()?;
             let (limit, settings) = settings(context, &named, NODE_LIMIT)?;
             let nodes = Nodes::new(settings).map_err(|error| Stop::usage(error.to_string()))?;
             let (found, cut_off) =
@@ -127,6 +132,7 @@ async fn ensemble_look(context: &Context, args: &StatusArgs, pods: &mut Pods) ->
     let Recorded { desired, place, unreadable } = recorded;
     let servers = connections.named().iter().map(ToString::to_string).collect();
     look.seen.asked = Asked { record: place, unreadable, servers, ..look.seen.asked };
+    stored(&args.folders.folders()?, &mut look).await;
     look.notes.iter().for_each(|note| tracing::warn!("{note}"));
     // What the record has to remember is written by `apply` and `watch` alone.
     let limit = context.flags.timeout.unwrap_or(SHOWN_WITHIN).min(SHOWN_WITHIN);

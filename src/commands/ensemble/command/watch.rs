@@ -14,7 +14,7 @@ use crate::agent::status::Status;
 use crate::commands::ensemble::agent::{Board, Reporter, Watcher, metrics};
 use crate::commands::ensemble::apply::kraft::Quorum;
 use crate::commands::ensemble::apply::zookeeper::{Ensemble, name};
-use crate::commands::ensemble::command::flags::{RestArgs, WhichArgs};
+use crate::commands::ensemble::command::flags::{FolderArgs, RestArgs, WhichArgs};
 use crate::context::rights::Workload;
 use crate::context::{Context, duration};
 use crate::exit::{Exit, Stop};
@@ -40,6 +40,9 @@ HTTP port (--listen):
 pub(super) struct WatchArgs {
     #[command(flatten)]
     which: WhichArgs,
+
+    #[command(flatten)]
+    folders: FolderArgs,
 
     #[command(flatten)]
     rest: RestArgs,
@@ -80,11 +83,13 @@ pub(super) async fn run(context: &mut Context, args: &WatchArgs) -> anyhow::Resu
     let lead = async |context: &mut Context| {
         let reporter = Reporter::new(Arc::clone(&board));
         if let Some(controllers) = args.which.quorum(context)? {
+            args.folders.check_none()?;
             let quorum = Quorum::open(context, &controllers, args.rest.rest).await?;
             quorum.lock(context).await?;
             return Ok(Watcher::Quorum(Box::new(quorum), reporter));
         }
         let ensemble = Ensemble::open(context, args.which.ensemble.wanted(), args.rest.rest).await?;
+        let ensemble = ensemble.with_folders(args.folders.folders()?);
         ensemble.lock(context).await?;
         Ok(Watcher::Ensemble(Box::new(ensemble), reporter))
     };

@@ -8,10 +8,13 @@ use futures_util::future::join_all;
 use tokio::time::{sleep, timeout};
 
 use crate::clients::kafka::{Kafka, KafkaError, codes};
+use crate::cluster::address::{Address, show_address};
 use crate::cluster::broker::BrokerId;
 use crate::cluster::config::{ConfigEntry, ConfigResource};
 use crate::cluster::ensemble::controllers::DesiredQuorum;
 use crate::cluster::quorum::{Controllers, Endpoint, Features, NodeId, QuorumState};
+use crate::cluster::reaction::Reaction;
+use crate::cluster::visible;
 use crate::commands::ensemble::plan::kraft::change::{Advice, known};
 use crate::commands::ensemble::plan::kraft::seen::{SAMPLES_MIN, SeenQuorum};
 
@@ -26,6 +29,9 @@ const CONTROLLERS_MAX: usize = 32;
 
 /// Whether a controller joins the quorum by itself.
 const AUTO_JOIN: &str = "controller.quorum.auto.join.enable";
+
+/// The first level of `metadata.version` that Kafka 3.9 does not have: 4.0-IV0.
+const KAFKA_4: i16 = 22;
 
 /// Whether a node is broker, controller, or both.
 const ROLES: &str = "process.roles";
@@ -56,6 +62,12 @@ pub async fn observe(kafka: &dyn Kafka, desired: Option<&DesiredQuorum>) -> Resu
         let nodes: Vec<_> = nodes.into_iter().take(CONTROLLERS_MAX).collect();
         let said = join_all(nodes.iter().map(|node| own(kafka, *node))).await;
         take_over(&mut seen, &nodes.into_iter().zip(said).collect());
+        ports(kafka, &controllers, &mut seen).await;
+    }
+    if seen.migrates.is_none() {
+        // Where nobody could be asked who would know, what holds in the cluster may exclude it.
+        let features = timeout(CONTROLLER_LIMIT, kafka.features(None)).await;
+        seen.migrates = features.ok().and_then(Result::ok).filter(is_beyond_zookeeper).map(|_| false);
     }
     if let Some(desired) = desired {
         samples(kafka, desired, &mut seen).await?;
@@ -135,9 +147,55 @@ fn take_over(seen: &mut SeenQuorum, said: &BTreeMap<NodeId, Own>) {
     let is_both =
         |own: &Own| value(own, ROLES).is_some_and(|roles| roles.split(',').any(|role| role.trim() == "broker"));
     seen.combined = said.iter().filter(|(_, own)| is_both(own)).map(|(node, _)| *node).collect();
-    let ready: Vec<_> = said.values().filter_map(|own| own.features.as_ref()).map(|it| it.zk_migration_ready).collect();
-    seen.migrates = (!ready.is_empty()).then(|| ready.contains(&true));
+    let features: BTreeMap<_, _> =
+        said.iter().filter_map(|(node, own)| Some((*node, own.features.as_ref()?))).collect();
+    seen.migrates = migrates(&features, seen.quorum.leader);
     seen.auto_join = auto_join(seen, said, value);
+}
+
+/// Whether a migration from ZooKeeper runs, by what controllers say of themselves. That some do not say so excludes it only where the
+/// leader, which would carry it out, is one of them, or where nothing in the cluster knows ZooKeeper any more.
+fn migrates(said: &BTreeMap<NodeId, &Features>, leader: Option<NodeId>) -> Option<bool> {
+    if said.values().any(|features| features.zk_migration_ready) {
+        return Some(true);
+    }
+    let is_excluded = said.values().any(|features| is_beyond_zookeeper(features))
+        || leader.is_some_and(|leader| said.contains_key(&leader));
+    is_excluded.then_some(false)
+}
+
+/// Whether a level of metadata.version holds that only Kafka 4.0 and later have, which have no ZooKeeper mode.
+fn is_beyond_zookeeper(features: &Features) -> bool {
+    features.level("metadata.version") >= KAFKA_4
+}
+
+/// What the ports of controllers show that gave no answer.
+async fn ports(kafka: &dyn Kafka, controllers: &Controllers, seen: &mut SeenQuorum) {
+    let silent = seen.answers.iter().filter(|(_, answers)| !**answers).map(|(node, _)| *node);
+    let of_voter = |node: NodeId| {
+        let endpoint = seen.quorum.endpoints.get(&node)?.first()?;
+        Some(Address::new(&endpoint.host, endpoint.port))
+    };
+    let address = |node: NodeId| controllers.nodes.get(&node).cloned().or_else(|| of_voter(node));
+    let asked: Vec<_> = silent.filter_map(|node| Some((node, address(node)?))).collect();
+    let greeted = asked.into_iter().map(async |(node, at)| {
+        let reaction = kafka.reaction(&at, CONTROLLER_LIMIT).await;
+        (node, at, reaction)
+    });
+    let reactions = join_all(greeted).await;
+    for (node, at, reaction) in reactions {
+        match reaction {
+            Reaction::Refused(why) => {
+                let address = show_address(&visible::value(&at.host), at.port);
+                seen.stopped.insert(node, format!("nothing listens on {address}: {why}"));
+            }
+            Reaction::Answered | Reaction::OtherAnswer | Reaction::HungUp | Reaction::Silent => {
+                seen.hangs.insert(node);
+            }
+            // The machine may be gone, or cut off.
+            Reaction::NotAccepted | Reaction::NoWay(_) => {}
+        }
+    }
 }
 
 /// On if any controller says so; off only if every voter that follows said so, or has a version without the key (before 4.2).
@@ -179,4 +237,27 @@ async fn samples(kafka: &dyn Kafka, desired: &DesiredQuorum, seen: &mut SeenQuor
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(node: i32, level: i16, ready: bool) -> (NodeId, Features) {
+        let finalized = [("metadata.version".to_owned(), level)].into();
+        (NodeId(node), Features { finalized, zk_migration_ready: ready, ..Features::default() })
+    }
+
+    fn judged(all: &[(NodeId, Features)]) -> Option<bool> {
+        migrates(&all.iter().map(|(node, features)| (*node, features)).collect(), Some(NodeId(1)))
+    }
+
+    #[test]
+    fn a_migration_is_excluded_by_the_leader_or_by_levels_without_zookeeper_and_by_nobody_else() {
+        assert_eq!(judged(&[]), None, "nobody said anything");
+        assert_eq!(judged(&[said(2, 21, false), said(3, 21, false)]), None, "the leader may migrate");
+        assert_eq!(judged(&[said(1, 21, false)]), Some(false));
+        assert_eq!(judged(&[said(1, 21, false), said(2, 21, true)]), Some(true));
+        assert_eq!(judged(&[said(2, 22, false)]), Some(false), "Kafka 4.0 has no ZooKeeper mode");
+    }
 }

@@ -11,6 +11,7 @@ mod server;
 pub mod servers;
 pub mod sessions;
 pub mod start;
+pub mod stored;
 
 use serde::{Deserialize, Serialize};
 

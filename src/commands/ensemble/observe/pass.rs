@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::clients::four_letter_words::FourLetterWords;
+use crate::clients::four_letter_words::{FourLetterWords, WordError};
 use crate::cluster::address::Address;
 use crate::cluster::ensemble::desired::{Desired, DesiredMember, MemberState};
 use crate::cluster::ensemble::member::ServerId;
-use crate::cluster::ensemble::view::{Answer, CatchUp, Mode, Sample, Zxid};
-use crate::commands::ensemble::observe::server::zxid;
+use crate::cluster::ensemble::view::{Answer, CatchUp, Mode, NewPlace, Sample, ServerView, Zxid};
+use crate::commands::ensemble::observe::server::{Said, look as ask, zxid};
 use crate::commands::ensemble::observe::servers::{Look, SERVER_LIMIT, SERVERS_MAX, look_at_known, parsed};
 use crate::commands::ensemble::observe::sessions::Connections;
 use crate::commands::ensemble::plan::change::known;
@@ -45,6 +46,7 @@ pub async fn observe(connections: &Connections, desired: Option<&Desired>, memor
     quorum(connections, &mut look).await;
     if let Some(desired) = desired {
         resolve(desired, &mut look).await;
+        new_places(connections, desired, &mut look).await;
         catch_up(connections, desired, &mut look).await;
     }
     look.seen.leader_changed = leader != leads(connections, &look, leader).await;
@@ -67,7 +69,7 @@ pub async fn views(connections: &Connections, desired: Option<&Desired>) -> Look
     for (id, own) in connections.own(&asked, SERVER_LIMIT).await {
         if let Some(view) = look.seen.servers.get_mut(&id) {
             view.config = own.config.or(view.config.take());
-            view.ensemble_id = own.ensemble_id;
+            (view.ensemble_id, view.id_unread) = (own.ensemble_id, own.id_unread);
         }
     }
     look
@@ -113,22 +115,35 @@ pub fn is_in_doubt(desired: &Desired, seen: &Seen) -> bool {
     desired.ensemble_id.is_some() && (is_other || shows_none || has_rival || seen.leaders().len() > 1)
 }
 
-/// What the quorum has, by way of members: one that was removed may still serve, and knows less.
+/// What the quorum has, by way of members: one that was removed may still serve, and knows less. Without that, what servers showed
+/// themselves does not count as the quorum's.
 async fn quorum(connections: &Connections, look: &mut Look) {
-    let leader = look.seen.leader();
-    let config = leader.and_then(|id| look.seen.servers.get(&id)).and_then(|view| view.config.as_ref());
+    // Without a leader, no change is made by what is shown.
+    let Some(leader) = look.seen.leader() else { return };
+    let addresses = quorum_addresses(look, leader);
+    let (config, migrates) = tokio::join!(
+        connections.quorum(&addresses, connections.timeout()),
+        connections.migrates(&addresses, connections.timeout())
+    );
+    look.seen.quorum = known_or_noted(look, config, "what the quorum has can't be read");
+    look.seen.migrates = known_or_noted(look, migrates, "whether a migration to KRaft runs can't be read");
+}
+
+/// Where what the quorum has is read: at members, by the leader's configuration; where that is not known, at the leader alone.
+fn quorum_addresses(look: &Look, leader: ServerId) -> Vec<Address> {
+    let config = look.seen.servers.get(&leader).and_then(|view| view.config.as_ref());
     let members: BTreeSet<_> = config.iter().flat_map(|config| config.membership.servers.keys().copied()).collect();
-    let addresses = serving(look, &members, leader);
-    if addresses.is_empty() {
-        return;
-    }
-    look.seen.quorum = match connections.quorum(&addresses, connections.timeout()).await {
-        Ok(config) => Some(config),
+    serving(look, &if members.is_empty() { [leader].into() } else { members }, Some(leader))
+}
+
+fn known_or_noted<T>(look: &mut Look, read: Result<T, String>, what: &str) -> Option<T> {
+    match read {
+        Ok(known) => Some(known),
         Err(why) => {
-            look.notes.push(format!("what the quorum has can't be read: {why}"));
+            look.notes.push(format!("{what}: {why}"));
             None
         }
-    };
+    }
 }
 
 /// Where these servers take clients, of those that serve: the leader first.
@@ -158,6 +173,24 @@ async fn resolve(desired: &Desired, look: &mut Look) {
     }
 }
 
+/// Asks members that should move at the client addresses of their new lines: there the same server has to answer first.
+async fn new_places(connections: &Connections, desired: &Desired, look: &mut Look) {
+    let moving = known(desired, &look.seen).into_iter().filter(|(_, known)| known.advice == Advice::Readdress);
+    let moving: Vec<_> =
+        moving.filter_map(|(id, _)| Some((id, desired.members.get(&id)?.line.client_address()?))).collect();
+    let words = connections.words(SERVER_LIMIT);
+    let asked = moving.into_iter().map(async |(id, address)| (id, ask(&words, address, SERVER_LIMIT).await));
+    for (id, said) in join_all(asked).await {
+        let Said { address, view: ServerView { answer, own_id, config, .. }, .. } = said;
+        // A server of another ensemble may have the same id.
+        let is_of_ensemble = config.is_some_and(|config| look.seen.membership() == Some(&config.membership));
+        let own_id = own_id.filter(|own| is_of_ensemble || *own != id);
+        if let Some(view) = look.seen.servers.get_mut(&id) {
+            view.new_place = Some(NewPlace { address: address.to_string(), answer, own_id });
+        }
+    }
+}
+
 /// Takes samples of servers that may be added: each must have what the leader had 3 s before.
 async fn catch_up(connections: &Connections, desired: &Desired, look: &mut Look) {
     let is_joiner = |advice: Advice| matches!(advice, Advice::Promote | Advice::Observe);
@@ -172,11 +205,15 @@ async fn catch_up(connections: &Connections, desired: &Desired, look: &mut Look)
         (0..SAMPLES_MIN).map(|number| sample(connections, &leader, &joiners, number)).collect();
     let mut samples: Vec<_> = samples.collect().await;
     samples.sort_by_key(|(number, _)| *number);
-    let counted = counted(connections, &leader).await;
+    let (counted, uncounted) = match counted(connections, &leader).await {
+        Ok(count) => (count, None),
+        Err(why) => (None, Some(why)),
+    };
     for id in joiners.keys() {
         let Some(view) = look.seen.servers.get_mut(id) else { continue };
         let of_server = samples.iter().filter_map(|(_, taken)| taken.get(id).copied()).collect();
-        view.catch_up = Some(CatchUp { samples: of_server, counted_by_leader: counted });
+        let (counted_by_leader, count_unread) = (counted, uncounted.clone());
+        view.catch_up = Some(CatchUp { samples: of_server, counted_by_leader, count_unread });
     }
 }
 
@@ -200,18 +237,23 @@ async fn sample(
     (number, taken.collect())
 }
 
-/// How many non-voting followers the leader counts as synced, where it shows it.
-async fn counted(connections: &Connections, leader: &Address) -> Option<u64> {
-    let words = FourLetterWords::new(&connections.words(SAMPLE_LIMIT), &leader.host, leader.port).ok()?;
-    let metrics = words.mntr().await.ok()?;
-    let count = metrics.text("zk_synced_non_voting_followers")?.parse::<f64>().ok()?;
+/// How many non-voting followers the leader counts as synced; none where it does not show that, as `mntr` is not in its whitelist.
+async fn counted(connections: &Connections, leader: &Address) -> Result<Option<u64>, String> {
+    let words = FourLetterWords::new(&connections.words(SAMPLE_LIMIT), &leader.host, leader.port);
+    let metrics = match words.map_err(|error| error.to_string())?.mntr().await {
+        Ok(metrics) => metrics,
+        Err(WordError::NotWhitelisted { .. }) => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+    };
+    let Some(text) = metrics.text("zk_synced_non_voting_followers") else { return Ok(None) };
+    let count = text.parse::<f64>().map_err(|_| "the leader's count is no number".to_owned())?;
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a count of servers, cut at a thousand"
     )]
     let count = count.clamp(0.0, 1e3) as u64;
-    Some(count)
+    Ok(Some(count))
 }
 
 /// Who leads now: the same one, or nobody that is known.
@@ -238,4 +280,47 @@ fn remember(memory: &mut Memory, look: &mut Look) {
 
 fn is_of_ensemble(mode: Mode) -> bool {
     mode != Mode::Standalone
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::ensemble::membership::{ConfigVersion, EnsembleConfig, Membership};
+    use crate::cluster::ensemble::server_line::ServerLine;
+
+    /// Servers 1 to 3, of which 3 leads and the first shows a configuration.
+    fn look() -> Look {
+        let line = |id: i64| ServerLine::parse(&format!("zk-{id}:2888:3888;2181")).unwrap();
+        let servers = (1..=3).map(|id| (ServerId(id), line(id))).collect();
+        let config = EnsembleConfig { membership: Membership { servers, hierarchy: None }, version: ConfigVersion(7) };
+        let mut look = Look::default();
+        for id in 1..=3 {
+            let mode = if id == 3 { Mode::Leader } else { Mode::Follower };
+            let mut view = ServerView::of(Answer::Serving { mode, zxid: Zxid(9) });
+            view.config = (id == 1).then(|| config.clone());
+            look.seen.servers.insert(ServerId(id), view);
+            look.addresses.insert(ServerId(id), format!("zk-{id}:2181"));
+        }
+        look.seen.quorum = Some(config);
+        look
+    }
+
+    #[test]
+    fn what_the_quorum_has_is_read_at_the_leader_where_nobody_knows_the_members_by_it() {
+        let mut look = look();
+        let asked =
+            |look: &Look| quorum_addresses(look, ServerId(3)).iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(asked(&look), ["zk-3:2181"], "what another server shows is not the quorum's");
+        let config = look.seen.servers[&ServerId(1)].config.clone();
+        look.seen.servers.get_mut(&ServerId(3)).unwrap().config = config;
+        assert_eq!(asked(&look), ["zk-3:2181", "zk-1:2181", "zk-2:2181"]);
+    }
+
+    #[test]
+    fn a_configuration_that_could_not_be_read_from_the_quorum_is_none_though_a_server_shows_one() {
+        let mut look = look();
+        let read = known_or_noted(&mut look, Err::<EnsembleConfig, _>("no session".to_owned()), "it can't be read");
+        look.seen.quorum = read;
+        assert_eq!((look.seen.quorum, &look.notes[..]), (None, &["it can't be read: no session".to_owned()][..]));
+    }
 }

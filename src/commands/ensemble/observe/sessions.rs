@@ -1,6 +1,6 @@
 //! Sessions with the servers of an ensemble: what each has as configuration, the ensemble's id, and what the quorum has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -44,6 +44,8 @@ pub(super) struct Own {
     pub(super) config: Option<EnsembleConfig>,
     /// The ensemble's id.
     pub(super) ensemble_id: Option<String>,
+    /// Why that could not be read.
+    pub(super) id_unread: Option<String>,
 }
 
 impl Connections {
@@ -96,14 +98,36 @@ impl Connections {
     /// What each of these servers has itself.
     pub(super) async fn own(&self, servers: &BTreeMap<ServerId, Address>, limit: Duration) -> Vec<(ServerId, Own)> {
         let one = async |id: ServerId, address: Address| {
-            let session = self.session(&[address], limit).await;
-            let Ok(session) = session else { return (id, Own::default()) };
-            let own = Own { config: config(&session).await.ok(), ensemble_id: id_of(&session).await.ok().flatten() };
+            let session = match self.session(&[address], limit).await {
+                Ok(session) => session,
+                Err(error) => return (id, Own { id_unread: Some(error.to_string()), ..Own::default() }),
+            };
+            let config = config(&session).await.ok();
+            let (ensemble_id, id_unread) = match id_of(&session).await {
+                Ok(found) => (found, None),
+                Err(error) => (None, Some(error.to_string())),
+            };
             leave(&session).await;
-            (id, own)
+            (id, Own { config, ensemble_id, id_unread })
         };
         let asked: FuturesUnordered<_> = servers.iter().map(|(id, address)| one(*id, address.clone())).collect();
         asked.collect().await
+    }
+
+    /// Whether the ensemble has Kafka's node `/migration` beside those of a cluster, at the chroot that was named or at the root:
+    /// then that cluster's migration to KRaft was begun, and Kafka leaves the node behind. By way of one of these servers.
+    pub async fn migrates(&self, addresses: &[Address], limit: Duration) -> Result<bool, String> {
+        let session = self.session(addresses, limit).await.map_err(|error| error.to_string())?;
+        let roots = BTreeSet::from([self.chroot.as_str(), ""]);
+        let mut found = Ok(false);
+        for root in roots {
+            found = match found {
+                Ok(false) => is_migrating(&session, root).await.map_err(|error| error.to_string()),
+                known => known,
+            };
+        }
+        leave(&session).await;
+        found
     }
 
     /// The ensemble's id; none where it has none yet.
@@ -184,6 +208,12 @@ fn members_id(membership: &Membership) -> String {
 async fn config(session: &Live) -> Result<EnsembleConfig, String> {
     let text = session.configuration().await.map_err(|error| error.to_string())?.text;
     read("/zookeeper/config", &text).map(|read| read.config).map_err(|faults| faults.to_string())
+}
+
+/// Whether a Kafka cluster is there that began to move to KRaft.
+async fn is_migrating(session: &Live, root: &str) -> Result<bool, ZooKeeperError> {
+    let has_mark = session.stat(&format!("{root}/migration")).await?.is_some();
+    Ok(has_mark && session.stat(&format!("{root}/brokers")).await?.is_some())
 }
 
 async fn id_of(session: &Live) -> Result<Option<String>, ZooKeeperError> {

@@ -189,14 +189,16 @@ fn removed(list: &mut List, seen: &Seen, known: &BTreeMap<ServerId, Known>) {
 }
 
 fn own_states(list: &mut List, seen: &Seen, known: &BTreeMap<ServerId, Known>) {
+    for words in seen.not_stored().into_values() {
+        list.incoherent(format!("{words}: a restart would start from another configuration"));
+    }
     let live = seen.quorum.as_ref().map(|config| config.version);
     for (id, view) in &seen.servers {
         if let (Some(disk), Some(live)) = (view.disk_version, live)
-            && disk != live
+            && disk > live
         {
             list.incoherent(format!(
-                "server {id} has version {disk} on its disk, version {live} is live: a \
-                restart would start from the old one"
+                "server {id} has version {disk} on its disk, and the older version {live} is live"
             ));
         }
         if let Some(count) = view.digest_mismatches.filter(|count| *count > 0) {

@@ -12,11 +12,12 @@ use crate::cluster::ensemble::gone::Gone;
 use crate::cluster::ensemble::member::{ServerId, listed};
 use crate::cluster::ensemble::membership::Membership;
 use crate::cluster::ensemble::tolerance::Tolerance;
-use crate::cluster::ensemble::view::{Answer, Mode};
 use crate::commands::ensemble::plan::change::{Change, Known};
 use crate::commands::ensemble::plan::code::Code;
+use crate::commands::ensemble::plan::joiner::caught_up;
+use crate::commands::ensemble::plan::moved::{at_new_place, is_found};
 use crate::commands::ensemble::plan::seen::{Seen, age, last_change};
-use crate::commands::ensemble::plan::table::{Advice, SAMPLES_MIN, Want, is_caught_up};
+use crate::commands::ensemble::plan::table::{Advice, Want};
 
 /// How long an ensemble rests between two changes, unless somebody says otherwise.
 pub const SETTLE: Duration = Duration::from_secs(30);
@@ -154,6 +155,15 @@ pub fn unmeasured(guard: Guard, numbers: String) -> Check {
     Check { guard, judgement: Judgement::Unmeasured, numbers }
 }
 
+/// The name by which a change is refused where a guard could not be measured.
+pub fn code_of_unmeasured(guard: Guard) -> Code {
+    match guard {
+        Guard::I6 => Code::BadAddress,
+        Guard::I12 => Code::AutoJoin,
+        _ => Code::NotCaughtUp,
+    }
+}
+
 /// How many failures are survived before and after a change; `live`: what a voter has to be to count.
 pub fn spare_voters(old: Tolerance, new: Tolerance, live: &str) -> String {
     format!(
@@ -180,6 +190,10 @@ fn live_after(change: &Change, ground: Ground<'_>) -> BTreeSet<ServerId> {
     if let Some(leaving) = change.leaving() {
         live.remove(&leaving);
     }
+    if change.kind == ChangeKind::Readdress && !is_found(change, ground) {
+        // With a wrong address it is lost: the others must be a majority.
+        live.remove(&change.target);
+    }
     live
 }
 
@@ -189,13 +203,20 @@ fn tolerance(change: &Change, after: &Membership, ground: Ground<'_>) -> Check {
     let new = after.tolerance(&live_after(change, ground));
     let hits_live_voter = match change.kind {
         ChangeKind::Demote => live.contains(&change.target),
-        ChangeKind::Readdress => false,
         _ => change.leaving().is_some_and(|id| ground.membership.is_voter(id) && live.contains(&id)),
     };
     let wanted = i64::from(!ground.desired.dev);
-    let holds = new.spare() >= wanted || (new.spare() >= old.spare() && !hits_live_voter);
+    let mut numbers = spare_voters(old, new, "live");
+    let mut holds = new.spare() >= wanted || (new.spare() >= old.spare() && !hits_live_voter);
+    if change.kind == ChangeKind::Readdress {
+        // It comes back at its new address, or is not counted already.
+        holds = true;
+        if new.live < old.live {
+            numbers.push_str("; it does not count, as it was not found at its new address");
+        }
+    }
     // A change that leaves no majority is refused whatever it improves.
-    judged(Guard::I2, holds && new.spare() >= 0, Code::UnsafeSize, spare_voters(old, new, "live"))
+    judged(Guard::I2, holds && new.spare() >= 0, Code::UnsafeSize, numbers)
 }
 
 fn enough_voters(change: &Change, after: &Membership, ground: Ground<'_>) -> Option<Check> {
@@ -226,45 +247,6 @@ fn final_number(change: &Change, after: &Membership, ground: Ground<'_>) -> Chec
     let (before, next) = (ground.membership.voters().len(), after.voters().len());
     let holds = is_size_legal && (end == size || next == before || (next < before && next >= size));
     judged(Guard::I4, holds, Code::UnsafeSize, numbers(next, end))
-}
-
-fn caught_up(change: &Change, ground: Ground<'_>) -> Option<Check> {
-    let is_joining = matches!(change.kind, ChangeKind::Replace | ChangeKind::Promote | ChangeKind::Observe);
-    if !is_joining {
-        return None;
-    }
-    let refused = |numbers: String| Some(judged(Guard::I5, false, Code::NotCaughtUp, numbers));
-    let id = change.target;
-    let Some(view) = ground.seen.servers.get(&id) else { return refused(format!("server {id} was not looked at")) };
-    let Answer::Serving { mode: Mode::Follower, zxid } = &view.answer else {
-        return refused(format!("server {id} does not follow"));
-    };
-    match (&view.ensemble_id, &ground.desired.ensemble_id) {
-        (Some(own), Some(expected)) if own != expected => {
-            return Some(judged(
-                Guard::I5,
-                false,
-                Code::SplitBrain,
-                format!("server {id} belongs to another ensemble"),
-            ));
-        }
-        // An ensemble that `prestart` began has none to show before it is adopted.
-        (None, Some(expected)) if ground.seen.ensemble_ids().contains_key(expected.as_str()) => {
-            let numbers = format!("the ensemble's id was not read through the own port of server {id}");
-            return Some(unmeasured(Guard::I5, numbers));
-        }
-        _ => {}
-    }
-    let Some(catch_up) = &view.catch_up else {
-        let numbers = format!("server {id} follows at {zxid}; {SAMPLES_MIN} samples are taken before a change is sent");
-        return Some(unmeasured(Guard::I5, numbers));
-    };
-    let passed = catch_up.samples.iter().filter(|sample| sample.is_caught_up()).count();
-    let numbers = format!("{passed} of {} samples had the leader's zxid of 3 s before", catch_up.samples.len());
-    if catch_up.counted_by_leader == Some(0) {
-        return refused(format!("{numbers}; the leader counts no synced non-voting follower"));
-    }
-    Some(judged(Guard::I5, is_caught_up(catch_up), Code::NotCaughtUp, numbers))
 }
 
 fn addresses(change: &Change, after: &Membership, ground: Ground<'_>) -> Option<Check> {
@@ -300,8 +282,12 @@ fn addresses(change: &Change, after: &Membership, ground: Ground<'_>) -> Option<
     {
         return refused(Code::IdConflict, format!("the process at the address of server {id} has myid {own}"));
     }
+    let of_move = match at_new_place(change, ground) {
+        Ok(words) => words,
+        Err(check) => return Some(check),
+    };
     let numbers = format!(
-        "`{line}`, {} addresses in all, none twice",
+        "`{line}`, {} addresses in all, none twice{of_move}",
         after.servers.values().map(|it| it.endpoints().len()).sum::<usize>()
     );
     Some(judged(Guard::I6, true, Code::BadAddress, numbers))
@@ -406,6 +392,13 @@ fn rested(ground: Ground<'_>) -> Check {
     }
     if ground.seen.views().len() > 1 {
         return wait("the servers disagree about the configuration".to_owned());
+    }
+    if let Some((id, why)) = ground.seen.unread_ids().pop_first() {
+        let code = Code::NotAsked;
+        return wait(format!("the ensemble's id could not be read from server {id} ({code}): {why}"));
+    }
+    if let Some((_, words)) = ground.seen.not_stored().pop_first() {
+        return wait(format!("{words}; no further change is made before that ({})", Code::ConfigNotPersisted));
     }
     match last_change(ground.desired).map(|at| age(at, ground.now)) {
         Some(rest) if rest < ground.rest => {

@@ -6,7 +6,9 @@ pub mod code;
 pub mod coherence;
 pub mod declare;
 pub mod guards;
+pub mod joiner;
 pub mod kraft;
+pub mod moved;
 pub mod pass;
 pub mod planned;
 pub mod pods;
@@ -25,7 +27,7 @@ use crate::cluster::ensemble::tolerance::Tolerance;
 use crate::commands::ensemble::plan::change::{Change, Known};
 use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::coherence::Finding;
-use crate::commands::ensemble::plan::guards::{Ground, Judgement};
+use crate::commands::ensemble::plan::guards::{Ground, Judgement, code_of_unmeasured};
 use crate::commands::ensemble::plan::pass::{Members, Protocol};
 use crate::commands::ensemble::plan::seen::Seen;
 use crate::commands::ensemble::plan::settle::Settlement;
@@ -111,8 +113,8 @@ impl Protocol for ZooKeeper {
             _ => None,
         });
         let check = candidate.checks.iter().find(|check| check.judgement != Judgement::Holds)?;
-        let unmeasured =
-            || Refusal::new(Code::NotCaughtUp, candidate.waits(check), refuse::next_step(Code::NotCaughtUp));
+        let code = code_of_unmeasured(check.guard);
+        let unmeasured = || Refusal::new(code, candidate.waits(check), refuse::next_step(code));
         refused.or_else(|| (check.judgement == Judgement::Unmeasured).then(unmeasured))
     }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::cluster::ensemble::desired::{ChangeKind, Desired, DesiredMember, MemberState};
 use crate::cluster::ensemble::gone::{Evidence, GONE_AFTER};
 use crate::cluster::ensemble::member::ServerId;
-use crate::cluster::ensemble::pods::{DiskState, Lost, Missing, Pod, PodsRead, Set};
+use crate::cluster::ensemble::pods::{DiskState, HostPod, Lost, Missing, Pod, PodsRead, Set};
 use crate::commands::ensemble::plan::seen::{PodSeen, Seen, Workload, age};
 use crate::commands::ensemble::plan::stop::{Surplus, surplus};
 
@@ -26,9 +26,45 @@ pub fn was_removed_alive(desired: &Desired, id: ServerId) -> bool {
     last.is_some_and(|entry| matches!(entry.kind, ChangeKind::Shrink | ChangeKind::ShrinkLeader))
 }
 
-/// Adds what Kubernetes knows to what the servers showed. Without any pod in the record, it knows nothing.
+/// The pods that members without a pod in the record have by their hosts, as far as those are names of pods: `adopt` names no pods.
+pub fn by_hosts(desired: &Desired) -> BTreeMap<ServerId, HostPod> {
+    let is_in = |member: &DesiredMember| member.state != MemberState::Retired && member.pod.is_none();
+    let members = desired.members.iter().filter(|(_, member)| is_in(member));
+    members.filter_map(|(id, member)| Some((*id, HostPod::of(&member.line.addresses.first()?.host)?))).collect()
+}
+
+/// Whether a pod may be one of the namespace that was read; where nobody knows which that is, each may.
+pub fn may_be_here(host: &HostPod, read: &PodsRead) -> bool {
+    read.namespace.is_empty() || host.is_in(&read.namespace)
+}
+
+/// Which pod a member has by its host, or why that is not known. Members whose hosts only look like that, and are no pods of this
+/// namespace, are left out.
+pub fn found_by_hosts<Id: Copy + Ord>(
+    hosts: &BTreeMap<Id, HostPod>,
+    read: &PodsRead,
+) -> BTreeMap<Id, Result<String, String>> {
+    let one = |host: &HostPod| {
+        let name = &host.pod;
+        let is_of_set = || read.sets.get(host.set()).is_some_and(Option::is_some);
+        match read.pods.get(name) {
+            Some(pod) if pod.subdomain.as_ref() == Some(&host.service) => Some(Ok(name.clone())),
+            Some(_) if host.namespace.is_none() => None,
+            Some(_) => Some(Err(format!("{name} is not named by service {}, as the server's host says", host.service))),
+            None if host.namespace.is_some() || is_of_set() => Some(Err(format!("{name} does not exist"))),
+            None => None,
+        }
+    };
+    let here = hosts.iter().filter(|(_, host)| host.is_in(&read.namespace));
+    here.filter_map(|(id, host)| Some((*id, one(host)?))).collect()
+}
+
+/// Adds what Kubernetes knows to what the servers showed. Where no member has a pod, by the record or by its host, it knows nothing.
 pub fn fill(desired: &Desired, read: &PodsRead, seen: &mut Seen) {
-    if named(desired).is_empty() {
+    let hosts = by_hosts(desired);
+    let found = found_by_hosts(&hosts, read);
+    let is_unknown = read.unknown.is_some() && hosts.values().any(|host| may_be_here(host, read));
+    if named(desired).is_empty() && found.is_empty() && !is_unknown {
         return;
     }
     let mut workload = Workload { unknown: read.unknown.clone(), notes: read.notes.clone(), ..Workload::default() };
@@ -38,14 +74,17 @@ pub fn fill(desired: &Desired, read: &PodsRead, seen: &mut Seen) {
         let is_in = |id: &ServerId| desired.members.get(id).is_some_and(|it| it.state != MemberState::Retired);
         let unready = named(desired).into_iter().filter(|(id, _)| is_in(id));
         workload.unready = unready.filter_map(|(id, name)| Some((id, unready_pod(name, read)?))).collect();
+        workload.unready.extend(unready_by_hosts(&found, read));
         let crash_loop = |name: &str| read.pods.get(name).filter(|pod| !pod.is_terminating)?.crash_loop.as_ref();
-        let crash_loops = named(desired).into_iter();
+        let by_host = found.iter().filter_map(|(id, pod)| Some((*id, pod.as_deref().ok()?)));
+        let crash_loops = named(desired).into_iter().chain(by_host);
         workload.crash_loops =
             crash_loops.filter_map(|(id, name)| Some((id, format!("pod {name}: {}", crash_loop(name)?)))).collect();
         // Pods of joiners may be newer than the others without any rollout.
         let is_member = |id: &ServerId| membership.is_none_or(|members| members.servers.contains_key(id));
-        let of_members = named(desired).into_iter().filter(|(id, _)| is_member(id)).map(|(_, name)| name);
-        (workload.rollout, workload.settling) = rollouts(of_members, read);
+        let by_host = found.iter().filter_map(|(id, pod)| Some((*id, pod.as_deref().ok()?)));
+        let of_members = named(desired).into_iter().chain(by_host).filter(|(id, _)| is_member(id));
+        (workload.rollout, workload.settling) = rollouts(of_members.map(|(_, name)| name), read);
         workload.surplus = membership.map(|members| surplus(desired, members, read)).unwrap_or_default();
         seen.zones = workload.pods.iter().filter_map(|(id, pod)| Some((*id, pod.zone.clone()?))).collect();
         seen.cluster_zones.clone_from(&read.cluster_zones);
@@ -84,6 +123,18 @@ fn state(pod: &Pod) -> String {
 pub fn unready_pod(name: &str, read: &PodsRead) -> Option<String> {
     let Some(pod) = read.pods.get(name) else { return Some(format!("{name} does not exist")) };
     (pod.is_terminating || !pod.is_ready).then(|| format!("{name} {}", state(pod)))
+}
+
+/// Why members that were looked for by their hosts are not ready.
+pub fn unready_by_hosts<Id: Copy + Ord>(
+    found: &BTreeMap<Id, Result<String, String>>,
+    read: &PodsRead,
+) -> BTreeMap<Id, String> {
+    let why = |pod: &Result<String, String>| match pod {
+        Ok(name) => unready_pod(name, read),
+        Err(why) => Some(why.clone()),
+    };
+    found.iter().filter_map(|(id, pod)| Some((*id, why(pod)?))).collect()
 }
 
 /// Why a StatefulSet of these pods is not settled: because they get another revision; or because its controller has not seen its

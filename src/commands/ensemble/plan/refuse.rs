@@ -32,7 +32,11 @@ pub fn before_a_change(input: Input<'_>, desired: &Desired) -> Option<Refusal> {
     if seen.may_reconfigure == Some(false) {
         return Some(refusal(Code::Auth, "this identity may not write /zookeeper/config"));
     }
-    regressed(seen, desired).or_else(|| view_mismatch(seen)).or_else(|| not_persisted(input, desired))
+    regressed(seen, desired)
+        .or_else(|| migration(input))
+        .or_else(|| view_mismatch(seen))
+        .or_else(|| unread_ids(seen, desired))
+        .or_else(|| not_persisted(input, desired))
 }
 
 /// The record is of another ensemble than the servers that answer. Two leaders or two ids are a split brain instead, unless the
@@ -154,9 +158,16 @@ fn not_asked(seen: &Seen) -> Option<Refusal> {
     Some(refusal(Code::NotAsked, format!("nobody could be asked{colon}{}", some(&reasons))))
 }
 
-/// Two leaders, or servers of two ensembles.
+/// Two leaders, or servers of two ensembles. What could not be read shows neither: [`split`].
 pub fn is_split(seen: &Seen) -> bool {
-    seen.leaders().len() > 1 || seen.ensemble_ids().len() > 1
+    split(seen) == Some(true)
+}
+
+/// Whether there are two leaders, or servers of two ensembles; none where a server's ensemble id could not be read, so that it may
+/// be another one.
+pub fn split(seen: &Seen) -> Option<bool> {
+    let is_split = seen.leaders().len() > 1 || seen.ensemble_ids().len() > 1;
+    (is_split || seen.unread_ids().is_empty()).then_some(is_split)
 }
 
 /// No configuration was adopted.
@@ -308,16 +319,40 @@ fn view_mismatch(seen: &Seen) -> Option<Refusal> {
 }
 
 fn not_persisted(input: Input<'_>, desired: &Desired) -> Option<Refusal> {
-    let live = input.seen.quorum.as_ref()?.version;
     if last_change(desired).is_some_and(|at| age(at, input.now) < PERSIST) {
+        // Until then the guard I11 waits.
         return None;
     }
-    let behind = input.seen.servers.iter().find(|(_, view)| view.disk_version.is_some_and(|disk| disk < live));
-    let (id, view) = behind?;
-    let disk = view.disk_version.unwrap_or_default();
-    let why = format!(
-        "server {id} has version {disk} on its disk, version {live} has been live for more than {} s",
-        PERSIST.as_secs()
-    );
-    Some(refusal(Code::ConfigNotPersisted, why))
+    let (_, words) = input.seen.not_stored().pop_first()?;
+    Some(refusal(Code::ConfigNotPersisted, format!("{words}, for more than {} s", PERSIST.as_secs())))
+}
+
+/// No id could be read from any server, though the record has one: nobody knows which ensemble this is.
+fn unread_ids(seen: &Seen, desired: &Desired) -> Option<Refusal> {
+    let unread = seen.unread_ids();
+    if desired.ensemble_id.is_none() || unread.is_empty() || !seen.ensemble_ids().is_empty() {
+        return None;
+    }
+    let reasons: Vec<_> = unread.iter().map(|(id, why)| format!("server {id}: {why}")).collect();
+    let why = format!("the ensemble's id could not be read from any server: {}", some(&reasons));
+    let next = "Let this identity read the node /kafka-toolbox/ensemble-id, and check that the servers give sessions; then run again";
+    Some(Refusal::new(Code::NotAsked, why, next))
+}
+
+/// Kafka must not lose the ensemble that it moves away from, and its controllers write there until the migration is over.
+fn migration(input: Input<'_>) -> Option<Refusal> {
+    match input.seen.migrates {
+        Some(true) => {
+            let why = "the ensemble has the node /migration beside Kafka's nodes: a migration to KRaft was begun";
+            let next = "Finish the migration, or roll it back, first. Kafka leaves the node behind: once the migration is over, \
+                        delete it with `zookeeper-shell.sh HOST:PORT deleteall /migration` (below the chroot, where there is one)";
+            Some(Refusal::new(Code::Migration, why, next))
+        }
+        None if input.is_strict => {
+            let why = "whether a migration from this ensemble to KRaft runs could not be read";
+            let next = "Check that the servers give sessions, then run again; nothing was changed";
+            Some(Refusal::new(Code::Migration, why, next))
+        }
+        Some(false) | None => None,
+    }
 }

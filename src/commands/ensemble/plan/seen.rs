@@ -30,6 +30,9 @@ pub struct Seen {
     pub views_differ_for: Option<Duration>,
     /// Whether this identity may reconfigure; `None` where that was not asked.
     pub may_reconfigure: Option<bool>,
+    /// Whether a migration of a Kafka cluster from this ensemble to KRaft was begun; `None` where that was not asked or not read.
+    #[serde(default)]
+    pub migrates: Option<bool>,
     /// Why reconfiguration is off, where a server said so.
     pub reconfig_off: Option<String>,
     /// What Kubernetes knows; `None` outside of it.
@@ -150,12 +153,13 @@ impl Seen {
         self.servers.iter().filter(|(_, view)| view.answer.mode() == Some(mode)).map(|(id, _)| *id).collect()
     }
 
-    /// Servers that take part in the ensemble and have all that the leader had when the look began.
+    /// Servers that take part in the ensemble and have all that the leader had when the look began. Where that is not known, as
+    /// without a leader, nobody counts.
     pub fn live(&self) -> BTreeSet<ServerId> {
         let is_live = |view: &ServerView| {
             let takes_part = matches!(view.answer.mode(), Some(Mode::Leader | Mode::Follower | Mode::Observer));
             let has_all = |leader| view.answer.zxid().is_some_and(|own| own.has_all_of(leader));
-            takes_part && self.leader_zxid.is_none_or(has_all)
+            takes_part && self.leader_zxid.is_some_and(has_all)
         };
         self.servers.iter().filter(|(_, view)| is_live(view)).map(|(id, _)| *id).collect()
     }
@@ -186,6 +190,26 @@ impl Seen {
             }
         }
         ids
+    }
+
+    /// Servers that serve and whose ensemble id could not be read, and why.
+    pub fn unread_ids(&self) -> BTreeMap<ServerId, &str> {
+        let serving = self.servers.iter().filter(|(_, view)| view.answer.mode().is_some());
+        serving.filter_map(|(id, view)| Some((*id, view.id_unread.as_deref()?))).collect()
+    }
+
+    /// Members whose folder was looked at and does not have the live configuration, and what it has, in words.
+    pub fn not_stored(&self) -> BTreeMap<ServerId, String> {
+        let Some(config) = &self.quorum else { return BTreeMap::new() };
+        let lacks = |id: &ServerId| {
+            let view = self.servers.get(id)?;
+            if let Some(why) = &view.disk_unread {
+                return Some((*id, format!("the folder of server {id} can't be read: {why}")));
+            }
+            let disk = view.disk_version.filter(|disk| *disk < config.version)?;
+            Some((*id, format!("server {id} has version {disk} on its disk, version {} is live", config.version)))
+        };
+        config.membership.servers.keys().filter_map(lacks).collect()
     }
 
     /// The zones whose loss would lose the quorum that there is now.

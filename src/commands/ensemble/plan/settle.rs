@@ -46,17 +46,28 @@ pub fn not_yet(started_at: Timestamp, now: Timestamp) -> Settlement {
     if waited < LATE { Settlement::Waits { seconds: waited.as_secs() } } else { Settlement::NotApplied }
 }
 
-/// Whether an applied change is confirmed: every member that serves has the new configuration as its own, and one leads.
+/// Whether an applied change is confirmed: every member that serves shows the new configuration as its own, and one leads. One whose
+/// configuration can't be read does not count as having it.
 pub fn is_confirmed(op: &Op, seen: &Seen) -> Result<(), String> {
     if seen.leader().is_none() {
         return Err("no leader yet".to_owned());
     }
-    let differs = |id: &&ServerId| {
-        let view = seen.servers.get(id).filter(|view| view.answer.mode().is_some());
-        view.and_then(|view| view.config.as_ref()).is_some_and(|config| config.membership != op.after)
-    };
-    let behind: BTreeSet<_> = op.after.servers.keys().filter(differs).copied().collect();
-    if behind.is_empty() { Ok(()) } else { Err(format!("still with the old configuration: server {}", listed(behind))) }
+    let serving = |id: &ServerId| seen.servers.get(id).filter(|view| view.answer.mode().is_some());
+    let configs = op.after.servers.keys().filter_map(|id| Some((*id, serving(id)?.config.as_ref())));
+    let (mut behind, mut unread) = (BTreeSet::new(), BTreeSet::new());
+    for (id, config) in configs {
+        match config {
+            None => unread.insert(id),
+            Some(config) => config.membership != op.after && behind.insert(id),
+        };
+    }
+    if !behind.is_empty() {
+        return Err(format!("still with the old configuration: server {}", listed(behind)));
+    }
+    if !unread.is_empty() {
+        return Err(format!("the configuration of server {} can't be read", listed(unread)));
+    }
+    Ok(())
 }
 
 /// The document after a change was confirmed.

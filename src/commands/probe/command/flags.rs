@@ -6,13 +6,12 @@ use std::time::Duration;
 use clap::Args;
 use tokio::time::Instant;
 
-use crate::clients::files::read_text;
+use crate::clients::files::{in_time, read_text};
 use crate::clients::first_answer::Greeting;
 use crate::clients::kafka::settings::Settings;
 use crate::clients::processes;
 use crate::cluster::address::Address;
 use crate::commands::probe::command::serve::ServeArgs;
-use crate::commands::probe::observe::disk::in_time;
 use crate::commands::probe::observe::port::Port;
 use crate::context::{Context, duration};
 use crate::exit::Stop;

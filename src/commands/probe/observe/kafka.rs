@@ -44,7 +44,8 @@ pub async fn look(target: &Target, next: Next<'_>, turn: usize, deadline: Instan
     // Whoever is asked why a connection broke off may take longer than the calls themselves.
     let looked = timeout_at(deadline, look_at(target, next, turn, deadline)).await;
     looked.unwrap_or_else(|_| match next {
-        Next::Port => Seen::Latched { reaction: Reaction::Silent, channel: Channel::Unseen },
+        // Nobody knows that the port accepts: a look that does know ends by itself.
+        Next::Port => Seen::Latched { reaction: Reaction::NotAccepted, channel: Channel::Unseen },
         Next::Topics(_) | Next::Everything => {
             let address = show_address(&target.host, target.port);
             Seen::NoAnswer(format!("{address} did not answer everything within --timeout"))
@@ -74,10 +75,14 @@ async fn latched(target: &Target, deadline: Instant) -> Seen {
         return Seen::Latched { reaction, channel: Channel::Unseen };
     }
     let half = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
-    match nodes.connect(host, *port, half).await {
-        Ok(node) => Seen::Latched { reaction: Reaction::Answered, channel: channel(&node, deadline).await },
+    match timeout_at(half, nodes.connect(host, *port, half)).await {
+        Ok(Ok(node)) => {
+            let late = |_| Channel::Hangs("it gave no answer within --timeout".to_owned());
+            let channel = timeout_at(deadline, channel(&node, deadline)).await.unwrap_or_else(late);
+            Seen::Latched { reaction: Reaction::Answered, channel }
+        }
         // The port shows more of why than the error does.
-        Err(_) => Seen::Latched { reaction: greet(host, *port, *greeting, deadline).await, channel: Channel::Unseen },
+        _ => Seen::Latched { reaction: greet(host, *port, *greeting, deadline).await, channel: Channel::Unseen },
     }
 }
 

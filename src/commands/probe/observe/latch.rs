@@ -8,9 +8,8 @@ use std::path::PathBuf;
 
 use tokio::time::Instant;
 
-use crate::clients::files::{folder_of, state};
+use crate::clients::files::{folder_of, in_time, state};
 use crate::clients::processes::Processes;
-use crate::commands::probe::observe::disk::in_time;
 use crate::commands::probe::observe::port::Port;
 use crate::commands::probe::verdict::kafka::Memory;
 

@@ -2,7 +2,6 @@
 //! from the look before ([`latch`]). Every function ends at its deadline.
 
 pub mod controller;
-pub mod disk;
 pub mod kafka;
 pub mod latch;
 pub mod port;

@@ -11,6 +11,9 @@ use crate::commands::probe::verdict::{State, Verdict};
 /// `controller.quorum.fetch.timeout.ms` (2 s) and a half.
 const FETCHED_WITHIN: SignedDuration = SignedDuration::from_secs(5);
 
+/// Most records that a voter may be behind where its leader shows no times.
+const LAG_MAX: i64 = 1_000;
+
 /// Which controller it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Own {
@@ -95,13 +98,31 @@ fn in_quorum(own: &Own, view: &QuorumState, now: Timestamp) -> Verdict {
     if leader == node {
         return Verdict::new(State::Ready, format!("controller {node} leads the quorum of {}", view.voters.len()));
     }
+    follows(voter, leader, view, now)
+}
+
+/// Whether a voter that does not lead fetches from the leader.
+fn follows(voter: &QuorumReplica, leader: NodeId, view: &QuorumState, now: Timestamp) -> Verdict {
+    let node = voter.key.id;
+    let ready = |how: &str| {
+        Verdict::new(State::Ready, format!("controller {node} follows leader {leader} and is a voter{how}"))
+    };
+    let not_ready = |why: String| Verdict::new(State::NotReady, format!("controller {node} is a voter, but {why}"));
     // The leader says of itself that it fetched just now: its own clock, where it says so, else ours.
     let leaders_time = view.voter(leader).and_then(|leader| leader.last_fetch).unwrap_or(now);
-    match voter.last_fetch.map(|at| leaders_time.duration_since(at)) {
-        Some(ago) if ago > FETCHED_WITHIN => Verdict::new(
-            State::NotReady,
-            format!("controller {node} is a voter, but has not fetched from leader {leader} for {} s", ago.as_secs()),
-        ),
-        _ => Verdict::new(State::Ready, format!("controller {node} follows leader {leader} and is a voter")),
+    if let Some(at) = voter.last_fetch {
+        let ago = leaders_time.duration_since(at);
+        return if ago > FETCHED_WITHIN {
+            not_ready(format!("has not fetched from leader {leader} for {} s", ago.as_secs()))
+        } else {
+            ready("")
+        };
+    }
+    // Leaders before Kafka 3.5 show no times at all: there is only how far it is.
+    let is_timeless = view.voters.iter().all(|voter| voter.last_fetch.is_none());
+    match view.lag(voter).filter(|_| is_timeless) {
+        Some(lag) if lag <= LAG_MAX => ready(&format!(", {lag} records behind")),
+        Some(lag) => not_ready(format!("is {lag} records behind leader {leader}")),
+        None => not_ready(format!("has not fetched from leader {leader} yet")),
     }
 }

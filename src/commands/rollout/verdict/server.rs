@@ -2,6 +2,7 @@
 
 use crate::cluster::ensemble::member::ServerId;
 use crate::cluster::ensemble::tolerance::Tolerance;
+use crate::cluster::ensemble::view::ServerView;
 use crate::commands::ensemble::plan::seen::Seen;
 use crate::commands::rollout::verdict::{ReasonCode, Terms, Verdict, listed};
 
@@ -11,6 +12,12 @@ pub fn may_stop(id: ServerId, seen: &Seen, terms: &Terms) -> Verdict {
     let leaders = seen.leaders();
     if leaders.len() > 1 {
         verdict.refuses(ReasonCode::SplitBrain, format!("two ensembles exist: servers {} lead", listed(&leaders)));
+        return verdict;
+    }
+    let ids = seen.ensemble_ids();
+    if ids.len() > 1 {
+        let sides: Vec<_> = ids.iter().map(|(id, servers)| format!("{id} (servers {})", listed(servers))).collect();
+        verdict.refuses(ReasonCode::SplitBrain, format!("the servers belong to two ensembles: {}", sides.join(", ")));
         return verdict;
     }
     let Some(config) = &seen.quorum else {
@@ -31,23 +38,40 @@ pub fn may_stop(id: ServerId, seen: &Seen, terms: &Terms) -> Verdict {
     if verdict.is_active {
         verdict.notes.push(format!("server {id} leads: stop it last"));
     }
+    if leaders.is_empty() {
+        let text = "no server leads: whether the others would be a majority is not known; wait for the election, or start the others";
+        verdict.waits(ReasonCode::NoMajority, text);
+        return verdict;
+    }
+    let unread = seen.unread_ids();
+    if !unread.is_empty() {
+        let text = format!("the ensemble's id could not be read from servers {}", listed(unread.keys()));
+        verdict.waits(ReasonCode::NotReadable, text);
+    }
     stored(&mut verdict, seen);
     majority(&mut verdict, id, seen, terms);
     verdict
 }
 
-/// A server that has an old configuration on its disk comes back with it.
+/// A server that has an old configuration on its disk comes back with it. One that serves and does not show which one it has may have
+/// an old one.
 fn stored(verdict: &mut Verdict, seen: &Seen) {
     let Some(config) = &seen.quorum else { return };
-    let is_behind = |id: &ServerId| {
-        let view = seen.servers.get(id);
-        let shown = view.and_then(|view| view.config.as_ref()).is_some_and(|own| own.version < config.version);
-        shown || view.and_then(|view| view.disk_version).is_some_and(|own| own < config.version)
-    };
-    let behind: Vec<_> = config.membership.servers.keys().filter(|id| is_behind(id)).collect();
+    let views = || config.membership.servers.keys().filter_map(|id| Some((id, seen.servers.get(id)?)));
+    let is_behind = |view: &ServerView| view.config.as_ref().is_some_and(|own| own.version < config.version);
+    let behind: Vec<_> = views().filter(|(_, view)| is_behind(view)).map(|(id, _)| id).collect();
     if !behind.is_empty() {
         let text = format!("servers {} do not have configuration {} yet", listed(behind), config.version);
         verdict.waits(ReasonCode::ConfigNotPersisted, text);
+    }
+    let is_unread = |view: &ServerView| view.answer.mode().is_some() && view.config.is_none();
+    let unread: Vec<_> = views().filter(|(_, view)| is_unread(view)).map(|(id, _)| id).collect();
+    if !unread.is_empty() {
+        let text = format!("which configuration servers {} have can't be read", listed(unread));
+        verdict.waits(ReasonCode::ConfigNotPersisted, text);
+    }
+    for words in seen.not_stored().into_values() {
+        verdict.waits(ReasonCode::ConfigNotPersisted, words);
     }
 }
 

@@ -18,6 +18,7 @@ use crate::commands::ensemble::observe::pass::{Memory, identify, is_in_doubt, ob
 use crate::commands::ensemble::observe::pods::Pods;
 use crate::commands::ensemble::observe::servers::Look;
 use crate::commands::ensemble::observe::sessions::{Connections, NotSeen};
+use crate::commands::ensemble::observe::stored::{Folders, stored};
 use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::planned::membership;
 use crate::commands::ensemble::plan::refuse::{Found, next_step};
@@ -55,6 +56,8 @@ pub struct Ensemble {
     pods: Pods,
     /// How long it rests between two changes.
     rest: Duration,
+    /// The folders of servers that can be seen from here.
+    folders: Folders,
     /// Whether the last pass waited: the next one that does prints nothing.
     has_waited: bool,
 }
@@ -111,8 +114,15 @@ impl Ensemble {
             memory: Memory::default(),
             pods: Pods::default(),
             rest,
+            folders: Folders::new(),
             has_waited: false,
         })
+    }
+
+    /// The same, where these folders of servers are looked at too.
+    #[must_use]
+    pub fn with_folders(self, folders: Folders) -> Self {
+        Self { folders, ..self }
     }
 
     /// Makes sure that nobody else restarts servers, of the ensemble or of any cluster that it serves, or changes who votes.
@@ -175,6 +185,7 @@ impl Ensemble {
     /// Looks at the servers, and finds out whose they are where the record may be another one's.
     pub async fn observed(&mut self) -> Look {
         let mut look = observe(&self.connections, self.record.desired.as_ref(), &mut self.memory).await;
+        stored(&self.folders, &mut look).await;
         let asked = self.asked();
         (look.seen.asked.record, look.seen.asked.servers) = (asked.record, asked.servers);
         if let Some(desired) = self.record.desired.as_ref().filter(|desired| is_in_doubt(desired, &look.seen))

@@ -117,6 +117,10 @@ impl EnsembleExecutor<'_> {
         if addresses.is_empty() {
             addresses = serving(&self.look, &members, planned.leader);
         }
+        let change = match reconfiguration(planned) {
+            Ok(change) => change,
+            Err(refusal) => return Sent::Not(refused(&refusal)),
+        };
         let session = match self.connections.session(&addresses, self.connections.timeout()).await {
             Ok(session) => session,
             Err(error) => return Sent::Not(Ended::failed(format!("nothing was sent: {error}"))),
@@ -126,7 +130,7 @@ impl EnsembleExecutor<'_> {
         if let Err(why) = self.locks.check() {
             return Sent::Not(conflict(why));
         }
-        let answer = session.reconfigure(&reconfiguration(planned)).await;
+        let answer = session.reconfigure(&change).await;
         fail_point("ensemble.sent");
         leave(&session).await;
         match answer {
@@ -282,11 +286,21 @@ fn places(look: &Look, after: &Membership, op: &Op) -> Vec<Address> {
     addresses
 }
 
-fn reconfiguration(planned: &Planned) -> Reconfiguration {
+/// The call: always for the version that was seen. Without one, ZooKeeper would make the change whatever the members are by then.
+fn reconfiguration(planned: &Planned) -> Result<Reconfiguration, Refusal> {
     let Planned { change, from, .. } = planned;
     let joining = change.line.iter().map(|line| format!("server.{}={line}", change.target)).collect();
-    let leaving = change.leaving().and_then(|id| u64::try_from(id.0).ok()).into_iter().collect();
-    Reconfiguration { joining, leaving, from_version: i64::try_from(from.version.0).ok() }
+    let leaving = change.leaving().map(|id| u64::try_from(id.0)).transpose();
+    let leaving = leaving.map_err(|_| bad(Code::BadAddress, format!("{} is no id of a server", change.target)))?;
+    let version = i64::try_from(from.version.0).ok().filter(|version| *version > 0);
+    let unknown =
+        || bad(Code::ReconfigOff, format!("version {} of the configuration is none to change from", from.version));
+    let from_version = Some(version.ok_or_else(unknown)?);
+    Ok(Reconfiguration { joining, leaving: leaving.into_iter().collect(), from_version })
+}
+
+fn bad(code: Code, why: String) -> Refusal {
+    Refusal::new(code, why, next_step(code))
 }
 
 /// What a server refused, by our names.
@@ -302,4 +316,37 @@ fn not_carried_out(error: &ZooKeeperError, planned: &Planned) -> Ended {
         _ => return Ended::failed(error.to_string()),
     };
     refused(&Refusal::new(code, error.to_string(), next_step(code)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::ensemble::desired::ChangeKind;
+    use crate::cluster::ensemble::member::ServerId;
+    use crate::cluster::ensemble::membership::ConfigVersion;
+    use crate::commands::ensemble::plan::change::Change;
+
+    fn planned(version: u64, id: i64) -> Planned {
+        let (kind, target) = (ChangeKind::Shrink, ServerId(id));
+        let from = EnsembleConfig { version: ConfigVersion(version), ..EnsembleConfig::default() };
+        Planned {
+            change: Change { kind, target, instead_of: None, line: None, is_leader: false },
+            from,
+            after: Membership::default(),
+            leader: None,
+            arguments: String::new(),
+            impact: "",
+            checks: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_change_is_sent_for_the_version_that_was_seen_or_not_at_all() {
+        let sent = reconfiguration(&planned(0x1_0000_0000, 3)).unwrap();
+        assert_eq!((sent.from_version, sent.leaving), (Some(0x1_0000_0000), vec![3]));
+        for version in [0, u64::MAX, 1 << 63] {
+            assert_eq!(reconfiguration(&planned(version, 3)).unwrap_err().code, Code::ReconfigOff, "{version:x}");
+        }
+        assert_eq!(reconfiguration(&planned(7, -3)).unwrap_err().code, Code::BadAddress);
+    }
 }

@@ -17,13 +17,13 @@ use crate::clients::kubernetes::{
 };
 use crate::cluster::ensemble::controllers::DesiredQuorum;
 use crate::cluster::ensemble::desired::{Desired, MemberState};
-use crate::cluster::ensemble::pods::{CLAIMS_MAX, Claim, Disk, DiskState, Lost, Pod, PodsRead, Set};
+use crate::cluster::ensemble::pods::{CLAIMS_MAX, Claim, Disk, DiskState, HostPod, Lost, Pod, PodsRead, Set};
 use crate::cluster::visible;
 use crate::commands::ensemble::observe::servers::SERVERS_MAX;
 use crate::commands::ensemble::plan::coherence::ZONES_ENOUGH;
 use crate::commands::ensemble::plan::kraft::pods as kraft;
 use crate::commands::ensemble::plan::kraft::seen::SeenQuorum;
-use crate::commands::ensemble::plan::pods::{evidence, fill, named, noted};
+use crate::commands::ensemble::plan::pods::{by_hosts, evidence, fill, named, noted};
 use crate::commands::ensemble::plan::seen::Seen;
 use crate::commands::ensemble::plan::stop::scalable;
 use crate::context::Context;
@@ -78,7 +78,8 @@ impl Pods {
     }
 
     /// Adds what Kubernetes knows to what the servers showed; within `limit`, or as long as calls may take. The record as it has
-    /// to be from now on, where it has to be another one. Nothing is asked outside Kubernetes, nor where the record names no pods.
+    /// to be from now on, where it has to be another one. Nothing is asked outside Kubernetes, nor where no member has a pod, by the
+    /// record or by its host.
     pub async fn look(
         &mut self,
         context: &Context,
@@ -86,7 +87,8 @@ impl Pods {
         seen: &mut Seen,
         limit: Option<Duration>,
     ) -> Option<Desired> {
-        let desired = desired.filter(|desired| !named(desired).is_empty() && context.sees_kubernetes())?;
+        let is_wanted = |desired: &&Desired| !named(desired).is_empty() || !by_hosts(desired).is_empty();
+        let desired = desired.filter(is_wanted).filter(|_| context.sees_kubernetes())?;
         let now = context.steady().now();
         let deadline = Instant::now() + limit.unwrap_or_else(|| context.timeout() + BEYOND);
         let read = match context.kubernetes().await {
@@ -107,10 +109,13 @@ impl Pods {
         seen: &mut SeenQuorum,
         limit: Option<Duration>,
     ) {
-        let is_wanted = |desired: &&DesiredQuorum| !kraft::named(desired).is_empty() && context.sees_kubernetes();
-        let Some(desired) = desired.filter(is_wanted) else { return };
+        let Some(desired) = desired.filter(|_| context.sees_kubernetes()) else { return };
+        let (named, hosts) = (kraft::named(desired), kraft::by_hosts(desired, seen));
+        if named.is_empty() && hosts.is_empty() {
+            return;
+        }
         let deadline = Instant::now() + limit.unwrap_or_else(|| context.timeout() + BEYOND);
-        let names = kraft::named(desired).into_values().map(str::to_owned).collect();
+        let names = Names::of(named.into_values(), hosts.into_values());
         let mut read = PodsRead::default();
         read.unknown = match context.kubernetes().await {
             Ok(kubernetes) => {
@@ -132,7 +137,7 @@ impl Pods {
     ) -> PodsRead {
         let namespace = kubernetes.identity().namespace.clone();
         let mut read = PodsRead { namespace, ..PodsRead::default() };
-        let names = named(desired).into_values().map(str::to_owned).collect();
+        let names = Names::of(named(desired).into_values(), by_hosts(desired).into_values());
         if let Err(why) = within(deadline, pods_and_sets(kubernetes, names, &mut read)).await {
             return PodsRead { unknown: Some(why), namespace: read.namespace, ..PodsRead::default() };
         }
@@ -209,13 +214,26 @@ async fn each<K: Ord, T>(
     Ok(all)
 }
 
-async fn pods_and_sets(
-    kubernetes: &dyn Kubernetes,
-    names: BTreeSet<String>,
-    read: &mut PodsRead,
-) -> Result<(), KubernetesError> {
+/// The pods that are looked at.
+struct Names {
+    /// Those that the record names.
+    pods: BTreeSet<String>,
+    /// Those that hosts are the names of.
+    hosts: Vec<HostPod>,
+}
+
+impl Names {
+    fn of<'a>(named: impl Iterator<Item = &'a str>, hosts: impl Iterator<Item = HostPod>) -> Self {
+        Self { pods: named.map(str::to_owned).collect(), hosts: hosts.collect() }
+    }
+}
+
+async fn pods_and_sets(kubernetes: &dyn Kubernetes, names: Names, read: &mut PodsRead) -> Result<(), KubernetesError> {
+    let Names { pods: mut names, hosts } = names;
+    let hosts: Vec<_> = hosts.into_iter().filter(|host| host.is_in(&read.namespace)).collect();
+    names.extend(hosts.iter().map(|host| host.pod.clone()));
     if names.len() > SERVERS_MAX {
-        let what = "the pods that the record names".to_owned();
+        let what = "the pods of the members".to_owned();
         return Err(KubernetesError::TooMuch { what, limit: format!("{SERVERS_MAX} pods") });
     }
     let namespace = &read.namespace;
@@ -225,7 +243,9 @@ async fn pods_and_sets(
     };
     let pods = each(names.into_iter().map(pod)).await?;
     let pods: BTreeMap<_, _> = pods.into_iter().filter_map(|(name, pod)| Some((name, of_pod(pod?)))).collect();
-    let sets: BTreeSet<_> = pods.values().filter_map(|pod| pod.set.clone()).collect();
+    let mut sets: BTreeSet<_> = pods.values().filter_map(|pod| pod.set.clone()).collect();
+    let missing = hosts.iter().filter(|host| !pods.contains_key(&host.pod));
+    sets.extend(missing.map(|host| host.set().to_owned()));
     let set = |name: String| async move {
         let found = kubernetes.stateful_set(&ObjectName::new(namespace.clone(), name.clone())).await?;
         Ok((name, found.map(of_set)))
@@ -249,6 +269,7 @@ fn of_pod(pod: PodState) -> Pod {
         set_uid: pod.controller_uid,
         claims: pod.claims,
         uid: pod.uid,
+        subdomain: pod.subdomain,
     }
 }
 

@@ -19,9 +19,9 @@ pub enum Row {
     Voter,
     /// The same, lagging or dead.
     VoterBehind,
-    /// A voter with an old directory, and an observer with the recorded new one.
+    /// A voter with an old directory that is dead or lagging, and an observer with the recorded new one.
     DiskReplaced,
-    /// A voter whose directory is not the recorded one, or an observer with an unknown one.
+    /// A voter that is caught up with a directory that is not the recorded one, or an observer with an unknown one.
     UnknownDirectory,
     /// An observer with the recorded directory, no voter.
     Observer,
@@ -142,10 +142,11 @@ pub fn row(desired: &DesiredQuorum, seen: &SeenQuorum, node: NodeId) -> Row {
                 Row::VoterBehind
             }
         }
+        // Its old directory is in use: a second process with its id and the recorded one would be another disk.
+        Some(voter) if seen.is_caught_up(voter) => Row::UnknownDirectory,
         Some(_) if observers().any(|it| recorded.is_some() && it.key.directory == recorded) => Row::DiskReplaced,
         // Its disk was replaced, and the controller does not follow with the new one yet.
-        Some(voter) if !seen.is_caught_up(voter) => Row::VoterBehind,
-        Some(_) => Row::UnknownDirectory,
+        Some(_) => Row::VoterBehind,
         None if observers().any(|it| recorded.is_some() && it.key.directory == recorded) => Row::Observer,
         None if observers().next().is_some() => Row::UnknownDirectory,
         None => Row::Absent,

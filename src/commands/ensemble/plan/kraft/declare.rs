@@ -171,6 +171,12 @@ pub fn retire(desired: &DesiredQuorum, seen: &SeenQuorum, node: NodeId) -> Resul
         let why = format!("controller {node} runs: it is not gone");
         return Err(Refusal::new(Code::NotGone, why, "Let a live controller leave instead, or stop it first"));
     }
+    if seen.hangs.contains(&node) {
+        let why = format!(
+            "the port of controller {node} is open, though it gives no answer: it may be frozen, and is not gone"
+        );
+        return Err(Refusal::new(Code::NotGone, why, "Stop its process first"));
+    }
     member.state = MemberState::Retired;
     let loss = format!("the metadata log on the disk of controller {node} is given up; {}", seen.tolerance().words());
     Ok(Retired { desired: next, loss })
@@ -249,6 +255,9 @@ mod tests {
         assert_eq!(next.members[&NodeId(2)], renewed);
         let mut dead = seen(3);
         dead.quorum.voters[1].last_fetch = None;
+        let mut frozen = dead.clone();
+        frozen.hangs = [NodeId(2)].into();
+        assert_eq!(retire(&desired, &frozen, NodeId(2)).unwrap_err().code, Code::NotGone);
         let retired = retire(&desired, &dead, NodeId(2)).unwrap().desired;
         assert_eq!(retired.members[&NodeId(2)].state, MemberState::Retired);
         assert_eq!(join(&retired, &dead, NodeId(2), Some(directory(2))).unwrap_err().code, Code::RetiredDisk);

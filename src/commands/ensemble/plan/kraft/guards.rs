@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::cluster::ensemble::controllers::{DesiredQuorum, QuorumChangeKind, Voter};
+use crate::cluster::ensemble::controllers::{DesiredQuorum, QuorumChangeKind, QuorumEntry, Voter};
 use crate::cluster::ensemble::desired::MemberState;
 use crate::cluster::ensemble::gone::Gone;
 use crate::cluster::quorum::NodeId;
@@ -42,7 +42,7 @@ pub fn check(change: &Change, ground: Ground<'_>) -> Vec<Check> {
     checks.extend(asked_for(change, ground));
     checks.extend(auto_join(change, ground));
     checks.extend(leader_last(change, ground));
-    checks.extend([no_rollout(change, ground), rested(ground)]);
+    checks.extend([no_rollout(change, ground), rested(change, ground)]);
     checks
 }
 
@@ -70,7 +70,7 @@ fn tolerance(change: &Change, ground: Ground<'_>) -> Check {
     let wanted = i64::from(!ground.desired.dev);
     let holds = match change.kind {
         // A disk that was replaced has no data: all others must be caught up, as one of them is missing from now on.
-        QuorumChangeKind::ForgetDisk => new.spare() >= 0 && before.len() >= VOTERS_MIN,
+        QuorumChangeKind::ForgetDisk => new.spare() >= 0 && before.len() >= VOTERS_MIN && !hits_live_voter,
         _ => new.spare() >= wanted || (new.spare() >= old.spare() && !hits_live_voter),
     };
     judged(Guard::I2, holds && new.spare() >= 0, Code::UnsafeSize, spare_voters(old, new, "caught up"))
@@ -161,7 +161,13 @@ fn asked_for(change: &Change, ground: Ground<'_>) -> Option<Check> {
     let known = ground.known.get(&change.voter.node)?;
     let node = change.voter.node;
     match change.kind {
-        QuorumChangeKind::Add | QuorumChangeKind::ForgetDisk => None,
+        QuorumChangeKind::Add => None,
+        QuorumChangeKind::ForgetDisk => {
+            let is_live = ground.seen.live().contains(&change.voter);
+            let words = if is_live { "in use" } else { "not in use" };
+            let numbers = format!("the old directory of controller {node} is {words}");
+            Some(judged(Guard::I7, !is_live, Code::IdConflict, numbers))
+        }
         QuorumChangeKind::Shrink | QuorumChangeKind::ShrinkLeader => {
             let is_asked = matches!(known.state, Some(MemberState::Leaving | MemberState::Retired));
             Some(judged(Guard::I7, is_asked, Code::NotGone, format!("controller {node} should leave")))
@@ -185,19 +191,41 @@ fn auto_join(change: &Change, ground: Ground<'_>) -> Option<Check> {
         let numbers = format!("node {node} is broker and controller");
         return Some(judged(Guard::I12, false, Code::CombinedRole, numbers));
     }
-    let replica = ground.seen.quorum.voter(node);
-    let runs = replica.is_some_and(|replica| ground.seen.is_caught_up(replica))
-        || ground.seen.answers.get(&node) == Some(&true);
-    let numbers = match (ground.seen.auto_join, runs) {
-        (Some(false), true) => format!("auto-join is off: controller {node} is removed, then stopped by hand"),
-        (_, false) => format!("controller {node} does not run"),
-        (Some(true), true) => format!("auto-join is on and controller {node} runs: it would add itself again"),
-        (None, true) => format!("controller {node} runs, and it is not known whether auto-join is on"),
-    };
-    if runs && ground.seen.auto_join.is_none() {
-        return Some(unmeasured(Guard::I12, numbers));
+    let seen = ground.seen;
+    let is_caught_up = seen.quorum.voter(node).is_some_and(|replica| seen.is_caught_up(replica));
+    let runs = is_caught_up || seen.answers.get(&node) == Some(&true);
+    if seen.auto_join == Some(false) {
+        let then =
+            if runs { format!("controller {node} is removed, then stopped by hand") } else { "as needed".to_owned() };
+        return Some(judged(Guard::I12, true, Code::AutoJoin, format!("auto-join is off: {then}")));
     }
-    Some(judged(Guard::I12, ground.seen.auto_join == Some(false) || !runs, Code::AutoJoin, numbers))
+    if let Some(how) = seen.stopped.get(&node).filter(|_| !runs) {
+        return Some(judged(Guard::I12, true, Code::AutoJoin, format!("controller {node} does not run: {how}")));
+    }
+    let is_silent = seen.answers.get(&node) == Some(&false) && !seen.hangs.contains(&node);
+    if change.kind == QuorumChangeKind::Drop && is_silent && !runs {
+        // Guard I7 demands that its disk does not come back: without that it can't join.
+        let numbers = format!("controller {node} does not answer, and its disk does not come back");
+        return Some(judged(Guard::I12, true, Code::AutoJoin, numbers));
+    }
+    let on = if seen.auto_join.is_some() { "auto-join is on" } else { "it is not known whether auto-join is on" };
+    let numbers = format!("{on}, and {}: it would add itself again", state(node, runs, seen));
+    Some(match seen.auto_join {
+        None => unmeasured(Guard::I12, numbers),
+        Some(_) => judged(Guard::I12, false, Code::AutoJoin, numbers),
+    })
+}
+
+/// What a controller does of which nothing shows that it is stopped.
+fn state(node: NodeId, runs: bool, seen: &SeenQuorum) -> String {
+    match seen.answers.get(&node) {
+        _ if runs => format!("controller {node} runs"),
+        _ if seen.hangs.contains(&node) => {
+            format!("controller {node} gives no answer, but its port is open: frozen or busy")
+        }
+        Some(_) => format!("controller {node} does not answer, which does not show that it is stopped"),
+        None => format!("controller {node} was not asked, so that it may run"),
+    }
 }
 
 fn leader_last(change: &Change, ground: Ground<'_>) -> Option<Check> {
@@ -231,12 +259,16 @@ fn no_rollout(change: &Change, ground: Ground<'_>) -> Check {
     judged(Guard::I10, rollout.is_none(), Code::Rollout, rollout.unwrap_or_else(|| "no rollout".to_owned()))
 }
 
-fn rested(ground: Ground<'_>) -> Check {
+fn rested(change: &Change, ground: Ground<'_>) -> Check {
     if ground.seen.leader_changed {
         return waits(Guard::I11, "the leader changed during this look".to_owned());
     }
-    // A replaced disk leaves a voter fewer: its second half follows at once.
-    let last = ground.desired.history.last().filter(|entry| entry.kind != QuorumChangeKind::ForgetDisk);
+    // A replaced disk leaves a voter fewer: its second half follows at once, and nothing else does.
+    let is_second_half = |entry: &QuorumEntry| {
+        let is_first_half = entry.kind == QuorumChangeKind::ForgetDisk && entry.target.node == change.voter.node;
+        is_first_half && change.kind == QuorumChangeKind::Add
+    };
+    let last = ground.desired.history.last().filter(|entry| !is_second_half(entry));
     match last.map(|entry| age(entry.at, ground.now)) {
         Some(rest) if rest < ground.rest => waits(
             Guard::I11,

@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::cluster::ensemble::controllers::{
-    DesiredQuorum, LastVoters, QuorumChangeKind, QuorumEntry, QuorumOp, Voters,
+    DesiredQuorum, LastVoters, QuorumChangeKind, QuorumEntry, QuorumOp, Voter, Voters,
 };
 use crate::cluster::ensemble::desired::MemberState;
 use crate::cluster::ensemble::tolerance::Tolerance;
@@ -27,7 +27,7 @@ use crate::cluster::quorum::{DirectoryId, NodeId};
 use crate::cluster::visible;
 use crate::commands::ensemble::plan::code::{Code, Refusal};
 use crate::commands::ensemble::plan::coherence::{Alert, Finding, unusable_record};
-use crate::commands::ensemble::plan::guards::{Guard, Judgement, VOTERS_MIN};
+use crate::commands::ensemble::plan::guards::{Judgement, VOTERS_MIN, code_of_unmeasured};
 use crate::commands::ensemble::plan::kraft::change::{Advice, Change, Known};
 use crate::commands::ensemble::plan::kraft::guards::Ground;
 use crate::commands::ensemble::plan::kraft::seen::SeenQuorum;
@@ -89,7 +89,7 @@ impl Protocol for Kraft {
     }
 
     fn before_a_change(input: Input<'_>, desired: &DesiredQuorum) -> Option<Refusal> {
-        regressed(desired, input.seen)
+        regressed(desired, input.seen).or_else(|| migration_unknown(input))
     }
 
     fn mark(known: &Known) -> Option<MemberState> {
@@ -109,7 +109,7 @@ impl Protocol for Kraft {
     fn refusal(candidate: &Candidate) -> Option<Refusal> {
         candidate.first_refusal(|check| match check.judgement {
             Judgement::Refuses(code) => Some(code),
-            Judgement::Unmeasured => Some(unmeasured(check.guard)),
+            Judgement::Unmeasured => Some(code_of_unmeasured(check.guard)),
             Judgement::Holds | Judgement::Waits => None,
         })
     }
@@ -253,16 +253,18 @@ pub fn recorded(desired: &DesiredQuorum, op: &QuorumOp, now: Timestamp) -> Desir
     next
 }
 
-/// Whether somebody else changed the voters. With auto-join, declared controllers add themselves, and drop their own old disk.
+/// Whether somebody else changed the voters. With auto-join, declared controllers add themselves with the directory that is recorded
+/// of them, and drop their own old disk. Where it is not known to be on, somebody did that.
 fn regressed(desired: &DesiredQuorum, seen: &SeenQuorum) -> Option<Refusal> {
     let (last, now) = (&desired.last_voters.as_ref()?.voters, seen.voter_set());
-    let is_declared = |node: &NodeId| {
-        let state = desired.members.get(node).map(|member| member.state);
+    let is_declared = |voter: &Voter| {
+        let member = desired.members.get(&voter.node).filter(|member| member.directory == Some(voter.directory));
+        let state = member.map(|member| member.state);
         matches!(state, Some(MemberState::Reserved | MemberState::Joining | MemberState::Voter))
     };
-    let joins_itself = |node: &NodeId| seen.auto_join != Some(false) && is_declared(node);
-    let added: Vec<_> = now.difference(last).filter(|voter| !joins_itself(&voter.node)).collect();
-    let renewed = |node: &NodeId| joins_itself(node) && now.iter().any(|voter| voter.node == *node);
+    let joins_itself = |voter: &Voter| seen.auto_join == Some(true) && is_declared(voter);
+    let added: Vec<_> = now.difference(last).filter(|voter| !joins_itself(voter)).collect();
+    let renewed = |node: &NodeId| now.iter().any(|voter| voter.node == *node && joins_itself(voter));
     let gone: Vec<_> = last.difference(&now).filter(|voter| !renewed(&voter.node)).collect();
     let listed = |voters: &[&_]| voters.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let why = || {
@@ -279,13 +281,12 @@ fn show(list: &str) -> &str {
     if list.is_empty() { "none" } else { list }
 }
 
-/// What a change is refused with where a guard could not be measured.
-fn unmeasured(guard: Guard) -> Code {
-    match guard {
-        Guard::I6 => Code::BadAddress,
-        Guard::I12 => Code::AutoJoin,
-        _ => Code::NotCaughtUp,
-    }
+/// During a migration from ZooKeeper the quorum must not change, and nobody said that none runs.
+fn migration_unknown(input: Input<'_>) -> Option<Refusal> {
+    let why = "whether a migration from ZooKeeper to KRaft runs is not known: the leader did not say so, and metadata.version is below \
+               that of Kafka 4.0";
+    let next = "Give --bootstrap-controller with the controllers' own listener, and check that the leader answers; then run again";
+    (input.is_strict && input.seen.migrates.is_none()).then(|| Refusal::new(Code::Migration, why, next))
 }
 
 /// What is wrong, whether or not anything should change.

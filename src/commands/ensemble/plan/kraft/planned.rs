@@ -39,7 +39,7 @@ pub struct Planned {
     /// Where a controller that is added listens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<Endpoint>,
-    /// Whether removed controllers would add themselves again while they run: then it is watched that this one does not.
+    /// Whether removed controllers would, or may, add themselves again while they run: then it is watched that this one does not.
     pub is_watched: bool,
     /// The guards.
     pub checks: Vec<Check>,
@@ -64,7 +64,7 @@ impl Steps for Kraft {
             leader: seen.quorum.leader,
             epoch: seen.quorum.leader_epoch,
             endpoint: seen.registered.get(&change.voter.node).cloned().flatten().filter(|_| is_added),
-            is_watched: seen.auto_join == Some(true) && !is_added && change.kind != QuorumChangeKind::ForgetDisk,
+            is_watched: seen.auto_join != Some(false) && !is_added && change.kind != QuorumChangeKind::ForgetDisk,
             checks: pass.checks_of(change),
         })
     }

@@ -46,6 +46,11 @@ pub struct SeenQuorum {
     pub registered: BTreeMap<NodeId, Option<Endpoint>>,
     /// Controllers whose process answers; those that are not here were not asked.
     pub answers: BTreeMap<NodeId, bool>,
+    /// What shows that the process of a controller does not run, where something does: nobody listens at its address, or its pod is
+    /// gone. That it does not answer shows nothing: it may be frozen, or cut off.
+    pub stopped: BTreeMap<NodeId, String>,
+    /// Controllers that take connections, or drop them, and give no answer: frozen or overloaded.
+    pub hangs: BTreeSet<NodeId>,
     /// How often joiners were found caught up in a row, 2 s apart; those that are not here were not measured.
     pub samples: BTreeMap<NodeId, usize>,
     /// What is known of controllers that do not answer.

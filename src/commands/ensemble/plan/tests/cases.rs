@@ -122,6 +122,7 @@ fn addresses_change_one_at_a_time_and_the_leader_is_last() {
     let mut scene = Scene::of(3);
     for number in [2, 3] {
         scene.desired.members.get_mut(&id(number)).unwrap().line = moved(number);
+        scene.answers_at(number, &format!("new-{number}:2181"));
     }
     assert!(scene.says().starts_with("READDRESS: server 2 moves"), "{}", scene.says());
     scene.desired.members.get_mut(&id(2)).unwrap().line = line(2);

@@ -2,6 +2,7 @@
 
 mod cases;
 mod clocks;
+mod closed;
 mod declare;
 mod histories;
 mod model;

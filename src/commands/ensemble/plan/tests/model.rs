@@ -99,7 +99,7 @@ impl Model {
     pub(super) fn look(&self, desired: &Desired) -> Seen {
         let members = self.config.membership.servers.keys();
         let ids: BTreeSet<_> = members.chain(desired.members.keys()).chain(self.servers.keys()).copied().collect();
-        let mut seen = Seen { leader_zxid: Some(Zxid(self.zxid)), ..Seen::default() };
+        let mut seen = Seen { leader_zxid: Some(Zxid(self.zxid)), migrates: Some(false), ..Seen::default() };
         seen.quorum = self.leader.map(|_| self.config.clone());
         for id in ids {
             if !self.servers.get(&id).is_some_and(|server| server.runs) {
@@ -126,7 +126,7 @@ impl Model {
         view.ensemble_id = Some(ENSEMBLE.to_owned());
         view.own_id = Some(id);
         let sample = Sample { leader: Zxid(self.zxid), own, age_ms: 3_000 };
-        view.catch_up = Some(CatchUp { samples: vec![sample; 3], counted_by_leader: Some(1) });
+        view.catch_up = Some(CatchUp { samples: vec![sample; 3], counted_by_leader: Some(1), count_unread: None });
         view
     }
 }

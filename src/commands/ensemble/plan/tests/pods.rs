@@ -8,10 +8,12 @@ use proptest::prelude::*;
 use super::scene::{Scene, ago, id, now};
 use crate::cluster::ensemble::desired::{ChangeKind, Entry, MemberState};
 use crate::cluster::ensemble::gone::Evidence;
+use crate::cluster::ensemble::member::ServerId;
 use crate::cluster::ensemble::membership::ConfigVersion;
-use crate::cluster::ensemble::pods::{Claim, Disk, DiskState, Lost, Pod, PodsRead, Set};
+use crate::cluster::ensemble::pods::{Claim, Disk, DiskState, HostPod, Lost, Pod, PodsRead, Set};
+use crate::cluster::ensemble::server_line::ServerLine;
 use crate::commands::ensemble::plan::coherence::Alert;
-use crate::commands::ensemble::plan::pods::{evidence, fill, noted};
+use crate::commands::ensemble::plan::pods::{evidence, fill, found_by_hosts, noted};
 use crate::commands::ensemble::plan::steps::plan;
 use crate::commands::ensemble::plan::stop::Surplus;
 
@@ -284,6 +286,63 @@ fn the_record_learns_the_disk_of_a_server_that_is_well_and_forgets_that_it_was_m
     world.scene.serves(1, crate::cluster::ensemble::view::Mode::Follower);
     let next = noted(&world.scene.desired, &world.read, &world.scene.seen, now()).unwrap();
     assert_eq!(next.members[&id(1)].missing, None, "a server that answers is not gone");
+}
+
+/// An ensemble that was adopted: the record names no pods, the members' hosts do.
+fn adopted() -> World {
+    let mut world = World::growing();
+    let hosted = |id: &ServerId| {
+        let host = format!("zk-{}.zk.kafka.svc.cluster.local", id.0 - 1);
+        ServerLine::parse(&format!("{host}:2888:3888:participant;0.0.0.0:2181")).unwrap()
+    };
+    let scene = &mut world.scene;
+    for (id, member) in &mut scene.desired.members {
+        (member.pod, member.line) = (None, hosted(id));
+    }
+    let quorum = scene.seen.quorum.as_mut().unwrap();
+    quorum.membership.servers.iter_mut().for_each(|(id, line)| *line = hosted(id));
+    let config = quorum.clone();
+    scene.desired.last_config.as_mut().unwrap().config = config.clone();
+    scene.seen.servers.values_mut().for_each(|view| view.config = Some(config.clone()));
+    world.read.pods.values_mut().for_each(|pod| pod.subdomain = Some("zk".to_owned()));
+    world
+}
+
+#[test]
+fn a_member_without_a_pod_in_the_record_is_looked_for_by_its_host() {
+    assert!(adopted().says().starts_with("PROMOTE: server 4"), "{}", adopted().says());
+    let refused = |words: &str, spoil: fn(&mut World)| {
+        let mut world = adopted();
+        spoil(&mut world);
+        let said = world.says();
+        assert!(said.starts_with("E_ROLLOUT: ") && said.contains(words), "{words}: {said}");
+    };
+    refused("the pod of server 1 is not ready: zk-0 terminating", |world| world.pod(0).is_terminating = true);
+    refused("the pod of server 2 is not ready: zk-1 does not exist", |world| drop(world.read.pods.remove("zk-1")));
+    refused("zk-2 is not named by service zk", |world| world.pod(2).subdomain = Some("other".to_owned()));
+    refused("1 of 3 pods have the revision new", |world| {
+        (0..2).for_each(|ordinal| world.pod(ordinal).revision = Some("old".to_owned()));
+    });
+    refused("the servers' pods are not known: no answer", |world| {
+        world.read = PodsRead { unknown: Some("no answer".to_owned()), ..PodsRead::default() };
+    });
+    let mut elsewhere = adopted();
+    elsewhere.read = PodsRead { namespace: "other".to_owned(), ..PodsRead::default() };
+    assert!(elsewhere.says().starts_with("PROMOTE"), "pods of another namespace: {}", elsewhere.says());
+    assert_eq!(elsewhere.filled().seen.workload, None);
+}
+
+#[test]
+fn a_short_name_is_that_of_a_pod_only_where_the_namespace_has_the_pod_or_its_set() {
+    let hosts = [(id(1), HostPod::of("zk-0.lan").unwrap())].into();
+    let mut read = PodsRead { namespace: "kafka".to_owned(), ..PodsRead::default() };
+    assert_eq!(found_by_hosts(&hosts, &read), BTreeMap::new(), "it may be a machine's");
+    read.sets.insert("zk".to_owned(), Some(set(3)));
+    assert_eq!(found_by_hosts(&hosts, &read)[&id(1)], Err("zk-0 does not exist".to_owned()));
+    read.pods.insert("zk-0".to_owned(), Pod { subdomain: Some("zk".to_owned()), ..pod(0) });
+    assert_eq!(found_by_hosts(&hosts, &read), BTreeMap::new(), "the pod has another name");
+    read.pods.insert("zk-0".to_owned(), Pod { subdomain: Some("lan".to_owned()), ..pod(0) });
+    assert_eq!(found_by_hosts(&hosts, &read)[&id(1)], Ok("zk-0".to_owned()));
 }
 
 /// What a pass says after looks at these minutes, all of which found the same.

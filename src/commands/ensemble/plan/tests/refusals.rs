@@ -74,6 +74,7 @@ fn a_joiner_that_lags_is_not_promoted() {
     let lagging = || CatchUp {
         samples: vec![Sample { leader: Zxid(90), own: Zxid(89), age_ms: 3_000 }; 3],
         counted_by_leader: None,
+        count_unread: None,
     };
     let said = growth(|scene| scene.view(4).catch_up = Some(lagging()));
     assert!(!said.starts_with("PROMOTE"), "{said}");

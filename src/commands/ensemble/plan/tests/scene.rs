@@ -6,7 +6,7 @@ use crate::cluster::ensemble::desired::{Desired, DesiredMember, LastConfig, Memb
 use crate::cluster::ensemble::member::{Role, ServerId};
 use crate::cluster::ensemble::membership::{ConfigVersion, EnsembleConfig, Membership};
 use crate::cluster::ensemble::server_line::ServerLine;
-use crate::cluster::ensemble::view::{Answer, CatchUp, Mode, Sample, ServerView, Zxid};
+use crate::cluster::ensemble::view::{Answer, CatchUp, Mode, NewPlace, Sample, ServerView, Zxid};
 use crate::commands::ensemble::plan::guards::SETTLE;
 use crate::commands::ensemble::plan::seen::Seen;
 use crate::commands::ensemble::plan::{Decision, Input, Pass, decide};
@@ -56,7 +56,8 @@ impl Scene {
             last_config: Some(LastConfig { config: config.clone(), since: ago(3_600) }),
             ..Desired::default()
         };
-        let seen = Seen { quorum: Some(config), leader_zxid: Some(Zxid(100)), ..Seen::default() };
+        let seen =
+            Seen { quorum: Some(config), leader_zxid: Some(Zxid(100)), migrates: Some(false), ..Seen::default() };
         let mut scene = Self { desired, seen };
         for number in 1..=voters {
             scene.serves(number, if number == voters { Mode::Leader } else { Mode::Follower });
@@ -84,13 +85,21 @@ impl Scene {
         self.desired.members.insert(id(number), member(number, MemberState::Joining));
         self.serves(number, Mode::Follower);
         let sample = Sample { leader: Zxid(90), own: Zxid(95), age_ms: 3_000 };
-        let catch_up = CatchUp { samples: vec![sample; 3], counted_by_leader: Some(1) };
+        let catch_up = CatchUp { samples: vec![sample; 3], counted_by_leader: Some(1), count_unread: None };
         self.view(number).catch_up = Some(catch_up);
         self
     }
 
     pub(super) fn view(&mut self, number: i64) -> &mut ServerView {
         self.seen.servers.get_mut(&id(number)).unwrap()
+    }
+
+    /// It was found at this address, too.
+    pub(super) fn answers_at(&mut self, number: i64, address: &str) -> &mut Self {
+        let view = self.view(number);
+        let (address, answer) = (address.to_owned(), view.answer.clone());
+        view.new_place = Some(NewPlace { address, answer, own_id: Some(id(number)) });
+        self
     }
 
     pub(super) fn state(&mut self, number: i64, state: MemberState) -> &mut Self {

@@ -72,6 +72,22 @@ fn a_static_quorum_knows_no_directories_and_a_dynamic_one_asks_for_them() {
 }
 
 #[test]
+fn a_voter_that_has_not_fetched_from_the_leader_yet_is_not_ready() {
+    let silent = vec![replica(1, 11, Some(NOW)), replica(2, 12, None), replica(3, 13, Some(NOW))];
+    let verdict = ready(&own(2, 12), &quorum(1, silent));
+    assert_eq!(verdict.state, State::NotReady);
+    assert!(verdict.reason.contains("has not fetched from leader 1 yet"), "{}", verdict.reason);
+    // A leader before Kafka 3.5 shows no times: then how far the voter is decides.
+    let mut timeless = vec![replica(1, 11, None), replica(2, 12, None), replica(3, 13, None)];
+    timeless[0].log_end_offset = Some(1_010);
+    assert_eq!(ready(&own(2, 12), &quorum(1, timeless.clone())).state, State::Ready, "1000 records behind");
+    timeless[0].log_end_offset = Some(1_011);
+    assert_eq!(ready(&own(2, 12), &quorum(1, timeless.clone())).state, State::NotReady);
+    timeless[1].log_end_offset = None;
+    assert_eq!(ready(&own(2, 12), &quorum(1, timeless)).state, State::NotReady);
+}
+
+#[test]
 fn without_a_leader_nobody_is_ready() {
     assert_eq!(ready(&own(2, 12), &quorum(0, three())).state, State::NotReady);
     assert_eq!(ready(&own(2, 12), &Seen::NoLeader).state, State::NotReady);

@@ -141,3 +141,27 @@ fn a_server_that_has_not_stored_the_configuration_and_two_leaders_forbid_it() {
     let unread = Seen { quorum: None, ..ensemble(&[1, 2, 3], &[1, 2, 3]) };
     assert_eq!(stops_server(2, &unread).answer, Answer::Wait);
 }
+
+#[test]
+fn without_a_leader_with_two_ids_or_with_a_configuration_that_can_not_be_read_no_server_may_stop() {
+    let mut headless = ensemble(&[1, 2, 3], &[1, 2, 3]);
+    headless.servers.get_mut(&ServerId(1)).unwrap().answer = Said::Serving { mode: Mode::Follower, zxid: Zxid(9) };
+    headless.leader_zxid = None;
+    let verdict = stops_server(2, &headless);
+    assert!(!verdict.may_stop() && verdict.reasons[0].text.contains("no server leads"), "{verdict:?}");
+    let mut two = ensemble(&[1, 2, 3], &[1, 2, 3]);
+    for (id, ensemble) in [(1, "one"), (2, "one"), (3, "other")] {
+        two.servers.get_mut(&ServerId(id)).unwrap().ensemble_id = Some(ensemble.to_owned());
+    }
+    let verdict = stops_server(2, &two);
+    assert_eq!((verdict.answer, verdict.reasons[0].code), (Answer::Refused, ReasonCode::SplitBrain));
+    let mut unknown = ensemble(&[1, 2, 3], &[1, 2, 3]);
+    unknown.servers.get_mut(&ServerId(3)).unwrap().id_unread = Some("no session".to_owned());
+    assert_eq!(stops_server(2, &unknown).answer, Answer::Wait, "it may be of another ensemble");
+    let mut unread = ensemble(&[1, 2, 3], &[1, 2, 3]);
+    unread.servers.get_mut(&ServerId(3)).unwrap().config = None;
+    assert_eq!(stops_server(2, &unread).reasons[0].code, ReasonCode::ConfigNotPersisted);
+    let mut hidden = ensemble(&[1, 2, 3], &[1, 2, 3]);
+    hidden.servers.get_mut(&ServerId(3)).unwrap().disk_unread = Some("no such folder".to_owned());
+    assert_eq!(stops_server(2, &hidden).reasons[0].code, ReasonCode::ConfigNotPersisted);
+}

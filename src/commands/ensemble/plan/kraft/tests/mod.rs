@@ -1,5 +1,7 @@
 //! The state table and every refusal as cases, and histories against a model of the controllers' own rules.
 
+mod closed;
+
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
@@ -64,6 +66,7 @@ impl Scene {
         let seen = SeenQuorum {
             quorum,
             auto_join: Some(false),
+            migrates: Some(false),
             answers: (1..=voters).map(|node| (NodeId(node), true)).collect(),
             ..SeenQuorum::default()
         };
@@ -187,18 +190,6 @@ fn a_static_quorum_is_refused_with_the_way_to_upgrade_whatever_level_it_shows() 
         said.starts_with("E_STATIC_QUORUM") && said.contains("kraft.version=1") && said.contains("bootstrap.servers"),
         "{said}"
     );
-}
-
-#[test]
-fn a_running_controller_is_not_removed_while_auto_join_is_on_or_unknown() {
-    let mut scene = Scene::of(4);
-    scene.desired.size = 3;
-    scene.state(1, MemberState::Leaving);
-    for auto_join in [Some(true), None] {
-        scene.seen.auto_join = auto_join;
-        assert!(scene.says().starts_with("E_AUTO_JOIN"), "{}", scene.says());
-    }
-    assert_eq!(scene.dead(1).says(), "SHRINK 1", "stopped, then removed");
 }
 
 #[test]
@@ -333,6 +324,7 @@ impl Model {
                 ..QuorumState::default()
             },
             auto_join: Some(false),
+            migrates: Some(false),
             answers: self.running.keys().map(|node| (NodeId(*node), true)).collect(),
             ..SeenQuorum::default()
         }

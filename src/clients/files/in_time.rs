@@ -1,4 +1,4 @@
-//! Reads and writes of a probe, each in a thread of its own: a disk that hangs must not keep the probe from ending in time.
+//! Reads and writes that end in time, each in a thread of its own: a disk that hangs must not hold up whoever waits.
 
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
