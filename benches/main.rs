@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use clap::Parser;
 use kafka::{Cluster, Kind, Shape};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::counting::Counter;
 use crate::lines::{REHEARSED, Stage, TOPICS};
@@ -97,6 +98,9 @@ fn run(bench: &Bench) -> anyhow::Result<bool> {
     }
     if bench.wants(&lines::fresh_title(Kind::Kafka39Zookeeper)) || bench.wants(probing::ZOOKEEPER) {
         all.extend(on_zookeeper(bench, &toolbox, &rivals)?);
+    }
+    if bench.wants(probing::MEMBER) || bench.wants(probing::STATUS) {
+        all.extend(on_ensemble(bench, &toolbox, &rivals)?);
     }
 
     println!("{}", report::table(&all));
@@ -205,9 +209,12 @@ fn probes(bench: &Bench, stage: &Stage<'_>, course: &Course<'_>) -> anyhow::Resu
         let line = stage.probe_ready(is_latched);
         if bench.wants(&line.title) {
             eprintln!("measuring: {}", line.title);
-            all.extend(measure(&line, course));
-            let phase = if is_latched { "latched" } else { "strict" };
-            eprintln!("a {phase} look: {} bytes of answers", stage.bytes_of_look(first, is_latched)?);
+            if is_latched {
+                stage.latch(first)?;
+            }
+            let bytes = stage.bytes_of_look(first, is_latched)?;
+            let measured = measure(&line, course).into_iter();
+            all.extend(measured.map(|one| Measured { answer_bytes: Some(bytes), ..one }));
         }
     }
     Ok(all)
@@ -226,11 +233,49 @@ fn on_zookeeper(bench: &Bench, toolbox: &Path, rivals: &Rivals) -> anyhow::Resul
     let through = Some((&*detour, &counter));
     let course = Course { bootstrap: &plain, counted: through, rounds, folder: folder.path() };
     let mut all = Vec::new();
-    for line in [stage.probe_zookeeper(&cluster.zookeeper()), stage.apply_fresh(Kind::Kafka39Zookeeper, 8.0)] {
+    for line in [stage.probe_zookeeper(&cluster.zookeeper(), false), stage.apply_fresh(Kind::Kafka39Zookeeper, 8.0)] {
         if bench.wants(&line.title) {
             eprintln!("measuring: {}", line.title);
             all.extend(measure(&line, &course));
         }
+    }
+    Ok(all)
+}
+
+/// An ensemble of ZooKeeper 3.9: a member is probed, then all are looked at while one is dead and one stands still.
+fn on_ensemble(bench: &Bench, toolbox: &Path, rivals: &Rivals) -> anyhow::Result<Vec<Measured>> {
+    let shape = Shape { zookeepers: probing::SERVERS, ..Shape::brokers(1) };
+    let cluster = Cluster::start(Kind::Kafka39Zookeeper, &shape)?;
+    let folder = tempfile::tempdir()?;
+    let tool = cluster.folder().join("tool");
+    let stage = Stage { toolbox, folder: folder.path(), tool, rivals, secure: None };
+    let plain = cluster.bootstrap();
+    let course = Course { bootstrap: &plain, counted: None, rounds: usize::from(bench.rounds), folder: folder.path() };
+    let servers = cluster.zookeeper();
+    let (mut all, mut followers) = (Vec::new(), Vec::new());
+    for (number, address) in (1..).zip(servers.split(',')) {
+        let port = address.rsplit_once(':').context("an address has a port")?.1.parse()?;
+        if !kafka::ask::zookeeper(port)?.contains("Mode: leader") {
+            followers.push((number, address));
+        }
+    }
+    let [(dead, _), (frozen, _), (_, member), ..] = followers[..] else { bail!("{servers}: too few follow") };
+    let race = |line: &Line| {
+        eprintln!("measuring: {}", line.title);
+        measure(line, &course)
+    };
+    if bench.wants(probing::MEMBER) {
+        all.extend(race(&stage.probe_zookeeper(member, true)));
+    }
+    if bench.wants(probing::STATUS) {
+        let signal = |number: u32, signal: Signal| {
+            let pid = fs::read_to_string(cluster.folder().join(format!("zookeeper-{number}/pid")))?.trim().parse()?;
+            anyhow::Ok(kill_process(Pid::from_raw(pid).context("a process id is positive")?, signal)?)
+        };
+        signal(dead, Signal::KILL)?;
+        signal(frozen, Signal::STOP)?;
+        all.extend(race(&stage.status(&servers)));
+        signal(frozen, Signal::CONT)?;
     }
     Ok(all)
 }

@@ -70,6 +70,8 @@ pub(crate) struct Measured {
     pub(crate) seconds: Vec<f64>,
     pub(crate) megabytes: Option<f64>,
     pub(crate) requests: Option<Requests>,
+    /// Bytes of the answers to one run, where they are counted.
+    pub(crate) answer_bytes: Option<u64>,
     pub(crate) goal: Goal,
     /// Why there is no figure.
     pub(crate) failed: Option<String>,
@@ -162,6 +164,7 @@ fn blank(line: &Line, contender: &Contender) -> Measured {
         seconds: Vec::new(),
         megabytes: None,
         requests: None,
+        answer_bytes: None,
         goal: contender.goal,
         failed: None,
     }

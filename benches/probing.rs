@@ -4,9 +4,9 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 
 use crate::lines::{Stage, contender};
 use crate::measure::{Contender, Goal, Line, Measured};
@@ -28,7 +28,16 @@ const PROBES: u32 = 100;
 /// Clock ticks a second in `/proc`.
 const TICKS: f64 = 100.0;
 
+/// Servers of the ensemble whose members are probed.
+pub(crate) const SERVERS: u16 = 5;
+
+/// How often it is looked whether a broker is ready, and how long lies between two looks.
+const READY_LOOKS: u32 = 240;
+const READY_PAUSE: Duration = Duration::from_millis(250);
+
 pub(crate) const ZOOKEEPER: &str = "probe zookeeper ready";
+pub(crate) const MEMBER: &str = "probe zookeeper ready: one of 5 members";
+pub(crate) const STATUS: &str = "ensemble status: 5 servers, one dead, one frozen";
 pub(crate) const LIVE: &str = "probe kafka live";
 pub(crate) const SERVED: &str = "probe kafka serve: 20,000 requests";
 pub(crate) const CPU: &str = "probe kafka live: CPU time of 100";
@@ -36,11 +45,13 @@ pub(crate) const STRICT: &str = "probe kafka ready --strict";
 pub(crate) const LATCHED: &str = "probe kafka ready, latched";
 
 impl Stage<'_> {
-    /// A ZooKeeper server's role and membership, beside ZooKeeper's own ways to ask.
-    pub(crate) fn probe_zookeeper(&self, address: &str) -> Line {
+    /// A ZooKeeper server's role and, where it is one of several, its membership, beside ZooKeeper's own ways to ask.
+    pub(crate) fn probe_zookeeper(&self, address: &str, is_member: bool) -> Line {
         let (host, port) = address.rsplit_once(':').unwrap_or((address, "2181"));
         let goal = Goal { seconds: Some(0.005), faster: Some(("zkCli", 50.0)), ..Goal::default() };
-        let words = ["probe", "zookeeper", "ready", "--standalone", "--timeout", "10s", "--address", address];
+        let expected = if is_member { &[][..] } else { &["--standalone"] };
+        let words = ["probe", "zookeeper", "ready", "--timeout", "10s", "--address", address];
+        let words = [&words[..], expected].concat();
         let ours = Contender { goal, ..contender("toolbox", self.toolbox, &words) };
         let class = "org.apache.zookeeper.client.FourLetterWordMain";
         let words = contender("FourLetterWordMain", &self.tool, &[class, host, port, "srvr"]);
@@ -50,7 +61,18 @@ impl Stage<'_> {
         for one in &mut contenders {
             one.countable = false;
         }
-        Line { title: ZOOKEEPER.into(), contenders, times: 3 }
+        let title = if is_member { MEMBER } else { ZOOKEEPER };
+        Line { title: title.into(), contenders, times: 3 }
+    }
+
+    /// The page of an ensemble of which one server is dead and one stands still.
+    pub(crate) fn status(&self, servers: &str) -> Line {
+        let goal = Goal { seconds: Some(2.5), ..Goal::default() };
+        let mut ours = contender("toolbox", self.toolbox, &["ensemble", "status", "--zookeeper", servers]);
+        (ours.goal, ours.countable) = (goal, false);
+        // The next failure stops writes: it is not healthy.
+        ours.right = vec![5];
+        Line { title: STATUS.into(), contenders: vec![ours], times: 1 }
     }
 
     /// Whether a broker is alive.
@@ -65,13 +87,22 @@ impl Stage<'_> {
     pub(crate) fn probe_ready(&self, is_latched: bool) -> Line {
         let words = self.words_of_ready("{broker}", is_latched);
         let words: Vec<_> = words.iter().map(String::as_str).collect();
-        let mut ours = contender("toolbox", self.toolbox, &words);
-        if is_latched {
-            // The first looks are strict.
-            ours.right = vec![0, 5];
-        }
+        let ours = contender("toolbox", self.toolbox, &words);
         let title = if is_latched { LATCHED } else { STRICT };
         Line { title: format!("{title}: {PARTITIONS} partitions"), contenders: vec![ours], times: 3 }
+    }
+
+    /// Looks until a broker is latched: the first looks are strict ones.
+    pub(crate) fn latch(&self, broker: &str) -> anyhow::Result<()> {
+        for _ in 0..READY_LOOKS {
+            let output = Command::new(self.toolbox).args(self.words_of_ready(broker, true)).output()?;
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            if output.status.success() && said.contains("was in sync and is ready since") {
+                return Ok(());
+            }
+            std::thread::sleep(READY_PAUSE);
+        }
+        bail!("the broker was not latched")
     }
 
     fn words_of_ready(&self, broker: &str, is_latched: bool) -> Vec<String> {
@@ -90,7 +121,9 @@ impl Stage<'_> {
             .split("answer_bytes=")
             .skip(1)
             .filter_map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u64>().ok());
-        Ok(numbers.sum())
+        let bytes = numbers.sum();
+        ensure!(bytes > 0, "the log says nothing of answers: {said}");
+        Ok(bytes)
     }
 
     /// Partitions beside those of the topics that there are.
@@ -122,6 +155,7 @@ impl Stage<'_> {
             let mut said = String::new();
             BufReader::new(server.stderr.take().context("it has a standard error")?).read_line(&mut said)?;
             let address = said.trim().rsplit_once("http://").context("it names no address")?.1.to_owned();
+            until_ready(&address)?;
             let start = Instant::now();
             let clients = (0..CONNECTIONS).map(|_| {
                 let address = address.clone();
@@ -163,10 +197,22 @@ impl Stage<'_> {
 
 fn blank(line: &str, goal: Goal) -> Measured {
     let (line, contender) = (line.to_owned(), "toolbox".to_owned());
-    Measured { line, contender, seconds: Vec::new(), megabytes: None, requests: None, goal, failed: None }
+    let (seconds, megabytes, requests, answer_bytes, failed) = (Vec::new(), None, None, None, None);
+    Measured { line, contender, seconds, megabytes, requests, answer_bytes, goal, failed }
 }
 
-/// Asks over one connection, one request after the other.
+/// Waits until the probe has found the broker ready.
+fn until_ready(address: &str) -> anyhow::Result<()> {
+    for _ in 0..READY_LOOKS {
+        if ask(address, 1).is_ok() {
+            return Ok(());
+        }
+        std::thread::sleep(READY_PAUSE);
+    }
+    ask(address, 1).context("the broker did not become ready")
+}
+
+/// Asks over one connection, one request after the other. Each answer must say that the broker is ready.
 fn ask(address: &str, requests: u32) -> anyhow::Result<()> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
@@ -180,6 +226,8 @@ fn ask(address: &str, requests: u32) -> anyhow::Result<()> {
             ensure!(read > 0, "the probe closed the connection");
             answer.extend_from_slice(&buffer[..read]);
         }
+        let first = String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned();
+        ensure!(first.starts_with("HTTP/1.1 200"), "the probe answers {first}");
     }
     Ok(())
 }

@@ -10,14 +10,25 @@ use crate::measure::Measured;
 pub(crate) fn table(all: &[Measured]) -> String {
     let mut table = Table::new();
     table.load_style(UTF8_NO_BORDERS);
-    table.set_header(["what", "who", "median", "best", "worst", "runs", "peak MB", "requests", "to reach"]);
+    table.set_header([
+        "what",
+        "who",
+        "median",
+        "best",
+        "worst",
+        "runs",
+        "peak MB",
+        "requests",
+        "answer KB",
+        "to reach",
+    ]);
     let mut before = "";
     for one in all {
         let title = if one.line == before { "" } else { one.line.as_str() };
         before = one.line.as_str();
         let mut cells = vec![title.to_owned(), one.contender.clone()];
         if let Some(reason) = &one.failed {
-            cells.extend(["failed", "", "", "", "", ""].map(str::to_owned));
+            cells.extend(["failed", "", "", "", "", "", ""].map(str::to_owned));
             cells.push(reason.chars().take(60).collect());
         } else {
             let best = one.seconds.iter().copied().reduce(f64::min);
@@ -26,6 +37,7 @@ pub(crate) fn table(all: &[Measured]) -> String {
             cells.push(one.seconds.len().to_string());
             cells.push(one.megabytes.map_or_else(String::new, |megabytes| format!("{megabytes:.1}")));
             cells.push(one.requests_in_all().map_or_else(String::new, |count| count.to_string()));
+            cells.push(one.answer_bytes.map_or_else(String::new, |bytes| bytes.div_ceil(1_000).to_string()));
             cells.push(goal(one));
         }
         table.add_row(cells);
@@ -61,6 +73,7 @@ pub(crate) fn json(all: &[Measured], binary_bytes: u64, missing: &[String]) -> V
                 "seconds": one.seconds,
                 "peakMegabytes": one.megabytes,
                 "requests": one.requests,
+                "answerBytes": one.answer_bytes,
                 "goal": {
                     "seconds": one.goal.seconds,
                     "megabytes": one.goal.megabytes,

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use kafka_toolbox::change::event::{Event, Outcome};
 use kafka_toolbox::clients::zookeeper::live::Live;
 use kafka_toolbox::clients::zookeeper::settings::{Given, Login, Scheme, Settings};
-use kafka_toolbox::clients::zookeeper::{Reconfiguration, ZooKeeper};
+use kafka_toolbox::clients::zookeeper::{Reconfiguration, ZooKeeper, ZooKeeperError};
 use kafka_toolbox::formats::secret::remember;
 use serde_json::Value;
 
@@ -87,6 +88,20 @@ impl Bed {
                 return ran;
             }
             assert!(begun.elapsed() < Duration::from_secs(90), "{ran:#?}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Looks until a pass would send a change: joiners have caught up, and the ensemble has rested.
+    #[track_caller]
+    pub(super) fn until_planned(&self) -> Ran {
+        let begun = Instant::now();
+        loop {
+            let plan = self.run(&["plan"]);
+            if plan.code == Some(3) && plan.out.contains("reconfig -") {
+                return plan;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(90), "{plan:#?}");
             std::thread::sleep(Duration::from_millis(200));
         }
     }
@@ -174,6 +189,22 @@ impl Bed {
         files.find(is_record).unwrap()
     }
 
+    /// How many changes of the membership were about to be sent, by what was written down before.
+    pub(super) fn intents(&self) -> usize {
+        let is_intent = |event: &&Event| event.kind == "ensemble.reconfigured" && event.outcome == Outcome::Planned;
+        self.toolbox.audit().iter().filter(is_intent).count()
+    }
+
+    /// The process that holds the lock of disruptions, or held it last.
+    pub(super) fn holder(&self) -> Option<u32> {
+        let locks = std::fs::read_dir(self.toolbox.state().join("locks")).ok()?;
+        let mut paths = locks.filter_map(|lock| Some(lock.ok()?.path()));
+        let path = paths
+            .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("disruption-")))?;
+        let holder: Value = serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()?;
+        u32::try_from(holder["pid"].as_u64()?).ok()
+    }
+
     /// Every change has exactly one outcome.
     #[track_caller]
     pub(super) fn each_change_has_one_outcome(&self) {
@@ -186,8 +217,22 @@ impl Bed {
 
 /// A session with one of these servers.
 pub(super) async fn session(addresses: &str, login: Option<Login>) -> Live {
-    let given = Given { zookeeper: addresses, login, timeout: Some(Duration::from_secs(20)), ..Given::default() };
-    Live::connect(Settings::load(None, given).unwrap()).await.unwrap()
+    try_session(addresses, login, Duration::from_secs(20)).await.unwrap()
+}
+
+/// The same, if one of them gives one within this time; so long each call may take, too.
+pub(super) async fn try_session(
+    addresses: &str,
+    login: Option<Login>,
+    timeout: Duration,
+) -> Result<Live, ZooKeeperError> {
+    let given = Given { zookeeper: addresses, login, timeout: Some(timeout), ..Given::default() };
+    Live::connect(Settings::load(None, given).unwrap()).await
+}
+
+/// Whether the tests are wanted that take longer: `make acceptance` sets the variable.
+pub(super) fn is_wanted() -> bool {
+    std::env::var("TOOLBOX_TEST_MEMBERSHIP").is_ok_and(|value| !value.is_empty())
 }
 
 /// Runs a future to its end.

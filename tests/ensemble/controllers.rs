@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use kafka_toolbox::change::event::{Event, Outcome};
 use kafka_toolbox::clients::kafka::live::Live;
 use kafka_toolbox::clients::kafka::settings::{Given, Settings};
 use kafka_toolbox::clients::kafka::{Cluster as _, Mode, NewTopic, Topics as _};
@@ -12,6 +13,7 @@ use kafka_toolbox::cluster::metadata::TopicSelection;
 use kafka_toolbox::cluster::topic::TopicName;
 use serde_json::Value;
 
+use crate::ensemble::bed::is_wanted;
 use crate::live::kafka::records::{Writer, numbers_at};
 use crate::live::kafka::wait::say;
 use crate::live::kafka::{Kind, Quorum, QuorumShape, Signal, Voters};
@@ -24,14 +26,18 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const APPLY_LIMIT: Duration = Duration::from_mins(4);
 
 /// A quorum, and a toolbox that may change it.
-struct Bed {
-    quorum: Quorum,
-    toolbox: Toolbox,
+pub(super) struct Bed {
+    pub(super) quorum: Quorum,
+    pub(super) toolbox: Toolbox,
 }
 
 impl Bed {
-    fn start(kind: Kind, shape: QuorumShape) -> Self {
-        let quorum = Quorum::start(kind, shape).unwrap();
+    pub(super) fn start(kind: Kind, shape: QuorumShape) -> Self {
+        Self::of(Quorum::start(kind, shape).unwrap())
+    }
+
+    /// Of controllers that others started.
+    pub(super) fn of(quorum: Quorum) -> Self {
         let toolbox = Toolbox::alone()
             .with("TOOLBOX_BOOTSTRAP_CONTROLLER", &quorum.controllers())
             .with("TOOLBOX_ENSEMBLE_REST", "1s");
@@ -45,8 +51,45 @@ impl Bed {
         bed
     }
 
-    fn run(&self, words: &[&str]) -> Ran {
+    pub(super) fn run(&self, words: &[&str]) -> Ran {
         self.toolbox.run_within(APPLY_LIMIT, &[&["ensemble"], words, &["--yes"]].concat())
+    }
+
+    /// Single passes until one changes something.
+    #[track_caller]
+    pub(super) fn pass_until_done(&self) -> Ran {
+        let begun = Instant::now();
+        loop {
+            let ran = self.run(&["apply", "--once"]);
+            if ran.code == Some(0) {
+                return ran;
+            }
+            assert!(matches!(ran.code, Some(4 | 5)) && begun.elapsed() < PATIENCE, "{ran:#?}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// How many changes of the voters were about to be sent, by what was written down before.
+    pub(super) fn intents(&self) -> usize {
+        let is_intent = |event: &&Event| event.kind == "ensemble.reconfigured" && event.outcome == Outcome::Planned;
+        self.toolbox.audit().iter().filter(is_intent).count()
+    }
+
+    /// How many changes the record remembers.
+    pub(super) fn changes(&self) -> usize {
+        self.record()["history"].as_array().map_or(0, Vec::len)
+    }
+
+    /// The record.
+    pub(super) fn record(&self) -> Value {
+        let folder = std::fs::read_dir(self.toolbox.state().join("records")).unwrap();
+        let mut paths = folder.map(|file| file.unwrap().path());
+        let is_record = |path: &std::path::PathBuf| {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            name.starts_with("ensemble-") && path.extension().is_some_and(|ending| ending == "json")
+        };
+        let text = std::fs::read_to_string(paths.find(is_record).unwrap()).unwrap();
+        serde_json::from_str::<Value>(&text).unwrap()["document"].clone()
     }
 
     /// Passes until nothing is left or only a person can go on.
@@ -57,19 +100,19 @@ impl Bed {
     }
 
     /// A controller is started, and should vote once it follows.
-    fn joins(&self, id: i32, size: &str) {
+    pub(super) fn joins(&self, id: i32, size: &str) {
         let directory = self.quorum.start_joiner(id).unwrap();
         self.run(&["join", &format!("{id}={directory}"), "--size", size]).ends_with(0);
     }
 
     /// What `ensemble status` shows; nothing while nobody answers.
-    fn page(&self) -> Value {
+    pub(super) fn page(&self) -> Value {
         let ran = self.toolbox.run(&["ensemble", "status", "-o", "json"]);
         serde_json::from_str(&ran.out).unwrap_or_default()
     }
 
     /// The voters, and which of them leads.
-    fn voters(&self) -> (Vec<i64>, i64) {
+    pub(super) fn voters(&self) -> (Vec<i64>, i64) {
         let page = self.page();
         let rows = page["replicas"].as_array().cloned().unwrap_or_default();
         let votes = rows.iter().filter(|row| row["role"] != "observer");
@@ -77,7 +120,7 @@ impl Bed {
     }
 
     #[track_caller]
-    fn has_voters(&self, wanted: &[i64]) {
+    pub(super) fn has_voters(&self, wanted: &[i64]) {
         let begun = Instant::now();
         while self.voters().0 != wanted {
             assert!(begun.elapsed() < PATIENCE, "{:#}", self.page());
@@ -91,7 +134,7 @@ impl Bed {
     }
 }
 
-fn shape(voters: Voters, controllers: &[i32], reserved: &[i32], brokers: &[i32]) -> QuorumShape {
+pub(super) fn shape(voters: Voters, controllers: &[i32], reserved: &[i32], brokers: &[i32]) -> QuorumShape {
     QuorumShape {
         voters,
         controllers: controllers.to_vec(),
@@ -118,7 +161,7 @@ fn client(bootstrap: &str) -> Live {
     Live::new(Settings::load(None, given).unwrap()).unwrap()
 }
 
-fn block<T>(work: impl Future<Output = T>) -> T {
+pub(super) fn block<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
 
@@ -170,11 +213,6 @@ impl Creator {
     }
 }
 
-/// Whether the long ones run, as in `make acceptance`.
-fn is_long() -> bool {
-    std::env::var_os("TOOLBOX_TEST_KILLS").is_some()
-}
-
 #[test]
 fn a_quorum_of_kafka_4_3_grows_and_gets_a_new_disk_and_loses_nothing_that_was_acknowledged() {
     grows_and_shrinks(Kind::Kafka43Kraft);
@@ -182,7 +220,7 @@ fn a_quorum_of_kafka_4_3_grows_and_gets_a_new_disk_and_loses_nothing_that_was_ac
 
 #[test]
 fn a_quorum_of_kafka_3_9_grows_shrinks_and_gets_a_new_disk_in_acceptance() {
-    if is_long() {
+    if is_wanted() {
         grows_and_shrinks(Kind::Kafka39Kraft);
     }
 }
@@ -206,15 +244,17 @@ fn grows_and_shrinks(kind: Kind) {
     assert!(settled.out.contains("was applied: confirm and record it"), "{settled:#?}");
     bed.has_voters(&[101, 102, 103]);
     bed.run(&["plan"]).ends_with(0);
+    assert_eq!((bed.intents(), bed.changes()), (2, 2), "two controllers were added, and one run was killed");
     gets_a_new_disk(&bed);
-    if is_long() {
+    if is_wanted() {
         grows_to_five_and_back(&bed);
     }
 
     let Created { topics, longest } = creator.finish();
     let written = writer.finish().unwrap();
     let found = numbers_at(&bootstrap, "records").unwrap();
-    assert_eq!(u64::try_from(found.len()).unwrap(), written, "records that were acknowledged are missing");
+    let missing: Vec<_> = (0..written).filter(|number| !found.contains(number)).collect();
+    assert!(missing.is_empty() && written > 0, "of {written} records that were acknowledged are missing: {missing:?}");
     let there = block(async { client(&bootstrap).metadata(TopicSelection::All).await.unwrap() });
     let missing: Vec<_> = topics.iter().filter(|topic| !there.topics.contains_key(*topic)).collect();
     assert!(missing.is_empty() && topics.len() > 10, "acknowledged and gone: {missing:?} of {}", topics.len());
@@ -236,6 +276,7 @@ fn gets_a_new_disk(bed: &Bed) {
     bed.run(&["join", &format!("{id}={directory}")]).ends_with(0);
     let ran = bed.apply("2m");
     assert!(ran.out.contains("FORGET-DISK") && ran.out.contains("ADD"), "{ran:#?}");
+    assert_eq!((bed.intents(), bed.changes()), (4, 4), "removed, and added");
     bed.has_voters(&all);
     let page = bed.page();
     let row = page["replicas"].as_array().unwrap().iter().find(|row| row["node"] == id).unwrap().clone();
@@ -243,16 +284,23 @@ fn gets_a_new_disk(bed: &Bed) {
 }
 
 fn grows_to_five_and_back(bed: &Bed) {
+    let (intents, changes) = (bed.intents(), bed.changes());
     bed.joins(104, "5");
     bed.joins(105, "5");
     bed.apply("2m");
     bed.has_voters(&[101, 102, 103, 104, 105]);
+    assert_eq!((bed.intents() - intents, bed.changes() - changes), (2, 2), "one change a controller");
     let leader = bed.voters().1;
     let other = i64::from(bed.follower(&[101, 102, 103, 104, 105]));
     let (first, second) = (leader.to_string(), other.to_string());
     bed.run(&["leave", &first, &second, "--size", "3"]).ends_with(0);
     // Auto-join is off: they are removed while they run, the leader last, then stopped by hand.
-    bed.apply("30s");
+    let (intents, changes) = (bed.intents(), bed.changes());
+    let ran = bed.apply("30s");
+    let at = |change: String| ran.out.find(&change).unwrap_or_else(|| panic!("no {change}: {ran:#?}"));
+    let follower = at(format!("- SHRINK: controller {other}"));
+    assert!(follower < at(format!("- SHRINK-L: controller {leader}")), "the leader last: {ran:#?}");
+    assert_eq!((bed.intents() - intents, bed.changes() - changes), (2, 2), "one change a controller");
     let mut left = vec![101, 102, 103, 104, 105];
     left.retain(|id| *id != leader && *id != other);
     bed.has_voters(&left);
@@ -264,7 +312,7 @@ fn grows_to_five_and_back(bed: &Bed) {
 
 #[test]
 fn a_static_quorum_is_recognised_and_refused_with_the_way_to_upgrade() {
-    let kinds: &[Kind] = if is_long() { &[Kind::Kafka39Kraft, Kind::Kafka43Kraft] } else { &[Kind::Kafka39Kraft] };
+    let kinds: &[Kind] = if is_wanted() { &[Kind::Kafka39Kraft, Kind::Kafka43Kraft] } else { &[Kind::Kafka39Kraft] };
     for kind in kinds {
         let bed = Bed::start(*kind, shape(Voters::Static, &[101], &[], &[]));
         let begun = Instant::now();
@@ -295,7 +343,7 @@ fn with_auto_join_a_live_controller_is_stopped_before_it_is_removed() {
     let refused = bed.run(&["apply", "--once"]).ends_with(4);
     assert!(refused.out.contains("E_AUTO_JOIN") && refused.out.contains("Stop the controller first"), "{refused:#?}");
     bed.has_voters(&[101, 102, 103, 104]);
-    if is_long() {
+    if is_wanted() {
         bed.quorum.stop(104, Signal::Term).unwrap();
         // For some seconds the leader takes it for one that runs.
         let stopped = Instant::now();

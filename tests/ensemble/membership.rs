@@ -7,6 +7,7 @@ use kafka_toolbox::clients::zookeeper::{Creation, Mode, Reconfiguration, ZooKeep
 use rustix::process::Signal;
 
 use crate::ensemble::bed::{Bed, block};
+use crate::ensemble::guard::Guard;
 use crate::live::zookeeper::{Role, Shape};
 
 #[test]
@@ -140,10 +141,12 @@ fn an_ensemble_that_was_built_anew_at_the_same_addresses_is_not_joined_by_the_fo
 #[test]
 fn a_joiner_that_does_not_run_is_waited_for_though_zookeeper_would_accept_it() {
     let bed = Bed::adopted(&Shape::of(3).spares(2), 3);
+    let guard = Guard::start(&bed.servers, &[1, 2, 3]);
     bed.join(&[4, 5], Role::Participant, 5).ends_with(0);
     let ran = bed.pass().ends_with(5);
     assert!(ran.out.contains("E_NOT_CAUGHT_UP") && ran.out.contains("server 4"), "{ran:#?}");
-    assert_eq!(bed.versions(1), 1, "no call was sent");
+    assert_eq!((bed.versions(1), bed.intents()), (1, 0), "no call was sent");
+    guard.ends(&bed.servers, &[1, 2, 3], "a joiner that does not run");
 }
 
 #[test]
@@ -167,6 +170,7 @@ fn a_configuration_that_somebody_changed_between_look_and_call_is_a_conflict() {
 #[test]
 fn without_a_quorum_nothing_is_changed_and_a_dead_voter_is_replaced_by_a_spare_in_one_call() {
     let bed = Bed::adopted(&Shape::of(3).spares(1), 3);
+    let guard = Guard::start(&bed.servers, &[1, 2, 3, 4]);
     let leader = bed.servers.await_leader(&[1, 2, 3]).unwrap();
     let [dead, other] = [1, 2, 3].into_iter().filter(|it| *it != leader).collect::<Vec<_>>()[..] else { panic!() };
     bed.servers.stop(dead, Signal::KILL).unwrap();
@@ -187,7 +191,8 @@ fn without_a_quorum_nothing_is_changed_and_a_dead_voter_is_replaced_by_a_spare_i
     let ran = bed.pass_until(0);
     assert!(ran.out.contains("REPLACE: server 4 takes the place of server"), "{ran:#?}");
     assert_eq!(bed.members(&[leader]), [leader, other, 4].into());
-    assert_eq!(bed.versions(leader), 2, "one call");
+    assert_eq!((bed.versions(leader), bed.intents()), (2, 1), "one call");
+    guard.ends(&bed.servers, &[leader, other, 4], "a dead voter was replaced");
     assert_eq!(bed.record()["members"][&id]["state"], "retired");
     let again = bed.join(&[dead], Role::Participant, 3).ends_with(4);
     assert!(again.out.contains("E_RETIRED_DISK"), "{again:#?}");
@@ -245,22 +250,27 @@ fn a_run_that_is_killed_after_the_call_is_settled_by_the_next_one_without_anothe
 
 #[test]
 fn a_server_that_was_removed_and_still_runs_names_the_members_and_is_not_believed_alone() {
-    let bed = Bed::adopted(&Shape::of(3).spares(1), 3);
-    bed.launch(&[4]);
+    let bed = Bed::adopted(&Shape::of(4), 3);
+    let leader = bed.servers.await_leader(&[1, 2, 3, 4]).unwrap();
+    let removed = if leader == 4 { 3 } else { 4 };
+    let stay: Vec<_> = [1, 2, 3, 4].into_iter().filter(|it| *it != removed).collect();
+    bed.run(&["leave", &removed.to_string(), "--size", "3"]).ends_with(0);
+    bed.pass_until(0);
+    assert_eq!(bed.members(&stay), stay.iter().copied().collect::<std::collections::BTreeSet<_>>());
     // It follows without a vote: what it says of the members is read, and they are asked.
-    let only = bed.servers.addresses(&[4]);
-    let plan = bed.toolbox.run(&["ensemble", "plan", "--zookeeper", &only]);
-    assert!(plan.out.contains("server 4 says `follower` and is no member"), "{plan:#?}");
-    for number in [1, 2, 3] {
-        bed.servers.freeze(number).unwrap();
+    let only = bed.servers.addresses(&[removed]);
+    let plan = bed.run(&["plan", "--zookeeper", &only]);
+    assert!(plan.out.contains(&format!("server {removed} says `follower` and is no member")), "{plan:#?}");
+    let versions = bed.versions(leader);
+    for number in &stay {
+        bed.servers.freeze(*number).unwrap();
     }
-    let ran = bed.toolbox.run(&Bed::line(&["apply", "--once", "--zookeeper", &only]));
-    assert_ne!(ran.code, Some(0), "{ran:#?}");
-    for number in [1, 2, 3] {
-        bed.servers.thaw(number).unwrap();
+    let ran = bed.run(&["apply", "--once", "--zookeeper", &only, "--timeout", "5s"]).ends_with(4);
+    assert!(ran.out.contains("E_NO_QUORUM") || ran.err.contains("E_NO_QUORUM"), "{ran:#?}");
+    for number in &stay {
+        bed.servers.thaw(*number).unwrap();
     }
-    assert_eq!(bed.versions(1), 1);
-    block(async { bed.session(&[1]).await.close().await.unwrap() });
+    assert_eq!((bed.versions(leader), bed.intents()), (versions, 1));
 }
 
 #[test]

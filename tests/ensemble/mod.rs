@@ -1,14 +1,21 @@
 //! `toolbox ensemble`: whole commands against scripted servers and real ones.
 
+mod agents;
 mod bed;
+mod controller_answers;
+mod controller_kills;
 mod controllers;
 mod ensembles;
 mod faults;
+mod guard;
 mod in_kubernetes;
+mod kills;
+mod late;
 mod live;
 mod membership;
 mod prestart;
 mod quorum;
+mod rivals;
 mod scripted;
 mod trouble;
 

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::ensemble::bed::Bed;
+use crate::ensemble::agents::Agent;
+use crate::ensemble::bed::{Bed, is_wanted};
 use crate::identity::scripted::{Fault, Server};
 use crate::live::zookeeper::{Role, Shape};
 
@@ -152,9 +152,7 @@ fn trouble_of_the_api_server_while_a_change_is_recorded_makes_no_second_change()
 #[test]
 fn an_agent_that_can_not_read_its_record_changes_nothing_and_goes_on_when_it_can() {
     let mut troubled = Troubled::start();
-    let mut agent = troubled.bed.toolbox.command(&["ensemble", "watch", "--interval", "1s"]);
-    let mut agent =
-        Agent(agent.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap());
+    let mut agent = Agent::start(&troubled.bed.toolbox, "agent");
     let until = |is: &dyn Fn() -> bool, what: &str| {
         let begun = Instant::now();
         while !is() {
@@ -178,29 +176,6 @@ fn an_agent_that_can_not_read_its_record_changes_nothing_and_goes_on_when_it_can
     until(&|| troubled.is_there() && troubled.record()["op"].is_null(), "the agent goes on");
     assert_eq!(agent.ends(), Some(0));
     troubled.is_recorded_once("after a gap");
-}
-
-/// An agent that ends with the test, whatever happens.
-struct Agent(std::process::Child);
-
-impl Agent {
-    /// Asks it to end, and waits until it does.
-    fn ends(&mut self) -> Option<i32> {
-        rustix::process::kill_process(rustix::process::Pid::from_child(&self.0), Signal::TERM).unwrap();
-        self.0.wait().unwrap().code()
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Whether the long ones are wanted.
-fn is_wanted() -> bool {
-    std::env::var("TOOLBOX_TEST_MEMBERSHIP").is_ok_and(|value| !value.is_empty())
 }
 
 #[test]
@@ -235,9 +210,7 @@ fn an_agent_that_loses_its_lease_changes_nothing_until_it_leads_again() {
         return;
     }
     let mut troubled = Troubled::start();
-    let mut agent = troubled.bed.toolbox.command(&["ensemble", "watch", "--interval", "1s"]);
-    let mut agent =
-        Agent(agent.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap());
+    let mut agent = Agent::start(&troubled.bed.toolbox, "agent");
     let begun = Instant::now();
     while !troubled.server.is_a_lease_held() {
         assert!(begun.elapsed() < Duration::from_mins(1), "no agent leads");

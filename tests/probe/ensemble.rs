@@ -60,6 +60,9 @@ fn members_of_an_ensemble_are_ready_and_a_server_that_was_removed_is_a_follower_
     assert!(ensemble.srvr(removed).unwrap().contains("Mode: follower"));
     until(&toolbox, &ensemble, removed, &format!("not_ready: server {removed} is follower without a vote"));
     ask(&toolbox, &ensemble, removed, &["live"]).ends_with(0);
+    let status = toolbox.run(&["ensemble", "status", "--zookeeper", &ensemble.addresses(&[1, 2, 3])]).ends_with(5);
+    let named = format!("server {removed} says `follower` and is no member: it has no vote");
+    assert!(status.out.contains(&named), "{status:?}");
 
     // The leader alone has no quorum: it is alive and not ready.
     let other = (1..=3).find(|number| ![leader, removed].contains(number)).unwrap();

@@ -1,18 +1,18 @@
 //! Longer faults of starting servers, for `make acceptance`.
 
+use std::path::Path;
+use std::time::{Duration, Instant};
+
 use kafka_toolbox::cluster::ensemble::desired::MemberState;
 
 use super::servers::Servers;
+use crate::ensemble::bed::is_wanted;
+use crate::ensemble::guard::{Watcher, Writer, all_there};
 use crate::live::zookeeper::{Ensemble, Role, Shape};
-
-/// Whether these run: `make acceptance` sets the variable.
-fn runs() -> bool {
-    std::env::var_os("TOOLBOX_TEST_KILLS").is_some()
-}
 
 #[test]
 fn old_members_whose_configuration_was_wiped_do_not_come_back_as_a_rival() {
-    if !runs() {
+    if !is_wanted() {
         return;
     }
     let servers = Servers::grown(3, 2);
@@ -46,6 +46,13 @@ fn old_members_whose_configuration_was_wiped_do_not_come_back_as_a_rival() {
     }
     servers.ensemble.await_leader(&[1, 2]).unwrap();
     assert_eq!(servers.leaders(&[1, 2, 4, 5]).len(), 2);
+    // Whoever asks one side is shown both: the record has the places of members that were retired, too.
+    for side in [[1, 2], [4, 5]] {
+        let status = servers.ensemble(&side, &["status"]).ends_with(5);
+        assert!(status.out.contains("2 servers lead") && status.out.contains("E_SPLIT_BRAIN"), "{status:#?}");
+        let refused = servers.ensemble(&side, &["apply", "--once"]).ends_with(4);
+        assert!(refused.out.contains("E_SPLIT_BRAIN"), "{refused:#?}");
+    }
     // The one that was down in between joins neither by itself: a rival answers.
     servers.refused(3, "E_SPLIT_BRAIN");
     servers.stops(&[1, 2]);
@@ -55,27 +62,38 @@ fn old_members_whose_configuration_was_wiped_do_not_come_back_as_a_rival() {
 
 #[test]
 fn a_committed_write_survives_one_wiped_disk_beside_one_server_that_lags() {
-    if !runs() {
+    if !is_wanted() {
         return;
     }
     let servers = Servers::grown(3, 0);
+    let watcher = Watcher::start(&servers.ensemble, &[1, 2, 3]);
     servers.stops(&[3]);
     servers.ensemble.await_leader(&[1, 2]).unwrap();
-    servers.write(1, "/committed");
+    let writer = Writer::start(servers.ensemble.addresses(&[1, 2]));
+    let begun = Instant::now();
+    while !servers.has(1, "/written/20") {
+        assert!(begun.elapsed() < Duration::from_mins(1), "nothing is written");
+    }
+    let written = writer.stop();
     servers.stops(&[1, 2]);
     servers.ensemble.wipe(2).unwrap();
     // Even if 2 is started without asking: it has no data, and may not vote before it has.
     servers.launch(&[2, 3]);
-    std::thread::sleep(std::time::Duration::from_secs(6));
-    assert_eq!(servers.leaders(&[2, 3]), [0; 0], "the two of them do not serve without the write");
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(6) {
+        assert_eq!(servers.leaders(&[2, 3]), [0; 0], "the two of them do not serve without the write");
+        std::thread::sleep(Duration::from_millis(100));
+    }
     servers.launch(&[1]);
     servers.ensemble.await_serving(&[1, 2, 3]).unwrap();
-    assert!([1, 2, 3].into_iter().all(|number| servers.has(number, "/committed")));
+    assert!(written.acknowledged.len() >= 20, "{}", written.acknowledged.len());
+    all_there(&servers.ensemble, &[1, 2, 3], &written);
+    watcher.ends("one disk wiped, one server behind");
 }
 
 #[test]
 fn without_db_autocreate_false_the_same_loses_the_write() {
-    if !runs() {
+    if !is_wanted() {
         return;
     }
     let servers = Servers::of(Ensemble::start(&Shape::of(3)).unwrap());
@@ -87,4 +105,75 @@ fn without_db_autocreate_false_the_same_loses_the_write() {
     servers.launch(&[2, 3]);
     servers.ensemble.await_serving(&[2, 3]).unwrap();
     assert!(!servers.has(3, "/committed"));
+}
+
+/// Snapshots and logs on the disk of a server.
+fn data(servers: &Servers, number: u32) -> Vec<String> {
+    let folder = servers.ensemble.data_of(number).join("version-2");
+    let names = std::fs::read_dir(folder).into_iter().flatten();
+    let names = names.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.filter(|name| name.starts_with("snapshot.") || name.starts_with("log.")).collect();
+    names.sort();
+    names
+}
+
+/// Copies the data of a server that does not run to another one, as the refusal says.
+fn copy_data(servers: &Servers, from: u32, to: u32) {
+    let folder = |number: u32| servers.ensemble.data_of(number).join("version-2");
+    let copy = |from: &Path, to: &Path| {
+        std::fs::create_dir_all(to).unwrap();
+        for file in std::fs::read_dir(from).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+        }
+    };
+    copy(&folder(from), &folder(to));
+}
+
+#[test]
+fn two_wiped_disks_of_three_are_no_quorum_that_nobody_repairs_and_the_data_of_the_third_is_kept() {
+    if !is_wanted() {
+        return;
+    }
+    let servers = Servers::grown(3, 0);
+    servers.write(1, "/kept");
+    let record = || std::fs::read(servers.toolbox.state().join("records/ensemble-main.json")).unwrap();
+    let recorded = record();
+    servers.stops(&[1, 2]);
+    for number in [1, 2] {
+        servers.ensemble.wipe(number).unwrap();
+        servers.refused(number, "E_EMPTY_DISK");
+    }
+    // They are started all the same, beside the third one, which still runs.
+    servers.launch(&[1, 2]);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(8) {
+        assert_eq!(servers.leaders(&[1, 2, 3]), [0; 0], "nobody serves without the data, or without a majority");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let status = servers.ensemble(&[1, 2, 3], &["status"]).ends_with(5);
+    assert!(status.out.contains("E_NO_QUORUM"), "{status:#?}");
+    for words in [&["apply", "--once"][..], &["plan"], &["adopt"]] {
+        let refused = servers.ensemble(&[1, 2, 3], words).ends_with(4);
+        let text = format!("{}{}", refused.out, refused.err);
+        assert!(text.contains("E_NO_QUORUM") && text.contains("copy the newest surviving data folder"), "{refused:#?}");
+    }
+    assert_eq!(record(), recorded);
+    for number in [1, 2] {
+        assert!(!servers.ensemble.data_of(number).join("initialize").exists());
+        assert_eq!(data(&servers, number), [""; 0], "server {number} began anew");
+    }
+    assert!(!data(&servers, 3).is_empty());
+
+    // A person does what the refusal says.
+    servers.stops(&[1, 2, 3]);
+    copy_data(&servers, 3, 1);
+    for number in [1, 3] {
+        servers.prestart(number, &[]).ends_with(0);
+    }
+    servers.launch(&[1, 3]);
+    servers.ensemble.await_serving(&[1, 3]).unwrap();
+    servers.starts(2);
+    assert!([1, 2, 3].into_iter().all(|number| servers.has(number, "/kept")));
+    assert_eq!(servers.leaders(&[1, 2, 3]).len(), 1);
 }

@@ -10,6 +10,7 @@ use kafka_toolbox::state::identity::Identity;
 use kafka_toolbox::state::place::Place;
 use serde_json::Value;
 
+use crate::ensemble::bed::is_wanted;
 use crate::live::kafka::wait;
 use crate::live::kafka::{Cluster, Kind};
 use crate::live::zookeeper::LIMIT;
@@ -164,7 +165,7 @@ fn three_real_controllers_of_kafka_3_9_begin_join_and_get_a_new_disk_by_prestart
 
 /// Kafka's own tool formats every disk. For `make acceptance`.
 fn begin_join_and_get_a_new_disk(kind: Kind) {
-    if std::env::var_os("TOOLBOX_TEST_KILLS").is_none() {
+    if !is_wanted() {
         return;
     }
     let cluster = Cluster::shared(kind);

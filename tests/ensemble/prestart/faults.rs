@@ -48,7 +48,13 @@ fn without_prestart_two_fresh_servers_beside_a_frozen_first_one_are_a_second_ens
     ensemble.thaw(1).unwrap();
     ensemble.await_serving(&[1]).unwrap();
     let servers = Servers::of(ensemble);
-    assert_eq!(servers.leaders(&[1, 2, 3]).len(), 2, "two leaders, and both take writes");
+    let leaders = servers.leaders(&[1, 2, 3]);
+    assert_eq!(leaders.len(), 2, "{leaders:?}");
+    for leader in &leaders {
+        servers.write(*leader, &format!("/of-{leader}"));
+    }
+    let has = |number: u32| leaders.iter().filter(|of| servers.has(number, &format!("/of-{of}"))).collect::<Vec<_>>();
+    assert!(leaders.iter().all(|leader| has(*leader) == [leader]), "both took a write that the other one lacks");
 }
 
 #[test]
@@ -73,7 +79,10 @@ fn a_wiped_disk_a_template_and_a_doubled_id_of_one_server_harm_nobody() {
     // The disk of one is wiped: it has no data of its own to vote with, and copies it.
     servers.stops(&[3]);
     servers.ensemble.bare(3).unwrap();
-    servers.starts(3);
+    servers.prestart(3, &[]).ends_with(0);
+    assert!(servers.ready(3).ends_with(5).out.starts_with("not_ready"));
+    servers.launch(&[3]);
+    servers.is_ready(3);
     assert!(!servers.ensemble.data_of(3).join("initialize").exists());
     assert!(servers.has(3, "/kept"));
     assert_eq!(servers.voters_seen_by(3), [1, 2, 3]);
@@ -133,6 +142,11 @@ fn a_whole_ensemble_restarts_from_its_files_and_not_from_a_template_that_brings_
     servers.launch(&[1, 2, 3]);
     servers.ensemble.await_serving(&[1, 2, 3]).unwrap();
     assert_eq!(servers.voters_seen_by(2), [1, 2, 3]);
+    let status = servers.ensemble(&[2, 3], &["status"]).ends_with(5);
+    let words = ["the membership is not the one that was left at version", "refuse: E_MEMBERSHIP_REGRESSED"];
+    assert!(words.iter().all(|words| status.out.contains(words)), "{status:#?}");
+    let refused = servers.ensemble(&[2, 3], &["apply", "--once"]).ends_with(4);
+    assert!(refused.out.contains("E_MEMBERSHIP_REGRESSED"), "{refused:#?}");
     servers.ensemble.stop(3, Signal::KILL).unwrap();
     servers.refused(3, "E_MEMBERSHIP_REGRESSED");
 

@@ -10,14 +10,15 @@ use crate::support::toolbox::Ran;
 
 impl Servers {
     /// The readiness of a server, by what it serves and what its folder has.
-    fn ready(&self, number: u32) -> Ran {
+    pub(super) fn ready(&self, number: u32) -> Ran {
         let (address, folder) = (self.ensemble.addresses(&[number]), text(&self.ensemble.home_of(number)));
         let words = ["probe", "zookeeper", "ready", "--timeout", "20s", "--address", &address, "--conf-dir", &folder];
         self.toolbox.run(&words)
     }
 
+    /// Waits until a server is ready.
     #[track_caller]
-    fn is_ready(&self, number: u32) {
+    pub(super) fn is_ready(&self, number: u32) {
         let begun = Instant::now();
         while self.ready(number).code != Some(0) {
             assert!(begun.elapsed() < Duration::from_mins(1), "{:#?}", self.ready(number));

@@ -104,6 +104,13 @@ impl Servers {
         assert_eq!(self.files(number), before);
     }
 
+    /// Runs a verb of `ensemble` on the document, by way of these servers.
+    pub(super) fn ensemble(&self, numbers: &[u32], words: &[&str]) -> Ran {
+        let address = self.ensemble.addresses(numbers);
+        let place = ["--yes", "--cluster", "main", "--zookeeper", &address, "--timeout", "10s"];
+        self.toolbox.run(&[&["ensemble"], words, &place].concat())
+    }
+
     /// A server starts as its pod does: init container first.
     #[track_caller]
     pub(super) fn starts(&self, number: u32) {

@@ -44,7 +44,7 @@ pub(crate) struct QuorumShape {
     pub(crate) reserved: Vec<i32>,
     /// Ids of the brokers.
     pub(crate) brokers: Vec<i32>,
-    /// Put into the file of each server.
+    /// Put into the file of each server; `{port}` stands for its own port.
     pub(crate) properties: Vec<(String, String)>,
 }
 
@@ -242,7 +242,7 @@ impl Quorum {
         set("offsets.topic.num.partitions", "4".to_owned());
         set("group.initial.rebalance.delay.ms", "0".to_owned());
         for (key, value) in &self.shape.properties {
-            all.insert(key.clone(), value.clone());
+            all.insert(key.clone(), value.replace("{port}", &self.ports[&id].number.to_string()));
         }
         let lines: Vec<_> = all.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
         lines.join("\n") + "\n"

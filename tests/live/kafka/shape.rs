@@ -72,7 +72,7 @@ pub(crate) struct Shape {
     pub(crate) users: Vec<User>,
     /// Memory of each broker, in MB. 6,000 replicas a broker want 1,024.
     pub(crate) heap: u32,
-    /// ZooKeeper servers (1 or 3), where the kind has them.
+    /// ZooKeeper servers (an odd number), where the kind has them.
     pub(crate) zookeepers: u16,
     /// What stands between each broker and ZooKeeper.
     pub(crate) relay: Option<Relay>,

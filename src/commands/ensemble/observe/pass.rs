@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::change::fail_point::fail_point;
 use crate::clients::four_letter_words::{FourLetterWords, WordError};
 use crate::cluster::address::Address;
 use crate::cluster::ensemble::desired::{Desired, DesiredMember, MemberState};
@@ -48,6 +49,7 @@ pub async fn observe(connections: &Connections, desired: Option<&Desired>, memor
         resolve(desired, &mut look).await;
         new_places(connections, desired, &mut look).await;
         catch_up(connections, desired, &mut look).await;
+        fail_point("ensemble.sampled");
     }
     look.seen.leader_changed = leader != leads(connections, &look, leader).await;
     remember(memory, &mut look);
@@ -228,6 +230,7 @@ async fn sample(
     sleep_until(Instant::now() + SAMPLE_EVERY * u32::try_from(number).unwrap_or(u32::MAX)).await;
     let Some(of_leader) = zxid(&words, leader, SAMPLE_LIMIT).await else { return (number, BTreeMap::new()) };
     let noted = Instant::now();
+    fail_point("ensemble.sampling");
     sleep_until(noted + SAMPLE_AGE).await;
     let age_ms = u64::try_from(noted.elapsed().as_millis()).unwrap_or(u64::MAX);
     let own = async |id: ServerId, address: &Address| (id, zxid(&words, address, SAMPLE_LIMIT).await);

@@ -77,12 +77,11 @@ pub fn fill(desired: &Desired, read: &PodsRead, seen: &mut Seen) {
         workload.unready.extend(unready_by_hosts(&found, read));
         let crash_loop = |name: &str| read.pods.get(name).filter(|pod| !pod.is_terminating)?.crash_loop.as_ref();
         let by_host = found.iter().filter_map(|(id, pod)| Some((*id, pod.as_deref().ok()?)));
-        let crash_loops = named(desired).into_iter().chain(by_host);
+        let crash_loops = named(desired).into_iter().chain(by_host.clone());
         workload.crash_loops =
             crash_loops.filter_map(|(id, name)| Some((id, format!("pod {name}: {}", crash_loop(name)?)))).collect();
         // Pods of joiners may be newer than the others without any rollout.
         let is_member = |id: &ServerId| membership.is_none_or(|members| members.servers.contains_key(id));
-        let by_host = found.iter().filter_map(|(id, pod)| Some((*id, pod.as_deref().ok()?)));
         let of_members = named(desired).into_iter().chain(by_host).filter(|(id, _)| is_member(id));
         (workload.rollout, workload.settling) = rollouts(of_members.map(|(_, name)| name), read);
         workload.surplus = membership.map(|members| surplus(desired, members, read)).unwrap_or_default();
