@@ -38,7 +38,7 @@ ACCEPTANCE_ROUNDS ?= 60
 ACCEPTANCE_IDENTITY_ROUNDS ?= 200
 ACCEPTANCE_MOVES := reassign::acceptance:: reassign::eta:: reassign::faults:: a_move_ends_beside_a_producer throttle::outages:: throttle::lists::six_thousand
 ACCEPTANCE_RECORDS := state::kafka_lock topics::live::behind:: topics::live::settled:: events::killed::
-ACCEPTANCE_MEMBERSHIP := identity::racing:: ensemble::faults:: ensemble::controllers:: ensemble::prestart::acceptance:: ensemble::prestart::controller::three_real \
+ACCEPTANCE_MEMBERSHIP := identity::racing:: identity::kafka:: ensemble::faults:: ensemble::controllers:: ensemble::prestart::acceptance:: ensemble::prestart::controller::three_real \
   ensemble::trouble:: probe::storm:: rollout::acceptance::
 # Filters of tests, as `cargo test` takes them.
 ACCEPTANCE_TESTS ?= $(ACCEPTANCE_RECORDS) $(ACCEPTANCE_MOVES) $(ACCEPTANCE_MEMBERSHIP)
