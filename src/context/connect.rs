@@ -20,6 +20,12 @@ pub struct ControllerArgs {
 }
 
 impl Context {
+    /// Whether flags or toolbox.yaml name a Kafka cluster.
+    pub fn names_kafka(&self) -> bool {
+        let flags = &self.flags;
+        self.kafka.get().is_some() || flags.bootstrap_server.is_some() || flags.command_config.is_some()
+    }
+
     /// The cluster that the flags name. Nothing is sent before the first question.
     pub async fn kafka(&self) -> anyhow::Result<Arc<dyn Kafka>> {
         self.kafka_expecting_configs(0).await

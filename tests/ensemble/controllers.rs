@@ -383,27 +383,101 @@ fn is_recorded_once_by_the_id_of_its_cluster(bed: &Bed) {
     std::fs::remove_file(other).unwrap();
 }
 
+/// Fault 37.
 #[test]
-fn while_no_controller_answers_a_broker_is_alive_and_a_strict_look_does_not_find_it_ready() {
-    let bed = Bed::start(Kind::Kafka43Kraft, shape(Voters::Standalone, &[101], &[], &[1]));
-    let address = bed.quorum.address(1);
-    let probe = |what: &[&str]| bed.toolbox.run(&[&["probe", "kafka"], what, &["--address", &address]].concat());
-    let ready = &["ready", "--broker", "1", "--strict"];
-    let begun = Instant::now();
-    while probe(ready).code != Some(0) {
-        assert!(begun.elapsed() < PATIENCE, "{:#?}", probe(ready));
-        std::thread::sleep(Duration::from_millis(250));
+fn while_no_controller_answers_a_latched_broker_stays_ready_and_a_strict_look_waits() {
+    loses_its_controllers(Kind::Kafka43Kraft);
+}
+
+#[test]
+fn without_controllers_a_broker_of_kafka_3_9_waits_too_in_acceptance() {
+    if is_long() {
+        loses_its_controllers(Kind::Kafka39Kraft);
     }
+}
+
+/// Probes of broker 1 of a bed.
+struct Probes<'a> {
+    bed: &'a Bed,
+    latch: String,
+    pid: String,
+}
+
+impl<'a> Probes<'a> {
+    /// Of the process that runs now.
+    fn new(bed: &'a Bed) -> Self {
+        let latch = bed.toolbox.state().join("latch.json").display().to_string();
+        Self { bed, latch, pid: bed.quorum.pid(1).unwrap().to_string() }
+    }
+
+    fn run(&self, what: &[&str]) -> Ran {
+        let address = self.bed.quorum.address(1);
+        let last = ["--timeout", "5s", "--address", &address];
+        self.bed.toolbox.run(&[&["probe", "kafka"], what, &last].concat())
+    }
+
+    fn strict(&self) -> Ran {
+        self.run(&["ready", "--broker", "1", "--strict"])
+    }
+
+    fn latched(&self) -> Ran {
+        self.run(&["ready", "--broker", "1", "--latch", &self.latch, "--pid", &self.pid])
+    }
+
+    fn live(&self) -> Ran {
+        self.run(&["live", "--pid", &self.pid, "--startup-window", "30m"])
+    }
+
+    #[track_caller]
+    fn until_ready(&self, look: impl Fn(&Self) -> Ran) -> Ran {
+        let begun = Instant::now();
+        loop {
+            let ran = look(self);
+            if ran.code == Some(0) {
+                return ran;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{ran:#?}");
+            std::thread::sleep(Duration::from_millis(250));
+        }
+    }
+}
+
+fn loses_its_controllers(kind: Kind) {
+    let bed = Bed::start(kind, shape(Voters::Standalone, &[101], &[], &[1]));
+    let probes = Probes::new(&bed);
+    probes.until_ready(Probes::strict);
+    probes.until_ready(Probes::latched);
     bed.quorum.stop(101, Signal::Kill).unwrap();
-    probe(&["live"]).ends_with(0);
-    let strict = probe(ready);
-    assert_ne!(strict.code, Some(0), "{strict:#?}");
+    probes.live().ends_with(0);
+    let strict = probes.strict();
+    assert!(matches!(strict.code, Some(1 | 5)), "{strict:#?}");
+    let latched = probes.latched().ends_with(0);
+    assert!(latched.out.contains("was in sync and is ready since "), "{latched:#?}");
     let refused = bed.run(&["adopt", "--dev"]);
     assert!(matches!(refused.code, Some(1 | 4)), "{refused:#?}");
-    bed.quorum.launch(101).unwrap();
-    let begun = Instant::now();
-    while probe(ready).code != Some(0) {
-        assert!(begun.elapsed() < PATIENCE, "{:#?}", probe(ready));
-        std::thread::sleep(Duration::from_millis(250));
+    if is_long() {
+        restarts_without_controllers(&bed);
+    } else {
+        bed.quorum.launch(101).unwrap();
+        probes.until_ready(Probes::strict);
     }
+}
+
+/// The broker is restarted meanwhile: it waits for a controller, is not killed for that, and is ready once there is one.
+fn restarts_without_controllers(bed: &Bed) {
+    bed.quorum.stop(1, Signal::Kill).unwrap();
+    bed.quorum.launch(1).unwrap();
+    let probes = Probes::new(bed);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(8) {
+        probes.live().ends_with(0);
+        for look in [probes.strict(), probes.latched()] {
+            assert!(matches!(look.code, Some(1 | 5)), "the latch was that of the process before: {look:#?}");
+        }
+    }
+    assert_eq!(bed.quorum.pid(1).map(|pid| pid.to_string()), Some(probes.pid.clone()), "it still waits");
+    bed.quorum.launch(101).unwrap();
+    probes.until_ready(Probes::strict);
+    let latched = probes.until_ready(Probes::latched);
+    assert!(latched.out.starts_with("ready: broker 1 "), "{latched:#?}");
 }

@@ -27,9 +27,14 @@ impl Pods {
 
     /// The disk of a pod.
     pub(super) fn disk(&self, pod: &str) -> PathBuf {
-        let disk = self.folder.path().join(format!("{pod}-disk"));
+        let disk = self.path_of_disk(pod);
         std::fs::create_dir_all(&disk).unwrap();
         disk
+    }
+
+    /// Where it is; a test may have something else there.
+    pub(super) fn path_of_disk(&self, pod: &str) -> PathBuf {
+        self.folder.path().join(format!("{pod}-disk"))
     }
 
     /// Writes what Kafka would write there.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::live::kafka::{Cluster, Kind, Shape, Signal, records};
+use crate::live::kafka::{Cluster, Kind, Shape, Signal, records, throttle};
 use crate::live::security;
 use crate::probe::probe;
 use crate::support::toolbox::{Ran, Toolbox};
@@ -99,7 +99,7 @@ fn a_broker_that_comes_back_is_not_ready_while_a_replica_is_missing_and_a_frozen
     cluster.stop_broker(3, Signal::Term).unwrap();
     live("20s").ends_with(5);
     assert!(ready().ends_with(5).out.starts_with("not_ready: "), "the latch is the stopped process's");
-    throttle(&cluster, Some(1_024));
+    throttle::set(&cluster, "probe.behind", Some(1_024));
     records::fill(&cluster, "probe.behind", 40_000, 500).unwrap();
     cluster.start_broker(3).unwrap();
     let begun = Instant::now();
@@ -113,31 +113,13 @@ fn a_broker_that_comes_back_is_not_ready_while_a_replica_is_missing_and_a_frozen
     }
     assert!(ready().ends_with(5).out.contains("behind leader"), "only what lacked replicas is asked for again");
 
-    throttle(&cluster, None);
+    throttle::set(&cluster, "probe.behind", None);
     assert!(until(0, ready).out.contains("is in sync"));
     cluster.freeze(3).unwrap();
     let frozen = live("3s").ends_with(5);
     assert!(frozen.out.contains("has used no CPU time for") && frozen.out.contains("it is frozen"), "{frozen:?}");
     cluster.thaw(3).unwrap();
     until(0, || live("20s"));
-}
-
-/// Lets replicas that are behind copy so many bytes a second, or as many as they can.
-fn throttle(cluster: &Cluster, rate: Option<u32>) {
-    let bootstrap = cluster.bootstrap();
-    let alter = |entity: &[&str], keys: &str| {
-        let change = match rate {
-            Some(_) => ["--add-config", keys],
-            None => ["--delete-config", keys],
-        };
-        let line = [&["--bootstrap-server", &bootstrap, "--alter"], entity, &change].concat();
-        cluster.tool("kafka.admin.ConfigCommand", &line).unwrap();
-    };
-    let (all, rate) = rate.map_or(("", String::new()), |rate| ("=*", format!("={rate}")));
-    let brokers = ["--entity-type", "brokers", "--entity-default"];
-    alter(&brokers, &format!("leader.replication.throttled.rate{rate},follower.replication.throttled.rate{rate}"));
-    let topic = ["--entity-type", "topics", "--entity-name", "probe.behind"];
-    alter(&topic, &format!("leader.replication.throttled.replicas{all},follower.replication.throttled.replicas{all}"));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! A real cluster that `rollout run` restarts: its two commands leave a file each, and a thread of the test does what the
-//! file says and takes it away. Beside it somebody watches every ISR.
+//! Real servers that `rollout run` restarts: its two commands leave a file each, and a thread of the test does what the file
+//! says and takes it away. Beside a cluster somebody watches every ISR.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use kafka_toolbox::clients::kafka::Kafka;
 use kafka_toolbox::clients::kafka::live::Live;
 use kafka_toolbox::clients::kafka::settings::{Given, Settings};
 use kafka_toolbox::cluster::broker::BrokerId;
-use kafka_toolbox::cluster::metadata::TopicSelection;
+use kafka_toolbox::cluster::metadata::{Metadata, TopicSelection};
 use kafka_toolbox::cluster::topic::TopicPartition;
 
 use crate::live::kafka::{Cluster, Signal};
@@ -25,38 +25,25 @@ pub(super) const LIMIT: Duration = Duration::from_mins(5);
 /// How often files and ISRs are looked at.
 const EVERY: Duration = Duration::from_millis(50);
 
-/// A cluster, somebody who restarts its brokers, and the toolbox.
-pub(super) struct Bed {
-    pub(super) cluster: Arc<Cluster>,
-    pub(super) toolbox: Toolbox,
+/// Somebody who stops and starts servers as the commands of `rollout run` ask.
+pub(super) struct Hands {
     folder: PathBuf,
-    hands: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<()>>,
     is_over: Arc<AtomicBool>,
     /// While it is set, what was done is not confirmed: the command goes on waiting.
     pub(super) holds: Arc<AtomicBool>,
     done: Arc<Mutex<Vec<String>>>,
 }
 
-impl Bed {
-    pub(super) fn new(cluster: Cluster) -> Self {
-        let toolbox = Toolbox::new(&cluster.bootstrap());
-        let folder = cluster.folder().join("hands");
-        std::fs::create_dir(&folder).unwrap();
-        let (cluster, is_over, done) = (Arc::new(cluster), Arc::new(AtomicBool::new(false)), Arc::default());
-        let (hand, over, list, place) = (Arc::clone(&cluster), Arc::clone(&is_over), Arc::clone(&done), folder.clone());
-        let holds = Arc::new(AtomicBool::new(false));
-        let held = Arc::clone(&holds);
-        let hands = Hands { folder: place, is_over: over, holds: held, done: list };
-        let hands = Some(std::thread::spawn(move || hands.work(&hand)));
-        Self { cluster, toolbox, folder, hands, is_over, holds, done }
-    }
-
-    /// Creates a topic with three replicas a partition, of which two must be in sync.
-    pub(super) fn create(&self, topic: &str, assignment: &str) {
-        let bootstrap = self.cluster.bootstrap();
-        let line = ["--bootstrap-server", &bootstrap, "--create", "--topic", topic, "--replica-assignment", assignment];
-        let minimum = ["--config", "min.insync.replicas=2"];
-        self.cluster.tool("org.apache.kafka.tools.TopicCommand", &[&line[..], &minimum].concat()).unwrap();
+impl Hands {
+    /// Begins to do what files in a folder ask for; `act` gets `stop` or `start`, and the id of a server.
+    pub(super) fn start(folder: PathBuf, act: impl Fn(&str, i32) -> anyhow::Result<()> + Send + 'static) -> Self {
+        let (is_over, done, holds) =
+            (Arc::new(AtomicBool::new(false)), Arc::default(), Arc::new(AtomicBool::new(false)));
+        let (over, list, held, place) = (Arc::clone(&is_over), Arc::clone(&done), Arc::clone(&holds), folder.clone());
+        let worker = Worker { folder: place, is_over: over, holds: held, done: list };
+        let thread = Some(std::thread::spawn(move || worker.work(&act)));
+        Self { folder, thread, is_over, holds, done }
     }
 
     /// The command line of a roll.
@@ -67,18 +54,9 @@ impl Bed {
         };
         let (stop, start) = (command("stop"), command("start"));
         let line = ["rollout", "run", "--yes", "--stop-cmd", &stop, "--start-cmd", &start];
-        let pace = ["--apart", "2s", "--every", "500ms", "--wait-max", "4m", "--timeout", "5s"];
-        line.iter().chain(&pace).chain(more).map(|word| (*word).to_owned()).collect()
-    }
-
-    pub(super) fn roll(&self, more: &[&str]) -> Ran {
-        let line = self.line(more);
-        self.toolbox.run_within(LIMIT, &line.iter().map(String::as_str).collect::<Vec<_>>())
-    }
-
-    pub(super) fn begin(&self, more: &[&str]) -> Child {
-        let line = self.line(more);
-        self.toolbox.command(&line.iter().map(String::as_str).collect::<Vec<_>>()).spawn().unwrap()
+        let apart: &[&str] = if more.contains(&"--apart") { &[] } else { &["--apart", "2s"] };
+        let pace = ["--every", "500ms", "--wait-max", "4m", "--timeout", "5s"];
+        line.iter().chain(apart).chain(&pace).chain(more).map(|word| (*word).to_owned()).collect()
     }
 
     /// What was stopped and started so far, as `stop 2`.
@@ -86,22 +64,31 @@ impl Bed {
         locked(&self.done).clone()
     }
 
-    /// Waits until so many restarts have ended.
+    /// The servers that were stopped so far, in order.
+    pub(super) fn stops(&self) -> Vec<i32> {
+        self.done().iter().filter_map(|it| it.strip_prefix("stop ")?.parse().ok()).collect()
+    }
+
+    /// Waits until so many stops and starts have ended.
     pub(super) fn await_done(&self, count: usize) {
+        self.await_that(|done| done.len() >= count);
+    }
+
+    /// Waits until that holds for what was stopped and started.
+    pub(super) fn await_that(&self, holds: impl Fn(&[String]) -> bool) {
         let begun = Instant::now();
-        while self.done().len() < count {
+        while !holds(&self.done()) {
             assert!(begun.elapsed() < LIMIT, "{:?}", self.done());
             std::thread::sleep(EVERY);
         }
     }
 
-    /// Checks that each broker was stopped once and started before another one was stopped.
+    /// Checks that each server was stopped once and started before another one was stopped.
     #[track_caller]
-    pub(super) fn each_was_restarted_once(&self, brokers: usize) {
-        let done = self.done();
-        let stops: Vec<_> = done.iter().filter(|it| it.starts_with("stop")).collect();
-        let names: std::collections::BTreeSet<_> = stops.iter().collect();
-        assert_eq!((stops.len(), names.len()), (brokers, brokers), "{done:?}");
+    pub(super) fn each_was_restarted_once(&self, servers: usize) {
+        let (done, stops) = (self.done(), self.stops());
+        let ids: std::collections::BTreeSet<_> = stops.iter().collect();
+        assert_eq!((stops.len(), ids.len()), (servers, servers), "{done:?}");
         let mut out: Option<&str> = None;
         for it in &done {
             match it.split_once(' ').unwrap() {
@@ -118,11 +105,77 @@ impl Bed {
     }
 }
 
-impl Drop for Bed {
+impl Drop for Hands {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Relaxed);
-        if let Some(hands) = self.hands.take() {
-            let _ = hands.join();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A cluster, somebody who restarts its brokers, and the toolbox.
+pub(super) struct Bed {
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) toolbox: Toolbox,
+    pub(super) hands: Hands,
+}
+
+impl Bed {
+    pub(super) fn new(cluster: Cluster) -> Self {
+        let toolbox = Toolbox::new(&cluster.bootstrap());
+        let folder = cluster.folder().join("hands");
+        std::fs::create_dir(&folder).unwrap();
+        let cluster = Arc::new(cluster);
+        let hand = Arc::clone(&cluster);
+        let hands = Hands::start(folder, move |verb, id| match (verb, hand.pid(id)) {
+            ("stop", Some(_)) => hand.stop_broker(id, Signal::Term),
+            ("start", None) => hand.start_broker(id),
+            _ => Ok(()),
+        });
+        Self { cluster, toolbox, hands }
+    }
+
+    /// Creates a topic with three replicas a partition, of which two must be in sync.
+    pub(super) fn create(&self, topic: &str, assignment: &str) {
+        let bootstrap = self.cluster.bootstrap();
+        let line = ["--bootstrap-server", &bootstrap, "--create", "--topic", topic, "--replica-assignment", assignment];
+        let minimum = ["--config", "min.insync.replicas=2"];
+        self.cluster.tool("org.apache.kafka.tools.TopicCommand", &[&line[..], &minimum].concat()).unwrap();
+    }
+
+    pub(super) fn roll(&self, more: &[&str]) -> Ran {
+        let line = self.hands.line(more);
+        self.toolbox.run_within(LIMIT, &line.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    pub(super) fn begin(&self, more: &[&str]) -> Child {
+        let line = self.hands.line(more);
+        self.toolbox.command(&line.iter().map(String::as_str).collect::<Vec<_>>()).spawn().unwrap()
+    }
+
+    /// Waits until each replica of a topic is in sync.
+    pub(super) fn await_in_sync(&self, topic: &str) {
+        let begun = Instant::now();
+        loop {
+            let lacking = lacking(&self.cluster, topic);
+            if lacking.is_empty() {
+                return;
+            }
+            assert!(begun.elapsed() < LIMIT, "not in sync: {lacking:?}");
+            std::thread::sleep(EVERY);
+        }
+    }
+
+    /// Waits until a roll has ended, and gives its exit code.
+    pub(super) fn ended(&self, roll: &mut Child) -> Option<i32> {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = roll.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(begun.elapsed() < LIMIT, "{:?}", self.hands.done());
+            std::thread::sleep(EVERY);
         }
     }
 }
@@ -131,35 +184,30 @@ fn locked<T>(list: &Mutex<T>) -> MutexGuard<'_, T> {
     list.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Who restarts brokers.
-struct Hands {
+/// Whoever does what files ask for.
+struct Worker {
     folder: PathBuf,
     is_over: Arc<AtomicBool>,
     holds: Arc<AtomicBool>,
     done: Arc<Mutex<Vec<String>>>,
 }
 
-impl Hands {
+impl Worker {
     /// Does what files ask for, until it is over.
-    fn work(&self, cluster: &Cluster) {
+    fn work(&self, act: &dyn Fn(&str, i32) -> anyhow::Result<()>) {
         while !self.is_over() {
             for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-                self.obey(cluster, &entry.file_name().into_string().unwrap_or_default());
+                self.obey(act, &entry.file_name().into_string().unwrap_or_default());
             }
             std::thread::sleep(EVERY);
         }
     }
 
     /// Does what one file asks for, as `stop-2`, and takes it away.
-    fn obey(&self, cluster: &Cluster, name: &str) {
+    fn obey(&self, act: &dyn Fn(&str, i32) -> anyhow::Result<()>, name: &str) {
         let asked = name.split_once('-').and_then(|(verb, id)| Some((verb, id.parse::<i32>().ok()?)));
         let Some((verb, id)) = asked else { return };
-        let result = match (verb, cluster.pid(id)) {
-            ("stop", Some(_)) => cluster.stop_broker(id, Signal::Term),
-            ("start", None) => cluster.start_broker(id),
-            _ => Ok(()),
-        };
-        if let Err(error) = result {
+        if let Err(error) = act(verb, id) {
             let _ = std::fs::write(self.folder.join(format!("{name}.failed")), format!("{error:#}"));
         }
         locked(&self.done).push(format!("{verb} {id}"));
@@ -219,9 +267,8 @@ async fn watch(bootstrap: &str, is_over: &AtomicBool) -> BTreeMap<TopicPartition
 
 /// The cluster as any broker shows it.
 mod kafka {
-    use super::{Kafka, TopicSelection};
+    use super::{Kafka, Metadata, TopicSelection};
     use kafka_toolbox::clients::kafka::KafkaError;
-    use kafka_toolbox::cluster::metadata::Metadata;
 
     pub(super) async fn metadata(kafka: &dyn Kafka) -> Result<Metadata, KafkaError> {
         kafka.metadata(TopicSelection::All).await
@@ -236,10 +283,10 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn start(bed: &Bed, topic: &str) -> Self {
-        let file = bed.folder.with_file_name(format!("read-{topic}"));
-        let bootstrap = bed.cluster.bootstrap();
+        let file = bed.cluster.folder().join(format!("read-{topic}"));
+        let (bootstrap, group) = (bed.cluster.bootstrap(), format!("readers-{topic}"));
         let line =
-            ["600", "kcat", "-b", &bootstrap, "-G", "readers", "-X", "auto.offset.reset=earliest", "-q", "-u", topic];
+            ["600", "kcat", "-b", &bootstrap, "-G", &group, "-X", "auto.offset.reset=earliest", "-q", "-u", topic];
         let mut command = std::process::Command::new("timeout");
         let child = command.args(line).stdout(std::fs::File::create(&file).unwrap()).spawn().unwrap();
         Self { child, file }
@@ -271,16 +318,27 @@ impl Drop for Reader {
 
 /// The partitions of a topic that are led by another broker than the preferred one.
 pub(super) fn led_elsewhere(cluster: &Cluster) -> Vec<(String, Option<BrokerId>)> {
+    let view = seen(cluster);
+    let topics = view.topics.values().flat_map(|topic| topic.partitions.iter().map(move |it| (topic, it)));
+    topics
+        .filter(|(_, partition)| partition.leader.as_ref() != partition.replicas.first())
+        .map(|(topic, partition)| (format!("{}-{}", topic.name, partition.partition), partition.leader))
+        .collect()
+}
+
+/// The partitions of a topic that have replicas out of sync.
+fn lacking(cluster: &Cluster, topic: &str) -> Vec<i32> {
+    let view = seen(cluster);
+    let partitions = view.topics.values().filter(|it| it.name.as_str() == topic).flat_map(|it| &it.partitions);
+    partitions.filter(|it| it.isr.len() < it.replicas.len()).map(|it| it.partition).collect()
+}
+
+fn seen(cluster: &Cluster) -> Metadata {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let bootstrap = cluster.bootstrap();
         let given = Given { bootstrap_server: Some(&bootstrap), ..Given::default() };
         let live = Live::new(Settings::load(None, given).unwrap()).unwrap();
-        let view = kafka::metadata(&live).await.unwrap();
-        let topics = view.topics.values().flat_map(|topic| topic.partitions.iter().map(move |it| (topic, it)));
-        topics
-            .filter(|(_, partition)| partition.leader.as_ref() != partition.replicas.first())
-            .map(|(topic, partition)| (format!("{}-{}", topic.name, partition.partition), partition.leader))
-            .collect()
+        kafka::metadata(&live).await.unwrap()
     })
 }

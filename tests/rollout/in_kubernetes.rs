@@ -11,6 +11,7 @@ use kafka_toolbox::clients::kubernetes::{
     self, Access, KubernetesError, Live, ObjectName, PodState, REVISION_LABEL, Resource, StatefulSet, Strategy, Verb,
     Version, Workloads,
 };
+use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::exit::Exit;
 
 use crate::clients::kubernetes::twin;
@@ -107,6 +108,96 @@ async fn a_set_with_a_partition_is_stepped_from_its_highest_ordinal_down() {
     let plain = Bed::new(Strategy::Partition(0));
     let said = plain.roll("20s").await.ends_with(Exit::Refused);
     assert!(said.out.contains("by readiness alone") && plain.deleted().is_empty(), "{said:?}");
+}
+
+/// A new template was applied a moment ago: the set still names its former revision, and all pods seem to have it.
+#[tokio::test]
+async fn a_set_whose_controller_has_not_seen_its_last_change_is_not_taken_for_done() {
+    let bed = Bed::new(Strategy::OnDelete);
+    let unseen = |revision: &str, is_observed| StatefulSet {
+        update_revision: revision.to_owned(),
+        is_observed,
+        ..set("one", Strategy::OnDelete)
+    };
+    bed.server.add_stateful_set(unseen("old", false));
+    let line = ["rollout", "run", "--yes", "--set", "one", "--events-to", "none", "--apart", "1ms", "--every", "10ms"];
+    let said = bed.desk.run(&[&line[..], &["--timeout", "300ms"]].concat()).await.ends_with(Exit::Refused);
+    assert!(said.err.contains("has not seen its last change") && bed.deleted().is_empty(), "{said:?}");
+    let sees = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        bed.server.add_stateful_set(unseen("new", true));
+    };
+    let (said, ()) = tokio::join!(bed.desk.run(&line), sees);
+    said.ends_with(Exit::Done);
+    assert_eq!(bed.deleted(), ["one-1 u2", "one-0 u1"]);
+}
+
+/// The same two sets, where the first pod of one has the ordinal 5 (`spec.ordinals.start`).
+fn beginning_at_five(strategy: Strategy) -> Bed {
+    let bed = Bed::new(strategy);
+    bed.server.add_stateful_set(StatefulSet { first_ordinal: 5, ..set("two", strategy) });
+    for ordinal in 0..2 {
+        bed.server.remove_pod(&ObjectName::new("kafka", format!("two-{ordinal}")));
+        bed.server.add_pod(pod("two", ordinal + 5, ordinal + 3));
+    }
+    bed
+}
+
+#[tokio::test]
+async fn a_set_whose_ordinals_begin_at_five_is_rolled_whole_by_deletions_and_by_steps() {
+    let bed = beginning_at_five(Strategy::OnDelete);
+    bed.roll("20s").await.ends_with(Exit::Done);
+    assert_eq!(bed.deleted(), ["one-1 u2", "two-5 u3", "two-6 u4", "one-0 u1"]);
+    let bed = beginning_at_five(Strategy::Partition(2));
+    bed.roll("20s").await.ends_with(Exit::Done);
+    let deleted = bed.deleted();
+    let at = |name: &str| deleted.iter().position(|it| it.starts_with(name)).unwrap();
+    assert!(at("two-6") < at("two-5") && deleted.len() == 4, "one pod a step: {deleted:?}");
+    let bed = beginning_at_five(Strategy::OnDelete);
+    bed.server.remove_pod(&ObjectName::new("kafka", "two-6"));
+    let said = bed.roll("300ms").await.ends_with(Exit::Unhealthy);
+    assert!(said.out.contains("pod two-6 is not there now") && bed.deleted().is_empty(), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_pod_that_its_set_does_not_have_any_more_is_waited_for() {
+    let bed = Bed::new(Strategy::OnDelete);
+    bed.server.add_stateful_set(StatefulSet { replicas: 1, ..set("one", Strategy::OnDelete) });
+    let said = bed.roll("300ms").await.ends_with(Exit::Unhealthy);
+    assert!(said.out.contains("pod one-1 is one more than StatefulSet kafka/one is to have"), "{said:?}");
+    assert!(bed.deleted().is_empty());
+}
+
+/// A run that dies after its last restart leaves no pod to replace: what it began is finished all the same.
+#[tokio::test]
+async fn what_a_killed_run_has_restarted_is_waited_for_and_leads_again() {
+    let all_new = || {
+        let bed = Bed::new(Strategy::OnDelete);
+        for (set, ordinal) in [("one", 0), ("one", 1), ("two", 0), ("two", 1)] {
+            bed.change(set, ordinal, |pod| {
+                pod.labels.insert(REVISION_LABEL.to_owned(), "new".to_owned());
+            });
+        }
+        bed
+    };
+    let bed = all_new();
+    bed.desk.kafka.edit(|model| model.topics.values_mut().next().unwrap().partitions[0].leader = Some(BrokerId(2)));
+    let said = bed.roll("20s").await.ends_with(Exit::Done);
+    assert!(said.out.contains("0 restarted, 1 leaders elected; all are in sync"), "{said:?}");
+    assert_eq!(bed.roll("20s").await.ends_with(Exit::Done).out, "nothing to do\n");
+
+    let bed = all_new();
+    bed.change("two", 1, |pod| pod.is_ready = false);
+    let said = bed.roll("300ms").await.ends_with(Exit::Unhealthy);
+    assert!(said.out.contains("~ pod two-1 (broker 4): wait until it is back in sync"), "{said:?}");
+    assert!(said.out.contains("paused: 0 restarted") && said.out.contains("its pod is not ready"), "{said:?}");
+    bed.change("two", 1, |pod| pod.is_ready = true);
+    assert_eq!(bed.roll("20s").await.ends_with(Exit::Done).out, "nothing to do\n");
+
+    bed.server.remove_pod(&ObjectName::new("kafka", "two-1"));
+    let said = bed.roll("300ms").await.ends_with(Exit::Unhealthy);
+    assert!(said.out.contains("~ pod two-1: wait until it is back in sync"), "{said:?}");
+    assert!(bed.deleted().is_empty());
 }
 
 #[tokio::test]
@@ -230,6 +321,47 @@ async fn a_real_api_server_shows_sets_and_pods_deletes_by_uid_and_steps_a_partit
     let stepped = door.stateful_set(&name).await.unwrap().unwrap();
     assert_eq!(stepped.strategy, Strategy::Partition(1));
     replicas_are_lowered(&door, &name, &set).await;
+}
+
+/// With `spec.ordinals.start` a partition counts the set's pods, not their ordinals: what the controller itself does.
+#[tokio::test]
+async fn a_partition_counts_pods_from_the_first_one_whatever_its_ordinal() {
+    let cluster = ControlPlane::shared();
+    let namespace = cluster.namespace("ordinals");
+    let apply = |version: &str| {
+        let text =
+            STATEFUL_SET.replace("VERSION", version).replace("  replicas: 2", "  replicas: 2\n  ordinals: {start: 5}");
+        let text = text.replace("STRATEGY", "{type: RollingUpdate, rollingUpdate: {partition: 2}}");
+        cluster.kubectl_with_input(&["--namespace", &namespace, "apply", "--validate=strict", "-f", "-"], &text);
+    };
+    apply("1");
+    let access = Access {
+        kubeconfig: Some(cluster.admin_kubeconfig()),
+        namespace: Some(namespace.clone()),
+        ..Access::default()
+    };
+    let live = Live::connect(&access, Duration::from_secs(10)).await.unwrap();
+    let name = ObjectName::new(namespace.clone(), "kafka");
+    let first = until(async || {
+        let set = live.stateful_set(&name).await.unwrap().filter(|set| set.is_observed)?;
+        let pods = live.pods(&namespace, &set.selector).await.unwrap();
+        (pods.len() == 2).then_some(set)
+    })
+    .await;
+    assert_eq!((first.first_ordinal, first.strategy), (5, Strategy::Partition(2)));
+    let uid = async |ordinal: u32| live.pod(&name_of(&namespace, ordinal)).await.unwrap().map(|pod| pod.uid);
+    let before = [uid(5).await.unwrap(), uid(6).await.unwrap()];
+    apply("2");
+    // The controller has decided whom to replace before it says that it has seen the change.
+    let set = until(async || {
+        let set = live.stateful_set(&name).await.unwrap()?;
+        (set.is_observed && set.update_revision != first.update_revision).then_some(set)
+    })
+    .await;
+    assert_eq!([uid(5).await, uid(6).await], before.clone().map(Some), "none, with as many as there are pods");
+    live.set_partition(&set, 1).await.unwrap();
+    until(async || uid(6).await.filter(|uid| *uid != before[1])).await;
+    assert_eq!(uid(5).await.as_ref(), Some(&before[0]), "the first one is left");
 }
 
 /// For the version that was read, and for no other.

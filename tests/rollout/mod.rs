@@ -14,3 +14,4 @@ mod live;
 mod on_a_node;
 mod port;
 mod running;
+mod servers;

@@ -3,16 +3,22 @@
 //!
 //! The pods hold no Kafka: their probes ask real brokers that run beside the node, each the one whose id its pod was given.
 
+use std::net::TcpStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::guarded::Guarded;
-use crate::live::kafka::{Cluster, Kind, Shape, Signal};
+use crate::live::kafka::records::fill;
+use crate::live::kafka::{Cluster, Kind, Shape, Signal, throttle};
 use crate::live::kubernetes::control_plane::ControlPlane;
 use crate::live::kubernetes::image::pause;
 use crate::live::kubernetes::manifests::copy;
 use crate::live::kubernetes::node::Node;
 use crate::live::kubernetes::supervisor::wait_until;
+use crate::support::toolbox::Toolbox;
+
+/// For how long a broker is kept behind: readiness is asked each second.
+const BEHIND_FOR: Duration = Duration::from_secs(8);
 
 /// What is laid over `manifests/kafka/map`: no image of Kafka, the program of this build with its libraries, three pods on
 /// one node.
@@ -152,10 +158,35 @@ fn a_pod_is_ready_only_when_its_broker_is_in_sync_and_is_evicted_only_while_no_o
     let id = kubernetes.kubectl(&[&in_pod[..], &["/var/run/kafka-identity/broker.id"]].concat());
     assert_eq!(id, "3\n", "the disk's id, as the init container found it");
     assert!(!ready("kafka-map1-1"), "its broker is out");
-    kafka.start_broker(2).unwrap();
-    wait_until("kafka-map1-1 to be ready", Duration::from_mins(1), || ready("kafka-map1-1"));
-    assert_eq!(under_replicated(&kafka).trim(), "");
+    comes_back_behind(&kubernetes, &kafka, &namespace);
     a_drain_waits(&kubernetes, &kafka, &namespace);
+}
+
+/// Broker 2 comes back, and copies next to nothing of what was written while it was out: its port is open, it is registered, and
+/// its pod is not ready before it has all of it.
+fn comes_back_behind(kubernetes: &ControlPlane, kafka: &Cluster, namespace: &str) {
+    let pod = "kafka-map1-1";
+    throttle::set(kafka, "orders", Some(1_024));
+    fill(kafka, "orders", 80_000, 500).unwrap();
+    kafka.start_broker(2).unwrap();
+    // The startup probe is one of the port alone; the readiness probe begins once it has passed.
+    let started = "jsonpath={.status.containerStatuses[?(@.name==\"kafka\")].started}";
+    wait_until("the port's probe to pass", Duration::from_mins(1), || {
+        kubernetes.try_kubectl(&["--namespace", namespace, "get", "pod", pod, "-o", started]).1 == "true"
+    });
+    let address = kafka.bootstrap().split(',').nth(1).unwrap().to_owned();
+    let toolbox = Toolbox::alone();
+    let begun = Instant::now();
+    while begun.elapsed() < BEHIND_FOR {
+        TcpStream::connect(&address).unwrap();
+        toolbox.run(&["probe", "kafka", "live", "--timeout", "20s", "--address", &address]).ends_with(0);
+        assert!(!is_ready(kubernetes, namespace, pod), "its broker is behind");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    assert!(under_replicated(kafka).contains("orders"), "all of that while it was behind");
+    throttle::set(kafka, "orders", None);
+    wait_until("kafka-map1-1 to be ready", Duration::from_mins(1), || is_ready(kubernetes, namespace, pod));
+    assert_eq!(under_replicated(kafka).trim(), "");
 }
 
 fn a_drain_waits(kubernetes: &ControlPlane, kafka: &Cluster, namespace: &str) {

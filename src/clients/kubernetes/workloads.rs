@@ -74,7 +74,8 @@ pub enum Strategy {
     /// Whoever deletes a pod.
     #[default]
     OnDelete,
-    /// The controller replaces pods from the highest ordinal down to this one, as soon as the one before is ready.
+    /// The controller replaces pods from the last one down to this one, as soon as the one before is ready; counted from 0, whatever
+    /// ordinal the first pod has.
     Partition(u32),
 }
 

@@ -197,6 +197,20 @@ impl Cluster {
         })
     }
 
+    /// The data folder of a broker.
+    pub(crate) fn data_of(&self, id: i32) -> anyhow::Result<PathBuf> {
+        Ok(self.folder().join("data").join(&self.node(id)?.name))
+    }
+
+    /// Formats the empty data folder of a broker that is no controller, as KRaft wants it before the broker starts.
+    pub(crate) fn format(&self, id: i32) -> anyhow::Result<()> {
+        let node = self.node(id)?;
+        ensure!(node.controller.is_none(), "broker {id} is a controller, too");
+        let properties = self.folder().join(&node.name).join("server.properties").display().to_string();
+        let line = ["format", "--cluster-id", &self.id, "--config", &properties, "--no-initial-controllers"];
+        self.tool("kafka.tools.StorageTool", &line).map(drop)
+    }
+
     /// Stops a broker in its tracks (SIGSTOP): connections to it open, answers never come.
     pub(crate) fn freeze(&self, id: i32) -> anyhow::Result<()> {
         let name = &self.node(id)?.name;

@@ -14,6 +14,7 @@ pub(crate) mod records;
 mod relay;
 mod shape;
 pub(crate) mod start;
+pub(crate) mod throttle;
 pub(crate) mod wait;
 
 pub(crate) use cluster::{Cluster, Signal};

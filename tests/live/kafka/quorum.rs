@@ -133,6 +133,11 @@ impl Quorum {
         format!("127.0.0.1:{}", self.ports[&id].number)
     }
 
+    /// The process id of a server that runs.
+    pub(crate) fn pid(&self, id: i32) -> Option<i32> {
+        self.keeper.pid(&name(id))
+    }
+
     /// Formats a reserved controller as one that joins, and starts it; its directory id.
     pub(crate) fn start_joiner(&self, id: i32) -> anyhow::Result<String> {
         self.format(id, &["--no-initial-controllers".to_owned()])?;

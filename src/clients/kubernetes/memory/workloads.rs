@@ -99,9 +99,11 @@ impl Workloads for Memory {
         there.strategy = Strategy::Partition(partition);
         there.resource_version = version;
         let (uid, revision) = (there.uid.clone(), there.update_revision.clone());
+        // The partition counts pods of the set, whatever ordinal the first one has.
+        let from = there.first_ordinal.saturating_add(partition);
         let is_old = |pod: &PodState| {
             pod.controller_uid.as_ref() == Some(&uid)
-                && pod.ordinal().is_some_and(|ordinal| ordinal >= partition)
+                && pod.ordinal().is_some_and(|ordinal| ordinal >= from)
                 && pod.revision() != Some(&revision)
         };
         let old: Vec<_> = state.pods.values().filter(|pod| is_old(pod)).map(|pod| pod.name.clone()).collect();

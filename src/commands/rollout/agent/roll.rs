@@ -1,16 +1,16 @@
 //! The loop of a roll: look, decide, at most one restart, and so on until every server is done and well.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use crate::cluster::topic::TopicPartition;
+use crate::cluster::broker::BrokerId;
 use crate::commands::rollout::apply::{self, Commands};
 use crate::commands::rollout::observe::Observed;
 use crate::commands::rollout::observe::fleet::{Fleet, Pass};
+use crate::commands::rollout::plan::leaders::{Away, Due, Leadership, advice, away, words};
 use crate::commands::rollout::plan::{Done, End, Next, Unit, is_process_gone, left_out, next, not_back};
-use crate::commands::rollout::verdict::seen::Sample;
 use crate::commands::rollout::verdict::steady::Steady;
 use crate::commands::rollout::verdict::{Answer, Terms, Verdict};
 use crate::context::Context;
@@ -20,8 +20,8 @@ use crate::output;
 /// A roll that can't read the state of its cluster for so long ends: who can't see must not stop anything.
 pub const UNREAD_MAX: Duration = Duration::from_mins(1);
 
-/// How long elected leaders are waited for.
-const ELECTED_WITHIN: Duration = Duration::from_secs(30);
+/// Longest time between an election and the look at what it did.
+const ELECTED_PAUSE: Duration = Duration::from_secs(1);
 
 /// A roll.
 #[derive(Debug)]
@@ -36,8 +36,10 @@ pub struct Roll {
     pub every: Duration,
     /// Longest wait without progress: then the roll is paused.
     pub wait_max: Duration,
-    /// Whether preferred leaders are elected at the end.
+    /// Whether preferred leaders are elected: those of each restarted broker before the next one stops, and all at the end.
     pub elects: bool,
+    /// Longest wait until the brokers lead again what they can: then the roll is paused.
+    pub leaders_within: Duration,
     /// How servers are restarted outside Kubernetes.
     pub commands: Option<Commands>,
 }
@@ -53,6 +55,37 @@ struct State {
     restarted: Vec<String>,
     /// Who was restarted and is not back, by the last look.
     not_back: BTreeMap<i32, String>,
+    /// How leadership goes back to those that were restarted.
+    leadership: Leadership,
+    /// Partitions that got their preferred leader.
+    elected: usize,
+    /// Why the last election did not give every partition its preferred leader.
+    election_failed: Option<String>,
+    /// Whether the preferred leaders of brokers that are not rolled were elected.
+    is_rest_elected: bool,
+}
+
+impl State {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            turn: 0,
+            steady: None,
+            read_at: now,
+            progress_at: now,
+            said: String::new(),
+            restarted: Vec::new(),
+            not_back: BTreeMap::new(),
+            leadership: Leadership::default(),
+            elected: 0,
+            election_failed: None,
+            is_rest_elected: false,
+        }
+    }
+
+    fn ends(self, end: End) -> Done {
+        Done { end, restarted: self.restarted, elected: self.elected }
+    }
 }
 
 impl Roll {
@@ -64,27 +97,25 @@ impl Roll {
     /// was started before.
     pub async fn run(&mut self, context: &mut Context) -> anyhow::Result<Done> {
         context.brake().changes_begin();
-        let now = Instant::now();
-        let mut state = State {
-            turn: 0,
-            steady: None,
-            read_at: now,
-            progress_at: now,
-            said: String::new(),
-            restarted: Vec::new(),
-            not_back: BTreeMap::new(),
-        };
+        let mut state = State::new();
         loop {
             self.start_what_is_stopped(context, &mut state).await?;
             if let Some(why) = context.brake().pulled() {
                 anyhow::bail!("stopped: {why}. {}; run the same command to go on", left_out(&state.not_back));
             }
             let waits = match self.pass(context, &mut state).await? {
-                Passed::Finished(sample) => {
-                    let elected = self.finish(context, sample.as_deref()).await?;
-                    return Ok(Done { end: End::Finished, restarted: state.restarted, elected });
+                Passed::Finished => {
+                    if let Some(commands) = &mut self.commands {
+                        commands.complete().await;
+                    }
+                    return Ok(state.ends(End::Finished));
                 }
+                Passed::Paused(why) => return Ok(state.ends(End::Paused(why))),
                 Passed::Restarted => continue,
+                Passed::Elected => {
+                    self.pause(context, self.every.min(ELECTED_PAUSE)).await;
+                    continue;
+                }
                 Passed::Waits(why) => why,
             };
             if waits != state.said {
@@ -92,12 +123,16 @@ impl Roll {
                 state.said.clone_from(&waits);
             }
             if state.progress_at.elapsed() >= self.wait_max {
-                return Ok(Done { end: End::Paused(waits), restarted: state.restarted, elected: 0 });
+                return Ok(state.ends(End::Paused(waits)));
             }
-            // Whoever asks to stop need not wait for the next look.
-            let brake = context.brake().clone();
-            let _ = timeout(self.every, brake.until_pulled()).await;
+            self.pause(context, self.every).await;
         }
+    }
+
+    /// Whoever asks to stop need not wait for the next look.
+    async fn pause(&self, context: &Context, time: Duration) {
+        let brake = context.brake().clone();
+        let _ = timeout(time, brake.until_pulled()).await;
     }
 
     async fn start_what_is_stopped(&mut self, context: &mut Context, state: &mut State) -> anyhow::Result<()> {
@@ -122,15 +157,32 @@ impl Roll {
         state.read_at = Instant::now();
         state.not_back = not_back(&state.not_back, &pass.units);
         let index = match next(&pass.units, None, pass.held.as_deref()) {
-            Next::Finished => return Ok(Passed::Finished(sample_of(pass.observed))),
+            Next::Finished => None,
             Next::Wait(why) => {
                 state.steady = None;
+                state.leadership = Leadership::default();
                 return Ok(Passed::Waits(why));
             }
-            Next::Start(index) | Next::Try(index) => index,
+            Next::Start(index) | Next::Try(index) => Some(index),
         };
+        if let Some(passed) = self.lead_again(context, state, &pass).await? {
+            state.steady = None;
+            return Ok(passed);
+        }
+        let Some(index) = index else { return self.elect_the_rest(context, state, &pass).await };
+        self.restart_if_it_may(context, state, &pass, index).await
+    }
+
+    /// Restarts the server that is next, if it may stop.
+    async fn restart_if_it_may(
+        &mut self,
+        context: &mut Context,
+        state: &mut State,
+        pass: &Pass,
+        index: usize,
+    ) -> anyhow::Result<Passed> {
         let unit = &pass.units[index];
-        let verdict = match self.verdict(context, &pass, unit, state).await {
+        let verdict = match self.verdict(context, pass, unit, state).await {
             Ok(verdict) => verdict,
             Err(error) => return unread(state, &error),
         };
@@ -139,9 +191,7 @@ impl Roll {
             Answer::Wait => return Ok(Passed::Waits(format!("{}: {}", unit.name, verdict.words()))),
             Answer::Refused => return Err(Stop::refused(format!("{}: {}", unit.name, verdict.words())).into()),
         }
-        context.check_locks().map_err(|why| {
-            anyhow::anyhow!("nothing is stopped without the lock: {why}. {}", left_out(&state.not_back))
-        })?;
+        locked(context, state, "stopped")?;
         output::say(&format!("restarts {}", unit.name));
         match (&mut self.commands, pass.pods.get(&unit.id)) {
             (Some(commands), _) => commands.restart(context, unit).await?,
@@ -169,57 +219,82 @@ impl Roll {
         Ok(verdict)
     }
 
-    /// Elects the preferred leaders, and says that the roll is complete.
-    async fn finish(&mut self, context: &mut Context, sample: Option<&Sample>) -> anyhow::Result<usize> {
-        let mut elected = 0;
-        if let Some(sample) = sample.filter(|_| self.elects) {
-            let away = away(sample);
-            if !away.is_empty() {
-                let (count, failed) = apply::elect(context, &away).await?;
-                elected = count;
-                if let Some(why) = failed {
-                    output::say(&format!("{} of {} leaders were elected: {why}", count, away.len()));
-                }
-                self.await_leaders(context).await;
+    /// Lets every broker that was restarted lead again what it can, and waits for that; none where they all do. Called only while
+    /// all of them are well.
+    async fn lead_again(
+        &self,
+        context: &mut Context,
+        state: &mut State,
+        pass: &Pass,
+    ) -> anyhow::Result<Option<Passed>> {
+        let Observed::Brokers(sample) = &pass.observed else { return Ok(None) };
+        if !self.elects {
+            return Ok(None);
+        }
+        let done: BTreeSet<_> = pass.units.iter().filter(|unit| unit.is_done).map(|unit| BrokerId(unit.id)).collect();
+        let away = away(sample, Some(&done));
+        let due = state.leadership.look(!away.is_empty(), sample.at, self.leaders_within);
+        let why = || match &state.election_failed {
+            Some(failed) => format!("{}; the last election: {failed}", words(&away)),
+            None => words(&away),
+        };
+        Ok(match due {
+            Due::Back => None,
+            Due::Elect => Some(elect(context, state, &away).await?),
+            Due::Wait => Some(Passed::Waits(why())),
+            Due::TooLong => {
+                let seconds = self.leaders_within.as_secs();
+                Some(Passed::Paused(format!(
+                    "{}; {seconds} s have passed (--leaders-within); {}",
+                    why(),
+                    advice(&away)
+                )))
             }
-        }
-        if let Some(commands) = &mut self.commands {
-            commands.complete().await;
-        }
-        Ok(elected)
+        })
     }
 
-    /// Waits until the elected leaders lead, for a while.
-    async fn await_leaders(&self, context: &Context) {
-        let until = Instant::now() + ELECTED_WITHIN;
-        let mut left = 0;
-        while Instant::now() < until {
-            match self.fleet.look(context, None, 0).await {
-                Ok(Pass { observed: Observed::Brokers(sample), .. }) => left = away(&sample).len(),
-                Ok(_) => return,
-                Err(error) => tracing::debug!("leaders can't be read: {error:#}"),
-            }
-            if left == 0 {
-                return;
-            }
-            tokio::time::sleep(self.every.min(Duration::from_secs(1))).await;
+    /// Elects the preferred leaders of brokers that are not rolled, once: the roll does not wait for them.
+    async fn elect_the_rest(&self, context: &mut Context, state: &mut State, pass: &Pass) -> anyhow::Result<Passed> {
+        let Observed::Brokers(sample) = &pass.observed else { return Ok(Passed::Finished) };
+        let away = if self.elects { away(sample, None) } else { Vec::new() };
+        if away.is_empty() {
+            return Ok(Passed::Finished);
         }
-        output::say(&format!("{left} partitions are not led by their preferred leader yet"));
+        if !state.is_rest_elected {
+            state.is_rest_elected = true;
+            return elect(context, state, &away).await;
+        }
+        output::say(&format!("{}; they are not waited for: these brokers are not rolled", words(&away)));
+        Ok(Passed::Finished)
     }
+}
+
+/// Elects the preferred leaders of these partitions.
+async fn elect(context: &mut Context, state: &mut State, away: &[Away]) -> anyhow::Result<Passed> {
+    locked(context, state, "elected")?;
+    let partitions: Vec<_> = away.iter().map(|it| it.partition.clone()).collect();
+    output::say(&format!("elects the preferred leaders of {} partitions", partitions.len()));
+    let (elected, failed) = apply::elect(context, &partitions).await?;
+    state.elected += elected;
+    state.election_failed = failed;
+    Ok(Passed::Elected)
+}
+
+/// Refuses to go on where the lock is not certainly held.
+fn locked(context: &Context, state: &State, what: &str) -> anyhow::Result<()> {
+    let left = || left_out(&state.not_back);
+    context.check_locks().map_err(|why| anyhow::anyhow!("nothing is {what} without the lock: {why}. {}", left()))
 }
 
 /// How a look ended.
 enum Passed {
-    Finished(Option<Box<Sample>>),
+    Finished,
     Restarted,
+    /// Preferred leaders were elected: the next look shows what that did.
+    Elected,
     Waits(String),
-}
-
-fn sample_of(observed: Observed) -> Option<Box<Sample>> {
-    match observed {
-        Observed::Brokers(sample) => Some(sample),
-        Observed::Quorum { .. } | Observed::Ensemble { .. } => None,
-    }
+    /// What is waited for has a limit of its own, and that has passed.
+    Paused(String),
 }
 
 /// A look that showed nothing: the roll goes on looking for a while, and then ends.
@@ -234,19 +309,4 @@ fn unread(state: &mut State, error: &anyhow::Error) -> anyhow::Result<Passed> {
         UNREAD_MAX.as_secs(),
         left_out(&state.not_back)
     )
-}
-
-/// Partitions whose preferred leader is in sync and does not lead.
-fn away(sample: &Sample) -> Vec<TopicPartition> {
-    let mut away = Vec::new();
-    for topic in sample.view.topics.values() {
-        for partition in &topic.partitions {
-            let Some(preferred) = partition.replicas.first() else { continue };
-            let may_lead = partition.isr.contains(preferred) && !partition.offline.contains(preferred);
-            if may_lead && partition.leader != Some(*preferred) {
-                away.push(TopicPartition { topic: topic.name.clone(), partition: partition.partition });
-            }
-        }
-    }
-    away
 }

@@ -5,6 +5,7 @@ mod drain_guard;
 mod flags;
 mod run;
 mod wait;
+mod whose;
 
 use clap::{Args, Subcommand};
 
@@ -45,13 +46,14 @@ enum Verb {
     /// Restart the servers of StatefulSets, or servers that two commands stop and start, one after the other
     ///
     /// Before each stop it is asked what `rollout check` asks, and the server that was restarted last must be in sync. First
-    /// those that are not well, the active controller or leader last; at the end the preferred leaders are elected. One lock
-    /// for the cluster keeps out other rolls, changes of membership and the drain guard. Where another server fails, the roll
-    /// waits and goes on once it is back; after --wait-max it is paused. A run that was killed goes on where it was: the pods'
-    /// revisions say it, or the record in the state folder, and what was stopped is started first. It ends where the
-    /// state can't be read for a minute.
+    /// those that are not well, the active controller or leader last. A broker that is back in sync is elected where it is the
+    /// preferred leader, and leads again before the next one stops; at the end the preferred leaders of all brokers are elected.
+    /// One lock for the cluster, or for the ensemble of ZooKeeper servers, keeps out other rolls, changes of membership and the
+    /// drain guard. Where another server fails, the roll waits and goes on once it is back; after --wait-max, or without leadership
+    /// after --leaders-within, it is paused. A run that was killed goes on where it was: the pods' revisions say it, or the
+    /// record in the state folder, and what was stopped is started first. It ends where the state can't be read for a minute.
     ///
-    /// Exit codes: 0 all restarted and in sync; 5 paused; 4 refused; 3 a dry run found servers to restart; 1 a command failed,
+    /// Exit codes: 0 all restarted and in sync; 5 paused; 4 refused; 3 a dry run found something to do; 1 a command failed,
     /// the lock was lost, or the state can't be read; 2 wrong usage.
     Run(Box<run::RunArgs>),
     /// A webhook for node drains: a broker, controller or ZooKeeper server is evicted only when it may stop

@@ -3,33 +3,36 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::Args;
+use tokio::time::Instant;
 
 use crate::change::event::{Event, Outcome, Severity};
 use crate::change::plan::Plan;
 use crate::clients::kubernetes::{ObjectName, PodState, StatefulSet, Strategy};
 use crate::cluster::broker::{BrokerId, BrokerRange};
 use crate::cluster::metadata::TopicSelection;
-use crate::cluster::visible;
-use crate::commands::ensemble::observe::sessions::Connections;
 use crate::commands::rollout::agent::roll::Roll;
 use crate::commands::rollout::apply::Commands;
 use crate::commands::rollout::command::flags::RuleArgs;
+use crate::commands::rollout::command::whose::Whose;
 use crate::commands::rollout::observe::Observed;
 use crate::commands::rollout::observe::fleet::{Fleet, IdsBy, Kind, Pass};
+use crate::commands::rollout::plan::leaders::away;
 use crate::commands::rollout::plan::record::Record;
 use crate::commands::rollout::plan::step::{Act, RollStep};
-use crate::commands::rollout::plan::{End, order};
+use crate::commands::rollout::plan::{End, Unit, is_well, order};
 use crate::commands::rollout::report;
 use crate::commands::rollout::verdict::Answer;
 use crate::context::rights::Workload;
 use crate::context::{Agreed, Context, ControllerArgs, ZooKeeperFlags, duration};
 use crate::exit::{Exit, Stop};
-use crate::state::identity::{Identity, Purpose};
+use crate::state::identity::Identity;
 
 /// The label of a pod that holds its broker's id, as `identity assign` sets it.
 const ID_LABEL: &str = "kafka-toolbox/broker-id";
+
+/// Time between two looks at a StatefulSet whose controller has not seen its last change.
+const UNOBSERVED_PAUSE: Duration = Duration::from_millis(200);
 
 /// Arguments of `toolbox rollout run`.
 #[derive(Debug, Clone, Args)]
@@ -44,15 +47,16 @@ pub(super) struct RunArgs {
 
     /// What kind of servers they are
     #[arg(long, value_enum, default_value = "broker", help_heading = "Servers")]
-    kind: Kind,
+    pub(super) kind: Kind,
 
     /// Ids of the servers, as `1001-1006,2001` [default: all brokers that are registered]
     #[arg(long, value_name = "IDS", value_delimiter = ',', help_heading = "Servers")]
     ids: Vec<BrokerRange>,
 
-    /// The ensemble, for --kind server; the Kafka cluster that it serves is named, too, since both are locked.
+    /// The ensemble, for --kind server; the Kafka cluster that it serves, if any, is found in it at /cluster/id, or is named, since
+    /// both are locked.
     #[command(flatten)]
-    zookeeper: ZooKeeperFlags,
+    pub(super) zookeeper: ZooKeeperFlags,
 
     /// The label of a pod that holds its server's id
     #[arg(long, value_name = "LABEL", default_value = ID_LABEL, help_heading = "Servers")]
@@ -63,7 +67,7 @@ pub(super) struct RunArgs {
     first_id: Option<i32>,
 
     #[command(flatten)]
-    controllers: ControllerArgs,
+    pub(super) controllers: ControllerArgs,
 
     /// Outside Kubernetes: stops a server, and ends once its process is gone; `{id}` and `{kind}` are replaced, and are in
     /// TOOLBOX_ROLLOUT_ID and TOOLBOX_ROLLOUT_KIND. It is run by `sh -c`, and must let a broker hand its leaders over
@@ -96,7 +100,13 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration, help_heading = "Pace")]
     every: Duration,
 
-    /// Do not elect the preferred leaders at the end
+    /// Longest wait until a broker that was restarted, and is in sync, leads again what it is the preferred leader of: then the
+    /// roll is paused, with exit code 5. A preferred leader that can't lead is not waited for
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration, conflicts_with = "no_elect",
+          help_heading = "Pace")]
+    leaders_within: Duration,
+
+    /// Elect no preferred leaders, and do not wait for them
     #[arg(long, help_heading = "Pace")]
     no_elect: bool,
 }
@@ -114,20 +124,17 @@ pub(super) async fn run(context: &mut Context, args: &RunArgs) -> anyhow::Result
 }
 
 async fn roll(context: &mut Context, args: &RunArgs) -> anyhow::Result<Exit> {
-    let cluster_id = cluster_id(context, args).await?;
-    context.is_cluster(&cluster_id)?;
-    let identity = context.identity(Purpose::Disruption, &cluster_id);
+    let whose = Whose::find(context, args).await?;
     if !context.is_dry_run() {
         if !args.set.is_empty() {
-            context.check_rights(Workload::Rollout, &context.rights_setup(&cluster_id)).await?;
+            context.check_rights(Workload::Rollout, &context.rights_setup(&whose.id)).await?;
         }
-        if args.kind == Kind::Server {
-            lock_ensemble(context, &args.zookeeper, &cluster_id).await?;
+        for identity in &whose.locks {
+            context.lock(identity).await?;
         }
-        context.lock(&identity).await?;
     }
     let mut fleet = fleet(context, args).await?;
-    let commands = commands(context, args, &mut fleet, &identity).await?;
+    let commands = commands(context, args, &mut fleet, &whose.record).await?;
     let mut roll = Roll {
         fleet,
         terms: args.rules.terms(),
@@ -135,6 +142,7 @@ async fn roll(context: &mut Context, args: &RunArgs) -> anyhow::Result<Exit> {
         every: args.every,
         wait_max: args.wait_max,
         elects: !args.no_elect && args.kind == Kind::Broker,
+        leaders_within: args.leaders_within,
         commands,
     };
     roll.terms.expected.extend(roll.fleet.ids.iter().map(|id| BrokerId(*id)));
@@ -151,45 +159,10 @@ async fn roll(context: &mut Context, args: &RunArgs) -> anyhow::Result<Exit> {
     Ok(if done.end == End::Finished { Exit::Done } else { Exit::Unhealthy })
 }
 
-/// Makes sure that nobody changes the membership of the ensemble, or restarts its servers for another cluster. The brokers of the
-/// cluster that the ensemble serves are locked by that cluster's id: it must be the one that was named.
-async fn lock_ensemble(context: &mut Context, zookeeper: &ZooKeeperFlags, cluster_id: &str) -> anyhow::Result<()> {
-    let connections = Connections::new(context.zookeeper_settings(zookeeper)?);
-    let served = connections.kafka_id(connections.timeout()).await;
-    let served = served.context("failed to read which Kafka cluster this ensemble serves")?;
-    if let Some(served) = served.filter(|served| served != cluster_id) {
-        return Err(Stop::refused(format!(
-            "this ensemble serves the Kafka cluster {}, and the one that was named is {}. Nothing was changed. Name the cluster \
-             that the ensemble serves (--bootstrap-server or --cluster), or give its chroot in --zookeeper",
-            visible::value(&served),
-            visible::value(cluster_id)
-        ))
-        .into());
-    }
-    let id = connections.lock_id(connections.timeout()).await;
-    let id = id.map_err(|why| anyhow::anyhow!("failed to read which ensemble this is: {why}"))?;
-    let name = context.cluster_ref(cluster_id).name.unwrap_or_else(|| cluster_id.to_owned());
-    context.lock(&Identity::of_ensemble_lock(&id, &name)).await
-}
-
-/// The id of the Kafka cluster whose lock is taken.
-async fn cluster_id(context: &Context, args: &RunArgs) -> anyhow::Result<String> {
-    if args.kind == Kind::Controller && args.controllers.bootstrap_controller.is_some() {
-        let controllers = context.quorum(&args.controllers).await?;
-        return Ok(controllers.controllers().await.context("failed to read the cluster's id")?.cluster_id);
-    }
-    let kafka = context.kafka().await?;
-    let metadata = kafka.metadata(TopicSelection::None).await.context("failed to read the cluster's metadata")?;
-    Ok(metadata.cluster_id)
-}
-
 async fn fleet(context: &Context, args: &RunArgs) -> anyhow::Result<Fleet> {
     let mut ids: BTreeSet<i32> = args.ids.iter().flat_map(BrokerRange::ids).map(|id| id.0).collect();
     if args.set.is_empty() && args.stop_cmd.is_none() {
         return Err(Stop::usage("what is to be restarted? give --set, or --stop-cmd and --start-cmd").into());
-    }
-    if args.kind == Kind::Server && !context.names_zookeeper(&args.zookeeper) {
-        return Err(Stop::usage("--kind server needs --zookeeper HOST:PORT").into());
     }
     if args.set.is_empty() && ids.is_empty() {
         if args.kind != Kind::Broker {
@@ -243,7 +216,7 @@ async fn commands(
 /// What the roll would do: a restart for each server that has not got the revision, and what is refused at once.
 async fn plan(context: &Context, roll: &Roll) -> anyhow::Result<Plan<RollStep>> {
     let record = roll.commands.as_ref().map(|commands| &commands.record);
-    let Pass { units, observed, held, pods } = roll.fleet.look(context, record, 0).await?;
+    let Pass { units, observed, held, pods, missing } = first_look(context, roll).await?;
     let mut plan = Plan::default();
     plain_updates(&mut plan, &pods);
     let kind = roll.fleet.kind.word();
@@ -252,6 +225,19 @@ async fn plan(context: &Context, roll: &Roll) -> anyhow::Result<Plan<RollStep>> 
     if let Some(stopped) = record.and_then(|record| record.stopped) {
         plan.steps.push(step(Act::Start, stopped.id, format!("{kind} {}", stopped.id)));
     }
+    // What an earlier run has restarted; in Kubernetes there is no record that would say that the roll is complete.
+    let is_complete = record.is_some_and(|record| record.is_complete);
+    let earlier: Vec<_> = units.iter().filter(|unit| unit.is_done && !is_complete).collect();
+    for unit in earlier.iter().filter(|unit| !is_well(unit)) {
+        plan.steps.push(step(Act::Await, unit.id, unit.name.clone()));
+    }
+    plan.steps.extend(missing.into_iter().map(|pod| RollStep {
+        act: Act::Await,
+        subject: format!("pod:{pod}"),
+        name: format!("pod {pod}"),
+        before: None,
+        after: None,
+    }));
     // Stepped sets have one candidate at a time; the others follow.
     let mut order = order(&units);
     order.extend((0..units.len()).filter(|index| !units[*index].is_done && !order.contains(index)).collect::<Vec<_>>());
@@ -270,7 +256,7 @@ async fn plan(context: &Context, roll: &Roll) -> anyhow::Result<Plan<RollStep>> 
         }
     }
     let is_open = record.is_some_and(|record| !record.is_complete && !record.done.is_empty());
-    if roll.elects && (!plan.steps.is_empty() || is_open) {
+    if roll.elects && (!plan.steps.is_empty() || is_open || lead_too_little(&earlier, &observed)) {
         plan.steps.push(RollStep {
             act: Act::Elect,
             subject: format!("cluster:{}", context.cluster_name().unwrap_or_default()),
@@ -283,6 +269,32 @@ async fn plan(context: &Context, roll: &Roll) -> anyhow::Result<Plan<RollStep>> 
         plan.warn(why);
     }
     Ok(plan)
+}
+
+/// A look at StatefulSets whose controller has seen their last change: before that they name their former revision, and nothing
+/// would seem to be left to do.
+async fn first_look(context: &Context, roll: &Roll) -> anyhow::Result<Pass> {
+    let record = roll.commands.as_ref().map(|commands| &commands.record);
+    let until = Instant::now() + context.timeout();
+    loop {
+        let pass = roll.fleet.look(context, record, 0).await?;
+        let Some((_, set)) = pass.pods.values().find(|(_, set)| !set.is_observed) else { return Ok(pass) };
+        if Instant::now() >= until {
+            let (name, seconds) = (&set.name, context.timeout().as_secs());
+            let words = format!(
+                "the controller of StatefulSet {name} has not seen its last change for {seconds} s, so its new revision is not \
+                 known: look at kube-controller-manager, and run this command again"
+            );
+            return Err(Stop::refused(words).into());
+        }
+        tokio::time::sleep(UNOBSERVED_PAUSE).await;
+    }
+}
+
+/// Whether servers that were restarted do not lead what they could.
+fn lead_too_little(restarted: &[&Unit], observed: &Observed) -> bool {
+    let Observed::Brokers(sample) = observed else { return false };
+    !away(sample, Some(&restarted.iter().map(|unit| BrokerId(unit.id)).collect())).is_empty()
 }
 
 /// A set whose controller replaces pods by itself is refused, while any of its pods has an old revision.

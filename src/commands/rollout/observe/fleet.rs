@@ -1,6 +1,7 @@
 //! The servers of a roll, looked at once: who they are (named, or the pods of StatefulSets), and how each stands.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use anyhow::Context as _;
 use futures_util::future::join_all;
@@ -82,6 +83,8 @@ pub struct Pass {
     pub held: Option<String>,
     /// The pods and their StatefulSets, by the server's id.
     pub pods: BTreeMap<i32, (PodState, StatefulSet)>,
+    /// Names of the pods that are not there now, as of one that is being replaced.
+    pub missing: Vec<String>,
 }
 
 impl Fleet {
@@ -98,8 +101,8 @@ impl Fleet {
 
     /// Looks at all servers once.
     pub async fn look(&self, context: &Context, record: Option<&Record>, turn: usize) -> anyhow::Result<Pass> {
-        let (mut units, held, pods) = match &self.sets[..] {
-            [] => (self.named(record), None, BTreeMap::new()),
+        let Found { mut units, held, pods, missing } = match &self.sets[..] {
+            [] => Found { units: self.named(record), ..Found::default() },
             _ => self.in_kubernetes(context).await?,
         };
         let observed = self.observed(context, &units, turn).await?;
@@ -108,7 +111,7 @@ impl Fleet {
             unit.standing = standing;
             unit.is_active = is_active;
         }
-        Ok(Pass { units, observed, held, pods })
+        Ok(Pass { units, observed, held, pods, missing })
     }
 
     /// Looks again for one server: with the eyes of another one.
@@ -179,11 +182,11 @@ impl Fleet {
     /// The pods of the StatefulSets.
     async fn in_kubernetes(&self, context: &Context) -> anyhow::Result<Found> {
         let kubernetes = context.kubernetes().await?;
-        let (mut units, mut held, mut seen) = (Vec::new(), None, BTreeMap::new());
+        let mut found = Found::default();
         for name in &self.sets {
             let set = kubernetes.stateful_set(name).await.context("failed to read the StatefulSet")?;
             let set = set.ok_or_else(|| Stop::usage(format!("there is no StatefulSet {name}")))?;
-            held = held.or_else(|| held_by(&set));
+            found.held = found.held.or_else(|| held_by(&set));
             let pods = kubernetes.pods(&name.namespace, &set.selector).await.context("failed to read the pods")?;
             let pods: BTreeMap<u32, PodState> = pods
                 .into_iter()
@@ -191,20 +194,19 @@ impl Fleet {
                 .filter_map(|pod| Some((pod.ordinal()?, pod)))
                 .collect();
             anyhow::ensure!(set.replicas <= FLEET_MAX, "StatefulSet {name} has {} pods", set.replicas);
-            if let Some(missing) = (0..set.replicas).find(|ordinal| !pods.contains_key(ordinal)) {
-                held = held.or_else(|| Some(format!("pod {}-{missing} is not there now", name.name)));
-            }
+            found.missing.extend(missing(&set, &pods));
+            found.held = found.held.or_else(|| incomplete(&set, &pods));
             for (ordinal, pod) in pods {
                 let unit = self.unit_of(&set, &pod, ordinal)?;
-                if let Some((other, _)) = seen.insert(unit.id, (pod.clone(), set.clone())) {
+                if let Some((other, _)) = found.pods.insert(unit.id, (pod.clone(), set.clone())) {
                     let (id, kind) = (unit.id, self.kind.word());
                     let words = format!("two pods have {kind} id {id}: {} and {}", other.name, pod.name);
                     return Err(Stop::refused(words).into());
                 }
-                units.push(unit);
+                found.units.push(unit);
             }
         }
-        Ok((units, held, seen))
+        Ok(found)
     }
 
     fn unit_of(&self, set: &StatefulSet, pod: &PodState, ordinal: u32) -> Result<Unit, Stop> {
@@ -221,9 +223,10 @@ impl Fleet {
             Stop::refused(words)
         })?;
         let is_done = pod.revision() == Some(&set.update_revision);
-        let stepped = matches!(set.strategy, Strategy::Partition(_)).then_some(ordinal);
+        let place = ordinal.saturating_sub(set.first_ordinal);
+        let stepped = matches!(set.strategy, Strategy::Partition(_)).then_some(place);
         // Its StatefulSet may replace it already, and does so at any moment.
-        let is_leaving = matches!(set.strategy, Strategy::Partition(from) if from <= ordinal) && !is_done;
+        let is_leaving = matches!(set.strategy, Strategy::Partition(from) if from <= place) && !is_done;
         Ok(Unit {
             id,
             name: format!("pod {} ({} {id})", pod.name.name, self.kind.word()),
@@ -253,11 +256,38 @@ fn held_by(set: &StatefulSet) -> Option<String> {
     Some(format!("the roll is paused: StatefulSet {name} has the annotation {PAUSED}: {why}"))
 }
 
+/// The ordinals of a set's pods.
+fn ordinals(set: &StatefulSet) -> Range<u32> {
+    set.first_ordinal..set.first_ordinal.saturating_add(set.replicas)
+}
+
+/// The names of the pods that a StatefulSet lacks.
+fn missing(set: &StatefulSet, pods: &BTreeMap<u32, PodState>) -> Vec<String> {
+    let lacking = ordinals(set).filter(|ordinal| !pods.contains_key(ordinal));
+    lacking.map(|ordinal| format!("{}-{ordinal}", set.name.name)).collect()
+}
+
+/// Why no pod of a StatefulSet may be stopped: one is missing, or one is there that the set does not have any more.
+fn incomplete(set: &StatefulSet, pods: &BTreeMap<u32, PodState>) -> Option<String> {
+    if let Some(name) = missing(set, pods).first() {
+        return Some(format!("pod {name} is not there now"));
+    }
+    let surplus = pods.keys().find(|ordinal| !ordinals(set).contains(*ordinal))?;
+    let (pod, set) = (format!("{}-{surplus}", set.name.name), &set.name);
+    Some(format!("pod {pod} is one more than StatefulSet {set} is to have: it is being removed"))
+}
+
 /// Most servers of one StatefulSet.
 const FLEET_MAX: u32 = 1_000;
 
-/// Units, why nothing may be stopped, and their pods.
-type Found = (Vec<Unit>, Option<String>, BTreeMap<i32, (PodState, StatefulSet)>);
+/// Who the servers are.
+#[derive(Debug, Default)]
+struct Found {
+    units: Vec<Unit>,
+    held: Option<String>,
+    pods: BTreeMap<i32, (PodState, StatefulSet)>,
+    missing: Vec<String>,
+}
 
 /// Whether a broker answers and lists itself. One that others do not list is not asked: nobody knows where it would be.
 async fn own(kafka: &dyn Kafka, sample: &Sample, broker: BrokerId) -> Result<bool, String> {

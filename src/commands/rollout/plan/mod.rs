@@ -4,6 +4,7 @@
 //! to be restarted, those that are not well first and the active controller or leader last. Progress is what is seen (the
 //! revision of a pod) or recorded (outside Kubernetes), never a counter: a run that was killed goes on where it was.
 
+pub mod leaders;
 pub mod record;
 pub mod standing;
 pub mod step;
@@ -46,7 +47,8 @@ pub struct PodSeen {
     pub is_ready: bool,
     /// Why none of its containers runs.
     pub stuck: Option<String>,
-    /// Its ordinal, where its set replaces pods from the highest ordinal down.
+    /// Its place among the pods of its set, from 0 (its ordinal without `spec.ordinals.start`), where the set replaces pods from the
+    /// last one down: what the `partition` of its update counts.
     pub stepped: Option<u32>,
 }
 
@@ -178,7 +180,8 @@ fn is_being_replaced(unit: &Unit) -> bool {
     unit.pod.as_ref().is_some_and(|pod| pod.is_deleting || pod.uid.is_none())
 }
 
-fn is_well(unit: &Unit) -> bool {
+/// Whether it runs, lacks nothing, and its pod is ready.
+pub fn is_well(unit: &Unit) -> bool {
     unit.standing == Standing::Complete && is_ready(unit) && !is_being_replaced(unit)
 }
 

@@ -29,6 +29,8 @@ pub struct RollStep {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Act {
+    /// Wait until one that an earlier run has restarted is back in sync, as a plan shows it.
+    Await,
     /// Stop and start it, as a plan shows it.
     Restart,
     /// Run its stop command.
@@ -46,6 +48,7 @@ pub enum Act {
 impl fmt::Display for Act {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Self::Await => "await",
             Self::Restart => "restart",
             Self::Stop => "stop",
             Self::Start => "start",
@@ -60,6 +63,7 @@ impl fmt::Display for RollStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = &self.name;
         match self.act {
+            Act::Await => write!(f, "~ {name}: wait until it is back in sync"),
             Act::Restart => write!(f, "~ {name}: restart"),
             Act::Stop => write!(f, "~ {name}: stop"),
             Act::Start => write!(f, "~ {name}: start"),
@@ -83,6 +87,7 @@ impl Step for RollStep {
 
     fn kind(&self) -> &'static str {
         match self.act {
+            Act::Await => "rollout.awaited",
             Act::Restart => "rollout.restarted",
             Act::Stop => "rollout.stopped",
             Act::Start => "rollout.started",
