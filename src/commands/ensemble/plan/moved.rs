@@ -2,6 +2,7 @@
 //! others.
 
 use crate::cluster::ensemble::desired::ChangeKind;
+use crate::cluster::ensemble::server_line::ServerLine;
 use crate::cluster::ensemble::view::NewPlace;
 use crate::commands::ensemble::plan::change::Change;
 use crate::commands::ensemble::plan::code::Code;
@@ -15,8 +16,8 @@ pub fn is_found(change: &Change, ground: Ground<'_>) -> bool {
 
 /// Whether asking the client address of the new line shows anything of the new quorum address: one that stays is the old process's.
 fn asks_new_host(change: &Change, ground: Ground<'_>) -> bool {
-    let now = ground.membership.servers.get(&change.target).and_then(|line| line.client_address());
-    let next = change.line.as_ref().and_then(|line| line.client_address());
+    let now = ground.membership.servers.get(&change.target).and_then(ServerLine::client_address);
+    let next = change.line.as_ref().and_then(ServerLine::client_address);
     next.is_some() && now != next
 }
 
@@ -30,7 +31,7 @@ pub fn at_new_place(change: &Change, ground: Ground<'_>) -> Result<String, Check
         return Ok("; its client address stays, so that the new quorum address could not be asked".to_owned());
     }
     let Some(place) = ground.seen.servers.get(&id).and_then(|view| view.new_place.as_ref()) else {
-        let address = change.line.as_ref().and_then(|line| line.client_address());
+        let address = change.line.as_ref().and_then(ServerLine::client_address);
         let address = address.map(|it| it.to_string()).unwrap_or_default();
         return Err(unmeasured(Guard::I6, format!("server {id} was not asked at its new address {address}")));
     };

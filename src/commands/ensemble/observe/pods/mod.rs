@@ -110,12 +110,12 @@ impl Pods {
         limit: Option<Duration>,
     ) {
         let Some(desired) = desired.filter(|_| context.sees_kubernetes()) else { return };
-        let (named, hosts) = (kraft::named(desired), kraft::by_hosts(desired, seen));
-        if named.is_empty() && hosts.is_empty() {
+        let (recorded, hosts) = (kraft::named(desired), kraft::by_hosts(desired, seen));
+        if recorded.is_empty() && hosts.is_empty() {
             return;
         }
         let deadline = Instant::now() + limit.unwrap_or_else(|| context.timeout() + BEYOND);
-        let names = Names::of(named.into_values(), hosts.into_values());
+        let names = Names::of(recorded.into_values(), hosts.into_values());
         let mut read = PodsRead::default();
         read.unknown = match context.kubernetes().await {
             Ok(kubernetes) => {

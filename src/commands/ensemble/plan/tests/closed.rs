@@ -33,7 +33,7 @@ fn says(scene: &Scene, begin: &str, part: &str) {
 fn a_member_whose_folder_lacks_the_live_configuration_or_can_not_be_read_stops_the_next_change() {
     for spoil in
         [(|scene: &mut Scene| scene.view(2).disk_version = Some(ConfigVersion(0xff))) as fn(&mut Scene), |scene| {
-            scene.view(2).disk_unread = Some("no such folder".to_owned())
+            scene.view(2).disk_unread = Some("no such folder".to_owned());
         }]
     {
         let mut scene = growing();
