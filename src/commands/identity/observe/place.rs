@@ -169,14 +169,13 @@ impl Reader {
             return None;
         }
         match self.facts(Resource::Pods, pod).await {
-            Ok(None) => {}
             Ok(Some(facts)) if facts.labels.contains_key(POD_LABEL) => {
                 return Some(format!("pod {pod} has the label {POD_LABEL}, and no entry in the registry"));
             }
             Ok(Some(facts)) if !facts.is_pending && !facts.has_ended => {
                 return Some(format!("pod {pod} runs, and has no entry in the registry"));
             }
-            Ok(Some(_)) => {}
+            Ok(_) => {}
             Err(error) => return Some(format!("whether pod {pod} runs can't be known ({error})")),
         }
         let claim = sibling.claim(own_claim?)?;
