@@ -113,7 +113,7 @@ impl Roll {
                 Passed::Paused(why) => return Ok(state.ends(End::Paused(why))),
                 Passed::Restarted => continue,
                 Passed::Elected => {
-                    self.pause(context, self.every.min(ELECTED_PAUSE)).await;
+                    pause(context, self.every.min(ELECTED_PAUSE)).await;
                     continue;
                 }
                 Passed::Waits(why) => why,
@@ -125,14 +125,8 @@ impl Roll {
             if state.progress_at.elapsed() >= self.wait_max {
                 return Ok(state.ends(End::Paused(waits)));
             }
-            self.pause(context, self.every).await;
+            pause(context, self.every).await;
         }
-    }
-
-    /// Whoever asks to stop need not wait for the next look.
-    async fn pause(&self, context: &Context, time: Duration) {
-        let brake = context.brake().clone();
-        let _ = timeout(time, brake.until_pulled()).await;
     }
 
     async fn start_what_is_stopped(&mut self, context: &mut Context, state: &mut State) -> anyhow::Result<()> {
@@ -267,6 +261,12 @@ impl Roll {
         output::say(&format!("{}; they are not waited for: these brokers are not rolled", words(&away)));
         Ok(Passed::Finished)
     }
+}
+
+/// Waits for the next look. Whoever asks to stop need not wait for it.
+async fn pause(context: &Context, time: Duration) {
+    let brake = context.brake().clone();
+    let _ = timeout(time, brake.until_pulled()).await;
 }
 
 /// Elects the preferred leaders of these partitions.

@@ -8,7 +8,7 @@ pub mod seen;
 pub mod server;
 pub mod steady;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::BTreeSet;
 use std::fmt;

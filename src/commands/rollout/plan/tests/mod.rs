@@ -1,6 +1,8 @@
 //! Decisions of a roll, and laws over whole rolls.
 
 mod histories;
+mod leaders;
+mod recovery;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -3,5 +3,5 @@
 mod brokers;
 mod laws;
 mod quorums;
-mod scene;
+pub(in crate::commands::rollout) mod scene;
 mod steady;

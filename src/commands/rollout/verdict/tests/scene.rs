@@ -8,13 +8,13 @@ use crate::cluster::topic::{Partition, Topic, TopicName};
 use crate::commands::rollout::verdict::seen::Sample;
 
 /// The broker that is to stop.
-pub(super) const ME: BrokerId = BrokerId(1);
+pub(in crate::commands::rollout) const ME: BrokerId = BrokerId(1);
 
-pub(super) fn ids(ids: &[i32]) -> Vec<BrokerId> {
+pub(in crate::commands::rollout) fn ids(ids: &[i32]) -> Vec<BrokerId> {
     ids.iter().copied().map(BrokerId).collect()
 }
 
-pub(super) fn partition(leader: i32, replicas: &[i32], isr: &[i32]) -> Partition {
+pub(in crate::commands::rollout) fn partition(leader: i32, replicas: &[i32], isr: &[i32]) -> Partition {
     Partition {
         partition: 0,
         leader: (leader >= 0).then_some(BrokerId(leader)),
@@ -24,12 +24,12 @@ pub(super) fn partition(leader: i32, replicas: &[i32], isr: &[i32]) -> Partition
     }
 }
 
-pub(super) fn name(topic: &str) -> TopicName {
+pub(in crate::commands::rollout) fn name(topic: &str) -> TopicName {
     TopicName::new(topic).unwrap()
 }
 
 /// A cluster that broker 2 shows, where these brokers live, with these partitions of topic `t` and its minimum.
-pub(super) fn sample(live: &[i32], min_isr: usize, partitions: Vec<Partition>) -> Sample {
+pub(in crate::commands::rollout) fn sample(live: &[i32], min_isr: usize, partitions: Vec<Partition>) -> Sample {
     let broker = |id: BrokerId| (id, Broker { id, host: "h".to_owned(), port: 1, rack: None });
     let partitions = (0..).zip(partitions).map(|(partition, one)| Partition { partition, ..one }).collect();
     let topic = Topic { name: name("t"), internal: false, id: None, partitions };
