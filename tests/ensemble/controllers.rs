@@ -391,7 +391,7 @@ fn while_no_controller_answers_a_latched_broker_stays_ready_and_a_strict_look_wa
 
 #[test]
 fn without_controllers_a_broker_of_kafka_3_9_waits_too_in_acceptance() {
-    if is_long() {
+    if is_wanted() {
         loses_its_controllers(Kind::Kafka39Kraft);
     }
 }
@@ -455,7 +455,7 @@ fn loses_its_controllers(kind: Kind) {
     assert!(latched.out.contains("was in sync and is ready since "), "{latched:#?}");
     let refused = bed.run(&["adopt", "--dev"]);
     assert!(matches!(refused.code, Some(1 | 4)), "{refused:#?}");
-    if is_long() {
+    if is_wanted() {
         restarts_without_controllers(&bed);
     } else {
         bed.quorum.launch(101).unwrap();

@@ -70,15 +70,12 @@ async fn of_ensemble(context: &mut Context, zookeeper: &ZooKeeperFlags) -> anyho
     let id = main.clone().unwrap_or_else(|| ensemble.clone());
     let name = context.cluster_ref(&id).name.unwrap_or_else(|| id.clone());
     let own = Identity::of_ensemble_lock(&ensemble, &name);
-    let record = match &main {
-        Some(main) => {
-            context.is_cluster(main)?;
-            context.identity(Purpose::Disruption, main)
-        }
-        None => {
-            context.is_ensemble(&name, Some(&ensemble));
-            own.clone()
-        }
+    let record = if let Some(main) = &main {
+        context.is_cluster(main)?;
+        context.identity(Purpose::Disruption, main)
+    } else {
+        context.is_ensemble(&name, Some(&ensemble));
+        own.clone()
     };
     // The ensemble's first, as `ensemble apply` takes them. The name of --cluster is that of one cluster.
     let of_cluster = |cluster: &String| {
