@@ -123,13 +123,13 @@ fn a_broker_that_recovers_under_a_throttle_keeps_the_roll_waiting_until_it_has_c
     bed.hands.holds.store(true, std::sync::atomic::Ordering::Relaxed);
     let mut roll = bed.begin(&[]);
     bed.hands.await_done(1);
-    throttle::set(&bed.cluster, "orders", Some(1_024));
+    throttle::set(&bed.cluster, "orders", Some(1_024)).unwrap();
     fill(&bed.cluster, "orders", 60_000, 500).unwrap();
     bed.hands.holds.store(false, std::sync::atomic::Ordering::Relaxed);
     bed.hands.await_done(2);
     std::thread::sleep(Duration::from_secs(20));
     assert_eq!((bed.hands.stops().len(), roll.try_wait().unwrap()), (1, None), "it runs, and is behind");
-    throttle::set(&bed.cluster, "orders", None);
+    throttle::set(&bed.cluster, "orders", None).unwrap();
     assert_eq!(bed.ended(&mut roll), Some(0), "{:?}", bed.hands.done());
     bed.hands.each_was_restarted_once(3);
     never_below(guard, &["orders"], kind);

@@ -166,7 +166,7 @@ fn a_pod_is_ready_only_when_its_broker_is_in_sync_and_is_evicted_only_while_no_o
 /// its pod is not ready before it has all of it.
 fn comes_back_behind(kubernetes: &ControlPlane, kafka: &Cluster, namespace: &str) {
     let pod = "kafka-map1-1";
-    throttle::set(kafka, "orders", Some(1_024));
+    throttle::set(kafka, "orders", Some(1_024)).unwrap();
     fill(kafka, "orders", 80_000, 500).unwrap();
     kafka.start_broker(2).unwrap();
     // The startup probe is one of the port alone; the readiness probe begins once it has passed.
@@ -184,7 +184,7 @@ fn comes_back_behind(kubernetes: &ControlPlane, kafka: &Cluster, namespace: &str
         std::thread::sleep(Duration::from_millis(500));
     }
     assert!(under_replicated(kafka).contains("orders"), "all of that while it was behind");
-    throttle::set(kafka, "orders", None);
+    throttle::set(kafka, "orders", None).unwrap();
     wait_until("kafka-map1-1 to be ready", Duration::from_mins(1), || is_ready(kubernetes, namespace, pod));
     assert_eq!(under_replicated(kafka).trim(), "");
 }
