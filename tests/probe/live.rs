@@ -99,7 +99,7 @@ fn a_broker_that_comes_back_is_not_ready_while_a_replica_is_missing_and_a_frozen
     cluster.stop_broker(3, Signal::Term).unwrap();
     live("20s").ends_with(5);
     assert!(ready().ends_with(5).out.starts_with("not_ready: "), "the latch is the stopped process's");
-    throttle::set(&cluster, "probe.behind", Some(1_024));
+    throttle::set(&cluster, "probe.behind", Some(1_024)).unwrap();
     records::fill(&cluster, "probe.behind", 40_000, 500).unwrap();
     cluster.start_broker(3).unwrap();
     let begun = Instant::now();
@@ -113,7 +113,7 @@ fn a_broker_that_comes_back_is_not_ready_while_a_replica_is_missing_and_a_frozen
     }
     assert!(ready().ends_with(5).out.contains("behind leader"), "only what lacked replicas is asked for again");
 
-    throttle::set(&cluster, "probe.behind", None);
+    throttle::set(&cluster, "probe.behind", None).unwrap();
     assert!(until(0, ready).out.contains("is in sync"));
     cluster.freeze(3).unwrap();
     let frozen = live("3s").ends_with(5);
