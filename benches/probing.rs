@@ -87,7 +87,9 @@ impl Stage<'_> {
     pub(crate) fn probe_ready(&self, is_latched: bool) -> Line {
         let words = self.words_of_ready("{broker}", is_latched);
         let words: Vec<_> = words.iter().map(String::as_str).collect();
-        let ours = contender("toolbox", self.toolbox, &words);
+        let mut ours = contender("toolbox", self.toolbox, &words);
+        // Requests are counted through a relay, and a latch is of the process that has the port.
+        ours.countable = !is_latched;
         let title = if is_latched { LATCHED } else { STRICT };
         Line { title: format!("{title}: {PARTITIONS} partitions"), contenders: vec![ours], times: 3 }
     }
