@@ -29,7 +29,7 @@ fn after(sample: &Sample) -> Next {
 /// Field bug: restarts every eighty seconds, of brokers that each needed twenty minutes to catch up.
 #[test]
 fn a_broker_that_recovers_slowly_keeps_the_next_one_from_being_stopped_until_its_last_replica_is_in_sync() {
-    // Hours of looks at a throttled recovery that does not get on make no difference.
+    // However often a throttled recovery without progress is looked at, the answer is the same.
     for caught_up in [0, 0, 0, 1, 1, 2, 2] {
         let sample = recovering(caught_up);
         let Next::Wait(why) = after(&sample) else {
