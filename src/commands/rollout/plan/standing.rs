@@ -78,6 +78,8 @@ pub fn of_server(id: ServerId, seen: &Seen) -> Standing {
         (Some(own), Some(live)) if own.version < live.version => {
             Standing::Behind(format!("it has configuration {}, {} is live", own.version, live.version))
         }
-        _ => Standing::Complete,
+        (Some(_), Some(_)) => Standing::Complete,
+        // It may have an older one than the others.
+        _ => Standing::Behind("its configuration, or that of the ensemble, could not be read".to_owned()),
     }
 }

@@ -10,6 +10,7 @@ use crate::cluster::ensemble::server_line::ServerLine;
 use crate::cluster::ensemble::view::{Answer as Said, Mode, ServerView, Zxid};
 use crate::cluster::quorum::{DirectoryId, NodeId, QuorumReplica, QuorumState, ReplicaKey};
 use crate::commands::ensemble::plan::seen::Seen;
+use crate::commands::rollout::plan::standing::{Standing, of_server};
 use crate::commands::rollout::verdict::tests::scene::sample;
 use crate::commands::rollout::verdict::{Answer, ReasonCode, Terms, Verdict, broker, controller, server};
 
@@ -117,6 +118,21 @@ fn a_zookeeper_server_may_stop_while_the_others_keep_the_quorum() {
     assert!(stops_server(3, &one_out).may_stop(), "that one is out itself");
     assert!(stops_server(5, &ensemble(&[1, 2, 3, 4, 5], &[1, 2, 3, 5])).may_stop(), "three of five are left");
     assert_eq!(stops_server(9, &three).answer, Answer::Refused);
+}
+
+#[test]
+fn a_server_is_back_only_once_its_configuration_is_known_to_be_the_live_one() {
+    let mut seen = ensemble(&[1, 2, 3], &[1, 2, 3]);
+    let stands = |seen: &Seen| of_server(ServerId(2), seen);
+    assert_eq!(stands(&seen), Standing::Complete);
+    let own = &mut seen.servers.get_mut(&ServerId(2)).unwrap().config;
+    own.as_mut().unwrap().version = ConfigVersion(1);
+    assert!(matches!(stands(&seen), Standing::Behind(_)), "{:?}", stands(&seen));
+    seen.servers.get_mut(&ServerId(2)).unwrap().config = None;
+    let said = Standing::Behind("its configuration, or that of the ensemble, could not be read".to_owned());
+    assert_eq!(stands(&seen), said);
+    seen = Seen { quorum: None, ..ensemble(&[1, 2, 3], &[1, 2, 3]) };
+    assert_eq!(stands(&seen), said);
 }
 
 #[test]
