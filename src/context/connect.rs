@@ -31,8 +31,8 @@ impl Context {
         self.kafka_expecting_configs(0).await
     }
 
-    /// The same, for a command that will ask for the configs of so many topics: where they are many, connections to other
-    /// brokers are made meanwhile.
+    /// The same, for a command that will ask for the configs of so many topics: where they are many, connections to several
+    /// brokers are made from now on, beside whatever is done meanwhile.
     pub async fn kafka_expecting_configs(&self, topics: usize) -> anyhow::Result<Arc<dyn Kafka>> {
         let open = || async {
             let live = Live::new(self.kafka_settings(None)?).map_err(|error| Stop::usage(error.to_string()))?;

@@ -20,7 +20,6 @@ use kafka_protocol::messages::DescribeClusterResponse;
 use kafka_protocol::messages::MetadataRequest;
 use kafka_protocol::messages::MetadataResponse;
 use kafka_protocol::protocol::StrBytes;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio::time::timeout_at;
 
@@ -87,8 +86,6 @@ pub(super) struct Cluster {
     side: Side,
     bootstrap: Vec<Address>,
     known: Mutex<Known>,
-    /// Told when a connection was opened.
-    opened: Notify,
     /// What must be true before a write is sent.
     gate: WriteGate,
     /// How long answers were waited for in vain.
@@ -146,8 +143,8 @@ impl Cluster {
     }
 
     fn of(dialer: Arc<Dialer>, (side, bootstrap): (Side, Vec<Address>)) -> Self {
-        let (opened, gate) = (Notify::new(), WriteGate::default());
-        Self { dialer, side, bootstrap, known: Mutex::default(), opened, gate, losses: Some(Losses::default()) }
+        let gate = WriteGate::default();
+        Self { dialer, side, bootstrap, known: Mutex::default(), gate, losses: Some(Losses::default()) }
     }
 
     /// What must be true before a write is sent.
@@ -367,18 +364,25 @@ impl Cluster {
         known.knows_names = connection.versions().knows_names();
         drop(known);
         *slot.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&connection));
-        self.opened.notify_one();
         Ok(connection)
     }
 
-    /// Connects to the other addresses to start from as soon as one has answered, beside whatever is asked meanwhile: a
-    /// handshake takes longer than most answers. Where one fails, whoever needs it says why.
-    pub(super) fn open_others(self: &Arc<Self>) {
-        let (cluster, deadline) = (Arc::clone(self), self.deadline());
+    /// Connects to the first address to start from that answers, then to the others, beside whatever is done meanwhile: a
+    /// handshake takes longer than most answers. Where one fails, whoever needs it says why; after one that refuses us no
+    /// other is tried: a wrong password is not sent to all of them.
+    pub(super) fn open_early(self: &Arc<Self>) {
+        let cluster = Arc::clone(self);
         tokio::spawn(async move {
-            cluster.opened.notified().await;
-            let others = cluster.bootstrap.iter().take(EARLY_MAX);
-            let opened = join_all(others.map(|address| cluster.connection(address, deadline))).await;
+            let early = &cluster.bootstrap[..cluster.bootstrap.len().min(EARLY_MAX)];
+            for address in early {
+                match cluster.connection(address, Instant::now() + cluster.slice()).await {
+                    Ok(_) => break,
+                    Err(KafkaError::Unreachable { .. }) => {}
+                    Err(_) => return,
+                }
+            }
+            let deadline = cluster.deadline();
+            let opened = join_all(early.iter().map(|address| cluster.connection(address, deadline))).await;
             let open = opened.iter().filter(|connection| connection.is_ok()).count();
             tracing::debug!(open, "connected early");
         });

@@ -69,12 +69,11 @@ impl Live {
         Ok(Self { cluster: Arc::new(Cluster::new(settings)?) })
     }
 
-    /// Says that the configs of so many topics will be asked for: where they are many, connections to other brokers are
-    /// made as soon as one has answered.
+    /// Says that the configs of so many topics will be asked for: where they are many, connections are made at once.
     #[must_use]
     pub fn expecting_configs(self, topics: usize) -> Self {
         if topics >= configs::TOPICS_WORTH_SPREADING {
-            self.cluster.open_others();
+            self.cluster.open_early();
         }
         self
     }

@@ -1,7 +1,7 @@
 //! The declared topics of a run that changes something: all of them, or with `--keep-going` those of sources without faults.
 
 use crate::cluster::topic::TopicName;
-use crate::commands::topics::command::sources::SourceArgs;
+use crate::commands::topics::command::sources::{SourceArgs, parse_whole};
 use crate::commands::topics::command::validate::refusal;
 use crate::commands::topics::plan::last::LastApplied;
 use crate::commands::topics::spec::{Sound, Spec, parse_sound};
@@ -11,15 +11,30 @@ use crate::formats::place::{Fault, Faults};
 use crate::formats::secret;
 use crate::output;
 
+/// Sources of so many bytes are parsed beside connecting: that takes about as long as a handshake with TLS and SASL.
+const BYTES_WORTH_CONNECTING: usize = 64 * 1024;
+
+/// What the text of a topic has at most, for a guess how many are declared.
+const BYTES_OF_TOPIC: usize = 512;
+
 /// Reads what is declared.
 pub(super) async fn read(context: &Context, args: &SourceArgs, keep_going: bool) -> anyhow::Result<Sound> {
-    let sound = if keep_going {
-        let (sources, faults) = args.load(context).await?;
-        parse_sound(&sources, faults, args.format).map_err(|faults| refusal(&faults))?
-    } else {
-        let spec = args.read(context).await?.map_err(|faults| refusal(&faults))?;
-        Sound { spec, ..Sound::default() }
+    let (sources, faults) = args.load(context).await?;
+    let (bytes, format) = (sources.iter().map(|source| source.bytes.len()).sum::<usize>(), args.format);
+    let parse = move || match keep_going {
+        true => parse_sound(&sources, faults, format),
+        false => parse_whole(&sources, faults, format).map(|spec| Sound { spec, ..Sound::default() }),
     };
+    let parsed = if bytes < BYTES_WORTH_CONNECTING {
+        parse()
+    } else {
+        if context.flags.observed.is_none() {
+            // Where it fails, the first question fails in the same way; faults of the sources are said before that.
+            let _ = context.kafka_expecting_configs(bytes / BYTES_OF_TOPIC).await;
+        }
+        tokio::task::spawn_blocking(parse).await?
+    };
+    let sound = parsed.map_err(|faults| refusal(&faults))?;
     if !sound.left_out.is_empty() {
         let units: Vec<_> = sound.left_out.iter().map(String::as_str).collect();
         let faults = Faults(sound.faults.clone());

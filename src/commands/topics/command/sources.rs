@@ -80,14 +80,8 @@ impl SourceArgs {
 
     /// The declared topics, if no source has a fault.
     pub(super) async fn read(&self, context: &Context) -> anyhow::Result<Result<Spec, Faults>> {
-        let (sources, mut faults) = self.load(context).await?;
-        Ok(match spec::parse(&sources, self.format) {
-            Ok(spec) => Faults::check(faults).map(|()| spec),
-            Err(Faults(found)) => {
-                faults.extend(found);
-                Err(Faults::check(faults).err().unwrap_or(Faults(Vec::new())))
-            }
-        })
+        let (sources, faults) = self.load(context).await?;
+        Ok(parse_whole(&sources, faults, self.format))
     }
 
     /// Who declares these topics: `--owner`, else what is named here, as it was written. A path is made absolute and its
@@ -105,6 +99,18 @@ impl SourceArgs {
         parts.extend(self.selector.iter().map(|labels| format!("configmaps {labels}")));
         parts.sort();
         parts.join(", ")
+    }
+}
+
+/// The declared topics, if there is no fault; `given` are those that were found before any text was read.
+pub(super) fn parse_whole(sources: &[Source], given: Vec<Fault>, format: Format) -> Result<Spec, Faults> {
+    let mut faults = given;
+    match spec::parse(sources, format) {
+        Ok(spec) => Faults::check(faults).map(|()| spec),
+        Err(Faults(found)) => {
+            faults.extend(found);
+            Err(Faults::check(faults).err().unwrap_or(Faults(Vec::new())))
+        }
     }
 }
 
