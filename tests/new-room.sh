@@ -10,9 +10,9 @@ type=$(tr '[:lower:]' '[:upper:]' <<<"${room:0:1}")${room:1}
 
 mkdir -p "$folder" "$root/tests/$room/cases"
 header() { printf '//! %s\n' "$2" >"$folder/$1.rs"; }
-header spec "What \`$room\` should be: text in, checked wishes or every fault with its place out."
+header spec "What \`$room\` should be: text in, checked declarations or every fault with its place out."
 header observe "Reads what the planner of \`$room\` needs, in as few requests as there can be."
-header plan "All decisions of \`$room\`: wishes and what is there in, steps out."
+header plan "All decisions of \`$room\`: what is desired and what is there in, steps out."
 header apply "Carries out steps of \`$room\`; safe to repeat."
 cat >"$folder/mod.rs" <<EOF
 //! \`toolbox $room\`: say here what it is for, and its way through.

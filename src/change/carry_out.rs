@@ -116,7 +116,7 @@ impl Run {
         format!("{}.refused", self.command.split(' ').next().unwrap_or_default())
     }
 
-    /// The event of a wish that is refused.
+    /// The event of a change that is refused.
     pub fn refusal(&self, refusal: &Refusal) -> Event {
         let event = self.event(&self.kind_of_refusal(), &refusal.subject, Outcome::Refused, &refusal.change);
         Event { reason: Some(refusal.reason.clone()), ..event }

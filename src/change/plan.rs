@@ -14,7 +14,7 @@ pub struct Plan<S> {
     pub steps: Vec<S>,
     /// What a person should know; nothing is done about it.
     pub warnings: Vec<Warning>,
-    /// Wishes that are not carried out, each with its reason and what to do instead.
+    /// Changes that are not carried out, each with its reason and what to do instead.
     pub refusals: Vec<Refusal>,
 }
 
@@ -62,7 +62,7 @@ pub struct Finding {
     pub kind: String,
 }
 
-/// A wish that a guard refused.
+/// A change that a guard refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// `kind:name`, as `topic:orders`.

@@ -129,7 +129,7 @@ pub fn joined(entries: &BTreeSet<ThrottleEntry>) -> String {
     entries.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
-/// The throttles that are wished for. Nothing at all is a wish, too: what is ours is taken away then.
+/// The desired throttles. None at all can be desired, too: what is ours is taken away then.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Throttles {
     /// Rates by broker; a side without a rate is not throttled.

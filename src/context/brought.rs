@@ -58,9 +58,9 @@ mod tests {
         let id = kafka.metadata(TopicSelection::None).await.unwrap().cluster_id;
         let orders = TopicPartition { topic: TopicName::new("orders").unwrap(), partition: 0 };
         let (sources, adding) = ([BrokerId(1), BrokerId(2)], [BrokerId(3)]);
-        let wish = Throttles::of_moves([(&orders, &sources[..], &adding[..])], ByteRate(1_000_000));
+        let desired = Throttles::of_moves([(&orders, &sources[..], &adding[..])], ByteRate(1_000_000));
         let mut throttles = context.throttles(&id).await.unwrap();
-        let brought = context.throttle(&mut throttles, &*kafka, &wish, Ways::default()).await.unwrap();
+        let brought = context.throttle(&mut throttles, &*kafka, &desired, Ways::default()).await.unwrap();
         assert_eq!((brought.shortfall(), brought.ended.is_empty()), (None, false));
         brake.pull("the lock was taken by pod throttle-2");
         let brought = context.throttle(&mut throttles, &*kafka, &Throttles::default(), Ways::default()).await.unwrap();

@@ -70,7 +70,7 @@ async fn read(
             found.insert(config_map.name.clone(), config_map);
         }
         if !is_any {
-            // A slip in a selector must not look like a spec that wishes for nothing.
+            // A slip in a selector must not look like a spec that declares nothing.
             return Err(Stop::usage(format!("no ConfigMap of namespace {namespace} matches `{selector}`")).into());
         }
         tracing::debug!(selector, "{} more ConfigMaps", found.len() - before);

@@ -4,11 +4,11 @@
 //!
 //! ```text
 //! let mut throttles = context.throttles(&cluster_id).await?;         // takes the lock, adopts what a dead run left
-//! context.throttle(&mut throttles, &*kafka, &wish, Ways::default()).await?;   // before the moves, and at every tick
+//! context.throttle(&mut throttles, &*kafka, &desired, Ways::default()).await?;   // before the moves, and at every tick
 //! context.throttle(&mut throttles, &*kafka, &Throttles::default(), Ways::default()).await?;   // when nothing moves
 //! ```
 //!
-//! `wish` is what must hold from now on, whole: [`Throttles::of_moves`] for a rate that a person gave, or what
+//! `desired` is what must hold from now on, whole: [`Throttles::of_moves`] for a rate that a person gave, or what
 //! `throttle/plan` decides. It is safe to say the same again and again: only differences are written. Partitions that
 //! are in sync are simply not named any more. A run that is asked to stop while moves go on just ends: its throttles
 //! stay in force, and the next run, of either command, takes them over.
@@ -89,20 +89,20 @@ impl Context {
         Ok(OwnThrottles { document, aside, record, run_id, owner, clock: self.clock, is_unkept })
     }
 
-    /// Brings the throttles to a wish and records each step as an event. It asks nobody and shows nothing; a step that
+    /// Brings the throttles to the desired ones and records each step as an event. It asks nobody and shows nothing; a step that
     /// failed is in the answer, and the next call tries it again.
     pub async fn throttle(
         &mut self,
         throttles: &mut OwnThrottles,
         kafka: &dyn Kafka,
-        wish: &Throttles,
+        desired: &Throttles,
         ways: Ways,
     ) -> anyhow::Result<Brought> {
-        let decided = throttles.decide(kafka, wish, ways).await?;
+        let decided = throttles.decide(kafka, desired, ways).await?;
         Ok(self.bring(throttles, kafka, decided).await)
     }
 
-    /// Carries out what was decided for a wish, and records each step as an event.
+    /// Carries out what was decided for the desired throttles, and records each step as an event.
     pub async fn bring(
         &mut self,
         throttles: &mut OwnThrottles,
@@ -191,13 +191,13 @@ impl OwnThrottles {
     pub async fn decide(
         &self,
         kafka: &dyn Kafka,
-        wish: &Throttles,
+        desired: &Throttles,
         ways: Ways,
     ) -> anyhow::Result<(Decided, PresentThrottles)> {
-        let brokers: BTreeSet<_> = wish.rates.keys().chain(self.record.rates.keys()).copied().collect();
-        let topics: BTreeSet<_> = wish.lists.keys().chain(self.record.lists.keys()).cloned().collect();
+        let brokers: BTreeSet<_> = desired.rates.keys().chain(self.record.rates.keys()).copied().collect();
+        let topics: BTreeSet<_> = desired.lists.keys().chain(self.record.lists.keys()).cloned().collect();
         let seen = present_throttles(kafka, &brokers, &topics).await?;
-        let decided = decide(wish, &seen, &self.record, ways);
+        let decided = decide(desired, &seen, &self.record, ways);
         let careful = decided.plan.steps.iter().filter(|step| step.relies_on_what_is_there());
         let careful: Vec<_> = careful.map(named_by).collect();
         if careful.is_empty() {
@@ -208,7 +208,7 @@ impl OwnThrottles {
             kafka.catch_up(&own_configs).await.context("failed to learn whether the brokers are up to date")?;
         let mut seen = present_throttles(kafka, &brokers, &topics).await?;
         seen.rates.retain(|broker, _| !behind.contains(broker));
-        Ok((decide(wish, &seen, &self.record, ways), seen))
+        Ok((decide(desired, &seen, &self.record, ways), seen))
     }
 
     /// Carries out one batch, after what will be ours was kept. Without a record nothing is written.

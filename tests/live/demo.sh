@@ -40,7 +40,7 @@ bold "4. Somebody changes a topic by hand, at three in the morning …"
 printf '$ kafka-configs.sh --alter --topic shop.orders --add-config retention.ms=1000\n'
 "$SERVERS_TOOL" kafka.admin.ConfigCommand --bootstrap-server "$TOOLBOX_BOOTSTRAP_SERVER" --alter --entity-type topics \
   --entity-name shop.orders --add-config retention.ms=1000 2>"$work/kafka-configs.log" || { cat "$work/kafka-configs.log" >&2; exit 1; }
-bold "   … it is told apart from a change of the spec, and mended."
+bold "   … it is distinguished from a change of the spec, and mended."
 step 3 topics diff -f topics
 step 0 topics apply -f topics --yes
 

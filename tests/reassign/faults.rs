@@ -208,7 +208,7 @@ fn throttles_and_moves_of_others_survive_ours() {
     assert_eq!(let_go(&toolbox, executing), Some(1), "one move is not as planned any more");
     let start = Instant::now();
     while seen(&kafka, "orders", 0).0 != [1, 3] {
-        assert!(start.elapsed() < LIMIT, "their move ends as they wish: {:?}", seen(&kafka, "orders", 0));
+        assert!(start.elapsed() < LIMIT, "their move ends as they wanted: {:?}", seen(&kafka, "orders", 0));
         std::thread::sleep(Duration::from_millis(200));
     }
     assert_eq!(seen(&kafka, "orders", 1).0, [3, 2], "ours, too");

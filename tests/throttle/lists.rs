@@ -127,9 +127,9 @@ impl Run {
         Self { kafka: open(&cluster.bootstrap(), PATIENT), throttles }
     }
 
-    /// Brings a wish into force.
-    async fn wish(&mut self, wish: &Throttles) {
-        let (Decided { plan, claim }, _) = self.throttles.decide(&self.kafka, wish, Ways::default()).await.unwrap();
+    /// Brings the desired throttles into force.
+    async fn desired(&mut self, desired: &Throttles) {
+        let (Decided { plan, claim }, _) = self.throttles.decide(&self.kafka, desired, Ways::default()).await.unwrap();
         let mut ended = Vec::new();
         for step in plan.steps {
             let batch = [step.clone()];
@@ -159,14 +159,14 @@ fn a_long_list_is_taken(kind: Kind) {
             .await;
         let entries = |count| (0..count).map(|partition| ThrottleEntry { partition, broker: BrokerId(2) }).collect();
         // Kafka looks at the form of the entries, not at whether there are such partitions.
-        let mut wish = Throttles::default();
-        wish.lists.insert(name("throttle.long"), Sides { leader: entries(6_000), follower: entries(4_000) });
-        run.wish(&wish).await;
+        let mut desired = Throttles::default();
+        desired.lists.insert(name("throttle.long"), Sides { leader: entries(6_000), follower: entries(4_000) });
+        run.desired(&desired).await;
         let seen = run.seen(&[], &["throttle.long"]).await;
         let sides = &seen.lists[&name("throttle.long")];
         assert_eq!(sides.leader, PresentList::Every, "{}", kind.name());
         assert_eq!(sides.follower, PresentList::Entries(entries(4_000)), "{}: 26,889 bytes are taken", kind.name());
-        run.wish(&Throttles::default()).await;
+        run.desired(&Throttles::default()).await;
         let seen = run.seen(&[], &["throttle.long"]).await;
         assert_eq!(seen.lists[&name("throttle.long")], Sides::default(), "{}", kind.name());
         delete(&run.kafka, "throttle.long").await;
@@ -192,7 +192,7 @@ fn a_foreign_rate_set_just_before_the_start_is_kept_twenty_times_of_twenty() {
     wait(async {
         let mut run = Run::new(cluster, folder.path()).await;
         let sides = |rate| Sides { leader: Some(ByteRate(rate)), follower: Some(ByteRate(rate)) };
-        let wish = Throttles { rates: BTreeMap::from([(broker, sides(5_000_000))]), ..Throttles::default() };
+        let desired = Throttles { rates: BTreeMap::from([(broker, sides(5_000_000))]), ..Throttles::default() };
         let somebody = open(&cluster.bootstrap(), PATIENT);
         let theirs = async |operation: &dyn Fn(Side) -> ConfigOperation| {
             let operations = Side::BOTH.map(|side| (side.rate_key().to_owned(), operation(side))).into();
@@ -202,8 +202,8 @@ fn a_foreign_rate_set_just_before_the_start_is_kept_twenty_times_of_twenty() {
         for round in 0..20 {
             let rate = 1_000_000 + round;
             theirs(&|_| ConfigOperation::Set(rate.to_string())).await;
-            run.wish(&wish).await;
-            run.wish(&Throttles::default()).await;
+            run.desired(&desired).await;
+            run.desired(&Throttles::default()).await;
             let kept = PresentRate::Set(ByteRate(rate));
             until(&format!("their rate of round {round}"), async || {
                 let seen = present_throttles(&run.kafka, &[broker].into(), &BTreeSet::new()).await.unwrap();

@@ -192,7 +192,7 @@ async fn gc_beside_a_run_that_has_the_throttles_is_refused() {
 }
 
 #[tokio::test]
-async fn set_and_clear_fail_where_their_record_cannot_be_kept_though_the_throttles_are_as_wished() {
+async fn set_and_clear_fail_where_their_record_cannot_be_kept_though_the_throttles_are_as_desired() {
     let words = "what is throttled could not be kept in ";
     // Rates, then lists: after the second change only the record is written.
     let breaker = Breaker::default();

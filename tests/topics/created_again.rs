@@ -53,10 +53,10 @@ async fn keys_that_are_set_on_the_new_topic_are_its_own_and_are_unset_one_day() 
 
 #[tokio::test(start_paused = true)]
 async fn a_plan_is_not_carried_out_on_a_topic_that_was_created_again_after_it_was_shown() {
-    for wish in ["{name: orders, partitions: 4}", "{name: orders, state: absent}"] {
+    for desired in ["{name: orders, partitions: 4}", "{name: orders, state: absent}"] {
         let desk = Desk::new(Memory::kraft(3).topic("orders", &[&[1, 2]]));
         desk.kafka.edit(again);
-        let spec = desk.declare(&[wish]);
+        let spec = desk.declare(&[desired]);
         let metadata = desk.kafka.calls().iter().filter(|call| **call == Call::Metadata).count();
         let arguments = ["topics", "apply", "-f", &spec, "--yes", "--max-risk", "loses-data"];
         let planned = desk.run(&[&arguments[..], &["--dry-run"]].concat()).await.ends_with(Exit::Changes);
@@ -64,7 +64,7 @@ async fn a_plan_is_not_carried_out_on_a_topic_that_was_created_again_after_it_wa
         // The run itself looks as often before it shows its plan, and once more before it changes anything.
         let desk = Desk::new(Memory::kraft(3).topic("orders", &[&[1, 2]]).before(Call::Metadata, of_plan + 1, again));
         desk.kafka.edit(again);
-        let spec = desk.declare(&[wish]);
+        let spec = desk.declare(&[desired]);
         let arguments = ["topics", "apply", "-f", &spec, "--yes", "--max-risk", "loses-data"];
         let stopped = desk.run(&arguments).await.ends_with(Exit::Failed);
         let words = "it was deleted and created again since the plan was made, which does not hold for the new topic; run again";

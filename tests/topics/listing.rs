@@ -41,7 +41,7 @@ async fn a_plain_list_costs_one_request() {
 }
 
 #[tokio::test]
-async fn json_has_what_the_table_has_and_more_is_asked_only_where_it_is_wished_for() {
+async fn json_has_what_the_table_has_and_more_is_asked_only_where_it_is_requested() {
     let desk = Desk::new(cluster().config("fine", "min.insync.replicas", "1"));
     let keys = async |arguments: &[&str]| {
         let said = desk.run(&[&["topics", "list", "fine", "-o", "json"], arguments].concat()).await;

@@ -1,4 +1,4 @@
-//! (wishes, what is there, what is ours) → steps, and the record to keep before the first of them.
+//! (desired throttles, what is there, what is ours) → steps, and the record to keep before the first of them.
 //!
 //! Steps, in the order in which they are safe: rates, then the lists that make them work; on the way back the lists
 //! first, then the rates.
@@ -47,20 +47,20 @@ pub struct Decided {
     pub claim: ThrottleRecord,
 }
 
-/// Decides what to change so that the wishes hold and nothing else of ours is left.
-pub fn decide(wish: &Throttles, seen: &PresentThrottles, record: &ThrottleRecord, ways: Ways) -> Decided {
+/// Decides what to change so that the desired throttles hold and nothing else of ours is left.
+pub fn decide(desired: &Throttles, seen: &PresentThrottles, record: &ThrottleRecord, ways: Ways) -> Decided {
     let mut deciding = Deciding { plan: Plan::default(), ways, releases: Vec::new() };
     let mut claim = ThrottleRecord { rates: BTreeMap::new(), lists: BTreeMap::new(), ..record.clone() };
-    for broker in wish.rates.keys().chain(record.rates.keys()).copied().collect::<BTreeSet<_>>() {
-        let wanted = wish.rates.get(&broker).copied().unwrap_or_default();
+    for broker in desired.rates.keys().chain(record.rates.keys()).copied().collect::<BTreeSet<_>>() {
+        let wanted = desired.rates.get(&broker).copied().unwrap_or_default();
         let own = record.rates.get(&broker).copied().unwrap_or_default();
         let kept = deciding.rates(broker, wanted, own, seen.rates.get(&broker));
         if kept != Sides::default() {
             claim.rates.insert(broker, kept);
         }
     }
-    for topic in wish.lists.keys().chain(record.lists.keys()).collect::<BTreeSet<_>>() {
-        let wanted = wish.lists.get(topic).cloned().unwrap_or_default();
+    for topic in desired.lists.keys().chain(record.lists.keys()).collect::<BTreeSet<_>>() {
+        let wanted = desired.lists.get(topic).cloned().unwrap_or_default();
         let own = record.lists.get(topic).cloned().unwrap_or_default();
         if seen.gone.contains(topic) {
             continue;
@@ -190,7 +190,7 @@ impl Deciding {
         kept
     }
 
-    /// A rate that is wished for.
+    /// A desired rate.
     fn hold(
         &mut self,
         broker: BrokerId,
@@ -250,7 +250,7 @@ impl Deciding {
         }
     }
 
-    /// A rate of ours that is not wished for any more.
+    /// A rate of ours that is not desired any more.
     fn release(
         &mut self,
         broker: BrokerId,

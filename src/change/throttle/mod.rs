@@ -1,6 +1,6 @@
 //! How replication throttles are changed, whoever changes them: pure.
 //!
-//! [`decide::decide`] compares what is wished for with what is there and with what is ours, and answers with the steps
+//! [`decide::decide`] compares what is desired with what is there and with what is ours, and answers with the steps
 //! and with the record that must be kept before the first of them. `context/throttles.rs` reads, keeps and writes.
 //!
 //! The rules, each of which has a law or a case in [`decide`]'s tests:

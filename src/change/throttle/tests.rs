@@ -38,12 +38,12 @@ fn bare() -> PresentThrottles {
 }
 
 /// Broker 1 leads partition 0 of `t`, broker 3 gets a copy.
-fn wish(rate: u64) -> Throttles {
-    let mut wish = Throttles::default();
-    wish.rates.insert(BrokerId(1), Sides { leader: Some(ByteRate(rate)), follower: None });
-    wish.rates.insert(BrokerId(3), Sides { leader: None, follower: Some(ByteRate(rate)) });
-    wish.lists.insert(topic("t"), Sides { leader: entries("0:1,0:2"), follower: entries("0:3") });
-    wish
+fn desired(rate: u64) -> Throttles {
+    let mut desired = Throttles::default();
+    desired.rates.insert(BrokerId(1), Sides { leader: Some(ByteRate(rate)), follower: None });
+    desired.rates.insert(BrokerId(3), Sides { leader: None, follower: Some(ByteRate(rate)) });
+    desired.lists.insert(topic("t"), Sides { leader: entries("0:1,0:2"), follower: entries("0:3") });
+    desired
 }
 
 /// Does to the cluster what Kafka would.
@@ -86,17 +86,22 @@ fn done(steps: &[ThrottleStep]) -> Vec<(ThrottleStep, Ended)> {
 }
 
 /// One look, the first so many of its steps (all if none is said), and the record afterwards.
-fn pass(wish: &Throttles, seen: &mut PresentThrottles, record: &ThrottleRecord, upto: Option<usize>) -> ThrottleRecord {
-    pass_with(Ways::default(), wish, (seen, record), upto)
+fn pass(
+    desired: &Throttles,
+    seen: &mut PresentThrottles,
+    record: &ThrottleRecord,
+    upto: Option<usize>,
+) -> ThrottleRecord {
+    pass_with(Ways::default(), desired, (seen, record), upto)
 }
 
 fn pass_with(
     ways: Ways,
-    wish: &Throttles,
+    desired: &Throttles,
     (seen, record): (&mut PresentThrottles, &ThrottleRecord),
     upto: Option<usize>,
 ) -> ThrottleRecord {
-    let Decided { plan, claim } = decide(wish, seen, record, ways);
+    let Decided { plan, claim } = decide(desired, seen, record, ways);
     let steps = &plan.steps[..upto.unwrap_or(plan.steps.len()).min(plan.steps.len())];
     carry_out(seen, steps);
     // A run that died keeps what it claimed, and nothing more.
@@ -106,7 +111,7 @@ fn pass_with(
 #[test]
 fn rates_come_first_and_go_last_and_nothing_is_left() {
     let mut seen = bare();
-    let Decided { plan, claim } = decide(&wish(5), &seen, &ThrottleRecord::default(), Ways::default());
+    let Decided { plan, claim } = decide(&desired(5), &seen, &ThrottleRecord::default(), Ways::default());
     let lines: Vec<_> = plan.steps.iter().map(ToString::to_string).collect();
     assert_eq!(
         lines,
@@ -140,7 +145,7 @@ fn a_foreign_rate_is_restored_and_foreign_entries_stay() {
     // One of ours is there already: it is not ours then.
     seen.lists.get_mut(&topic("t")).unwrap().leader = PresentList::Entries(entries("0:1,5:2"));
     let before = seen.clone();
-    let record = pass(&wish(5), &mut seen, &ThrottleRecord::default(), None);
+    let record = pass(&desired(5), &mut seen, &ThrottleRecord::default(), None);
     assert_eq!(seen.lists[&topic("t")].leader, PresentList::Entries(entries("0:1,0:2,5:2")));
     assert_eq!(record.lists[&topic("t")].leader, Some(OwnList::Entries(entries("0:2"))));
     let record = pass(&Throttles::default(), &mut seen, &record, None);
@@ -155,7 +160,7 @@ fn a_star_of_others_is_never_touched() {
     let mut seen = bare();
     *seen.lists.get_mut(&topic("t")).unwrap() = Sides { leader: PresentList::Every, follower: PresentList::Every };
     let lists = seen.lists.clone();
-    let record = pass(&wish(5), &mut seen, &ThrottleRecord::default(), None);
+    let record = pass(&desired(5), &mut seen, &ThrottleRecord::default(), None);
     assert_eq!((&seen.lists, record.lists.len()), (&lists, 0));
     pass(&Throttles::default(), &mut seen, &record, None);
     assert_eq!(seen.lists, lists);
@@ -164,14 +169,14 @@ fn a_star_of_others_is_never_touched() {
 #[test]
 fn a_rate_that_somebody_changed_is_set_again_or_left_to_them() {
     let mut seen = bare();
-    let record = pass(&wish(5), &mut seen, &ThrottleRecord::default(), None);
+    let record = pass(&desired(5), &mut seen, &ThrottleRecord::default(), None);
     seen.rates.get_mut(&BrokerId(1)).unwrap().leader = PresentRate::Set(ByteRate(99));
-    let Decided { plan, .. } = decide(&wish(5), &seen, &record, Ways::default());
+    let Decided { plan, .. } = decide(&desired(5), &seen, &record, Ways::default());
     assert_eq!(plan.warnings[0].finding.as_ref().unwrap().kind, EXTERNAL_CHANGE);
     assert_eq!(plan.warnings[0].text, "the leader rate of broker 1 was changed from 5 B/s to 99 B/s: it is set again");
     assert_eq!(plan.steps[0].to_string(), "~ broker 1: leader rate 99 B/s -> 5 B/s");
     let respects = Ways { reasserts: false, ..Ways::default() };
-    let Decided { plan, claim } = decide(&wish(5), &seen, &record, respects);
+    let Decided { plan, claim } = decide(&desired(5), &seen, &record, respects);
     assert_eq!((plan.steps.len(), plan.warnings.len()), (0, 1));
     let Decided { plan, claim } = decide(&Throttles::default(), &seen, &claim, respects);
     assert!(plan.steps.iter().all(|step| step.subject() != "broker:1"), "{plan:?}");
@@ -183,7 +188,7 @@ fn a_rate_that_somebody_changed_is_set_again_or_left_to_them() {
 #[test]
 fn a_broker_that_is_down_is_cleaned_when_it_is_back() {
     let mut seen = bare();
-    let record = pass(&wish(5), &mut seen, &ThrottleRecord::default(), None);
+    let record = pass(&desired(5), &mut seen, &ThrottleRecord::default(), None);
     let down = seen.rates.remove(&BrokerId(3)).unwrap();
     let Decided { plan, claim } = decide(&Throttles::default(), &seen, &record, Ways::default());
     assert_eq!(plan.warnings[0].text, "broker 3 can't be reached: its throttle stays until it is back");
@@ -199,7 +204,7 @@ fn a_broker_that_is_down_is_cleaned_when_it_is_back() {
 fn a_rate_that_kafka_hides_is_left_alone_unless_it_is_ours() {
     let mut seen = bare();
     seen.rates.get_mut(&BrokerId(1)).unwrap().leader = PresentRate::Hidden;
-    let Decided { plan, claim } = decide(&wish(5), &seen, &ThrottleRecord::default(), Ways::default());
+    let Decided { plan, claim } = decide(&desired(5), &seen, &ThrottleRecord::default(), Ways::default());
     assert!(plan.steps.iter().all(|step| step.subject() != "broker:1"));
     assert!(!claim.rates.contains_key(&BrokerId(1)) && plan.warnings[0].text.contains("does not tell"));
     let own = OwnRate { set: Some(ByteRate(5)), ..OwnRate::default() };
@@ -207,16 +212,16 @@ fn a_rate_that_kafka_hides_is_left_alone_unless_it_is_ours() {
         rates: BTreeMap::from([(BrokerId(1), Sides { leader: Some(own), follower: None })]),
         ..ThrottleRecord::default()
     };
-    let steps = |wish| decide(&wish, &seen, &record, Ways::default()).plan.steps;
-    assert!(steps(wish(5)).iter().all(|step| step.subject() != "broker:1"));
-    assert_eq!(steps(wish(6))[0].to_string(), "~ broker 1: leader rate 5 B/s -> 6 B/s");
+    let steps = |desired| decide(&desired, &seen, &record, Ways::default()).plan.steps;
+    assert!(steps(desired(5)).iter().all(|step| step.subject() != "broker:1"));
+    assert_eq!(steps(desired(6))[0].to_string(), "~ broker 1: leader rate 5 B/s -> 6 B/s");
     assert_eq!(steps(Throttles::default())[0].to_string(), "- broker 1: leader rate, 5 B/s");
 }
 
 #[test]
 fn a_topic_that_was_deleted_is_forgotten() {
     let mut seen = bare();
-    let record = pass(&wish(5), &mut seen, &ThrottleRecord::default(), None);
+    let record = pass(&desired(5), &mut seen, &ThrottleRecord::default(), None);
     seen.lists.clear();
     seen.gone.insert(topic("t"));
     assert!(pass(&Throttles::default(), &mut seen, &record, None).is_empty());
@@ -225,7 +230,7 @@ fn a_topic_that_was_deleted_is_forgotten() {
 #[test]
 fn an_empty_list_that_we_left_behind_is_unset() {
     let mut seen = bare();
-    let record = pass(&wish(5), &mut seen, &ThrottleRecord::default(), None);
+    let record = pass(&desired(5), &mut seen, &ThrottleRecord::default(), None);
     seen.lists.get_mut(&topic("t")).unwrap().follower = PresentList::Entries(BTreeSet::new());
     let Decided { plan, .. } = decide(&Throttles::default(), &seen, &record, Ways::default());
     let ThrottleStep::Lists { edits, .. } = &plan.steps[0] else { panic!("{plan:?}") };
@@ -237,7 +242,7 @@ fn some_entries() -> impl Strategy<Value = BTreeSet<ThrottleEntry>> {
     prop::collection::btree_set(entry, 0..5)
 }
 
-fn some_wish() -> impl Strategy<Value = Throttles> {
+fn some_desired() -> impl Strategy<Value = Throttles> {
     let rate = || prop::option::of((1..6_u64).prop_map(ByteRate));
     let sides = (rate(), rate()).prop_map(|(leader, follower)| Sides { leader, follower });
     let rates = prop::collection::btree_map((1..4).prop_map(BrokerId), sides, 0..4);
@@ -273,17 +278,17 @@ fn some_ways() -> impl Strategy<Value = Ways> {
 
 #[derive(Debug, Clone)]
 enum Deed {
-    /// A wish of ours, after how many steps the run dies, and whether it sets changed rates again.
+    /// A change of ours, after how many steps the run dies, and whether it sets changed rates again.
     Ours(Throttles, Option<usize>, bool),
     /// Somebody else sets a rate.
     Theirs(BrokerId, Side, ByteRate),
 }
 
 fn some_deed() -> impl Strategy<Value = Deed> {
-    let ours = (some_wish(), prop::option::of(0..5_usize), any::<bool>());
+    let ours = (some_desired(), prop::option::of(0..5_usize), any::<bool>());
     let theirs = ((1..4_i32), prop::sample::select(Side::BOTH.to_vec()), 200..204_u64);
     prop_oneof![
-        ours.prop_map(|(wish, dies_after, reasserts)| Deed::Ours(wish, dies_after, reasserts)),
+        ours.prop_map(|(desired, dies_after, reasserts)| Deed::Ours(desired, dies_after, reasserts)),
         theirs.prop_map(|(broker, side, rate)| Deed::Theirs(BrokerId(broker), side, ByteRate(rate))),
     ]
 }
@@ -294,7 +299,7 @@ fn a_list_of_six_thousand_partitions_becomes_a_star_and_goes_again() {
     seen.lists.get_mut(&topic("t")).unwrap().leader = PresentList::Entries(entries("7000:2"));
     let before = seen.clone();
     let entry = |broker| move |partition| ThrottleEntry { partition, broker: BrokerId(broker) };
-    let mut wide = wish(5);
+    let mut wide = desired(5);
     let sides = Sides { leader: (0..6_000).map(entry(1)).collect(), follower: (0..6_000).map(entry(3)).collect() };
     wide.lists.insert(topic("t"), sides);
     let Decided { plan, .. } = decide(&wide, &seen, &ThrottleRecord::default(), Ways::default());
@@ -312,7 +317,7 @@ fn a_list_of_six_thousand_partitions_becomes_a_star_and_goes_again() {
     let old = serde_json::from_str::<ThrottleRecord>(old).unwrap();
     assert_eq!(old.lists[&topic("t")].leader, Some(OwnList::Entries(entries("0:1"))));
     // It stays a star while fewer move, so that it is not written again and again.
-    let settled = pass(&wish(5), &mut seen, &record, None);
+    let settled = pass(&desired(5), &mut seen, &record, None);
     assert_eq!(settled.lists, record.lists);
     let record = pass(&Throttles::default(), &mut seen, &record, None);
     assert_eq!((seen, record.is_empty()), (before, true));
@@ -321,7 +326,7 @@ fn a_list_of_six_thousand_partitions_becomes_a_star_and_goes_again() {
 #[test]
 fn a_step_is_not_sent_over_what_somebody_set_since_it_was_decided() {
     let mut seen = bare();
-    let Decided { plan, claim } = decide(&wish(5), &seen, &ThrottleRecord::default(), Ways::default());
+    let Decided { plan, claim } = decide(&desired(5), &seen, &ThrottleRecord::default(), Ways::default());
     assert!(plan.steps.iter().all(|step| step.relies_on_what_is_there() && step.overtaken(&seen).is_none()));
     seen.rates.get_mut(&BrokerId(1)).unwrap().leader = PresentRate::Set(ByteRate(99));
     seen.lists.get_mut(&topic("t")).unwrap().follower = PresentList::Every;
@@ -333,23 +338,23 @@ fn a_step_is_not_sent_over_what_somebody_set_since_it_was_decided() {
     seen = bare();
     carry_out(&mut seen, &plan.steps);
     let record = after(&claim, &done(&plan.steps));
-    let changes = decide(&wish(6), &seen, &record, Ways::default()).plan.steps;
+    let changes = decide(&desired(6), &seen, &record, Ways::default()).plan.steps;
     assert!(!changes.is_empty() && !changes.iter().any(ThrottleStep::relies_on_what_is_there));
     let releases = decide(&Throttles::default(), &seen, &record, Ways::default()).plan.steps;
     assert!(releases.iter().all(ThrottleStep::relies_on_what_is_there));
 }
 
 proptest! {
-    /// Whatever was there before, whatever was wished for meanwhile, how short lists have to be, and wherever runs died: at
+    /// Whatever was there before, whatever was desired meanwhile, how short lists have to be, and wherever runs died: at
     /// the end all is as before.
     #[test]
     fn it_ends_as_it_began(
         before in some_present(),
-        passes in prop::collection::vec((some_wish(), prop::option::of(0..5_usize), some_ways()), 0..6),
+        passes in prop::collection::vec((some_desired(), prop::option::of(0..5_usize), some_ways()), 0..6),
     ) {
         let (mut seen, mut record) = (before.clone(), ThrottleRecord::default());
-        for (wish, dies_after, ways) in &passes {
-            record = pass_with(*ways, wish, (&mut seen, &record), *dies_after);
+        for (desired, dies_after, ways) in &passes {
+            record = pass_with(*ways, desired, (&mut seen, &record), *dies_after);
         }
         record = pass(&Throttles::default(), &mut seen, &record, None);
         prop_assert_eq!(&seen, &before);
@@ -366,9 +371,9 @@ proptest! {
         let mut theirs = before.rates;
         for deed in deeds {
             match deed {
-                Deed::Ours(wish, dies_after, reasserts) => {
+                Deed::Ours(desired, dies_after, reasserts) => {
                     let ways = Ways { reasserts, ..Ways::default() };
-                    record = pass_with(ways, &wish, (&mut seen, &record), dies_after);
+                    record = pass_with(ways, &desired, (&mut seen, &record), dies_after);
                 }
                 Deed::Theirs(broker, side, rate) => {
                     for rates in [&mut seen.rates, &mut theirs] {
@@ -382,26 +387,26 @@ proptest! {
         prop_assert!(record.rates.is_empty());
     }
 
-    /// A second look at the same wishes finds nothing to do, and what was wished for is in force.
+    /// A second look at the same desired throttles finds nothing to do, and they are in force.
     #[test]
-    fn it_settles(before in some_present(), wish in some_wish(), ways in some_ways()) {
+    fn it_settles(before in some_present(), desired in some_desired(), ways in some_ways()) {
         let mut seen = before;
-        let record = pass_with(ways, &wish, (&mut seen, &ThrottleRecord::default()), None);
-        for (broker, sides) in &wish.rates {
+        let record = pass_with(ways, &desired, (&mut seen, &ThrottleRecord::default()), None);
+        for (broker, sides) in &desired.rates {
             for side in Side::BOTH {
                 if let Some(rate) = sides.of(side) {
                     prop_assert_eq!(*seen.rates[broker].of(side), PresentRate::Set(*rate));
                 }
             }
         }
-        for (topic, sides) in &wish.lists {
+        for (topic, sides) in &desired.lists {
             for side in Side::BOTH {
                 let there = seen.lists[topic].of(side);
                 let holds = there.entries().is_some_and(|there| sides.of(side).is_subset(there));
                 prop_assert!(sides.of(side).is_empty() || *there == PresentList::Every || holds);
             }
         }
-        let Decided { plan, claim } = decide(&wish, &seen, &record, ways);
+        let Decided { plan, claim } = decide(&desired, &seen, &record, ways);
         prop_assert!(plan.steps.is_empty(), "{:?}", plan.steps);
         prop_assert_eq!(claim, record);
     }
@@ -410,7 +415,7 @@ proptest! {
     #[test]
     fn a_step_shows_whether_it_was_done(
         before in some_present(),
-        wishes in prop::collection::vec((some_wish(), some_ways()), 1..4),
+        all_desired in prop::collection::vec((some_desired(), some_ways()), 1..4),
     ) {
         let (mut seen, mut record) = (before, ThrottleRecord::default());
         let run = Run {
@@ -421,8 +426,8 @@ proptest! {
             command: "throttle run".to_owned(),
             clock: || jiff::Timestamp::UNIX_EPOCH,
         };
-        for (wish, ways) in &wishes {
-            let Decided { plan, claim } = decide(wish, &seen, &record, *ways);
+        for (desired, ways) in &all_desired {
+            let Decided { plan, claim } = decide(desired, &seen, &record, *ways);
             for step in &plan.steps {
                 let (before, after) = step.before_after();
                 let intent = run.event(step.kind(), &step.subject(), Outcome::Planned, "").cleaned();

@@ -85,7 +85,7 @@ fn ending(step: &ReassignStep, answer: Result<(), KafkaError>, was_tried_before:
     if was_tried_before { Ended::done() } else { Ended::unchanged(why) }
 }
 
-/// The partitions that the cluster shows as the steps wish, within limits.
+/// The partitions that the cluster shows as the steps want them, within limits.
 async fn shown(kafka: &dyn Kafka, mut open: Vec<&ReassignStep>) -> BTreeSet<TopicPartition> {
     let mut shown = BTreeSet::new();
     let mut looks = Looks::default();

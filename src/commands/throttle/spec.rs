@@ -9,14 +9,14 @@ use crate::formats::json;
 
 /// What the brokers' networks can do: `125MB/s` for all, `1001=1.2GB/s` for one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CapacityWish {
+pub struct GivenCapacity {
     /// Whose; none for all that are not named.
     pub broker: Option<BrokerId>,
     /// How much, each way.
     pub rate: ByteRate,
 }
 
-impl FromStr for CapacityWish {
+impl FromStr for GivenCapacity {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -75,11 +75,11 @@ mod tests {
 
     #[test]
     fn capacities_are_read_with_their_units() {
-        let wish = |text: &str| text.parse::<CapacityWish>();
-        assert_eq!(wish("125MB/s"), Ok(CapacityWish { broker: None, rate: ByteRate(125_000_000) }));
-        assert_eq!(wish("7=1MiB/s"), Ok(CapacityWish { broker: Some(BrokerId(7)), rate: ByteRate(1 << 20) }));
+        let desired = |text: &str| text.parse::<GivenCapacity>();
+        assert_eq!(desired("125MB/s"), Ok(GivenCapacity { broker: None, rate: ByteRate(125_000_000) }));
+        assert_eq!(desired("7=1MiB/s"), Ok(GivenCapacity { broker: Some(BrokerId(7)), rate: ByteRate(1 << 20) }));
         for wrong in ["125", "7=125", "x=1MB/s", "0MB/s", ""] {
-            assert!(wish(wrong).is_err(), "{wrong}");
+            assert!(desired(wrong).is_err(), "{wrong}");
         }
         assert!(capacity_map(r#"{"a": 120}"#).unwrap_err().contains(r#"write "120MB/s""#));
         assert_eq!(capacity_map(r#"{"a": "120MB/s"}"#).unwrap()["a"], ByteRate(120_000_000));

@@ -1,6 +1,6 @@
 //! `toolbox topics`: declared topics (ConfigMaps, files) against the cluster.
 //!
-//! The way through: `spec` (text → checked wishes) → `observe` (what the cluster has) → `plan` (the difference, with
+//! The way through: `spec` (text → checked declarations) → `observe` (what the cluster has) → `plan` (the difference, with
 //! every guard) → shown, asked, carried out by `apply`, recorded.
 
 pub mod apply;

@@ -125,7 +125,7 @@ fn strip_url(url: &str, out: &mut String) {
 }
 
 /// A config value as it may be shown: itself where its key is known to be harmless, `(hidden)` where the key names
-/// a secret, else a short hash, so that two values can be told apart.
+/// a secret, else a short hash, so that two values can be distinguished.
 pub fn shown_value<'a>(key: &str, value: &'a str) -> Cow<'a, str> {
     if is_secret_key(key) {
         return Cow::Borrowed(HIDDEN);

@@ -7,7 +7,7 @@ use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::commands::mapping::observe::Observed;
 use kafka_toolbox::commands::mapping::plan;
 use kafka_toolbox::commands::mapping::spec::goal::Goal;
-use kafka_toolbox::commands::mapping::spec::goal::Wish;
+use kafka_toolbox::commands::mapping::spec::goal::Operation;
 
 use super::GB;
 use super::assert_good;
@@ -23,7 +23,7 @@ fn two_kinds_of_disks_in_one_map_end_equally_full() {
     for seed in SEEDS {
         let disk = |id: i32, _| if id / 3 % 2 == 0 { 3_400 * GB } else { 6_800 * GB };
         let observed = Shape { disk: Some(disk), ..Shape::new(30, 1_000, seed) }.make();
-        let goal = goal(&observed, Wish::Rebalance, 0.05);
+        let goal = goal(&observed, Operation::Rebalance, 0.05);
         assert_good(&format!("seed {seed}"), &goal, &measured(&goal, &observed), 1.02);
     }
 }
@@ -34,7 +34,7 @@ fn two_replicas_mixed_replicas_and_more_replicas_than_racks_are_evened_out() {
         for (racks, replicas) in [(3, vec![2]), (3, vec![1, 2, 3]), (2, vec![3]), (3, vec![5]), (1, vec![3])] {
             let name = format!("{replicas:?} replicas, {racks} racks, seed {seed}");
             let observed = Shape { racks, replicas, ..Shape::new(30, 600, seed) }.make();
-            let goal = goal(&observed, Wish::Rebalance, 0.05);
+            let goal = goal(&observed, Operation::Rebalance, 0.05);
             assert_good(&name, &goal, &measured(&goal, &observed), 1.02);
         }
     }
@@ -44,7 +44,7 @@ fn two_replicas_mixed_replicas_and_more_replicas_than_racks_are_evened_out() {
 fn a_tolerance_of_one_per_cent_is_reached() {
     for seed in SEEDS {
         let observed = Shape::new(30, 1_000, seed).make();
-        let goal = goal(&observed, Wish::Rebalance, 0.01);
+        let goal = goal(&observed, Operation::Rebalance, 0.01);
         assert_good(&format!("seed {seed}"), &goal, &measured(&goal, &observed), 1.02);
     }
 }
@@ -54,7 +54,7 @@ fn one_new_broker_in_one_rack_is_filled_from_its_rack_alone() {
     for seed in SEEDS {
         let observed = Shape { empty: 1, ..Shape::new(31, 1_000, seed) }.make();
         let new = BrokerId(30);
-        let goal = goal(&observed, Wish::Scale, 0.05);
+        let goal = goal(&observed, Operation::Scale, 0.05);
         let measured = measured(&goal, &observed);
         for one in &measured.mapping.moves {
             assert!(one.adding().all(|id| id == new), "seed {seed}: {one:?}");
@@ -73,7 +73,7 @@ fn disks_that_are_nearly_full_never_hold_more_than_the_limit() {
     for seed in SEEDS {
         // 95 % full on average, 97 % allowed: what comes to a broker must fit before anything leaves it.
         let even = Shape::new(30, 1_000, seed).make();
-        let after = measured(&goal(&even, Wish::Rebalance, 0.02), &even).after;
+        let after = measured(&goal(&even, Operation::Rebalance, 0.02), &even).after;
         let mean = loads(&after).values().sum::<u64>() / 30;
         let mut tight = Shape { disk: Some(|_, used| used.max(1)), ..Shape::new(30, 1_000, seed) }.make();
         let used = loads(&tight);
@@ -82,7 +82,7 @@ fn disks_that_are_nearly_full_never_hold_more_than_the_limit() {
             broker.log_dirs[0].total_bytes = Some(total);
             broker.log_dirs[0].usable_bytes = Some(total - used[id]);
         }
-        let goal = goal(&tight, Wish::Rebalance, 0.01);
+        let goal = goal(&tight, Operation::Rebalance, 0.01);
         // Each plan fits in any order of its moves, and yet hardly more moves than any plan needs.
         let measured = measured(&goal, &tight);
         assert!(!measured.mapping.moves.is_empty(), "seed {seed}");
@@ -99,7 +99,7 @@ fn a_few_partitions_as_big_as_a_third_of_a_disk_do_not_stop_the_rest() {
         for partition in topic.partitions.iter_mut().take(4) {
             partition.bytes = vec![mean / 3; partition.replicas.len()];
         }
-        let goal = goal(&observed, Wish::Rebalance, 0.05);
+        let goal = goal(&observed, Operation::Rebalance, 0.05);
         assert_good(&format!("seed {seed}"), &goal, &measured(&goal, &observed), 1.02);
     }
 }
@@ -133,7 +133,7 @@ fn leaders_are_evened_out_by_what_is_written_to_them_and_no_further_byte_is_copi
                 partition.bytes_in = Some((1 + at * 7919 % 23) * 100_000 + number * 1_000);
             }
         }
-        let goal = Goal { leaders: true, ..goal(&plain, Wish::Rebalance, 0.05) };
+        let goal = Goal { leaders: true, ..goal(&plain, Operation::Rebalance, 0.05) };
         let (unaware, aware) = (measured(&goal, &plain), measured(&goal, &known));
         let leading = distance(&written(&aware.after, true));
         assert!(leading <= 0.05 + 1e-3, "seed {seed}: leaders are {leading:.3} off");
@@ -151,7 +151,7 @@ fn numbers_of_replicas_are_evened_out_by_partitions_that_are_empty() {
     for partition in observed.topics.values_mut().step_by(2).flat_map(|topic| &mut topic.partitions) {
         partition.bytes = vec![0; partition.replicas.len()];
     }
-    let goal = goal(&observed, Wish::Rebalance, 0.05);
+    let goal = goal(&observed, Operation::Rebalance, 0.05);
     let measured = measured(&goal, &observed);
     let counts = |observed: &Observed| {
         let mut counts: BTreeMap<_, _> = observed.brokers.keys().map(|id| (*id, 0)).collect();
@@ -169,7 +169,7 @@ fn numbers_of_replicas_are_evened_out_by_partitions_that_are_empty() {
 fn a_budget_is_spent_on_the_fullest_and_the_emptiest_first() {
     for seed in SEEDS {
         let observed = Shape::new(30, 1_000, seed).make();
-        let whole = goal(&observed, Wish::Rebalance, 0.05);
+        let whole = goal(&observed, Operation::Rebalance, 0.05);
         let all = measured(&whole, &observed);
         let mut before = f64::INFINITY;
         for part in [4, 2, 1] {
@@ -189,8 +189,8 @@ fn a_budget_is_spent_on_the_fullest_and_the_emptiest_first() {
 fn a_broker_that_is_drained_leaves_its_rack_even() {
     for seed in SEEDS {
         let observed = Shape::new(30, 1_000, seed).make();
-        let wish = Wish::Evacuate { brokers: [BrokerId(4)].into(), leaders_only: false };
-        let goal = Goal { leaders: true, ..goal(&observed, wish, 0.05) };
+        let operation = Operation::Evacuate { brokers: [BrokerId(4)].into(), leaders_only: false };
+        let goal = Goal { leaders: true, ..goal(&observed, operation, 0.05) };
         let measured = measured(&goal, &observed);
         let after = loads(&measured.after);
         let leads = |id: &BrokerId| {

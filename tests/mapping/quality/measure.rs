@@ -8,7 +8,7 @@ use kafka_toolbox::commands::mapping::observe::Observed;
 use kafka_toolbox::commands::mapping::plan;
 use kafka_toolbox::commands::mapping::plan::Mapping;
 use kafka_toolbox::commands::mapping::spec::goal::Goal;
-use kafka_toolbox::commands::mapping::spec::goal::Wish;
+use kafka_toolbox::commands::mapping::spec::goal::Operation;
 
 use super::clusters::loads;
 
@@ -109,9 +109,9 @@ pub(super) fn leaders(observed: &Observed) -> BTreeMap<BrokerId, usize> {
 }
 
 /// A goal over all of a cluster.
-pub(super) fn goal(observed: &Observed, wish: Wish, tolerance: f64) -> Goal {
+pub(super) fn goal(observed: &Observed, operation: Operation, tolerance: f64) -> Goal {
     Goal {
-        wish,
+        operation,
         topics: observed.topics.keys().cloned().collect(),
         brokers: observed.brokers.keys().copied().collect(),
         replication_factor: None,

@@ -8,7 +8,7 @@ mod tightness;
 
 use kafka_toolbox::commands::mapping::plan;
 use kafka_toolbox::commands::mapping::spec::goal::Goal;
-use kafka_toolbox::commands::mapping::spec::goal::Wish;
+use kafka_toolbox::commands::mapping::spec::goal::Operation;
 
 use clusters::Shape;
 use measure::Measured;
@@ -31,7 +31,7 @@ fn random_clusters_are_evened_out_with_hardly_more_bytes_than_any_plan_needs() {
     for (brokers, partitions, seeds) in [(30, 1_000, 1..=5), (100, 10_000, 1..=1)] {
         for seed in seeds {
             let observed = Shape::new(brokers, partitions, seed).make();
-            let goal = Goal { leaders: true, ..goal(&observed, Wish::Rebalance, 0.05) };
+            let goal = Goal { leaders: true, ..goal(&observed, Operation::Rebalance, 0.05) };
             let measured = measured(&goal, &observed);
             assert_good(&format!("{brokers}/{partitions}, seed {seed}"), &goal, &measured, 1.02);
             assert!(measured.leader_range <= 1, "leaders differ by {}", measured.leader_range);

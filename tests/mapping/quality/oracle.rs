@@ -13,7 +13,7 @@ use good_lp::variable;
 use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::commands::mapping::observe::Observed;
 use kafka_toolbox::commands::mapping::spec::goal::Goal;
-use kafka_toolbox::commands::mapping::spec::goal::Wish;
+use kafka_toolbox::commands::mapping::spec::goal::Operation;
 
 use super::GB;
 use super::clusters::Shape;
@@ -61,7 +61,7 @@ fn small_plans_come_near_the_optimum() {
     for seed in 1..=8 {
         let shape = Shape { racks: 1, replicas: vec![1], largest_gb: 8.0, ..Shape::new(4, 20, seed) };
         let observed = shape.make();
-        let goal = goal(&observed, Wish::Rebalance, 0.15);
+        let goal = goal(&observed, Operation::Rebalance, 0.15);
         let measured = measured(&goal, &observed);
         let found = measured.moved as f64 / GB as f64;
         let Some(optimum) = optimum(&observed, &goal) else { continue };

@@ -11,7 +11,7 @@ use std::fmt::Write;
 
 use kafka_toolbox::commands::mapping::observe::Observed;
 use kafka_toolbox::commands::mapping::spec::goal::Goal;
-use kafka_toolbox::commands::mapping::spec::goal::Wish;
+use kafka_toolbox::commands::mapping::spec::goal::Operation;
 
 use super::GB;
 use super::clusters::Shape;
@@ -81,7 +81,7 @@ fn at_the_tightness_of_topicmappr_hardly_more_moves_than_any_plan_needs() {
     for rival in RIVALS {
         for seed in rival.seeds {
             let observed = Shape::new(rival.brokers, rival.partitions, *seed).make();
-            let goal = Goal { range: Some(rival.range * GB), ..goal(&observed, Wish::Rebalance, 0.05) };
+            let goal = Goal { range: Some(rival.range * GB), ..goal(&observed, Operation::Rebalance, 0.05) };
             let measured = measured(&goal, &observed);
             let name = format!("{} brokers, seed {seed}", rival.brokers);
             let least = least(&observed, rival.range * GB);

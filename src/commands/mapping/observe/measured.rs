@@ -194,7 +194,7 @@ impl Answer<'_> {
         let mut labels = samples.iter().filter_map(|sample| sample.labels.get(&self.queries.topic_label));
         match labels.find_map(|label| alike.get(label)) {
             Some([one, other]) => Err(Stop::refused(format!(
-                "{} writes the topics {one} and {other} alike, so that their sizes can't be told apart: take the sizes from \
+                "{} writes the topics {one} and {other} alike, so that their sizes can't be distinguished: take the sizes from \
                  the brokers",
                 self.source()
             ))),

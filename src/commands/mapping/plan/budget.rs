@@ -60,17 +60,17 @@ impl Budget {
         if self.holds(layout) {
             return;
         }
-        let mut wished: Vec<(bool, bool, u64, usize)> = changed(layout)
+        let mut wanted: Vec<(bool, bool, u64, usize)> = changed(layout)
             .map(|partition| {
                 let bytes = copied(layout, partition);
                 let reorder = bytes == 0 && is_reorder(layout, partition);
                 (reorder, !layout.model.synced(partition).contains(&false), bytes, partition)
             })
             .collect();
-        wished.sort_unstable();
+        wanted.sort_unstable();
         let (mut bytes_left, mut moves_left) = (self.bytes, self.moves);
         let (mut bytes_out, mut moves_out) = (0_u64, 0_usize);
-        for (_, _, bytes, partition) in wished {
+        for (_, _, bytes, partition) in wanted {
             if moves_left > 0 && bytes <= bytes_left {
                 moves_left -= 1;
                 bytes_left -= bytes;

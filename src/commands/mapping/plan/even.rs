@@ -13,7 +13,7 @@ use super::layout::Layout;
 use super::mend::Step;
 use super::model::EMPTY;
 use super::numbers;
-use crate::commands::mapping::spec::goal::Wish;
+use crate::commands::mapping::spec::goal::Operation;
 
 /// Moves replicas within racks.
 pub(super) struct Evener<'l, 'm, 'a> {
@@ -136,7 +136,7 @@ impl<'l, 'm, 'a> Evener<'l, 'm, 'a> {
             }
             if refine {
                 self.second(&group);
-                if self.layout.model.goal.wish == Wish::Rebalance && !self.layout.model.by_count {
+                if self.layout.model.goal.operation == Operation::Rebalance && !self.layout.model.by_count {
                     self.even_numbers(&group);
                 }
             }

@@ -9,7 +9,7 @@ use crate::cluster::broker::BrokerId;
 use crate::cluster::size::Bytes;
 use crate::cluster::topic::TopicPartition;
 use crate::commands::mapping::observe::Observed;
-use crate::commands::mapping::spec::goal::{Goal, Wish};
+use crate::commands::mapping::spec::goal::{Goal, Operation};
 
 /// Sentences that say why a partition moves as planned, or why it stays.
 pub fn explain(goal: &Goal, observed: &Observed, mapping: &Mapping, partition: &TopicPartition) -> Vec<String> {
@@ -79,8 +79,8 @@ impl Why<'_, '_> {
 
     fn why_led(&self, one: &PartitionMove) -> String {
         let before = one.from.first().copied();
-        match (&self.model.goal.wish, before) {
-            (Wish::Evacuate { brokers, leaders_only: true }, Some(before)) if brokers.contains(&before) => {
+        match (&self.model.goal.operation, before) {
+            (Operation::Evacuate { brokers, leaders_only: true }, Some(before)) if brokers.contains(&before) => {
                 format!("because broker {before} should lead nothing")
             }
             (_, Some(before)) if !one.to.contains(&before) => {
@@ -137,8 +137,8 @@ impl Why<'_, '_> {
             && counts.iter().zip(&bounds.least).all(|(count, least)| count >= least);
         let racks =
             if legal { "its racks are as spread as they can be" } else { "its racks could be more spread: rebuild" };
-        match self.model.goal.wish {
-            Wish::Rebalance | Wish::Scale => format!(
+        match self.model.goal.operation {
+            Operation::Rebalance | Operation::Scale => format!(
                 "it stays: nothing forces it to move, {racks}, and the goal is met with fewer bytes by moving others"
             ),
             _ => format!("it stays: nothing forces it to move, and {racks}"),
@@ -148,16 +148,16 @@ impl Why<'_, '_> {
     /// Why a verb that empties brokers has nothing to do with it, if so.
     fn untouched(&self) -> Option<&'static str> {
         let ids: Vec<_> = self.model.replicas(self.at).iter().map(|broker| self.model.node(*broker).id).collect();
-        match &self.model.goal.wish {
-            Wish::Evacuate { brokers, leaders_only: true } => {
+        match &self.model.goal.operation {
+            Operation::Evacuate { brokers, leaders_only: true } => {
                 let leads = ids.first().is_some_and(|id| brokers.contains(id));
                 (!leads).then_some("none of the brokers that should lead nothing is its preferred leader")
             }
-            Wish::Evacuate { brokers, leaders_only: false } => {
+            Operation::Evacuate { brokers, leaders_only: false } => {
                 let is_held = ids.iter().any(|id| brokers.contains(id));
                 (!is_held).then_some("none of its replicas is on a broker that is emptied")
             }
-            Wish::Replace { pairs } => {
+            Operation::Replace { pairs } => {
                 let is_held = ids.iter().any(|id| pairs.contains_key(id));
                 (!is_held).then_some("none of its replicas is on a broker that is replaced")
             }

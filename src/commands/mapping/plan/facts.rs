@@ -13,7 +13,7 @@ use crate::cluster::log_dirs::LogDirs;
 use crate::cluster::size::Bytes;
 use crate::commands::mapping::observe::Observed;
 use crate::commands::mapping::spec::amounts::Percent;
-use crate::commands::mapping::spec::goal::Wish;
+use crate::commands::mapping::spec::goal::Operation;
 
 /// Most brokers that one finding names.
 const NAMED_MAX: usize = 3;
@@ -28,7 +28,7 @@ pub(super) fn note(layout: &Layout<'_, '_>, observed: &Observed, notes: &mut Not
     note_log_dirs(layout, observed, notes);
     note_keep_free(layout, notes);
     note_limits(layout, observed, notes);
-    if matches!(layout.model.goal.wish, Wish::Rebalance | Wish::Scale) {
+    if matches!(layout.model.goal.operation, Operation::Rebalance | Operation::Scale) {
         note_tolerance(layout, notes);
     }
 }
@@ -131,16 +131,16 @@ fn note_limits(layout: &Layout<'_, '_>, observed: &Observed, notes: &mut Notes) 
         let dir = excess.dir.and_then(|dir| dirs.get(*model::in_order(dirs).get(dir)?));
         let dir = dir.map(|dir| format!(" in {}", dir.path)).unwrap_or_default();
         let is_bounded = model.goal.budget_bytes.is_some() || model.goal.moves_max.is_some();
-        let why = match &model.goal.wish {
+        let why = match &model.goal.operation {
             _ if !excess.holds_any() => {
                 "none of the selected topics has data there that could move: other topics or other files fill it; select \
                  more topics, or free it by hand"
             }
-            Wish::Rebalance if is_bounded => {
+            Operation::Rebalance if is_bounded => {
                 "no other broker has room, or --budget-bytes and --max-moves allow no more; allow more, add brokers or \
                  disks, or shorten retention"
             }
-            Wish::Rebalance => {
+            Operation::Rebalance => {
                 "no other broker of a suitable rack has that much room below its own limit; add brokers or disks, shorten \
                  retention, or raise --disk-limit"
             }
@@ -156,7 +156,7 @@ fn note_range(layout: &Layout<'_, '_>, notes: &mut Notes) {
     let model = layout.model;
     let band::Width::Range(asked) = band::Width::of(model) else { return };
     let range = window::range(layout);
-    if model.goal.wish == Wish::Rebalance && range > asked {
+    if model.goal.operation == Operation::Rebalance && range > asked {
         let text = format!(
             "the fullest broker ends with {} more than the emptiest, where {} were asked for: racks keep what they hold, \
              so that only brokers of one rack can be made even, and no legal move within a rack helps more; give the fuller \
@@ -183,7 +183,7 @@ fn note_tolerance(layout: &Layout<'_, '_>, notes: &mut Notes) {
         let is_new = model.held[at] == 0;
         // Whoever is above its disk limit is named for that.
         let is_over = load > model.most(numbers::narrow(at));
-        let counts = (model.goal.wish == Wish::Rebalance || is_new) && !is_over;
+        let counts = (model.goal.operation == Operation::Rebalance || is_new) && !is_over;
         if counts && !(band.low..=band.high).contains(&load) {
             let shown = |amount: u64| match (model.by_count, amount) {
                 (true, 1) => "1 replica".to_owned(),

@@ -26,7 +26,7 @@ const PASSES: usize = 4;
 pub(super) struct Excess {
     /// Its broker.
     pub(super) broker: u32,
-    /// Which one of the broker's it is; none where its log dirs are not told apart, or it has one only.
+    /// Which one of the broker's it is; none where its log dirs are not distinguished, or it has one only.
     pub(super) dir: Option<usize>,
     /// Bytes above the limit now.
     over: u64,

@@ -37,7 +37,7 @@ const CHANGES: usize = 32;
 /// How often all replicas that moved are looked at for savings.
 const POLISHES: usize = 8;
 
-/// How many replicas near a wished weight are looked at.
+/// How many replicas near a target weight are looked at.
 const NEAR: usize = 6;
 
 impl Evener<'_, '_, '_> {
@@ -141,9 +141,9 @@ impl Evener<'_, '_, '_> {
         // A replica that came here goes home or elsewhere, a heavier one comes in its stead.
         for moved in self.away_on(broker) {
             for donor in group.iter().copied().filter(|donor| *donor != broker) {
-                let wished = moved.weight.saturating_add(lack);
+                let target = moved.weight.saturating_add(lack);
                 let home = self.home(moved).filter(|home| *home != donor);
-                for item in self.near(donor, wished).chain(self.near_away(donor, wished)) {
+                for item in self.near(donor, target).chain(self.near_away(donor, target)) {
                     let comes = Step { item, from: donor, to: broker };
                     let goes = |to: u32| Some(Step { item: moved, from: broker, to });
                     self.consider(comes, goes(donor), best);
@@ -231,17 +231,17 @@ impl Evener<'_, '_, '_> {
         self.journal.push(step);
     }
 
-    /// Replicas of a broker whose weight is about a wish: some just above, some just below.
-    fn near(&self, broker: u32, wished: u64) -> impl Iterator<Item = Item> + '_ {
+    /// Replicas of a broker whose weight is about a target: some just above, some just below.
+    fn near(&self, broker: u32, target: u64) -> impl Iterator<Item = Item> + '_ {
         let list = self.items_of(broker);
-        let at = list.partition_point(|item| item.weight < wished);
+        let at = list.partition_point(|item| item.weight < target);
         list[at.saturating_sub(NEAR)..(at + NEAR).min(list.len())].iter().copied()
     }
 
-    /// Replicas that came to a broker and whose weight is about a wish.
-    pub(super) fn near_away(&self, broker: u32, wished: u64) -> impl Iterator<Item = Item> + '_ {
+    /// Replicas that came to a broker and whose weight is about a target.
+    pub(super) fn near_away(&self, broker: u32, target: u64) -> impl Iterator<Item = Item> + '_ {
         let list = self.away_list(broker);
-        let at = list.partition_point(|item| item.weight < wished);
+        let at = list.partition_point(|item| item.weight < target);
         list[at.saturating_sub(NEAR)..(at + NEAR).min(list.len())].iter().copied()
     }
 

@@ -22,7 +22,7 @@ use crate::commands::mapping::observe::Observed;
 use crate::commands::mapping::observe::ObservedBroker;
 use crate::commands::mapping::observe::ObservedPartition;
 use crate::commands::mapping::spec::goal::Goal;
-use crate::commands::mapping::spec::goal::Wish;
+use crate::commands::mapping::spec::goal::Operation;
 
 /// A slot that holds no broker yet.
 pub(super) const EMPTY: u32 = u32::MAX;
@@ -83,7 +83,7 @@ pub(super) struct Node {
     pub(super) capacity: Option<u64>,
     /// What its log dirs may still take below the limit.
     pub(super) dirs: LogDirs,
-    /// What each of its log dirs holds above the limit; a single number where they are not told apart. None where nothing
+    /// What each of its log dirs holds above the limit; a single number where they are not distinguished. None where nothing
     /// is known.
     pub(super) over: Vec<u64>,
 }
@@ -404,10 +404,10 @@ fn ids(goal: &Goal, observed: &Observed) -> BTreeSet<BrokerId> {
             }
         }
     }
-    match &goal.wish {
-        Wish::Replace { pairs } => ids.extend(pairs.iter().flat_map(|(from, to)| [Some(*from), *to]).flatten()),
-        Wish::Evacuate { brokers, .. } => ids.extend(brokers),
-        Wish::Rebuild { .. } | Wish::Rebalance | Wish::Scale => {}
+    match &goal.operation {
+        Operation::Replace { pairs } => ids.extend(pairs.iter().flat_map(|(from, to)| [Some(*from), *to]).flatten()),
+        Operation::Evacuate { brokers, .. } => ids.extend(brokers),
+        Operation::Rebuild { .. } | Operation::Rebalance | Operation::Scale => {}
     }
     ids
 }
@@ -423,11 +423,11 @@ fn node(goal: &Goal, observed: Option<&ObservedBroker>, id: BrokerId, racks: &[O
     let allowed = goal.brokers.contains(&id);
     let rack = observed.and_then(|broker| broker.rack.as_ref()).or_else(|| goal.racks.get(&id));
     let position = racks.iter().position(|name| name.as_ref() == rack);
-    let leaving = match &goal.wish {
-        Wish::Rebuild { .. } => !live || !allowed,
-        Wish::Rebalance | Wish::Scale => !allowed,
-        Wish::Replace { pairs } => pairs.get(&id).is_some_and(|to| *to != Some(id)),
-        Wish::Evacuate { brokers, leaders_only } => !leaders_only && brokers.contains(&id),
+    let leaving = match &goal.operation {
+        Operation::Rebuild { .. } => !live || !allowed,
+        Operation::Rebalance | Operation::Scale => !allowed,
+        Operation::Replace { pairs } => pairs.get(&id).is_some_and(|to| *to != Some(id)),
+        Operation::Evacuate { brokers, leaders_only } => !leaders_only && brokers.contains(&id),
     };
     let rack = position.unwrap_or(racks.len() - 1);
     let cordoned = observed.is_some_and(|broker| is_cordoned(&broker.log_dirs));

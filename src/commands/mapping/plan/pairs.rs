@@ -17,13 +17,13 @@ use crate::cluster::broker::BrokerId;
 /// replica in already.
 pub(super) fn find(
     model: &Model<'_>,
-    wished: &BTreeMap<BrokerId, Option<BrokerId>>,
+    named: &BTreeMap<BrokerId, Option<BrokerId>>,
     notes: &mut Notes,
 ) -> BTreeMap<u32, u32> {
     let index = model::index_of(model);
     let mut found = BTreeMap::new();
     let mut taken = BTreeSet::new();
-    for (gone, to) in wished {
+    for (gone, to) in named {
         let (Some(gone), Some(to)) = (index.get(gone), to.as_ref().and_then(|to| index.get(to))) else { continue };
         if gone == to {
             continue;
@@ -40,7 +40,7 @@ pub(super) fn find(
             notes.add(Severity::Blocking, "successor-unfit", format!("broker:{id}"), text);
         }
     }
-    for gone in wished.iter().filter(|(_, to)| to.is_none()).filter_map(|(gone, _)| index.get(gone)) {
+    for gone in named.iter().filter(|(_, to)| to.is_none()).filter_map(|(gone, _)| index.get(gone)) {
         let free =
             |at: &usize| model.brokers[*at].open && model.held[*at] == 0 && !taken.contains(&numbers::narrow(*at));
         let free: Vec<usize> = (0..model.brokers.len()).filter(free).collect();

@@ -10,7 +10,7 @@ use crate::cluster::topic::TopicPartition;
 use crate::commands::mapping::observe::ObservedBroker;
 use crate::commands::mapping::observe::ObservedPartition;
 use crate::commands::mapping::observe::ObservedTopic;
-use crate::commands::mapping::spec::goal::Wish;
+use crate::commands::mapping::spec::goal::Operation;
 
 const GB: u64 = 1_000_000_000;
 
@@ -45,9 +45,9 @@ fn name() -> TopicName {
     TopicName::new("t").unwrap()
 }
 
-fn goal(observed: &Observed, wish: Wish) -> Goal {
+fn goal(observed: &Observed, operation: Operation) -> Goal {
     Goal {
-        wish,
+        operation,
         topics: observed.topics.keys().cloned().collect(),
         brokers: observed.brokers.iter().filter(|(_, broker)| broker.live).map(|(id, _)| *id).collect(),
         replication_factor: None,
@@ -82,7 +82,7 @@ fn codes(goal: &Goal, observed: &Observed) -> Vec<&'static str> {
 #[test]
 fn rebalance_moves_from_the_full_to_the_empty_broker_of_a_rack() {
     let observed = cluster(&["1a", "2b", "3a", "4b"], &[(&[1, 2], 10), (&[1, 2], 10), (&[1, 4], 10), (&[1, 4], 10)]);
-    let planned = after(&goal(&observed, Wish::Rebalance), &observed);
+    let planned = after(&goal(&observed, Operation::Rebalance), &observed);
     assert_eq!(planned.iter().filter(|replicas| replicas.contains(&3)).count(), 2, "{planned:?}");
     assert!(planned.iter().all(|replicas| replicas[1] == 2 || replicas[1] == 4), "rack b was even: {planned:?}");
 }
@@ -90,22 +90,22 @@ fn rebalance_moves_from_the_full_to_the_empty_broker_of_a_rack() {
 #[test]
 fn replace_puts_the_successor_into_the_same_slots() {
     let observed = cluster(&["1a", "2b", "3c!", "4c"], &[(&[1, 2, 3], 5), (&[3, 1, 2], 5), (&[2, 3, 1], 5)]);
-    let wish = Wish::Replace { pairs: [(BrokerId(3), None)].into() };
-    assert_eq!(after(&goal(&observed, wish), &observed), [[1, 2, 4], [4, 1, 2], [2, 4, 1]]);
+    let operation = Operation::Replace { pairs: [(BrokerId(3), None)].into() };
+    assert_eq!(after(&goal(&observed, operation), &observed), [[1, 2, 4], [4, 1, 2], [2, 4, 1]]);
 }
 
 #[test]
 fn the_same_id_that_came_back_is_no_move() {
     let observed = cluster(&["1a", "2b", "3c"], &[(&[1, 2, 3], 5), (&[3, 1, 2], 5)]);
-    let wish = Wish::Replace { pairs: [(BrokerId(3), Some(BrokerId(3)))].into() };
-    assert_eq!(plan(&goal(&observed, wish), &observed).moves, []);
+    let operation = Operation::Replace { pairs: [(BrokerId(3), Some(BrokerId(3)))].into() };
+    assert_eq!(plan(&goal(&observed, operation), &observed).moves, []);
 }
 
 #[test]
 fn evacuated_brokers_are_empty_and_racks_stay_spread() {
     let observed = cluster(&["1a", "2b", "3a", "4b"], &[(&[1, 2], 5), (&[2, 1], 5), (&[1, 4], 5), (&[3, 4], 5)]);
-    let wish = Wish::Evacuate { brokers: [BrokerId(1)].into(), leaders_only: false };
-    assert_eq!(after(&goal(&observed, wish), &observed), [[3, 2], [2, 3], [3, 4], [3, 4]]);
+    let operation = Operation::Evacuate { brokers: [BrokerId(1)].into(), leaders_only: false };
+    assert_eq!(after(&goal(&observed, operation), &observed), [[3, 2], [2, 3], [3, 4], [3, 4]]);
 }
 
 #[test]
@@ -114,8 +114,8 @@ fn what_an_emptied_broker_led_is_spread_and_no_other_leader_changes() {
     let led: &[(&[i32], u64)] = &[(&[1, 2, 3], 5), (&[1, 2, 3], 5), (&[1, 2, 3], 5), (&[1, 2, 3], 5), (&[1, 2, 3], 5)];
     let others: &[(&[i32], u64)] = &[(&[2, 1, 3], 5), (&[2, 1, 3], 5), (&[2, 3], 5), (&[3, 2], 5)];
     let observed = cluster(&["1a", "2b", "3c", "4a"], &[led, others].concat());
-    let wish = Wish::Evacuate { brokers: [BrokerId(1)].into(), leaders_only: false };
-    let goal = Goal { leaders: true, ..goal(&observed, wish) };
+    let operation = Operation::Evacuate { brokers: [BrokerId(1)].into(), leaders_only: false };
+    let goal = Goal { leaders: true, ..goal(&observed, operation) };
     let planned = after(&goal, &observed);
     let leads = |id: i32| planned.iter().filter(|replicas| replicas[0] == id).count();
     assert_eq!([leads(1), leads(2), leads(3), leads(4)], [0, 3, 3, 3], "{planned:?}");
@@ -127,8 +127,8 @@ fn what_an_emptied_broker_led_is_spread_and_no_other_leader_changes() {
 #[test]
 fn leadership_alone_is_evacuated_by_the_order_of_replicas() {
     let observed = cluster(&["1a", "2b", "3c"], &[(&[1, 2, 3], 5), (&[1, 3, 2], 5), (&[2, 1, 3], 5), (&[1], 5)]);
-    let wish = Wish::Evacuate { brokers: [BrokerId(1)].into(), leaders_only: true };
-    let goal = goal(&observed, wish);
+    let operation = Operation::Evacuate { brokers: [BrokerId(1)].into(), leaders_only: true };
+    let goal = goal(&observed, operation);
     assert_eq!(after(&goal, &observed), [vec![2, 1, 3], vec![3, 1, 2], vec![2, 1, 3], vec![1]]);
     assert_eq!(codes(&goal, &observed), ["no-heir"]);
 }
@@ -138,7 +138,7 @@ fn scale_fills_the_new_broker_and_moves_nothing_else() {
     let partitions: Vec<(&[i32], u64)> =
         (0..12).map(|at| (if at % 2 == 0 { &[1][..] } else { &[2][..] }, 10)).collect();
     let observed = cluster(&["1a", "2a", "3a"], &partitions);
-    let planned = after(&goal(&observed, Wish::Scale), &observed);
+    let planned = after(&goal(&observed, Operation::Scale), &observed);
     assert_eq!(planned.iter().filter(|replicas| replicas[..] == [3]).count(), 4, "{planned:?}");
 }
 
@@ -146,7 +146,7 @@ fn scale_fills_the_new_broker_and_moves_nothing_else() {
 fn fewer_replicas_are_dropped_by_rack_first() {
     // Kafka's old tools cut the tail: [1a, 2a] would be left, all in one rack.
     let observed = cluster(&["1a", "2a", "3b"], &[(&[1, 2, 3], 5)]);
-    let goal = Goal { replication_factor: Some(2), ..goal(&observed, Wish::Rebuild { force: false }) };
+    let goal = Goal { replication_factor: Some(2), ..goal(&observed, Operation::Rebuild { force: false }) };
     let planned = after(&goal, &observed);
     assert!(planned[0].contains(&3), "{planned:?}");
 }
@@ -157,7 +157,7 @@ fn topics_of_different_replication_factors_keep_theirs() {
     partitions.extend(vec![(&[1, 2, 3, 4][..], 5); 10]);
     let observed = cluster(&["1a", "2a", "3a", "4a"], &partitions);
     for force in [false, true] {
-        let planned = after(&goal(&observed, Wish::Rebuild { force }), &observed);
+        let planned = after(&goal(&observed, Operation::Rebuild { force }), &observed);
         assert!(planned[..10].iter().all(|replicas| replicas.len() == 1), "{planned:?}");
         assert!(planned[10..].iter().all(|replicas| replicas.len() == 4), "{planned:?}");
     }
@@ -168,7 +168,7 @@ fn placing_anew_keeps_a_replica_that_is_in_sync_now() {
     // From scratch, the largest partition of each rack goes to its first broker, and so on: nothing would stay.
     let partitions: &[(&[i32], u64)] = &[(&[3, 4], 9), (&[1, 2], 8), (&[1, 2], 7)];
     let observed = cluster(&["1a", "2b", "3a", "4b"], partitions);
-    let goal = goal(&observed, Wish::Rebuild { force: true });
+    let goal = goal(&observed, Operation::Rebuild { force: true });
     let planned = after(&goal, &observed);
     for ((before, _), after) in partitions.iter().zip(&planned) {
         assert!(before.iter().any(|id| after.contains(id)), "{before:?} becomes {after:?}");
@@ -190,9 +190,9 @@ fn the_order_of_the_input_does_not_matter() {
     for partition in &mut read.topics.get_mut(&name()).unwrap().partitions {
         partition.out_of_sync.reverse();
     }
-    for wish in [Wish::Rebalance, Wish::Rebuild { force: true }, Wish::Scale] {
-        let goal = goal(&observed, wish);
-        assert_eq!(plan(&goal, &read), plan(&goal, &observed), "{:?}", goal.wish);
+    for operation in [Operation::Rebalance, Operation::Rebuild { force: true }, Operation::Scale] {
+        let goal = goal(&observed, operation);
+        assert_eq!(plan(&goal, &read), plan(&goal, &observed), "{:?}", goal.operation);
     }
 }
 
@@ -210,8 +210,8 @@ fn turn(value: &mut serde_json::Value) {
 fn a_moving_or_offline_partition_is_refused_by_name() {
     let mut observed = cluster(&["1a", "2a", "3a!"], &[(&[1], 5), (&[3], 5), (&[1], 5)]);
     observed.topics.get_mut(&name()).unwrap().partitions[0].moving = true;
-    let wish = Wish::Evacuate { brokers: [BrokerId(1), BrokerId(3)].into(), leaders_only: false };
-    let mapping = plan(&goal(&observed, wish), &observed);
+    let operation = Operation::Evacuate { brokers: [BrokerId(1), BrokerId(3)].into(), leaders_only: false };
+    let mapping = plan(&goal(&observed, operation), &observed);
     let found: Vec<_> =
         mapping.findings.iter().map(|f| (f.severity, f.code, f.text.split(':').next().unwrap())).collect();
     assert_eq!(found, [(Severity::Blocking, "moving", "partition 0"), (Severity::Blocking, "offline", "partition 1")]);
@@ -229,7 +229,7 @@ fn a_broker_with_a_full_log_dir_of_few_partitions_gets_nothing() {
         ..LogDir::default()
     };
     observed.brokers.get_mut(&BrokerId(2)).unwrap().log_dirs = vec![dir("/one", 90 * GB), dir("/two", 0)];
-    let goal = goal(&observed, Wish::Evacuate { brokers: [BrokerId(1)].into(), leaders_only: false });
+    let goal = goal(&observed, Operation::Evacuate { brokers: [BrokerId(1)].into(), leaders_only: false });
     assert_eq!(after(&goal, &observed), [[3], [3], [3], [3], [2]]);
     assert_eq!(codes(&goal, &observed), ["above-disk-limit", "log-dir-full"]);
 }
@@ -258,7 +258,7 @@ fn with_disks(mut observed: Observed, dirs: usize) -> Observed {
 fn a_broker_above_its_disk_limit_comes_below_it_within_any_tolerance() {
     let partitions: &[(&[i32], u64)] = &[(&[1], 60), (&[1], 30), (&[1], 2), (&[2], 85), (&[3], 84)];
     let observed = with_disks(cluster(&["1a", "2a", "3a"], partitions), 1);
-    let goal = Goal { tolerance: 0.2, ..goal(&observed, Wish::Rebalance) };
+    let goal = Goal { tolerance: 0.2, ..goal(&observed, Operation::Rebalance) };
     assert_eq!(after(&goal, &observed), [[1], [1], [3], [2], [3]], "2 GB bring broker 1 to 90 GB");
     assert_eq!(codes(&goal, &observed), ["no-n-minus-1", "no-n-minus-1", "no-n-minus-1", "no-n-minus-1"]);
 }
@@ -267,7 +267,7 @@ fn a_broker_above_its_disk_limit_comes_below_it_within_any_tolerance() {
 fn a_rack_that_is_too_full_gives_to_another_where_replicas_stay_spread() {
     let partitions: &[(&[i32], u64)] = &[(&[1, 2], 50), (&[1, 2], 25), (&[1, 2], 20), (&[3], 40)];
     let observed = with_disks(cluster(&["1a", "2b", "3c"], partitions), 1);
-    let goal = goal(&observed, Wish::Rebalance);
+    let goal = goal(&observed, Operation::Rebalance);
     let planned = after(&goal, &observed);
     let moved: Vec<_> = (0..4).filter(|at| planned[*at] != partitions[*at].0).collect();
     assert_eq!(moved, [1, 2], "20 GB off one, 25 GB off the other; two of three racks hold each: {planned:?}");
@@ -283,7 +283,7 @@ fn a_log_dir_above_its_limit_is_relieved_although_its_broker_has_room() {
         partition.log_dirs = vec![dir];
     }
     let observed = with_disks(observed, 2);
-    let goal = Goal { tolerance: 0.3, disk_limit: 0.92, ..goal(&observed, Wish::Rebalance) };
+    let goal = Goal { tolerance: 0.3, disk_limit: 0.92, ..goal(&observed, Operation::Rebalance) };
     let found: Vec<_> =
         plan(&goal, &observed).findings.into_iter().filter(|one| one.code == "above-disk-limit").collect();
     assert_eq!(found.len(), 1, "no dir of broker 2 is sure to be the next, and one has 22 GB: {found:#?}");
@@ -297,8 +297,8 @@ fn a_log_dir_above_its_limit_is_relieved_although_its_broker_has_room() {
 #[test]
 fn a_broker_that_stays_above_its_disk_limit_is_named() {
     let observed = with_disks(cluster(&["1a", "2b"], &[(&[1, 2], 95)]), 1);
-    for wish in [Wish::Rebalance, Wish::Scale, Wish::Rebuild { force: false }] {
-        let goal = goal(&observed, wish);
+    for operation in [Operation::Rebalance, Operation::Scale, Operation::Rebuild { force: false }] {
+        let goal = goal(&observed, operation);
         let findings = plan(&goal, &observed).findings;
         let named: Vec<_> = findings.iter().filter(|one| one.code == "above-disk-limit").collect();
         assert_eq!(named.len(), 2, "{findings:#?}");
@@ -310,7 +310,7 @@ fn a_broker_that_stays_above_its_disk_limit_is_named() {
 fn one_move_is_the_one_that_helps_most() {
     let partitions: &[(&[i32], u64)] = &[(&[1], 30), (&[1], 20), (&[1], 10), (&[2], 20), (&[2], 20), (&[3], 10)];
     let observed = cluster(&["1a", "2a", "3a", "4a"], partitions);
-    let goal = Goal { moves_max: Some(1), ..goal(&observed, Wish::Rebalance) };
+    let goal = Goal { moves_max: Some(1), ..goal(&observed, Operation::Rebalance) };
     let planned = after(&goal, &observed);
     let moved: Vec<usize> = (0..6).filter(|at| planned[*at] != partitions[*at].0).collect();
     assert_eq!((moved.len(), planned[moved[0]].as_slice()), (1, &[4][..]), "{planned:?}");
@@ -322,7 +322,7 @@ fn one_move_is_the_one_that_helps_most() {
 #[test]
 fn explain_says_why_a_partition_moves_or_stays() {
     let observed = cluster(&["1a", "2a", "3a!"], &[(&[3, 2], 5), (&[1], 5)]);
-    let goal = goal(&observed, Wish::Replace { pairs: [(BrokerId(3), Some(BrokerId(1)))].into() });
+    let goal = goal(&observed, Operation::Replace { pairs: [(BrokerId(3), Some(BrokerId(1)))].into() });
     let mapping = plan(&goal, &observed);
     let why =
         |partition: i32| explain(&goal, &observed, &mapping, &TopicPartition { topic: name(), partition }).join("\n");

@@ -22,7 +22,7 @@ use super::spread::Spread;
 use super::weigh;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::size::Bytes;
-use crate::commands::mapping::spec::goal::Wish;
+use crate::commands::mapping::spec::goal::Operation;
 
 /// How many tolerances are tried to find the one that a budget allows.
 const PROBES: usize = 12;
@@ -30,29 +30,29 @@ const PROBES: usize = 12;
 /// Drafts what the goal's verb asks for.
 pub(super) fn draft<'m, 'a>(model: &'m Model<'a>, spread: &Spread, notes: &mut Notes) -> Layout<'m, 'a> {
     let mut work = Work { layout: Layout::new(model), model, spread, notes };
-    match &model.goal.wish {
-        Wish::Rebuild { force } => work.rebuild(*force),
-        Wish::Rebalance => {
+    match &model.goal.operation {
+        Operation::Rebuild { force } => work.rebuild(*force),
+        Operation::Rebalance => {
             work.place_what_must(|_| true);
             work.level(&|_| true);
         }
-        Wish::Scale => work.scale(),
-        Wish::Replace { pairs } => work.replace(pairs),
-        Wish::Evacuate { brokers, leaders_only: true } => work.evacuate_leaders(brokers),
-        Wish::Evacuate { .. } => {
+        Operation::Scale => work.scale(),
+        Operation::Replace { pairs } => work.replace(pairs),
+        Operation::Evacuate { brokers, leaders_only: true } => work.evacuate_leaders(brokers),
+        Operation::Evacuate { .. } => {
             work.place_what_must(|_| true);
         }
     }
-    match &model.goal.wish {
+    match &model.goal.operation {
         _ if !model.goal.leaders => {}
-        Wish::Rebuild { .. } | Wish::Rebalance => work.even_leaders(|_, _| true),
-        Wish::Scale => work.even_leaders(|layout, partition| layout.slots(partition) != model.replicas(partition)),
+        Operation::Rebuild { .. } | Operation::Rebalance => work.even_leaders(|_, _| true),
+        Operation::Scale => work.even_leaders(|layout, partition| layout.slots(partition) != model.replicas(partition)),
         // Only what the brokers led that are emptied: other partitions that move keep their leaders.
-        Wish::Evacuate { brokers, leaders_only: false } => work.even_leaders(|_, partition| {
+        Operation::Evacuate { brokers, leaders_only: false } => work.even_leaders(|_, partition| {
             model.replicas(partition).first().is_some_and(|leader| brokers.contains(&model.node(*leader).id))
         }),
         // A successor leads what its predecessor led, and leadership that is evacuated was evened out with it.
-        Wish::Replace { .. } | Wish::Evacuate { .. } => {}
+        Operation::Replace { .. } | Operation::Evacuate { .. } => {}
     }
     work.layout.keep_order();
     if let Some(budget) = Budget::of(model.goal) {
@@ -128,9 +128,9 @@ impl Work<'_, '_, '_> {
         }
     }
 
-    fn replace(&mut self, wished: &BTreeMap<BrokerId, Option<BrokerId>>) {
+    fn replace(&mut self, named: &BTreeMap<BrokerId, Option<BrokerId>>) {
         let model = self.model;
-        let successors = pairs::find(model, wished, self.notes);
+        let successors = pairs::find(model, named, self.notes);
         let mut partitions = self.changeable(must::is_due);
         partitions.retain(|partition| must::is_due(model, *partition));
         for partition in &partitions {
@@ -342,7 +342,7 @@ impl Work<'_, '_, '_> {
         partitions
     }
 
-    /// Why a wished number of replicas can't be, if so.
+    /// Why a desired number of replicas can't be, if so.
     fn impossible(&self, partition: usize) -> Option<(&'static str, String)> {
         let part = &self.model.partitions[partition];
         let brokers = self.spread.brokers();

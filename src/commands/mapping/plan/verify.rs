@@ -19,7 +19,7 @@ use crate::commands::mapping::observe::Observed;
 use crate::commands::mapping::observe::ObservedPartition;
 use crate::commands::mapping::observe::ObservedTopic;
 use crate::commands::mapping::spec::goal::Goal;
-use crate::commands::mapping::spec::goal::Wish;
+use crate::commands::mapping::spec::goal::Operation;
 
 /// What is wrong with a plan; nothing, if it is legal. All findings are blocking.
 ///
@@ -133,7 +133,7 @@ impl Laws<'_> {
 
     fn fault_of_racks(&self, one: &PartitionMove) -> Option<Fault> {
         let (before, after) = (self.misplaced(&one.from, one.to.len()), self.misplaced(&one.to, one.to.len()));
-        let worse = after > before || (after > 0 && matches!(self.goal.wish, Wish::Rebuild { .. }));
+        let worse = after > before || (after > 0 && matches!(self.goal.operation, Operation::Rebuild { .. }));
         let moves_data = !one.is_reorder();
         (worse && moves_data).then(|| ("racks", "its replicas would be less spread over racks than they can be".into()))
     }

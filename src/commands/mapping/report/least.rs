@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::cluster::broker::{BrokerId, Rack};
 use crate::commands::mapping::observe::{Observed, ObservedPartition};
 use crate::commands::mapping::report::load::Load;
-use crate::commands::mapping::spec::goal::{Goal, Wish};
+use crate::commands::mapping::spec::goal::{Goal, Operation};
 use crate::commands::mapping::spec::select::holders;
 
 /// Thirds that are taken off to find the best place of a window: enough for the last byte of a petabyte.
@@ -23,15 +23,15 @@ type ByRack<'o> = BTreeMap<Option<&'o Rack>, Vec<(BrokerId, f64)>>;
 ///    it least instead of the means. In a scale, only what new brokers lack.
 pub fn least(goal: &Goal, observed: &Observed, loads: &BTreeMap<BrokerId, Load>) -> Option<u64> {
     let forced = forced(goal, observed);
-    match &goal.wish {
-        Wish::Evacuate { leaders_only: true, .. } => Some(0),
-        Wish::Rebalance => Some(forced.max(of_racks(goal, observed, loads, |_| true)?)),
+    match &goal.operation {
+        Operation::Evacuate { leaders_only: true, .. } => Some(0),
+        Operation::Rebalance => Some(forced.max(of_racks(goal, observed, loads, |_| true)?)),
         // Only brokers that hold nothing yet get their share.
-        Wish::Scale => {
+        Operation::Scale => {
             let held = holders(observed, &goal.topics);
             Some(forced.max(of_racks(goal, observed, loads, |id| !held.contains(&id)).unwrap_or(0)))
         }
-        Wish::Rebuild { force: true } => None,
+        Operation::Rebuild { force: true } => None,
         _ => Some(forced),
     }
 }
@@ -44,12 +44,12 @@ fn selected<'a>(goal: &'a Goal, observed: &'a Observed) -> impl Iterator<Item = 
 
 fn forced(goal: &Goal, observed: &Observed) -> u64 {
     let is_live = |id: &BrokerId| observed.brokers.get(id).is_some_and(|broker| broker.live);
-    let may_stay = |id: &BrokerId| match &goal.wish {
-        Wish::Rebuild { .. } => goal.brokers.contains(id) && is_live(id),
-        Wish::Rebalance | Wish::Scale => goal.brokers.contains(id),
+    let may_stay = |id: &BrokerId| match &goal.operation {
+        Operation::Rebuild { .. } => goal.brokers.contains(id) && is_live(id),
+        Operation::Rebalance | Operation::Scale => goal.brokers.contains(id),
         // Only the pairs' replicas go, whatever else is allowed.
-        Wish::Replace { pairs } => pairs.get(id).is_none_or(|to| *to == Some(*id)),
-        Wish::Evacuate { brokers, .. } => !brokers.contains(id),
+        Operation::Replace { pairs } => pairs.get(id).is_none_or(|to| *to == Some(*id)),
+        Operation::Evacuate { brokers, .. } => !brokers.contains(id),
     };
     let copies = |partition: &ObservedPartition| {
         let staying = partition.replicas.iter().filter(|id| may_stay(id)).count();

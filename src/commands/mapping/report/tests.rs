@@ -15,7 +15,7 @@ use crate::cluster::size::ByteRate;
 use crate::cluster::topic::{TopicName, TopicPartition};
 use crate::commands::mapping::observe::{Observed, ObservedBroker, ObservedPartition, ObservedTopic};
 use crate::commands::mapping::plan::{Mapping, plan};
-use crate::commands::mapping::spec::goal::{Goal, Wish};
+use crate::commands::mapping::spec::goal::{Goal, Operation};
 
 fn name() -> TopicName {
     TopicName::new("t").unwrap()
@@ -46,9 +46,9 @@ fn cluster(brokers: i32, partitions: &[(&[i32], u64)]) -> Observed {
     }
 }
 
-fn goal(wish: Wish, brokers: impl IntoIterator<Item = i32>) -> Goal {
+fn goal(operation: Operation, brokers: impl IntoIterator<Item = i32>) -> Goal {
     Goal {
-        wish,
+        operation,
         topics: BTreeSet::from([name()]),
         brokers: brokers.into_iter().map(BrokerId).collect(),
         replication_factor: None,
@@ -96,9 +96,9 @@ proptest! {
     fn no_plan_that_reaches_its_goal_copies_less_than_the_bound(observed in any_cluster(), verb in 0..3) {
         let all = 1..=i32::try_from(observed.brokers.len()).unwrap();
         let goal = match verb {
-            0 => goal(Wish::Rebalance, all),
-            1 => goal(Wish::Evacuate { brokers: BTreeSet::from([BrokerId(1)]), leaders_only: false }, all.skip(1)),
-            _ => goal(Wish::Scale, all),
+            0 => goal(Operation::Rebalance, all),
+            1 => goal(Operation::Evacuate { brokers: BTreeSet::from([BrokerId(1)]), leaders_only: false }, all.skip(1)),
+            _ => goal(Operation::Scale, all),
         };
         let (answer, mapping) = answer(&observed, goal);
         let is_reached = !mapping.findings.iter().any(|finding| {
@@ -112,7 +112,7 @@ proptest! {
     #[test]
     fn what_is_shown_adds_up(observed in any_cluster()) {
         let all = 1..=i32::try_from(observed.brokers.len()).unwrap();
-        let (answer, _) = answer(&observed, goal(Wish::Rebalance, all));
+        let (answer, _) = answer(&observed, goal(Operation::Rebalance, all));
         let sum = |of: &dyn Fn(&super::answer::BrokerRow) -> u64| answer.brokers.iter().map(of).sum::<u64>();
         prop_assert_eq!(sum(&|row| row.before.bytes), sum(&|row| row.after.bytes));
         prop_assert_eq!(sum(&|row| row.traffic.sends), answer.totals.bytes);
@@ -163,7 +163,7 @@ fn a_loss_is_what_fails_beyond_what_fails_already() {
 #[test]
 fn shares_are_shown_only_where_capacities_are_known() {
     let mut observed = cluster(4, &[(&[1, 2, 3], 40)]);
-    let evacuate = || Wish::Evacuate { brokers: BTreeSet::from([BrokerId(1)]), leaders_only: false };
+    let evacuate = || Operation::Evacuate { brokers: BTreeSet::from([BrokerId(1)]), leaders_only: false };
     let table = |head: &[&str], _: &[Vec<String>]| head.join(" ");
     let (bare, _) = answer(&observed, goal(evacuate(), 2..=4));
     assert!(bare.capacity_from.ends_with("absolute bytes only"));

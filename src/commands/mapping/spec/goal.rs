@@ -1,4 +1,4 @@
-//! [`Goal`]: one wish to the planner, with everything resolved that needs no look at the cluster's sizes.
+//! [`Goal`]: one order to the planner, with everything resolved that needs no look at the cluster's sizes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ pub use crate::cluster::map::Capacity;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Goal {
     /// The verb and what only it needs.
-    pub wish: Wish,
+    pub operation: Operation,
     /// The topics that may be touched; others count for load, and stay.
     pub topics: BTreeSet<TopicName>,
     /// Brokers that may hold them afterwards.
@@ -41,7 +41,7 @@ pub struct Goal {
 
 /// A verb of `mapping`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wish {
+pub enum Operation {
     /// Place anew: every replica where `force`, else only what must move (brokers gone or not allowed, other RF, racks).
     Rebuild {
         /// Forget the present assignment.

@@ -6,7 +6,7 @@ use crate::cluster::broker::{BrokerId, Rack};
 use crate::cluster::map::Maps;
 use crate::commands::mapping::observe::Observed;
 use crate::commands::mapping::spec::amounts::Pair;
-use crate::commands::mapping::spec::goal::{Goal, Wish};
+use crate::commands::mapping::spec::goal::{Goal, Operation};
 use crate::commands::mapping::spec::select::{Brokers, Group, holders, live, no_broker, shown_ids};
 use crate::formats::suggest::nearest;
 
@@ -70,28 +70,29 @@ pub fn goals(
     maps: &Maps,
 ) -> Result<Vec<(Option<String>, Goal)>, String> {
     let capacities = maps.capacities();
-    let plain = |wish: Wish| groups.iter().map(|group| Wished::new(group.clone(), wish.clone())).collect();
-    let mut wishes: Vec<_> = match request {
-        Request::Rebuild { force } => plain(Wish::Rebuild { force: *force }),
-        Request::Rebalance => plain(Wish::Rebalance),
-        Request::Scale => plain(Wish::Scale),
+    let plain =
+        |operation: Operation| groups.iter().map(|group| Operationed::new(group.clone(), operation.clone())).collect();
+    let mut operations: Vec<_> = match request {
+        Request::Rebuild { force } => plain(Operation::Rebuild { force: *force }),
+        Request::Rebalance => plain(Operation::Rebalance),
+        Request::Scale => plain(Operation::Scale),
         Request::Replace { pairs, racks } => replacing(pairs, racks, groups, observed)?,
         Request::Evacuate { brokers, racks, leaders_only } => {
             let empty = evacuated(*brokers, racks, groups, observed)?;
             evacuating(&empty, *leaders_only, groups, observed)
         }
     };
-    for Wished { group, wish, .. } in &mut wishes {
+    for Operationed { group, operation, .. } in &mut operations {
         // Where brokers that are gone play no part, they are not mentioned; a map's are.
-        if group.map.is_none() && !matches!(wish, Wish::Rebalance | Wish::Scale) {
+        if group.map.is_none() && !matches!(operation, Operation::Rebalance | Operation::Scale) {
             let live = live(observed);
             group.brokers.retain(|id| live.contains(id));
         }
     }
-    wishes.iter().try_for_each(|wished| check_live(&wished.group, observed))?;
-    let goal = |Wished { group, wish, racks }: Wished| {
+    operations.iter().try_for_each(|wanted| check_live(&wanted.group, observed))?;
+    let goal = |Operationed { group, operation, racks }: Operationed| {
         let goal = Goal {
-            wish,
+            operation,
             topics: group.topics,
             brokers: group.brokers,
             replication_factor: limits.replication_factor,
@@ -107,19 +108,19 @@ pub fn goals(
         };
         (group.map, goal)
     };
-    Ok(wishes.into_iter().map(goal).collect())
+    Ok(operations.into_iter().map(goal).collect())
 }
 
-/// A group and what is wished for it.
-struct Wished {
+/// A group and what is wanted of it.
+struct Operationed {
     group: Group,
-    wish: Wish,
+    operation: Operation,
     racks: BTreeMap<BrokerId, Rack>,
 }
 
-impl Wished {
-    fn new(group: Group, wish: Wish) -> Self {
-        Self { group, wish, racks: BTreeMap::new() }
+impl Operationed {
+    fn new(group: Group, operation: Operation) -> Self {
+        Self { group, operation, racks: BTreeMap::new() }
     }
 }
 
@@ -139,13 +140,13 @@ fn replacing(
     racks: &[(BrokerId, Rack)],
     groups: &[Group],
     observed: &Observed,
-) -> Result<Vec<Wished>, String> {
+) -> Result<Vec<Operationed>, String> {
     let leaving = leaving(pairs, observed)?;
     let racks: BTreeMap<_, _> = racks.iter().cloned().collect();
     if let Some(id) = racks.keys().find(|id| !leaving.contains_key(id)) {
         return Err(format!("--rack-of names broker {id}, which is not replaced"));
     }
-    let wished = groups.iter().filter_map(|group| {
+    let wanted = groups.iter().filter_map(|group| {
         let held = holders(observed, &group.topics);
         let pairs: BTreeMap<_, _> =
             leaving.iter().filter(|(from, _)| held.contains(from)).map(|(from, to)| (*from, *to)).collect();
@@ -153,9 +154,13 @@ fn replacing(
         brokers.extend(pairs.values().flatten());
         brokers.retain(|id| !leaving.contains_key(id));
         let group = Group { brokers, ..group.clone() };
-        (!pairs.is_empty()).then(|| Wished { group, wish: Wish::Replace { pairs }, racks: racks.clone() })
+        (!pairs.is_empty()).then(|| Operationed {
+            group,
+            operation: Operation::Replace { pairs },
+            racks: racks.clone(),
+        })
     });
-    Ok(wished.collect())
+    Ok(wanted.collect())
 }
 
 /// Who leaves, and who takes over. A broker that came back under its own id holds what it held: it does not leave.
@@ -217,14 +222,19 @@ fn evacuated(
     Ok(empty)
 }
 
-fn evacuating(empty: &BTreeSet<BrokerId>, leaders_only: bool, groups: &[Group], observed: &Observed) -> Vec<Wished> {
+fn evacuating(
+    empty: &BTreeSet<BrokerId>,
+    leaders_only: bool,
+    groups: &[Group],
+    observed: &Observed,
+) -> Vec<Operationed> {
     let touched = groups.iter().filter(|group| !holders(observed, &group.topics).is_disjoint(empty));
-    let wished = touched.map(|group| {
+    let wanted = touched.map(|group| {
         let mut group = group.clone();
         if !leaders_only {
             group.brokers.retain(|id| !empty.contains(id));
         }
-        Wished::new(group, Wish::Evacuate { brokers: empty.clone(), leaders_only })
+        Operationed::new(group, Operation::Evacuate { brokers: empty.clone(), leaders_only })
     });
-    wished.collect()
+    wanted.collect()
 }

@@ -89,7 +89,7 @@ pub(super) struct Pacing {
     pub(super) throttle: Throttling,
     /// Hours in which moves begin, and whose hours.
     pub(super) window: Option<(Window, TimeZone)>,
-    /// Longest time in which nothing gets on.
+    /// Longest time without any progress.
     pub(super) patience: Duration,
     /// After how long without a copied byte a move counts as stalled.
     pub(super) stalled_after: Duration,

@@ -40,20 +40,21 @@ impl Agent<'_> {
         }
         let begun: BTreeSet<_> =
             begun.iter().map(ReassignStep::partition).chain(self.memory.unsettled()).cloned().collect();
-        let wish = self.wish(context, observed, &begun).await;
+        let desired = self.desired(context, observed, &begun).await;
         let is_in_force =
-            self.in_force.as_ref().is_some_and(|(since, last)| *last == wish && since.elapsed() < self.pacing.tick);
+            self.in_force.as_ref().is_some_and(|(since, last)| *last == desired && since.elapsed() < self.pacing.tick);
         let Some(throttles) = self.throttles.as_mut().filter(|_| !is_in_force) else { return Unthrottled::default() };
         // A broker that dies at this moment is no reason to end: its moves are not begun, and the next tick tries again.
-        let (unthrottled, is_as_wished) = match context.throttle(throttles, self.kafka, &wish, Ways::default()).await {
-            Ok(brought) => {
-                let unthrottled = Unthrottled::after(&wish, &observed.brokers, &brought.seen, &brought.ended);
-                let is_as_wished = unthrottled.is_empty() && brought.shortfall().is_none();
-                (unthrottled, is_as_wished)
-            }
-            Err(error) => (Unthrottled { all: Some(format!("{error:#}")), ..Unthrottled::default() }, false),
-        };
-        self.in_force = is_as_wished.then(|| (Instant::now(), wish));
+        let (unthrottled, is_as_desired) =
+            match context.throttle(throttles, self.kafka, &desired, Ways::default()).await {
+                Ok(brought) => {
+                    let unthrottled = Unthrottled::after(&desired, &observed.brokers, &brought.seen, &brought.ended);
+                    let is_as_desired = unthrottled.is_empty() && brought.shortfall().is_none();
+                    (unthrottled, is_as_desired)
+                }
+                Err(error) => (Unthrottled { all: Some(format!("{error:#}")), ..Unthrottled::default() }, false),
+            };
+        self.in_force = is_as_desired.then(|| (Instant::now(), desired));
         unthrottled
     }
 
@@ -86,7 +87,7 @@ impl Agent<'_> {
     }
 
     /// The throttles that should hold while these are begun: one rate for all, or what the control law says.
-    async fn wish(
+    async fn desired(
         &mut self,
         context: &mut Context,
         observed: &Observed,
@@ -109,14 +110,14 @@ impl Agent<'_> {
             let moves: Vec<_> =
                 self.terms.moves.iter().filter(is_copied).map(|one| (one, observed.arriving(one))).collect();
             let moves = moves.iter().map(|(one, adding)| (&one.partition, &one.from[..], &adding[..]));
-            let mut wish = Throttles::of_moves(moves, rate);
-            for (broker, sides) in &mut wish.rates {
+            let mut desired = Throttles::of_moves(moves, rate);
+            for (broker, sides) in &mut desired.rates {
                 for side in Side::BOTH {
                     let own = sides.of_mut(side);
                     *own = own.map(|rate| given.rate(*broker).unwrap_or(rate));
                 }
             }
-            return wish;
+            return desired;
         }
         let limits = Limits::default().at_every(self.pacing.tick).for_source(readings.source);
         let (decision, state) = law::plan(now, &limits, &told, &given, &self.law);

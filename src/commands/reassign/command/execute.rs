@@ -28,7 +28,7 @@ use crate::commands::reassign::plan::undo::differences;
 use crate::commands::reassign::report;
 use crate::commands::reassign::spec::Window;
 use crate::commands::throttle::plan::look::Known;
-use crate::commands::throttle::spec::{CapacityWish, rate_above_zero, types};
+use crate::commands::throttle::spec::{GivenCapacity, rate_above_zero, types};
 use crate::context::load::LoadArgs;
 use crate::context::rights::Workload;
 use crate::context::throttles::OwnThrottles;
@@ -90,7 +90,7 @@ pub(super) struct ExecuteArgs {
         value_delimiter = ',',
         help_heading = "Pacing"
     )]
-    capacity: Vec<CapacityWish>,
+    capacity: Vec<GivenCapacity>,
 
     #[command(flatten)]
     load: LoadArgs,

@@ -68,11 +68,11 @@ pub(super) async fn release(context: &mut Context, kafka: &dyn Kafka, cluster_id
             (partition, before, &running.adding[..])
         })
         .collect();
-    let wish = match rate {
+    let desired = match rate {
         Some(rate) => Throttles::of_moves(moves.iter().map(|(at, before, adding)| (*at, &before[..], *adding)), rate),
         None => Throttles::default(),
     };
-    let brought = context.throttle(&mut throttles, kafka, &wish, Ways::default()).await?;
+    let brought = context.throttle(&mut throttles, kafka, &desired, Ways::default()).await?;
     for warning in &brought.warnings {
         output::say(&format!("! {}", warning.text));
     }

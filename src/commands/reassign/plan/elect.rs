@@ -128,7 +128,7 @@ fn refuse_missing(metadata: &Metadata, whom: &Electorate, plan: &mut Plan<ElectS
 }
 
 impl ElectStep {
-    /// Whether the partition is led as the step wishes.
+    /// Whether the partition is led as the step wants.
     pub fn is_shown(&self, metadata: &Metadata) -> bool {
         let partitions = metadata.topics.get(&self.partition.topic).map_or(&[][..], |topic| &topic.partitions);
         let seen = partitions.iter().find(|seen| seen.partition == self.partition.partition);

@@ -24,15 +24,15 @@ pub struct Unthrottled {
 }
 
 impl Unthrottled {
-    /// After steps towards a wish ended as they did. A throttle that could not be taken away holds nothing up. Brokers
+    /// After steps towards the desired throttles ended as they did. A throttle that could not be taken away holds nothing up. Brokers
     /// that are down are not asked for: they copy nothing.
     pub fn after(
-        wish: &Throttles,
+        desired: &Throttles,
         live: &BTreeSet<BrokerId>,
         seen: &PresentThrottles,
         ended: &[(ThrottleStep, Ended)],
     ) -> Self {
-        let silent = wish.rates.keys().filter(|broker| live.contains(broker) && !seen.rates.contains_key(broker));
+        let silent = desired.rates.keys().filter(|broker| live.contains(broker) && !seen.rates.contains_key(broker));
         let silent = silent.map(|broker| (*broker, format!("broker {broker} does not say what its throttle is")));
         let mut unthrottled = Self { brokers: silent.collect(), ..Self::default() };
         for (step, ended) in ended.iter().filter(|(step, ended)| ended.outcome != Outcome::Done && !step.removes()) {

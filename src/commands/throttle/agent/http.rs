@@ -25,7 +25,7 @@ use crate::agent::status::Status;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::overrides::Override;
 use crate::cluster::size::ByteRate;
-use crate::commands::throttle::agent::view::{Asks, Board, Change, Wish};
+use crate::commands::throttle::agent::view::{Asks, Board, Change, Edit};
 use crate::commands::throttle::spec::rate_above_zero;
 use crate::context::duration;
 
@@ -188,13 +188,13 @@ async fn set_one(State(api): State<Shared>, Path(id): Path<String>, uri: Uri) ->
 }
 
 async fn remove(State(api): State<Shared>, uri: Uri) -> Answer {
-    ask(&api, Change { by: who(&uri)?, wish: Wish::Remove(None) }).await
+    ask(&api, Change { by: who(&uri)?, edit: Edit::Remove(None) }).await
 }
 
 async fn remove_one(State(api): State<Shared>, Path(id): Path<String>, uri: Uri) -> Answer {
-    ask(&api, Change { by: who(&uri)?, wish: Wish::Remove(Some(broker(&id)?)) }).await
+    ask(&api, Change { by: who(&uri)?, edit: Edit::Remove(Some(broker(&id)?)) }).await
 }
 
 async fn remove_of_brokers(State(api): State<Shared>, uri: Uri) -> Answer {
-    ask(&api, Change { by: who(&uri)?, wish: Wish::RemoveOfBrokers }).await
+    ask(&api, Change { by: who(&uri)?, edit: Edit::RemoveOfBrokers }).await
 }

@@ -21,7 +21,7 @@ use crate::cluster::metadata::TopicSelection;
 use crate::cluster::overrides::Overrides;
 use crate::cluster::readings::Readings;
 use crate::cluster::size::{ByteRate, Bytes};
-use crate::commands::throttle::agent::view::{Board, Change, Wish};
+use crate::commands::throttle::agent::view::{Board, Change, Edit};
 use crate::commands::throttle::observe::moves::look;
 use crate::commands::throttle::plan::law::{Decision, Note, State, plan};
 use crate::commands::throttle::plan::limits::Limits;
@@ -144,7 +144,7 @@ impl Pacer {
 
     /// Keeps one change, and records it as done by whoever asks.
     async fn keep(&mut self, context: &mut Context, change: Change) -> Result<Overrides, Refusal> {
-        if let Wish::Set(Some(broker), _) = change.wish {
+        if let Edit::Set(Some(broker), _) = change.edit {
             self.check_broker(broker).await?;
         }
         let failed = |error: &str| {

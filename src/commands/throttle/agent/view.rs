@@ -44,13 +44,13 @@ pub struct Change {
     /// Who asks for it.
     pub by: String,
     /// What for.
-    pub wish: Wish,
+    pub edit: Edit,
 }
 
 /// What somebody asks for.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Wish {
+pub enum Edit {
     /// A rate for all brokers (none) or one broker.
     Set(Option<BrokerId>, Override),
     /// Removes that for all brokers (none) or of one broker.
@@ -64,29 +64,29 @@ pub enum Wish {
 impl Change {
     /// A rate for all brokers (none) or one broker.
     pub fn set(broker: Option<BrokerId>, given: Override) -> Self {
-        Self { by: given.by.clone(), wish: Wish::Set(broker, given) }
+        Self { by: given.by.clone(), edit: Edit::Set(broker, given) }
     }
 
     /// The overrides afterwards.
     pub fn applied(&self, mut overrides: Overrides) -> Overrides {
-        match &self.wish {
-            Wish::Set(None, given) => overrides.cluster = Some(given.clone()),
-            Wish::Set(Some(broker), given) => drop(overrides.brokers.insert(*broker, given.clone())),
-            Wish::Remove(None) => overrides.cluster = None,
-            Wish::Remove(Some(broker)) => drop(overrides.brokers.remove(broker)),
-            Wish::RemoveOfBrokers => overrides.brokers.clear(),
-            Wish::RemoveAll => overrides = Overrides::default(),
+        match &self.edit {
+            Edit::Set(None, given) => overrides.cluster = Some(given.clone()),
+            Edit::Set(Some(broker), given) => drop(overrides.brokers.insert(*broker, given.clone())),
+            Edit::Remove(None) => overrides.cluster = None,
+            Edit::Remove(Some(broker)) => drop(overrides.brokers.remove(broker)),
+            Edit::RemoveOfBrokers => overrides.brokers.clear(),
+            Edit::RemoveAll => overrides = Overrides::default(),
         }
         overrides
     }
 
     /// Why there is nothing to remove, where one override was named that does not exist.
     pub fn missing(&self, overrides: &Overrides) -> Option<String> {
-        match &self.wish {
-            Wish::Remove(None) if overrides.cluster.is_none() => {
+        match &self.edit {
+            Edit::Remove(None) if overrides.cluster.is_none() => {
                 Some("there is no override for all brokers. Nothing was changed".to_owned())
             }
-            Wish::Remove(Some(broker)) if !overrides.brokers.contains_key(broker) => {
+            Edit::Remove(Some(broker)) if !overrides.brokers.contains_key(broker) => {
                 let other = match &overrides.cluster {
                     Some(given) => format!("; the one for all brokers is {} (DELETE /throttle)", given.rate),
                     None => String::new(),
@@ -102,8 +102,8 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let by = &self.by;
         let whose = |broker: &Option<BrokerId>| broker.map_or("all brokers".to_owned(), |id| format!("broker {id}"));
-        match &self.wish {
-            Wish::Set(broker, given) => {
+        match &self.edit {
+            Edit::Set(broker, given) => {
                 write!(f, "{by} sets an override of {} for {}", given.rate, whose(broker))?;
                 match given.until {
                     Some(until) => write!(f, " until {}", until.round(jiff::Unit::Second).unwrap_or(until))?,
@@ -111,9 +111,9 @@ impl fmt::Display for Change {
                 }
                 f.write_str(if given.autoremove { ", or until nothing moves" } else { "" })
             }
-            Wish::Remove(broker) => write!(f, "{by} removes the override for {}", whose(broker)),
-            Wish::RemoveOfBrokers => write!(f, "{by} removes the overrides of all single brokers"),
-            Wish::RemoveAll => write!(f, "{by} removes all overrides"),
+            Edit::Remove(broker) => write!(f, "{by} removes the override for {}", whose(broker)),
+            Edit::RemoveOfBrokers => write!(f, "{by} removes the overrides of all single brokers"),
+            Edit::RemoveAll => write!(f, "{by} removes all overrides"),
         }
     }
 }
@@ -132,9 +132,9 @@ impl Step for Change {
     type Batch = OverrideBatch;
 
     fn subject(&self) -> String {
-        match &self.wish {
-            Wish::Set(Some(broker), _) | Wish::Remove(Some(broker)) => format!("broker:{broker}"),
-            Wish::Set(None, _) | Wish::Remove(None) | Wish::RemoveOfBrokers | Wish::RemoveAll => {
+        match &self.edit {
+            Edit::Set(Some(broker), _) | Edit::Remove(Some(broker)) => format!("broker:{broker}"),
+            Edit::Set(None, _) | Edit::Remove(None) | Edit::RemoveOfBrokers | Edit::RemoveAll => {
                 "brokers:all".to_owned()
             }
         }
@@ -145,9 +145,9 @@ impl Step for Change {
     }
 
     fn kind(&self) -> &'static str {
-        match &self.wish {
-            Wish::Set(..) => "throttle.override_set",
-            Wish::Remove(_) | Wish::RemoveOfBrokers | Wish::RemoveAll => "throttle.override_removed",
+        match &self.edit {
+            Edit::Set(..) => "throttle.override_set",
+            Edit::Remove(_) | Edit::RemoveOfBrokers | Edit::RemoveAll => "throttle.override_removed",
         }
     }
 
@@ -157,11 +157,11 @@ impl Step for Change {
 
     fn before_after(&self) -> (Option<String>, Option<String>) {
         let removed = |key: &str| format!("{key}: {REMOVED}");
-        let after = match &self.wish {
-            Wish::Set(_, given) => given.lines(),
-            Wish::Remove(_) => removed(RATE),
-            Wish::RemoveOfBrokers => removed(RATES_OF_BROKERS),
-            Wish::RemoveAll => removed(ALL_RATES),
+        let after = match &self.edit {
+            Edit::Set(_, given) => given.lines(),
+            Edit::Remove(_) => removed(RATE),
+            Edit::RemoveOfBrokers => removed(RATES_OF_BROKERS),
+            Edit::RemoveAll => removed(ALL_RATES),
         };
         (None, Some(after))
     }

@@ -14,7 +14,7 @@ use crate::cluster::metadata::TopicSelection;
 use crate::cluster::overrides::Override;
 use crate::cluster::throttle::{Side, ThrottleRecord, Throttles};
 use crate::cluster::visible;
-use crate::commands::throttle::agent::view::{Change, Wish};
+use crate::commands::throttle::agent::view::{Change, Edit};
 use crate::commands::throttle::command::set::change_overrides;
 use crate::context::throttles::{OwnThrottles, all_throttles};
 use crate::context::watched::KeptOverrides;
@@ -85,7 +85,7 @@ async fn clear_overrides(context: &mut Context, cluster_id: &str) -> anyhow::Res
         return Ok(Exit::Changes);
     }
     let by = context.run().actor;
-    change_overrides(context, cluster_id, &[Change { by, wish: Wish::RemoveAll }]).await?;
+    change_overrides(context, cluster_id, &[Change { by, edit: Edit::RemoveAll }]).await?;
     output::print(&format!("{lines}the overrides are removed\n"))?;
     Ok(Exit::Done)
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::cluster::size::ByteRate;
 use crate::commands::throttle::plan::limits::{Limits, Policy};
 use crate::commands::throttle::plan::look::Known;
-use crate::commands::throttle::spec::{CapacityWish, percent, rate_above_zero};
+use crate::commands::throttle::spec::{GivenCapacity, percent, rate_above_zero};
 use crate::context::{Context, duration};
 use crate::exit::Stop;
 
@@ -23,7 +23,7 @@ pub(super) struct LawArgs {
         value_delimiter = ',',
         help_heading = "Pacing"
     )]
-    capacity: Vec<CapacityWish>,
+    capacity: Vec<GivenCapacity>,
 
     /// Part of a network that clients and copying may take together; at most 60% where only replicas show the load
     #[arg(long, env = "TOOLBOX_THROTTLE_FILL", value_name = "PERCENT", default_value = "80%", value_parser = percent, help_heading = "Pacing")]

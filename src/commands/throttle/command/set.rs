@@ -61,8 +61,8 @@ pub(super) async fn run(context: &mut Context, args: &SetArgs) -> anyhow::Result
         return ask_the_other_run(context, &cluster_id, args).await;
     }
     let snapshot = watched(context, &*kafka, WATCHED).await?;
-    let wish = wish(&snapshot, args);
-    if wish.rates.is_empty() {
+    let edit = edit(&snapshot, args);
+    if edit.rates.is_empty() {
         return Err(Stop::refused(
             "no partition that these arguments name moves now, so that there is nothing to throttle. Nothing was changed. \
              `toolbox reassign execute --throttle RATE` sets a throttle before the first byte is copied",
@@ -78,7 +78,7 @@ pub(super) async fn run(context: &mut Context, args: &SetArgs) -> anyhow::Result
             Err(error) => return Err(error),
         };
     }
-    let (Decided { mut plan, claim }, _) = throttles.decide(&*kafka, &wish, Ways::default()).await?;
+    let (Decided { mut plan, claim }, _) = throttles.decide(&*kafka, &edit, Ways::default()).await?;
     for (broker, side, floor) in below_floor(&snapshot, args.rate) {
         plan.warn(format!(
             "{} is not above the {floor} that the moves of broker {broker} need as its {side} rate: they will never end",
@@ -96,7 +96,7 @@ pub(super) async fn run(context: &mut Context, args: &SetArgs) -> anyhow::Result
     Ok(settled.exit)
 }
 
-fn wish(snapshot: &Snapshot, args: &SetArgs) -> Throttles {
+fn edit(snapshot: &Snapshot, args: &SetArgs) -> Throttles {
     let meant = snapshot
         .moving
         .iter()
@@ -108,10 +108,10 @@ fn wish(snapshot: &Snapshot, args: &SetArgs) -> Throttles {
         })
         .collect();
     let slices = moves.iter().map(|(partition, sources, adding)| (*partition, sources.as_slice(), adding.as_slice()));
-    let mut wish = Throttles::of_moves(slices, args.rate);
+    let mut edit = Throttles::of_moves(slices, args.rate);
     let named: BTreeSet<_> = args.brokers.iter().copied().collect();
-    wish.rates.retain(|broker, _| named.is_empty() || named.contains(broker));
-    wish
+    edit.rates.retain(|broker, _| named.is_empty() || named.contains(broker));
+    edit
 }
 
 /// Another run has the throttles: it gets an override, and brings it into force within seconds.

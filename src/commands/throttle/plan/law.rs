@@ -168,8 +168,8 @@ pub fn plan(
     for (end, copying) in ends.iter().zip(&rates.copying) {
         let given = overrides.rate(end.broker);
         let is_stalled = stalled.contains(&end.broker);
-        let wish = Wish { copying: *copying, is_gentle: rates.is_gentle, is_stalled, given };
-        let rate = end.decide(now, limits, wish, &mut notes);
+        let demand = Demand { copying: *copying, is_gentle: rates.is_gentle, is_stalled, given };
+        let rate = end.decide(now, limits, demand, &mut notes);
         let since = end.held.filter(|held| held.rate == rate.rate).map_or(now, |held| held.since);
         next.held.insert(end.key(), Held { rate: rate.rate, since, seen: now });
         decided.push(rate);
@@ -246,7 +246,7 @@ struct Allocated {
 }
 
 /// What one end is to have.
-struct Wish {
+struct Demand {
     /// The flows that begin or end there.
     copying: f64,
     is_gentle: bool,
@@ -370,7 +370,7 @@ impl End {
         &self,
         now: Timestamp,
         limits: &Limits,
-        Wish { copying, is_gentle, is_stalled, given }: Wish,
+        Demand { copying, is_gentle, is_stalled, given }: Demand,
         notes: &mut Notes<'_>,
     ) -> RateDecision {
         let Self { broker, side, need, .. } = self;

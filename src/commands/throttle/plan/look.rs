@@ -16,7 +16,7 @@ use crate::cluster::size::{ByteRate, Bytes};
 use crate::cluster::throttle::{Side, Sides};
 use crate::cluster::topic::{Partition, TopicName, TopicPartition};
 use crate::commands::throttle::plan::snapshot::{Load, Moving, Snapshot};
-use crate::commands::throttle::spec::CapacityWish;
+use crate::commands::throttle::spec::GivenCapacity;
 
 /// So many topics that lack replicas in sync are asked for what they need at least; with more of them nobody is well anyway.
 const TOPICS_MAX: usize = 1_000;
@@ -74,10 +74,10 @@ pub struct Known {
 }
 
 impl Known {
-    /// By file, and as a person wished: for one broker a wish goes before the file, for all others the file before a wish.
-    pub fn of(capacities: BTreeMap<BrokerId, Capacity>, wishes: &[CapacityWish]) -> Self {
+    /// By file, and as a person gave it: for one broker the flag goes before the file, for all others the file before the flag.
+    pub fn of(capacities: BTreeMap<BrokerId, Capacity>, given: &[GivenCapacity]) -> Self {
         let mut known = Self { capacities, ..Self::default() };
-        for CapacityWish { broker, rate } in wishes {
+        for GivenCapacity { broker, rate } in given {
             match broker {
                 Some(broker) => known.capacities.entry(*broker).or_default().network = Some(*rate),
                 None => known.capacity = Some(*rate),

@@ -87,7 +87,7 @@ async fn ask(context: &Context, kafka: &dyn Kafka, names: &[TopicName]) -> anyho
     Ok(Asked { metadata, configs: configs.collect(), documents })
 }
 
-/// What is asked only where it matters or was wished for.
+/// What is asked only where it matters or was requested.
 async fn more(context: &Context, kafka: &dyn Kafka, args: &DescribeArgs, metadata: &Metadata) -> anyhow::Result<More> {
     let mut more = More { shows_config: true, ..More::default() };
     if metadata.topics.is_empty() {

@@ -104,7 +104,7 @@ async fn of_cluster(context: &mut Context, pattern: &Pattern) -> anyhow::Result<
         let hidden = own().filter(|entry| entry.value.is_none());
         notes.extend(hidden.map(|entry| format!("topic {}: the value of {} is hidden", topic.name, entry.name)));
         let config = own().filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?)));
-        wish_of(topic, config.collect())
+        declared_of(topic, config.collect())
     });
     let topics = topics.collect();
     Ok((topics, notes))
@@ -127,7 +127,7 @@ async fn observe(context: &Context, pattern: &Pattern) -> anyhow::Result<Observe
     Ok(Observed { metadata, configs, ..Observed::default() })
 }
 
-fn wish_of(topic: &Topic, config: BTreeMap<String, String>) -> TopicSpec {
+fn declared_of(topic: &Topic, config: BTreeMap<String, String>) -> TopicSpec {
     let partitions = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
     let replicas = i16::try_from(topic.replication_factor()).unwrap_or(i16::MAX);
     TopicSpec::of_cluster(topic.name.clone(), partitions, replicas, config)

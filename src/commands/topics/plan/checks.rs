@@ -67,15 +67,15 @@ fn fault_of_map(declared: &TopicSpec, options: &Options) -> Option<Fault> {
         Ok(map) => map,
         Err(message) => return Some(Fault::new(place.clone(), message)),
     };
-    let Placed { value: wish, place } = declared.map.as_ref()?;
+    let Placed { value: desired, place } = declared.map.as_ref()?;
     match by_pattern {
-        Some(map) if map.name == *wish => None,
+        Some(map) if map.name == *desired => None,
         Some(map) => Some(Fault::new(
             place.clone(),
-            format!("topic {name} belongs to map {} ({}), not to {wish}", map.name, map.topics),
+            format!("topic {name} belongs to map {} ({}), not to {desired}", map.name, map.topics),
         )),
         None => Some(
-            Fault::new(place.clone(), format!("there is no map {wish}: no maps are known for this cluster"))
+            Fault::new(place.clone(), format!("there is no map {desired}: no maps are known for this cluster"))
                 .with_hint("maps are declared in toolbox.yaml; --cluster or --toolbox-file names it"),
         ),
     }

@@ -36,22 +36,22 @@ pub fn edits(declared: &TopicSpec, there: &[ConfigEntry], last: Option<&Applied>
     keys.into_iter()
         .filter(|key| !THROTTLES.contains(key))
         .filter_map(|key| {
-            let wish = declared.config.get(key).map(|wish| wish.value.as_str());
-            if wish.is_none() && value_of(key).is_some_and(|there| comes_back(last, key, there)) {
+            let desired = declared.config.get(key).map(|desired| desired.value.as_str());
+            if desired.is_none() && value_of(key).is_some_and(|there| comes_back(last, key, there)) {
                 return None;
             }
             let last = last.and_then(|last| last.config.get(key)).map(String::as_str);
-            let there = value_of(key).or_else(|| value_in_force(key, wish?, there));
-            edit(key, wish, there, (last, is_ours(key)))
+            let there = value_of(key).or_else(|| value_in_force(key, desired?, there));
+            edit(key, desired, there, (last, is_ours(key)))
         })
         .collect()
 }
 
 /// The default that holds already where `min.insync.replicas` is declared: each write of that key, of the same value, too,
 /// makes Kafka forget the eligible leaders of the topic (KIP-966).
-fn value_in_force<'a>(key: &str, wish: &str, there: &'a [ConfigEntry]) -> Option<&'a str> {
+fn value_in_force<'a>(key: &str, desired: &str, there: &'a [ConfigEntry]) -> Option<&'a str> {
     let entry = there.iter().find(|entry| entry.name == key && key == "min.insync.replicas")?;
-    entry.value.as_deref().filter(|value| same_value(key, wish, value))
+    entry.value.as_deref().filter(|value| same_value(key, desired, value))
 }
 
 /// Keys that the server sets again after each time that they were unset: they are left.
@@ -72,19 +72,24 @@ fn comes_back(last: Option<&Applied>, key: &str, there: &str) -> bool {
 }
 
 /// The change to one key. `there` is the value that is set on the topic.
-fn edit(key: &str, wish: Option<&str>, there: Option<&str>, (last, ours): (Option<&str>, bool)) -> Option<ConfigEdit> {
-    let cause = match (wish, there) {
+fn edit(
+    key: &str,
+    desired: Option<&str>,
+    there: Option<&str>,
+    (last, ours): (Option<&str>, bool),
+) -> Option<ConfigEdit> {
+    let cause = match (desired, there) {
         // What Kafka hides can't be compared: it is taken for what was last applied.
-        (Some(wish), Some(HIDDEN)) if last == Some(wish) => return None,
-        (Some(wish), Some(there)) if same_value(key, wish, there) => return None,
-        (Some(wish), _) if last.is_some_and(|last| same_value(key, last, wish)) => Cause::Drift,
+        (Some(desired), Some(HIDDEN)) if last == Some(desired) => return None,
+        (Some(desired), Some(there)) if same_value(key, desired, there) => return None,
+        (Some(desired), _) if last.is_some_and(|last| same_value(key, last, desired)) => Cause::Drift,
         (Some(_), _) => Cause::Declared,
         (None, None) => return None,
         (None, Some(_)) if ours => Cause::NoLongerDeclared,
         (None, Some(_)) => Cause::Strict,
     };
     let from = there.map(str::to_owned);
-    Some(ConfigEdit { key: key.to_owned(), from, to: wish.map(str::to_owned), cause, effect: None })
+    Some(ConfigEdit { key: key.to_owned(), from, to: desired.map(str::to_owned), cause, effect: None })
 }
 
 /// Whether Kafka takes two texts for one value of a key: it keeps numbers, booleans and lists in a form of its own, and of

@@ -8,9 +8,9 @@ use crate::commands::topics::plan::Options;
 use crate::commands::topics::plan::step::{TopicStep, count, subject};
 
 /// Plans the deletion of topics that should be absent and are there.
-pub fn plan(wished: &[&Topic], observed: &Observed, options: &Options, plan: &mut Plan<TopicStep>) {
+pub fn plan(absent: &[&Topic], observed: &Observed, options: &Options, plan: &mut Plan<TopicStep>) {
     let mut steps = Vec::new();
-    for topic in wished {
+    for topic in absent {
         match guard(topic, observed, options) {
             Some(reason) => plan.refuse(subject(&topic.name), "delete", reason),
             None => steps.push(TopicStep::Delete {

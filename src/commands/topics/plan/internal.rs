@@ -41,12 +41,14 @@ pub fn is_left_alone(declared: &TopicSpec, there: &There<'_>, options: &Options,
 fn changes(declared: &TopicSpec, (topic, there): (&Topic, &There<'_>)) -> Vec<String> {
     let mut changes = Vec::new();
     let now = topic.partitions.len();
-    if let Some(wish) = declared.partitions.as_ref().filter(|wish| usize::try_from(wish.value) != Ok(now)) {
-        changes.push(format!("partitions {now} -> {}", wish.value));
+    if let Some(desired) = declared.partitions.as_ref().filter(|desired| usize::try_from(desired.value) != Ok(now)) {
+        changes.push(format!("partitions {now} -> {}", desired.value));
     }
     let now = topic.replication_factor();
-    if let Some(wish) = declared.replication_factor.as_ref().filter(|wish| usize::try_from(wish.value) != Ok(now)) {
-        changes.push(format!("replication factor {now} -> {}", wish.value));
+    if let Some(desired) =
+        declared.replication_factor.as_ref().filter(|desired| usize::try_from(desired.value) != Ok(now))
+    {
+        changes.push(format!("replication factor {now} -> {}", desired.value));
     }
     let edits = configs::edits(declared, there.config.unwrap_or_default(), there.last);
     changes.extend(edits.iter().filter(|edit| is_kept_edit(edit)).map(ToString::to_string));

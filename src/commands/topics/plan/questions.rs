@@ -48,10 +48,10 @@ impl Questions {
             let grows = declared
                 .partitions
                 .as_ref()
-                .is_some_and(|wish| usize::try_from(wish.value) != Ok(topic.partitions.len()));
-            let differs = declared.replication_factor.as_ref().is_some_and(|wish| {
-                let wish = usize::try_from(wish.value);
-                topic.partitions.iter().any(|partition| Ok(partition.replicas.len()) != wish)
+                .is_some_and(|desired| usize::try_from(desired.value) != Ok(topic.partitions.len()));
+            let differs = declared.replication_factor.as_ref().is_some_and(|desired| {
+                let desired = usize::try_from(desired.value);
+                topic.partitions.iter().any(|partition| Ok(partition.replicas.len()) != desired)
             });
             // A replica that is being copied counts as one already, and is not in sync.
             let copies = declared.replication_factor.is_some()

@@ -16,7 +16,7 @@ use crate::cluster::topic::TopicName;
 use crate::commands::mapping::observe::{Observed, ObservedPartition};
 use crate::commands::mapping::plan::{self as mapping, Finding, Severity};
 use crate::commands::mapping::spec::amounts::DISK_LIMIT;
-use crate::commands::mapping::spec::goal::{Goal, Wish};
+use crate::commands::mapping::spec::goal::{Goal, Operation};
 use crate::commands::topics::plan::step::{TopicStep, subject};
 
 /// The planner's word for partitions that move now.
@@ -118,7 +118,7 @@ fn goal(group: &[&Wanted], brokers: &BTreeSet<BrokerId>, factor: usize, world: &
     let partitions = topics.iter().filter_map(|name| world.topics.get(name)).flat_map(|topic| &topic.partitions);
     let holders = partitions.flat_map(|partition| &partition.replicas).copied();
     Goal {
-        wish: Wish::Rebuild { force: false },
+        operation: Operation::Rebuild { force: false },
         brokers: brokers.iter().copied().chain(holders).collect(),
         topics,
         replication_factor: Some(factor),

@@ -27,16 +27,16 @@ pub enum Running {
 }
 
 /// Where they lead.
-pub fn running(topic: &Topic, moves: Option<&BTreeMap<i32, Reassignment>>, wish: usize) -> Running {
+pub fn running(topic: &Topic, moves: Option<&BTreeMap<i32, Reassignment>>, desired: usize) -> Running {
     let (mut from, mut partitions) = (usize::MAX, 0);
     let numbers = topic.partitions.iter().map(|partition| partition.partition);
     for one in numbers.filter_map(|number| moves?.get(&number)) {
         let before = one.replicas.len().saturating_sub(one.adding.len());
         let after = one.replicas.len().saturating_sub(one.removing.len());
-        if after != wish {
+        if after != desired {
             return Running::Elsewhere;
         }
-        if before != wish {
+        if before != desired {
             from = from.min(before);
             partitions += 1;
         }

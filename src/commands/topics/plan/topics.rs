@@ -76,8 +76,8 @@ impl<'a> World<'a> {
 pub fn create(declared: &TopicSpec, world: &mut World, plan: &mut Plan<TopicStep>) {
     let name = &declared.name.value;
     let defaults = world.observed.broker_defaults.clone().unwrap_or_default();
-    let partitions = declared.partitions.as_ref().map_or(defaults.partitions, |wish| wish.value);
-    let factor = declared.replication_factor.as_ref().map_or(defaults.replication_factor, |wish| wish.value);
+    let partitions = declared.partitions.as_ref().map_or(defaults.partitions, |desired| desired.value);
+    let factor = declared.replication_factor.as_ref().map_or(defaults.replication_factor, |desired| desired.value);
     let (partitions, factor) = (positive(partitions.into()), positive(factor.into()));
     let brokers = world.brokers_for(name);
     if let Some(reason) = world.too_few(name, brokers.len(), factor) {
@@ -177,39 +177,41 @@ fn replication_factor(
     plan: &mut Plan<TopicStep>,
 ) {
     let name = &topic.name;
-    let Some(wish) = declared.replication_factor.as_ref().map(|wish| positive(wish.value.into())) else { return };
+    let Some(desired) = declared.replication_factor.as_ref().map(|desired| positive(desired.value.into())) else {
+        return;
+    };
     let now = world.observed.replication_factor(topic);
     let least = known.min_insync_replicas();
-    if let Some(least) = least.filter(|least| wish < *least && wish != now) {
-        plan.refuse(subject(name), "change replication factor", below_min_insync(wish, least));
+    if let Some(least) = least.filter(|least| desired < *least && desired != now) {
+        plan.refuse(subject(name), "change replication factor", below_min_insync(desired, least));
         return;
     }
-    if wish == 1 && wish != now {
+    if desired == 1 && desired != now {
         world.lone.push(name.clone());
     }
-    let running = running(topic, world.observed.moves.get(name), wish);
+    let running = running(topic, world.observed.moves.get(name), desired);
     if let Running::Toward { from, partitions } = running {
         plan.warn(format!(
-            "topic {name}: replication factor {from} -> {wish} is under way: {} now; `toolbox reassign status` shows how \
+            "topic {name}: replication factor {from} -> {desired} is under way: {} now; `toolbox reassign status` shows how \
              far",
             if partitions == 1 { "1 partition moves".to_owned() } else { format!("{partitions} partitions move") }
         ));
     }
-    if wish == now {
+    if desired == now {
         return;
     }
-    let change = format!("replication factor {now} -> {wish}");
+    let change = format!("replication factor {now} -> {desired}");
     if running == Running::Elsewhere {
         plan.refuse(subject(name), &change, "its partitions are being reassigned now; run again when that is done");
         return;
     }
     let brokers = world.brokers_for(name);
-    if let Some(reason) = world.too_few(name, brokers.len(), wish) {
+    if let Some(reason) = world.too_few(name, brokers.len(), desired) {
         plan.refuse(subject(name), &change, reason);
         return;
     }
     let brokers = brokers.iter().map(|broker| broker.id).collect();
-    world.wanted.push(Wanted { name: name.clone(), from: now, to: wish, brokers });
+    world.wanted.push(Wanted { name: name.clone(), from: now, to: desired, brokers });
 }
 
 /// Plans more partitions; refuses fewer.
@@ -220,13 +222,13 @@ fn partitions(
     plan: &mut Plan<TopicStep>,
 ) {
     let name = &topic.name;
-    let Some(wish) = declared.partitions.as_ref().map(|wish| positive(wish.value.into())) else { return };
+    let Some(desired) = declared.partitions.as_ref().map(|desired| positive(desired.value.into())) else { return };
     let now = topic.partitions.len();
-    if wish == now {
+    if desired == now {
         return;
     }
-    let change = format!("partitions {now} -> {wish}");
-    if wish < now {
+    let change = format!("partitions {now} -> {desired}");
+    if desired < now {
         let reason = "Kafka can't take partitions away; to have fewer, make a new topic and copy the records";
         plan.refuse(subject(name), &change, reason);
         return;
@@ -254,7 +256,7 @@ fn partitions(
     }
     let keyed = keyed != Keys::Absent;
     let existing: Vec<_> = topic.partitions.iter().map(|partition| partition.replicas.as_slice()).collect();
-    let assignment = world.place(&brokers, &existing, (wish - now, factor));
+    let assignment = world.place(&brokers, &existing, (desired - now, factor));
     let from = i32::try_from(now).unwrap_or(i32::MAX);
     plan.steps.push(TopicStep::AddPartitions { name: name.clone(), from, assignment, keyed });
 }
@@ -273,9 +275,9 @@ enum Keys {
 /// Whether the records of a topic have keys; it holds so many of them, where that was read.
 fn keys(declared: &TopicSpec, known: &There<'_>, records: Option<u64>) -> Keys {
     let label = declared.labels.get("keyed").map(String::as_str);
-    let wished = declared.config.get("cleanup.policy").map(|policy| policy.value.as_str());
+    let desired = declared.config.get("cleanup.policy").map(|policy| policy.value.as_str());
     let now = known.value_of("cleanup.policy");
-    let is_compacted = [wished, now].into_iter().flatten().any(|policy| policy.contains("compact"));
+    let is_compacted = [desired, now].into_iter().flatten().any(|policy| policy.contains("compact"));
     if is_compacted || label == Some("true") {
         return Keys::Present;
     }

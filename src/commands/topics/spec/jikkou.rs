@@ -103,12 +103,12 @@ fn topic(draft: &mut Draft, document: &Node<'_>) {
         strict: false,
     };
     if let Some(spec) = spec.filter(|_| state == State::Present) {
-        wishes(draft, &spec, &mut topic);
+        values(draft, &spec, &mut topic);
     }
     draft.topics.push(topic);
 }
 
-fn wishes(draft: &mut Draft, spec: &Fields<'_, '_>, topic: &mut TopicSpec) {
+fn values(draft: &mut Draft, spec: &Fields<'_, '_>, topic: &mut TopicSpec) {
     // -1 is Jikkou's word for the broker's default.
     let get = |key: &str| {
         let node = spec.get(key).filter(|node| !node.is_null())?;

@@ -13,7 +13,7 @@ use crate::commands::topics::spec::read::Draft;
 use crate::formats::place::{Fault, Faults};
 use crate::formats::yaml::Reader;
 
-/// Refuses topics that are declared twice, names that collide in Kafka's metrics, and wishes that contradict each other.
+/// Refuses topics that are declared twice, names that collide in Kafka's metrics, and values that contradict each other.
 pub(super) fn merge(draft: Draft) -> Result<Spec, Faults> {
     let Draft { mut reader, mut topics, mut notes, lost, references: _ } = draft;
     // Sorting is stable: of one name the topic that was declared first comes first.
@@ -44,7 +44,7 @@ pub(super) fn merge(draft: Draft) -> Result<Spec, Faults> {
     reader.faults.extend(clusters::faults(&merged.iter().collect::<Vec<_>>()));
     let mut unknown_keys = Vec::new();
     for topic in &merged {
-        wishes(topic, &mut reader, (&mut notes, &mut unknown_keys));
+        check_values(topic, &mut reader, (&mut notes, &mut unknown_keys));
     }
     Faults::check(reader.faults)?;
     for (field, (place, count)) in lost {
@@ -65,7 +65,7 @@ pub(super) fn merge(draft: Draft) -> Result<Spec, Faults> {
 }
 
 /// What is wrong with one topic whatever the cluster.
-fn wishes(topic: &TopicSpec, reader: &mut Reader, (notes, unknown): (&mut Vec<Fault>, &mut Vec<Fault>)) {
+fn check_values(topic: &TopicSpec, reader: &mut Reader, (notes, unknown): (&mut Vec<Fault>, &mut Vec<Fault>)) {
     let Placed { value: name, place } = &topic.name;
     if let Some(keeper) = keeper(name) {
         let message = format!("{keeper} keeps its own data in topic `{name}`; it stays as it is");

@@ -1,4 +1,4 @@
-//! What topics should be: checked wishes, with the place where each was written. Texts in, [`Spec`] or faults out.
+//! What topics should be: checked declarations, with the place where each was written. Texts in, [`Spec`] or faults out.
 //!
 //! [`parse`] needs no cluster; `plan::checks` compares a spec with what the cluster can do. Both collect every fault.
 //! Each document brings its own `defaults`; a topic may be declared once in all sources together.
@@ -66,11 +66,11 @@ impl Spec {
 pub struct TopicSpec {
     /// Its name and where it is declared.
     pub name: Placed<TopicName>,
-    /// Wished number of partitions, 1 and up; none leaves it as it is (or to the broker's default).
+    /// Desired number of partitions, 1 and up; none leaves it as it is (or to the broker's default).
     pub partitions: Option<Placed<i32>>,
-    /// Wished replicas a partition, 1 and up; none leaves it as it is (or to the broker's default).
+    /// Desired replicas a partition, 1 and up; none leaves it as it is (or to the broker's default).
     pub replication_factor: Option<Placed<i16>>,
-    /// Wished config, keys and values verbatim as Kafka has them.
+    /// Desired config, keys and values verbatim as Kafka has them.
     pub config: BTreeMap<String, Placed<String>>,
     /// The map that it must belong to, where the author named one.
     pub map: Option<Placed<String>>,

@@ -21,7 +21,7 @@ const TOPIC: &[&str] = &["name", "partitions", "replicationFactor", "config", "m
 pub(super) fn read(draft: &mut Draft, document: &Node<'_>) {
     let reader = &mut draft.reader;
     let Some(fields) = reader.fields(document, "a topics file", DOCUMENT) else { return };
-    let mut defaults = fields.get("defaults").map(|node| wishes_of_defaults(reader, node)).unwrap_or_default();
+    let mut defaults = fields.get("defaults").map(|node| values_of_defaults(reader, node)).unwrap_or_default();
     if let Some(node) = fields.get("strict") {
         let strict = reader.flag(node, "`strict`");
         if let (Some(strict), Some(default)) = (&strict, &defaults.strict) {
@@ -46,7 +46,7 @@ pub(super) fn read(draft: &mut Draft, document: &Node<'_>) {
 
 /// What both `defaults` and a topic can say.
 #[derive(Debug, Default, Clone)]
-struct Wishes {
+struct Values {
     partitions: Option<Placed<i32>>,
     replication_factor: Option<Placed<i16>>,
     config: BTreeMap<String, Placed<String>>,
@@ -55,13 +55,13 @@ struct Wishes {
     strict: Option<Placed<bool>>,
 }
 
-fn wishes_of_defaults(reader: &mut Reader, node: &Node<'_>) -> Wishes {
-    let Some(fields) = reader.fields(node, "`defaults`", DEFAULTS) else { return Wishes::default() };
-    wishes(reader, &fields)
+fn values_of_defaults(reader: &mut Reader, node: &Node<'_>) -> Values {
+    let Some(fields) = reader.fields(node, "`defaults`", DEFAULTS) else { return Values::default() };
+    values(reader, &fields)
 }
 
-fn wishes(reader: &mut Reader, fields: &Fields<'_, '_>) -> Wishes {
-    Wishes {
+fn values(reader: &mut Reader, fields: &Fields<'_, '_>) -> Values {
+    Values {
         partitions: fields.get("partitions").and_then(|node| partitions(reader, node, "`partitions`")),
         replication_factor: fields
             .get("replicationFactor")
@@ -74,22 +74,22 @@ fn wishes(reader: &mut Reader, fields: &Fields<'_, '_>) -> Wishes {
 }
 
 /// Of a topic that should be absent the rest is not even looked at.
-fn wishes_of_absent(reader: &mut Reader, fields: &Fields<'_, '_>) -> Wishes {
-    Wishes {
+fn values_of_absent(reader: &mut Reader, fields: &Fields<'_, '_>) -> Values {
+    Values {
         map: fields.get("map").and_then(|node| map_name(reader, node)),
         labels: fields.get("labels").map(|node| labels(reader, node)).unwrap_or_default(),
         strict: fields.get("strict").and_then(|node| reader.flag(node, "`strict`")),
-        ..Wishes::default()
+        ..Values::default()
     }
 }
 
-fn topic(draft: &mut Draft, node: &Node<'_>, defaults: &Wishes) -> Option<TopicSpec> {
+fn topic(draft: &mut Draft, node: &Node<'_>, defaults: &Values) -> Option<TopicSpec> {
     let reader = &mut draft.reader;
     let fields = reader.fields(node, "a topic", TOPIC)?;
     let state = fields.get("state").map_or(State::Present, |node| state(reader, node));
-    let wishes = match state {
-        State::Present => wishes(reader, &fields),
-        State::Absent => wishes_of_absent(reader, &fields),
+    let values = match state {
+        State::Present => values(reader, &fields),
+        State::Absent => values_of_absent(reader, &fields),
     };
     if state == State::Absent {
         let beside = ["partitions", "replicationFactor", "config"].into_iter().filter(|key| fields.get(key).is_some());
@@ -108,23 +108,23 @@ fn topic(draft: &mut Draft, node: &Node<'_>, defaults: &Wishes) -> Option<TopicS
     };
     let name = topic_name(reader, node, "`name`")?;
     let defaults = if state == State::Absent {
-        Wishes { labels: defaults.labels.clone(), map: defaults.map.clone(), ..Wishes::default() }
+        Values { labels: defaults.labels.clone(), map: defaults.map.clone(), ..Values::default() }
     } else {
         defaults.clone()
     };
     let mut config = defaults.config;
-    config.extend(wishes.config);
+    config.extend(values.config);
     let mut labels = defaults.labels;
-    labels.extend(wishes.labels);
+    labels.extend(values.labels);
     Some(TopicSpec {
         name,
-        partitions: wishes.partitions.or(defaults.partitions),
-        replication_factor: wishes.replication_factor.or(defaults.replication_factor),
+        partitions: values.partitions.or(defaults.partitions),
+        replication_factor: values.replication_factor.or(defaults.replication_factor),
         config,
-        map: wishes.map.or(defaults.map),
+        map: values.map.or(defaults.map),
         state,
         labels,
-        strict: wishes.strict.or(defaults.strict).is_some_and(|strict| strict.value),
+        strict: values.strict.or(defaults.strict).is_some_and(|strict| strict.value),
     })
 }
 

@@ -250,7 +250,7 @@ impl Writer<'_> {
     }
 }
 
-/// A name that Kubernetes takes (RFC 1123: lower case, digits, `-` and `.`), told apart from those taken before.
+/// A name that Kubernetes takes (RFC 1123: lower case, digits, `-` and `.`), different from those taken before.
 fn resource_name(topic: &str, taken: &mut BTreeSet<String>) -> String {
     let lower = topic.to_lowercase().replace('_', "-");
     let parts = lower.split('.').map(|part| part.trim_matches('-')).filter(|part| !part.is_empty());

@@ -256,7 +256,7 @@ proptest! {
     }
 
     #[test]
-    fn without_meddling_every_legal_wish_comes_true(
+    fn without_meddling_every_legal_declaration_comes_true(
         (from, to) in prop_oneof![Just((3_i64, 5_i64)), Just((5, 3)), Just((3, 3)), Just((5, 5))],
         fates in proptest::collection::vec(0..4_usize, 30),
     ) {

@@ -14,7 +14,7 @@ use crate::commands::mapping::plan::Mapping;
 use crate::commands::mapping::plan::plan;
 use crate::commands::mapping::plan::verify;
 use crate::commands::mapping::spec::goal::Goal;
-use crate::commands::mapping::spec::goal::Wish;
+use crate::commands::mapping::spec::goal::Operation;
 
 /// A partition and its replicas after a plan.
 struct Placed<'o> {
@@ -110,7 +110,7 @@ proptest! {
 
     #[test]
     fn whoever_ends_above_the_limit_is_named_and_no_further_move_helps((observed, goal) in goals()) {
-        let goal = Goal { wish: Wish::Rebalance, replication_factor: None, ..goal };
+        let goal = Goal { operation: Operation::Rebalance, replication_factor: None, ..goal };
         let mapping = plan(&goal, &observed);
         let placed = placed(&goal, &observed, &mapping);
         for ((broker, dir), above) in above(&goal, &observed, &placed) {

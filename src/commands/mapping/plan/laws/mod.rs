@@ -16,7 +16,7 @@ use crate::cluster::topic::TopicName;
 use crate::commands::mapping::observe::ObservedBroker;
 use crate::commands::mapping::observe::ObservedPartition;
 use crate::commands::mapping::observe::ObservedTopic;
-use crate::commands::mapping::spec::goal::Wish;
+use crate::commands::mapping::spec::goal::Operation;
 
 /// Plans that reach the end, one after the other.
 const PLANS: usize = 16;
@@ -118,15 +118,15 @@ fn goals() -> impl Strategy<Value = (Observed, Goal)> {
     (clusters(), choice, any::<bool>()).prop_map(|(observed, (verb, allowed, leaving, tolerance, wanted), leaders)| {
         let ids: Vec<_> = observed.brokers.keys().copied().collect();
         let some = |bits: u16| ids.iter().copied().filter(|id| bits >> (id.0 % 16) & 1 == 1).collect::<BTreeSet<_>>();
-        let wish = match verb {
-            0 => Wish::Rebuild { force: true },
-            1 | 2 => Wish::Rebuild { force: false },
-            3 => Wish::Rebalance,
-            4 => Wish::Scale,
-            5 => Wish::Replace { pairs: some(leaving).into_iter().map(|id| (id, None)).collect() },
-            6 => Wish::Evacuate { brokers: some(leaving), leaders_only: true },
-            7 => Wish::Evacuate { brokers: some(leaving), leaders_only: false },
-            _ => Wish::Replace {
+        let operation = match verb {
+            0 => Operation::Rebuild { force: true },
+            1 | 2 => Operation::Rebuild { force: false },
+            3 => Operation::Rebalance,
+            4 => Operation::Scale,
+            5 => Operation::Replace { pairs: some(leaving).into_iter().map(|id| (id, None)).collect() },
+            6 => Operation::Evacuate { brokers: some(leaving), leaders_only: true },
+            7 => Operation::Evacuate { brokers: some(leaving), leaders_only: false },
+            _ => Operation::Replace {
                 pairs: some(leaving)
                     .into_iter()
                     .zip(ids.iter().rev().copied())
@@ -147,7 +147,7 @@ fn goals() -> impl Strategy<Value = (Observed, Goal)> {
             require_n_minus_1: false,
             capacities: BTreeMap::new(),
             racks: BTreeMap::new(),
-            wish,
+            operation,
         };
         (observed, goal)
     })
@@ -204,7 +204,7 @@ proptest! {
     #[test]
     fn settles_the_plan_of_the_planned_state_is_empty((observed, goal) in goals()) {
         // What is placed anew depends on what fits beside the present copies, if disks have a limit.
-        let anew = goal.wish == Wish::Rebuild { force: true };
+        let anew = goal.operation == Operation::Rebuild { force: true };
         if anew && observed.brokers.values().any(|broker| !broker.log_dirs.is_empty()) {
             return Ok(());
         }
@@ -226,8 +226,8 @@ proptest! {
     fn modest_an_evacuation_takes_leadership_from_nobody_else((observed, goal) in goals(), leaving in any::<u16>()) {
         let brokers: BTreeSet<_> = observed.brokers.keys().copied().filter(|id| leaving >> id.0 & 1 == 1).collect();
         for leaders_only in [false, true] {
-            let wish = Wish::Evacuate { brokers: brokers.clone(), leaders_only };
-            let goal = Goal { wish, replication_factor: None, ..goal.clone() };
+            let operation = Operation::Evacuate { brokers: brokers.clone(), leaders_only };
+            let goal = Goal { operation, replication_factor: None, ..goal.clone() };
             for one in plan(&goal, &observed).moves {
                 let (before, after) = (one.from.first(), one.to.first());
                 let is_led_there = before.is_some_and(|leader| brokers.contains(leader));

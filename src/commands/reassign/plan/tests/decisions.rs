@@ -203,7 +203,7 @@ fn only_what_can_not_be_throttled_is_held() {
     let observed = world(&[1, 2, 3, 4], &moves);
     let copied = moves.iter().map(|one| (&one.partition, &one.from[..], observed.arriving(one)));
     let copied: Vec<_> = copied.collect();
-    let wish = Throttles::of_moves(copied.iter().map(|(at, from, to)| (*at, *from, &to[..])), ByteRate(9));
+    let desired = Throttles::of_moves(copied.iter().map(|(at, from, to)| (*at, *from, &to[..])), ByteRate(9));
     let seen = |brokers: &[i32]| PresentThrottles {
         rates: ids(brokers).into_iter().map(|broker| (broker, Sides::default())).collect(),
         ..PresentThrottles::default()
@@ -217,7 +217,7 @@ fn only_what_can_not_be_throttled_is_held() {
         why: if to.is_some() { Why::Set } else { Why::Released },
     };
     let after =
-        |seen: &PresentThrottles, step, ended| Unthrottled::after(&wish, &observed.brokers, seen, &[(step, ended)]);
+        |seen: &PresentThrottles, step, ended| Unthrottled::after(&desired, &observed.brokers, seen, &[(step, ended)]);
 
     let all = seen(&[1, 2, 3, 4]);
     assert!(after(&all, rate(Some(ByteRate(9))), Ended::done()).is_empty());
