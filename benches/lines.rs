@@ -37,6 +37,9 @@ pub(crate) struct Stage<'a> {
     pub(crate) secure: Option<(String, PathBuf)>,
 }
 
+/// Kafka's own tool says its version.
+const START: &str = "kafka-topics --version";
+
 const TOPIC_COMMAND: &str = "org.apache.kafka.tools.TopicCommand";
 
 impl Stage<'_> {
@@ -143,11 +146,15 @@ impl Stage<'_> {
         let words = ["topics", "diff", "-f", &spec, "--observed", &observed];
         let mut ours = self.contender("toolbox", self.toolbox, &words);
         ours.right = vec![3];
-        ours.goal = Goal { seconds: Some(0.150), ..Goal::default() };
+        // No other tool plans without a cluster. Ours is to be done before Kafka's own has said its version: where that takes
+        // longer than 150 ms, so does the machine.
+        ours.goal = Goal { seconds: Some(0.150), or_faster: Some((START, 1.0)), ..Goal::default() };
         ours.countable = false;
+        let mut start = self.stock(START, TOPIC_COMMAND, &["--version"]);
+        start.countable = false;
         Ok(Line {
             title: format!("plan {REHEARSED} topics, saved observation, 1 in 10 to change"),
-            contenders: vec![ours],
+            contenders: vec![ours, start],
             times: QUICK,
         })
     }

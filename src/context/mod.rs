@@ -10,6 +10,7 @@ mod connect;
 mod dead_runs;
 pub mod environment;
 mod flags;
+mod free;
 pub mod load;
 mod locks;
 pub mod metrics;
@@ -50,6 +51,7 @@ use crate::state::identity::ClusterRef;
 
 pub use connect::ControllerArgs;
 pub use flags::{Flags, RepeatFlags, duration};
+pub use free::free_beside;
 pub use locks::{LockCheck, LockHolder};
 pub use observed::Loading;
 pub use recording::{EventSink, Flushed, OpenError, RecordingFlags};

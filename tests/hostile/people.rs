@@ -33,6 +33,25 @@ fn a_schedule_that_could_ask_nobody_is_refused_before_its_first_run() {
     assert!(ran.err.contains("--yes") && ran.err.contains("--dry-run"), "{ran:#?}");
 }
 
+/// A large spec is parsed while connections are made; what is wrong with it is all that is said, whether anybody listens.
+#[test]
+fn a_fault_of_a_large_spec_is_said_before_anything_about_the_cluster() {
+    let toolbox = Toolbox::new("127.0.0.1:1");
+    let topics: Vec<_> = (0..2_000).map(|topic| format!("  - {{name: topic-{topic}, partitions: 3}}\n")).collect();
+    let topics = topics.concat();
+    let spec = toolbox.file("large.yaml", &format!("topics:\n{topics}  - {{name: last, partitions: many}}\n"));
+    for keep_going in [&[][..], &["--keep-going"]] {
+        let ran = toolbox.run(&[&["topics", "apply", "--yes", "-f", &spec], keep_going].concat()).ends_with(2);
+        assert!(ran.err.contains("large.yaml:2002:"), "{ran:#?}");
+        assert!(!ran.err.contains("127.0.0.1:1"), "{ran:#?}");
+    }
+    let wrong = toolbox.file("wrong.properties", "security.protocol=NONE\n");
+    let good = toolbox.file("good.yaml", &format!("topics:\n{topics}"));
+    let words = ["topics", "apply", "--yes", "-f", &good, "--command-config", &wrong];
+    let ran = toolbox.run(&words).ends_with(2);
+    assert_eq!(ran.err.matches("security.protocol").count(), 1, "{ran:#?}");
+}
+
 #[test]
 fn an_error_is_a_document_for_a_program() {
     let ran = Toolbox::alone().run(&["topics", "list", "-o", "json"]).ends_with(2);

@@ -21,7 +21,7 @@ use crate::commands::mapping::report::answer::{self, Answer, Asked, Explanation,
 use crate::commands::mapping::report::{self, page, text};
 use crate::commands::mapping::spec::goals::{Limits, Request, goals};
 use crate::commands::mapping::spec::select::Brokers;
-use crate::context::Context;
+use crate::context::{Context, free_beside};
 use crate::exit::{Exit, Stop};
 use crate::formats::reassignment_json;
 use crate::output;
@@ -61,12 +61,14 @@ pub(super) async fn run(context: &mut Context, job: &Job<'_>) -> anyhow::Result<
     if job.choices {
         return choices::show(context, job, &observed, &maps);
     }
-    let (planned, findings, explanations) = make(job, &job.limits, &observed, &maps)?;
+    let (mut planned, findings, explanations) = make(job, &job.limits, &observed, &maps)?;
     let answer = Answer::of(&observed, &planned, &findings, &asked(context, job, explanations));
     let age = age(context, &observed);
     context.output().result(&answer, |wide| text::answer(&answer, age.as_deref(), wide, output::table))?;
     say_unused_codes(job.safety, &answer);
-    finish(context, job, (&answer, &observed), planned)
+    let exit = finish(context, job, (&answer, &observed), &mut planned)?;
+    free_beside((answer, observed, planned));
+    Ok(exit)
 }
 
 /// What is asked of an answer.
@@ -84,7 +86,7 @@ fn finish(
     context: &Context,
     job: &Job<'_>,
     (answer, observed): (&Answer, &Observed),
-    planned: Vec<Planned>,
+    planned: &mut [Planned],
 ) -> anyhow::Result<Exit> {
     let writes = !context.flags.dry_run;
     if let Some(path) = job.result.html.as_deref().filter(|_| writes) {
@@ -98,7 +100,7 @@ fn finish(
     }
     let has_moves = !answer.moves.is_empty();
     if let Some(folder) = job.result.out.as_deref().filter(|_| writes) {
-        let moves = planned.into_iter().flat_map(|one| one.moves).collect();
+        let moves = planned.iter_mut().flat_map(|one| std::mem::take(&mut one.moves)).collect();
         write(folder, &plan_file(answer, moves, observed))?;
         return Ok(Exit::Done);
     }

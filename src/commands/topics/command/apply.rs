@@ -27,7 +27,7 @@ use crate::commands::topics::plan::running;
 use crate::commands::topics::plan::{Options, Planned, TopicStep, plan};
 use crate::commands::topics::spec::{Sound, Spec, State, TopicSpec};
 use crate::context::completion;
-use crate::context::{Context, Loading, Settled};
+use crate::context::{Context, Loading, Settled, free_beside};
 use crate::exit::{Exit, Stop};
 use crate::formats::place::{Fault, Faults};
 use crate::output;
@@ -151,6 +151,8 @@ async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
     if is_bad {
         context.record_failure(&declared::partly(left_out).into()).await;
     }
+    drop(claim);
+    free_beside((declared, observed, ended));
     Ok(match exit {
         Exit::Done if !is_kept => Exit::Failed,
         Exit::Done | Exit::Refused if is_bad => Exit::Usage,

@@ -21,9 +21,12 @@ const BYTES_OF_TOPIC: usize = 512;
 pub(super) async fn read(context: &Context, args: &SourceArgs, keep_going: bool) -> anyhow::Result<Sound> {
     let (sources, faults) = args.load(context).await?;
     let (bytes, format) = (sources.iter().map(|source| source.bytes.len()).sum::<usize>(), args.format);
-    let parse = move || match keep_going {
-        true => parse_sound(&sources, faults, format),
-        false => parse_whole(&sources, faults, format).map(|spec| Sound { spec, ..Sound::default() }),
+    let parse = move || {
+        if keep_going {
+            parse_sound(&sources, faults, format)
+        } else {
+            parse_whole(&sources, faults, format).map(|spec| Sound { spec, ..Sound::default() })
+        }
     };
     let parsed = if bytes < BYTES_WORTH_CONNECTING {
         parse()
