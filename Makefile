@@ -39,7 +39,7 @@ ACCEPTANCE_IDENTITY_ROUNDS ?= 200
 ACCEPTANCE_MOVES := reassign::acceptance:: reassign::eta:: reassign::faults:: a_move_ends_beside_a_producer throttle::outages:: throttle::lists::six_thousand
 ACCEPTANCE_RECORDS := state::kafka_lock topics::live::behind:: topics::live::settled:: events::killed::
 # Every fault of membership, the quick ones too. `ensemble::controller`: their quorums, kills and answers.
-ACCEPTANCE_MEMBERSHIP := ensemble::membership:: ensemble::faults:: ensemble::rivals:: ensemble::late:: ensemble::kills:: ensemble::ensembles:: \
+ACCEPTANCE_MEMBERSHIP := ensemble::membership:: ensemble::faults:: ensemble::rivals:: ensemble::late:: ensemble::clocks:: ensemble::kills:: ensemble::ensembles:: \
   ensemble::controller ensemble::quorum:: ensemble::prestart:: ensemble::trouble:: identity::racing:: identity::kafka:: probe::ensemble:: probe::live:: \
   probe::storm:: rollout::live:: rollout::acceptance::
 # Filters of tests, as `cargo test` takes them.

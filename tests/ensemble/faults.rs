@@ -126,27 +126,45 @@ fn a_membership_that_somebody_else_changed_is_refused_until_it_is_adopted() {
     assert_eq!(bed.record()["members"]["4"]["state"], "voter");
 }
 
-/// Nodes of 900 KB, which a joiner has to copy before it follows.
-const NODES: usize = 110;
+/// Nodes of 900 KB, 200 MB together, which a joiner has to copy before it follows.
+const NODES: usize = 223;
+
+/// ZooKeeper keeps the last 500 changes in memory, and no fewer (`commitLogCount`): each as it came, and as it is sent to followers.
+/// So many small ones after each large one leave room for these.
+const SMALL: usize = 5;
+
+/// Fills an ensemble with [`NODES`].
+fn fill(bed: &Bed) {
+    block(async {
+        let client = bed.session(&[1, 2, 3]).await;
+        let creation = Creation::open(Mode::Persistent);
+        client.create("/large", b"", &creation).await.unwrap();
+        client.create("/small", b"", &creation).await.unwrap();
+        let small = async |count: usize| {
+            for _ in 0..count {
+                client.set("/small", b"x", None).await.unwrap();
+            }
+        };
+        let data = vec![b'x'; 900_000];
+        for number in 0..NODES {
+            client.create(&format!("/large/{number}"), &data, &creation).await.unwrap();
+            small(SMALL).await;
+        }
+        // From here on a joiner can't be given changes instead of a snapshot.
+        small(500).await;
+        client.close().await.unwrap();
+    });
+}
 
 #[test]
 fn a_joiner_that_copies_a_large_snapshot_in_bursts_is_not_promoted_before_it_has_caught_up() {
     if !is_wanted() {
         return;
     }
-    // A joiner may take 60 s for the snapshot (initLimit), and the servers hold it in memory.
-    let shape = Shape::of(3).spares(2).heap(512).property("initLimit", "240").property("syncLimit", "60");
+    // A joiner may take two minutes for the snapshot (initLimit), and each server holds it in memory.
+    let shape = Shape::of(3).spares(2).heap(768).property("initLimit", "240").property("syncLimit", "60");
     let bed = Bed::adopted(&shape, 3);
-    block(async {
-        let client = bed.session(&[1, 2, 3]).await;
-        let creation = Creation::open(Mode::Persistent);
-        client.create("/large", b"", &creation).await.unwrap();
-        let data = vec![b'x'; 900_000];
-        for number in 0..NODES {
-            client.create(&format!("/large/{number}"), &data, &creation).await.unwrap();
-        }
-        client.close().await.unwrap();
-    });
+    fill(&bed);
     bed.join(&[4, 5], Role::Participant, 5).ends_with(0);
     bed.servers.launch(4).unwrap();
     // It runs for 0.2 s of each second and a half, and is not a follower that keeps up.
@@ -177,6 +195,8 @@ fn a_joiner_that_copies_a_large_snapshot_in_bursts_is_not_promoted_before_it_has
     bed.servers.await_serving(&[4]).unwrap();
     let ran = bed.pass_until(0);
     assert!(ran.out.contains("PROMOTE: server 4"), "{ran:#?}");
+    let log = std::fs::read_to_string(bed.servers.folder().join("logs/zookeeper-4.log")).unwrap();
+    assert!(log.contains("Getting a snapshot from leader"), "{log}");
     let (megabytes, seconds) = (NODES * 9 / 10, begun.elapsed().as_secs());
     say(&format!("a joiner with {megabytes} MB caught up and was promoted within {seconds} s"));
     assert_eq!((bed.versions(1), bed.members(&[1])), (2, [1, 2, 3, 4].into()));

@@ -2,6 +2,7 @@
 
 mod agents;
 mod bed;
+mod clocks;
 mod controller_answers;
 mod controller_kills;
 mod controllers;

@@ -112,10 +112,15 @@ impl Server {
 
     /// Whether any Lease is held.
     pub(crate) fn is_a_lease_held(&self) -> bool {
+        !self.held_leases().is_empty()
+    }
+
+    /// What the Leases say that are held.
+    pub(crate) fn held_leases(&self) -> Vec<Value> {
         let script = self.script.lock().unwrap();
-        let held =
-            |(key, object): (&String, &Value)| key.starts_with(LEASES) && object["spec"]["holderIdentity"].is_string();
-        script.objects.iter().any(held)
+        let leases = script.objects.iter().filter(|(key, _)| key.starts_with(LEASES));
+        let specs = leases.map(|(_, object)| object["spec"].clone());
+        specs.filter(|spec| spec["holderIdentity"].is_string()).collect()
     }
 
     /// From now on requests about Leases are answered with 500, or answered again.

@@ -45,6 +45,7 @@ file:/bin/busybox        busybox-static               shell of the test node's i
 command:prometheus       prometheus                   measures the load and the sizes of brokers in tests
 command:kcat             kcat                         the benchmark's rival; writes and reads records in tests
 file:/usr/bin/time       time                         the benchmark's peak memory
+library:faketime/libfaketimeMT.so.1 libfaketime      jumps of the wall clock in tests
 command:kill             procps                       ends what tests start
 command:timeout          coreutils                    limits on everything that tests run
 command:stty             coreutils                    widths of terminals in tests
@@ -163,6 +164,9 @@ java_there() {
   return 1
 }
 
+# Debian keeps libraries in a folder of the machine's architecture.
+library_there() { compgen -G "$root/usr/lib/*-linux-gnu/$1" >/dev/null; }
+
 # gcc names a file that it does not find as it was asked for.
 c_library_there() { [ -e "$(gcc -print-file-name="$1" 2>/dev/null)" ]; }
 
@@ -170,6 +174,7 @@ there() {
   case $1 in
     command:*) type -P "${1#*:}" >/dev/null ;;
     file:*) [ -e "$root${1#*:}" ] ;;
+    library:*) library_there "${1#*:}" ;;
     c-library:*) c_library_there "${1#*:}" ;;
     java:*) java_there ;;
     go:*) go_there ;;

@@ -7,6 +7,7 @@ use crate::live::kafka::{Cluster, Kind, Shape, Signal, throttle};
 use crate::live::zookeeper::{Ensemble, Shape as EnsembleShape};
 use crate::rollout::bed::{Bed, Guard, Reader, led_elsewhere};
 use crate::rollout::live::{SPREAD, single_replicas};
+use crate::support::wall_clock::WallClock;
 
 /// The kinds of clusters that are rolled.
 const KINDS: [Kind; 3] = [Kind::Kafka39Zookeeper, Kind::Kafka39Kraft, Kind::Kafka43Kraft];
@@ -197,4 +198,37 @@ fn a_server_of_an_ensemble_may_stop_while_the_others_keep_the_quorum() {
     ensemble.launch(follower).unwrap();
     wait(&["--for", "in-sync", "--within", "60s"]).ends_with(0);
     wait(&["--for", "stoppable", "--within", "60s"]).ends_with(0);
+}
+
+#[test]
+fn a_wall_clock_that_jumps_by_an_hour_neither_ends_a_wait_early_nor_makes_it_longer() {
+    if !is_acceptance() {
+        return;
+    }
+    let ensemble = Ensemble::start(&EnsembleShape::of(3)).unwrap();
+    let all = [1, 2, 3];
+    let leader = ensemble.await_leader(&all).unwrap();
+    let follower = all.into_iter().find(|number| *number != leader).unwrap();
+    let toolbox = crate::support::toolbox::Toolbox::alone();
+    let (server, addresses) = (follower.to_string(), ensemble.addresses(&all));
+    let line = ["rollout", "wait", "--server", &server, "--zookeeper", &addresses, "--every", "500ms"];
+    let clock = WallClock::right();
+    // How long it waits, where the clock jumps two seconds after its start.
+    let waits = |more: &[&str], jump: i64, code: i32| {
+        let mut command = toolbox.command(&[&line[..], more].concat());
+        clock.run_and_jump(&mut command, (Duration::from_secs(2), jump)).ends_with(code)
+    };
+    let late = Duration::from_secs(30);
+    for jump in [3_600, -3_600] {
+        ensemble.stop(follower, rustix::process::Signal::KILL).unwrap();
+        let within = Duration::from_secs(6);
+        let ran = waits(&["--for", "in-sync", "--within", "6s"], jump, 5);
+        assert!(ran.took >= within && ran.took < within + late, "{jump}: {ran:#?}");
+        ensemble.launch(follower).unwrap();
+        ensemble.await_serving(&all).unwrap();
+        // Two looks that agree are as far apart as they should be.
+        let apart = Duration::from_secs(6);
+        let ran = waits(&["--for", "stoppable", "--apart", "6s", "--within", "2m"], jump, 0);
+        assert!(ran.took >= apart && ran.took < apart + late, "{jump}: {ran:#?}");
+    }
 }

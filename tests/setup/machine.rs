@@ -91,6 +91,7 @@ impl Needed {
         match self.check.split_once(':').unwrap() {
             ("command", name) => format!("bin/{name}"),
             ("file", path) => format!("root{path}"),
+            ("library", name) => format!("root/usr/lib/x86_64-linux-gnu/{name}"),
             ("c-library", name) => format!("root/{name}"),
             ("java", _) => "root/usr/lib/jvm".into(),
             ("go", _) => "bin/go".into(),

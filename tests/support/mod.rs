@@ -5,3 +5,4 @@ pub(crate) mod product_code;
 pub(crate) mod skipped;
 pub(crate) mod toolbox;
 pub(crate) mod unkept;
+pub(crate) mod wall_clock;

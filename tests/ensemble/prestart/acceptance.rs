@@ -1,10 +1,10 @@
 //! Longer faults of starting servers, for `make acceptance`.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kafka_toolbox::cluster::ensemble::desired::MemberState;
 
+use super::faults::template;
 use super::servers::Servers;
 use crate::ensemble::bed::is_wanted;
 use crate::ensemble::guard::{Watcher, Writer, all_there};
@@ -58,6 +58,109 @@ fn old_members_whose_configuration_was_wiped_do_not_come_back_as_a_rival() {
     servers.stops(&[1, 2]);
     servers.starts(3);
     assert_eq!(servers.leaders(&[3, 4, 5]).len(), 1);
+}
+
+impl Servers {
+    /// Starts server 3 from a template, without any init container.
+    #[track_caller]
+    fn starts_from_template(&self, numbers: &[u32]) {
+        self.overwrite(3, &template(&self.ensemble, numbers));
+        self.launch(&[3]);
+    }
+}
+
+/// Servers that answer within this time that they do not serve will not begin to.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// Watches a server that looks for others and finds none that it can follow.
+#[track_caller]
+fn never_serves(servers: &Servers, number: u32) {
+    let begun = Instant::now();
+    while begun.elapsed() < SILENCE {
+        let answer = servers.ensemble.srvr(number).unwrap_or_default();
+        assert!(!answer.contains("Mode:"), "{answer}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(servers.ensemble.pid(number).is_some(), "it goes on looking");
+}
+
+#[test]
+fn without_prestart_a_template_on_one_server_is_overruled_by_running_ones_that_it_names_and_else_keeps_it_out() {
+    if !is_wanted() {
+        return;
+    }
+    let servers = Servers::grown(3, 1);
+    servers.write(1, "/kept");
+    let (live, record) = (servers.configuration_seen_by(1), servers.record());
+    servers.stops(&[3]);
+    let before = servers.files(1);
+
+    // It lacks one member, or has a server that never was one: whichever member it asks tells it what is live.
+    for numbers in [&[1, 3][..], &[2, 3], &[1, 3, 4]] {
+        servers.starts_from_template(numbers);
+        servers.ensemble.await_serving(&[3]).unwrap();
+        assert_eq!(
+            (servers.written(3), servers.leaders(&[1, 2, 3]).len()),
+            ((vec![1, 2, 3], vec![]), 1),
+            "{numbers:?}"
+        );
+        assert!([1, 3].into_iter().all(|number| servers.configuration_seen_by(number) == live), "{numbers:?}");
+        assert!(servers.has(3, "/kept"));
+        assert!(servers.ensemble(&[1, 2, 3], &["apply", "--once"]).ends_with(0).out.contains("nothing to do"));
+        servers.stops(&[3]);
+    }
+    // It has no member but itself: server 3 looks for a majority of the template, and serves nobody.
+    servers.starts_from_template(&[3, 4]);
+    never_serves(&servers, 3);
+    servers.stops(&[3]);
+    // It lacks the server itself.
+    servers.overwrite(3, &template(&servers.ensemble, &[1, 2]));
+    let (code, said) = servers.ensemble.run_to_its_end(3).unwrap();
+    assert!(code == Some(1) && said.contains("not in the peer list"), "{code:?} {said}");
+    assert_eq!(
+        (servers.configuration_seen_by(1), servers.files(1)),
+        (live, before),
+        "the others know nothing of all that"
+    );
+
+    // With prestart, it comes back.
+    servers.starts(3);
+    assert_eq!((servers.written(3), servers.record()), ((vec![1, 2, 3], vec![]), record));
+}
+
+#[test]
+fn without_prestart_a_template_with_one_server_alone_makes_it_a_rival_that_comes_back_only_with_an_empty_disk() {
+    if !is_wanted() {
+        return;
+    }
+    let servers = Servers::grown(3, 0);
+    servers.write(1, "/kept");
+    let live = servers.configuration_seen_by(1);
+    servers.stops(&[3]);
+    servers.starts_from_template(&[3]);
+    servers.ensemble.await_leader(&[3]).unwrap();
+    assert_eq!((servers.leaders(&[1, 2, 3]).len(), servers.voters_seen_by(3)), (2, vec![3]));
+    servers.write(3, "/of-3");
+    assert!(!servers.has(1, "/of-3"), "it took a write that the ensemble lacks");
+    for side in [&[1, 2][..], &[3]] {
+        let status = servers.ensemble(side, &["status"]).ends_with(5);
+        assert!(status.out.contains("E_SPLIT_BRAIN"), "{status:#?}");
+        let refused = servers.ensemble(side, &["apply", "--once"]).ends_with(4);
+        assert!(refused.out.contains("E_SPLIT_BRAIN"), "{refused:#?}");
+    }
+    assert_eq!(servers.configuration_seen_by(1), live);
+    servers.stops(&[3]);
+
+    // The right configuration is not enough any more: it has voted for an epoch that the others have not come to.
+    servers.starts_from_template(&[1, 2, 3]);
+    never_serves(&servers, 3);
+    let log = std::fs::read_to_string(servers.ensemble.folder().join("logs/zookeeper-3.log")).unwrap();
+    assert!(log.contains("is less than accepted epoch"), "{log}");
+    servers.stops(&[3]);
+    servers.ensemble.bare(3).unwrap();
+    servers.starts(3);
+    assert!(servers.has(3, "/kept") && !servers.has(3, "/of-3"));
+    assert_eq!((servers.leaders(&[1, 2, 3]).len(), servers.voters_seen_by(3)), (1, vec![1, 2, 3]));
 }
 
 #[test]
@@ -117,19 +220,6 @@ fn data(servers: &Servers, number: u32) -> Vec<String> {
     names
 }
 
-/// Copies the data of a server that does not run to another one, as the refusal says.
-fn copy_data(servers: &Servers, from: u32, to: u32) {
-    let folder = |number: u32| servers.ensemble.data_of(number).join("version-2");
-    let copy = |from: &Path, to: &Path| {
-        std::fs::create_dir_all(to).unwrap();
-        for file in std::fs::read_dir(from).unwrap() {
-            let file = file.unwrap();
-            std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
-        }
-    };
-    copy(&folder(from), &folder(to));
-}
-
 #[test]
 fn two_wiped_disks_of_three_are_no_quorum_that_nobody_repairs_and_the_data_of_the_third_is_kept() {
     if !is_wanted() {
@@ -137,8 +227,7 @@ fn two_wiped_disks_of_three_are_no_quorum_that_nobody_repairs_and_the_data_of_th
     }
     let servers = Servers::grown(3, 0);
     servers.write(1, "/kept");
-    let record = || std::fs::read(servers.toolbox.state().join("records/ensemble-main.json")).unwrap();
-    let recorded = record();
+    let (recorded, own, kept) = (servers.record(), servers.files(3), data(&servers, 3));
     servers.stops(&[1, 2]);
     for number in [1, 2] {
         servers.ensemble.wipe(number).unwrap();
@@ -158,16 +247,18 @@ fn two_wiped_disks_of_three_are_no_quorum_that_nobody_repairs_and_the_data_of_th
         let text = format!("{}{}", refused.out, refused.err);
         assert!(text.contains("E_NO_QUORUM") && text.contains("copy the newest surviving data folder"), "{refused:#?}");
     }
-    assert_eq!(record(), recorded);
+    assert_eq!(servers.record(), recorded);
     for number in [1, 2] {
         assert!(!servers.ensemble.data_of(number).join("initialize").exists());
         assert_eq!(data(&servers, number), [""; 0], "server {number} began anew");
     }
-    assert!(!data(&servers, 3).is_empty());
+    let left = data(&servers, 3);
+    assert!(!kept.is_empty() && kept.iter().all(|name| left.contains(name)), "{kept:?} {left:?}");
+    assert_eq!(servers.files(3), own, "nobody repairs the third one");
 
     // A person does what the refusal says.
     servers.stops(&[1, 2, 3]);
-    copy_data(&servers, 3, 1);
+    servers.copy_data(3, 1);
     for number in [1, 3] {
         servers.prestart(number, &[]).ends_with(0);
     }

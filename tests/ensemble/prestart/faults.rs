@@ -6,7 +6,7 @@ use super::servers::Servers;
 use crate::live::zookeeper::{Ensemble, Role, Shape};
 
 /// Lines of a template that lists these servers as voters.
-fn template(ensemble: &Ensemble, numbers: &[u32]) -> String {
+pub(super) fn template(ensemble: &Ensemble, numbers: &[u32]) -> String {
     let line = |number: &u32| ensemble.member(*number).line(Role::Participant) + "\n";
     numbers.iter().map(line).collect()
 }
@@ -63,13 +63,24 @@ fn a_wiped_disk_a_template_and_a_doubled_id_of_one_server_harm_nobody() {
     servers.write(1, "/kept");
     assert_eq!(servers.voters_seen_by(3), [1, 2, 3]);
 
-    // A second process with the id of one that runs, and a disk under the id of another.
+    // A second process with the id of one that runs, on an empty disk and on a copy of the disk of that one.
+    let before = (servers.record(), servers.configuration_seen_by(1), servers.files(2));
     let ran = servers.prestart_as(4, 2, &[]).ends_with(4);
     assert!(ran.out.contains("E_ID_CONFLICT: server 2 runs already"), "{ran:#?}");
     assert!(servers.files(4).is_empty());
+    servers.copy_disk(2, 4);
+    let copied = servers.files(4);
+    let ran = servers.prestart_as(4, 2, &[]).ends_with(4);
+    assert!(ran.out.contains("E_ID_CONFLICT: server 2 runs already"), "{ran:#?}");
+    assert_eq!(servers.files(4), copied);
+    servers.is_ready(2);
+    assert_eq!((servers.record(), servers.configuration_seen_by(1), servers.files(2)), before, "nobody is harmed");
+    // A disk under the id of another.
     servers.stops(&[3]);
+    let own = servers.files(3);
     let ran = servers.prestart_as(3, 4, &[]).ends_with(4);
     assert!(ran.out.contains("E_ID_CONFLICT: the disk has myid 3, the pod is server 4"), "{ran:#?}");
+    assert_eq!((servers.record(), servers.files(3)), (before.0, own));
 
     // A template over the file of one.
     servers.overwrite(3, &template(&servers.ensemble, &[1, 3]));
@@ -107,8 +118,10 @@ fn a_removed_server_that_restarts_ends_and_starts_again_only_if_it_is_wanted() {
     servers.stops(&[3]);
     servers.launch(&[3]);
     servers.ensemble.await_end(3).unwrap();
+    let before = (servers.record(), servers.configuration_seen_by(1));
     let ran = servers.waits(3);
     assert!(ran.err.contains("server 3 is no member any more, and should leave"), "{ran:#?}");
+    assert_eq!((servers.record(), servers.configuration_seen_by(1)), before);
 
     servers.edit(|desired| {
         let member = desired.members.values_mut().last().unwrap();

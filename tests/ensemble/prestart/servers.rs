@@ -1,6 +1,7 @@
 //! Real ZooKeeper servers that start from what `prestart` wrote, one document for all of them, and changes of the membership as
 //! `ensemble apply` makes them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -89,10 +90,13 @@ impl Servers {
         [&own[..], &places, begin].concat().into_iter().map(str::to_owned).collect()
     }
 
-    /// The same, where it is to wait in vain.
+    /// The same, where it is to wait in vain. The disk stays as it is.
     #[track_caller]
     pub(super) fn waits(&self, number: u32) -> Ran {
-        self.prestart(number, &["--within", "1s"]).ends_with(5)
+        let before = self.files(number);
+        let ran = self.prestart(number, &["--within", "1s"]).ends_with(5);
+        assert_eq!(self.files(number), before);
+        ran
     }
 
     /// The same, where it is refused under this name. The disk stays as it is.
@@ -202,12 +206,37 @@ impl Servers {
         (ids(Vote::Participant), ids(Vote::Observer))
     }
 
+    /// The configuration as a server that serves has it.
+    #[track_caller]
+    pub(super) fn configuration_seen_by(&self, number: u32) -> String {
+        let text = self.session(number).run(async |session: &Live| session.configuration().await.unwrap().text);
+        String::from_utf8(text).unwrap()
+    }
+
     /// The voters as a server that serves has them.
     #[track_caller]
     pub(super) fn voters_seen_by(&self, number: u32) -> Vec<i64> {
-        let text = self.session(number).run(async |session: &Live| session.configuration().await.unwrap().text);
-        let membership = ensemble_config::read("live", &text).unwrap().config.membership;
+        let text = self.configuration_seen_by(number);
+        let membership = ensemble_config::read("live", text.as_bytes()).unwrap().config.membership;
         membership.voters().into_iter().map(|id| id.0).collect()
+    }
+
+    /// The document, byte by byte.
+    pub(super) fn record(&self) -> String {
+        std::fs::read_to_string(self.toolbox.state().join("records/ensemble-main.json")).unwrap()
+    }
+
+    /// Copies the disk of a server to another one.
+    pub(super) fn copy_disk(&self, from: u32, to: u32) {
+        copy_files(&self.ensemble.data_of(from), &self.ensemble.data_of(to));
+        self.copy_data(from, to);
+    }
+
+    /// The same for the data alone.
+    pub(super) fn copy_data(&self, from: u32, to: u32) {
+        let folder = |number: u32| self.ensemble.data_of(number).join("version-2");
+        std::fs::create_dir_all(folder(to)).unwrap();
+        copy_files(&folder(from), &folder(to));
     }
 
     /// Servers of these that lead.
@@ -243,12 +272,11 @@ impl Servers {
         before.into()
     }
 
-    /// All files of a server's folders that `prestart` writes, with their texts.
-    pub(super) fn files(&self, number: u32) -> Vec<(String, String)> {
-        let (home, data) = (self.ensemble.home_of(number), self.ensemble.data_of(number));
-        let paths = [home.join("zoo.cfg"), home.join("zoo.cfg.dynamic"), data.join("myid"), data.join(".member")];
-        let read = |path: &PathBuf| Some((text(path), std::fs::read_to_string(path).ok()?));
-        paths.iter().filter_map(read).collect()
+    /// All files in a server's folders, where `prestart` writes, with their texts. Those of its data are not among them.
+    pub(super) fn files(&self, number: u32) -> BTreeMap<String, String> {
+        let folders = [self.ensemble.home_of(number), self.ensemble.data_of(number)];
+        let paths = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()).map(|it| it.unwrap().path());
+        paths.filter(|path| path.is_file()).map(|path| (text(&path), std::fs::read_to_string(&path).unwrap())).collect()
     }
 }
 
@@ -279,6 +307,14 @@ impl Session {
 /// Documents in files never wait for more than their lock.
 fn ready<T>(future: impl Future<Output = T>) -> T {
     future.now_or_never().unwrap()
+}
+
+/// Copies the files of a folder, without those of folders in it.
+fn copy_files(from: &Path, to: &Path) {
+    let paths = std::fs::read_dir(from).unwrap().map(|file| file.unwrap().path());
+    for path in paths.filter(|path| path.is_file()) {
+        std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
 }
 
 pub(super) fn text(path: &Path) -> String {

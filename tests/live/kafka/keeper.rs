@@ -16,6 +16,9 @@ use super::wait::{self, say};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// The state of a process that has ended.
+const ZOMBIE: &str = "Z";
+
 /// Where Linux keeps files in memory, if it does.
 const MEMORY: &str = "/dev/shm";
 
@@ -87,9 +90,7 @@ impl Keeper {
 
     /// The process id of a server that runs now.
     pub(crate) fn pid(&self, name: &str) -> Option<i32> {
-        let pid = fs::read_to_string(self.folder.join(name).join("pid")).ok()?.trim().parse().ok()?;
-        let keeper = i32::try_from(self.process.id()).ok()?;
-        (parent(pid) == Some(keeper)).then_some(pid)
+        self.child(name).filter(|(state, _)| state != ZOMBIE).map(|(_, pid)| pid)
     }
 
     /// Sends a signal to a server that runs.
@@ -113,11 +114,20 @@ impl Keeper {
         })
     }
 
-    /// Waits until a server has ended.
+    /// Waits until nothing is left of a server. Its threads end one after the other, and those that are left hold its ports and
+    /// files though the process is a zombie already: the keeper can take it away once the last one has ended.
     pub(crate) fn ended(&self, name: &str, limit: Duration) -> anyhow::Result<()> {
         wait::until(limit, &format!("the end of {name}"), || {
-            Ok(if self.pid(name).is_none() { Ok(()) } else { Err(format!("it runs.{}", self.tail(name))) })
+            let Some((state, _)) = self.child(name) else { return Ok(Ok(())) };
+            Ok(Err(format!("its process is in state {state}.{}", self.tail(name))))
         })
+    }
+
+    /// State and id of the process of a server, as long as it is there: a zombie, too.
+    fn child(&self, name: &str) -> Option<(String, i32)> {
+        let pid = fs::read_to_string(self.folder.join(name).join("pid")).ok()?.trim().parse().ok()?;
+        let (state, parent) = state(pid)?;
+        (Some(parent) == i32::try_from(self.process.id()).ok()).then_some((state, pid))
     }
 
     /// The end of a server's log, and where the whole of it is.
@@ -185,7 +195,7 @@ fn keeper_of(folder: &Path) -> Option<i32> {
 fn is_keeper(pid: i32, folder: &Path) -> bool {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let named = line.split(|&byte| byte == 0).any(|word| word == folder.as_os_str().as_encoded_bytes());
-    named && parent(pid).is_some()
+    named && state(pid).is_some_and(|(state, _)| state != ZOMBIE)
 }
 
 /// Makes the folder for the servers' data: in memory where there is enough, since a broker syncs a file for each
@@ -202,12 +212,12 @@ fn place_data(data: &Path) -> anyhow::Result<()> {
     Ok(std::os::unix::fs::symlink(folder, data)?)
 }
 
-/// The parent of a process that runs; zombies don't.
-fn parent(pid: i32) -> Option<i32> {
+/// The state of a process, and its parent.
+fn state(pid: i32) -> Option<(String, i32)> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, rest) = stat.rsplit_once(')')?;
     let mut words = rest.split_whitespace();
-    (words.next()? != "Z").then(|| words.next()?.parse().ok())?
+    Some((words.next()?.to_owned(), words.next()?.parse().ok()?))
 }
 
 fn keep(folder: &Path) {
