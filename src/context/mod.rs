@@ -38,6 +38,7 @@ use uuid::Uuid;
 use crate::change::brake::Brake;
 use crate::change::event::Recorder;
 use crate::change::settled::ensembles::ShownEnsemble;
+use crate::change::settled::identities::ShownRegistry;
 use crate::clients::kafka::Kafka;
 use crate::clients::kubernetes::Kubernetes;
 use crate::clients::zookeeper::ZooKeeper;
@@ -101,6 +102,8 @@ pub struct Context {
     zookeeper_of_cluster: zookeeper::OfCluster,
     /// What was seen of the ensemble that this run is about, once it was looked at.
     shown_ensemble: ShownEnsemble,
+    /// The registry of ids that this run has read.
+    shown_registry: Option<ShownRegistry>,
     /// The locks that this run holds.
     locks: Vec<locks::Lock>,
     /// Moves that one command planned and another carries out.
@@ -140,6 +143,7 @@ impl Context {
             zookeeper: OnceCell::new(),
             zookeeper_of_cluster: zookeeper::OfCluster::default(),
             shown_ensemble: ShownEnsemble::default(),
+            shown_registry: None,
             locks: Vec::new(),
             handed_over: None,
             open_run: None,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use jiff::{SignedDuration, Timestamp};
 use kafka_toolbox::change::event::{Event, Outcome};
 use kafka_toolbox::clients::zookeeper::live::Live;
 use kafka_toolbox::clients::zookeeper::settings::{Given, Login, Scheme, Settings};
@@ -177,6 +178,12 @@ impl Bed {
         let mut text: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
         change(&mut text["document"]);
         std::fs::write(&path, text.to_string()).unwrap();
+    }
+
+    /// Makes the record say that a server was seen alive last so long ago: until 15 minutes have passed, it is not gone for good.
+    pub(super) fn was_alive_before(&self, number: u32, ago: SignedDuration) {
+        let time = (Timestamp::now() - ago).to_string();
+        self.edit_record(|record| record["members"][number.to_string()]["lastSeenAlive"] = time.into());
     }
 
     fn record_file(&self) -> std::path::PathBuf {

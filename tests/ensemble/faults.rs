@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use jiff::SignedDuration;
 use kafka_toolbox::clients::zookeeper::{Creation, Mode, Reconfiguration, ZooKeeper};
 use rustix::process::Signal;
 
@@ -70,6 +71,7 @@ fn with_a_dead_voter_a_joiner_that_is_an_observer_is_removed_and_added_again() {
     bed.servers.stop(dead, Signal::KILL).unwrap();
     let id = dead.to_string();
     bed.run(&["retire", &id, "--reason", "its disk is lost", "--max-risk", "loses-data"]).ends_with(0);
+    bed.was_alive_before(dead, SignedDuration::from_hours(1));
     bed.join(&[4], Role::Participant, 3).ends_with(0);
     let ran = bed.pass_until(0);
     assert!(ran.out.contains("UNOBSERVE: server 4"), "{ran:#?}");

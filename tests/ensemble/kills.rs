@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use jiff::SignedDuration;
 use rustix::process::Signal;
 
 use crate::ensemble::bed::{Bed, is_wanted};
@@ -118,6 +119,7 @@ fn a_replacement_that_is_killed_at_any_point_is_one_change_and_no_acknowledged_w
         let stay: Vec<_> = voters.iter().copied().collect();
         let reason = ["--reason", "its disk is lost", "--max-risk", "loses-data"];
         bed.run(&[&["retire", dead.to_string().as_str()], &reason[..]].concat()).ends_with(0);
+        bed.was_alive_before(dead, SignedDuration::from_hours(1));
         bed.join(&[joiner], Role::Participant, 3).ends_with(0);
         bed.launch(&[joiner]);
         voters.insert(joiner);

@@ -18,6 +18,7 @@ mod prestart;
 mod quorum;
 mod rivals;
 mod scripted;
+mod sightings;
 mod trouble;
 
 use crate::support::toolbox::{Ran, Toolbox};

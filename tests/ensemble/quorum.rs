@@ -37,7 +37,7 @@ fn starts(model: &mut Model, id: i32, disk: u128) {
 }
 
 /// A controller is stopped.
-fn stops(model: &mut Model, id: i32) {
+pub(super) fn stops(model: &mut Model, id: i32) {
     model.controller_files.remove(&NodeId(id));
     model.quorum.observers.retain(|observer| observer.key.id != NodeId(id));
     for voter in model.quorum.voters.iter_mut().filter(|voter| voter.key.id == NodeId(id)) {
@@ -46,7 +46,7 @@ fn stops(model: &mut Model, id: i32) {
 }
 
 /// Voters 101, 102 and so on, of which 101 leads. The disk of each has its number.
-fn quorum(voters: i32) -> Memory {
+pub(super) fn quorum(voters: i32) -> Memory {
     let memory = Memory::kraft(1);
     memory.edit(|model| {
         model.is_controllers = true;
@@ -60,16 +60,16 @@ fn quorum(voters: i32) -> Memory {
 }
 
 /// Runs a verb of `ensemble` without asking.
-async fn run(desk: &Desk, verb: &[&str]) -> Said {
+pub(super) async fn run(desk: &Desk, verb: &[&str]) -> Said {
     let place = ["--yes", "--max-risk", "loses-data", "--bootstrap-controller", "memory:1"];
     desk.run(&[&["ensemble"], verb, &place].concat()).await
 }
 
-async fn once(desk: &Desk) -> Said {
+pub(super) async fn once(desk: &Desk) -> Said {
     run(desk, &["apply", "--once", "--rest", "1s"]).await
 }
 
-fn voters(desk: &Desk) -> Vec<i32> {
+pub(super) fn voters(desk: &Desk) -> Vec<i32> {
     let mut ids: Vec<_> = desk.kafka.look(|model| model.quorum.voters.iter().map(|voter| voter.key.id.0).collect());
     ids.sort_unstable();
     ids
@@ -387,7 +387,7 @@ fn record_of(desk: &Desk, name: &str) -> std::path::PathBuf {
     desk.folder().join(format!("state/records/ensemble-{name}-{name}-controllers.json"))
 }
 
-fn read(path: &std::path::Path) -> serde_json::Value {
+pub(super) fn read(path: &std::path::Path) -> serde_json::Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 

@@ -44,6 +44,8 @@ impl Troubled {
             .with("TOOLBOX_TIMEOUT", "3s")
             .with("TOOLBOX_EVENTS_FLUSH_TIMEOUT", "0s");
         bed.run(&["adopt", "--size", "3"]).ends_with(0);
+        // It notes who runs: for five minutes, passes write nothing but their changes.
+        bed.pass().ends_with(0);
         let leader = bed.servers.await_leader(&[1, 2, 3]).unwrap();
         let follower = if leader == 3 { 2 } else { 3 };
         Self { bed, server, follower, address: 1, changes: 0 }

@@ -318,6 +318,29 @@ async fn changes_of_an_ensemble_and_what_only_the_api_server_knows_are_left_to_a
 }
 
 #[tokio::test]
+async fn brokers_that_a_dead_roll_stopped_or_started_and_leaders_that_it_elected_are_shown_by_the_cluster() {
+    use Outcome::{Done, Failed, Unknown};
+    let kafka = cluster();
+    kafka.edit(|model| model.stop_broker(3));
+    let intents = rows([
+        ("rollout run", "rollout.stopped", "broker:3", "", "revision: v2", Done),
+        ("rollout run", "rollout.stopped", "broker:1", "", "revision: v2", Unknown),
+        ("rollout run", "rollout.started", "broker:1", "", "revision: v2", Done),
+        ("rollout run", "rollout.started", "broker:3", "", "revision: v2", Unknown),
+        ("rollout run", "rollout.stopped", "controller:101", "", "revision: v2", Unknown),
+        ("rollout run", "rollout.leaders_elected", "cluster:prod", "", "broker 1: orders-0", Done),
+        ("rollout run", "rollout.leaders_elected", "cluster:prod", "", "broker 2: orders-0", Failed),
+    ]);
+    let desk = Desk::new(kafka);
+    let state = desk.folder().join("state");
+    for (intent, _) in &intents {
+        dies_after(&state, std::slice::from_ref(intent));
+    }
+    desk.run(&["throttle", "gc", "--yes"]).await;
+    assert_settled(&state, &intents, "throttle gc");
+}
+
+#[tokio::test]
 async fn nobody_waits_for_ever_for_a_run_that_could_ask() {
     let desk = Desk::new(Memory::kraft(1).cluster_id("another"));
     let state = desk.folder().join("state");

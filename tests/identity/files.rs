@@ -1,5 +1,6 @@
 //! Outside Kubernetes: names, disks, output files, and a kill between the registry and the files.
 
+use kafka_toolbox::change::event::Outcome;
 use serde_json::Value;
 
 use super::pods::{Pods, text};
@@ -198,6 +199,29 @@ fn one_that_is_killed_between_registry_and_files_gets_the_same_id_when_it_runs_a
     assert!(!again.out.contains("gets the id"), "it has it: {again:#?}");
     let ids = ["kafka-a", "kafka-b", "kafka-c"].map(|pod| pods.output(pod, "broker.id"));
     assert_eq!(ids, ["1001\n", "1002\n", "1003\n"]);
+}
+
+#[test]
+fn how_the_entry_of_a_start_that_died_ended_is_read_from_the_registry_by_the_next_one() {
+    let pods = Pods::new();
+    pods.assign("kafka-0", &[OPTIONAL]).ends_with(0);
+    let dies = |place: &str| {
+        let killed = finish(pods.command("kafka-1", &[OPTIONAL]).env("TOOLBOX_DIE_AT", place));
+        assert_eq!(killed.code, None, "{killed:#?}");
+    };
+    let assigned = || {
+        let events = pods.toolbox.audit().into_iter();
+        let ended =
+            events.filter(|it| it.kind == "identity.assigned" && it.subject == "broker:1002" && !it.is_intent());
+        ended.map(|event| event.outcome).collect::<Vec<_>>()
+    };
+    dies("intents:1");
+    let begins = pods.assign("kafka-0", &[OPTIONAL]).ends_with(0);
+    assert_eq!(assigned(), [Outcome::Failed], "another start reads the same file: {begins:#?}");
+    dies("applied:1");
+    pods.assign("kafka-1", &[OPTIONAL]).ends_with(0);
+    assert_eq!(assigned(), [Outcome::Failed, Outcome::Done]);
+    assert_eq!(pods.toolbox.files("open"), 0);
 }
 
 #[test]

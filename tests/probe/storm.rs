@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::live::kafka::wait::say;
 use crate::live::kafka::{Cluster, Kind, Shape};
 use crate::probe::probe;
 use crate::support::toolbox::{Ran, Toolbox};
@@ -86,12 +87,19 @@ fn a_storm_of_shrunken_isrs_makes_no_latched_broker_unready_and_rollout_check_na
     if std::env::var_os("TOOLBOX_TEST_MEMBERSHIP").is_none() {
         return;
     }
+    for kind in [Kind::Kafka39Kraft, Kind::Kafka43Kraft] {
+        say(&format!("a storm of shrunken ISRs on {}", kind.name()));
+        storm(kind);
+    }
+}
+
+fn storm(kind: Kind) {
     let shape = Shape::brokers(3)
         .property("replica.lag.time.max.ms", "1500")
         .property("replica.fetch.max.bytes", "65536")
         // One that stands still for a moment stays registered, and leads what it led.
         .property("broker.session.timeout.ms", "60000");
-    let cluster = Cluster::start(Kind::Kafka43Kraft, &shape).unwrap();
+    let cluster = Cluster::start(kind, &shape).unwrap();
     let (toolbox, bootstrap) = (Toolbox::alone(), cluster.bootstrap());
     create_throttled(&cluster);
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use kafka_toolbox::change::event::Outcome;
 use serde_json::Value;
 
 use crate::live::kafka::records::{Writer, numbers};
@@ -52,6 +53,33 @@ fn a_rolling_restart_loses_nothing_survives_its_own_death_and_waits_for_a_broker
     let found = numbers(&bed.cluster, "orders").unwrap();
     assert_eq!((found.len(), found.last().copied()), (usize::try_from(written).unwrap(), Some(written - 1)));
     reader.await_all(written);
+    assert_eq!(led_elsewhere(&bed.cluster), []);
+}
+
+/// A run that dies between what a command did and its outcome, at each of a roll's three side effects; then a run of another command
+/// comes.
+#[test]
+fn what_a_killed_roll_stopped_started_and_elected_is_found_out_by_the_next_run_on_the_cluster() {
+    let bed = Bed::new(Cluster::start(Kind::Kafka43Kraft, &Shape::racks(&["a", "b", "c"])).unwrap());
+    bed.create("orders", SPREAD);
+    bed.await_in_sync("orders");
+    let line = bed.hands.line(&["--revision", "v2", "--ids", "1"]);
+    let line: Vec<_> = line.iter().map(String::as_str).collect();
+    for (place, kind) in [
+        ("rollout.stopped:1", "rollout.stopped"),
+        ("rollout.started:1", "rollout.started"),
+        ("rollout.elected:1", "rollout.leaders_elected"),
+    ] {
+        let died = bed.toolbox.run_until(place, &line);
+        assert_eq!(died.code, None, "{place}: {died:#?}");
+        let next = bed.toolbox.run(&["throttle", "gc", "--yes"]);
+        assert!(next.err.contains("the cluster shows how 1 of its changes ended"), "{place}: {next:#?}");
+        let events = bed.toolbox.audit();
+        let ended = events.iter().rfind(|event| event.kind == kind && !event.is_intent()).unwrap();
+        assert_eq!(ended.outcome, Outcome::Done, "{place}: {ended:#?}");
+    }
+    bed.roll(&["--revision", "v2", "--ids", "1"]).ends_with(0);
+    assert!(bed.toolbox.audit().iter().all(|event| event.outcome != Outcome::Unknown), "{:#?}", bed.toolbox.audit());
     assert_eq!(led_elsewhere(&bed.cluster), []);
 }
 

@@ -1,5 +1,9 @@
 //! Changes of an ensemble's membership, and of its record. Only a run that looks at the ensemble and reads its record knows how
 //! they ended: to every other run they are not known yet.
+//!
+//! What `prestart` does to a server's own disk and entry (`ensemble.written`, `ensemble.initialize`, `ensemble.formatted`,
+//! `ensemble.recorded`) stays unknown: no other place shows it, and the next start of that server reads the disk and the record, and
+//! does whatever is left to do, whether or not the dead one began with it.
 
 use std::collections::BTreeMap;
 

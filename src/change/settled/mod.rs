@@ -2,11 +2,14 @@
 //!
 //! It goes by the text of the intents, for all commands alike: whichever command runs next on a cluster settles what any
 //! command left open there. [`Subjects`] says what has to be looked at, [`settled`] decides. What the cluster does not
-//! show is settled by [`workloads`], from the API server, and by [`ensembles`], in runs that look at their ensemble.
+//! show is settled by [`workloads`], from the API server, and by [`ensembles`] and [`identities`], in runs that look at their ensemble
+//! or read their registry.
 
 pub mod ensembles;
+pub mod identities;
 mod moves;
 mod overrides;
+pub mod rolls;
 mod throttles;
 mod topics;
 pub mod workloads;
@@ -64,6 +67,8 @@ pub struct Subjects {
     pub overrides: bool,
     /// Topics of which the owners' records are needed.
     pub owned_topics: BTreeSet<TopicName>,
+    /// Brokers of which it is needed whether they run.
+    pub brokers: BTreeSet<BrokerId>,
 }
 
 /// What the cluster shows of the subjects of intents.
@@ -79,6 +84,8 @@ pub struct Shown {
     pub throttles: PresentThrottles,
     /// The record of the rates that people gave; none where it could not be read.
     pub overrides: Option<KeptOverrides>,
+    /// The brokers that are registered, of those that are needed, and whether they answer; none where that could not be read.
+    pub brokers: Option<BTreeMap<BrokerId, bool>>,
     /// The owners whose records name a topic; none where they could not be read.
     pub owners: Option<BTreeMap<TopicName, BTreeSet<String>>>,
 }
@@ -118,6 +125,8 @@ impl Subjects {
                 ("throttle", _) if overrides::is_about(intent) => subjects.overrides = true,
                 ("throttle", "broker") => subjects.throttled_brokers.extend(name.parse().ok().map(BrokerId)),
                 ("throttle", "topic") => subjects.throttled_topics.extend(topic),
+                ("rollout", "broker") => subjects.brokers.extend(rolls::broker(intent)),
+                ("rollout", "cluster") => subjects.topics.extend(rolls::topics(intent)),
                 _ => {}
             }
         }
@@ -144,6 +153,7 @@ pub fn settled(intent: &Event, shown: &Shown) -> Verdict {
         "reassign" => Verdict::of(moves::is_done(intent, shown)),
         "throttle" if overrides::is_about(intent) => overrides::verdict(intent, shown.overrides.as_ref()),
         "throttle" => throttles::verdict(intent, &shown.throttles),
+        "rollout" => Verdict::of(rolls::is_done(intent, shown)),
         _ => Verdict::NotShown,
     }
 }

@@ -3,6 +3,8 @@
 use uuid::Uuid;
 
 use super::ensembles::{ShownEnsemble, settled_by_ensemble};
+use super::identities::{ShownRegistry, settled_by_registry};
+use super::rolls::elected_lines;
 use super::workloads::{Placed, ShownPod, ShownSet, ShownWorkloads, Workloads, is_of_workload, settled_by_workloads};
 use super::{KeptOverrides, Shown, Subjects, Verdict, is_of_run, settled};
 use crate::change::carry_out::Run;
@@ -389,4 +391,83 @@ fn a_pod_that_was_replaced_is_known_by_its_uid_and_a_stepped_partition_by_its_or
     let older = intent("rollout run", ("rollout.partition_stepped", "pod:kafka/zk-2"), ("uid: old", "revision: 2"));
     assert_eq!(settled_by_workloads(&older, &workloads(Some(set(4, Some(2))), None)), Verdict::NotShown);
     assert!(Workloads::of([&older]).is_empty() && Workloads::of([&deleted, &stepped]).pods.len() == 1);
+}
+
+#[test]
+fn a_broker_that_is_out_was_stopped_and_one_that_answers_was_started_and_nothing_more_is_certain() {
+    let of = |kind: &str, brokers: Option<&[(i32, bool)]>| {
+        let brokers = brokers.map(|all| all.iter().map(|(id, answers)| (BrokerId(*id), *answers)).collect());
+        let intent = intent("rollout run", (kind, "broker:2"), ("", "revision: v2"));
+        assert_eq!(Subjects::of([&intent]).brokers, ids(&[2]).into_iter().collect());
+        outcome(settled(&intent, &Shown { brokers, ..Shown::default() }))
+    };
+    let (stopped, started) = ("rollout.stopped", "rollout.started");
+    assert_eq!((of(stopped, Some(&[])), of(started, Some(&[(2, true)]))), (Some(Outcome::Done), Some(Outcome::Done)));
+    assert_eq!(of(stopped, Some(&[(2, true)])), None, "it may have been started since");
+    assert_eq!(of(stopped, Some(&[(2, false)])), None, "its stop command may still run");
+    assert_eq!(of(started, Some(&[(2, false)])), None, "a killed process is registered for a while");
+    assert_eq!(of(started, Some(&[])), None, "it may be on its way up");
+    assert_eq!((of(stopped, None), of(started, None)), (None, None));
+    let server = intent("rollout run", ("rollout.stopped", "server:2"), ("", ""));
+    assert!(Subjects::of([&server]).is_empty());
+    assert_eq!(outcome(settled(&server, &Shown { brokers: Some([].into()), ..Shown::default() })), None);
+}
+
+#[test]
+fn an_election_of_a_roll_is_done_where_every_partition_that_is_left_has_its_leader() {
+    let partition = |topic: &str, partition| TopicPartition { topic: name(topic), partition };
+    let keys = [partition("orders", 0), partition("orders", 1), partition("a.b-c", 0)];
+    let lines = elected_lines([BrokerId(1), BrokerId(2), BrokerId(1)].into_iter().zip(&keys)).unwrap();
+    assert_eq!(lines, "broker 1: orders-0,a.b-c-0\nbroker 2: orders-1");
+    let elected = intent("rollout run", ("rollout.leaders_elected", "cluster:main"), ("", &lines));
+    assert_eq!(Subjects::of([&elected]).topics, [name("orders"), name("a.b-c")].into());
+    let of = |topics: &[Topic]| outcome(settled(&elected, &shown(topics)));
+    let orders = |second: i32| topic("orders", &[&[1, 2], &[second, 3 - second]]);
+    assert_eq!(of(&[orders(2), topic("a.b-c", &[&[1]])]), Some(Outcome::Done));
+    assert_eq!(of(&[orders(2)]), Some(Outcome::Done), "a topic was deleted since");
+    assert_eq!(of(&[orders(1), topic("a.b-c", &[&[1]])]), Some(Outcome::Failed));
+    assert_eq!(of(&[]), None);
+    let older = intent("rollout run", ("rollout.leaders_elected", "cluster:main"), ("", ""));
+    assert_eq!(outcome(settled(&older, &shown(&[orders(2)]))), None);
+    let many: Vec<_> = (0..9_000).map(|number| partition("orders", number)).collect();
+    assert_eq!(elected_lines(many.iter().map(|key| (BrokerId(1), key))), None, "too long for an event");
+}
+
+#[test]
+fn an_entry_of_a_registry_is_settled_by_the_same_registry_alone() {
+    let place = "ConfigMap kafka/toolbox-brokers-main-map1";
+    let after = format!("pod: kafka-1\npod_uid: new\nregistry: {place}");
+    let refreshed =
+        intent("identity assign", ("identity.refreshed", "broker:1002"), ("pod: kafka-1\npod_uid: old", &after));
+    let assigned = intent("identity assign", ("identity.assigned", "broker:1002"), ("", &after));
+    let registry = |entry: Option<&str>| ShownRegistry {
+        place: place.to_owned(),
+        pod_uid: Some("new".to_owned()),
+        is_file: false,
+        entries: entry.map(|lines| (1002, lines.to_owned())).into_iter().collect(),
+    };
+    let of = |intent: &Event, shown: &ShownRegistry| outcome(settled_by_registry(intent, Some(shown)).unwrap());
+    let (old, new) = ("pod: kafka-1\npod_uid: old", "pod: kafka-1\npod_uid: new");
+    assert_eq!(
+        (of(&assigned, &registry(Some(new))), of(&assigned, &registry(None))),
+        (Some(Outcome::Done), Some(Outcome::Failed))
+    );
+    assert_eq!(
+        (of(&refreshed, &registry(Some(new))), of(&refreshed, &registry(Some(old)))),
+        (Some(Outcome::Done), Some(Outcome::Failed))
+    );
+    assert_eq!(of(&assigned, &registry(Some("pod: kafka-7"))), None, "somebody else has it");
+    let open = [
+        ShownRegistry { place: "ConfigMap other/toolbox-brokers-main-map1".to_owned(), ..registry(None) },
+        ShownRegistry { pod_uid: Some("another".to_owned()), ..registry(None) },
+        ShownRegistry { pod_uid: None, ..registry(None) },
+    ];
+    for shown in &open {
+        assert_eq!(settled_by_registry(&assigned, Some(shown)), Some(Verdict::NotAsked), "{shown:?}");
+    }
+    let file = ShownRegistry { pod_uid: None, is_file: true, ..registry(None) };
+    assert_eq!(of(&assigned, &file), Some(Outcome::Failed), "a file of the state folder is one alone");
+    assert_eq!(settled_by_registry(&assigned, None), Some(Verdict::NotAsked));
+    let written = intent("identity assign", ("identity.written", "broker:1002"), ("", ""));
+    assert_eq!(settled_by_registry(&written, Some(&registry(None))), None);
 }

@@ -81,6 +81,17 @@ pub struct Controller {
     /// Its pod, in Kubernetes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<String>,
+    /// When a pass saw it run last, or up to [`NOTED_EVERY`](super::sightings::NOTED_EVERY) before that. None where none did, and
+    /// in records of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen_alive: Option<Timestamp>,
+}
+
+impl Controller {
+    /// A controller of which nothing else is known.
+    pub fn new(state: MemberState, directory: Option<DirectoryId>) -> Self {
+        Self { state, directory, pod: None, last_seen_alive: None }
+    }
 }
 
 /// The voters that the quorum should have, unless somebody changes them behind us.
@@ -178,11 +189,23 @@ impl DesiredState for DesiredQuorum {
         self.members.get_mut(&node).map(|member| &mut member.state)
     }
 
+    fn sightings(&self) -> BTreeMap<NodeId, Timestamp> {
+        self.members.iter().filter_map(|(node, member)| Some((*node, member.last_seen_alive?))).collect()
+    }
+
+    fn with_sightings(mut self, sightings: &BTreeMap<NodeId, Timestamp>) -> Self {
+        for (node, member) in &mut self.members {
+            member.last_seen_alive = sightings.get(node).copied();
+        }
+        self
+    }
+
     fn without_future(&self, now: Timestamp) -> Option<Self> {
         let mut next = self.clone();
         let op = next.op.iter_mut().map(|op| &mut op.started_at);
         let last = next.last_voters.iter_mut().map(|last| &mut last.since);
-        let all = op.chain(last).chain(next.history.iter_mut().map(|entry| &mut entry.at));
+        let seen = next.members.values_mut().filter_map(|member| member.last_seen_alive.as_mut());
+        let all = op.chain(last).chain(next.history.iter_mut().map(|entry| &mut entry.at)).chain(seen);
         let corrected = all.filter_map(|time| corrected_time(time, now).then_some(())).count();
         (corrected > 0).then_some(next)
     }

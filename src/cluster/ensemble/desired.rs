@@ -74,6 +74,13 @@ pub trait DesiredState: fmt::Debug + Clone + Default + Eq + Serialize + Deserial
     /// Where a member stands; none where the document does not have it.
     fn state_mut(&mut self, id: Self::Id) -> Option<&mut MemberState>;
 
+    /// When each member was seen alive last, as far as that was noted.
+    fn sightings(&self) -> BTreeMap<Self::Id, Timestamp>;
+
+    /// The same document with these sightings of its members, and no others.
+    #[must_use]
+    fn with_sightings(self, sightings: &BTreeMap<Self::Id, Timestamp>) -> Self;
+
     /// The same with the present time in the place of later ones; nothing where there are none.
     #[must_use]
     fn without_future(&self, now: Timestamp) -> Option<Self>;
@@ -102,12 +109,17 @@ pub struct DesiredMember {
     /// Since when the disk has lacked something that does not come back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<Missing>,
+    /// When a pass saw it run last, or up to [`NOTED_EVERY`](super::sightings::NOTED_EVERY) before that. None where none did, and
+    /// in records of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen_alive: Option<Timestamp>,
 }
 
 impl DesiredMember {
     /// A server of which nothing else is known.
     pub fn new(line: ServerLine, state: MemberState) -> Self {
-        Self { line, state, pod: None, ordinal: None, retired_reason: None, disk: None, missing: None }
+        let (pod, ordinal, retired_reason) = (None, None, None);
+        Self { line, state, pod, ordinal, retired_reason, disk: None, missing: None, last_seen_alive: None }
     }
 }
 
@@ -253,11 +265,23 @@ impl DesiredState for Desired {
         self.members.get_mut(&id).map(|member| &mut member.state)
     }
 
+    fn sightings(&self) -> BTreeMap<ServerId, Timestamp> {
+        self.members.iter().filter_map(|(id, member)| Some((*id, member.last_seen_alive?))).collect()
+    }
+
+    fn with_sightings(mut self, sightings: &BTreeMap<ServerId, Timestamp>) -> Self {
+        for (id, member) in &mut self.members {
+            member.last_seen_alive = sightings.get(id).copied();
+        }
+        self
+    }
+
     fn without_future(&self, now: Timestamp) -> Option<Self> {
         let mut next = self.clone();
         let op = next.op.iter_mut().map(|op| &mut op.started_at);
         let last = next.last_config.iter_mut().map(|last| &mut last.since);
-        let all = op.chain(last).chain(next.history.iter_mut().map(|entry| &mut entry.at));
+        let seen = next.members.values_mut().filter_map(|member| member.last_seen_alive.as_mut());
+        let all = op.chain(last).chain(next.history.iter_mut().map(|entry| &mut entry.at)).chain(seen);
         let corrected = all.filter_map(|time| corrected_time(time, now).then_some(())).count();
         (corrected > 0).then_some(next)
     }

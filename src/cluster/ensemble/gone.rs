@@ -11,7 +11,7 @@ pub const GONE_AFTER: Duration = Duration::from_mins(15);
 /// What is known about a server's disk, node and last sign of life. Ages are of a clock that does not jump.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Evidence {
-    /// How long ago it last answered, if it was ever seen to.
+    /// How long ago it answered last, or may have, if it was ever seen to.
     pub last_alive: Option<Duration>,
     /// How long the node that its volume is bound to has not existed (NotFound; a node that is NotReady exists).
     pub node_missing: Option<Duration>,
@@ -42,7 +42,7 @@ pub enum Why {
 /// Why a server does not count as gone for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WhyNot {
-    /// It answers now, or did within the last 15 minutes.
+    /// It answers now, or did within the last 15 minutes, or may have: not every answer is noted.
     SeenAlive,
     /// Its node is missing, but not for 15 minutes yet.
     NodeMissingTooShort,
@@ -83,7 +83,7 @@ impl fmt::Display for Gone {
             Self::ForGood(Why::Retired) => "gone for good: it was retired",
             Self::ForGood(Why::NodeDeleted) => "gone for good: the node of its volume was deleted at least 15 min ago",
             Self::ForGood(Why::VolumeDeleted) => "gone for good: its volume was deleted",
-            Self::No(WhyNot::SeenAlive) => "not gone for good: it was alive within the last 15 min",
+            Self::No(WhyNot::SeenAlive) => "not gone for good: it was, or may have been, alive within the last 15 min",
             Self::No(WhyNot::NodeMissingTooShort) => {
                 "not gone for good: its node has been missing for less than 15 min"
             }

@@ -11,5 +11,6 @@ pub mod member;
 pub mod membership;
 pub mod pods;
 pub mod server_line;
+pub mod sightings;
 pub mod tolerance;
 pub mod view;

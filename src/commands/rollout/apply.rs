@@ -6,12 +6,14 @@ use std::time::Duration;
 use crate::change::carry_out::{Ended, Watch, carry_out};
 use crate::change::event::Outcome;
 use crate::change::fail_point::fail_point;
+use crate::change::settled::rolls::elected_lines;
 use crate::change::settled::workloads::{PARTITION, SET, SET_UID};
 use crate::clients::kafka::{Election, KafkaError, codes};
 use crate::clients::kubernetes::{PodState, StatefulSet, Strategy};
 use crate::clients::programs;
 use crate::cluster::topic::TopicPartition;
 use crate::commands::rollout::plan::Unit;
+use crate::commands::rollout::plan::leaders::Away;
 use crate::commands::rollout::plan::record::Record;
 use crate::commands::rollout::plan::step::{Act, RollStep};
 use crate::context::Context;
@@ -110,9 +112,11 @@ impl Commands {
         };
         let variables = [("TOOLBOX_ROLLOUT_ID", id.to_string()), ("TOOLBOX_ROLLOUT_KIND", kind.to_owned())];
         let limit = self.limit;
-        let ended = carried_out(context, step, async || match programs::run(&line, &variables, limit).await {
-            Ok(()) => Ended::done(),
-            Err(why) => Ended::failed(why),
+        let point = if act == Act::Stop { "rollout.stopped" } else { "rollout.started" };
+        let ended = carried_out(context, step, async || {
+            let done = programs::run(&line, &variables, limit).await;
+            fail_point(point);
+            done.map_or_else(Ended::failed, |()| Ended::done())
         })
         .await;
         match ended.outcome {
@@ -169,14 +173,16 @@ pub async fn replace_pod(context: &mut Context, unit: &Unit, pod: &PodState, set
 }
 
 /// Elects preferred leaders; how many partitions got theirs, and why not all did.
-pub async fn elect(context: &mut Context, partitions: &[TopicPartition]) -> anyhow::Result<(usize, Option<String>)> {
+pub async fn elect(context: &mut Context, away: &[Away]) -> anyhow::Result<(usize, Option<String>)> {
     let kafka = context.kafka().await?;
+    let partitions: Vec<TopicPartition> = away.iter().map(|it| it.partition.clone()).collect();
     let step = RollStep {
         act: Act::Elect,
         subject: format!("cluster:{}", context.cluster_name().unwrap_or_default()),
         name: format!("{} partitions", partitions.len()),
         before: None,
-        after: None,
+        // By that a later run finds out how the election ended, if this one dies.
+        after: elected_lines(away.iter().map(|it| (it.preferred, &it.partition))),
     };
     let (mut elected, mut failed) = (0, None);
     carried_out(context, step, async || {
@@ -189,6 +195,7 @@ pub async fn elect(context: &mut Context, partitions: &[TopicPartition]) -> anyh
                 }
             }
         }
+        fail_point("rollout.elected");
         failed.clone().map_or_else(Ended::done, Ended::failed)
     })
     .await;

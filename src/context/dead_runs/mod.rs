@@ -5,7 +5,7 @@
 //! cluster may have two. Intents without an id, which an older version wrote, are asked of nobody.
 //!
 //! Changes of StatefulSets and pods are asked of the API server, by whichever run reaches it. Changes of an ensemble are known
-//! to the runs that look at it.
+//! to the runs that look at it, those of a registry of ids to the runs that read it.
 
 mod workloads;
 
@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::FutureExt;
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -24,11 +25,15 @@ use uuid::Uuid;
 use crate::change::carry_out::Ended;
 use crate::change::event::{Event, Outcome};
 use crate::change::settled::ensembles::{ShownEnsemble, settled_by_ensemble};
+use crate::change::settled::identities::{ShownRegistry, settled_by_registry};
 use crate::change::settled::{KeptOverrides, Shown, Subjects, Verdict, settled};
 use crate::clients::kafka::Kafka;
+use crate::cluster::address::Address;
+use crate::cluster::broker::BrokerId;
 use crate::cluster::config::ConfigResource;
 use crate::cluster::metadata::TopicSelection;
 use crate::cluster::overrides::Overrides;
+use crate::cluster::reaction::Reaction;
 use crate::cluster::topic::TopicName;
 use crate::context::Context;
 use crate::context::throttles::present_throttles;
@@ -39,6 +44,9 @@ use crate::state::place::Place;
 
 /// What is not shown as done is looked for once more after this time: the request may have been sent right before the death.
 const SECOND_LOOK: Duration = Duration::from_millis(300);
+
+/// How long a broker may take to answer a greeting.
+const GREETING: Duration = Duration::from_secs(2);
 
 /// Whom this run asks.
 struct Asked {
@@ -70,17 +78,20 @@ impl Context {
     pub(super) async fn settle_dead_runs(&mut self) {
         let asked = self.asked().await.map(Arc::new);
         let of_workloads = self.asked_of_workloads().await;
-        let ensemble = self.shown_ensemble.clone();
-        self.has_settled_dead_runs = asked.is_some() || ensemble != ShownEnsemble::default();
+        let (ensemble, registry) = (self.shown_ensemble.clone(), self.shown_registry.clone());
+        self.has_settled_dead_runs = asked.is_some() || ensemble != ShownEnsemble::default() || registry.is_some();
         let cluster_id = self.cluster_id.clone();
         let settle = |intents: Vec<Event>| {
             let by_ensemble = by_ensemble(&intents, cluster_id.as_deref(), &ensemble);
+            let of_registry = |intent: &Event| settled_by_registry(intent, registry.as_ref());
+            let by_registry: Vec<_> = intents.iter().map(of_registry).collect();
             let (asked, of_workloads) = (asked.clone(), of_workloads.clone());
             async move {
                 let by_workloads = workloads::verdicts(of_workloads.as_ref(), &intents).await;
                 let asked = verdicts(asked, intents).await;
-                let all = asked.into_iter().zip(by_ensemble).zip(by_workloads);
-                all.map(|((asked, ensemble), workload)| workload.or(ensemble).unwrap_or(asked)).collect()
+                let all = asked.into_iter().zip(by_ensemble).zip(by_workloads).zip(by_registry);
+                all.map(|(((asked, ensemble), workload), registry)| workload.or(ensemble).or(registry).unwrap_or(asked))
+                    .collect()
             }
             .boxed()
         };
@@ -106,6 +117,13 @@ impl Context {
     /// Says which id the ensemble's own node has; nothing where there is none.
     pub fn shows_ensemble_id(&mut self, id: String) {
         if self.shown_ensemble.id.replace(id).is_none() {
+            self.has_settled_dead_runs = false;
+        }
+    }
+
+    /// Says what the registry of ids has, as it was read before this run's own changes.
+    pub fn shows_registry(&mut self, registry: ShownRegistry) {
+        if self.shown_registry.replace(registry).is_none() {
             self.has_settled_dead_runs = false;
         }
     }
@@ -261,5 +279,18 @@ async fn look_at_cluster(kafka: &dyn Kafka, subjects: &Subjects) -> anyhow::Resu
         }
     }
     shown.throttles = present_throttles(kafka, &subjects.throttled_brokers, &subjects.throttled_topics).await?;
+    if !subjects.brokers.is_empty() {
+        shown.brokers = Some(registered(kafka, &subjects.brokers).await?);
+    }
     Ok(shown)
+}
+
+/// Those of the brokers that are registered, and whether they answer: a process that was killed is registered for a while still.
+async fn registered(kafka: &dyn Kafka, wanted: &BTreeSet<BrokerId>) -> anyhow::Result<BTreeMap<BrokerId, bool>> {
+    let metadata = kafka.metadata(TopicSelection::None).await.context("failed to read which brokers are registered")?;
+    let asked = metadata.brokers.into_values().filter(|broker| wanted.contains(&broker.id)).map(async |broker| {
+        let reaction = kafka.reaction(&Address::new(&broker.host, broker.port), GREETING).await;
+        (broker.id, reaction == Reaction::Answered)
+    });
+    Ok(join_all(asked).await.into_iter().collect())
 }

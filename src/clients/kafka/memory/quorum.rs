@@ -159,6 +159,7 @@ impl Quorum for Memory {
             match node {
                 Some(node) if model.frozen_controllers.contains(&node) => Reaction::Silent,
                 Some(node) if model.controller_files.contains_key(&node) => Reaction::Answered,
+                None if model.brokers.values().any(|it| it.host == at.host && it.port == at.port) => Reaction::Answered,
                 _ => Reaction::Refused("connection refused".to_owned()),
             }
         })

@@ -70,6 +70,21 @@ impl<D: DesiredState> Record<D> {
         }
     }
 
+    /// Writes what people say over what was read. What a pass noted since of who runs is kept, and is no reason to refuse: nobody
+    /// decided by it.
+    pub async fn declare(&mut self, before: Option<&D>, after: &D) -> Result<(), Ended> {
+        let Err(ended) = self.save(after).await else { return Ok(()) };
+        let Some(before) = before else { return Err(ended) };
+        self.reload().await.map_err(|error| Ended::failed(format!("{error:#}")))?;
+        match &self.desired {
+            Some(now) if now.clone().with_sightings(&before.sightings()) == *before => {
+                let sightings = now.sightings();
+                self.save(&after.clone().with_sightings(&sightings)).await
+            }
+            _ => Err(ended),
+        }
+    }
+
     /// Changes it, on what is there: made again where somebody else was faster. `change` gives nothing where there is nothing
     /// left to do.
     pub async fn update(&mut self, mut change: impl FnMut(&D) -> Option<D>) -> Result<(), Ended> {

@@ -86,7 +86,8 @@ enum Verb {
     Leave(declare::LeaveArgs),
     /// Declare a server gone for good: it is replaced or removed, and its disk is refused when it comes back
     ///
-    /// Shows what is lost by it. Only for a server that does not answer: let a live one `leave`.
+    /// Shows what is lost by it. Only for a server that does not answer: let a live one `leave`. One that a pass has seen alive is
+    /// removed 15 minutes after that at the earliest, 20 at the latest: the record notes every 5 minutes who runs.
     Retire(declare::RetireArgs),
     /// Write what a server starts from, for the init container of its pod; or refuse, or wait
     Prestart(PrestartArgs),

@@ -87,14 +87,17 @@ async fn look(context: &Context, args: &StatusArgs, pods: &mut Pods) -> anyhow::
                 tokio::join!(quorum::look_at(&nodes, &named, limit), channels::cut_off(&nodes, &named, limit));
             match found {
                 Ok(seen) => {
-                    let (mut seen, at) = (SeenQuorum { cut_off, ..seen }, Some(context.steady().now()));
+                    let (mut seen, now) = (SeenQuorum { cut_off, ..seen }, context.steady().now());
                     let recorded = known(quorum_record(context, &nodes, &named).await);
                     let Recorded { desired, place, unreadable } = recorded;
                     let servers = named.iter().map(ToString::to_string).collect();
                     seen.asked = Asked { record: place, unreadable, servers, ..Asked::default() };
                     let limit = limit.min(SHOWN_WITHIN);
                     pods.look_at_controllers(context, desired.as_ref(), &mut seen, Some(limit)).await;
-                    Ok(Observed::Quorum(Box::new(QuorumLook { seen, desired, at })))
+                    if let Some(desired) = &desired {
+                        seen.recall(desired, now);
+                    }
+                    Ok(Observed::Quorum(Box::new(QuorumLook { seen, desired, at: Some(now) })))
                 }
                 Err(NoQuorumSeen::NoLeader) => Ok(Observed::Quorum(Box::default())),
                 Err(NoQuorumSeen::ZooKeeperMode) => {
@@ -137,7 +140,11 @@ async fn ensemble_look(context: &Context, args: &StatusArgs, pods: &mut Pods) ->
     // What the record has to remember is written by `apply` and `watch` alone.
     let limit = context.flags.timeout.unwrap_or(SHOWN_WITHIN).min(SHOWN_WITHIN);
     pods.look(context, desired.as_ref(), &mut look.seen, Some(limit)).await;
-    Ok(Look { desired, at: Some(context.steady().now()), ..look })
+    let now = context.steady().now();
+    if let Some(desired) = &desired {
+        look.seen.recall(desired, now);
+    }
+    Ok(Look { desired, at: Some(now), ..look })
 }
 
 /// What is desired, as far as that can be read.

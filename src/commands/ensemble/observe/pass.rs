@@ -14,7 +14,7 @@ use crate::clients::four_letter_words::{FourLetterWords, WordError};
 use crate::cluster::address::Address;
 use crate::cluster::ensemble::desired::{Desired, DesiredMember, MemberState};
 use crate::cluster::ensemble::member::ServerId;
-use crate::cluster::ensemble::view::{Answer, CatchUp, Mode, NewPlace, Sample, ServerView, Zxid};
+use crate::cluster::ensemble::view::{CatchUp, NewPlace, Sample, ServerView, Zxid};
 use crate::commands::ensemble::observe::server::{Said, look as ask, zxid};
 use crate::commands::ensemble::observe::servers::{Look, SERVER_LIMIT, SERVERS_MAX, look_at_known, parsed};
 use crate::commands::ensemble::observe::sessions::Connections;
@@ -36,8 +36,6 @@ const SAMPLE_LIMIT: Duration = Duration::from_secs(1);
 pub struct Memory {
     /// Since when servers have been seen to disagree.
     differ_since: Option<Instant>,
-    /// When each server was seen alive last.
-    last_alive: BTreeMap<ServerId, Instant>,
 }
 
 /// Looks at everything that a pass goes by.
@@ -273,16 +271,6 @@ fn remember(memory: &mut Memory, look: &mut Look) {
     let differ = look.seen.views().len() > 1;
     memory.differ_since = differ.then(|| memory.differ_since.unwrap_or(now));
     look.seen.views_differ_for = memory.differ_since.map(|since| now - since);
-    let is_alive = |answer: &Answer| matches!(answer, Answer::NotServing) || answer.mode().is_some_and(is_of_ensemble);
-    let alive = look.seen.servers.iter().filter(|(_, view)| is_alive(&view.answer)).map(|(id, _)| (*id, now));
-    memory.last_alive.extend(alive);
-    for (id, seen_at) in &memory.last_alive {
-        look.seen.evidence.entry(*id).or_default().last_alive = Some(now - *seen_at);
-    }
-}
-
-fn is_of_ensemble(mode: Mode) -> bool {
-    mode != Mode::Standalone
 }
 
 #[cfg(test)]
@@ -290,6 +278,7 @@ mod tests {
     use super::*;
     use crate::cluster::ensemble::membership::{ConfigVersion, EnsembleConfig, Membership};
     use crate::cluster::ensemble::server_line::ServerLine;
+    use crate::cluster::ensemble::view::{Answer, Mode};
 
     /// Servers 1 to 3, of which 3 leads and the first shows a configuration.
     fn look() -> Look {

@@ -10,6 +10,7 @@ use crate::cluster::ensemble::desired::Desired;
 use crate::cluster::ensemble::gone::Evidence;
 use crate::cluster::ensemble::member::ServerId;
 use crate::cluster::ensemble::membership::{EnsembleConfig, Membership};
+use crate::cluster::ensemble::sightings::unseen_for;
 use crate::cluster::ensemble::tolerance::Tolerance;
 use crate::cluster::ensemble::view::{Mode, ServerView, Zxid};
 use crate::commands::ensemble::plan::stop::Surplus;
@@ -229,6 +230,19 @@ impl Seen {
     /// Which container of a server's pod ends again and again; none where none does.
     pub fn crash_loop(&self, id: ServerId) -> Option<&str> {
         self.workload.as_ref()?.crash_loops.get(&id).map(String::as_str)
+    }
+
+    /// Servers whose process runs, as their answers show.
+    pub fn running(&self) -> BTreeSet<ServerId> {
+        self.servers.keys().copied().filter(|id| !self.is_silent(*id)).collect()
+    }
+
+    /// Adds when servers that do not answer were seen alive last, as the record has it.
+    pub fn recall(&mut self, desired: &Desired, now: Timestamp) {
+        for (id, age) in unseen_for(desired, now).into_iter().filter(|(id, _)| self.is_silent(*id)).collect::<Vec<_>>()
+        {
+            self.evidence.entry(id).or_default().last_alive = Some(age);
+        }
     }
 
     /// Whether a server does not answer: down, frozen, cut off, or never looked at.

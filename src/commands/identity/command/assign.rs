@@ -9,12 +9,13 @@ use tokio::time::{Instant, sleep};
 
 use crate::change::in_order::InOrder;
 use crate::change::plan::Plan;
+use crate::change::settled::identities::ShownRegistry;
 use crate::cluster::broker::BrokerId;
 use crate::commands::identity::apply::{IdentityExecutor, load};
 use crate::commands::identity::command::flags::{cluster, me, terms};
 use crate::commands::identity::observe::{Places, Reader};
 use crate::commands::identity::plan::{
-    Act, Decision, Halt, IdentityStep, Kind, OutputFile, Replaced, Seen, Terms, Wanted, decide, plan,
+    Act, Decision, Halt, IdentityStep, Kind, OutputFile, Replaced, Seen, Terms, Wanted, decide, lines, plan,
 };
 use crate::commands::identity::report::files;
 use crate::commands::identity::spec::ids;
@@ -191,7 +192,14 @@ pub(super) async fn run(context: &mut Context, args: &AssignArgs) -> anyhow::Res
             reader.observe(&terms, &places, me.clone(), registry).await
         };
         let seen = context.observed(observe).await?;
-        let Decided { plan, decision, files } = decided(&terms, &seen);
+        let place = document.place();
+        context.shows_registry(shown(context, &seen, &place));
+        let Decided { mut plan, decision, files } = decided(&terms, &seen);
+        for step in &mut plan.steps {
+            if let Act::Register(entry) = &mut step.act {
+                entry.registry = Some(place.clone());
+            }
+        }
         check_rights(context, &plan, &cluster, &terms.map).await?;
         let Some(decision) = decision else {
             return Ok(context.settle(plan, async |_: &[IdentityStep]| Vec::new()).await?.exit);
@@ -214,6 +222,16 @@ pub(super) async fn run(context: &mut Context, args: &AssignArgs) -> anyhow::Res
         sleep(pause()).await;
     }
     Ok(exit)
+}
+
+/// What the registry has before anything is written.
+fn shown(context: &Context, seen: &Seen, place: &str) -> ShownRegistry {
+    ShownRegistry {
+        place: place.to_owned(),
+        pod_uid: seen.me.uid.clone(),
+        is_file: !context.keeps_state_in_kubernetes(),
+        entries: seen.registry.ids.iter().map(|(id, entry)| (id.0, lines(entry))).collect(),
+    }
 }
 
 async fn reader(context: &Context, terms: &Terms) -> anyhow::Result<Reader> {

@@ -26,5 +26,7 @@ pub use evidence::{Claim, ClusterSeen, Folder, Holds, Me, NodeSeen, PodSeen, Rac
 pub use rack::{RackFound, RackSource};
 pub use refusal::{Code, Halt, Question, Refusal};
 pub use registry::{Entry, Registry, RetiredDisk, State};
-pub use steps::{Act, IdentityBatch, IdentityStep, OutputFile, POD_LABEL, Registration, Wanted, node_label, plan};
+pub use steps::{
+    Act, IdentityBatch, IdentityStep, OutputFile, POD_LABEL, Registration, Wanted, lines, node_label, plan,
+};
 pub use terms::{Allocation, Kind, RackTerms, Replaced, Terms};

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::change::event::Severity;
 use crate::change::plan::{Plan, Risk, Step};
+use crate::change::settled::identities::{POD_UID, REGISTRY};
 use crate::cluster::broker::BrokerId;
 use crate::commands::identity::plan::decide::Decision;
 use crate::commands::identity::plan::evidence::{Holds, NodeSeen, Seen};
@@ -65,6 +66,9 @@ pub struct Registration {
     /// The id whose disk is lost, where this is its replacement.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replaces: Option<BrokerId>,
+    /// Where the registry is, once that is known: by that the next start recognises what a start that died was about to write.
+    #[serde(skip)]
+    pub registry: Option<String>,
     /// The entry that was there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<Entry>,
@@ -101,6 +105,7 @@ pub fn plan(terms: &Terms, seen: &Seen, decision: &Decision, wanted: Wanted<'_>)
         add(Act::Register(Box::new(Registration {
             pod: seen.me.pod.clone(),
             replaces: decision.replaces,
+            registry: None,
             before: seen.registry.ids.get(&id).cloned(),
             after: after.clone(),
         })));
@@ -234,16 +239,20 @@ impl Step for IdentityStep {
 
     fn before_after(&self) -> (Option<String>, Option<String>) {
         match &self.act {
-            Act::Register(entry) => (entry.before.as_ref().map(lines), Some(lines(&entry.after))),
+            Act::Register(entry) => {
+                let place = entry.registry.as_ref().map(|place| format!("\n{REGISTRY}: {place}"));
+                (entry.before.as_ref().map(lines), Some(lines(&entry.after) + &place.unwrap_or_default()))
+            }
             _ => (None, None),
         }
     }
 }
 
-fn lines(entry: &Entry) -> String {
+/// An entry, `key: value` lines.
+pub fn lines(entry: &Entry) -> String {
     let shown = [
         ("pod", Some(entry.pod.as_str())),
-        ("pod_uid", entry.pod_uid.as_deref()),
+        (POD_UID, entry.pod_uid.as_deref()),
         ("node", entry.node.as_deref()),
         ("volume", entry.volume.as_deref()),
         ("rack", entry.rack.as_deref()),

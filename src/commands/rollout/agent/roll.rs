@@ -272,9 +272,8 @@ async fn pause(context: &Context, time: Duration) {
 /// Elects the preferred leaders of these partitions.
 async fn elect(context: &mut Context, state: &mut State, away: &[Away]) -> anyhow::Result<Passed> {
     locked(context, state, "elected")?;
-    let partitions: Vec<_> = away.iter().map(|it| it.partition.clone()).collect();
-    output::say(&format!("elects the preferred leaders of {} partitions", partitions.len()));
-    let (elected, failed) = apply::elect(context, &partitions).await?;
+    output::say(&format!("elects the preferred leaders of {} partitions", away.len()));
+    let (elected, failed) = apply::elect(context, away).await?;
     state.elected += elected;
     state.election_failed = failed;
     Ok(Passed::Elected)

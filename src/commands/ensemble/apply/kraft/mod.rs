@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::clients::kafka::{Kafka, KafkaError};
 use crate::cluster::address::show_address;
 use crate::cluster::ensemble::controllers::DesiredQuorum;
+use crate::cluster::ensemble::sightings::noted;
 use crate::cluster::metadata::TopicSelection;
 use crate::cluster::quorum::QuorumState;
 use crate::commands::ensemble::apply::Passed;
@@ -19,7 +20,7 @@ use crate::commands::ensemble::observe::controllers::observe;
 use crate::commands::ensemble::observe::pods::Pods;
 use crate::commands::ensemble::observe::quorum::QuorumLook;
 use crate::commands::ensemble::plan::kraft::planned::voters;
-use crate::commands::ensemble::plan::kraft::{Input, Kraft, with_cluster_id, wrong_quorum};
+use crate::commands::ensemble::plan::kraft::{Input, Kraft, not_its_own, with_cluster_id, wrong_quorum};
 use crate::commands::ensemble::plan::pass::{Decision, Pass};
 use crate::commands::ensemble::plan::seen::Asked;
 use crate::commands::ensemble::plan::steps::record_lines;
@@ -87,6 +88,9 @@ impl Quorum {
         }
         let desired = self.record.desired.clone();
         self.pods.look_at_controllers(context, desired.as_ref(), &mut seen, None).await;
+        if let Some(desired) = &desired {
+            seen.recall(desired, now);
+        }
         context.shows_record(record_lines::<Kraft>(desired.as_ref()));
         if desired.as_ref().is_none_or(|desired| desired.op.is_none()) {
             context.shows_membership(voters(&seen.voter_set()));
@@ -94,18 +98,22 @@ impl Quorum {
         Ok(QuorumLook { seen, desired, at: Some(context.steady().now()) })
     }
 
-    /// The same for a pass, which holds the lock: a record of an older version gets the id of its cluster.
+    /// The same for a pass, which holds the lock: the record keeps who runs, and one of an older version gets the id of its cluster.
     pub async fn look_to_change(&mut self, context: &mut Context) -> anyhow::Result<QuorumLook> {
         let look = self.look(context).await?;
-        let Some(next) = look.desired.as_ref().and_then(|desired| with_cluster_id(desired, &look.seen)) else {
+        let now = context.steady().now();
+        let Some(desired) = look.desired.as_ref().filter(|_| not_its_own(look.input(now, self.rest)).is_none()) else {
             return Ok(look);
         };
+        let of_cluster = with_cluster_id(desired, &look.seen);
+        let of_controllers = noted(of_cluster.as_ref().unwrap_or(desired), &look.seen.running(), now);
+        let Some(next) = of_controllers.or(of_cluster) else { return Ok(look) };
         if context.is_dry_run() || context.lock_check().check().is_err() {
             return Ok(look);
         }
         if let Err(why) = self.record.save(&next).await {
             // The next pass tries again.
-            tracing::warn!(reason = why.reason, "the id of the cluster could not be written into the record");
+            tracing::warn!(reason = why.reason, "what was seen of the controllers could not be kept");
         }
         Ok(QuorumLook { desired: self.record.desired.clone(), ..look })
     }

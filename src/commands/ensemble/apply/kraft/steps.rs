@@ -78,7 +78,9 @@ impl Executor for QuorumExecutor<'_> {
             QuorumStep::Change(planned) => return self.change(planned).await,
             QuorumStep::ScaleDown(nothing) => match **nothing {},
             QuorumStep::Identify(nothing) => match *nothing {},
-            QuorumStep::Declare(declared) => self.record.save(&declared.after).await?,
+            QuorumStep::Declare(declared) => {
+                self.record.declare(declared.before.as_deref(), &declared.after).await?;
+            }
         }
         Ok(Ended::done())
     }

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::cluster::ensemble::desired::Desired;
+use crate::cluster::ensemble::sightings::noted;
 use crate::cluster::ensemble::view::Answer;
 use crate::commands::ensemble::apply::Passed;
 use crate::commands::ensemble::apply::found;
@@ -173,11 +174,19 @@ impl Ensemble {
             // The record of others: nothing is written into it.
             return Ok(Look { desired: self.record.desired.clone(), at: Some(now), ..look });
         }
+        // Of two ensembles nobody knows whose servers the record's are.
+        let is_split = refuse::at_once(input).is_some_and(|refusal| refusal.code == Code::SplitBrain);
         if !context.is_dry_run() && context.lock_check().check().is_ok() {
             self.record.correct_times(now).await;
         }
-        let next = self.pods.look(context, self.record.desired.as_ref(), &mut look.seen, None).await;
-        self.remember(context, next).await;
+        let desired = self.record.desired.as_ref();
+        let of_disks = self.pods.look(context, desired, &mut look.seen, None).await;
+        let known = of_disks.as_ref().or(desired);
+        let of_servers = known.filter(|_| !is_split).and_then(|known| noted(known, &look.seen.running(), now));
+        self.remember(context, of_servers.or(of_disks)).await;
+        if let Some(desired) = &self.record.desired {
+            look.seen.recall(desired, now);
+        }
         look.notes.iter().for_each(|note| tracing::info!("{note}"));
         Ok(Look { desired: self.record.desired.clone(), at: Some(context.steady().now()), ..look })
     }
@@ -226,12 +235,12 @@ impl Ensemble {
         refusal.map_or(Ok(()), |refusal| Err(Stop::refused(refusal.to_string()).into()))
     }
 
-    /// Keeps what the record has to remember of the servers' disks, where something may be changed.
+    /// Keeps what the record has to remember of the servers and their disks, where something may be changed.
     async fn remember(&mut self, context: &Context, next: Option<Desired>) {
         let Some(next) = next.filter(|_| !context.is_dry_run() && context.lock_check().check().is_ok()) else { return };
         if let Err(why) = self.record.save(&next).await {
             // The next look notes it again.
-            tracing::warn!(reason = why.reason, "what was seen of the servers' disks could not be kept");
+            tracing::warn!(reason = why.reason, "what was seen of the servers and their disks could not be kept");
         }
     }
 

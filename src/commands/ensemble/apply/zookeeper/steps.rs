@@ -88,7 +88,9 @@ impl Executor for EnsembleExecutor<'_> {
             EnsembleStep::Change(planned) => return self.change(planned).await,
             EnsembleStep::ScaleDown(scale_down) => return lower(self.kubernetes.as_deref(), scale_down).await,
             EnsembleStep::Identify(EnsembleId { ensemble_id }) => self.identify(ensemble_id).await?,
-            EnsembleStep::Declare(declared) => self.record.save(&declared.after).await?,
+            EnsembleStep::Declare(declared) => {
+                self.record.declare(declared.before.as_deref(), &declared.after).await?;
+            }
         }
         Ok(Ended::done())
     }

@@ -52,8 +52,9 @@ pub fn adopt(
     let mut members = former.map(|former| former.members.clone()).unwrap_or_default();
     members.retain(|_, member| !matches!(member.state, MemberState::Voter | MemberState::Leaving));
     for Voter { node, directory } in &voters {
-        let pod = former.and_then(|former| former.members.get(node)).and_then(|known| known.pod.clone());
-        members.insert(*node, Controller { state: MemberState::Voter, directory: Some(*directory), pod });
+        let known = former.and_then(|former| former.members.get(node)).cloned();
+        let known = known.unwrap_or_else(|| Controller::new(MemberState::Voter, None));
+        members.insert(*node, Controller { state: MemberState::Voter, directory: Some(*directory), ..known });
     }
     let recorded = || former.and_then(|former| former.cluster_id.clone());
     Ok(DesiredQuorum {
@@ -114,8 +115,7 @@ pub fn join(
             };
         }
         None => {
-            let member = Controller { state: MemberState::Joining, directory: Some(directory), pod: None };
-            next.members.insert(node, member);
+            next.members.insert(node, Controller::new(MemberState::Joining, Some(directory)));
         }
     }
     Ok(next)
@@ -239,7 +239,7 @@ mod tests {
         let mut with_joiner = seen(3);
         with_joiner.quorum.observers.push(replica(4, 44));
         let next = join(&desired, &with_joiner, NodeId(4), None).unwrap();
-        let joiner = Controller { state: MemberState::Joining, directory: Some(directory(44)), pod: None };
+        let joiner = Controller::new(MemberState::Joining, Some(directory(44)));
         assert_eq!(next.members[&NodeId(4)], joiner);
         with_joiner.quorum.observers.push(replica(4, 45));
         assert_eq!(join(&desired, &with_joiner, NodeId(4), None).unwrap_err().code, Code::IdConflict);
@@ -251,7 +251,7 @@ mod tests {
     fn a_new_disk_of_a_voter_is_recorded_and_the_disk_of_a_retired_one_is_refused() {
         let desired = adopt(&seen(3), Adoption::default(), None, now()).unwrap();
         let next = join(&desired, &seen(3), NodeId(2), Some(directory(99))).unwrap();
-        let renewed = Controller { state: MemberState::Voter, directory: Some(directory(99)), pod: None };
+        let renewed = Controller::new(MemberState::Voter, Some(directory(99)));
         assert_eq!(next.members[&NodeId(2)], renewed);
         let mut dead = seen(3);
         dead.quorum.voters[1].last_fetch = None;

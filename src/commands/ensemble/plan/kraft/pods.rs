@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn pods_that_are_not_ready_or_not_known_are_said_and_those_of_retired_controllers_do_not_matter() {
-        let member = |state, pod: &str| Controller { state, directory: None, pod: Some(pod.to_owned()) };
+        let member = |state, pod: &str| Controller { pod: Some(pod.to_owned()), ..Controller::new(state, None) };
         let members = [
             (NodeId(1), member(MemberState::Voter, "c-1")),
             (NodeId(2), member(MemberState::Voter, "c-2")),
@@ -82,7 +82,7 @@ mod tests {
     /// A quorum that was adopted: the record names no pods, and the voters' hosts are those of pods.
     fn adopted(read: &PodsRead) -> SeenQuorum {
         let nodes = [1, 2].map(NodeId);
-        let member = |node| (node, Controller { state: MemberState::Voter, directory: None, pod: None });
+        let member = |node| (node, Controller::new(MemberState::Voter, None));
         let desired = DesiredQuorum { size: 3, members: nodes.map(member).into(), ..DesiredQuorum::default() };
         let endpoint = |node: NodeId| {
             let host = format!("c-{node}.c.kafka.svc.cluster.local");

@@ -199,7 +199,7 @@ fn place(terms: &Terms, ground: &Ground, disk: &Disk) -> Result<DesiredQuorum, B
             return Err(Box::new(Next::Refuse(Refusal::new(Code::UnsafeSize, why, next))));
         }
         None => {
-            let member = Controller { state: MemberState::Joining, directory: None, pod: terms.pod.clone() };
+            let member = Controller { pod: terms.pod.clone(), ..Controller::new(MemberState::Joining, None) };
             desired.members.insert(node, member);
         }
     }
@@ -333,10 +333,9 @@ mod tests {
 
     /// Voters 1 to 3, each with the directory of its number.
     fn settled() -> DesiredQuorum {
-        let member = |node: i32| Controller {
-            state: MemberState::Voter,
-            directory: Some(directory(u128::try_from(node).unwrap())),
-            pod: None,
+        let member = |node: i32| {
+            let directory = directory(u128::try_from(node).unwrap());
+            Controller::new(MemberState::Voter, Some(directory))
         };
         let voter = |node: i32| Voter { node: NodeId(node), directory: directory(u128::try_from(node).unwrap()) };
         DesiredQuorum {

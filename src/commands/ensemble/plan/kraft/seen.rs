@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::broker::BrokerId;
-use crate::cluster::ensemble::controllers::{Voter, Voters};
+use crate::cluster::ensemble::controllers::{DesiredQuorum, Voter, Voters};
 use crate::cluster::ensemble::gone::Evidence;
+use crate::cluster::ensemble::sightings::unseen_for;
 use crate::cluster::ensemble::tolerance::Tolerance;
 use crate::cluster::quorum::{Endpoint, NodeId, QuorumReplica, QuorumState};
 use crate::commands::ensemble::plan::seen::Asked;
@@ -104,6 +105,22 @@ impl SeenQuorum {
         let is_timeless = self.quorum.voters.iter().all(|replica| replica.last_fetch.is_none());
         records.is_some_and(|records| records <= LAG_MAX)
             && (is_timeless || time.is_some_and(|time| time <= FETCH_TIMEOUT))
+    }
+
+    /// Controllers whose process runs: they answer, or follow the leader.
+    pub fn running(&self) -> BTreeSet<NodeId> {
+        let replicas = self.quorum.voters.iter().chain(&self.quorum.observers);
+        let following = replicas.filter(|replica| self.is_caught_up(replica)).map(|replica| replica.key.id);
+        let answering = self.answers.iter().filter(|(_, answers)| **answers).map(|(node, _)| *node);
+        following.chain(answering).collect()
+    }
+
+    /// Adds when controllers that do not run were seen alive last, as the record has it.
+    pub fn recall(&mut self, desired: &DesiredQuorum, now: Timestamp) {
+        let running = self.running();
+        for (node, age) in unseen_for(desired, now).into_iter().filter(|(node, _)| !running.contains(node)) {
+            self.evidence.entry(node).or_default().last_alive = Some(age);
+        }
     }
 
     /// Voters that are caught up now.

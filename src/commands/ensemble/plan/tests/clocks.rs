@@ -77,14 +77,21 @@ fn a_time_in_the_far_past_is_no_reason_to_wait() {
 proptest! {
     /// Nothing but times changes, none lies in the future afterwards, those that were right stay, and once is enough.
     #[test]
-    fn correcting_times_changes_nothing_else(since in -400_i64..400, began in -400_i64..400, done in proptest::collection::vec(-400_i64..400, 0..4)) {
-        let mut desired = growing().desired;
+    fn correcting_times_changes_nothing_else(
+        since in -400_i64..400,
+        began in -400_i64..400,
+        done in proptest::collection::vec(-400_i64..400, 0..4),
+        seen in -400_i64..400,
+    ) {
+        let mut desired = growing().desired.with_sightings(&[(id(4), ago(seen))].into());
         desired.last_config.as_mut().unwrap().since = ago(since);
         desired.op = Some(op(ago(began)));
         desired.history = done.iter().map(|seconds| entry(ago(*seconds))).collect();
         let times = |desired: &Desired| -> Vec<_> {
             let last = desired.last_config.iter().map(|last| last.since);
-            last.chain(desired.op.iter().map(|op| op.started_at)).chain(desired.history.iter().map(|entry| entry.at)).collect()
+            let op = desired.op.iter().map(|op| op.started_at);
+            let all = last.chain(op).chain(desired.history.iter().map(|entry| entry.at));
+            all.chain(desired.sightings().into_values()).collect()
         };
         let is_wrong = |time: &jiff::Timestamp| time.duration_since(now()) > CLOCKS_DIFFER;
         let corrected = desired.without_future(now());
@@ -94,6 +101,7 @@ proptest! {
                 prop_assert_eq!(after, if is_wrong(&before) { now() } else { before });
             }
             prop_assert_eq!(corrected.without_future(now()), None);
+            let corrected = corrected.with_sightings(&desired.sightings());
             prop_assert_eq!((&corrected.members, corrected.size), (&desired.members, desired.size));
         }
     }

@@ -48,7 +48,7 @@ struct Scene {
 impl Scene {
     /// Voters 1 to N, all as desired; N leads. Auto-join is off.
     fn of(voters: i32) -> Self {
-        let controller = |node| Controller { state: MemberState::Voter, directory: Some(directory(node)), pod: None };
+        let controller = |node| Controller::new(MemberState::Voter, Some(directory(node)));
         let set: Voters = (1..=voters).map(|node| voter(node, node)).collect();
         let desired = DesiredQuorum {
             size: usize::try_from(voters).unwrap(),
@@ -86,7 +86,7 @@ impl Scene {
     }
 
     fn joiner(&mut self, node: i32) -> &mut Self {
-        let controller = Controller { state: MemberState::Joining, directory: Some(directory(node)), pod: None };
+        let controller = Controller::new(MemberState::Joining, Some(directory(node)));
         self.desired.members.insert(NodeId(node), controller);
         self.seen.quorum.observers.push(replica(node, node));
         self.seen.registered.insert(NodeId(node), Some(endpoint(node)));
@@ -392,8 +392,7 @@ impl World {
                 }
             }
             Event::Join(node) => {
-                let controller =
-                    Controller { state: MemberState::Joining, directory: Some(directory(node)), pod: None };
+                let controller = Controller::new(MemberState::Joining, Some(directory(node)));
                 self.desired.members.entry(NodeId(node)).or_insert(controller);
             }
             Event::Leave(node) | Event::Retire(node) => {
