@@ -167,6 +167,21 @@ fn the_clusters_name_has_one_place_and_no_object_is_named_in_a_variable() {
 }
 
 #[test]
+fn what_belongs_to_no_namespace_begins_with_the_word_for_which_overlays_put_theirs() {
+    let kinds = ["ClusterRole", "ClusterRoleBinding", "ValidatingWebhookConfiguration"];
+    let mut found = 0;
+    for (path, manifest) in manifests().into_iter().filter(|(_, it)| kinds.iter().any(|kind| it["kind"] == *kind)) {
+        let place = path.display();
+        let names = [&manifest["metadata"]["name"], &manifest["roleRef"]["name"]].into_iter().filter_map(Value::as_str);
+        assert!(names.clone().all(|name| name.starts_with("kafka-")), "{place}: {:?}", names.collect::<Vec<_>>());
+        // Without the label, `replacements` do not find it.
+        assert_eq!(manifest["metadata"]["labels"]["app.kubernetes.io/part-of"], "kafka-toolbox", "{place}");
+        found += 1;
+    }
+    assert_eq!(found, 7);
+}
+
+#[test]
 fn no_secret_stands_in_a_manifest() {
     for (path, manifest) in manifests() {
         assert_ne!(manifest["kind"], "Secret", "{}: secrets are made by hand or by a vault", path.display());

@@ -11,11 +11,8 @@ use kafka_toolbox::clients::zookeeper::{Reconfiguration, ZooKeeper, ZooKeeperErr
 use kafka_toolbox::formats::secret::remember;
 use serde_json::Value;
 
-use crate::live::zookeeper::{Ensemble, Role, Shape};
+use crate::live::zookeeper::{Ensemble, Role, SUPER_PASSWORD, Shape};
 use crate::support::toolbox::{Ran, Toolbox};
-
-/// The password of `super` in [`Shape::of`].
-const PASSWORD: &str = "super-of-tests";
 
 /// An ensemble, and a toolbox that may change it.
 pub(super) struct Bed {
@@ -41,7 +38,7 @@ impl Bed {
         let toolbox = Toolbox::alone()
             .with("TOOLBOX_ZOOKEEPER", &servers.addresses(first))
             .with("TOOLBOX_ZOOKEEPER_USER", "super")
-            .with("TOOLBOX_ZOOKEEPER_PASSWORD", PASSWORD)
+            .with("TOOLBOX_ZOOKEEPER_PASSWORD", SUPER_PASSWORD)
             .with("TOOLBOX_ENSEMBLE_REST", "1s");
         Self { servers, toolbox }
     }
@@ -125,7 +122,7 @@ impl Bed {
 
     /// A session as `super` with one of these servers.
     pub(super) async fn session(&self, numbers: &[u32]) -> Live {
-        let login = Login { scheme: Scheme::Digest, user: "super".to_owned(), password: remember(PASSWORD) };
+        let login = Login { scheme: Scheme::Digest, user: "super".to_owned(), password: remember(SUPER_PASSWORD) };
         session(&self.servers.addresses(numbers), Some(login)).await
     }
 

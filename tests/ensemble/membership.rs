@@ -2,6 +2,7 @@
 
 use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
 
 use kafka_toolbox::clients::zookeeper::{Creation, Mode, Reconfiguration, ZooKeeper};
 use rustix::process::Signal;
@@ -32,6 +33,32 @@ fn an_ensemble_grows_from_one_to_three_and_a_second_run_finds_nothing_to_do() {
     assert!(bed.apply().ends_with(0).out.contains("nothing to do"));
     assert_eq!(bed.versions(1), 3);
     bed.each_change_has_one_outcome();
+}
+
+#[test]
+fn an_election_that_no_pass_saw_begins_the_rest_anew() {
+    let bed = Bed::adopted(&Shape::of(3).spares(2), 3);
+    bed.join(&[4, 5], Role::Participant, 5).ends_with(0);
+    bed.launch(&[4, 5]);
+    bed.until_planned();
+    let former = bed.servers.await_leader(&[1, 2, 3]).unwrap();
+    bed.servers.stop(former, Signal::KILL).unwrap();
+    let others: Vec<_> = [1, 2, 3].into_iter().filter(|number| *number != former).collect();
+    bed.servers.await_leader(&others).unwrap();
+    bed.launch(&[former]);
+    bed.edit_record(|record| record["lastConfig"]["since"] = "2026-01-01T00:00:00Z".into());
+    let begun = Instant::now();
+    let waits = loop {
+        // Joiners find the new leader within seconds.
+        let plan = bed.run(&["plan", "--rest", "10m"]);
+        if plan.out.contains("I11") {
+            break plan;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(90), "{plan:#?}");
+    };
+    assert!(waits.out.contains("the leader was elected ") && waits.out.contains(" 600 s are waited for"), "{waits:#?}");
+    assert!(!waits.out.contains("reconfig -"), "{waits:#?}");
+    bed.until_planned();
 }
 
 #[test]

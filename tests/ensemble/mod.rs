@@ -14,6 +14,7 @@ mod kills;
 mod late;
 mod live;
 mod membership;
+mod on_a_node;
 mod prestart;
 mod quorum;
 mod rivals;

@@ -8,3 +8,4 @@ mod pods;
 mod racing;
 pub(crate) mod scripted;
 mod trouble;
+mod zones;

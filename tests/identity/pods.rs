@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::support::toolbox::{Ran, Toolbox, finish};
 
 /// A toolbox.yaml with the map `map1` of six brokers.
-const MAPS: &str = "clusters: {main: {maps: {map1: {topics: '.*', brokers: [1001-1006]}}}}\n";
+pub(super) const MAPS: &str = "clusters: {main: {maps: {map1: {topics: '.*', brokers: [1001-1006]}}}}\n";
 
 /// Pods of one cluster, outside Kubernetes.
 pub(super) struct Pods {

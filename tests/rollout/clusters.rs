@@ -45,8 +45,10 @@ fn two_maps_make_one_cluster_whose_brokers_share_a_budget_and_nothing_else() {
         assert_eq!(kafka["readinessProbe"]["exec"]["command"][3], "ready");
         let role = named(&objects, "Role", &format!("identity-{map}"));
         assert_eq!(role["rules"][1]["resourceNames"], serde_json::json!([format!("toolbox-brokers-main-{map}")]));
-        let nodes = named(&objects, "ClusterRoleBinding", &format!("kafka-identity-nodes-{map}"));
-        assert_eq!(nodes["roleRef"]["name"], format!("kafka-identity-nodes-{map}"));
+        let name = format!("kafka-main-identity-nodes-{map}");
+        let nodes = named(&objects, "ClusterRoleBinding", &name);
+        assert_eq!(nodes["roleRef"]["name"], name);
+        named(&objects, "ClusterRole", &name);
         assert_eq!(nodes["subjects"][0]["name"], format!("identity-{map}"));
         assert_eq!(nodes["subjects"][0]["namespace"], "kafka-main");
         let binding = named(&objects, "RoleBinding", &format!("identity-{map}"));
@@ -61,12 +63,19 @@ fn two_maps_make_one_cluster_whose_brokers_share_a_budget_and_nothing_else() {
     assert_eq!(of_kafka.len(), 1);
     assert_eq!(of_kafka[0]["spec"]["selector"]["matchLabels"], serde_json::json!({"app.kubernetes.io/name": "kafka"}));
     assert_eq!(named(&objects, "Service", "kafka")["spec"]["publishNotReadyAddresses"], true);
-    let webhook = &named(&objects, "ValidatingWebhookConfiguration", "kafka-drain-guard")["webhooks"][0];
+    let webhook = &named(&objects, "ValidatingWebhookConfiguration", "kafka-main-drain-guard")["webhooks"][0];
     assert_eq!(webhook["failurePolicy"], "Fail");
     assert_eq!(webhook["clientConfig"]["service"]["namespace"], "kafka-main");
     assert_eq!(webhook["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"], "kafka-main");
-    let binding = named(&objects, "ClusterRoleBinding", "kafka-drain-guard");
+    let binding = named(&objects, "ClusterRoleBinding", "kafka-main-drain-guard");
     assert_eq!(binding["subjects"][0]["namespace"], "kafka-main");
+    assert_eq!(binding["roleRef"]["name"], "kafka-main-drain-guard");
+    let role = named(&objects, "ClusterRole", "kafka-main-drain-guard");
+    assert_eq!(role["rules"][0]["resourceNames"], serde_json::json!(["kafka-main-drain-guard"]));
+    let guard = &named(&objects, "Deployment", "drain-guard")["spec"]["template"]["spec"]["containers"][0];
+    let env = guard["env"].as_array().unwrap();
+    let own = env.iter().find(|variable| variable["name"] == "TOOLBOX_DRAIN_GUARD_CONFIGURATION").unwrap();
+    assert_eq!(own["value"], "kafka-main-drain-guard", "it writes into no other cluster's webhook");
 }
 
 #[test]
@@ -89,7 +98,7 @@ fn the_api_server_accepts_a_cluster_of_two_maps_and_a_second_time_changes_nothin
         "storageclass.storage.k8s.io/kafka-local",
         "persistentvolume/kafka-node-1-disk-0",
         "deployment.apps/drain-guard",
-        "validatingwebhookconfiguration.admissionregistration.k8s.io/kafka-drain-guard",
+        &format!("validatingwebhookconfiguration.admissionregistration.k8s.io/{namespace}-drain-guard"),
     ] {
         assert!(first.contains(&format!("{object} created")), "{first}");
     }
@@ -97,5 +106,28 @@ fn the_api_server_accepts_a_cluster_of_two_maps_and_a_second_time_changes_nothin
     assert!(second.lines().all(|line| line.ends_with(" unchanged") || line.ends_with(" configured")), "{second}");
     // "configured" says that a patch was sent: whether it changed anything, the generation says.
     assert_eq!(generations(), made);
-    cluster.kubectl(&["delete", "validatingwebhookconfiguration", "kafka-drain-guard"]);
+    a_cluster_beside_it_takes_nothing_away(cluster, &namespace);
+    cluster.kubectl(&["delete", "validatingwebhookconfiguration", &format!("{namespace}-drain-guard")]);
+}
+
+/// Another cluster with the same maps, in another namespace: what belongs to no namespace is there twice, each for its own.
+fn a_cluster_beside_it_takes_nothing_away(cluster: &ControlPlane, namespace: &str) {
+    let other = cluster.namespace("maps");
+    cluster.kubectl_with_input(&["apply", "--validate=strict", "-f", "-"], &rendered(cluster, &other));
+    let both = [namespace, other.as_str()];
+    for namespace in both {
+        let may = |account: &str, words: &[&str]| {
+            let who = format!("--as=system:serviceaccount:{namespace}:{account}");
+            cluster.try_kubectl(&[&["auth", "can-i", &who], words].concat()).0
+        };
+        for account in ["identity-map1", "identity-map2"] {
+            assert!(may(account, &["get", "nodes"]), "{namespace}: {account}");
+            assert!(!may(account, &["patch", "nodes"]) && !may(account, &["list", "nodes"]), "{namespace}: {account}");
+        }
+        for whose in both {
+            let webhook = format!("validatingwebhookconfigurations.admissionregistration.k8s.io/{whose}-drain-guard");
+            assert_eq!(may("drain-guard", &["patch", &webhook]), whose == namespace, "{namespace}: {webhook}");
+        }
+    }
+    cluster.kubectl(&["delete", "validatingwebhookconfiguration", &format!("{other}-drain-guard")]);
 }

@@ -122,11 +122,6 @@ fn apply(kubernetes: &ControlPlane, kafka: &Cluster, (node, namespace): (&Node, 
     kubernetes.kubectl_with_input(&["apply", "--validate=strict", "-f", "-"], &rendered);
 }
 
-fn is_ready(kubernetes: &ControlPlane, namespace: &str, pod: &str) -> bool {
-    let status = "jsonpath={.status.conditions[?(@.type==\"Ready\")].status}";
-    kubernetes.try_kubectl(&["--namespace", namespace, "get", "pod", pod, "-o", status]).1 == "True"
-}
-
 fn under_replicated(kafka: &Cluster) -> String {
     let bootstrap = kafka.bootstrap();
     let describe = ["--bootstrap-server", &bootstrap, "--describe", "--under-replicated-partitions"];
@@ -150,7 +145,7 @@ fn a_pod_is_ready_only_when_its_broker_is_in_sync_and_is_evicted_only_while_no_o
     let node = Node::start(&kubernetes, &[&image]);
     let namespace = kubernetes.namespace("brokers");
     apply(&kubernetes, &kafka, (&node, &namespace));
-    let ready = |pod: &str| is_ready(&kubernetes, &namespace, pod);
+    let ready = |pod: &str| kubernetes.is_ready(&namespace, pod);
     for pod in ["kafka-map1-0", "kafka-map1-2"] {
         wait_until(&format!("{pod} to be ready"), Duration::from_secs(90), || ready(pod));
     }
@@ -180,12 +175,12 @@ fn comes_back_behind(kubernetes: &ControlPlane, kafka: &Cluster, namespace: &str
     while begun.elapsed() < BEHIND_FOR {
         TcpStream::connect(&address).unwrap();
         toolbox.run(&["probe", "kafka", "live", "--timeout", "20s", "--address", &address]).ends_with(0);
-        assert!(!is_ready(kubernetes, namespace, pod), "its broker is behind");
+        assert!(!kubernetes.is_ready(namespace, pod), "its broker is behind");
         std::thread::sleep(Duration::from_millis(500));
     }
     assert!(under_replicated(kafka).contains("orders"), "all of that while it was behind");
     throttle::set(kafka, "orders", None).unwrap();
-    wait_until("kafka-map1-1 to be ready", Duration::from_mins(1), || is_ready(kubernetes, namespace, pod));
+    wait_until("kafka-map1-1 to be ready", Duration::from_mins(1), || kubernetes.is_ready(namespace, pod));
     assert_eq!(under_replicated(kafka).trim(), "");
 }
 
@@ -197,7 +192,7 @@ fn a_drain_waits(kubernetes: &ControlPlane, kafka: &Cluster, namespace: &str) {
     kafka.stop_broker(3, Signal::Kill).unwrap();
     kafka.await_brokers(&[1, 2]).unwrap();
     wait_until("kafka-map1-2 to be unready", Duration::from_secs(30), || {
-        !is_ready(kubernetes, namespace, "kafka-map1-2")
+        !kubernetes.is_ready(namespace, "kafka-map1-2")
     });
     let (is_allowed, answer) = guarded.evict("kafka-map1-0");
     assert!(!is_allowed && answer.contains("E_MAY_NOT_STOP: broker 1 may not stop now"), "{answer}");
@@ -205,7 +200,7 @@ fn a_drain_waits(kubernetes: &ControlPlane, kafka: &Cluster, namespace: &str) {
     guarded.evict_in_the_end("kafka-map1-0", Duration::from_mins(1));
     assert_eq!(under_replicated(kafka).trim(), "");
     wait_until("a successor that is ready", Duration::from_mins(1), || {
-        is_ready(kubernetes, namespace, "kafka-map1-0") && uid() != before
+        kubernetes.is_ready(namespace, "kafka-map1-0") && uid() != before
     });
     wait_until("the lock to be given back", Duration::from_secs(30), || guarded.lock_holder().is_empty());
     let said = guarded.stop();

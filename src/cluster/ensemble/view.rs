@@ -155,6 +155,9 @@ pub struct ServerView {
     pub disk_unread: Option<String>,
     /// `zk_digest_mismatches_count`, where it shows it.
     pub digest_mismatches: Option<u64>,
+    /// `zk_leader_uptime`: for how many milliseconds it has led, where it leads and shows it (ZooKeeper 3.6 or later).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leads_for_ms: Option<u64>,
     /// Whether the hosts of its address resolve here; `None` where that was not tried.
     pub resolves: Option<bool>,
     /// What answers where it should move to, where that was asked.
@@ -177,6 +180,7 @@ impl ServerView {
             disk_version: None,
             disk_unread: None,
             digest_mismatches: None,
+            leads_for_ms: None,
             resolves: None,
             new_place: None,
             rival: None,

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::live::kubernetes::control_plane::ControlPlane;
-use crate::live::kubernetes::manifests::copy;
+use crate::live::kubernetes::manifests::{copy, named_by_namespace};
 
 #[test]
 fn an_ensemble_and_a_quorum_are_put_together_from_parts_that_the_api_server_accepts() {
@@ -20,7 +20,8 @@ fn an_ensemble_and_a_quorum_are_put_together_from_parts_that_the_api_server_acce
         ["zookeeper", "controllers", "ensemble", "settings"].map(|part| format!("../manifests/{part}")).join(", ");
     let text = format!(
         "namespace: {namespace}\nresources: [{parts}]\ncomponents: [../manifests/probe, ../manifests/ensemble/nodes, ../manifests/ensemble/scale, ../manifests/cluster-name]\n\
-         configMapGenerator: [{{name: toolbox, behavior: merge, literals: [cluster=eu]}}]\n"
+         configMapGenerator: [{{name: toolbox, behavior: merge, literals: [cluster=eu]}}]\n{}",
+        named_by_namespace("ensemble")
     );
     fs::write(overlay.join("kustomization.yaml"), text).unwrap();
     let rendered = cluster.kubectl(&["kustomize", overlay.to_str().unwrap()]);
@@ -33,6 +34,8 @@ fn an_ensemble_and_a_quorum_are_put_together_from_parts_that_the_api_server_acce
         "service/zookeeper-client",
         "service/controller",
         "configmap/controllers",
+        &format!("clusterrole.rbac.authorization.k8s.io/{namespace}-ensemble-nodes"),
+        &format!("clusterrolebinding.rbac.authorization.k8s.io/{namespace}-ensemble-nodes"),
     ] {
         assert!(applied.contains(&format!("{object} created")), "{object}: {applied}");
     }

@@ -59,7 +59,7 @@ impl Package {
     }
 
     /// The class path: every jar by name, in order, since an archive of classes fits one order only.
-    pub(super) fn class_path(self) -> anyhow::Result<String> {
+    pub(crate) fn class_path(self) -> anyhow::Result<String> {
         let folder = self.jars()?;
         let mut jars: Vec<String> = fs::read_dir(&folder)?
             .map(|entry| Ok(entry?.path().display().to_string()))

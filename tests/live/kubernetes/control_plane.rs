@@ -105,6 +105,12 @@ impl ControlPlane {
         (output.status.success(), String::from_utf8_lossy(&text).into_owned())
     }
 
+    /// Whether a pod is ready, as its kubelet says.
+    pub(crate) fn is_ready(&self, namespace: &str, pod: &str) -> bool {
+        let status = "jsonpath={.status.conditions[?(@.type==\"Ready\")].status}";
+        self.try_kubectl(&["--namespace", namespace, "get", "pod", pod, "-o", status]).1 == "True"
+    }
+
     /// Runs kubectl as whoever the kubeconfig names.
     pub(crate) fn kubectl_as(&self, kubeconfig: &Path, arguments: &[&str], input: &str) -> Output {
         let mut command = Command::new(kube());

@@ -60,6 +60,17 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// The lines of an overlay that put its namespace into the names of what belongs to no namespace, as the component
+/// `ACCOUNT/nodes` has them.
+pub(crate) fn named_by_namespace(account: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("manifests/{account}/nodes/kustomization.yaml"));
+    let text = fs::read_to_string(path).unwrap();
+    let lines = text.lines().filter_map(|line| line.strip_prefix("#   "));
+    let lines: Vec<_> = lines.skip_while(|line| *line != "replacements:").collect();
+    assert!(!lines.is_empty(), "the component {account}/nodes has no replacements");
+    lines.join("\n").replace("identity-map1", "identity") + "\n"
+}
+
 #[test]
 fn the_api_server_accepts_every_field_and_a_second_time_changes_nothing() {
     let cluster = ControlPlane::shared();

@@ -199,9 +199,8 @@ impl Ensemble {
         command.extend([java()?.display().to_string(), format!("-Xmx{heap}m")]);
         command.push("-Dorg.slf4j.simpleLogger.showDateTime=true".to_owned());
         if let Some(password) = self.shape.super_password {
-            let digest = Sha1::digest(format!("super:{password}"));
-            let digest = base64::engine::general_purpose::STANDARD.encode(digest);
-            command.push(format!("-Dzookeeper.DigestAuthenticationProvider.superDigest=super:{digest}"));
+            let digest = super_digest(password);
+            command.push(format!("-Dzookeeper.DigestAuthenticationProvider.superDigest={digest}"));
         }
         if !self.shape.sasl_users.is_empty() {
             let provider = "org.apache.zookeeper.server.auth.SASLAuthenticationProvider";
@@ -374,4 +373,10 @@ impl Ensemble {
     fn data(&self, member: &Member) -> PathBuf {
         self.keeper.folder().join("data").join(member.name())
     }
+}
+
+/// What a server compares the password of `super` with.
+pub(crate) fn super_digest(password: &str) -> String {
+    let digest = Sha1::digest(format!("super:{password}"));
+    format!("super:{}", base64::engine::general_purpose::STANDARD.encode(digest))
 }

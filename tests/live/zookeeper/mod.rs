@@ -8,5 +8,5 @@ mod ensemble;
 mod harness;
 mod shape;
 
-pub(crate) use ensemble::{Ensemble, LIMIT};
-pub(crate) use shape::{Role, Shape};
+pub(crate) use ensemble::{Ensemble, LIMIT, super_digest};
+pub(crate) use shape::{Role, SUPER_PASSWORD, Shape};

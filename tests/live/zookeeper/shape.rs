@@ -1,5 +1,8 @@
 //! What an ensemble is to be like.
 
+/// The password of `super` in [`Shape::of`].
+pub(crate) const SUPER_PASSWORD: &str = "super-of-tests";
+
 /// What a server is in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -56,7 +59,7 @@ pub(crate) struct Shape {
 impl Shape {
     /// So many participants that answer every four-letter word, with a user `super` whose password is `secret`.
     pub(crate) fn of(servers: u32) -> Self {
-        Self { servers, four_letter_words: Some("*"), super_password: Some("super-of-tests"), ..Self::default() }
+        Self { servers, four_letter_words: Some("*"), super_password: Some(SUPER_PASSWORD), ..Self::default() }
     }
 
     /// The same with servers that the test starts by itself.

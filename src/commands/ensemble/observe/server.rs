@@ -45,10 +45,15 @@ pub(super) async fn look(settings: &Settings, address: Address, limit: Duration)
         }
         Err(why) => no_config = Some(why),
     }
-    let count = |name: &str| metrics.as_ref().ok()?.text(name)?.parse::<f64>().ok();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count, cut at a billion")]
-    let digests = count("zk_digest_mismatches_count").map(|count| count.clamp(0.0, 1e9) as u64);
-    view.digest_mismatches = digests;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a number, cut at 31 years of milliseconds"
+    )]
+    let number = |name: &str| Some(metrics.as_ref().ok()?.text(name)?.parse::<f64>().ok()?.clamp(0.0, 1e12) as u64);
+    view.digest_mismatches = number("zk_digest_mismatches_count");
+    // One that has just stopped leading may show how long it led.
+    view.leads_for_ms = number("zk_leader_uptime").filter(|_| view.answer.mode() == Some(Mode::Leader));
     Said { address, view, no_config }
 }
 

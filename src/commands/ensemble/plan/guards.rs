@@ -400,12 +400,19 @@ fn rested(ground: Ground<'_>) -> Check {
     if let Some((_, words)) = ground.seen.not_stored().pop_first() {
         return wait(format!("{words}; no further change is made before that ({})", Code::ConfigNotPersisted));
     }
-    match last_change(ground.desired).map(|at| age(at, ground.now)) {
-        Some(rest) if rest < ground.rest => {
-            wait(format!("{} s since the last change, {} s are waited for", rest.as_secs(), ground.rest.as_secs()))
+    let changed = last_change(ground.desired).map(|at| age(at, ground.now));
+    let holds = |numbers: String| judged(Guard::I11, true, Code::InProgress, numbers);
+    let waited_for = format!("{} s are waited for", ground.rest.as_secs());
+    // An election begins the rest anew, whoever saw it: the leader itself says for how long it has led.
+    match (changed, ground.seen.leads_for()) {
+        (Some(changed), _) if changed < ground.rest => {
+            wait(format!("{} s since the last change, {waited_for}", changed.as_secs()))
         }
-        Some(rest) => judged(Guard::I11, true, Code::InProgress, format!("{} s since the last change", rest.as_secs())),
-        None => judged(Guard::I11, true, Code::InProgress, "no change is known".to_owned()),
+        (_, Some(leads)) if leads < ground.rest => {
+            wait(format!("the leader was elected {} s ago, {waited_for}", leads.as_secs()))
+        }
+        (Some(changed), _) => holds(format!("{} s since the last change", changed.as_secs())),
+        (None, _) => holds("no change is known".to_owned()),
     }
 }
 

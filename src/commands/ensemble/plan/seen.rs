@@ -139,6 +139,11 @@ impl Seen {
         if leaders.len() == 1 { leaders.first().copied() } else { None }
     }
 
+    /// For how long the leader has led, where it shows that.
+    pub fn leads_for(&self) -> Option<Duration> {
+        self.servers.get(&self.leader()?)?.leads_for_ms.map(Duration::from_millis)
+    }
+
     /// Whether any server answers as ZooKeeper does, with or without a quorum.
     pub fn is_answered(&self) -> bool {
         self.asked.stranger_answers || self.servers.values().any(|view| view.answer.is_of_zookeeper())

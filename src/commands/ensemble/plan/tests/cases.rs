@@ -201,6 +201,19 @@ fn an_ensemble_rests_for_30_seconds_between_changes() {
 }
 
 #[test]
+fn an_election_begins_the_rest_anew_where_the_leader_shows_how_long_it_has_led() {
+    let mut scene = Scene::of(3);
+    scene.size(5).joiner(4).joiner(5);
+    scene.view(3).leads_for_ms = Some(29_999);
+    assert!(scene.says().contains("guard I11 waits: the leader was elected 29 s ago"), "{}", scene.says());
+    scene.view(3).leads_for_ms = Some(30_000);
+    assert!(scene.says().starts_with("PROMOTE"), "{}", scene.says());
+    // What another server shows of itself is no leadership.
+    scene.view(1).leads_for_ms = Some(0);
+    assert!(scene.says().starts_with("PROMOTE"), "{}", scene.says());
+}
+
+#[test]
 fn a_leader_that_changed_during_the_look_holds_everything_up() {
     let mut scene = Scene::of(3);
     scene.size(5).joiner(4).joiner(5);
