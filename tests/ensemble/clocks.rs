@@ -216,6 +216,6 @@ fn a_lease_whose_holder_and_standby_see_the_clock_jump_apart_stays_and_passes_on
     holder.is_killed();
     let took = until_leads(&standby, LEASE + LATE);
     say(&format!("the standby leads {} ms after the holder was killed", took.as_millis()));
-    assert!(took >= LEASE - RENEWED_EVERY * 2, "{took:?}");
+    assert!(took + RENEWED_EVERY * 2 >= LEASE, "{took:?}");
     assert_eq!(standby.ends(), Some(0), "{}", standby.said());
 }

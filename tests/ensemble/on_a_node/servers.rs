@@ -85,7 +85,9 @@ fn pods_of_an_ensemble_start_from_what_prestart_writes_and_are_ready_once_the_ag
     assert_eq!(record["lastConfig"]["config"]["membership"]["servers"].as_object().unwrap().len(), 1, "{record:#}");
 
     world.starts_agent();
-    PODS.into_iter().for_each(|pod| world.until_ready(pod));
+    for pod in PODS {
+        world.until_ready(pod);
+    }
     for pod in PODS {
         let (_, said) = world.exec((pod, "zookeeper"), &["/toolbox/toolbox", "probe", "zookeeper", "ready"]);
         assert!(said.contains("one of 3 members"), "{pod}: {said}");
