@@ -107,6 +107,32 @@ fn a_wiped_disk_a_template_and_a_doubled_id_of_one_server_harm_nobody() {
     assert!(servers.ensemble.data_of(3).join("version-2").exists());
 }
 
+/// It has led a rival that grew from the same data: ZooKeeper lets it follow nobody, until it wins an election.
+#[test]
+fn a_disk_with_a_later_epoch_than_the_ensemble_does_not_come_back_before_the_ensemble_has_that_epoch() {
+    let servers = Servers::grown(3, 0);
+    servers.write(1, "/kept");
+    servers.stops(&[3]);
+    let folder = servers.ensemble.data_of(3).join("version-2");
+    let epoch: u64 = std::fs::read_to_string(folder.join("acceptedEpoch")).unwrap().trim().parse().unwrap();
+    for name in ["acceptedEpoch", "currentEpoch"] {
+        std::fs::write(folder.join(name), (epoch + 3).to_string()).unwrap();
+    }
+    let ran = servers.waits(3);
+    assert!(ran.err.contains(&format!("the disk is in epoch {}, the ensemble in", epoch + 3)), "{ran:#?}");
+    assert!(ran.err.contains("move its folder version-2 away"), "{ran:#?}");
+
+    std::fs::rename(&folder, folder.with_file_name("of-the-rival")).unwrap();
+    servers.prestart(3, &[]).ends_with(0);
+    servers.launch(&[3]);
+    servers.is_ready(3);
+    assert!(servers.has(3, "/kept"));
+    std::fs::write(folder.join("currentEpoch"), "x").unwrap();
+    servers.stops(&[3]);
+    let ran = servers.prestart(3, &["--within", "1s"]).ends_with(4);
+    assert!(ran.out.contains("E_DISK_IO") && ran.out.contains("currentEpoch: `x` is no epoch"), "{ran:#?}");
+}
+
 #[test]
 fn a_removed_server_that_restarts_ends_and_starts_again_only_if_it_is_wanted() {
     let servers = Servers::grown(3, 0);

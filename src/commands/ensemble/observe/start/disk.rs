@@ -56,6 +56,7 @@ fn look(layout: &Layout) -> Result<FoundFiles, String> {
         marker: marker(&layout.marker())?,
         file: dynamic_file(&dynamic)?,
         has_data,
+        epoch: epoch(&layout.data)?,
         is_writable: files::may_write_in(Path::new(&layout.conf)).map_err(|error| shown(&layout.conf, &error))?,
     };
     let initialize = layout.initialize().into_iter().filter(|path| fs::symlink_metadata(path).is_ok()).collect();
@@ -105,6 +106,20 @@ fn dynamic_file(path: &str) -> Result<DiskFile, String> {
     })
 }
 
+/// The higher one of the epochs that a server keeps (`QuorumPeer`: `version-2/currentEpoch` and `acceptedEpoch`), if it has one.
+fn epoch(data: &str) -> Result<Option<u64>, String> {
+    let of = |name: &str| {
+        let path = format!("{data}/version-2/{name}");
+        let Some(bytes) = bytes(&path, SMALL_BYTES_MAX)? else { return Ok(None) };
+        let text = String::from_utf8_lossy(&bytes);
+        let text = text.trim();
+        text.parse()
+            .map(Some)
+            .map_err(|_| format!("{path}: `{}` is no epoch", text.chars().take(40).collect::<String>()))
+    };
+    Ok::<_, String>(of("currentEpoch")?.max(of("acceptedEpoch")?))
+}
+
 /// Whether there is any snapshot or transaction log (`FileTxnSnapLog`: `version-2/snapshot.ZXID`, `version-2/log.ZXID`).
 fn has_data(folder: &Path) -> io::Result<bool> {
     let folder: PathBuf = folder.join("version-2");
@@ -134,7 +149,8 @@ mod tests {
     fn an_empty_folder_is_empty_and_one_that_is_not_mounted_is_no_empty_disk() {
         let folder = tempfile::tempdir().unwrap();
         let found = look(&layout(folder.path())).unwrap();
-        let empty = Disk { myid: None, marker: None, file: DiskFile::Absent, has_data: false, is_writable: true };
+        let empty =
+            Disk { myid: None, marker: None, file: DiskFile::Absent, has_data: false, epoch: None, is_writable: true };
         assert_eq!((found.disk, found.settings, found.initialize), (empty, None, Vec::new()));
         assert!(look(&layout(Path::new("/nonexistent/data"))).unwrap_err().contains("is the volume mounted?"));
     }

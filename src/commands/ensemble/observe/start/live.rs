@@ -17,7 +17,7 @@ use crate::cluster::ensemble::desired::{Desired, ENSEMBLE_ID_PATH};
 use crate::cluster::ensemble::member::ServerId;
 use crate::cluster::ensemble::membership::{EnsembleConfig, Membership};
 use crate::cluster::ensemble::server_line::ServerLine;
-use crate::cluster::ensemble::view::{Answer, Mode};
+use crate::cluster::ensemble::view::{Answer, Mode, Zxid};
 use crate::commands::ensemble::observe::servers::{Look, SERVER_LIMIT, SERVERS_MAX, look_at, parsed};
 use crate::commands::ensemble::plan::prestart::{DiskFile, FoundFiles, Live as Serving, OwnId};
 use crate::formats::ensemble_config;
@@ -122,8 +122,11 @@ async fn serving(how: How<'_>, look: &Look) -> BTreeMap<ServerId, Serving> {
         .servers
         .iter()
         .filter(|(_, view)| takes_part(&view.answer))
-        .filter_map(|(id, view)| Some((*id, view.config.clone(), look.addresses.get(id)?)))
-        .map(|(id, config, address)| async move { Some((id, of_session(how, address, config).await?)) })
+        .filter_map(|(id, view)| Some((*id, view, look.addresses.get(id)?)))
+        .map(|(id, view, address)| async move {
+            let serving = of_session(how, address, view.config.clone()).await?;
+            Some((id, Serving { epoch: view.answer.zxid().map(Zxid::epoch), ..serving }))
+        })
         .collect();
     asked.filter_map(std::future::ready).collect().await
 }
@@ -133,7 +136,7 @@ async fn of_session(how: How<'_>, address: &str, config: Option<EnsembleConfig>)
     let unread = |config: Option<EnsembleConfig>, why: String| {
         tracing::warn!("the server at {address} can't be asked for its ensemble: {why}");
         let config = config.ok_or_else(|| why.clone());
-        Serving { config, ensemble_id: OwnId::Unread(why) }
+        Serving { config, ensemble_id: OwnId::Unread(why), epoch: None }
     };
     let addresses = vec![parsed(address)?];
     let timeout = how.settings.timeout.min(SERVER_LIMIT);
@@ -148,7 +151,7 @@ async fn of_session(how: How<'_>, address: &str, config: Option<EnsembleConfig>)
     };
     let ensemble_id = own_id(&session).await;
     drop(session.close().await);
-    Some(Serving { config, ensemble_id })
+    Some(Serving { config, ensemble_id, epoch: None })
 }
 
 /// The configuration that a server has, in its node.

@@ -29,6 +29,9 @@ pub struct Disk {
     pub file: DiskFile,
     /// Whether there is any snapshot or transaction log.
     pub has_data: bool,
+    /// The latest epoch that it followed or promised to follow: the higher one of `version-2/currentEpoch` and `acceptedEpoch`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
     /// Whether the configuration folder can be written: ZooKeeper rewrites the file at each change.
     pub is_writable: bool,
 }
@@ -65,6 +68,9 @@ pub struct Live {
     pub config: Result<EnsembleConfig, String>,
     /// Its ensemble id.
     pub ensemble_id: OwnId,
+    /// The epoch of the last transaction that it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
 }
 
 /// The ensemble id that a server has.
@@ -140,6 +146,7 @@ pub fn decide(start: Start<'_>) -> Decision {
     match accepted(start) {
         Err(refusal) => Decision::Refuse(refusal),
         Ok(Found::Unknown(why)) => Decision::Wait(why),
+        Ok(Found::Ours(_)) if let Some(why) = ahead(start) => Decision::Wait(why),
         Ok(Found::Ours(config)) if config.membership.servers.contains_key(&start.id) => {
             Decision::Write { config, initialize: false, why: "as the live ensemble has it".to_owned() }
         }
@@ -272,6 +279,21 @@ fn unread(id: ServerId, live: &Live) -> Option<String> {
     };
     let why = visible::line(why);
     Some(format!("server {id} serves, and {what} can't be read: whether it is of this ensemble is not known ({why})"))
+}
+
+/// Why a disk is not of this ensemble's history, though its id is: it knows a later epoch than the leader's. It was in a rival ensemble
+/// that grew from the same data. ZooKeeper lets it follow nobody ("Leaders epoch 1 is less than accepted epoch 2"), but at the next
+/// election its votes win (`FastLeaderElection.totalOrderPredicate` compares epochs first), and with them the rival's data.
+///
+/// A server that was cut off while it promised its vote may be ahead, too: until the next election, so it waits.
+fn ahead(start: Start<'_>) -> Option<String> {
+    let own = start.disk.epoch?;
+    let others = start.live.iter().filter(|(id, _)| **id != start.id);
+    let epoch = others.filter_map(|(_, live)| live.epoch).max().filter(|epoch| own > *epoch)?;
+    Some(format!(
+        "the disk is in epoch {own}, the ensemble in {epoch}: it was in another ensemble since, and its data would win the next \
+         election. If nobody knows better, move its folder version-2 away: it copies the ensemble's data then"
+    ))
 }
 
 /// No other server serves.

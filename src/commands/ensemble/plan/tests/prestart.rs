@@ -19,20 +19,20 @@ struct Pod {
 }
 
 fn live(config: EnsembleConfig) -> Live {
-    Live { config: Ok(config), ensemble_id: OwnId::Is(ENSEMBLE.to_owned()) }
+    Live { config: Ok(config), ensemble_id: OwnId::Is(ENSEMBLE.to_owned()), epoch: Some(2) }
 }
 
 /// Server 1 of three, with its disk, while 2 and 3 serve.
 fn pod() -> Pod {
     let marker = Some(Marker { ensemble_id: ENSEMBLE.to_owned(), id: id(1), volume: None });
     let file = DiskFile::Read(config(1..=3));
-    let disk = Disk { myid: Some(Ok(id(1))), marker, file, has_data: true, is_writable: true };
+    let disk = Disk { myid: Some(Ok(id(1))), marker, file, has_data: true, epoch: Some(2), is_writable: true };
     let live = [2, 3].map(|number| (id(number), live(config(1..=3)))).into();
     Pod { id: id(1), desired: Scene::of(3).desired, disk, live, resolves: true, rival: None, answers: None }
 }
 
 fn empty() -> Disk {
-    Disk { myid: None, marker: None, file: DiskFile::Absent, has_data: false, is_writable: true }
+    Disk { myid: None, marker: None, file: DiskFile::Absent, has_data: false, epoch: None, is_writable: true }
 }
 
 fn after(change: impl FnOnce(&mut Pod)) -> Decision {
@@ -60,6 +60,27 @@ fn written(change: impl FnOnce(&mut Pod)) -> EnsembleConfig {
         Decision::Write { config, initialize: false, .. } => config,
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_disk_that_is_ahead_of_the_ensemble_by_an_epoch_waits_and_starts_with_it_or_alone() {
+    let ahead = |pod: &mut Pod| pod.disk.epoch = Some(3);
+    let Decision::Wait(why) = after(ahead) else { panic!("it starts") };
+    assert!(why.starts_with("the disk is in epoch 3, the ensemble in 2"), "{why}");
+    waits(|pod| {
+        ahead(pod);
+        pod.live.get_mut(&id(3)).unwrap().epoch = None;
+    });
+    written(|pod| {
+        ahead(pod);
+        pod.live.get_mut(&id(3)).unwrap().epoch = Some(3);
+    });
+    written(|pod| pod.disk.epoch = Some(1));
+    let decision = after(|pod| {
+        ahead(pod);
+        pod.live.clear();
+    });
+    assert!(matches!(decision, Decision::Keep { .. }), "a whole ensemble restarts: {decision:?}");
 }
 
 #[test]

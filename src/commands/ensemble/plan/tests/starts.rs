@@ -28,7 +28,8 @@ fn terms(number: i64) -> Terms {
 }
 
 fn empty() -> FoundFiles {
-    let disk = Disk { myid: None, marker: None, file: DiskFile::Absent, has_data: false, is_writable: true };
+    let disk =
+        Disk { myid: None, marker: None, file: DiskFile::Absent, has_data: false, epoch: None, is_writable: true };
     FoundFiles { disk, settings: None, dynamic: "/data/conf/zoo.cfg.dynamic".to_owned(), initialize: Vec::new() }
 }
 
@@ -76,7 +77,8 @@ fn written(found: &mut FoundFiles, path: &str, text: &str) {
 }
 
 fn live(voters: &[i64], serving: &[i64]) -> BTreeMap<ServerId, Live> {
-    let one = Live { config: Ok(config(voters.iter().copied())), ensemble_id: OwnId::Is(ENSEMBLE.to_owned()) };
+    let ensemble_id = OwnId::Is(ENSEMBLE.to_owned());
+    let one = Live { config: Ok(config(voters.iter().copied())), ensemble_id, epoch: Some(1) };
     serving.iter().map(|number| (id(*number), one.clone())).collect()
 }
 
