@@ -46,7 +46,7 @@ async fn brokers(nodes: &Nodes, named: &[Address], deadline: Instant) -> Vec<Bro
 
 async fn why_cut_off(nodes: &Nodes, broker: &Broker, deadline: Instant) -> Option<(BrokerId, String)> {
     let node = timeout_at(deadline, nodes.connect(&broker.host, broker.port, deadline)).await.ok()?.ok()?;
-    // In ZooKeeper mode a broker passes on nothing that may be asked without a side effect: nobody can tell.
+    // In ZooKeeper mode no request without a side effect goes through this channel: one that hangs is not found.
     if !node.is_kraft() {
         return None;
     }
