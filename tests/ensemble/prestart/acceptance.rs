@@ -91,7 +91,7 @@ fn without_prestart_a_template_on_one_server_is_overruled_by_running_ones_that_i
     }
     let servers = Servers::grown(3, 1);
     servers.write(1, "/kept");
-    let (live, record) = (servers.configuration_seen_by(1), servers.record());
+    let live = servers.configuration_seen_by(1);
     servers.stops(&[3]);
     let before = servers.files(1);
 
@@ -109,6 +109,8 @@ fn without_prestart_a_template_on_one_server_is_overruled_by_running_ones_that_i
         assert!(servers.ensemble(&[1, 2, 3], &["apply", "--once"]).ends_with(0).out.contains("nothing to do"));
         servers.stops(&[3]);
     }
+    // The passes have noted who runs.
+    let record = servers.record();
     // It has no member but itself: server 3 looks for a majority of the template, and serves nobody.
     servers.starts_from_template(&[3, 4]);
     never_serves(&servers, 3);
