@@ -106,18 +106,19 @@ fn dynamic_file(path: &str) -> Result<DiskFile, String> {
     })
 }
 
-/// The higher one of the epochs that a server keeps (`QuorumPeer`: `version-2/currentEpoch` and `acceptedEpoch`), if it has one.
+/// The higher one of the epochs that a server keeps (`QuorumPeer`: `version-2/currentEpoch` and `acceptedEpoch`), if it has one. Of an
+/// empty disk on which `zookeeper.db.autocreate` allows no data it is -1.
 fn epoch(data: &str) -> Result<Option<u64>, String> {
     let of = |name: &str| {
         let path = format!("{data}/version-2/{name}");
         let Some(bytes) = bytes(&path, SMALL_BYTES_MAX)? else { return Ok(None) };
         let text = String::from_utf8_lossy(&bytes);
-        let text = text.trim();
-        text.parse()
-            .map(Some)
-            .map_err(|_| format!("{path}: `{}` is no epoch", text.chars().take(40).collect::<String>()))
+        match text.trim().parse::<i64>() {
+            Ok(epoch) => Ok(u64::try_from(epoch).ok()),
+            Err(_) => Err(format!("{path}: `{}` is no epoch", text.trim().chars().take(40).collect::<String>())),
+        }
     };
-    Ok::<_, String>(of("currentEpoch")?.max(of("acceptedEpoch")?))
+    Ok(of("currentEpoch")?.max(of("acceptedEpoch")?))
 }
 
 /// Whether there is any snapshot or transaction log (`FileTxnSnapLog`: `version-2/snapshot.ZXID`, `version-2/log.ZXID`).
@@ -164,6 +165,8 @@ mod tests {
             fs::write(path, text).unwrap();
         };
         write("myid", "zk\n");
+        write("version-2/acceptedEpoch", "7\n");
+        write("version-2/currentEpoch", "-1");
         write("conf/zoo.cfg.dynamic", "");
         write("version-2/log.1", "");
         write("initialize", "");
