@@ -18,7 +18,12 @@ use crate::support::toolbox::{Ran, Toolbox};
 pub(super) struct Bed {
     pub(super) servers: Ensemble,
     pub(super) toolbox: Toolbox,
+    /// When the first leader was seen, at the latest.
+    pub(super) led_since: Instant,
 }
+
+/// How long an ensemble rests between two changes, and after an election.
+const REST: Duration = Duration::from_secs(1);
 
 impl Bed {
     /// Started, with a leader; not adopted.
@@ -39,8 +44,8 @@ impl Bed {
             .with("TOOLBOX_ZOOKEEPER", &servers.addresses(first))
             .with("TOOLBOX_ZOOKEEPER_USER", "super")
             .with("TOOLBOX_ZOOKEEPER_PASSWORD", SUPER_PASSWORD)
-            .with("TOOLBOX_ENSEMBLE_REST", "1s");
-        Self { servers, toolbox }
+            .with("TOOLBOX_ENSEMBLE_REST", &format!("{}s", REST.as_secs()));
+        Self { servers, toolbox, led_since: Instant::now() }
     }
 
     /// The same with a variable of the environment.
@@ -112,12 +117,14 @@ impl Bed {
         self.run(&std::iter::once("join").chain(words).collect::<Vec<_>>())
     }
 
-    /// Starts spare servers and waits until they follow.
+    /// Starts spare servers and waits until they follow, and until the first election lies a rest behind: a pass may
+    /// change something then.
     pub(super) fn launch(&self, numbers: &[u32]) {
         for number in numbers {
             self.servers.launch(*number).unwrap();
         }
         self.servers.await_serving(numbers).unwrap();
+        std::thread::sleep((REST * 2).saturating_sub(self.led_since.elapsed()));
     }
 
     /// A session as `super` with one of these servers.
