@@ -25,10 +25,18 @@ check: setup ## formatting, lints, docs, licences: all that is not a test
 
 .PHONY: test
 test: setup ## every test, against real servers that the tests start themselves; ROOM=topics for one room
-	@# The images of the tests hold it; built here, it keeps no test waiting.
-	@$(if $(ROOM),:,$(PHASE) "static binary" $(CARGO) build --release --locked --target $(STATIC) --target-dir target)
-	@$(PHASE) "build of the tests" $(CARGO) test --locked --no-run $(if $(ROOM),--test suite)
+	@# The images of the tests hold the static binary; built here, it keeps no test waiting. Either build is on one core for
+	@# most of its time.
+	@$(MAKE) --no-print-directory -j2 $(if $(ROOM),,static) test-build
 	@$(PHASE) tests $(CARGO) test --locked $(if $(ROOM),--test suite $(ROOM)::)
+
+.PHONY: static
+static: setup
+	@$(PHASE) "static binary" $(CARGO) build --release --locked --target $(STATIC) --target-dir target
+
+.PHONY: test-build
+test-build: setup
+	@$(PHASE) "build of the tests" $(CARGO) test --locked --no-run $(if $(ROOM),--test suite)
 
 ACCEPTANCE_BYTES ?= 1GB
 ACCEPTANCE_KILLS ?= 20
@@ -111,12 +119,12 @@ servers-stop: setup ## stop what `make servers` started, and remove all of it
 
 .PHONY: image
 image: setup ## build both container images, run them, leave archives in target/image; BINARY=built compiles in the Dockerfile
-	@[ "$(BINARY)" = built ] || $(PHASE) "static binary" $(CARGO) build --release --locked --target $(STATIC) --target-dir target
+	@[ "$(BINARY)" = built ] || $(MAKE) --no-print-directory static
 	@$(PHASE) images tests/live/kubernetes/image/image.sh
 
 .PHONY: bench
-bench: setup ## measure the release binary beside its rivals on real clusters (about 20 minutes)
-	@$(PHASE) "static binary" $(CARGO) build --release --locked --target $(STATIC) --target-dir target
+bench: setup ## measure the release binary beside its rivals on real clusters (about 25 minutes)
+	@$(MAKE) --no-print-directory static
 	@$(PHASE) bench $(CARGO) run --quiet --locked --example bench -- --toolbox target/$(STATIC)/release/toolbox
 
 .PHONY: demo

@@ -7,9 +7,23 @@ use std::process::{Command, Output};
 
 use super::machine::Needed;
 
-/// Each target of the Makefile with its prerequisites and the lines of its recipe.
-fn recipes() -> Vec<(String, Vec<String>, Vec<String>)> {
-    let mut recipes: Vec<(String, Vec<String>, Vec<String>)> = Vec::new();
+/// A target of the Makefile with its prerequisites and the lines of its recipe.
+type Recipe = (String, Vec<String>, Vec<String>);
+
+/// Each of them. A line that makes other targets is replaced by the lines of their recipes.
+fn recipes() -> Vec<Recipe> {
+    let written = written();
+    let lines_of = |target: &str| written.iter().find(|(name, ..)| name == target).map(|(.., lines)| lines.clone());
+    let whole = |line: &String| match line.split_once("$(MAKE)") {
+        None => vec![line.clone()],
+        Some((_, words)) => words.split(|at: char| !is_target(&at.to_string())).filter_map(lines_of).flatten().collect(),
+    };
+    let whole = |(name, needs, lines): &Recipe| (name.clone(), needs.clone(), lines.iter().flat_map(whole).collect());
+    written.iter().map(whole).collect()
+}
+
+fn written() -> Vec<Recipe> {
+    let mut recipes: Vec<Recipe> = Vec::new();
     for line in fs::read_to_string("Makefile").unwrap().lines() {
         if let Some(step) = line.strip_prefix('\t') {
             recipes.last_mut().unwrap().2.push(step.to_owned());
@@ -38,7 +52,8 @@ fn each_recipe_that_builds_sets_up_what_it_needs_first() {
             "{wanted} does not set up what it needs"
         );
     }
-    let building = recipes.iter().filter(|(.., steps)| steps.iter().any(|step| step.contains("$(CARGO)")));
+    let written = written();
+    let building = written.iter().filter(|(.., steps)| steps.iter().any(|step| step.contains("$(CARGO)")));
     for (name, needs, _) in building {
         assert!(needs.iter().any(|need| need.starts_with("setup")), "{name} does not set up what it needs");
     }
