@@ -7,7 +7,7 @@ use bytes::{BufMut, BytesMut};
 use kafka_toolbox::clients::kafka::{Cluster as _, KafkaError};
 use kafka_toolbox::cluster::metadata::TopicSelection;
 
-use super::peer::{API_VERSIONS, Asked, METADATA, Peers, Reply, SASL_AUTHENTICATE, SASL_HANDSHAKE, text};
+use super::peer::{API_VERSIONS, Asked, METADATA, Peers, Reply, text};
 use crate::clients::kafka::live::{open, wait};
 use crate::support::toolbox::{Ran, Toolbox, finish};
 
@@ -31,7 +31,7 @@ fn list(bootstrap: &str, more: &[&str]) -> Ran {
 }
 
 #[track_caller]
-fn ends_in_a_sentence(ran: &Ran, expected: &str) {
+pub(super) fn ends_in_a_sentence(ran: &Ran, expected: &str) {
     assert_eq!(ran.code, Some(1), "{ran:#?}");
     assert!(ran.err.contains(expected) && !ran.err.contains("panicked"), "{ran:#?}");
 }
@@ -107,41 +107,4 @@ fn negative_lengths_and_answers_that_end_early_are_errors_at_once() {
             assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
         }
     });
-}
-
-#[test]
-fn a_scram_message_that_is_cut_short_ends_the_command_with_a_sentence() {
-    for cut in ["r=NONCEx,,i=4096", "r=NONCEx,s", "v", ""] {
-        let peers = Peers::start_apart(1, move |asked| match asked.key {
-            SASL_HANDSHAKE => {
-                let mut body = BytesMut::new();
-                body.put_i16(0);
-                body.put_i32(0);
-                Reply::Body(body.to_vec())
-            }
-            SASL_AUTHENTICATE => {
-                let message = String::from_utf8_lossy(&asked.body[4..]).into_owned();
-                let nonce = message.split_once(",r=").map(|(_, nonce)| nonce).unwrap_or_default();
-                let mut body = BytesMut::new();
-                body.put_i16(0);
-                body.put_i16(-1);
-                let bytes = cut.replace("NONCE", nonce);
-                body.put_i32(i32::try_from(bytes.len()).unwrap());
-                body.put_slice(bytes.as_bytes());
-                Reply::Body(body.to_vec())
-            }
-            _ => Reply::Ordinary,
-        });
-        let toolbox = Toolbox::new(&peers.bootstrap());
-        let login = "org.apache.kafka.common.security.scram.ScramLoginModule required";
-        let properties = toolbox.file(
-            "client.properties",
-            &format!(
-                "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=SCRAM-SHA-256\nsasl.jaas.config={login} \
-                 username=\"ada\" password=\"lovelace\";\n"
-            ),
-        );
-        let ran = toolbox.run(&["topics", "list", "--timeout", "5s", "--command-config", &properties]);
-        ends_in_a_sentence(&ran, "SCRAM-SHA-256 failed: ");
-    }
 }

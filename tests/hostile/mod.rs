@@ -3,6 +3,7 @@
 
 mod guards;
 mod lengths;
+mod logins;
 mod peer;
 mod people;
 mod readers;

@@ -16,7 +16,9 @@ fn recipes() -> Vec<Recipe> {
     let lines_of = |target: &str| written.iter().find(|(name, ..)| name == target).map(|(.., lines)| lines.clone());
     let whole = |line: &String| match line.split_once("$(MAKE)") {
         None => vec![line.clone()],
-        Some((_, words)) => words.split(|at: char| !is_target(&at.to_string())).filter_map(lines_of).flatten().collect(),
+        Some((_, words)) => {
+            words.split(|at: char| !is_target(&at.to_string())).filter_map(lines_of).flatten().collect()
+        }
     };
     let whole = |(name, needs, lines): &Recipe| (name.clone(), needs.clone(), lines.iter().flat_map(whole).collect());
     written.iter().map(whole).collect()

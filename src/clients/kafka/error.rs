@@ -23,6 +23,9 @@ pub enum KafkaError {
         address: String,
         /// What is wrong, and which setting to look at.
         message: String,
+        /// Whether it is the login that was refused, or the token for it. No other broker is tried then: what keeps the
+        /// accounts may close one after a few wrong passwords. Kafka's own clients give up in the same way.
+        is_login: bool,
     },
     /// The connection's settings are wrong.
     #[error("{0}")]

@@ -328,7 +328,8 @@ impl Race {
                 self.security.get_or_insert(nonsense(address, why.clone()));
                 why
             }
-            Trouble::Fatal(error @ (KafkaError::Security { .. } | KafkaError::Protocol { .. })) => {
+            // One broker with a wrong certificate is no reason to give up; one that refuses our login is.
+            Trouble::Fatal(error @ (KafkaError::Security { is_login: false, .. } | KafkaError::Protocol { .. })) => {
                 let why = error.to_string();
                 self.security.get_or_insert(error);
                 why

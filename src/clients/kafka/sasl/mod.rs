@@ -67,8 +67,11 @@ pub async fn authenticate(
     address: &str,
 ) -> Result<Option<Duration>, KafkaError> {
     let Some(sasl) = &settings.security.sasl else { return Ok(None) };
-    let broken =
-        |message: String| KafkaError::Security { address: address.to_owned(), message: scrub(&message).into_owned() };
+    let security = |message: String, is_login| {
+        let message = scrub(&message).into_owned();
+        KafkaError::Security { address: address.to_owned(), message, is_login }
+    };
+    let broken = |message| security(message, false);
     // The token comes first: a broker must not wait in mid-handshake for an endpoint that does not answer.
     let mut mechanism = match sasl {
         SaslSettings::OAuthBearer(oauth) => {
@@ -97,7 +100,7 @@ pub async fn authenticate(
         }
         let answer = exchange.authenticate(&message.unwrap_or_default()).await?;
         if answer.error_code != 0 {
-            return Err(broken(refused(sasl, &answer)));
+            return Err(security(refused(sasl, &answer), answer.error_code == SASL_AUTHENTICATION_FAILED));
         }
         mechanism.session_lifetime = answer.session_lifetime.filter(|lifetime| !lifetime.is_zero());
         if matches!(state, State::Finished(_)) {

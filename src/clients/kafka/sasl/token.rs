@@ -96,6 +96,7 @@ async fn ask(
     let failed = |what: String| KafkaError::Security {
         address: show_url(&endpoint.url),
         message: scrub(&format!("the token endpoint {what}")).into_owned(),
+        is_login: true,
     };
     let client = client(endpoint, timeout)?;
     let mut form = vec![("grant_type", "client_credentials")];

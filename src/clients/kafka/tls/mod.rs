@@ -75,6 +75,7 @@ impl Connector {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| KafkaError::Security {
             address: address.clone(),
             message: "this host is no name that a certificate could be for".to_owned(),
+            is_login: false,
         })?;
         let handshake = TlsConnector::from(tls.config.clone()).connect(name, stream);
         match self.in_time(&address, "the TLS handshake", handshake).await? {
@@ -93,7 +94,7 @@ impl Connector {
         if let Some(tls) = &self.tls
             && let Some(message) = of_tls(error, &tls.shown)
         {
-            return KafkaError::Security { address, message };
+            return KafkaError::Security { address, message, is_login: false };
         }
         if self.tls.is_none() && probe::speaks_tls(host, port).await {
             let hint = if self.speaks_sasl { "SASL_SSL" } else { "SSL or SASL_SSL" };
@@ -101,7 +102,7 @@ impl Connector {
                 "this port speaks TLS, but security.protocol is {}: set it to {hint}, or use the plaintext port",
                 self.protocol
             );
-            return KafkaError::Security { address, message };
+            return KafkaError::Security { address, message, is_login: false };
         }
         if !self.speaks_sasl
             && let Ok(mut stream) = Box::pin(self.connect(host, port)).await
@@ -113,7 +114,7 @@ impl Connector {
                 offered.join(", "),
                 self.protocol
             );
-            return KafkaError::Security { address, message };
+            return KafkaError::Security { address, message, is_login: false };
         }
         self.unreachable(&address, &show_tcp(error))
     }
@@ -121,7 +122,7 @@ impl Connector {
     async fn why_no_handshake(&self, host: &str, port: u16, tls: &Tls, error: &io::Error) -> KafkaError {
         let address = show_address(host, port);
         if let Some(message) = of_tls(error, &tls.shown) {
-            return KafkaError::Security { address, message };
+            return KafkaError::Security { address, message, is_login: false };
         }
         if probe::speaks_plaintext(host, port).await {
             let hint = if self.speaks_sasl { "SASL_PLAINTEXT" } else { "PLAINTEXT" };
@@ -129,7 +130,7 @@ impl Connector {
                 "this port speaks no TLS, but security.protocol is {}: use the TLS port, or set it to {hint}",
                 self.protocol
             );
-            return KafkaError::Security { address, message };
+            return KafkaError::Security { address, message, is_login: false };
         }
         self.unreachable(&address, &format!("the TLS handshake broke off: {}", show_tcp(error)))
     }
