@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use kafka_toolbox::clients::kafka::Kafka;
+use kafka_toolbox::clients::kafka::{Cluster as _, Kafka};
 use kafka_toolbox::clients::kafka::live::Live;
 use kafka_toolbox::clients::kafka::settings::{Given, Settings};
 use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::cluster::metadata::{Metadata, TopicSelection};
-use kafka_toolbox::cluster::topic::TopicPartition;
+use kafka_toolbox::cluster::topic::{TopicName, TopicPartition};
 
 use crate::live::kafka::{Cluster, Signal};
 use crate::support::toolbox::{Ran, Toolbox};
@@ -136,12 +136,18 @@ impl Bed {
         Self { cluster, toolbox, hands }
     }
 
-    /// Creates a topic with three replicas a partition, of which two must be in sync.
+    /// Creates a topic with three replicas a partition, of which two must be in sync, and waits until each broker knows it: a
+    /// producer that asks one behind the others gives up.
     pub(super) fn create(&self, topic: &str, assignment: &str) {
         let bootstrap = self.cluster.bootstrap();
         let line = ["--bootstrap-server", &bootstrap, "--create", "--topic", topic, "--replica-assignment", assignment];
         let minimum = ["--config", "min.insync.replicas=2"];
         self.cluster.tool("org.apache.kafka.tools.TopicCommand", &[&line[..], &minimum].concat()).unwrap();
+        let begun = Instant::now();
+        while !knows_everywhere(&self.cluster, topic) {
+            assert!(begun.elapsed() < LIMIT, "{topic} is not known to each broker");
+            std::thread::sleep(EVERY);
+        }
     }
 
     pub(super) fn roll(&self, more: &[&str]) -> Ran {
@@ -333,12 +339,30 @@ fn lacking(cluster: &Cluster, topic: &str) -> Vec<i32> {
     partitions.filter(|it| it.isr.len() < it.replicas.len()).map(|it| it.partition).collect()
 }
 
+/// Whether each broker shows a topic.
+fn knows_everywhere(cluster: &Cluster, topic: &str) -> bool {
+    let name = TopicName::new(topic).unwrap();
+    ask(cluster, async |live| {
+        for broker in live.metadata(TopicSelection::None).await.unwrap().brokers.keys() {
+            let shown = live.metadata_of(*broker, TopicSelection::All).await.unwrap();
+            if !shown.topics.contains_key(&name) {
+                return false;
+            }
+        }
+        true
+    })
+}
+
 fn seen(cluster: &Cluster) -> Metadata {
+    ask(cluster, async |live| kafka::metadata(live).await.unwrap())
+}
+
+/// Asks a cluster on connections of its own.
+fn ask<T>(cluster: &Cluster, question: impl AsyncFnOnce(&Live) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let bootstrap = cluster.bootstrap();
         let given = Given { bootstrap_server: Some(&bootstrap), ..Given::default() };
-        let live = Live::new(Settings::load(None, given).unwrap()).unwrap();
-        kafka::metadata(&live).await.unwrap()
+        question(&Live::new(Settings::load(None, given).unwrap()).unwrap()).await
     })
 }
