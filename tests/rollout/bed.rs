@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use kafka_toolbox::clients::kafka::{Cluster as _, Kafka};
 use kafka_toolbox::clients::kafka::live::Live;
 use kafka_toolbox::clients::kafka::settings::{Given, Settings};
+use kafka_toolbox::clients::kafka::{Cluster as _, Kafka};
 use kafka_toolbox::cluster::broker::BrokerId;
 use kafka_toolbox::cluster::metadata::{Metadata, TopicSelection};
 use kafka_toolbox::cluster::topic::{TopicName, TopicPartition};

@@ -126,7 +126,7 @@ impl Cluster {
         };
         let connector = Connector::new(&settings)?;
         let bootstrap = addresses.to_vec();
-        let dialer = Arc::new(Dialer { settings, connector, salted: Arc::default(), requests_sent: AtomicU64::new(0) });
+        let dialer = Arc::new(Dialer::new(settings, connector));
         Ok(Self::of(dialer, (side, bootstrap)))
     }
 
@@ -136,6 +136,7 @@ impl Cluster {
             settings: self.dialer.settings.clone(),
             connector: self.dialer.connector.clone(),
             salted: Arc::clone(&self.dialer.salted),
+            admission: Arc::clone(&self.dialer.admission),
             requests_sent: AtomicU64::new(0),
         };
         // A lock has deadlines of its own, and needs each of them whole.
@@ -367,20 +368,12 @@ impl Cluster {
         Ok(connection)
     }
 
-    /// Connects to the first address to start from that answers, then to the others, beside whatever is done meanwhile: a
-    /// handshake takes longer than most answers. Where one fails, whoever needs it says why; after one that refuses us no
-    /// other is tried: a wrong password is not sent to all of them.
+    /// Connects to addresses to start from, beside whatever is done meanwhile: a handshake takes longer than most answers.
+    /// Where one fails, whoever needs it says why.
     pub(super) fn open_early(self: &Arc<Self>) {
         let cluster = Arc::clone(self);
         tokio::spawn(async move {
             let early = &cluster.bootstrap[..cluster.bootstrap.len().min(EARLY_MAX)];
-            for address in early {
-                match cluster.connection(address, Instant::now() + cluster.slice()).await {
-                    Ok(_) => break,
-                    Err(KafkaError::Unreachable { .. }) => {}
-                    Err(_) => return,
-                }
-            }
             let deadline = cluster.deadline();
             let opened = join_all(early.iter().map(|address| cluster.connection(address, deadline))).await;
             let open = opened.iter().filter(|connection| connection.is_ok()).count();

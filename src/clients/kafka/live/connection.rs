@@ -26,6 +26,7 @@ use tokio::time::Instant;
 
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::codes;
+use crate::clients::kafka::live::admission::Admission;
 use crate::clients::kafka::live::calls::Call;
 use crate::clients::kafka::live::keys;
 use crate::clients::kafka::live::schemas::NamedApiVersionsRequest;
@@ -57,8 +58,23 @@ pub(super) struct Dialer {
     pub(super) connector: Connector,
     /// What SCRAM has worked out once for all connections.
     pub(super) salted: Arc<SaltedPasswords>,
+    /// Who logs in first.
+    pub(super) admission: Arc<Admission>,
     /// Requests sent so far, over all connections.
     pub(super) requests_sent: AtomicU64,
+}
+
+impl Dialer {
+    /// One that has opened nothing yet.
+    pub(super) fn new(settings: Settings, connector: Connector) -> Self {
+        Self {
+            settings,
+            connector,
+            salted: Arc::default(),
+            admission: Arc::default(),
+            requests_sent: AtomicU64::new(0),
+        }
+    }
 }
 
 /// Why a call has no answer.
@@ -138,7 +154,8 @@ impl Connection {
         if dialer.settings.security.sasl.is_some() {
             let text = address.to_string();
             let mut exchange = Exchange { connection: &connection, deadline };
-            let lifetime = sasl::authenticate(&dialer.settings, &dialer.salted, &mut exchange, &text).await?;
+            let login = sasl::authenticate(&dialer.settings, &dialer.salted, &mut exchange, &text);
+            let lifetime = dialer.admission.log_in(login).await?;
             connection.expires = lifetime.map(|lifetime| Instant::now() + lifetime.mul_f64(0.85));
         }
         Ok(connection)

@@ -4,6 +4,7 @@
 //! broker that answers, [`cluster`] knows them all, [`reading`] and [`writing`] decide who is asked and what happens when
 //! no answer comes. On top there is one file for each kind of question.
 
+mod admission;
 mod calls;
 mod cluster;
 mod configs;

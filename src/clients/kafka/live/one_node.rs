@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use kafka_protocol::messages::ListPartitionReassignmentsRequest;
 use tokio::time::Instant;
@@ -50,8 +49,7 @@ impl Nodes {
     /// Reads stores and prepares TLS, where the settings ask for it.
     pub fn new(settings: Settings) -> Result<Self, KafkaError> {
         let connector = Connector::new(&settings)?;
-        let requests_sent = AtomicU64::new(0);
-        Ok(Self { dialer: Arc::new(Dialer { settings, connector, salted: Arc::default(), requests_sent }) })
+        Ok(Self { dialer: Arc::new(Dialer::new(settings, connector)) })
     }
 
     /// Connects to a node, TLS and SASL included where the settings ask for them.
