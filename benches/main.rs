@@ -138,7 +138,7 @@ fn offline(bench: &Bench, toolbox: &Path, rivals: &Rivals) -> anyhow::Result<Vec
 
 /// Kafka 4.3.1: first an empty cluster, then one with all topics.
 fn on_kraft(bench: &Bench, toolbox: &Path, rivals: &Rivals) -> anyhow::Result<Vec<Measured>> {
-    let (shape, ca) = secured(Shape { heap: 1_024, is_lasting: true, ..Shape::racks(&["a", "b", "c"]) })?;
+    let (shape, ca) = secured(Shape { heap: 1_024, ..Shape::racks(&["a", "b", "c"]) })?;
     let cluster = Cluster::start(Kind::Kafka43Kraft, &shape)?;
     let counter = Counter::between(&cluster, "COUNTED")?;
     let folder = tempfile::tempdir()?;
@@ -222,7 +222,7 @@ fn probes(bench: &Bench, stage: &Stage<'_>, course: &Course<'_>) -> anyhow::Resu
 
 /// Kafka 3.9.2 with ZooKeeper, which makes topics one after the other.
 fn on_zookeeper(bench: &Bench, toolbox: &Path, rivals: &Rivals) -> anyhow::Result<Vec<Measured>> {
-    let shape = Shape { heap: 1_024, is_lasting: true, ..Shape::racks(&["a", "b", "c"]).proxied("COUNTED") };
+    let shape = Shape { heap: 1_024, ..Shape::racks(&["a", "b", "c"]).proxied("COUNTED") };
     let cluster = Cluster::start(Kind::Kafka39Zookeeper, &shape)?;
     let counter = Counter::between(&cluster, "COUNTED")?;
     let folder = tempfile::tempdir()?;

@@ -14,10 +14,6 @@ const BUDGET: Duration = Duration::from_secs(90);
 /// A contender that takes less runs once more before each run that counts.
 const QUICK: Duration = Duration::from_millis(500);
 
-/// Runs of a quick contender before the first round: a server's JVM compiles what is asked for often, and the servers that
-/// people use have been up for days.
-const WARM_RUNS: usize = 40;
-
 /// Runs for peak memory.
 const MEMORY_RUNS: usize = 3;
 
@@ -123,8 +119,7 @@ pub(crate) struct Course<'a> {
     pub(crate) folder: &'a Path,
 }
 
-/// Runs all contenders in turns, quick ones twice a turn, of which the second counts, and more often before; then each again
-/// for memory and for requests.
+/// Runs all contenders in turns, quick ones twice a turn, of which the second counts; then each again for memory and for requests.
 pub(crate) fn measure(line: &Line, course: &Course<'_>) -> Vec<Measured> {
     let mut all: Vec<_> = line.contenders.iter().map(|contender| blank(line, contender)).collect();
     let mut number = 0;
@@ -140,15 +135,8 @@ pub(crate) fn measure(line: &Line, course: &Course<'_>) -> Vec<Measured> {
                 let turn = Turn { number, bootstrap: course.bootstrap };
                 run(contender, &turn, &[]).and_then(|seconds| undo(contender, &turn).map(|()| seconds))
             };
-            let warm_runs = match round {
-                _ if !(line.is_quick() && is_quick(measured)) => 0,
-                0 => WARM_RUNS,
-                // What ran before, a JVM maybe, has emptied the caches and left a broker with garbage to collect.
-                _ => 1,
-            };
-            let is_quick = |seconds: &f64| *seconds < QUICK.as_secs_f64();
-            let mut warm = (0..warm_runs).map(|_| once()).take_while(|run| run.as_ref().map_or(true, is_quick));
-            let warm = warm.try_for_each(|run| run.map(drop));
+            // What ran before, a JVM maybe, has emptied the caches and left a broker with garbage to collect.
+            let warm = if line.is_quick() && is_quick(measured) { once().map(drop) } else { Ok(()) };
             match warm.and_then(|()| once()) {
                 Ok(seconds) if round > 0 => measured.seconds.push(seconds),
                 Ok(_) => {}

@@ -72,9 +72,6 @@ pub(crate) struct Shape {
     pub(crate) users: Vec<User>,
     /// Memory of each broker, in MB. 6,000 replicas a broker want 1,024.
     pub(crate) heap: u32,
-    /// Whether brokers run as in production: with Java's second compiler, and their whole heap from the start. It is worth
-    /// its time where they run for minutes.
-    pub(crate) is_lasting: bool,
     /// ZooKeeper servers (an odd number), where the kind has them.
     pub(crate) zookeepers: u16,
     /// What stands between each broker and ZooKeeper.
@@ -93,7 +90,6 @@ impl Default for Shape {
             files: Vec::new(),
             users: Vec::new(),
             heap: 256,
-            is_lasting: false,
             zookeepers: 1,
             relay: None,
             exporter: None,

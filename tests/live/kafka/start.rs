@@ -183,10 +183,6 @@ fn broker_command(shape: &Shape, software: &Software, folder: &Path, node: &Node
     command.push("-Dorg.slf4j.simpleLogger.showDateTime=true".to_owned());
     command.push("-Dlog4j2.disable.jmx=true".to_owned());
     command.extend(software.kafka.iter().cloned());
-    if shape.is_lasting {
-        // The last one of a flag counts.
-        command.extend([format!("-Xms{}m", shape.heap), "-XX:TieredStopAtLevel=4".to_owned()]);
-    }
     command.push("kafka.Kafka".to_owned());
     command.push(folder.join(&node.name).join("server.properties").display().to_string());
     Ok(command)
