@@ -52,9 +52,8 @@ pub(crate) struct Goal {
     pub(crate) seconds: Option<f64>,
     pub(crate) megabytes: Option<f64>,
     pub(crate) requests: Option<u32>,
-    /// Another contender's median and so many seconds more; or such a part of that median more, where that is more: on a
-    /// machine that is slower, or shared, both take longer.
-    pub(crate) relative: Option<(&'static str, f64, f64)>,
+    /// Another contender's median and so many seconds more.
+    pub(crate) relative: Option<(&'static str, f64)>,
     /// So many times faster than another contender.
     pub(crate) faster: Option<(&'static str, f64)>,
     /// On a machine that is slower, or shared, so many times faster than another contender is enough: `seconds` is for one
@@ -172,8 +171,8 @@ fn relate(all: &mut [Measured]) {
     let medians: Vec<_> = all.iter().map(|one| (one.contender.clone(), one.median())).collect();
     let median = |name: &str| medians.iter().find(|(contender, _)| contender == name).and_then(|(_, median)| *median);
     for Measured { goal, .. } in all {
-        if let Some((name, more, part)) = goal.relative {
-            goal.seconds = median(name).map(|seconds| seconds + more.max(part * seconds));
+        if let Some((name, more)) = goal.relative {
+            goal.seconds = median(name).map(|seconds| seconds + more);
         }
         if let Some(bound) = goal.or_faster.and_then(|(name, times)| Some(median(name)? / times)) {
             goal.seconds = goal.seconds.map(|seconds| seconds.max(bound));

@@ -17,7 +17,10 @@ fn recipes() -> Vec<Recipe> {
     let whole = |line: &String| match line.split_once("$(MAKE)") {
         None => vec![line.clone()],
         Some((_, words)) => {
-            words.split(|at: char| !is_target(&at.to_string())).filter_map(lines_of).flatten().collect()
+            let words = words.split(|at: char| !is_target(&at.to_string()));
+            let made: Vec<String> = words.filter_map(lines_of).flatten().collect();
+            assert!(!made.is_empty(), "{line} makes nothing");
+            made
         }
     };
     let whole = |(name, needs, lines): &Recipe| (name.clone(), needs.clone(), lines.iter().flat_map(whole).collect());

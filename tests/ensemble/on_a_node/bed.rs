@@ -15,7 +15,7 @@ use crate::live::kubernetes::manifests::{copy, named_by_namespace};
 use crate::live::kubernetes::node::Node;
 
 /// Longest wait for pods, on a machine that does much else.
-const LIMIT: Duration = Duration::from_mins(3);
+const LIMIT: Duration = Duration::from_secs(90);
 
 /// A script in the place of one of the servers' own.
 pub(super) struct Script {

@@ -91,7 +91,8 @@ fn pods_of_a_quorum_are_formatted_by_prestart_and_are_ready_once_the_agent_made_
     world.starts_agent();
     for pod in PODS {
         world.until_ready(pod);
-        world.until(&format!("a probe by hand to find {pod} ready"), || ask(pod).0);
+        let (is_ready, said) = ask(pod);
+        assert!(is_ready, "{pod}: {said}");
     }
     world.until("the record to have three voters", || {
         let record = world.record("toolbox-ensemble-main-controllers");

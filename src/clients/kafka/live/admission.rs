@@ -1,5 +1,6 @@
 //! Who logs in first: a cluster's connections are made beside each other, but only one of them logs in until one was
-//! admitted. A wrong password is sent once, not to each broker, and what keeps the accounts counts one failure.
+//! admitted. A wrong password is sent once, not to each broker, and what keeps the accounts counts one failure; a broker
+//! that takes longer than [`FIRST_LOGIN`] to refuse it can't prevent that the next ones get it, too.
 
 use std::time::Duration;
 
