@@ -5,6 +5,8 @@ SHELL := /bin/bash
 CARGO ?= cargo
 # The static binary, of this machine's kind.
 STATIC := $(shell uname -m)-unknown-linux-musl
+# Tests wait for servers for a good part of their time: one more than there are CPUs keeps these busy.
+export RUST_TEST_THREADS ?= $(shell expr $$(nproc) + 1)
 # Runs a command, and says in one line how long it took.
 PHASE := tests/phase.sh
 

@@ -1,5 +1,6 @@
 //! Topics, their partitions, and the rules for their names.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -13,9 +14,31 @@ use crate::cluster::visible;
 pub const NAME_LENGTH_MAX: usize = 249;
 
 /// A legal topic name: 1 to 249 of `a-z A-Z 0-9 . _ -`, and neither `.` nor `..` (Kafka's `Topic.validate`).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct TopicName(String);
+
+impl Ord for TopicName {
+    /// The order of texts, compared by eight bytes at a time. The `memcmp` of musl, which the static binary has, compares single
+    /// bytes, and the names of a cluster, which are compared hundreds of thousands of times, often begin alike.
+    fn cmp(&self, other: &Self) -> Ordering {
+        let (own, others) = (self.0.as_bytes(), other.0.as_bytes());
+        let words = own.as_chunks::<8>().0.iter().zip(others.as_chunks::<8>().0);
+        for (own, others) in words.clone() {
+            if own != others {
+                return u64::from_be_bytes(*own).cmp(&u64::from_be_bytes(*others));
+            }
+        }
+        let compared = 8 * words.len();
+        own[compared..].iter().cmp(&others[compared..])
+    }
+}
+
+impl PartialOrd for TopicName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl TopicName {
     /// Checks a name.
@@ -169,4 +192,24 @@ pub struct PartitionState {
     /// Who was eligible last, where nobody is any more: what it lacks is lost if it leads.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub last_known: Vec<BrokerId>,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn names_have_the_order_of_texts(
+            start in "[a-c._-]{0,18}",
+            one in "[a-b.A-B0-1]{1,10}",
+            other in "[a-b.A-B0-1]{1,10}",
+        ) {
+            let (one, other) = (format!("{start}{one}"), format!("{start}{other}"));
+            let name = |text: &str| TopicName(text.to_owned());
+            prop_assert_eq!(name(&one).cmp(&name(&other)), one.cmp(&other));
+        }
+    }
 }

@@ -121,13 +121,6 @@ impl Documents {
         self.texts.retain(|found| words.iter().any(|word| found.text.contains(word)));
         self
     }
-
-    /// The same without one's own document.
-    #[must_use]
-    pub fn without(mut self, place: &str) -> Self {
-        self.texts.retain(|found| found.place != place);
-        self
-    }
 }
 
 fn of_this_form(place: &str, form: u32) -> anyhow::Result<()> {
@@ -137,8 +130,13 @@ fn of_this_form(place: &str, form: u32) -> anyhow::Result<()> {
 
 /// The documents of one purpose.
 pub async fn documents(place: &Place, purpose: Purpose) -> anyhow::Result<Documents> {
+    documents_but(place, purpose, None).await
+}
+
+/// The same without the one that is kept there: one's own.
+pub(super) async fn documents_but(place: &Place, purpose: Purpose, own: Option<&str>) -> anyhow::Result<Documents> {
     let texts = match place {
-        Place::Folder(folder) => of_folder(&folder.join(FOLDER), purpose)?,
+        Place::Folder(folder) => of_folder(&folder.join(FOLDER), purpose, own)?,
         Place::Kubernetes(kubernetes) => {
             let namespace = kubernetes.identity().namespace.clone();
             let selector = format!("{COMPONENT}={RECORD},{PURPOSE}={}", purpose.word());
@@ -147,16 +145,22 @@ pub async fn documents(place: &Place, purpose: Purpose) -> anyhow::Result<Docume
                 found.with_context(|| format!("failed to list the records of all owners in namespace {namespace}"))?;
             let text = |found: &ConfigMap| {
                 let named = found.labels.get(CLUSTER_ID).cloned().unwrap_or_default();
-                anyhow::Ok(Unread { place: format!("ConfigMap {}", found.name), named, text: last_of(found)?.text })
+                anyhow::Ok(Unread { place: place_of(found), named, text: last_of(found)?.text })
             };
-            found.iter().map(text).collect::<anyhow::Result<_>>()?
+            let others = found.iter().filter(|found| own != Some(place_of(found).as_str()));
+            others.map(text).collect::<anyhow::Result<_>>()?
         }
     };
     Ok(Documents { texts, purpose: Some(purpose) })
 }
 
-/// The texts of a folder of documents, ordered by name.
-fn of_folder(folder: &Path, purpose: Purpose) -> anyhow::Result<Vec<Unread>> {
+/// Where a ConfigMap's document is kept, for messages.
+fn place_of(found: &ConfigMap) -> String {
+    format!("ConfigMap {}", found.name)
+}
+
+/// The texts of a folder of documents, ordered by name, without one's own.
+fn of_folder(folder: &Path, purpose: Purpose, own: Option<&str>) -> anyhow::Result<Vec<Unread>> {
     let mut texts = Vec::new();
     let begins = format!("{}-", purpose.word());
     if let Err(error) = std::fs::read_dir(folder)
@@ -166,8 +170,10 @@ fn of_folder(folder: &Path, purpose: Purpose) -> anyhow::Result<Vec<Unread>> {
     }
     let paths = files::list(folder, "json");
     anyhow::ensure!(paths.len() <= DOCUMENTS_MAX, "{} holds more than {DOCUMENTS_MAX} records", folder.display());
-    let is_meant =
-        |path: &&PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&begins));
+    let is_meant = |path: &&PathBuf| {
+        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&begins))
+            && own != Some(path.display().to_string().as_str())
+    };
     for path in paths.iter().filter(is_meant) {
         let read = read_file(path).map_err(|error| match error.kind() {
             std::io::ErrorKind::InvalidData => {

@@ -71,6 +71,12 @@ pub fn scrub(text: &str) -> Cow<'_, str> {
 /// The text without remembered secrets, without user and query of URLs, and without values that stand behind a
 /// secret's name (`password=…`, `"token": "…"`). For texts that others wrote: error messages, reasons, titles.
 pub fn clean(text: &str) -> String {
+    let text = strip_urls(&scrub(text));
+    if may_name_secrets(&text) { hide_named(&text) } else { text }
+}
+
+/// The text without values that stand behind a secret's name.
+fn hide_named(text: &str) -> String {
     static NAMED: LazyLock<Option<Regex>> = LazyLock::new(|| {
         Regex::new(
             r#"(?ix) ( [\w.-]* (?: passw(?:or)?d | passphrase | secret | token | credential | api[._-]?key | private[._-]?key
@@ -79,13 +85,22 @@ pub fn clean(text: &str) -> String {
         )
         .ok()
     });
-    let text = strip_urls(&scrub(text));
     let Some(named) = &*NAMED else { return HIDDEN.to_owned() };
     let hide = |found: &Captures| {
         let name = found.get(1).or_else(|| found.get(3)).map_or("", |name| name.as_str());
         format!("{name}{HIDDEN}")
     };
-    named.replace_all(&text, hide).into_owned()
+    named.replace_all(text, hide).into_owned()
+}
+
+/// What any name of a secret in [`hide_named`] has in it.
+const NAMES: [&str; 8] = ["pass", "secret", "token", "credential", "key", "jaas", "authorization", "bearer"];
+
+/// Whether a text may have a secret's name in it. Nearly all have none, and the pattern takes a millisecond to build.
+fn may_name_secrets(text: &str) -> bool {
+    // Other alphabets have letters that the pattern takes for those of ASCII.
+    let has = |name: &&str| text.as_bytes().windows(name.len()).any(|part| part.eq_ignore_ascii_case(name.as_bytes()));
+    !text.is_ascii() || NAMES.iter().any(|name| has(name))
 }
 
 /// The text with user-info, query and fragment taken out of every URL in it.

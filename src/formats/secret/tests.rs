@@ -1,5 +1,7 @@
 //! Examples of what is hidden and what is shown.
 
+use proptest::prelude::*;
+
 use super::*;
 
 #[test]
@@ -72,4 +74,17 @@ fn the_files_and_rates_of_moves_and_throttles_are_shown() {
     let hidden = "reassign execute --datadog-url (hidden) (hidden) p.json";
     assert_eq!(line("reassign execute", &["--datadog-url", "https://x", "-Ptopsecret", "p.json"]), hidden);
     assert_eq!(line("reassign verify", &["https://u:p@h/p.json"]), "reassign verify https://(hidden)@h/p.json");
+}
+
+proptest! {
+    #[test]
+    fn where_no_name_of_a_secret_can_be_nothing_is_hidden(
+        parts in prop::collection::vec(prop::sample::select(vec![
+            "pa", "ss", "wd", "PassPhrase", "pa\u{17f}\u{17f}word", "Secret", "to", "ken", "credential", "api", "private", "\u{212a}ey",
+            "Key", "tab", "jaas", ".config", "auth", "orization", "bear", "er", "x12345678", "_", "-", ".", " ", "=", ": ", "\"", "'", ",",
+        ]), 0..12),
+    ) {
+        let text = parts.concat();
+        prop_assert!(may_name_secrets(&text) || hide_named(&text) == text, "{text}");
+    }
 }

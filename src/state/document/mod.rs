@@ -25,7 +25,7 @@ use crate::clients::kubernetes::KubernetesError;
 use crate::clients::kubernetes::ObjectName;
 use crate::exit::Stop;
 use crate::formats::json;
-use crate::state::documents::{Documents, documents};
+use crate::state::documents::{Documents, documents_but};
 use crate::state::identity::{Identity, Purpose};
 use crate::state::place::{CLUSTER_ID, COMPONENT, IDENTITY, MANAGED_BY, PURPOSE, Place, object_of};
 
@@ -119,7 +119,7 @@ impl Document {
 
     /// The documents of other owners for the same purpose.
     pub async fn of_others(&self) -> anyhow::Result<Documents> {
-        Ok(documents(&self.place, self.identity.purpose).await?.without(&self.place()))
+        documents_but(&self.place, self.identity.purpose, Some(&self.place())).await
     }
 
     /// The run that wrote what was read or written last.

@@ -8,6 +8,7 @@ use sha2::Digest;
 use super::*;
 use crate::clients::kubernetes::Identity as Caller;
 use crate::clients::kubernetes::Memory;
+use crate::state::documents::documents;
 use crate::state::identity::{ClusterRef, Purpose};
 
 type Text = BTreeMap<String, String>;

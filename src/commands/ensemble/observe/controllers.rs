@@ -15,14 +15,17 @@ use crate::cluster::ensemble::controllers::DesiredQuorum;
 use crate::cluster::quorum::{Controllers, Endpoint, Features, NodeId, QuorumState};
 use crate::cluster::reaction::Reaction;
 use crate::cluster::visible;
-use crate::commands::ensemble::plan::kraft::change::{Advice, known};
-use crate::commands::ensemble::plan::kraft::seen::{SAMPLES_MIN, SeenQuorum};
+use crate::commands::ensemble::plan::kraft::change::{Advice, Known, known};
+use crate::commands::ensemble::plan::kraft::seen::{FETCH_TIMEOUT, SAMPLES_MIN, SeenQuorum};
 
 /// How long one controller may take to say what it is.
 const CONTROLLER_LIMIT: Duration = Duration::from_secs(2);
 
 /// The time between two samples of a joiner.
 const SAMPLE_EVERY: Duration = Duration::from_secs(2);
+
+/// Most looks within a quarter more than [`FETCH_TIMEOUT`] at a voter whose directory is not the recorded one.
+const DISK_LOOKS: u32 = 3;
 
 /// Most controllers that are asked at once.
 const CONTROLLERS_MAX: usize = 32;
@@ -70,6 +73,7 @@ pub async fn observe(kafka: &dyn Kafka, desired: Option<&DesiredQuorum>) -> Resu
         seen.migrates = features.ok().and_then(Result::ok).filter(is_beyond_zookeeper).map(|_| false);
     }
     if let Some(desired) = desired {
+        settle_disks(desired, &mut seen, async || kafka.quorum().await).await?;
         samples(kafka, desired, &mut seen).await?;
     }
     if first.0.is_some() {
@@ -213,6 +217,28 @@ fn auto_join(
     (!seen.quorum.voters.is_empty() && running.all(|voter| has_said(voter.key.id))).then_some(false)
 }
 
+/// Looks again at voters whose directory is not the recorded one. The leader shows a process that ended a moment ago as one that
+/// fetches, for as long as [`FETCH_TIMEOUT`]: two disks claim one id only if both are in use after that.
+async fn settle_disks(
+    desired: &DesiredQuorum,
+    seen: &mut SeenQuorum,
+    look: impl AsyncFn() -> Result<QuorumState, KafkaError>,
+) -> Result<(), KafkaError> {
+    let claims = |seen: &SeenQuorum| {
+        let is_claimed =
+            |(node, known): (&NodeId, &Known)| known.advice == Advice::IdConflict && seen.quorum.voter(*node).is_some();
+        known(desired, seen).iter().any(is_claimed)
+    };
+    for _ in 0..DISK_LOOKS {
+        if !claims(seen) {
+            break;
+        }
+        sleep(FETCH_TIMEOUT.mul_f64(1.25) / DISK_LOOKS).await;
+        seen.quorum = look().await?;
+    }
+    Ok(())
+}
+
 /// Looks again at controllers that could become voters: each must be caught up in every sample.
 async fn samples(kafka: &dyn Kafka, desired: &DesiredQuorum, seen: &mut SeenQuorum) -> Result<(), KafkaError> {
     let joins = known(desired, seen).into_iter().filter(|(_, it)| it.advice == Advice::Add).map(|(node, _)| node);
@@ -241,7 +267,63 @@ async fn samples(kafka: &dyn Kafka, desired: &DesiredQuorum, seen: &mut SeenQuor
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
+    use jiff::{SignedDuration, Timestamp};
+    use uuid::Uuid;
+
     use super::*;
+    use crate::cluster::ensemble::controllers::Controller;
+    use crate::cluster::ensemble::desired::MemberState;
+    use crate::cluster::quorum::{DirectoryId, QuorumReplica, ReplicaKey};
+
+    fn directory(number: u128) -> DirectoryId {
+        DirectoryId::of(Uuid::from_u128(number)).unwrap()
+    }
+
+    fn replica(node: i32, disk: u128, last_fetch: Timestamp) -> QuorumReplica {
+        let key = ReplicaKey { id: NodeId(node), directory: Some(directory(disk)) };
+        QuorumReplica { key, log_end_offset: Some(10), last_fetch: Some(last_fetch), last_caught_up: None }
+    }
+
+    /// Controller 2 runs with disk 22, which is recorded. Its old disk 2 fetched last this long before the leader's present time.
+    fn with_new_disk(ago: SignedDuration) -> QuorumState {
+        let now = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(1);
+        QuorumState {
+            leader: Some(NodeId(1)),
+            high_watermark: 10,
+            voters: vec![replica(1, 1, now), replica(2, 2, now - ago), replica(3, 3, now)],
+            observers: vec![replica(2, 22, now)],
+            ..QuorumState::default()
+        }
+    }
+
+    /// What is advised for controller 2 in the end, and after how many more looks. `ages`: when its old disk fetched last.
+    async fn advised(ages: impl Fn(i64) -> i64) -> (Advice, i64) {
+        let voter = |node: i32, disk| (NodeId(node), Controller::new(MemberState::Voter, Some(directory(disk))));
+        let members = [voter(1, 1), voter(2, 22), voter(3, 3)].into();
+        let desired = DesiredQuorum { size: 3, members, ..DesiredQuorum::default() };
+        let at = |look| with_new_disk(SignedDuration::from_millis(ages(look)));
+        let mut seen = SeenQuorum { quorum: at(0), ..SeenQuorum::default() };
+        let looks = Cell::new(0);
+        let look = async || {
+            looks.set(looks.get() + 1);
+            Ok(at(looks.get()))
+        };
+        settle_disks(&desired, &mut seen, look).await.unwrap();
+        (known(&desired, &seen)[&NodeId(2)].advice, looks.get())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_old_disk_that_fetched_a_moment_ago_is_looked_at_until_it_is_known_whether_it_is_in_use() {
+        assert_eq!(
+            advised(|look| 900 + look * 850).await,
+            (Advice::ForgetDisk, 2),
+            "its process was stopped 900 ms ago"
+        );
+        assert_eq!(advised(|_| 300).await, (Advice::IdConflict, 3), "two processes run with one id");
+        assert_eq!(advised(|_| 60_000).await, (Advice::ForgetDisk, 0), "nothing is in doubt");
+    }
 
     fn said(node: i32, level: i16, ready: bool) -> (NodeId, Features) {
         let finalized = [("metadata.version".to_owned(), level)].into();

@@ -104,12 +104,15 @@ pub(super) async fn run(context: &mut Context, args: &ApplyArgs) -> anyhow::Resu
 
 async fn make(context: &mut Context, args: &ApplyArgs) -> anyhow::Result<Exit> {
     let loading = context.load_observed();
-    let declared = declared::read(context, &args.sources, args.keep_going).await?;
+    let (declared, first_look) = declared::read(context, &args.sources, args.keep_going).await?;
     let (spec, is_partial) = (&declared.spec, !declared.left_out.is_empty());
     check(context, args, &declared)?;
     let kafka = cluster(context, spec).await?;
     let mut memory = match &kafka {
-        Some(kafka) => Some(Memory::open(context, &args.sources, spec, &**kafka).await?),
+        Some(kafka) => {
+            let metadata = first_look.metadata(&**kafka).await?;
+            Some(Memory::open(context, &args.sources, spec, metadata).await?)
+        }
         None => None,
     };
     let observed = look(context, args, spec, loading, memory.as_mut()).await?;

@@ -1,5 +1,12 @@
 //! The declared topics of a run that changes something: all of them, or with `--keep-going` those of sources without faults.
 
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::task::JoinHandle;
+
+use crate::clients::kafka::{Kafka, KafkaError};
+use crate::cluster::metadata::{Metadata, TopicSelection};
 use crate::cluster::topic::TopicName;
 use crate::commands::topics::command::sources::{SourceArgs, parse_whole};
 use crate::commands::topics::command::validate::refusal;
@@ -11,14 +18,34 @@ use crate::formats::place::{Fault, Faults};
 use crate::formats::secret;
 use crate::output;
 
-/// Sources of so many bytes are parsed beside connecting: that takes about as long as a handshake with TLS and SASL.
+/// Sources of so many bytes are parsed beside connecting and the first look at the cluster: that takes about as long as a
+/// handshake with TLS and SASL.
 const BYTES_WORTH_CONNECTING: usize = 64 * 1024;
 
 /// What the text of a topic has at most, for a guess how many are declared.
 const BYTES_OF_TOPIC: usize = 512;
 
-/// Reads what is declared.
-pub(super) async fn read(context: &Context, args: &SourceArgs, keep_going: bool) -> anyhow::Result<Sound> {
+/// The cluster's metadata, read beside parsing where that takes long.
+#[derive(Debug, Default)]
+pub(super) struct FirstLook(Option<JoinHandle<Result<Metadata, KafkaError>>>);
+
+impl FirstLook {
+    fn begin(kafka: Arc<dyn Kafka>) -> Self {
+        Self(Some(tokio::spawn(async move { kafka.metadata(TopicSelection::All).await })))
+    }
+
+    /// The metadata; read now where that has not begun.
+    pub(super) async fn metadata(self, kafka: &dyn Kafka) -> anyhow::Result<Metadata> {
+        let metadata = match self.0 {
+            Some(looking) => looking.await?,
+            None => kafka.metadata(TopicSelection::All).await,
+        };
+        metadata.context("failed to read the cluster's metadata")
+    }
+}
+
+/// Reads what is declared, and begins to look at the cluster where that takes long.
+pub(super) async fn read(context: &Context, args: &SourceArgs, keep_going: bool) -> anyhow::Result<(Sound, FirstLook)> {
     let (sources, faults) = args.load(context).await?;
     let (bytes, format) = (sources.iter().map(|source| source.bytes.len()).sum::<usize>(), args.format);
     let parse = move || {
@@ -28,12 +55,15 @@ pub(super) async fn read(context: &Context, args: &SourceArgs, keep_going: bool)
             parse_whole(&sources, faults, format).map(|spec| Sound { spec, ..Sound::default() })
         }
     };
+    let mut first_look = FirstLook::default();
     let parsed = if bytes < BYTES_WORTH_CONNECTING {
         parse()
     } else {
-        if context.flags.observed.is_none() {
-            // Where it fails, the first question fails in the same way; faults of the sources are said before that.
-            let _ = context.kafka_expecting_configs(bytes / BYTES_OF_TOPIC).await;
+        // Where it fails, it fails in the same way once it is needed; faults of the sources are said before that.
+        if context.flags.observed.is_none()
+            && let Ok(kafka) = context.kafka_expecting_configs(bytes / BYTES_OF_TOPIC).await
+        {
+            first_look = FirstLook::begin(kafka);
         }
         tokio::task::spawn_blocking(parse).await?
     };
@@ -55,7 +85,7 @@ pub(super) async fn read(context: &Context, args: &SourceArgs, keep_going: bool)
     for (_, value) in config.filter(|(key, _)| secret::is_secret_key(key)) {
         let _ = secret::remember(value.value.clone());
     }
-    Ok(sound)
+    Ok((sound, first_look))
 }
 
 /// Refuses documents that are meant for another cluster than `--cluster`.

@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Context as _;
 use uuid::Uuid;
 
 use crate::change::carry_out::Ended;
 use crate::change::event::Outcome;
 use crate::change::plan::Step;
-use crate::clients::kafka::Kafka;
-use crate::cluster::metadata::{Metadata, TopicSelection};
+use crate::cluster::metadata::Metadata;
 use crate::cluster::topic::TopicName;
 use crate::commands::topics::command::sources::SourceArgs;
 use crate::commands::topics::observe::{Begun, Declared, Observed};
@@ -96,15 +94,14 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// Finds out which cluster this is, makes sure that no other run works on it for the same owner, recalls what was last
+    /// Goes by which cluster this is, makes sure that no other run works on it for the same owner, recalls what was last
     /// applied, and looks who else declares these topics. A dry run changes nothing, so it needs no lock.
     pub(super) async fn open(
         context: &mut Context,
         sources: &SourceArgs,
         spec: &Spec,
-        kafka: &dyn Kafka,
+        metadata: Metadata,
     ) -> anyhow::Result<Self> {
-        let metadata = kafka.metadata(TopicSelection::All).await.context("failed to read the cluster's metadata")?;
         context.is_cluster(&metadata.cluster_id)?;
         let identity =
             Identity { owner: Some(sources.owner()), ..context.identity(Purpose::Topics, &metadata.cluster_id) };
