@@ -9,6 +9,7 @@ pub mod groups;
 pub mod live;
 pub mod lock_group;
 pub mod memory;
+mod patience;
 pub mod quorum;
 pub mod reassignments;
 pub mod sasl;

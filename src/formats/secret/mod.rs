@@ -100,7 +100,7 @@ const NAMES: [&str; 8] = ["pass", "secret", "token", "credential", "key", "jaas"
 fn may_name_secrets(text: &str) -> bool {
     // Other alphabets have letters that the pattern takes for those of ASCII.
     let has = |name: &&str| text.as_bytes().windows(name.len()).any(|part| part.eq_ignore_ascii_case(name.as_bytes()));
-    !text.is_ascii() || NAMES.iter().any(|name| has(name))
+    !text.is_ascii() || NAMES.iter().any(has)
 }
 
 /// The text with user-info, query and fragment taken out of every URL in it.

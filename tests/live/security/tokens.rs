@@ -82,6 +82,19 @@ fn an_endpoint_that_gives_no_token_is_named_with_its_reason() {
     }
 }
 
+#[test]
+fn an_endpoint_that_fails_for_a_moment_is_asked_again_and_one_that_refuses_is_not() {
+    let body = format!(r#"{{"access_token":"{}","token_type":"Bearer","expires_in":600}}"#, token());
+    for (first, asked_again) in
+        [("503 Service Unavailable", true), ("429 Too Many Requests", true), ("401 Unauthorized", false)]
+    {
+        let (url, asked) = endpoint_that_answers(&[(first, "{}"), ("200 OK", &body)], None);
+        let done = bed(KINDS[0]).ask("SASL", &from_endpoint(&url));
+        assert_eq!(done.is_ok(), asked_again, "{first}: {done:?}");
+        assert_eq!(asked.try_iter().count(), 1 + usize::from(asked_again), "{first}");
+    }
+}
+
 fn from_endpoint(url: &str) -> String {
     let options = "clientId=\"me\" clientSecret=\"t0ken-S3cret\" scope=\"kafka admin\"";
     format!("{}sasl.oauthbearer.token.endpoint.url={url}\n{}", with_token(options), trust())
@@ -89,21 +102,31 @@ fn from_endpoint(url: &str) -> String {
 
 /// A server that answers one request, and hands it over. It ends with its thread, at the latest with the run.
 pub(super) fn endpoint(status: &str, body: &str, tls: Option<Pair>) -> (String, Receiver<String>) {
+    endpoint_that_answers(&[(status, body)], tls)
+}
+
+/// The same with one answer after the other.
+fn endpoint_that_answers(answers: &[(&str, &str)], tls: Option<Pair>) -> (String, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let scheme = if tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://127.0.0.1:{}/token", listener.local_addr().unwrap().port());
-    let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+    let whole = |(status, body): &(&str, &str)| {
+        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+    };
+    let answers: Vec<_> = answers.iter().map(whole).collect();
     let (sender, asked) = channel();
     std::thread::spawn(move || {
-        let (stream, _) = listener.accept().unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let request = match tls {
-            None => serve(stream, &answer),
-            Some(pair) => serve(StreamOwned::new(ServerConnection::new(config(&pair)).unwrap(), stream), &answer),
-        };
-        // A client that does not trust this server sends nothing; a test that expects nothing does not listen.
-        if let Some(request) = request {
-            let _ = sender.send(request);
+        for answer in answers {
+            let (stream, _) = listener.accept().unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            let request = match &tls {
+                None => serve(stream, &answer),
+                Some(pair) => serve(StreamOwned::new(ServerConnection::new(config(pair)).unwrap(), stream), &answer),
+            };
+            // A client that does not trust this server sends nothing; a test that expects nothing does not listen.
+            if let Some(request) = request {
+                let _ = sender.send(request);
+            }
         }
     });
     (url, asked)

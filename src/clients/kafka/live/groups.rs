@@ -23,7 +23,7 @@ use crate::clients::kafka::live::cluster::Cluster;
 use crate::clients::kafka::live::cluster::Target;
 use crate::clients::kafka::live::member_bytes::assigned;
 use crate::clients::kafka::live::member_bytes::subscribed;
-use crate::clients::kafka::live::patience::Patience;
+use crate::clients::kafka::patience::Patience;
 use crate::cluster::broker::BrokerId;
 use crate::cluster::group::LOCK_PROTOCOL_TYPE;
 use crate::cluster::group::LiveGroup;

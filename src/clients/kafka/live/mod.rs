@@ -19,7 +19,6 @@ mod member_bytes;
 mod offsets;
 mod one_node;
 mod partitions;
-mod patience;
 mod quorum;
 mod reading;
 mod reassignments;

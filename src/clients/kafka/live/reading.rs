@@ -23,9 +23,9 @@ use crate::clients::kafka::live::cluster::Target;
 use crate::clients::kafka::live::cluster::brokers_only;
 use crate::clients::kafka::live::connection::Connection;
 use crate::clients::kafka::live::connection::Trouble;
-use crate::clients::kafka::live::patience::Patience;
 use crate::clients::kafka::live::quorum::check_described;
 use crate::clients::kafka::live::quorum::controllers_only;
+use crate::clients::kafka::patience::Patience;
 use crate::cluster::address::Address;
 
 /// How long one address may take to connect before the next one is tried beside it.

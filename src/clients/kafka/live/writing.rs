@@ -19,7 +19,7 @@ use crate::clients::kafka::live::calls::Call;
 use crate::clients::kafka::live::cluster::Cluster;
 use crate::clients::kafka::live::cluster::Target;
 use crate::clients::kafka::live::connection::Trouble;
-use crate::clients::kafka::live::patience::Patience;
+use crate::clients::kafka::patience::Patience;
 use crate::cluster::records::RECORDS_MAX;
 
 /// The same in ZooKeeper mode: each partition takes the controller some 11 ms, and its answer has a deadline.

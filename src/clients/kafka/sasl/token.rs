@@ -13,10 +13,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustls::ClientConfig;
 use serde_json::Value;
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::clients::files;
 use crate::clients::http::is_tls;
 use crate::clients::kafka::KafkaError;
+use crate::clients::kafka::patience::Patience;
 use crate::clients::kafka::sasl::answer::{Answer, TOKEN_BYTES_MAX, expiry};
 use crate::clients::kafka::sasl::at;
 use crate::clients::kafka::settings::OAuthBearer;
@@ -34,6 +36,9 @@ use crate::formats::secret::scrub;
 
 /// A token that ends sooner than this is not used any more.
 const SECONDS_LEFT_MIN: f64 = 30.0;
+
+/// How long an endpoint is asked again that is away for a moment.
+const ASKED_FOR: Duration = Duration::from_secs(2);
 
 /// A token that is good now.
 pub(super) async fn get(oauth: &OAuthBearer, timeout: Duration) -> Result<SecretString, KafkaError> {
@@ -87,17 +92,43 @@ fn unsecured(claims: &UnsecuredClaims, now: f64) -> SecretString {
     remember(format!("{header}.{payload}."))
 }
 
+/// A token, and when it ends, in seconds since 1970.
+type Ending = (SecretString, Option<f64>);
+
+/// Why an endpoint gave no token.
+struct NoToken {
+    error: KafkaError,
+    /// Whether it may give one a moment later.
+    is_passing: bool,
+}
+
+impl From<KafkaError> for NoToken {
+    fn from(error: KafkaError) -> Self {
+        Self { error, is_passing: false }
+    }
+}
+
+/// Asks an endpoint; again for a moment where it was restarted, say, as Kafka's clients do.
+async fn ask(endpoint: &TokenEndpoint, timeout: Duration, place: &Place) -> Result<Ending, KafkaError> {
+    let mut patience = Patience::until(Instant::now() + timeout.min(ASKED_FOR));
+    loop {
+        match ask_once(endpoint, timeout, place).await {
+            Ok(token) => return Ok(token),
+            Err(NoToken { is_passing: true, .. }) if patience.pause().await => {}
+            Err(NoToken { error, .. }) => return Err(error),
+        }
+    }
+}
+
 /// Asks an endpoint, with the client's id and secret in the header (RFC 6749, 4.4).
-async fn ask(
-    endpoint: &TokenEndpoint,
-    timeout: Duration,
-    place: &Place,
-) -> Result<(SecretString, Option<f64>), KafkaError> {
+async fn ask_once(endpoint: &TokenEndpoint, timeout: Duration, place: &Place) -> Result<Ending, NoToken> {
     let failed = |what: String| KafkaError::Security {
         address: show_url(&endpoint.url),
         message: scrub(&format!("the token endpoint {what}")).into_owned(),
         is_login: true,
     };
+    let broken =
+        |error: &reqwest::Error| NoToken { error: failed(show_http(error, timeout)), is_passing: is_cut(error) };
     let client = client(endpoint, timeout)?;
     let mut form = vec![("grant_type", "client_credentials")];
     form.extend(endpoint.scope.as_deref().map(|scope| ("scope", scope)));
@@ -107,12 +138,12 @@ async fn ask(
         .header("Accept", "application/json")
         .header("Content-Type", "application/x-www-form-urlencoded")
         .body(encode_form(&form));
-    let mut response = request.send().await.map_err(|error| failed(show_http(&error, timeout)))?;
+    let mut response = request.send().await.map_err(|error| broken(&error))?;
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| failed(show_http(&error, timeout)))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| broken(&error))? {
         body.extend_from_slice(&chunk);
         if body.len() > TOKEN_BYTES_MAX {
-            return Err(failed("answers with more than a token".to_owned()));
+            return Err(failed("answers with more than a token".to_owned()).into());
         }
     }
     let status = response.status();
@@ -124,10 +155,11 @@ async fn ask(
         } else {
             ""
         };
-        return Err(failed(format!("answers {status}{words}{hint}")));
+        let error = failed(format!("answers {status}{words}{hint}"));
+        return Err(NoToken { error, is_passing: status.is_server_error() || status.as_u16() == 429 });
     }
     let Some(token) = answer.access_token.as_deref() else {
-        return Err(failed("answers without an access_token: is it the right URL?".to_owned()));
+        return Err(failed("answers without an access_token: is it the right URL?".to_owned()).into());
     };
     let ends = expiry(token).or_else(|| answer.expires_in.map(|lifetime| now() + lifetime));
     Ok((checked(token, place)?, ends))
@@ -183,6 +215,16 @@ fn show_url(url: &str) -> String {
     // Both fail only for URLs that have no host, which hold no user either.
     let _ = (url.set_password(None), url.set_username(""));
     url.to_string()
+}
+
+/// Whether a connection was refused or cut, as while a server starts. A certificate that is not trusted stays so.
+fn is_cut(error: &reqwest::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, UnexpectedEof};
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |cause| cause.source());
+    let mut kinds = causes.filter_map(|cause| Some(cause.downcast_ref::<std::io::Error>()?.kind()));
+    kinds.any(|kind| {
+        matches!(kind, BrokenPipe | ConnectionAborted | ConnectionRefused | ConnectionReset | UnexpectedEof)
+    })
 }
 
 fn show_http(error: &reqwest::Error, timeout: Duration) -> String {
