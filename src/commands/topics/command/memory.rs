@@ -94,8 +94,8 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// Goes by which cluster this is, makes sure that no other run works on it for the same owner, recalls what was last
-    /// applied, and looks who else declares these topics. A dry run changes nothing, so it needs no lock.
+    /// Makes sure that this is the cluster that is meant, and that no other run works on it for the same owner; reads what was
+    /// last applied, and who else declares these topics. A dry run changes nothing, so it needs no lock.
     pub(super) async fn open(
         context: &mut Context,
         sources: &SourceArgs,
