@@ -85,10 +85,10 @@ fn an_endpoint_that_gives_no_token_is_named_with_its_reason() {
 #[test]
 fn an_endpoint_that_fails_for_a_moment_is_asked_again_and_one_that_refuses_is_not() {
     let body = format!(r#"{{"access_token":"{}","token_type":"Bearer","expires_in":600}}"#, token());
-    for (first, asked_again) in
-        [("503 Service Unavailable", true), ("429 Too Many Requests", true), ("401 Unauthorized", false)]
-    {
-        let (url, asked) = endpoint_that_answers(&[(first, "{}"), ("200 OK", &body)], None);
+    let refused = http("401 Unauthorized", "{}");
+    let unavailable = [http("503 Service Unavailable", "{}"), http("429 Too Many Requests", "{}"), String::new()];
+    for (first, asked_again) in unavailable.iter().map(|first| (first, true)).chain([(&refused, false)]) {
+        let (url, asked) = endpoint_that_answers(vec![first.clone(), http("200 OK", &body)], None);
         let done = bed(KINDS[0]).ask("SASL", &from_endpoint(&url));
         assert_eq!(done.is_ok(), asked_again, "{first}: {done:?}");
         assert_eq!(asked.try_iter().count(), 1 + usize::from(asked_again), "{first}");
@@ -102,18 +102,19 @@ fn from_endpoint(url: &str) -> String {
 
 /// A server that answers one request, and hands it over. It ends with its thread, at the latest with the run.
 pub(super) fn endpoint(status: &str, body: &str, tls: Option<Pair>) -> (String, Receiver<String>) {
-    endpoint_that_answers(&[(status, body)], tls)
+    endpoint_that_answers(vec![http(status, body)], tls)
 }
 
-/// The same with one answer after the other.
-fn endpoint_that_answers(answers: &[(&str, &str)], tls: Option<Pair>) -> (String, Receiver<String>) {
+/// An answer as it is sent.
+fn http(status: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+}
+
+/// The same with one answer after the other; an empty one cuts the connection.
+fn endpoint_that_answers(answers: Vec<String>, tls: Option<Pair>) -> (String, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let scheme = if tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://127.0.0.1:{}/token", listener.local_addr().unwrap().port());
-    let whole = |(status, body): &(&str, &str)| {
-        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
-    };
-    let answers: Vec<_> = answers.iter().map(whole).collect();
     let (sender, asked) = channel();
     std::thread::spawn(move || {
         for answer in answers {

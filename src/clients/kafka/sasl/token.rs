@@ -37,8 +37,8 @@ use crate::formats::secret::scrub;
 /// A token that ends sooner than this is not used any more.
 const SECONDS_LEFT_MIN: f64 = 30.0;
 
-/// How long an endpoint is asked again that is away for a moment.
-const ASKED_FOR: Duration = Duration::from_secs(2);
+/// How long an unavailable endpoint is asked again.
+const RETRY_FOR: Duration = Duration::from_secs(2);
 
 /// A token that is good now.
 pub(super) async fn get(oauth: &OAuthBearer, timeout: Duration) -> Result<SecretString, KafkaError> {
@@ -92,43 +92,45 @@ fn unsecured(claims: &UnsecuredClaims, now: f64) -> SecretString {
     remember(format!("{header}.{payload}."))
 }
 
-/// A token, and when it ends, in seconds since 1970.
-type Ending = (SecretString, Option<f64>);
+/// A token, and when it expires, in seconds since 1970.
+type Expiring = (SecretString, Option<f64>);
 
 /// Why an endpoint gave no token.
 struct NoToken {
     error: KafkaError,
     /// Whether it may give one a moment later.
-    is_passing: bool,
+    is_transient: bool,
 }
 
 impl From<KafkaError> for NoToken {
     fn from(error: KafkaError) -> Self {
-        Self { error, is_passing: false }
+        Self { error, is_transient: false }
     }
 }
 
-/// Asks an endpoint; again for a moment where it was restarted, say, as Kafka's clients do.
-async fn ask(endpoint: &TokenEndpoint, timeout: Duration, place: &Place) -> Result<Ending, KafkaError> {
-    let mut patience = Patience::until(Instant::now() + timeout.min(ASKED_FOR));
+/// Asks an endpoint. One that is unavailable, as during a restart, is asked again; Kafka's clients do the same.
+async fn ask(endpoint: &TokenEndpoint, timeout: Duration, place: &Place) -> Result<Expiring, KafkaError> {
+    let mut patience = Patience::until(Instant::now() + timeout.min(RETRY_FOR));
     loop {
         match ask_once(endpoint, timeout, place).await {
             Ok(token) => return Ok(token),
-            Err(NoToken { is_passing: true, .. }) if patience.pause().await => {}
+            Err(NoToken { is_transient: true, .. }) if patience.pause().await => {}
             Err(NoToken { error, .. }) => return Err(error),
         }
     }
 }
 
 /// Asks an endpoint, with the client's id and secret in the header (RFC 6749, 4.4).
-async fn ask_once(endpoint: &TokenEndpoint, timeout: Duration, place: &Place) -> Result<Ending, NoToken> {
+async fn ask_once(endpoint: &TokenEndpoint, timeout: Duration, place: &Place) -> Result<Expiring, NoToken> {
     let failed = |what: String| KafkaError::Security {
         address: show_url(&endpoint.url),
         message: scrub(&format!("the token endpoint {what}")).into_owned(),
         is_login: true,
     };
-    let broken =
-        |error: &reqwest::Error| NoToken { error: failed(show_http(error, timeout)), is_passing: is_cut(error) };
+    let broken = |error: &reqwest::Error| NoToken {
+        error: failed(show_http(error, timeout)),
+        is_transient: is_transient(error),
+    };
     let client = client(endpoint, timeout)?;
     let mut form = vec![("grant_type", "client_credentials")];
     form.extend(endpoint.scope.as_deref().map(|scope| ("scope", scope)));
@@ -156,7 +158,7 @@ async fn ask_once(endpoint: &TokenEndpoint, timeout: Duration, place: &Place) ->
             ""
         };
         let error = failed(format!("answers {status}{words}{hint}"));
-        return Err(NoToken { error, is_passing: status.is_server_error() || status.as_u16() == 429 });
+        return Err(NoToken { error, is_transient: status.is_server_error() || status.as_u16() == 429 });
     }
     let Some(token) = answer.access_token.as_deref() else {
         return Err(failed("answers without an access_token: is it the right URL?".to_owned()).into());
@@ -217,14 +219,15 @@ fn show_url(url: &str) -> String {
     url.to_string()
 }
 
-/// Whether a connection was refused or cut, as while a server starts. A certificate that is not trusted stays so.
-fn is_cut(error: &reqwest::Error) -> bool {
-    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, UnexpectedEof};
+/// Whether the same request may succeed a moment later: the connection was refused, or cut. A server that is not trusted stays
+/// so, and a timeout has used up the time.
+fn is_transient(error: &reqwest::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     let causes = std::iter::successors(Some(error as &dyn std::error::Error), |cause| cause.source());
     let mut kinds = causes.filter_map(|cause| Some(cause.downcast_ref::<std::io::Error>()?.kind()));
-    kinds.any(|kind| {
-        matches!(kind, BrokenPipe | ConnectionAborted | ConnectionRefused | ConnectionReset | UnexpectedEof)
-    })
+    let is_down = kinds.any(|kind| matches!(kind, ConnectionAborted | ConnectionRefused | ConnectionReset));
+    let is_cut = !error.is_connect() && (error.is_request() || error.is_body());
+    !error.is_timeout() && (is_down || is_cut)
 }
 
 fn show_http(error: &reqwest::Error, timeout: Duration) -> String {
