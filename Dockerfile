@@ -16,6 +16,7 @@ WORKDIR /source
 COPY rust-toolchain.toml Cargo.toml Cargo.lock build.rs ./
 COPY .cargo .cargo
 RUN rustup target add "$(uname -m)-unknown-linux-musl"
+COPY crates crates
 COPY src src
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/source/target \
     cargo build --release --locked --target "$(uname -m)-unknown-linux-musl" && \

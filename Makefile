@@ -20,9 +20,9 @@ setup: ## install what builds and tests need (as root on Debian or Ubuntu), or s
 
 .PHONY: check
 check: setup ## formatting, lints, docs, licences: all that is not a test
-	@$(PHASE) format $(CARGO) fmt --check
-	@$(PHASE) clippy $(CARGO) clippy --locked --all-targets -- -D warnings
-	@RUSTDOCFLAGS="-D warnings" $(PHASE) docs $(CARGO) doc --locked --no-deps --document-private-items --quiet
+	@$(PHASE) format $(CARGO) fmt --all --check
+	@$(PHASE) clippy $(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@RUSTDOCFLAGS="-D warnings" $(PHASE) docs $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
 	@$(PHASE) licences tests/deny.sh
 
 .PHONY: test
@@ -30,7 +30,7 @@ test: setup ## every test, against real servers that the tests start themselves;
 	@# The images of the tests hold the static binary; built here, it keeps no test waiting. Either build is on one core for
 	@# most of its time.
 	@$(MAKE) --no-print-directory -j2 $(if $(ROOM),,static) test-build
-	@$(PHASE) tests $(CARGO) test --locked $(if $(ROOM),--test suite $(ROOM)::)
+	@$(PHASE) tests $(CARGO) test --locked --workspace $(if $(ROOM),--test suite $(ROOM)::)
 
 .PHONY: static
 static: setup
@@ -38,7 +38,7 @@ static: setup
 
 .PHONY: test-build
 test-build: setup
-	@$(PHASE) "build of the tests" $(CARGO) test --locked --no-run $(if $(ROOM),--test suite)
+	@$(PHASE) "build of the tests" $(CARGO) test --locked --workspace --no-run $(if $(ROOM),--test suite)
 
 ACCEPTANCE_BYTES ?= 1GB
 ACCEPTANCE_KILLS ?= 20
@@ -125,9 +125,9 @@ image: setup ## build both container images, run them, leave archives in target/
 	@$(PHASE) images tests/live/kubernetes/image/image.sh
 
 .PHONY: bench
-bench: setup ## measure the release binary beside its rivals on real clusters (about 25 minutes)
+bench: setup ## measure the release binary beside its rivals, and an older binary (FORMER=FILE), on real clusters (about 25 minutes)
 	@$(MAKE) --no-print-directory static
-	@$(PHASE) bench $(CARGO) run --quiet --locked --example bench -- --toolbox target/$(STATIC)/release/toolbox
+	@$(PHASE) bench $(CARGO) run --quiet --locked --example bench -- --toolbox target/$(STATIC)/release/toolbox $(if $(FORMER),--former "$(FORMER)")
 
 .PHONY: demo
 demo: setup ## the main job on a real four-broker cluster, as a story; leaves nothing running

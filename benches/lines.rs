@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -27,6 +28,8 @@ const QUICK: usize = 3;
 pub(crate) struct Stage<'a> {
     /// The binary that is measured.
     pub(crate) toolbox: &'a Path,
+    /// An older binary, which it must not be slower than.
+    pub(crate) former: Option<&'a Path>,
     /// For specs and state.
     pub(crate) folder: &'a Path,
     /// Runs a class of Kafka's own tools, with an archive of classes: faster than it comes.
@@ -37,6 +40,12 @@ pub(crate) struct Stage<'a> {
     pub(crate) secure: Option<(String, PathBuf)>,
 }
 
+/// The older binary as a contender.
+const FORMER: &str = "toolbox, older";
+
+/// How many times as long as with the older binary a command may take.
+const FORMER_SHARE: f64 = 1.1;
+
 /// Kafka's own tool says its version.
 const START: &str = "kafka-topics --version";
 
@@ -45,8 +54,7 @@ const TOPIC_COMMAND: &str = "org.apache.kafka.tools.TopicCommand";
 impl Stage<'_> {
     /// Start and end of a process.
     pub(crate) fn version(&self) -> Line {
-        let mut contenders =
-            vec![self.ours("toolbox", &["--version"], Goal { seconds: Some(0.005), ..Goal::default() })];
+        let mut contenders = self.ours(&["--version"], Goal { seconds: Some(0.005), ..Goal::default() });
         contenders.extend(self.kcat(&["-V"]));
         Line { title: "version".into(), contenders, times: QUICK }
     }
@@ -81,11 +89,13 @@ impl Stage<'_> {
     /// What the large cluster holds, or a plan for it: asked of the brokers, and planned.
     pub(crate) fn live_mapping(&self, words: &[&str]) -> Line {
         let goal = Goal { seconds: Some(1.0), ..Goal::default() };
-        let mut ours = self.ours("toolbox", &[&["mapping"], words].concat(), goal);
-        // Something to move is no failure.
-        ours.right = vec![0, 3];
+        let mut contenders = self.ours(&[&["mapping"], words].concat(), goal);
+        for contender in &mut contenders {
+            // Something to move is no failure.
+            contender.right = vec![0, 3];
+        }
         let title = format!("live mapping {}: {} partitions", words.join(" "), TOPICS * 3);
-        Line { title, contenders: vec![ours], times: 1 }
+        Line { title, contenders, times: 1 }
     }
 
     /// An apply that finds all as declared.
@@ -122,18 +132,18 @@ impl Stage<'_> {
         let goal = Goal { seconds: Some(seconds), ..Goal::default() };
         let words =
             ["topics", "apply", "--yes", "-f", "{folder}/fresh-{n}.yaml", "--state-folder", "{folder}/state-{n}"];
-        let mut ours =
-            self.contender("toolbox", self.toolbox, &[&["--bootstrap-server", "{brokers}"], &words[..]].concat());
-        ours.goal = goal;
-        let (inner, folder) = (std::mem::replace(&mut ours.command, Box::new(|_| Vec::new())), self.folder.to_owned());
-        ours.command = Box::new(move |turn| {
-            // A file that cannot be written shows as a failed run.
-            let _ = fs::write(folder.join(format!("fresh-{}.yaml", turn.number)), fresh(turn.number));
-            inner(turn)
-        });
+        let mut contenders = self.each(&[&["--bootstrap-server", "{brokers}"], &words[..]].concat(), goal);
+        for contender in &mut contenders {
+            let (inner, folder) =
+                (std::mem::replace(&mut contender.command, Box::new(|_| Vec::new())), self.folder.to_owned());
+            contender.command = Box::new(move |turn| {
+                // A file that cannot be written shows as a failed run.
+                let _ = fs::write(folder.join(format!("fresh-{}.yaml", turn.number)), fresh(turn.number));
+                inner(turn)
+            });
+        }
         let name = ["--create", "--topic", "fresh-{n}-one", "--partitions", "3", "--replication-factor", "3"];
-        let stock = self.stock("kafka-topics, 1 topic", TOPIC_COMMAND, &name);
-        let mut contenders = vec![ours, stock];
+        contenders.push(self.stock("kafka-topics, 1 topic", TOPIC_COMMAND, &name));
         for contender in contenders.iter_mut().filter(|_| !kind.has_zookeeper()) {
             let tool = self.tool.clone();
             contender.undo = Some(Box::new(move |turn| forget(&tool, turn)));
@@ -147,19 +157,19 @@ impl Stage<'_> {
         fs::write(&spec, rehearsed())?;
         let observed = self.path("rehearsed.json");
         let words = ["topics", "diff", "-f", &spec, "--observed", &observed];
-        let mut ours = self.contender("toolbox", self.toolbox, &words);
-        ours.right = vec![3];
         // No other tool plans without a cluster. Ours is to be done before Kafka's own has said its version: where that takes
         // longer than 150 ms, so does the machine.
-        ours.goal = Goal { seconds: Some(0.150), or_faster: Some((START, 1.0)), ..Goal::default() };
-        ours.countable = false;
-        let mut start = self.stock(START, TOPIC_COMMAND, &["--version"]);
-        start.countable = false;
-        Ok(Line {
-            title: format!("plan {REHEARSED} topics, saved observation, 1 in 10 to change"),
-            contenders: vec![ours, start],
-            times: QUICK,
-        })
+        let goal = Goal { seconds: Some(0.150), or_faster: Some((START, 1.0)), ..Goal::default() };
+        let mut contenders = self.each(&words, goal);
+        for contender in &mut contenders {
+            contender.right = vec![3];
+        }
+        contenders.push(self.stock(START, TOPIC_COMMAND, &["--version"]));
+        for contender in &mut contenders {
+            contender.countable = false;
+        }
+        let title = format!("plan {REHEARSED} topics, saved observation, 1 in 10 to change");
+        Ok(Line { title, contenders, times: QUICK })
     }
 
     /// Nobody answers: closed ports, or ports where a connection opens and nothing follows.
@@ -191,7 +201,7 @@ impl Stage<'_> {
 
     /// Our command in plaintext and, where there is such a listener, with SCRAM and TLS, which may take 40 ms more.
     fn both_ways(&self, words: &[&str], goal: Goal) -> Vec<Contender> {
-        let mut contenders = vec![self.ours("toolbox", words, goal)];
+        let mut contenders = self.ours(words, goal);
         if let Some((brokers, properties)) = &self.secure {
             let properties = properties.display().to_string();
             let connect = ["--bootstrap-server", brokers, "--command-config", &properties];
@@ -205,10 +215,21 @@ impl Stage<'_> {
         contenders
     }
 
-    fn ours(&self, name: &str, words: &[&str], goal: Goal) -> Contender {
-        let state = self.path("state");
-        let words = [&["--bootstrap-server", "{brokers}", "--state-folder", &state], words].concat();
-        Contender { goal, ..self.contender(name, self.toolbox, &words) }
+    /// Our command, asked of the brokers.
+    fn ours(&self, words: &[&str], goal: Goal) -> Vec<Contender> {
+        self.each(&[&["--bootstrap-server", "{brokers}", "--state-folder", "{state}"], words].concat(), goal)
+    }
+
+    /// Our command with the binary that is measured and, where one is given, with the older one: each with a state folder,
+    /// `{state}`, of its own.
+    fn each(&self, words: &[&str], goal: Goal) -> Vec<Contender> {
+        let make = |name: &str, program: &Path, state: &str| {
+            let words: Vec<_> = words.iter().map(|word| word.replace("{state}", &self.path(state))).collect();
+            self.contender(name, program, &words.iter().map(String::as_str).collect::<Vec<_>>())
+        };
+        let not_above = self.former.map(|_| (FORMER, FORMER_SHARE));
+        let ours = Contender { goal: Goal { not_above, ..goal }, ..make("toolbox", self.toolbox, "state") };
+        iter::once(ours).chain(self.former.map(|former| make(FORMER, former, "state-older"))).collect()
     }
 
     fn stock(&self, name: &str, class: &str, words: &[&str]) -> Contender {

@@ -38,6 +38,9 @@ struct Bench {
     /// The binary to measure
     #[arg(long)]
     toolbox: PathBuf,
+    /// An older binary to run beside it: no line that asks for topics or plans them may take a tenth longer than with it
+    #[arg(long, value_name = "FILE")]
+    former: Option<PathBuf>,
     /// Runs of each contender that count
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u8).range(5..=50))]
     rounds: u8,
@@ -123,7 +126,14 @@ fn run(bench: &Bench) -> anyhow::Result<bool> {
 /// Plans from saved observations: no cluster is needed.
 fn offline(bench: &Bench, toolbox: &Path, rivals: &Rivals) -> anyhow::Result<Vec<Measured>> {
     let folder = tempfile::tempdir()?;
-    let stage = Stage { toolbox, folder: folder.path(), tool: PathBuf::new(), rivals, secure: None };
+    let stage = Stage {
+        toolbox,
+        former: bench.former.as_deref(),
+        folder: folder.path(),
+        tool: PathBuf::new(),
+        rivals,
+        secure: None,
+    };
     let mut all = Vec::new();
     for title in planning::titles().filter(|title| bench.wants(title)) {
         eprintln!("measuring: {title}");
@@ -144,6 +154,7 @@ fn on_kraft(bench: &Bench, toolbox: &Path, rivals: &Rivals) -> anyhow::Result<Ve
     let folder = tempfile::tempdir()?;
     let stage = Stage {
         toolbox,
+        former: bench.former.as_deref(),
         folder: folder.path(),
         tool: cluster.folder().join("tool"),
         rivals,
@@ -227,7 +238,7 @@ fn on_zookeeper(bench: &Bench, toolbox: &Path, rivals: &Rivals) -> anyhow::Resul
     let counter = Counter::between(&cluster, "COUNTED")?;
     let folder = tempfile::tempdir()?;
     let tool = cluster.folder().join("tool");
-    let stage = Stage { toolbox, folder: folder.path(), tool, rivals, secure: None };
+    let stage = Stage { toolbox, former: bench.former.as_deref(), folder: folder.path(), tool, rivals, secure: None };
     let (plain, detour) = (cluster.bootstrap(), cluster.bootstrap_of("COUNTED"));
     let rounds = usize::from(bench.rounds);
     let through = Some((&*detour, &counter));
@@ -248,7 +259,7 @@ fn on_ensemble(bench: &Bench, toolbox: &Path, rivals: &Rivals) -> anyhow::Result
     let cluster = Cluster::start(Kind::Kafka39Zookeeper, &shape)?;
     let folder = tempfile::tempdir()?;
     let tool = cluster.folder().join("tool");
-    let stage = Stage { toolbox, folder: folder.path(), tool, rivals, secure: None };
+    let stage = Stage { toolbox, former: bench.former.as_deref(), folder: folder.path(), tool, rivals, secure: None };
     let plain = cluster.bootstrap();
     let course = Course { bootstrap: &plain, counted: None, rounds: usize::from(bench.rounds), folder: folder.path() };
     let servers = cluster.zookeeper();

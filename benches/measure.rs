@@ -59,6 +59,8 @@ pub(crate) struct Goal {
     /// On a machine that is slower, or shared, so many times faster than another contender is enough: `seconds` is for one
     /// that is idle.
     pub(crate) or_faster: Option<(&'static str, f64)>,
+    /// At most so many times as long as another contender.
+    pub(crate) not_above: Option<(&'static str, f64)>,
 }
 
 /// A task, and who competes in it.
@@ -124,7 +126,12 @@ pub(crate) fn measure(line: &Line, course: &Course<'_>) -> Vec<Measured> {
     let mut number = 0;
     // One more round, which warms caches up and does not count.
     for round in 0..=course.rounds * line.times {
-        for (contender, measured) in line.contenders.iter().zip(&mut all) {
+        let mut turns: Vec<_> = line.contenders.iter().zip(&mut all).collect();
+        // Who follows whom changes, as what ran before shows in the figures.
+        if round % 2 == 1 {
+            turns.reverse();
+        }
+        for (contender, measured) in turns {
             let spent: f64 = measured.seconds.iter().sum();
             if measured.failed.is_some() || spent > BUDGET.as_secs_f64() {
                 continue;
@@ -177,7 +184,9 @@ fn relate(all: &mut [Measured]) {
         if let Some(bound) = goal.or_faster.and_then(|(name, times)| Some(median(name)? / times)) {
             goal.seconds = goal.seconds.map(|seconds| seconds.max(bound));
         }
-        if let Some(bound) = goal.faster.and_then(|(name, times)| Some(median(name)? / times)) {
+        let faster = goal.faster.and_then(|(name, times)| Some(median(name)? / times));
+        let not_above = goal.not_above.and_then(|(name, times)| Some(median(name)? * times));
+        for bound in [faster, not_above].into_iter().flatten() {
             goal.seconds = Some(goal.seconds.map_or(bound, |seconds| seconds.min(bound)));
         }
     }

@@ -68,7 +68,7 @@ fn the_house_is_in_order() {
     for (path, text) in &files {
         faults.extend(check(path, text, is_below(path, &tests)));
     }
-    for path in rust_files(Path::new("tests")) {
+    for path in ["tests", "crates"].into_iter().flat_map(|folder| rust_files(Path::new(folder))) {
         let text = fs::read_to_string(&path).unwrap();
         faults.extend(check_shape(&path, &text));
     }

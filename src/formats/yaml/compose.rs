@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use granit_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput, Tag, options};
+use yaml_events::{Event, Events, Marker, ScalarStyle, Span, Tag};
 
 use crate::formats::place::{Fault, Place};
 use crate::formats::yaml::node::{short, shown_key};
@@ -18,16 +18,10 @@ pub fn documents<'a>(origin: &Origin, text: &'a str) -> (Vec<Node<'a>>, Vec<Faul
     if text.len() > BYTES_MAX {
         return (Vec::new(), syntax::decode(origin, text.as_bytes()).err().into_iter().collect());
     }
-    let options = options! {
-        emit_comments: false,
-        emit_unresolved_aliases: true,
-        flow_nesting_limit: DEPTH_MAX,
-        block_nesting_limit: DEPTH_MAX,
-    };
-    let mut parser = Parser::new_from_str_with_options(text, options);
+    let mut events = Events::new(text, DEPTH_MAX);
     let mut composer = Composer::new(origin, COPIED_NODES_MAX + text.len());
     while composer.faults.len() < FAULTS_MAX {
-        let stopped = match parser.next_event() {
+        let stopped = match events.next() {
             None => break,
             Some(Ok((event, span))) => composer.take(event, &span),
             Some(Err(error)) => {
@@ -37,7 +31,7 @@ pub fn documents<'a>(origin: &Origin, text: &'a str) -> (Vec<Node<'a>>, Vec<Faul
         };
         match stopped {
             Ok(()) => {}
-            Err(Stopped::Document) if composer.starts_next_document(&mut parser) => {}
+            Err(Stopped::Document) if composer.starts_next_document(&mut events) => {}
             Err(_) => break,
         }
     }
@@ -108,10 +102,10 @@ impl<'a, 'o> Composer<'a, 'o> {
     }
 
     /// Forgets the document that stopped and looks for the next one.
-    fn starts_next_document(&mut self, parser: &mut Parser<'a, StrInput<'a>>) -> bool {
+    fn starts_next_document(&mut self, events: &mut Events<'a>) -> bool {
         self.open.clear();
         self.anchors.clear();
-        matches!(parser.proceed_next_document(), Ok(true))
+        events.skip_document()
     }
 
     fn take(&mut self, event: Event<'a>, span: &Span) -> Result<(), Stopped> {

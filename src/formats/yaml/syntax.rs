@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use granit_parser::{ErrorKind, ScanError};
+use yaml_events::{ErrorKind, ScanError};
 
 use crate::formats::place::Fault;
 use crate::formats::yaml::{BYTES_MAX, DEPTH_MAX, Origin};

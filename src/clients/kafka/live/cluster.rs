@@ -15,7 +15,6 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use kafka_protocol::messages::DescribeClusterResponse;
 use kafka_protocol::messages::MetadataRequest;
 use kafka_protocol::messages::MetadataResponse;
@@ -43,9 +42,6 @@ const REST: Duration = Duration::from_secs(10);
 /// How long a broker that did not pass a request on in time is given such requests only if no other can be. It may answer
 /// all else at once: cut off from the controller, or with a thread that hangs.
 const CUT_OFF: Duration = Duration::from_mins(1);
-
-/// Most connections that are opened before they are needed.
-const EARLY_MAX: usize = 8;
 
 /// Whom a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -261,6 +257,11 @@ impl Cluster {
         self.known().controller
     }
 
+    /// The addresses to start from.
+    pub(super) fn bootstrap(&self) -> &[Address] {
+        &self.bootstrap
+    }
+
     /// Whose addresses the client started from.
     pub(super) fn side(&self) -> Side {
         self.side
@@ -366,19 +367,6 @@ impl Cluster {
         drop(known);
         *slot.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&connection));
         Ok(connection)
-    }
-
-    /// Connects to addresses to start from, beside whatever is done meanwhile: a handshake takes longer than most answers.
-    /// Where one fails, whoever needs it says why.
-    pub(super) fn open_early(self: &Arc<Self>) {
-        let cluster = Arc::clone(self);
-        tokio::spawn(async move {
-            let early = &cluster.bootstrap[..cluster.bootstrap.len().min(EARLY_MAX)];
-            let deadline = cluster.deadline();
-            let opened = join_all(early.iter().map(|address| cluster.connection(address, deadline))).await;
-            let open = opened.iter().filter(|connection| connection.is_ok()).count();
-            tracing::debug!(open, "connected early");
-        });
     }
 
     /// Connects if need be, asks, and waits for the answer.

@@ -23,6 +23,7 @@ use crate::clients::kafka::Topics;
 use crate::clients::kafka::gate::WriteGate;
 use crate::clients::kafka::live::cluster::Cluster;
 use crate::clients::kafka::live::configs;
+use crate::clients::kafka::live::early;
 use crate::clients::kafka::live::groups;
 use crate::clients::kafka::live::lock_group::LiveLockGroups;
 use crate::clients::kafka::live::log_dirs;
@@ -73,7 +74,7 @@ impl Live {
     #[must_use]
     pub fn expecting_configs(self, topics: usize) -> Self {
         if topics >= configs::TOPICS_WORTH_SPREADING {
-            self.cluster.open_early();
+            early::open(&self.cluster);
         }
         self
     }

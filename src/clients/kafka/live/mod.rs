@@ -10,6 +10,7 @@ mod cluster;
 mod configs;
 mod connection;
 mod door;
+mod early;
 mod groups;
 mod keys;
 mod lock_group;

@@ -53,8 +53,8 @@ pub(super) fn merge(draft: Draft) -> Result<Spec, Faults> {
     }
     notes.sort();
     notes.dedup();
-    for (_, value) in merged.iter_mut().flat_map(|topic| &mut topic.config).filter(|(key, _)| keys::is_set(key)) {
-        if value.value.trim() == keys::NONE {
+    for (key, value) in merged.iter_mut().flat_map(|topic| &mut topic.config) {
+        if value.value.trim() == keys::NONE && keys::is_set(key) {
             value.value.clear();
         }
     }
