@@ -1,68 +1,76 @@
 //! Connections that are opened before they are needed, for commands that will ask all brokers.
 
-use std::iter;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::Either;
-use futures_util::future::join;
-use futures_util::future::join_all;
-use futures_util::future::select;
-use tokio::time::sleep;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::timeout;
 
 use crate::clients::kafka::live::cluster::Cluster;
 
 /// Most connections that are opened before they are needed.
 const EARLY_MAX: usize = 8;
 
-/// How long the other connections that are opened early wait for the first one; a broker that hangs keeps them no longer.
-const FIRST_ALONE: Duration = Duration::from_millis(100);
+/// How long a connection waits for those that were begun before it; a broker that hangs keeps it no longer.
+const PAUSE: Duration = Duration::from_millis(50);
 
-/// Connects to addresses to start from, beside whatever is done meanwhile: a handshake takes longer than most answers.
-/// The first of them, which the first request goes to, has the CPUs for itself until it is connected: handshakes beside
-/// it would keep that request waiting. Where one fails, whoever needs it says why.
+/// Connects to addresses to start from, beside whatever is done meanwhile: a handshake takes longer than most answers. One
+/// begins after the other: the first request goes to the first of them, and handshakes beside it would take the CPUs that
+/// its login and its answer need. Where one fails, whoever needs it says why.
 pub(super) fn open(cluster: &Arc<Cluster>) {
     let cluster = Arc::clone(cluster);
     tokio::spawn(async move {
         let deadline = cluster.deadline();
-        let mut early = cluster.bootstrap().iter().take(EARLY_MAX);
-        let Some(first) = early.next() else { return };
-        let first = cluster.connection(first, deadline);
-        let others = join_all(early.map(|address| cluster.connection(address, deadline)));
-        let (first, others) = first_alone(first, others).await;
-        let open = iter::once(&first).chain(&others).filter(|connection| connection.is_ok()).count();
+        let early = cluster.bootstrap().iter().take(EARLY_MAX);
+        let opened = one_after_the_other(early.map(|address| cluster.connection(address, deadline))).await;
+        let open = opened.iter().filter(|connection| connection.is_ok()).count();
         tracing::debug!(open, "connected early");
     });
 }
 
-/// Both: `first` alone until it is done, for [`FIRST_ALONE`] at most, then the others, beside it where it still runs.
-async fn first_alone<A, B>(first: impl Future<Output = A>, others: impl Future<Output = B>) -> (A, B) {
-    match select(pin!(first), pin!(sleep(FIRST_ALONE))).await {
-        Either::Left((first, _)) => (first, others.await),
-        Either::Right(((), first)) => join(first, others).await,
+/// All of them: each begins when those before it are done, or [`PAUSE`] after the one before it.
+async fn one_after_the_other<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let (mut running, mut done) = (FuturesUnordered::new(), Vec::new());
+    for one in all {
+        running.push(one);
+        let pause = async {
+            while let Some(next) = running.next().await {
+                done.push(next);
+            }
+        };
+        // Whether they are done or not, the next one begins.
+        let _ = timeout(PAUSE, pause).await;
     }
+    while let Some(next) = running.next().await {
+        done.push(next);
+    }
+    done
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::Instant;
+    use tokio::time::{Instant, sleep};
 
     use super::*;
 
+    /// When each of those that take so many milliseconds began, and when all were done.
+    async fn begun(milliseconds: &[u64]) -> (Vec<u128>, u128) {
+        let start = Instant::now();
+        let all = milliseconds.iter().map(|milliseconds| async move {
+            let begun = start.elapsed().as_millis();
+            sleep(Duration::from_millis(*milliseconds)).await;
+            begun
+        });
+        let mut begun = one_after_the_other(all).await;
+        begun.sort_unstable();
+        (begun, start.elapsed().as_millis())
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn others_wait_for_the_first_one_until_it_is_done_and_not_longer_than_a_tenth_of_a_second() {
-        let after = |milliseconds| async move {
-            let begun = Instant::now();
-            sleep(Duration::from_millis(milliseconds)).await;
-            (begun, Instant::now())
-        };
-        let begun = Instant::now();
-        let (first, others) = first_alone(after(30), after(50)).await;
-        assert_eq!((first.1 - begun, others.0 - begun), (Duration::from_millis(30), Duration::from_millis(30)));
-        let begun = Instant::now();
-        let (first, others) = first_alone(after(1_000), after(50)).await;
-        assert_eq!((others.0 - begun, others.1 - begun), (FIRST_ALONE, Duration::from_millis(150)));
-        assert_eq!(first.1 - begun, Duration::from_secs(1));
+    async fn each_waits_for_those_before_it_but_not_for_long() {
+        assert_eq!(begun(&[20, 30, 10]).await, (vec![0, 20, 50], 60));
+        assert_eq!(begun(&[1_000, 30, 10]).await, (vec![0, 50, 100], 1_000));
+        assert_eq!(begun(&[]).await, (vec![], 0));
     }
 }
